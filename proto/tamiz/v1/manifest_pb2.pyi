@@ -1,0 +1,185 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class DataType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DATA_TYPE_UNSPECIFIED: _ClassVar[DataType]
+    DATA_TYPE_BOOL: _ClassVar[DataType]
+    DATA_TYPE_INT8: _ClassVar[DataType]
+    DATA_TYPE_INT16: _ClassVar[DataType]
+    DATA_TYPE_INT32: _ClassVar[DataType]
+    DATA_TYPE_INT64: _ClassVar[DataType]
+    DATA_TYPE_UINT8: _ClassVar[DataType]
+    DATA_TYPE_UINT16: _ClassVar[DataType]
+    DATA_TYPE_UINT32: _ClassVar[DataType]
+    DATA_TYPE_UINT64: _ClassVar[DataType]
+    DATA_TYPE_FLOAT16: _ClassVar[DataType]
+    DATA_TYPE_FLOAT32: _ClassVar[DataType]
+    DATA_TYPE_FLOAT64: _ClassVar[DataType]
+    DATA_TYPE_STRING: _ClassVar[DataType]
+DATA_TYPE_UNSPECIFIED: DataType
+DATA_TYPE_BOOL: DataType
+DATA_TYPE_INT8: DataType
+DATA_TYPE_INT16: DataType
+DATA_TYPE_INT32: DataType
+DATA_TYPE_INT64: DataType
+DATA_TYPE_UINT8: DataType
+DATA_TYPE_UINT16: DataType
+DATA_TYPE_UINT32: DataType
+DATA_TYPE_UINT64: DataType
+DATA_TYPE_FLOAT16: DataType
+DATA_TYPE_FLOAT32: DataType
+DATA_TYPE_FLOAT64: DataType
+DATA_TYPE_STRING: DataType
+
+class Manifest(_message.Message):
+    __slots__ = ("format_version", "name", "created_at", "library_versions", "graph_digest", "inputs", "classes", "calibrator", "threshold", "reference_histograms", "parity", "estimator")
+    class LibraryVersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    LIBRARY_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATOR_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_HISTOGRAMS_FIELD_NUMBER: _ClassVar[int]
+    PARITY_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATOR_FIELD_NUMBER: _ClassVar[int]
+    format_version: int
+    name: str
+    created_at: _timestamp_pb2.Timestamp
+    library_versions: _containers.ScalarMap[str, str]
+    graph_digest: str
+    inputs: _containers.RepeatedCompositeFieldContainer[InputSpec]
+    classes: Classes
+    calibrator: Calibrator
+    threshold: Threshold
+    reference_histograms: _containers.RepeatedCompositeFieldContainer[Histogram]
+    parity: Parity
+    estimator: str
+    def __init__(self, format_version: _Optional[int] = ..., name: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., library_versions: _Optional[_Mapping[str, str]] = ..., graph_digest: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[InputSpec, _Mapping]]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., calibrator: _Optional[_Union[Calibrator, _Mapping]] = ..., threshold: _Optional[_Union[Threshold, _Mapping]] = ..., reference_histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., estimator: _Optional[str] = ...) -> None: ...
+
+class InputSpec(_message.Message):
+    __slots__ = ("name", "dtype", "shape", "column_names", "missing_values_allowed")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    COLUMN_NAMES_FIELD_NUMBER: _ClassVar[int]
+    MISSING_VALUES_ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    dtype: DataType
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    column_names: _containers.RepeatedScalarFieldContainer[str]
+    missing_values_allowed: bool
+    def __init__(self, name: _Optional[str] = ..., dtype: _Optional[_Union[DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., column_names: _Optional[_Iterable[str]] = ..., missing_values_allowed: bool = ...) -> None: ...
+
+class Classes(_message.Message):
+    __slots__ = ("integers", "strings")
+    INTEGERS_FIELD_NUMBER: _ClassVar[int]
+    STRINGS_FIELD_NUMBER: _ClassVar[int]
+    integers: _containers.RepeatedScalarFieldContainer[int]
+    strings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, integers: _Optional[_Iterable[int]] = ..., strings: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Calibrator(_message.Message):
+    __slots__ = ("method", "parameters", "n_rows", "metrics_before", "metrics_after")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    N_ROWS_FIELD_NUMBER: _ClassVar[int]
+    METRICS_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    METRICS_AFTER_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
+    n_rows: int
+    metrics_before: _containers.RepeatedCompositeFieldContainer[Metric]
+    metrics_after: _containers.RepeatedCompositeFieldContainer[Metric]
+    def __init__(self, method: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., n_rows: _Optional[int] = ..., metrics_before: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., metrics_after: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ...) -> None: ...
+
+class Parameter(_message.Message):
+    __slots__ = ("name", "values")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, name: _Optional[str] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class Metric(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: float
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+
+class Threshold(_message.Message):
+    __slots__ = ("value", "certificate", "not_certified")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    NOT_CERTIFIED_FIELD_NUMBER: _ClassVar[int]
+    value: float
+    certificate: Certificate
+    not_certified: str
+    def __init__(self, value: _Optional[float] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., not_certified: _Optional[str] = ...) -> None: ...
+
+class Certificate(_message.Message):
+    __slots__ = ("method", "max_error", "confidence_level", "n_rows", "n_accepted", "n_errors", "p_value", "error_upper_bound", "expected_coverage")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    MAX_ERROR_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    N_ROWS_FIELD_NUMBER: _ClassVar[int]
+    N_ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    N_ERRORS_FIELD_NUMBER: _ClassVar[int]
+    P_VALUE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_UPPER_BOUND_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    max_error: float
+    confidence_level: float
+    n_rows: int
+    n_accepted: int
+    n_errors: int
+    p_value: float
+    error_upper_bound: float
+    expected_coverage: float
+    def __init__(self, method: _Optional[str] = ..., max_error: _Optional[float] = ..., confidence_level: _Optional[float] = ..., n_rows: _Optional[int] = ..., n_accepted: _Optional[int] = ..., n_errors: _Optional[int] = ..., p_value: _Optional[float] = ..., error_upper_bound: _Optional[float] = ..., expected_coverage: _Optional[float] = ...) -> None: ...
+
+class Histogram(_message.Message):
+    __slots__ = ("name", "edges", "counts")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    EDGES_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    edges: _containers.RepeatedScalarFieldContainer[float]
+    counts: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., edges: _Optional[_Iterable[float]] = ..., counts: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Parity(_message.Message):
+    __slots__ = ("n_rows", "batch_sizes", "max_probability_difference", "probability_tolerance", "label_flips")
+    N_ROWS_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SIZES_FIELD_NUMBER: _ClassVar[int]
+    MAX_PROBABILITY_DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FLIPS_FIELD_NUMBER: _ClassVar[int]
+    n_rows: int
+    batch_sizes: _containers.RepeatedScalarFieldContainer[int]
+    max_probability_difference: float
+    probability_tolerance: float
+    label_flips: int
+    def __init__(self, n_rows: _Optional[int] = ..., batch_sizes: _Optional[_Iterable[int]] = ..., max_probability_difference: _Optional[float] = ..., probability_tolerance: _Optional[float] = ..., label_flips: _Optional[int] = ...) -> None: ...

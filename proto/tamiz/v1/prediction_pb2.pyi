@@ -1,0 +1,132 @@
+from tamiz.v1 import manifest_pb2 as _manifest_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REASON_NONE: _ClassVar[Reason]
+    REASON_LOW_CONFIDENCE: _ClassVar[Reason]
+    REASON_INVALID_INPUT: _ClassVar[Reason]
+    REASON_INVALID_OUTPUT: _ClassVar[Reason]
+REASON_NONE: Reason
+REASON_LOW_CONFIDENCE: Reason
+REASON_INVALID_INPUT: Reason
+REASON_INVALID_OUTPUT: Reason
+
+class Tensor(_message.Message):
+    __slots__ = ("name", "dtype", "shape", "raw", "strings")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    RAW_FIELD_NUMBER: _ClassVar[int]
+    STRINGS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    dtype: _manifest_pb2.DataType
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    raw: bytes
+    strings: Strings
+    def __init__(self, name: _Optional[str] = ..., dtype: _Optional[_Union[_manifest_pb2.DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., raw: _Optional[bytes] = ..., strings: _Optional[_Union[Strings, _Mapping]] = ...) -> None: ...
+
+class Strings(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PredictRequest(_message.Message):
+    __slots__ = ("model_name", "model_version", "inputs", "threshold", "return_probabilities")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    RETURN_PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: int
+    inputs: _containers.RepeatedCompositeFieldContainer[Tensor]
+    threshold: float
+    return_probabilities: bool
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., threshold: _Optional[float] = ..., return_probabilities: bool = ...) -> None: ...
+
+class PredictResponse(_message.Message):
+    __slots__ = ("model_name", "model_version", "accepted", "reasons", "class_index", "confidence", "classes", "threshold", "probabilities", "queue_duration_us", "compute_duration_us")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    CLASS_INDEX_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_DURATION_US_FIELD_NUMBER: _ClassVar[int]
+    COMPUTE_DURATION_US_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: int
+    accepted: _containers.RepeatedScalarFieldContainer[bool]
+    reasons: _containers.RepeatedScalarFieldContainer[Reason]
+    class_index: _containers.RepeatedScalarFieldContainer[int]
+    confidence: _containers.RepeatedScalarFieldContainer[float]
+    classes: _manifest_pb2.Classes
+    threshold: float
+    probabilities: bytes
+    queue_duration_us: int
+    compute_duration_us: int
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., accepted: _Optional[_Iterable[bool]] = ..., reasons: _Optional[_Iterable[_Union[Reason, str]]] = ..., class_index: _Optional[_Iterable[int]] = ..., confidence: _Optional[_Iterable[float]] = ..., classes: _Optional[_Union[_manifest_pb2.Classes, _Mapping]] = ..., threshold: _Optional[float] = ..., probabilities: _Optional[bytes] = ..., queue_duration_us: _Optional[int] = ..., compute_duration_us: _Optional[int] = ...) -> None: ...
+
+class ListModelsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListModelsResponse(_message.Message):
+    __slots__ = ("models",)
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedCompositeFieldContainer[ModelVersions]
+    def __init__(self, models: _Optional[_Iterable[_Union[ModelVersions, _Mapping]]] = ...) -> None: ...
+
+class ModelVersions(_message.Message):
+    __slots__ = ("name", "versions")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    versions: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., versions: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class GetModelRequest(_message.Message):
+    __slots__ = ("name", "version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: int
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class GetModelResponse(_message.Message):
+    __slots__ = ("name", "version", "manifest", "batching", "looser_thresholds_allowed", "abstained_revealed")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    BATCHING_FIELD_NUMBER: _ClassVar[int]
+    LOOSER_THRESHOLDS_ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    ABSTAINED_REVEALED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: int
+    manifest: _manifest_pb2.Manifest
+    batching: BatchingSettings
+    looser_thresholds_allowed: bool
+    abstained_revealed: bool
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., manifest: _Optional[_Union[_manifest_pb2.Manifest, _Mapping]] = ..., batching: _Optional[_Union[BatchingSettings, _Mapping]] = ..., looser_thresholds_allowed: bool = ..., abstained_revealed: bool = ...) -> None: ...
+
+class BatchingSettings(_message.Message):
+    __slots__ = ("max_batch_size", "max_queue_delay_us", "max_queue_size")
+    MAX_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    MAX_QUEUE_DELAY_US_FIELD_NUMBER: _ClassVar[int]
+    MAX_QUEUE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    max_batch_size: int
+    max_queue_delay_us: int
+    max_queue_size: int
+    def __init__(self, max_batch_size: _Optional[int] = ..., max_queue_delay_us: _Optional[int] = ..., max_queue_size: _Optional[int] = ...) -> None: ...
