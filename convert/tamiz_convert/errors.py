@@ -1,0 +1,37 @@
+"""What can go wrong in an export.
+
+    ExportError
+    ├── EstimatorError      the estimator cannot be exported as it is
+    ├── RowsError           the held-out rows cannot be used as they are
+    ├── UnattainableError   no threshold keeps the wanted error on these rows
+    ├── ParityError         the graph does not agree with the estimator
+    └── BundleError         a file is no bundle, or cannot be written
+
+Each message says what was wrong, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+
+class ExportError(Exception):
+    """The export stopped and wrote nothing; the message says why and what to do."""
+
+
+class EstimatorError(ExportError):
+    """The estimator cannot be exported as it is: not fitted, not supported, or already calibrated."""
+
+
+class RowsError(ExportError):
+    """The held-out rows cannot be used as they are: wrong shape, NaN in the target, unseen labels, too few."""
+
+
+class UnattainableError(ExportError):
+    """No threshold keeps the wanted error with the wanted confidence on the certification rows."""
+
+
+class ParityError(ExportError):
+    """The exported graph does not agree with the estimator."""
+
+
+class BundleError(ExportError):
+    """A file is not a bundle that this version can read, or could not be written."""
