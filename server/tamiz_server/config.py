@@ -1,0 +1,206 @@
+"""The server's settings: one frozen object, checked when it is made, passed whole.
+
+Each field is a flag (`--max-batch-size`) and an environment variable (`TAMIZ_MAX_BATCH_SIZE`); the flag wins. Help text,
+precedent and the table in the README come from the field.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import ipaddress
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tamiz_server.errors import ConfigError
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off"}
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+_MAX_PORT = 65_535
+
+
+def _setting(default: Any, help_: str) -> Any:
+    return field(default=default, metadata={"help": help_})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that an operator can set. Raises ConfigError for a value that cannot be right."""
+
+    model_repository: Path = field(
+        metadata={"help": "folder of bundles: <name>/<version>/model.onnx, version a positive integer"}
+    )
+    host: str = _setting(
+        "127.0.0.1",
+        "IP address to listen on; 0.0.0.0 for all. The default keeps a server in plain text to its own machine",
+    )
+    grpc_port: int = _setting(8001, "port of the gRPC service; 0 takes a free one (8001 is Triton's)")
+    metrics_port: int = _setting(8002, "port of /metrics and /healthz; 0 takes a free one (8002 is Triton's)")
+    max_batch_size: int = _setting(
+        64, "largest batch, in rows; a larger request is computed in parts and answered whole"
+    )
+    max_queue_delay_us: int = _setting(
+        0,
+        "how long a request may wait for others to fill its batch, in microseconds. With 0, what arrives while a batch"
+        " is computed forms the next one (0 is Triton's default too)",
+    )
+    max_queue_size: int = _setting(
+        16_384,
+        "how many rows may wait, per model version; more are refused with RESOURCE_EXHAUSTED. Also the most rows of"
+        " one request",
+    )
+    max_message_bytes: int = _setting(64 * 1024 * 1024, "largest request or answer, in bytes")
+    intra_op_threads: int = _setting(
+        0,
+        "threads of onnxruntime per model; 0 decides at warm-up: one for a fast model, as many as the control group's"
+        " CPU limit allows for a slow one",
+    )
+    inline_limit_us: int = _setting(
+        1_000,
+        "a model whose largest batch computes faster than this, in microseconds, runs in the event loop; a slower one"
+        " in a thread of its own",
+    )
+    allow_looser_thresholds: bool = _setting(
+        default=False,
+        help_="let a request ask for a threshold below the model's; its answers are not covered by the certificate",
+    )
+    reveal_abstained: bool = _setting(
+        default=False,
+        help_="answer abstained rows with class index and probabilities too, for a human-review queue",
+    )
+    drain_delay_s: float = _setting(
+        5.0,
+        "after SIGTERM, how long to go on serving while health says NOT_SERVING, so that load balancers notice"
+        " (SIGINT skips it)",
+    )
+    drain_timeout_s: float = _setting(30.0, "after that, how long requests in flight may take")
+    reflection: bool = _setting(default=True, help_="describe the services to tools such as grpcurl")
+    log_level: str = _setting("info", "debug, info, warning or error")
+
+    def __post_init__(self) -> None:
+        self._check_path()
+        self._check_host()
+        for name in ("grpc_port", "metrics_port"):
+            self._check_range(name, 0, _MAX_PORT)
+        if self.grpc_port == self.metrics_port != 0:
+            raise ConfigError(f"--grpc-port and --metrics-port are both {self.grpc_port}: choose two ports")
+        for name in ("max_batch_size", "max_queue_size", "max_message_bytes"):
+            self._check_range(name, 1)
+        for name in (
+            "max_queue_delay_us",
+            "intra_op_threads",
+            "inline_limit_us",
+            "drain_delay_s",
+            "drain_timeout_s",
+        ):
+            self._check_range(name, 0)
+        if self.log_level not in _LOG_LEVELS:
+            raise ConfigError(f"--log-level is {self.log_level!r}: expected one of {', '.join(_LOG_LEVELS)}")
+
+    def _check_path(self) -> None:
+        if not self.model_repository.is_dir():
+            raise ConfigError(
+                f"--model-repository: {self.model_repository} is not a folder; expected one that holds"
+                " <name>/<version>/model.onnx, as tamiz-convert writes them"
+            )
+
+    def _check_host(self) -> None:
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            raise ConfigError(
+                f"--host is {self.host!r}: expected an IP address such as 127.0.0.1, 0.0.0.0 or ::"
+            ) from None
+
+    def _check_range(self, name: str, low: float, high: float = float("inf")) -> None:
+        value = getattr(self, name)
+        if not low <= value <= high:
+            expected = f"from {low} to {high}" if high < float("inf") else f"at least {low}"
+            raise ConfigError(f"{flag(name)} is {value}: expected {expected}")
+
+    @classmethod
+    def parse(cls, argv: Sequence[str], environ: Mapping[str, str]) -> Config:
+        """Return the settings that flags and environment give.
+
+        Args:
+            argv: the flags, without the program's name.
+            environ: where `TAMIZ_*` variables are looked up.
+
+        Raises:
+            ConfigError: for a value that cannot be right.
+            SystemExit: for `--help`, `--version` and unknown flags, as argparse does.
+        """
+        given = vars(_parser(cls).parse_args(argv))
+        values = {name: environ[variable(name)] for name in given if environ.get(variable(name))}
+        values |= {name: value for name, value in given.items() if value is not None}
+        if "model_repository" not in values:
+            raise ConfigError(f"--model-repository is missing (or {variable('model_repository')})")
+        types = typing.get_type_hints(cls)
+        return cls(**{name: _convert(name, value, types[name]) for name, value in values.items()})
+
+
+def flag(name: str) -> str:
+    """Return a field's flag: max_batch_size → --max-batch-size."""
+    return "--" + name.replace("_", "-")
+
+
+def variable(name: str) -> str:
+    """Return a field's environment variable: max_batch_size → TAMIZ_MAX_BATCH_SIZE."""
+    return "TAMIZ_" + name.upper()
+
+
+def flag_table() -> str:
+    """Return the table of settings for the README, as Markdown."""
+    rows = ["| flag | environment variable | default | what it sets |", "|---|---|---|---|"]
+    for each in dataclasses.fields(Config):
+        default = "required" if each.default is dataclasses.MISSING else f"`{each.default}`"
+        rows.append(
+            f"| `{flag(each.name)}` | `{variable(each.name)}` | {default} | {each.metadata['help']} |"
+        )
+    return "\n".join(rows)
+
+
+def _parser(config: type[Config]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tamiz-server",
+        description="Serve bundles over gRPC: batched, gated row by row, measured.",
+        epilog="Every flag is also an environment variable: --grpc-port is TAMIZ_GRPC_PORT.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"tamiz-server {_version()}")
+    for each in dataclasses.fields(config):
+        default = "" if each.default is dataclasses.MISSING else f" (default: {each.default})"
+        # A switch is `--reflection`, `--reflection=false` or `--no-reflection`; argparse keeps the last of them.
+        options: dict[str, Any] = {"nargs": "?", "const": "true"} if each.type == "bool" else {}
+        metavar = "BOOL" if each.type == "bool" else each.name.rsplit("_", 1)[-1].upper()
+        parser.add_argument(
+            flag(each.name), dest=each.name, metavar=metavar, help=each.metadata["help"] + default, **options
+        )
+        if each.type == "bool":
+            parser.add_argument(
+                "--no-" + each.name.replace("_", "-"), dest=each.name, action="store_const", const="false"
+            )
+    return parser
+
+
+def _version() -> str:
+    from importlib.metadata import version  # noqa: PLC0415  reading the metadata takes milliseconds
+
+    return version("tamiz")
+
+
+def _convert(name: str, text: str, type_: type) -> Any:
+    """Turn a flag's text into the field's type."""
+    if type_ is bool:
+        if text.lower() in _TRUE | _FALSE:
+            return text.lower() in _TRUE
+        raise ConfigError(f"{flag(name)} is {text!r}: expected true or false")
+    try:
+        return type_(text)
+    except ValueError:
+        kind = {int: "a whole number", float: "a number"}[type_]
+        raise ConfigError(f"{flag(name)} is {text!r}: expected {kind}") from None

@@ -1,0 +1,320 @@
+"""Queue → model → gate → waiters, for one served version. Lives in one event loop.
+
+    predict ──► BatchQueue ──► _run_batch (model, gate) ──► _deliver ──► each request's future
+                    │
+                    └── expired, cancelled: dropped before they are computed
+
+A fast model runs in the event loop itself: handing a batch to a thread costs more than computing it. A slow one runs
+in a thread of its own, and what arrives meanwhile forms the next batch. `Model.batch_seconds`, measured in the
+warm-up, says which.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz.bundle_format import NO_CLASS
+from tamiz_server.batching import BatchQueue, Entry, Slice
+from tamiz_server.config import Config
+from tamiz_server.errors import DeadlineExceeded, ModelFailed, TamizError
+from tamiz_server.gate import Decisions, decide
+from tamiz_server.metrics import ModelMetrics
+from tamiz_server.model import Model
+from tamiz_server.tensors import Inputs, valid_rows
+
+_log = logging.getLogger(__name__)
+
+_US: Final = 1e-6
+
+
+class Work(NamedTuple):
+    """What a request asks of the engine.
+
+    Attributes:
+        inputs: checked arrays, one per input of the model.
+        n_rows: their number of rows.
+        threshold: the confidence that the rows have to reach.
+        deadline_s: when the caller stops waiting, on the loop's clock; infinite when never.
+        wants_probabilities: whether the answer holds them.
+    """
+
+    inputs: Inputs
+    n_rows: int
+    threshold: float
+    deadline_s: float = math.inf
+    wants_probabilities: bool = False
+
+
+@dataclass(slots=True)
+class Answer:
+    """The decisions on one request's rows, in columns of n_rows; `PredictResponse` says what they mean.
+
+    Attributes:
+        accepted, reasons, class_index, confidence: one entry per row; reasons are values of the contract's `Reason`.
+        probabilities: blocks of (rows, n_classes), float64, together n_rows; empty unless they were asked for.
+        queue_s: how long the request waited until its first row was computed.
+        compute_s: how long the batches took that its rows were in.
+    """
+
+    accepted: list[bool]
+    reasons: list[Any]
+    class_index: list[int]
+    confidence: list[float]
+    probabilities: list[NDArray[np.float64]]
+    queue_s: float
+    compute_s: float
+
+
+class _Pending(Entry):
+    """A request that waits for its answer."""
+
+    __slots__ = ("answer", "future", "work")
+
+    def __init__(self, work: Work, arrived_s: float, key: Any, future: asyncio.Future[Answer]) -> None:
+        super().__init__(work.n_rows, arrived_s=arrived_s, deadline_s=work.deadline_s, key=key)
+        self.work = work
+        self.future = future
+        self.answer: Answer | None = None
+
+    def fail(self, error: TamizError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+_Batch = Sequence[Slice[_Pending]]
+
+
+class _Outcome(NamedTuple):
+    """What came of a batch: decisions, or an error that all of it shares."""
+
+    batch: _Batch
+    decisions: Decisions | None
+    probabilities: NDArray[np.float64] | None
+    seconds: float
+    error: ModelFailed | None = None
+
+
+class Engine:
+    """Answers requests for one served version.
+
+    Attributes:
+        model: the version's model.
+        metrics: its counts.
+        inline: whether the model runs in the event loop.
+    """
+
+    def __init__(self, model: Model, metrics: ModelMetrics, config: Config) -> None:
+        self.model = model
+        self.metrics = metrics
+        self.inline = model.batch_seconds <= config.inline_limit_us * _US
+        self._reveal = config.reveal_abstained
+        self._queue: BatchQueue[_Pending] = BatchQueue(
+            max_batch_size=config.max_batch_size,
+            max_queue_delay_s=config.max_queue_delay_us * _US,
+            max_queue_size=config.max_queue_size,
+        )
+        self._loop = asyncio.get_running_loop()
+        self._thread = None if self.inline else ThreadPoolExecutor(1, thread_name_prefix="tamiz-model")
+        self._running = False
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = math.inf
+        self._has_dynamic_shapes = any(size < 0 for spec in model.specs for size in spec.tail)
+
+    async def predict(self, work: Work) -> Answer:
+        """Return the decisions on a request's rows, once they are computed.
+
+        Raises:
+            QueueFull: if too many rows are waiting.
+            InvalidRequest: if there are more rows than can ever wait.
+            DeadlineExceeded: if the deadline came before the rows were computed.
+            ModelFailed: if the model failed on these rows.
+        """
+        entry = self._enqueue(work)
+        try:
+            return await entry.future
+        except asyncio.CancelledError:
+            self._queue.drop(entry)
+            self.metrics.queue_rows = self._queue.n_rows
+            raise
+
+    def close(self) -> None:
+        """Stop. To be called when nothing waits any more."""
+        self._set_timer(math.inf)
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+
+    def _enqueue(self, work: Work) -> _Pending:
+        key = tuple(array.shape[1:] for array in work.inputs.values()) if self._has_dynamic_shapes else None
+        entry = _Pending(work, self._loop.time(), key, self._loop.create_future())
+        self._queue.append(entry)
+        self.metrics.queue_rows = self._queue.n_rows
+        if self._running:
+            self._set_timer(min(self._timer_s, work.deadline_s))
+        elif not self._scheduled:
+            # Not at once: whatever else arrives in this turn of the loop joins the batch.
+            self._scheduled = True
+            self._loop.call_soon(self._dispatch)
+        return entry
+
+    def _dispatch(self) -> None:
+        """Compute the next batch, if there is one and it is due."""
+        self._scheduled = False
+        now_s = self._loop.time()
+        self._expire(now_s)
+        if self._running:
+            self._set_timer(self._queue.expiry_s())
+            return
+        batch = self._queue.take(now_s)
+        self.metrics.queue_rows = self._queue.n_rows
+        if not batch:
+            self._set_timer(self._queue.wake_s())
+        elif self._thread is None:
+            self._deliver(now_s, self._run(batch))
+            if self._queue.n_rows:
+                self._scheduled = True
+                self._loop.call_soon(self._dispatch)
+        else:
+            self._running = True
+            self._set_timer(self._queue.expiry_s())
+            self._thread.submit(self._run, batch).add_done_callback(
+                lambda future: self._loop.call_soon_threadsafe(self._thread_done, now_s, future)
+            )
+
+    def _thread_done(self, started_s: float, future: Future[list[_Outcome]]) -> None:
+        self._running = False
+        self._deliver(started_s, future.result())
+        self._dispatch()
+
+    def _expire(self, now_s: float) -> None:
+        for entry in self._queue.expire(now_s):
+            entry.fail(DeadlineExceeded("the deadline passed while the request waited; it was not computed"))
+
+    def _set_timer(self, when_s: float) -> None:
+        """Have `_dispatch` called at a time; infinite: not at all."""
+        if when_s == self._timer_s:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_s = when_s
+        self._timer = None if when_s == math.inf else self._loop.call_at(when_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._timer_s = math.inf
+        self._dispatch()
+
+    def _run(self, batch: _Batch) -> list[_Outcome]:
+        """Compute a batch; whatever happens, every request in it gets an outcome."""
+        try:
+            return self._run_batch(batch)
+        except Exception:  # noqa: BLE001  whatever it was, nobody may be left waiting
+            _log.exception("a batch of %s failed: this is a bug", self.metrics.labels)
+            return [
+                _Outcome(
+                    batch, None, None, 0.0, ModelFailed("the server failed on these rows; its log says how")
+                )
+            ]
+
+    def _run_batch(self, batch: _Batch) -> list[_Outcome]:
+        """Compute a batch. If the model fails on it, compute its requests one by one: only the culprit fails."""
+        started_s = self._loop.time()
+        inputs = _gather(batch, self.model)
+        try:
+            probabilities = self.model.run(inputs)
+        except ModelFailed as error:
+            if len(batch) > 1:
+                return [outcome for single in batch for outcome in self._run_batch([single])]
+            _log.error(
+                "model %s version %s failed on %d rows: %s",
+                *self.metrics.labels,
+                len(batch),
+                error.__cause__ or error,
+            )
+            return [_Outcome(batch, None, None, self._loop.time() - started_s, error)]
+        decisions = decide(probabilities, _thresholds(batch), valid_rows(inputs, self.model.specs))
+        return [_Outcome(batch, decisions, probabilities, self._loop.time() - started_s)]
+
+    def _deliver(self, started_s: float, outcomes: list[_Outcome]) -> None:
+        """Give each waiter its rows. Each future is resolved on its own: a cancelled one leaves the rest untouched."""
+        for outcome in outcomes:
+            if outcome.decisions is None or outcome.probabilities is None:
+                for part in outcome.batch:
+                    self._queue.drop(part.entry)
+                    part.entry.fail(outcome.error or ModelFailed("the model failed on these rows"))
+                continue
+            self._count(outcome.decisions, outcome.seconds)
+            self._split(outcome.batch, outcome.decisions, outcome.probabilities, started_s, outcome.seconds)
+
+    def _count(self, decisions: Decisions, seconds: float) -> None:
+        self.metrics.batch_done(seconds, len(decisions.accepted))
+        self.metrics.rows_decided(decisions.confidence, decisions.accepted, decisions.reasons)
+
+    def _split(
+        self,
+        batch: _Batch,
+        decisions: Decisions,
+        probabilities: NDArray[np.float64],
+        started_s: float,
+        seconds: float,
+    ) -> None:
+        shown = decisions.class_index
+        if not self._reveal:
+            shown = np.where(decisions.accepted, shown, np.uint32(NO_CLASS))
+        # One conversion per batch: Python lists are quicker to cut into single rows than arrays.
+        class_index, confidence = shown.tolist(), decisions.confidence.tolist()
+        accepted, reasons = decisions.accepted.tolist(), decisions.reasons.tolist()
+        row = 0
+        for entry, start, stop in batch:
+            rows = slice(row, row + stop - start)
+            row = rows.stop
+            answer = entry.answer
+            if answer is None:
+                queue_s = started_s - entry.arrived_s
+                self.metrics.queue_duration.observe(queue_s)
+                answer = entry.answer = Answer(
+                    accepted[rows], reasons[rows], class_index[rows], confidence[rows], [], queue_s, seconds
+                )
+            else:
+                answer.accepted += accepted[rows]
+                answer.reasons += reasons[rows]
+                answer.class_index += class_index[rows]
+                answer.confidence += confidence[rows]
+                answer.compute_s += seconds
+            if entry.work.wants_probabilities:
+                answer.probabilities.append(self._published(probabilities[rows], decisions.accepted[rows]))
+            if stop == entry.n_rows and not entry.future.done():
+                entry.future.set_result(answer)
+
+    def _published(
+        self, probabilities: NDArray[np.float64], accepted: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        return probabilities if self._reveal else np.where(accepted[:, None], probabilities, np.nan)
+
+
+def _gather(batch: _Batch, model: Model) -> Inputs:
+    """Return the rows of a batch as one array per input."""
+    if len(batch) == 1:
+        entry, start, stop = batch[0]
+        return {name: array[start:stop] for name, array in entry.work.inputs.items()}
+    return {
+        spec.name: np.concatenate(
+            [part.entry.work.inputs[spec.name][part.start : part.stop] for part in batch]
+        )
+        for spec in model.specs
+    }
+
+
+def _thresholds(batch: _Batch) -> NDArray[np.float64]:
+    """Return each row's threshold, (n_rows,)."""
+    thresholds = [part.entry.work.threshold for part in batch]
+    return np.repeat(np.array(thresholds), [part.stop - part.start for part in batch])

@@ -1,0 +1,73 @@
+"""What can go wrong in the server, and what a caller and an operator learn of it.
+
+    TamizError
+    ├── InvalidRequest     INVALID_ARGUMENT    the request cannot be right
+    ├── ModelNotFound      NOT_FOUND           no such model or version
+    ├── QueueFull          RESOURCE_EXHAUSTED  too many rows are waiting
+    ├── DeadlineExceeded   DEADLINE_EXCEEDED   it waited too long, and was not computed
+    ├── Unavailable        UNAVAILABLE         starting or stopping
+    └── ModelFailed        INTERNAL            the model failed on these rows
+
+    BundleError            a file that cannot be served (never reaches a caller)
+    ConfigError            settings that cannot be right (never reaches a caller)
+
+Each class names its gRPC status, because there is no clearer vocabulary for it; nothing here imports grpc.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TamizError(Exception):
+    """A request that was not answered. The message is for the caller."""
+
+    code: ClassVar[str] = "INTERNAL"
+    """The name of the gRPC status, as in `grpc.StatusCode`, and the label `code` of the metrics."""
+
+
+class InvalidRequest(TamizError):
+    """The request cannot be right, however often it is sent."""
+
+    code = "INVALID_ARGUMENT"
+
+
+class ModelNotFound(TamizError):
+    """No such model, or no such version of it."""
+
+    code = "NOT_FOUND"
+
+
+class QueueFull(TamizError):
+    """Too many rows are waiting.
+
+    Not UNAVAILABLE: clients retry that by themselves, which feeds the overload.
+    """
+
+    code = "RESOURCE_EXHAUSTED"
+
+
+class DeadlineExceeded(TamizError):
+    """The deadline passed while the request waited; it was not computed."""
+
+    code = "DEADLINE_EXCEEDED"
+
+
+class Unavailable(TamizError):
+    """The server is starting or stopping; another replica may answer."""
+
+    code = "UNAVAILABLE"
+
+
+class ModelFailed(TamizError):
+    """The model failed on these rows. The cause is in the server's log, not on the wire."""
+
+    code = "INTERNAL"
+
+
+class BundleError(Exception):
+    """A file that cannot be served: the message says why, and what to do."""
+
+
+class ConfigError(Exception):
+    """Settings that cannot be right: the message names flag, value and what was expected."""

@@ -1,0 +1,250 @@
+"""Every metric of the server: names, labels, buckets, in one place, in a registry of its own.
+
+The event loop counts in plain Python numbers, once per batch wherever it can; prometheus_client turns them into text
+when somebody asks. (One `Histogram.observe` of prometheus_client takes a lock and 1.5 µs; a request would need four.)
+Labels are bounded: models and versions are those on disk, codes and reasons those of the contract; a request for an
+unknown model is counted under an empty model.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from tamiz.v1.manifest_pb2 import Manifest
+from tamiz.v1.prediction_pb2 import Reason
+
+DURATION_BUCKETS_S: Final = (
+    *(50e-6, 100e-6, 200e-6, 300e-6, 500e-6, 750e-6),
+    *(1e-3, 1.5e-3, 2e-3, 3e-3, 5e-3, 7.5e-3, 10e-3, 20e-3, 50e-3),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
+)
+"""From below what onnxruntime needs for one row to beyond any deadline; densest where a healthy server lives."""
+
+BATCH_BUCKETS_ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+CONFIDENCE_BUCKETS: Final = tuple(k / 20 for k in range(1, 21))
+
+_REASONS: Final = {reason: Reason.Name(reason).removeprefix("REASON_").lower() for reason in Reason.values()}
+_MODEL_LABELS: Final = ("model", "version")
+_FLUSH_AT: Final = 4096
+
+# name, labels, help. The samples are made in `Metrics.collect`; this table is also the one in the documents.
+COUNTERS: Final = {
+    "tamiz_requests_received": ((), "Predict requests that arrived."),
+    "tamiz_requests": (
+        (*_MODEL_LABELS, "code"),
+        "Predict requests that ended, by gRPC status. received = ended + in flight. The model is empty where it is unknown.",
+    ),
+    "tamiz_rows": (
+        (*_MODEL_LABELS, "outcome", "reason"),
+        "Rows that were decided: accepted, or abstained and why.",
+    ),
+    "tamiz_model_loads": (("model", "result"), "Attempts to load a version, by result: loaded or failed."),
+}
+HISTOGRAMS: Final = {
+    "tamiz_request_duration_seconds": (
+        _MODEL_LABELS,
+        "From the arrival of a request to its answer, in the service.",
+    ),
+    "tamiz_queue_duration_seconds": (_MODEL_LABELS, "How long a request waited for its batch."),
+    "tamiz_inference_duration_seconds": (_MODEL_LABELS, "How long the model computed one batch."),
+    "tamiz_batch_rows": (_MODEL_LABELS, "Rows per computed batch."),
+    "tamiz_confidence": ((*_MODEL_LABELS, "outcome"), "Calibrated confidence per row, by outcome."),
+}
+GAUGES: Final = {
+    "tamiz_queue_rows": (_MODEL_LABELS, "Rows that wait now."),
+    "tamiz_requests_in_flight": ((), "Predict requests that are being answered now."),
+    "tamiz_threshold": (_MODEL_LABELS, "The threshold of the bundle. Above 1 it accepts nothing."),
+    "tamiz_certified": (_MODEL_LABELS, "1 if the threshold has a certificate, else 0."),
+    "tamiz_certificate_max_error": (_MODEL_LABELS, "The promised bound on the error among accepted rows."),
+    "tamiz_certificate_confidence_level": (_MODEL_LABELS, "The probability with which the promise holds."),
+    "tamiz_certificate_expected_coverage": (_MODEL_LABELS, "The share of rows accepted at certification."),
+    "tamiz_build_info": (("version",), "The version of the server; always 1."),
+}
+
+
+class Distribution:
+    """A histogram that is cheap to fill: values pile up, and are sorted into buckets in bulk."""
+
+    def __init__(self, bounds: Iterable[float]) -> None:
+        self._bounds = np.array(tuple(bounds), dtype=np.float64)
+        self._counts = np.zeros(len(self._bounds) + 1, dtype=np.int64)
+        self._sum = 0.0
+        self._pending: list[float] = []
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self._pending.append(value)
+        if len(self._pending) >= _FLUSH_AT:
+            self.flush()
+
+    def observe_all(self, values: NDArray[np.float64]) -> None:
+        """Count many values, (n,), float64."""
+        self._pending.extend(values.tolist())
+        if len(self._pending) >= _FLUSH_AT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Sort what has piled up into its buckets: a value on a bound belongs below it, as in Prometheus."""
+        if self._pending:
+            values = np.array(self._pending)
+            self._pending.clear()
+            self._counts += np.bincount(
+                np.searchsorted(self._bounds, values, side="left"), minlength=len(self._counts)
+            )
+            self._sum += float(values.sum())
+
+    def buckets(self) -> tuple[list[tuple[str, float]], float]:
+        """Return the cumulated counts by upper bound, and the sum of all values, as of the last flush."""
+        bounds = [*(f"{bound:g}" for bound in self._bounds), "+Inf"]
+        return list(zip(bounds, self._counts.cumsum().astype(float).tolist(), strict=True)), self._sum
+
+
+class ModelMetrics:
+    """The counts of one served version. Only the event loop changes them."""
+
+    def __init__(self, name: str, version: int, manifest: Manifest) -> None:
+        self.labels = (name, str(version))
+        self.threshold = manifest.threshold
+        self.requests: Tally[str] = Tally()
+        self.rows = np.zeros(len(_REASONS), dtype=np.int64)
+        self.request_duration = Distribution(DURATION_BUCKETS_S)
+        self.queue_duration = Distribution(DURATION_BUCKETS_S)
+        self.inference_duration = Distribution(DURATION_BUCKETS_S)
+        self.batch_rows = Distribution(BATCH_BUCKETS_ROWS)
+        self.confidence = {accepted: Distribution(CONFIDENCE_BUCKETS) for accepted in (True, False)}
+        self.queue_rows = 0
+
+    def batch_done(self, seconds: float, n_rows: int) -> None:
+        """Count one computed batch."""
+        self.inference_duration.observe(seconds)
+        self.batch_rows.observe(n_rows)
+
+    def rows_decided(
+        self, confidence: NDArray[np.float64], accepted: NDArray[np.bool_], reasons: NDArray[np.uint8]
+    ) -> None:
+        """Count the decisions of one batch; arrays of (n_rows,)."""
+        self.rows += np.bincount(reasons, minlength=len(self.rows))
+        n_accepted = np.count_nonzero(accepted)
+        if n_accepted == len(accepted):
+            self.confidence[True].observe_all(confidence)
+        elif n_accepted == 0:
+            self.confidence[False].observe_all(confidence)
+        else:
+            self.confidence[True].observe_all(confidence[accepted])
+            self.confidence[False].observe_all(confidence[~accepted])
+
+    def distributions(self) -> Iterator[tuple[str, tuple[str, ...], Distribution]]:
+        """Return name, label values and distribution of each histogram."""
+        yield "tamiz_request_duration_seconds", self.labels, self.request_duration
+        yield "tamiz_queue_duration_seconds", self.labels, self.queue_duration
+        yield "tamiz_inference_duration_seconds", self.labels, self.inference_duration
+        yield "tamiz_batch_rows", self.labels, self.batch_rows
+        for accepted, distribution in self.confidence.items():
+            yield "tamiz_confidence", (*self.labels, _outcome(accepted)), distribution
+
+
+class Metrics(Collector):
+    """All counts of a server, and their text form."""
+
+    def __init__(self, server_version: str) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+        self.received = 0
+        self.unattributed: Tally[str] = Tally()
+        """Requests that ended before their model was known, by code."""
+        self.loads: Tally[tuple[str, str]] = Tally()
+        self._server_version = server_version
+        self._models: dict[tuple[str, str], ModelMetrics] = {}
+
+    def model(self, name: str, version: int, manifest: Manifest) -> ModelMetrics:
+        """Return the counts of a version that begins to be served."""
+        metrics = ModelMetrics(name, version, manifest)
+        self._models[metrics.labels] = metrics
+        return metrics
+
+    def flush(self) -> None:
+        """Bring the histograms up to date. To be called in the event loop, before the text is made elsewhere."""
+        for model in self._models.values():
+            for _, _, distribution in model.distributions():
+                distribution.flush()
+
+    def text(self) -> bytes:
+        """Return all metrics in Prometheus' text format. May be called in any thread."""
+        return generate_latest(self.registry)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return all metrics, as prometheus_client wants them."""
+        models = list(self._models.values())
+        yield from self._counters(models)
+        yield from self._histograms(models)
+        yield from self._gauges(models)
+
+    def _counters(self, models: list[ModelMetrics]) -> Iterator[Metric]:
+        families = {
+            name: CounterMetricFamily(name, help_, labels=labels)
+            for name, (labels, help_) in COUNTERS.items()
+        }
+        families["tamiz_requests_received"].add_metric((), self.received)
+        for code, count in list(self.unattributed.items()):
+            families["tamiz_requests"].add_metric(("", "", code), count)
+        for (name, result), count in list(self.loads.items()):
+            families["tamiz_model_loads"].add_metric((name, result), count)
+        for model in models:
+            for code, count in list(model.requests.items()):
+                families["tamiz_requests"].add_metric((*model.labels, code), count)
+            for reason, name in _REASONS.items():
+                outcome = _outcome(reason == Reason.REASON_NONE)
+                families["tamiz_rows"].add_metric((*model.labels, outcome, name), float(model.rows[reason]))
+        yield from families.values()
+
+    def _histograms(self, models: list[ModelMetrics]) -> Iterator[Metric]:
+        families = {
+            name: HistogramMetricFamily(name, help_, labels=labels)
+            for name, (labels, help_) in HISTOGRAMS.items()
+        }
+        for model in models:
+            for name, labels, distribution in model.distributions():
+                buckets, total = distribution.buckets()
+                families[name].add_metric(labels, buckets, total)
+        yield from families.values()
+
+    def _gauges(self, models: list[ModelMetrics]) -> Iterator[Metric]:
+        families = {
+            name: GaugeMetricFamily(name, help_, labels=labels) for name, (labels, help_) in GAUGES.items()
+        }
+        families["tamiz_build_info"].add_metric((self._server_version,), 1)
+        ended = sum(self.unattributed.values()) + sum(sum(model.requests.values()) for model in models)
+        families["tamiz_requests_in_flight"].add_metric((), self.received - ended)
+        for model in models:
+            families["tamiz_queue_rows"].add_metric(model.labels, model.queue_rows)
+            families["tamiz_threshold"].add_metric(model.labels, model.threshold.value)
+            certified = model.threshold.HasField("certificate")
+            families["tamiz_certified"].add_metric(model.labels, certified)
+            if certified:
+                promise = model.threshold.certificate
+                families["tamiz_certificate_max_error"].add_metric(model.labels, promise.max_error)
+                families["tamiz_certificate_confidence_level"].add_metric(
+                    model.labels, promise.confidence_level
+                )
+                families["tamiz_certificate_expected_coverage"].add_metric(
+                    model.labels, promise.expected_coverage
+                )
+        yield from families.values()
+
+
+def _outcome(accepted: bool) -> str:  # noqa: FBT001  a label's two values
+    return "accepted" if accepted else "abstained"

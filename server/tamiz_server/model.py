@@ -1,0 +1,153 @@
+"""A bundle at work: owns the onnxruntime session, and gives calibrated probabilities for rows."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from tamiz.bundle_format import PROBABILITIES
+from tamiz.dtypes import name_of
+from tamiz.v1.manifest_pb2 import DataType, Manifest
+from tamiz_server.bundle import Bundle
+from tamiz_server.errors import BundleError, ModelFailed
+from tamiz_server.tensors import Inputs, Spec
+
+_ONNX_TYPES: Final = {
+    "tensor(bool)": DataType.DATA_TYPE_BOOL,
+    "tensor(int8)": DataType.DATA_TYPE_INT8,
+    "tensor(int16)": DataType.DATA_TYPE_INT16,
+    "tensor(int32)": DataType.DATA_TYPE_INT32,
+    "tensor(int64)": DataType.DATA_TYPE_INT64,
+    "tensor(uint8)": DataType.DATA_TYPE_UINT8,
+    "tensor(uint16)": DataType.DATA_TYPE_UINT16,
+    "tensor(uint32)": DataType.DATA_TYPE_UINT32,
+    "tensor(uint64)": DataType.DATA_TYPE_UINT64,
+    "tensor(float16)": DataType.DATA_TYPE_FLOAT16,
+    "tensor(float)": DataType.DATA_TYPE_FLOAT32,
+    "tensor(double)": DataType.DATA_TYPE_FLOAT64,
+    "tensor(string)": DataType.DATA_TYPE_STRING,
+}
+_WARM_UP_RUNS: Final = 3
+_ONLY_ERRORS: Final = 3
+
+
+class Model:
+    """One version of a model, loaded and warmed up.
+
+    Attributes:
+        manifest: what its bundle says of itself.
+        specs: its inputs, in the form in which requests are checked.
+        n_classes: how many columns its probabilities have.
+        max_batch_size: the most rows that it is run with.
+        n_threads: how many threads onnxruntime computes one batch with.
+        batch_seconds: how long the largest batch took in the warm-up.
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, max_batch_size: int, n_threads: int, cpus: int, slow_above_s: float
+    ) -> None:
+        """Build the session and warm it up.
+
+        Args:
+            bundle: a verified bundle.
+            max_batch_size: the most rows that it will be run with.
+            n_threads: threads of onnxruntime; 0: one if the model is fast, `cpus` if it is slow.
+            cpus: how many processors may be kept busy.
+            slow_above_s: a model whose largest batch takes longer than this is slow.
+
+        Raises:
+            BundleError: if onnxruntime refuses the graph, if the graph is not what the manifest says, or if the
+                warm-up fails.
+        """
+        self.manifest: Manifest = bundle.manifest
+        self.specs = tuple(Spec.of(spec) for spec in bundle.manifest.inputs)
+        self.n_classes = len(bundle.manifest.classes.integers) or len(bundle.manifest.classes.strings)
+        self.max_batch_size = max_batch_size
+        self.n_threads = n_threads or 1
+        self._path = bundle.path
+        self._session = self._open(bundle.content)
+        self._check_graph()
+        self.batch_seconds = self._warm_up()
+        if n_threads == 0 and cpus > 1 and self.batch_seconds > slow_above_s:
+            self.n_threads = cpus
+            self._session = self._open(bundle.content)
+            self.batch_seconds = self._warm_up()
+
+    def run(self, inputs: Inputs) -> NDArray[np.float64]:
+        """Compute calibrated probabilities.
+
+        Args:
+            inputs: one array per spec, all with the same number of rows, at most `max_batch_size`.
+
+        Returns:
+            (n_rows, n_classes), float64. Rows that the model cannot handle hold NaN.
+
+        Raises:
+            ModelFailed: if onnxruntime fails, or answers for another number of rows than it was asked.
+        """
+        n_rows = len(inputs[self.specs[0].name])
+        try:
+            probabilities: NDArray[np.float64] = self._session.run((PROBABILITIES,), inputs)[0]
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            raise ModelFailed("the model failed on these rows; the server's log says how") from error
+        if probabilities.shape != (n_rows, self.n_classes):
+            raise ModelFailed(
+                f"the model answered {list(probabilities.shape)} for {n_rows} rows and {self.n_classes} classes"
+            )
+        return probabilities
+
+    def _open(self, content: bytes) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.n_threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _ONLY_ERRORS
+        # Threads that spin while they wait burn a container's CPU quota, and the requests behind them are throttled.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise BundleError(
+                f"{self._path}: onnxruntime refuses the graph ({error}); export it again"
+            ) from error
+
+    def _check_graph(self) -> None:
+        graph_inputs = {each.name: each for each in self._session.get_inputs()}
+        if set(graph_inputs) != {spec.name for spec in self.specs}:
+            raise self._contradiction(
+                f"inputs {sorted(graph_inputs)}", f"{sorted(spec.name for spec in self.specs)}"
+            )
+        for spec in self.specs:
+            each = graph_inputs[spec.name]
+            if _ONNX_TYPES.get(each.type) != spec.data_type:
+                raise self._contradiction(f"input {spec.name!r} of {each.type}", name_of(spec.data_type))
+        outputs = {each.name: each.type for each in self._session.get_outputs()}
+        if outputs.get(PROBABILITIES) != "tensor(double)":
+            raise self._contradiction(f"outputs {outputs}", f"{PROBABILITIES!r} of tensor(double)")
+
+    def _contradiction(self, graph: str, manifest: str) -> BundleError:
+        return BundleError(
+            f"{self._path}: the graph has {graph}, its manifest says {manifest}; export it again"
+        )
+
+    def _warm_up(self) -> float:
+        """Run at the batch sizes that will come; return the seconds that the largest took, at best."""
+        seconds = []
+        for n_rows in (1, *[self.max_batch_size] * _WARM_UP_RUNS):
+            started = time.perf_counter()
+            try:
+                self.run({spec.name: _synthetic(spec, n_rows) for spec in self.specs})
+            except ModelFailed as error:
+                raise BundleError(
+                    f"{self._path}: the warm-up failed ({error.__cause__ or error}); export it again"
+                ) from error
+            seconds.append(time.perf_counter() - started)
+        return min(seconds[1:])
+
+
+def _synthetic(spec: Spec, n_rows: int) -> NDArray[Any]:
+    shape = (n_rows, *(max(size, 1) for size in spec.tail))
+    return np.full(shape, "", dtype=object) if spec.dtype is None else np.zeros(shape, spec.dtype)

@@ -1,0 +1,70 @@
+"""Models and versions on disk, loaded: `<repository>/<name>/<version>/model.onnx`, as Triton and TF Serving lay them out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tamiz.bundle_format import FILE_NAME
+from tamiz_server.bundle import read_bundle
+from tamiz_server.config import Config
+from tamiz_server.cpus import available_cpus
+from tamiz_server.errors import BundleError
+from tamiz_server.model import Model
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What came of one version on disk: a model, or the reason why there is none."""
+
+    name: str
+    version: int
+    model: Model | None
+    error: str = ""
+
+
+def versions_on_disk(repository: Path) -> Iterator[tuple[str, int, Path]]:
+    """Return name, version and file of every version, sorted; folders that are no versions are passed over, and said."""
+    for model_folder in sorted(path for path in repository.iterdir() if path.is_dir()):
+        versions = {}
+        for folder in sorted(path for path in model_folder.iterdir() if path.is_dir()):
+            if folder.name.isdecimal() and int(folder.name) > 0 and folder.name == str(int(folder.name)):
+                versions[int(folder.name)] = folder / FILE_NAME
+            elif not folder.name.startswith("."):
+                _log.warning(
+                    "%s is passed over: a version is a positive integer without leading zeros", folder
+                )
+        if not versions and not model_folder.name.startswith("."):
+            _log.warning(
+                "%s is passed over: it holds no version folder, such as %s/1", model_folder, model_folder
+            )
+        for version in sorted(versions):
+            yield model_folder.name, version, versions[version]
+
+
+def load_all(config: Config) -> Iterator[LoadResult]:
+    """Load every version in the repository, one by one; one that cannot be served does not stop the others."""
+    for name, version, path in versions_on_disk(config.model_repository):
+        try:
+            yield LoadResult(name, version, load(path, config))
+        except BundleError as error:
+            yield LoadResult(name, version, None, str(error))
+
+
+def load(path: Path, config: Config) -> Model:
+    """Load and warm up one version.
+
+    Raises:
+        BundleError: if it cannot be served.
+    """
+    return Model(
+        read_bundle(path),
+        max_batch_size=config.max_batch_size,
+        n_threads=config.intra_op_threads,
+        cpus=available_cpus(),
+        slow_above_s=config.inline_limit_us * 1e-6,
+    )

@@ -1,0 +1,168 @@
+"""Wire bytes to arrays, checked: after this module an input is what the manifest says, or the request was refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz.dtypes import NUMERIC_DTYPES, name_of
+from tamiz.v1.manifest_pb2 import DataType, InputSpec
+from tamiz.v1.prediction_pb2 import Tensor
+from tamiz_server.errors import InvalidRequest
+
+Inputs = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One input of a model, in the form in which requests are checked against it.
+
+    Attributes:
+        name: the input's name.
+        data_type: the contract's type.
+        dtype: numpy's type; None for strings.
+        tail: the sizes of all dimensions but the first; -1 where any size will do.
+        missing_values_allowed: whether NaN is a value that the model was made for.
+    """
+
+    name: str
+    data_type: DataType
+    dtype: np.dtype[Any] | None
+    tail: tuple[int, ...]
+    missing_values_allowed: bool
+
+    @classmethod
+    def of(cls, spec: InputSpec) -> Spec:
+        """Return the checking form of a manifest's input."""
+        return cls(
+            name=spec.name,
+            data_type=spec.dtype,
+            dtype=NUMERIC_DTYPES.get(spec.dtype),
+            tail=tuple(spec.shape[1:]),
+            missing_values_allowed=spec.missing_values_allowed,
+        )
+
+    def __str__(self) -> str:
+        shape = ", ".join(["rows", *("any" if size < 0 else str(size) for size in self.tail)])
+        return f"input {self.name!r} of {name_of(self.data_type)}[{shape}]"
+
+
+def read_inputs(tensors: Sequence[Tensor], specs: Sequence[Spec]) -> tuple[Inputs, int]:
+    """Return a request's inputs as arrays, and how many rows they have.
+
+    Args:
+        tensors: what was sent.
+        specs: what the model reads.
+
+    Returns:
+        One array per spec, (n_rows, *tail), of the spec's dtype (object for strings); numeric ones are read-only views of
+        the message. And n_rows, at least 1.
+
+    Raises:
+        InvalidRequest: for an input that is missing, unknown, sent twice, or of the wrong dtype, shape or byte count,
+            and for inputs that disagree on the number of rows.
+    """
+    if (
+        len(tensors) == len(specs) == 1 and tensors[0].name == specs[0].name
+    ):  # the common case, without two dicts
+        array = _read(tensors[0], specs[0])
+        return {specs[0].name: array}, array.shape[0]
+    by_name = _by_name(tensors, specs)
+    inputs = {spec.name: _read(by_name[spec.name], spec) for spec in specs}
+    rows = {name: array.shape[0] for name, array in inputs.items()}
+    n_rows = next(iter(rows.values()))
+    for name, count in rows.items():
+        if count != n_rows:
+            first = next(iter(rows))
+            raise InvalidRequest(
+                f"input {name!r} has {count} rows and input {first!r} has {n_rows}: expected the same"
+            )
+    return inputs, n_rows
+
+
+def valid_rows(inputs: Inputs, specs: Iterable[Spec]) -> NDArray[np.bool_] | None:
+    """Return which rows hold only values that the model can handle; None when all do.
+
+    A row is invalid when it holds an infinity, or NaN in an input that does not allow missing values.
+    """
+    invalid: NDArray[np.bool_] | None = None
+    for spec in specs:
+        array = inputs[spec.name]
+        if array.dtype.kind != "f" or np.isfinite(array).all():
+            continue
+        bad = np.isinf(array) if spec.missing_values_allowed else ~np.isfinite(array)
+        bad_rows: NDArray[np.bool_] = np.any(bad.reshape(len(array), -1), axis=1)
+        invalid = bad_rows if invalid is None else invalid | bad_rows
+    return None if invalid is None or not invalid.any() else ~invalid
+
+
+def _by_name(tensors: Sequence[Tensor], specs: Sequence[Spec]) -> dict[str, Tensor]:
+    by_name: dict[str, Tensor] = {}
+    for tensor in tensors:
+        if tensor.name in by_name:
+            raise InvalidRequest(f"input {tensor.name!r} was sent twice")
+        by_name[tensor.name] = tensor
+    expected = {spec.name for spec in specs}
+    for name in by_name:
+        if name not in expected:
+            raise InvalidRequest(f"unknown input {name!r}: the model reads {', '.join(map(str, specs))}")
+    for spec in specs:
+        if spec.name not in by_name:
+            raise InvalidRequest(f"{spec} is missing")
+    return by_name
+
+
+def _read(tensor: Tensor, spec: Spec) -> NDArray[Any]:
+    if tensor.dtype != spec.data_type:
+        raise InvalidRequest(f"expected {spec}, got dtype {_type_name(tensor.dtype)}")
+    shape = tuple(tensor.shape)
+    _check_shape(shape, spec)
+    if spec.dtype is None:
+        return _read_strings(tensor, shape, spec)
+    if tensor.WhichOneof("contents") != "raw":
+        raise InvalidRequest(
+            f"expected {spec} as raw bytes, got {tensor.WhichOneof('contents') or 'no contents'}"
+        )
+    raw = tensor.raw
+    expected_bytes = math.prod(shape) * spec.dtype.itemsize
+    if len(raw) != expected_bytes:
+        raise InvalidRequest(
+            f"input {spec.name!r} of shape {list(shape)} takes {expected_bytes} bytes of {name_of(spec.data_type)}, got"
+            f" {len(raw)}"
+        )
+    return np.frombuffer(raw, dtype=spec.dtype).reshape(shape)
+
+
+def _check_shape(shape: tuple[int, ...], spec: Spec) -> None:
+    tail = shape[1:]
+    fits = tail == spec.tail or (
+        len(tail) == len(spec.tail)
+        and all(size == want or (want < 0 < size) for size, want in zip(tail, spec.tail, strict=True))
+    )
+    if not shape or not fits:
+        raise InvalidRequest(f"expected {spec}, got shape {list(shape)}")
+    if shape[0] < 1:
+        raise InvalidRequest(f"input {spec.name!r} has {shape[0]} rows: expected at least one")
+
+
+def _read_strings(tensor: Tensor, shape: tuple[int, ...], spec: Spec) -> NDArray[Any]:
+    if tensor.WhichOneof("contents") != "strings":
+        raise InvalidRequest(
+            f"expected {spec} as strings, got {tensor.WhichOneof('contents') or 'no contents'}"
+        )
+    values = tensor.strings.values
+    if len(values) != math.prod(shape):
+        raise InvalidRequest(
+            f"input {spec.name!r} of shape {list(shape)} takes {math.prod(shape)} strings, got {len(values)}"
+        )
+    return np.array(values, dtype=object).reshape(shape)
+
+
+def _type_name(data_type: DataType) -> str:
+    """Return the name of a type that was sent; an open enum may hold a number that is none."""
+    return name_of(data_type) if data_type in DataType.values() else f"number {data_type}"

@@ -1,0 +1,112 @@
+"""The service behind grpcio's asyncio server, with health (`grpc.health.v1`) and reflection."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
+
+import grpc
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from tamiz_server.config import Config
+from tamiz_server.errors import ConfigError, TamizError
+from tamiz_server.service import SERVICE_NAME, Method, Service
+
+_Handler = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
+
+_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class GrpcServer:
+    """A gRPC server in the running event loop.
+
+    Attributes:
+        port: the port that it listens on, once it is started.
+    """
+
+    def __init__(self, service: Service, config: Config) -> None:
+        self.port = 0
+        self._config = config
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the module is not typed
+        self._server = aio.server(
+            options=[
+                ("grpc.max_receive_message_length", config.max_message_bytes),
+                ("grpc.max_send_message_length", config.max_message_bytes),
+                (
+                    "grpc.so_reuseport",
+                    0,
+                ),  # a second server on the same port is a mistake, not a second worker
+            ]
+        )
+        self._server.add_generic_rpc_handlers((_Methods(service),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if config.reflection:
+            names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+
+    async def start(self) -> None:
+        """Listen. Health says NOT_SERVING until `set_health` says otherwise.
+
+        Raises:
+            ConfigError: if the port cannot be had.
+        """
+        config = self._config
+        await self.set_health("", serving=False)
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        try:
+            self.port = self._server.add_insecure_port(f"{host}:{config.grpc_port}")
+        except RuntimeError as error:
+            raise ConfigError(
+                f"--grpc-port: {config.host}:{config.grpc_port} cannot be listened on; is another server running there?"
+            ) from error
+        await self._server.start()
+
+    async def set_health(self, name: str, *, serving: bool) -> None:
+        """Say whether a service or a model is being served; the empty name stands for the whole server."""
+        await self._health.set(name, _SERVING if serving else _NOT_SERVING)
+
+    async def enter_graceful_shutdown(self) -> None:
+        """Say NOT_SERVING for everything, from now on; requests are still answered."""
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no new calls, wait for those in flight at most `grace_s` seconds, stop."""
+        await self._server.stop(grace_s)
+
+
+class _Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs
+    """Finds the handler of a call by its path; messages stay bytes."""
+
+    def __init__(self, service: Service) -> None:
+        self._handlers = {
+            f"/{SERVICE_NAME}/{name}": grpc.unary_unary_rpc_method_handler(_handler(method))
+            for name, method in service.methods.items()
+        }
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        return self._handlers.get(handler_call_details.method)
+
+
+def _handler(method: Method) -> _Handler:
+    loop_time = asyncio.get_running_loop().time
+
+    async def handle(body: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
+        remaining_s = context.time_remaining()
+        deadline_s = math.inf if remaining_s is None else loop_time() + remaining_s
+
+        def metadata() -> Iterable[tuple[str, str | bytes]]:
+            return context.invocation_metadata() or ()
+
+        try:
+            return await method(body, deadline_s, metadata)
+        except TamizError as error:
+            await context.abort(grpc.StatusCode[error.code], str(error))
+
+    return handle

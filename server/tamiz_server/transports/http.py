@@ -1,0 +1,84 @@
+"""`/metrics` and `/healthz` over HTTP, in threads of their own: a scrape must not hold up the event loop."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+from tamiz_server.errors import ConfigError
+
+
+class Page(NamedTuple):
+    """What one path answers."""
+
+    status: HTTPStatus
+    content_type: str
+    body: bytes
+
+
+class HttpServer:
+    """Serves a few pages, each made by a function at the time of the request.
+
+    Attributes:
+        port: the port that it listens on.
+    """
+
+    def __init__(self, host: str, port: int, pages: dict[str, Callable[[], Page]]) -> None:
+        """Listen.
+
+        Raises:
+            ConfigError: if the port cannot be had.
+        """
+        try:
+            self._server = _server_class(host)((host, port), _handler(pages))
+        except OSError as error:
+            raise ConfigError(
+                f"--metrics-port: {host}:{port} cannot be listened on ({error.strerror}); is another server running"
+                " there?"
+            ) from error
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, name="tamiz-http", daemon=True)
+
+    def start(self) -> None:
+        """Answer requests from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer none any more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _server_class(host: str) -> type[ThreadingHTTPServer]:
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        daemon_threads = True
+
+    return Server
+
+
+def _handler(pages: dict[str, Callable[[], Page]]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10  # a client that says nothing does not keep its thread
+
+        def do_GET(self) -> None:
+            make = pages.get(self.path.partition("?")[0])
+            known = f"not found; there are: {', '.join(pages)}\n"
+            page = make() if make else Page(HTTPStatus.NOT_FOUND, "text/plain", known.encode())
+            self.send_response(page.status)
+            self.send_header("Content-Type", page.content_type)
+            self.send_header("Content-Length", str(len(page.body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(page.body)
+
+        do_HEAD = do_GET  # noqa: N815  http.server's name
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  http.server's name
+            """Say nothing: a scrape every few seconds is no news."""
+
+    return Handler
