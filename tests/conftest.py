@@ -1,0 +1,233 @@
+"""Small real bundles for tests of the server, and a real server process."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from google.protobuf import json_format
+from onnx import TensorProto, helper, numpy_helper
+
+from tamiz.bundle_format import FILE_NAME, MANIFEST_KEY, PROBABILITIES, graph_digest
+from tamiz.v1.manifest_pb2 import Certificate, Classes, DataType, InputSpec, Manifest, Threshold
+from tamiz.v1.onnx_file_pb2 import OnnxFile
+
+MakeBundle = Callable[..., Path]
+
+
+def softmax_graph() -> onnx.GraphProto:
+    """Two classes, one feature per class: probabilities = softmax(features).
+
+    features [n, 2] ─► Cast(double) ─► Softmax ─► probabilities
+    """
+    nodes = [
+        helper.make_node("Cast", ["features"], ["double"], to=TensorProto.DOUBLE),
+        helper.make_node("Softmax", ["double"], [PROBABILITIES], axis=1),
+    ]
+    return helper.make_graph(
+        nodes,
+        "softmax",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, 2])],
+        [helper.make_tensor_value_info(PROBABILITIES, TensorProto.DOUBLE, [None, 2])],
+    )
+
+
+def failing_graph() -> onnx.GraphProto:
+    """The row number is looked up in a table of four: a number outside makes onnxruntime fail.
+
+    row [n, 1] ─► Gather(table [4, 2]) ─► Reshape [n, 2] ─► probabilities
+    """
+    table = np.array([[0.9, 0.1], [0.1, 0.9], [0.6, 0.4], [0.5, 0.5]])
+    nodes = [
+        helper.make_node("Gather", ["table", "row"], ["looked_up"], axis=0),
+        helper.make_node("Reshape", ["looked_up", "shape"], [PROBABILITIES]),
+    ]
+    return helper.make_graph(
+        nodes,
+        "failing",
+        [helper.make_tensor_value_info("row", TensorProto.INT64, [None, 1])],
+        [helper.make_tensor_value_info(PROBABILITIES, TensorProto.DOUBLE, [None, 2])],
+        [
+            numpy_helper.from_array(table, "table"),
+            numpy_helper.from_array(np.array([-1, 2], dtype=np.int64), "shape"),
+        ],
+    )
+
+
+def slow_graph(work: int = 400) -> onnx.GraphProto:
+    """`softmax_graph` after a chain of large products, so that a batch takes milliseconds.
+
+    features ─► ReduceSum·0 ─► (+ ones [work, work])·(itself) … ─► sum·0 ─► + features ─► Softmax
+    """
+    nodes = [
+        helper.make_node("Cast", ["features"], ["double"], to=TensorProto.DOUBLE),
+        helper.make_node("ReduceSum", ["double"], ["total"], keepdims=0),
+        helper.make_node("Mul", ["total", "zero"], ["nothing"]),
+        helper.make_node("Add", ["ones", "nothing"], ["matrix"]),
+        helper.make_node("MatMul", ["matrix", "matrix"], ["square"]),
+        helper.make_node("MatMul", ["square", "square"], ["fourth"]),
+        helper.make_node("ReduceMin", ["fourth"], ["least"], keepdims=0),
+        helper.make_node("Mul", ["least", "zero"], ["nothing_again"]),
+        helper.make_node("Add", ["double", "nothing_again"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], [PROBABILITIES], axis=1),
+    ]
+    return helper.make_graph(
+        nodes,
+        "slow",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, 2])],
+        [helper.make_tensor_value_info(PROBABILITIES, TensorProto.DOUBLE, [None, 2])],
+        [
+            numpy_helper.from_array(np.array(0.0), "zero"),
+            numpy_helper.from_array(np.full((work, work), 1e-3), "ones"),
+        ],
+    )
+
+
+def text_graph() -> onnx.GraphProto:
+    """A string and a number: probability of class 1 is `age` for "yes", else 0.
+
+    answer [n, 1] string ─► Equal("yes") ─► Cast ─► Mul(age [n, 1] double) ─► p ─► Concat(1 − p, p)
+    """
+    nodes = [
+        helper.make_node("Equal", ["answer", "yes"], ["is_yes"]),
+        helper.make_node("Cast", ["is_yes"], ["factor"], to=TensorProto.DOUBLE),
+        helper.make_node("Mul", ["factor", "age"], ["p"]),
+        helper.make_node("Sub", ["one", "p"], ["q"]),
+        helper.make_node("Concat", ["q", "p"], [PROBABILITIES], axis=1),
+    ]
+    return helper.make_graph(
+        nodes,
+        "text",
+        [
+            helper.make_tensor_value_info("answer", TensorProto.STRING, [None, 1]),
+            helper.make_tensor_value_info("age", TensorProto.DOUBLE, [None, 1]),
+        ],
+        [helper.make_tensor_value_info(PROBABILITIES, TensorProto.DOUBLE, [None, 2])],
+        [
+            helper.make_tensor("yes", TensorProto.STRING, [1], [b"yes"]),
+            numpy_helper.from_array(np.array([1.0]), "one"),
+        ],
+    )
+
+
+GRAPHS = {"softmax": softmax_graph, "failing": failing_graph, "slow": slow_graph, "text": text_graph}
+_TYPES = {
+    TensorProto.FLOAT: DataType.DATA_TYPE_FLOAT32,
+    TensorProto.DOUBLE: DataType.DATA_TYPE_FLOAT64,
+    TensorProto.INT64: DataType.DATA_TYPE_INT64,
+    TensorProto.STRING: DataType.DATA_TYPE_STRING,
+}
+
+
+def write_bundle(
+    folder: Path, graph: str = "softmax", *, change: Callable[[Manifest], None] | None = None, **fields: object
+) -> Path:
+    """Write a bundle of one of GRAPHS into a version folder; `change` may spoil the manifest before it is written."""
+    model = helper.make_model(GRAPHS[graph](), opset_imports=[helper.make_opsetid("", 19)], ir_version=10)
+    specs = [
+        InputSpec(
+            name=each.name,
+            dtype=_TYPES[each.type.tensor_type.elem_type],
+            shape=[-1, each.type.tensor_type.shape.dim[1].dim_value],
+        )
+        for each in model.graph.input
+    ]
+    certificate = Certificate(
+        method="test", max_error=0.05, confidence_level=0.9, n_rows=100, n_accepted=80, expected_coverage=0.8
+    )
+    manifest = Manifest(
+        format_version=1,
+        name=folder.parent.name,
+        graph_digest=graph_digest(OnnxFile.FromString(model.SerializeToString())),
+        inputs=specs,
+        classes=Classes(strings=["no", "yes"]),
+        threshold=Threshold(value=0.8, certificate=certificate),
+    )
+    manifest.MergeFrom(Manifest(**fields))  # type: ignore[arg-type]
+    if change is not None:
+        change(manifest)
+    helper.set_model_props(model, {MANIFEST_KEY: json_format.MessageToJson(manifest)})
+    folder.mkdir(parents=True)
+    (folder / FILE_NAME).write_bytes(model.SerializeToString())
+    return folder / FILE_NAME
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path) -> MakeBundle:
+    """`make_bundle("name/1", "softmax")` writes a bundle into `models/` below tmp_path and returns its file."""
+
+    def make(where: str = "m/1", graph: str = "softmax", **options: object) -> Path:
+        return write_bundle(tmp_path / "models" / where, graph, **options)  # type: ignore[arg-type]
+
+    return make
+
+
+@dataclass
+class ServerProcess:
+    """A real `tamiz-server` in a process of its own."""
+
+    process: subprocess.Popen[str]
+    log: list[str] = field(default_factory=list)
+    port: int = 0
+    metrics_port: int = 0
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def wait_ready(self, within_s: float = 30.0) -> None:
+        ready = threading.Event()
+
+        def follow() -> None:
+            assert self.process.stderr is not None
+            for line in self.process.stderr:
+                self.log.append(line)
+                ports = re.search(r"gRPC on \S+:(\d+), metrics on http://\S+:(\d+)/", line)
+                if ports:
+                    self.port, self.metrics_port = map(int, ports.groups())
+                    ready.set()
+            ready.set()
+
+        threading.Thread(target=follow, daemon=True).start()
+        assert ready.wait(within_s), "the server did not say that it is ready"
+        assert self.port, "".join(self.log)
+
+    def stop(self, within_s: float = 30.0) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(within_s)
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+    """`start_server("--max-batch-size", "8")` starts a server on free ports over `models/` below tmp_path."""
+    started: list[ServerProcess] = []
+
+    def start(*flags: str, repository: Path | None = None) -> ServerProcess:
+        command = [sys.executable, "-m", "tamiz_server", "--grpc-port", "0", "--metrics-port", "0"]
+        command += ["--model-repository", str(repository or tmp_path / "models"), "--drain-delay-s", "0", *flags]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("TAMIZ_")}
+        server = ServerProcess(
+            subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+        )
+        started.append(server)
+        server.wait_ready()
+        return server
+
+    yield start
+    for server in started:
+        if server.process.poll() is None:
+            server.process.kill()
+        server.process.wait()
+        assert server.process.stderr is not None
+        server.process.stderr.close()

@@ -1,0 +1,217 @@
+"""The batching policy, on a virtual clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tamiz_server.batching import BatchQueue, Entry, Slice
+from tamiz_server.errors import InvalidRequest, QueueFull
+
+Queue = BatchQueue[Entry]
+
+
+def make_queue(max_batch_size: int = 8, max_queue_delay_s: float = 0.0, max_queue_size: int = 100) -> Queue:
+    return BatchQueue(
+        max_batch_size=max_batch_size, max_queue_delay_s=max_queue_delay_s, max_queue_size=max_queue_size
+    )
+
+
+def put(queue: Queue, n_rows: int, arrived_s: float = 0.0, deadline_s: float = math.inf, key: object = None) -> Entry:
+    entry = Entry(n_rows, arrived_s=arrived_s, deadline_s=deadline_s, key=key)
+    queue.append(entry)
+    return entry
+
+
+def batches(queue: Queue, now_s: float = 0.0) -> Iterator[list[Slice[Entry]]]:
+    while batch := queue.take(now_s):
+        yield batch
+
+
+def test_an_empty_queue_gives_no_batch_and_wakes_never():
+    queue = make_queue()
+    assert queue.take(1.0) == []
+    assert queue.wake_s() == math.inf
+
+
+def test_without_delay_what_waits_is_due_at_once():
+    queue = make_queue()
+    first, second = put(queue, 1), put(queue, 2)
+    assert queue.take(0.0) == [(first, 0, 1), (second, 0, 2)]
+    assert queue.n_rows == 0
+
+
+def test_with_delay_a_lone_request_waits_until_its_delay_is_over():
+    queue = make_queue(max_queue_delay_s=0.5)
+    entry = put(queue, 1, arrived_s=1.0)
+    assert queue.take(1.25) == []
+    assert queue.wake_s() == 1.5
+    assert queue.take(1.5) == [(entry, 0, 1)]
+
+
+def test_with_delay_a_full_batch_does_not_wait():
+    queue = make_queue(max_batch_size=4, max_queue_delay_s=10.0)
+    first, second = put(queue, 2), put(queue, 2)
+    assert queue.take(0.0) == [(first, 0, 2), (second, 0, 2)]
+
+
+def test_a_request_that_fits_into_a_batch_is_not_torn_apart():
+    queue = make_queue(max_batch_size=4)
+    first, second = put(queue, 3), put(queue, 3)
+    assert list(batches(queue)) == [[(first, 0, 3)], [(second, 0, 3)]]
+
+
+def test_a_request_larger_than_a_batch_goes_in_parts_and_its_rest_takes_mates():
+    queue = make_queue(max_batch_size=4)
+    large, small = put(queue, 9), put(queue, 2)
+    assert list(batches(queue)) == [[(large, 0, 4)], [(large, 4, 8)], [(large, 8, 9), (small, 0, 2)]]
+
+
+def test_requests_with_different_keys_never_share_a_batch():
+    queue = make_queue()
+    first, second, third = put(queue, 1, key="a"), put(queue, 1, key="b"), put(queue, 1, key="b")
+    assert list(batches(queue)) == [[(first, 0, 1)], [(second, 0, 1), (third, 0, 1)]]
+
+
+def test_a_full_queue_refuses_exactly_what_does_not_fit():
+    queue = make_queue(max_queue_size=8)
+    put(queue, 6)
+    with pytest.raises(QueueFull, match="6 rows are waiting, there is room for 8"):
+        put(queue, 3)
+    put(queue, 2)
+    assert queue.n_rows == 8
+
+
+def test_a_request_that_can_never_fit_is_invalid_even_when_the_queue_is_empty():
+    with pytest.raises(InvalidRequest, match="9 rows; at most 8"):
+        put(make_queue(max_queue_size=8), 9)
+
+
+def test_expired_requests_leave_the_queue_and_are_never_taken():
+    queue = make_queue()
+    late, soon, never = put(queue, 1, deadline_s=5.0), put(queue, 2, deadline_s=1.0), put(queue, 3)
+    assert queue.expiry_s() == 1.0
+    assert queue.expire(1.0) == [soon]
+    assert queue.n_rows == 4
+    assert queue.take(1.0) == [(late, 0, 1), (never, 0, 3)]
+    assert queue.expire(100.0) == []
+
+
+def test_expiry_wakes_before_the_delay_is_over():
+    queue = make_queue(max_queue_delay_s=10.0)
+    put(queue, 1, deadline_s=3.0)
+    assert queue.wake_s() == 3.0
+
+
+def test_a_dropped_request_frees_its_room_once():
+    queue = make_queue(max_queue_size=4)
+    entry = put(queue, 4)
+    assert queue.drop(entry)
+    assert not queue.drop(entry)
+    assert queue.n_rows == 0
+    put(queue, 4)
+
+
+def test_a_request_dropped_between_its_parts_gives_no_further_part():
+    queue = make_queue(max_batch_size=4)
+    entry = put(queue, 9)
+    queue.take(0.0)
+    assert queue.drop(entry)
+    assert queue.take(0.0) == []
+    assert queue.n_rows == 0
+
+
+def test_a_batch_that_was_taken_cannot_be_dropped_any_more():
+    queue = make_queue()
+    entry = put(queue, 2)
+    queue.take(0.0)
+    assert not queue.drop(entry)
+
+
+def test_deadlines_of_finished_requests_do_not_pile_up():
+    queue = make_queue()
+    for _ in range(10_000):
+        put(queue, 1, deadline_s=1e9)
+        queue.take(0.0)
+    assert len(queue._deadlines) < 200
+
+
+@given(st.lists(st.integers(1, 30), max_size=50), st.integers(1, 16))
+def test_every_row_is_taken_once_in_order_in_batches_no_larger_than_allowed(sizes, max_batch_size):
+    queue = make_queue(max_batch_size=max_batch_size, max_queue_size=10_000)
+    entries = [put(queue, size) for size in sizes]
+    taken = {id(entry): 0 for entry in entries}
+    order = []
+    for batch in batches(queue):
+        assert sum(part.stop - part.start for part in batch) <= max_batch_size
+        for part in batch:
+            assert part.start == taken[id(part.entry)]
+            taken[id(part.entry)] = part.stop
+            order.append(entries.index(part.entry))
+            if part.entry.n_rows <= max_batch_size:
+                assert (part.start, part.stop) == (0, part.entry.n_rows)
+    assert order == sorted(order)
+    assert [taken[id(entry)] for entry in entries] == sizes
+    assert queue.n_rows == 0
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Any interleaving of arrivals, batches, expiries and withdrawals conserves rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_s = 0.0
+        self.queue = make_queue(max_batch_size=5, max_queue_delay_s=2.0, max_queue_size=20)
+        self.entries: list[Entry] = []
+        self.computed: dict[int, int] = {}
+        self.gone: set[int] = set()
+
+    @rule(n_rows=st.integers(1, 12), patience_s=st.sampled_from([0.5, 1.0, 3.0, math.inf]))
+    def arrive(self, n_rows: int, patience_s: float) -> None:
+        waiting = self.queue.n_rows
+        try:
+            entry = put(self.queue, n_rows, self.now_s, self.now_s + patience_s)
+        except QueueFull:
+            assert waiting + n_rows > 20
+        else:
+            self.entries.append(entry)
+
+    @rule(seconds=st.sampled_from([0.25, 1.0, 2.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now_s += seconds
+        for entry in self.queue.expire(self.now_s):
+            assert entry.deadline_s <= self.now_s
+            self.gone.add(id(entry))
+
+    @rule()
+    def take(self) -> None:
+        waiting = [e for e in self.entries if id(e) not in self.gone and e.taken < e.n_rows]
+        is_full = sum(e.n_rows - e.taken for e in waiting) >= 5
+        is_due = bool(waiting) and (is_full or self.now_s >= waiting[0].arrived_s + 2.0)
+        batch = self.queue.take(self.now_s)
+        assert bool(batch) == is_due
+        for part in batch:
+            assert id(part.entry) not in self.gone
+            assert part.entry.deadline_s > self.now_s
+            assert self.computed.get(id(part.entry), 0) == part.start
+            self.computed[id(part.entry)] = part.stop
+
+    @precondition(lambda self: self.entries)
+    @rule(data=st.data())
+    def withdraw(self, data: st.DataObject) -> None:
+        entry = data.draw(st.sampled_from(self.entries))
+        if self.queue.drop(entry):
+            self.gone.add(id(entry))
+
+    @invariant()
+    def the_count_of_waiting_rows_is_right(self) -> None:
+        waiting = sum(e.n_rows - e.taken for e in self.entries if id(e) not in self.gone)
+        assert self.queue.n_rows == waiting <= 20
+
+
+TestQueueMachine = QueueMachine.TestCase

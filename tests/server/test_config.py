@@ -1,0 +1,87 @@
+"""Settings: flag over environment over default, checked at birth."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tamiz_server.config import Config, flag, flag_table, variable
+from tamiz_server.errors import ConfigError
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def parse(tmp_path, *argv, **environ):
+    return Config.parse(["--model-repository", str(tmp_path), *argv], environ)
+
+
+def test_the_flag_wins_over_the_environment_and_that_over_the_default(tmp_path):
+    assert parse(tmp_path).grpc_port == 8001
+    assert parse(tmp_path, TAMIZ_GRPC_PORT="9001").grpc_port == 9001
+    assert parse(tmp_path, "--grpc-port", "7001", TAMIZ_GRPC_PORT="9001").grpc_port == 7001
+
+
+def test_the_repository_can_come_from_the_environment(tmp_path):
+    assert Config.parse([], {"TAMIZ_MODEL_REPOSITORY": str(tmp_path)}).model_repository == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["--reveal-abstained"], True),
+        (["--reveal-abstained=true"], True),
+        (["--reveal-abstained=no"], False),
+        (["--reveal-abstained", "--no-reveal-abstained"], False),
+        ([], False),
+    ],
+)
+def test_a_switch_can_be_turned_both_ways(tmp_path, argv, expected):
+    assert parse(tmp_path, *argv).reveal_abstained is expected
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Config), ids=lambda field: field.name)
+def test_every_field_is_a_flag_and_a_variable_with_a_help_text(tmp_path, field):
+    assert field.metadata["help"]
+    value = str(tmp_path) if field.name == "model_repository" else str(field.default)
+    base = {} if field.name == "model_repository" else {"TAMIZ_MODEL_REPOSITORY": str(tmp_path)}
+    by_flag = Config.parse([flag(field.name), value], base)
+    by_variable = Config.parse([], base | {variable(field.name): value})
+    assert by_flag == by_variable == Config(model_repository=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--grpc-port", "eight"], "--grpc-port is 'eight': expected a whole number"),
+        (["--grpc-port", "70000"], "--grpc-port is 70000: expected from 0 to 65535"),
+        (["--grpc-port", "8002"], "are both 8002: choose two ports"),
+        (["--max-batch-size", "0"], "--max-batch-size is 0: expected at least 1"),
+        (["--max-queue-delay-us", "-1"], "--max-queue-delay-us is -1: expected at least 0"),
+        (["--drain-delay-s", "soon"], "--drain-delay-s is 'soon': expected a number"),
+        (["--drain-delay-s", "nan"], "--drain-delay-s is nan"),
+        (["--reflection=maybe"], "--reflection is 'maybe': expected true or false"),
+        (["--host", "localhost"], "--host is 'localhost': expected an IP address"),
+        (["--log-level", "loud"], "expected one of debug, info, warning, error"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_was_expected(tmp_path, argv, message):
+    with pytest.raises(ConfigError, match=message):
+        parse(tmp_path, *argv)
+
+
+def test_a_repository_that_is_missing_or_no_folder_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="--model-repository is missing"):
+        Config.parse([], {})
+    with pytest.raises(ConfigError, match="nowhere is not a folder"):
+        Config.parse(["--model-repository", str(tmp_path / "nowhere")], {})
+
+
+def test_an_abbreviated_flag_is_refused_so_that_new_flags_break_nobody(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        parse(tmp_path, "--grpc", "1")
+
+
+def test_the_table_in_the_readme_is_the_one_that_the_code_gives():
+    assert flag_table() in README.read_text(), "run: python -m tamiz_server.config, and paste it into the README"
