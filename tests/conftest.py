@@ -130,7 +130,11 @@ _TYPES = {
 
 
 def write_bundle(
-    folder: Path, graph: str = "softmax", *, change: Callable[[Manifest], None] | None = None, **fields: object
+    folder: Path,
+    graph: str = "softmax",
+    *,
+    change: Callable[[Manifest], None] | None = None,
+    **fields: object,
 ) -> Path:
     """Write a bundle of one of GRAPHS into a version folder; `change` may spoil the manifest before it is written."""
     model = helper.make_model(GRAPHS[graph](), opset_imports=[helper.make_opsetid("", 19)], ir_version=10)
@@ -215,11 +219,15 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
 
     def start(*flags: str, repository: Path | None = None) -> ServerProcess:
         command = [sys.executable, "-m", "tamiz_server", "--grpc-port", "0", "--metrics-port", "0"]
-        command += ["--model-repository", str(repository or tmp_path / "models"), "--drain-delay-s", "0", *flags]
+        command += [
+            "--model-repository",
+            str(repository or tmp_path / "models"),
+            "--drain-delay-s",
+            "0",
+            *flags,
+        ]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TAMIZ_")}
-        server = ServerProcess(
-            subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-        )
+        server = ServerProcess(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
         started.append(server)
         server.wait_ready()
         return server

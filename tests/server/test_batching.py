@@ -22,7 +22,9 @@ def make_queue(max_batch_size: int = 8, max_queue_delay_s: float = 0.0, max_queu
     )
 
 
-def put(queue: Queue, n_rows: int, arrived_s: float = 0.0, deadline_s: float = math.inf, key: object = None) -> Entry:
+def put(
+    queue: Queue, n_rows: int, arrived_s: float = 0.0, deadline_s: float = math.inf, key: object = None
+) -> Entry:
     entry = Entry(n_rows, arrived_s=arrived_s, deadline_s=deadline_s, key=key)
     queue.append(entry)
     return entry

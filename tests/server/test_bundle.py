@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import onnx
 import pytest
 
 from tamiz_server.bundle import read_bundle
@@ -18,7 +19,9 @@ def test_a_good_bundle_is_read(make_bundle):
 def test_fields_of_later_versions_of_the_same_format_are_passed_over(make_bundle):
     path = make_bundle()
     path.write_bytes(
-        path.read_bytes().replace(b'"formatVersion": 1,', b'"not_yet_": 1,       ' [: len(b'"formatVersion": 1,')])
+        path.read_bytes().replace(
+            b'"formatVersion": 1,', b'"not_yet_": 1,       '[: len(b'"formatVersion": 1,')]
+        )
     )
     with pytest.raises(BundleError, match="names no format version"):
         read_bundle(path)
@@ -39,8 +42,6 @@ def test_every_truncation_is_refused(make_bundle):
 
 
 def test_a_plain_onnx_file_is_refused(make_bundle):
-    import onnx
-
     path = make_bundle()
     model = onnx.load(path)
     del model.metadata_props[:]
@@ -64,8 +65,6 @@ def test_a_manifest_that_is_no_json_is_refused(make_bundle):
 
 
 def test_a_graph_that_was_changed_after_the_export_is_refused(make_bundle):
-    import onnx
-
     path = make_bundle()
     model = onnx.load(path)
     model.graph.node[-1].attribute[0].i = 0

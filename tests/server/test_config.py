@@ -84,4 +84,6 @@ def test_an_abbreviated_flag_is_refused_so_that_new_flags_break_nobody(tmp_path,
 
 
 def test_the_table_in_the_readme_is_the_one_that_the_code_gives():
-    assert flag_table() in README.read_text(), "run: python -m tamiz_server.config, and paste it into the README"
+    assert flag_table() in README.read_text(), (
+        "run: python -m tamiz_server.config, and paste it into the README"
+    )

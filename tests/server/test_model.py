@@ -52,9 +52,18 @@ def test_a_fast_model_gets_one_thread_and_a_slow_one_all(make_bundle):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: setattr(m.inputs[0], "name", "other"), r"the graph has inputs \['features'\], its manifest says"),
-        (lambda m: setattr(m.inputs[0], "dtype", 12), r"input 'features' of tensor\(float\), its manifest says float64"),
-        (lambda m: m.classes.strings.append("maybe"), r"the warm-up failed .*\[1, 2\] for 1 rows and 3 classes"),
+        (
+            lambda m: setattr(m.inputs[0], "name", "other"),
+            r"the graph has inputs \['features'\], its manifest says",
+        ),
+        (
+            lambda m: setattr(m.inputs[0], "dtype", 12),
+            r"input 'features' of tensor\(float\), its manifest says float64",
+        ),
+        (
+            lambda m: m.classes.strings.append("maybe"),
+            r"the warm-up failed .*\[1, 2\] for 1 rows and 3 classes",
+        ),
         (lambda m: m.inputs[0].shape.append(4), r"the warm-up failed"),
     ],
 )

@@ -17,11 +17,15 @@ from tamiz_server.tensors import Spec, read_inputs, valid_rows
 F32, STRING = DataType.DATA_TYPE_FLOAT32, DataType.DATA_TYPE_STRING
 
 
-def spec(name: str = "x", dtype: int = F32, shape: tuple[int, ...] = (-1, 3), *, missing: bool = False) -> Spec:
+def spec(
+    name: str = "x", dtype: int = F32, shape: tuple[int, ...] = (-1, 3), *, missing: bool = False
+) -> Spec:
     return Spec.of(InputSpec(name=name, dtype=dtype, shape=shape, missing_values_allowed=missing))
 
 
-def tensor(name: str = "x", dtype: int = F32, shape: tuple[int, ...] = (2, 3), raw: bytes = b"\0" * 24) -> Tensor:
+def tensor(
+    name: str = "x", dtype: int = F32, shape: tuple[int, ...] = (2, 3), raw: bytes = b"\0" * 24
+) -> Tensor:
     return Tensor(name=name, dtype=dtype, shape=shape, raw=raw)
 
 
@@ -29,9 +33,11 @@ def strings(name: str, *values: str) -> Tensor:
     return Tensor(name=name, dtype=STRING, shape=[len(values), 1], strings=Strings(values=values))
 
 
-@given(st.sampled_from(sorted(NUMERIC_DTYPES)).flatmap(
-    lambda t: hnp.arrays(NUMERIC_DTYPES[t], hnp.array_shapes(min_dims=1, max_dims=3, min_side=1))
-))
+@given(
+    st.sampled_from(sorted(NUMERIC_DTYPES)).flatmap(
+        lambda t: hnp.arrays(NUMERIC_DTYPES[t], hnp.array_shapes(min_dims=1, max_dims=3, min_side=1))
+    )
+)
 def test_every_numeric_array_comes_through_unchanged(array):
     data_type = to_data_type(array.dtype)
     sent = Tensor.FromString(
@@ -71,7 +77,10 @@ def test_a_dynamic_dimension_takes_any_size_but_none():
         ([tensor("z")], r"unknown input 'z': the model reads input 'x' of float32\[rows, 3\]"),
         ([tensor(), tensor("z")], r"unknown input 'z'"),
         ([tensor(), tensor()], r"input 'x' was sent twice"),
-        ([tensor(dtype=DataType.DATA_TYPE_FLOAT64)], r"expected input 'x' of float32\[rows, 3\], got dtype float64"),
+        (
+            [tensor(dtype=DataType.DATA_TYPE_FLOAT64)],
+            r"expected input 'x' of float32\[rows, 3\], got dtype float64",
+        ),
         ([tensor(dtype=0)], r"got dtype unspecified"),
         ([tensor(dtype=99)], r"got dtype number 99"),
         ([tensor(shape=(2, 4))], r"got shape \[2, 4\]"),
@@ -94,7 +103,10 @@ def test_a_wrong_input_is_named_with_what_was_expected_and_what_came(sent, messa
     ("sent", "message"),
     [
         (Tensor(name="s", dtype=STRING, shape=[1, 1], raw=b"a"), "as strings, got raw"),
-        (Tensor(name="s", dtype=STRING, shape=[2, 1], strings=Strings(values=["a"])), "takes 2 strings, got 1"),
+        (
+            Tensor(name="s", dtype=STRING, shape=[2, 1], strings=Strings(values=["a"])),
+            "takes 2 strings, got 1",
+        ),
     ],
 )
 def test_wrong_strings_are_named(sent, message):
@@ -113,7 +125,9 @@ def rows_of(*rows: list[float], dtype: str = "<f4") -> dict[str, np.ndarray]:
 
 def test_finite_rows_are_all_valid():
     assert valid_rows(rows_of([1, 2, 3], [4, 5, 6]), [spec()]) is None
-    assert valid_rows(rows_of([3e38, 3e38, 3e38]), [spec()]) is None  # the sum of squares overflows, the values are fine
+    assert (
+        valid_rows(rows_of([3e38, 3e38, 3e38]), [spec()]) is None
+    )  # the sum of squares overflows, the values are fine
 
 
 def test_nan_is_invalid_where_missing_values_are_not_allowed():
