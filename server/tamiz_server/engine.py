@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,11 +30,15 @@ from tamiz_server.errors import DeadlineExceeded, ModelFailed, TamizError
 from tamiz_server.gate import Decisions, decide
 from tamiz_server.metrics import ModelMetrics
 from tamiz_server.model import Model
+from tamiz_server.patience import Patience
 from tamiz_server.tensors import Inputs, valid_rows
 
 _log = logging.getLogger(__name__)
 
 _US: Final = 1e-6
+
+# The clock is time.monotonic, not the loop's: uvloop's stands still within a turn and counts whole milliseconds.
+_now_s = time.monotonic
 
 
 class Work(NamedTuple):
@@ -43,7 +48,7 @@ class Work(NamedTuple):
         inputs: checked arrays, one per input of the model.
         n_rows: their number of rows.
         threshold: the confidence that the rows have to reach.
-        deadline_s: when the caller stops waiting, on the loop's clock; infinite when never.
+        deadline_s: when the caller stops waiting, on time.monotonic's clock; infinite when never.
         wants_probabilities: whether the answer holds them.
     """
 
@@ -124,6 +129,7 @@ class Engine:
         )
         self._loop = asyncio.get_running_loop()
         self._thread = None if self.inline else ThreadPoolExecutor(1, thread_name_prefix="tamiz-model")
+        self._patience = Patience()
         self._running = False
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -155,21 +161,33 @@ class Engine:
 
     def _enqueue(self, work: Work) -> _Pending:
         key = tuple(array.shape[1:] for array in work.inputs.values()) if self._has_dynamic_shapes else None
-        entry = _Pending(work, self._loop.time(), key, self._loop.create_future())
+        entry = _Pending(work, _now_s(), key, self._loop.create_future())
         self._queue.append(entry)
         self.metrics.queue_rows = self._queue.n_rows
         if self._running:
             self._set_timer(min(self._timer_s, work.deadline_s))
+        elif self._patience.arrived():
+            self._schedule()
         elif not self._scheduled:
-            # Not at once: whatever else arrives in this turn of the loop joins the batch.
-            self._scheduled = True
-            self._loop.call_soon(self._dispatch)
+            self._dispatch()
         return entry
+
+    def _schedule(self) -> None:
+        """Have the next batch computed, when those that are on their way have arrived."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._on_turn)
+
+    def _on_turn(self) -> None:
+        if self._queue.n_rows < self._queue.max_batch_size and self._patience.turn_over():
+            self._loop.call_soon(self._on_turn)
+            return
+        self._scheduled = False
+        self._dispatch()
 
     def _dispatch(self) -> None:
         """Compute the next batch, if there is one and it is due."""
-        self._scheduled = False
-        now_s = self._loop.time()
+        now_s = _now_s()
         self._expire(now_s)
         if self._running:
             self._set_timer(self._queue.expiry_s())
@@ -178,11 +196,12 @@ class Engine:
         self.metrics.queue_rows = self._queue.n_rows
         if not batch:
             self._set_timer(self._queue.wake_s())
-        elif self._thread is None:
+            return
+        self._patience.computed(len(batch))
+        if self._thread is None:
             self._deliver(now_s, self._run(batch))
             if self._queue.n_rows:
-                self._scheduled = True
-                self._loop.call_soon(self._dispatch)
+                self._schedule()
         else:
             self._running = True
             self._set_timer(self._queue.expiry_s())
@@ -206,7 +225,9 @@ class Engine:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_s = when_s
-        self._timer = None if when_s == math.inf else self._loop.call_at(when_s, self._on_timer)
+        self._timer = (
+            None if when_s == math.inf else self._loop.call_later(max(0.0, when_s - _now_s()), self._on_timer)
+        )
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -227,7 +248,7 @@ class Engine:
 
     def _run_batch(self, batch: _Batch) -> list[_Outcome]:
         """Compute a batch. If the model fails on it, compute its requests one by one: only the culprit fails."""
-        started_s = self._loop.time()
+        started_s = _now_s()
         inputs = _gather(batch, self.model)
         try:
             probabilities = self.model.run(inputs)
@@ -240,9 +261,9 @@ class Engine:
                 len(batch),
                 error.__cause__ or error,
             )
-            return [_Outcome(batch, None, None, self._loop.time() - started_s, error)]
+            return [_Outcome(batch, None, None, _now_s() - started_s, error)]
         decisions = decide(probabilities, _thresholds(batch), valid_rows(inputs, self.model.specs))
-        return [_Outcome(batch, decisions, probabilities, self._loop.time() - started_s)]
+        return [_Outcome(batch, decisions, probabilities, _now_s() - started_s)]
 
     def _deliver(self, started_s: float, outcomes: list[_Outcome]) -> None:
         """Give each waiter its rows. Each future is resolved on its own: a cancelled one leaves the rest untouched."""
@@ -267,12 +288,9 @@ class Engine:
         started_s: float,
         seconds: float,
     ) -> None:
-        shown = decisions.class_index
+        class_index, confidence, accepted, reasons = decisions
         if not self._reveal:
-            shown = np.where(decisions.accepted, shown, np.uint32(NO_CLASS))
-        # One conversion per batch: Python lists are quicker to cut into single rows than arrays.
-        class_index, confidence = shown.tolist(), decisions.confidence.tolist()
-        accepted, reasons = decisions.accepted.tolist(), decisions.reasons.tolist()
+            class_index = [index if ok else NO_CLASS for index, ok in zip(class_index, accepted, strict=True)]
         row = 0
         for entry, start, stop in batch:
             rows = slice(row, row + stop - start)
@@ -291,20 +309,20 @@ class Engine:
                 answer.confidence += confidence[rows]
                 answer.compute_s += seconds
             if entry.work.wants_probabilities:
-                answer.probabilities.append(self._published(probabilities[rows], decisions.accepted[rows]))
+                answer.probabilities.append(self._published(probabilities[rows], accepted[rows]))
             if stop == entry.n_rows and not entry.future.done():
                 entry.future.set_result(answer)
 
-    def _published(
-        self, probabilities: NDArray[np.float64], accepted: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
-        return probabilities if self._reveal else np.where(accepted[:, None], probabilities, np.nan)
+    def _published(self, probabilities: NDArray[np.float64], accepted: list[bool]) -> NDArray[np.float64]:
+        return probabilities if self._reveal else np.where(np.array(accepted)[:, None], probabilities, np.nan)
 
 
 def _gather(batch: _Batch, model: Model) -> Inputs:
     """Return the rows of a batch as one array per input."""
     if len(batch) == 1:
         entry, start, stop = batch[0]
+        if stop - start == entry.n_rows:
+            return entry.work.inputs
         return {name: array[start:stop] for name, array in entry.work.inputs.items()}
     return {
         spec.name: np.concatenate(
@@ -314,7 +332,9 @@ def _gather(batch: _Batch, model: Model) -> Inputs:
     }
 
 
-def _thresholds(batch: _Batch) -> NDArray[np.float64]:
-    """Return each row's threshold, (n_rows,)."""
-    thresholds = [part.entry.work.threshold for part in batch]
-    return np.repeat(np.array(thresholds), [part.stop - part.start for part in batch])
+def _thresholds(batch: _Batch) -> list[float]:
+    """Return each row's threshold."""
+    thresholds: list[float] = []
+    for entry, start, stop in batch:
+        thresholds += [entry.work.threshold] * (stop - start)
+    return thresholds

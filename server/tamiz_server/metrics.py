@@ -9,11 +9,12 @@ unknown model is counted under an empty model.
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
+from operator import not_
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -90,9 +91,9 @@ class Distribution:
         if len(self._pending) >= _FLUSH_AT:
             self.flush()
 
-    def observe_all(self, values: NDArray[np.float64]) -> None:
-        """Count many values, (n,), float64."""
-        self._pending.extend(values.tolist())
+    def observe_all(self, values: Iterable[float]) -> None:
+        """Count many values."""
+        self._pending.extend(values)
         if len(self._pending) >= _FLUSH_AT:
             self.flush()
 
@@ -119,7 +120,8 @@ class ModelMetrics:
         self.labels = (name, str(version))
         self.threshold = manifest.threshold
         self.requests: Tally[str] = Tally()
-        self.rows = np.zeros(len(_REASONS), dtype=np.int64)
+        self.rows: Tally[int] = Tally()
+        """Rows by reason."""
         self.request_duration = Distribution(DURATION_BUCKETS_S)
         self.queue_duration = Distribution(DURATION_BUCKETS_S)
         self.inference_duration = Distribution(DURATION_BUCKETS_S)
@@ -133,18 +135,12 @@ class ModelMetrics:
         self.batch_rows.observe(n_rows)
 
     def rows_decided(
-        self, confidence: NDArray[np.float64], accepted: NDArray[np.bool_], reasons: NDArray[np.uint8]
+        self, confidence: Sequence[float], accepted: Sequence[bool], reasons: Sequence[int]
     ) -> None:
-        """Count the decisions of one batch; arrays of (n_rows,)."""
-        self.rows += np.bincount(reasons, minlength=len(self.rows))
-        n_accepted = np.count_nonzero(accepted)
-        if n_accepted == len(accepted):
-            self.confidence[True].observe_all(confidence)
-        elif n_accepted == 0:
-            self.confidence[False].observe_all(confidence)
-        else:
-            self.confidence[True].observe_all(confidence[accepted])
-            self.confidence[False].observe_all(confidence[~accepted])
+        """Count the decisions of one batch: one entry per row."""
+        self.rows.update(reasons)
+        self.confidence[True].observe_all(compress(confidence, accepted))
+        self.confidence[False].observe_all(compress(confidence, map(not_, accepted)))
 
     def distributions(self) -> Iterator[tuple[str, tuple[str, ...], Distribution]]:
         """Return name, label values and distribution of each histogram."""
@@ -208,7 +204,7 @@ class Metrics(Collector):
                 families["tamiz_requests"].add_metric((*model.labels, code), count)
             for reason, name in _REASONS.items():
                 outcome = _outcome(reason == Reason.REASON_NONE)
-                families["tamiz_rows"].add_metric((*model.labels, outcome, name), float(model.rows[reason]))
+                families["tamiz_rows"].add_metric((*model.labels, outcome, name), model.rows[reason])
         yield from families.values()
 
     def _histograms(self, models: list[ModelMetrics]) -> Iterator[Metric]:

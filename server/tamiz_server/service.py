@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
@@ -37,7 +38,7 @@ Metadata = Callable[[], Iterable[tuple[str, str | bytes]]]
 """Gives a call's metadata; a function, because reading them costs and most calls need none."""
 
 Method = Callable[[bytes, float, Metadata], Awaitable[bytes]]
-"""Message bytes, deadline in seconds on the loop's clock (infinite: none) and metadata → answer bytes, or TamizError."""
+"""Message bytes, deadline in seconds on time.monotonic's clock (infinite: none) and metadata → answer bytes, or TamizError."""
 
 
 class Served:
@@ -88,8 +89,7 @@ class Service:
 
     async def predict(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:
         """Answer a PredictRequest with a PredictResponse; see `Method`."""
-        loop = asyncio.get_running_loop()
-        started_s = loop.time()
+        started_s = time.monotonic()
         self._metrics.received += 1
         served: Served | None = None
         code = "OK"
@@ -104,7 +104,7 @@ class Service:
             code = error.code
             raise
         except asyncio.CancelledError:
-            code = "CANCELLED" if loop.time() < deadline_s else "DEADLINE_EXCEEDED"
+            code = "CANCELLED" if time.monotonic() < deadline_s else "DEADLINE_EXCEEDED"
             raise
         except Exception as error:
             code = ModelFailed.code
@@ -115,7 +115,7 @@ class Service:
                 self._metrics.unattributed[code] += 1
             else:
                 served.engine.metrics.requests[code] += 1
-                served.engine.metrics.request_duration.observe(loop.time() - started_s)
+                served.engine.metrics.request_duration.observe(time.monotonic() - started_s)
 
     async def list_models(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:  # noqa: ARG002  a Method
         """Answer a ListModelsRequest with a ListModelsResponse; see `Method`."""

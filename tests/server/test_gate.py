@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from tamiz.bundle_format import NO_CLASS
 from tamiz.v1.prediction_pb2 import Reason
-from tamiz_server.gate import decide
+from tamiz_server.gate import _decide_few, _decide_many, decide
 
 NAN, INF = np.nan, np.inf
 
@@ -22,11 +22,11 @@ def distributions(max_rows: int = 20) -> st.SearchStrategy[np.ndarray]:
 
 
 def test_a_row_is_accepted_when_its_confidence_reaches_the_threshold():
-    decisions = decide(np.array([[0.1, 0.9], [0.2, 0.8], [0.25, 0.75]]), np.array([0.8, 0.8, 0.8]))
-    assert decisions.accepted.tolist() == [True, True, False]
-    assert decisions.class_index.tolist() == [1, 1, 1]
-    assert decisions.confidence.tolist() == [0.9, 0.8, 0.75]
-    assert decisions.reasons.tolist() == [
+    decisions = decide(np.array([[0.1, 0.9], [0.2, 0.8], [0.25, 0.75]]), [0.8, 0.8, 0.8])
+    assert decisions.accepted == [True, True, False]
+    assert decisions.class_index == [1, 1, 1]
+    assert decisions.confidence == [0.9, 0.8, 0.75]
+    assert decisions.reasons == [
         Reason.REASON_NONE,
         Reason.REASON_NONE,
         Reason.REASON_LOW_CONFIDENCE,
@@ -35,11 +35,11 @@ def test_a_row_is_accepted_when_its_confidence_reaches_the_threshold():
 
 def test_each_row_has_its_own_threshold():
     decisions = decide(np.array([[0.3, 0.7]] * 3), np.array([0.6, 0.7, 0.71]))
-    assert decisions.accepted.tolist() == [True, True, False]
+    assert decisions.accepted == [True, True, False]
 
 
 def test_of_equal_probabilities_the_first_class_is_predicted():
-    assert decide(np.array([[0.4, 0.2, 0.4]]), np.array([0.0])).class_index.tolist() == [0]
+    assert decide(np.array([[0.4, 0.2, 0.4]]), np.array([0.0])).class_index == [0]
 
 
 @pytest.mark.parametrize(
@@ -57,27 +57,28 @@ def test_of_equal_probabilities_the_first_class_is_predicted():
     ],
 )
 def test_what_is_no_probability_distribution_is_never_accepted(row):
-    decisions = decide(np.array([row, [0.1, 0.9]]), np.array([0.0, 0.0]))
-    assert decisions.accepted.tolist() == [False, True]
-    assert decisions.reasons.tolist() == [Reason.REASON_INVALID_OUTPUT, Reason.REASON_NONE]
-    assert decisions.class_index.tolist() == [NO_CLASS, 1]
-    assert decisions.confidence.tolist() == [0.0, 0.9]
+    decisions = decide(np.array([row, [0.1, 0.9]]), [0.0, 0.0])
+    assert decisions == _decide_many(np.array([row, [0.1, 0.9]]), [0.0, 0.0])
+    assert decisions.accepted == [False, True]
+    assert decisions.reasons == [Reason.REASON_INVALID_OUTPUT, Reason.REASON_NONE]
+    assert decisions.class_index == [NO_CLASS, 1]
+    assert decisions.confidence == [0.0, 0.9]
 
 
 def test_an_invalid_input_abstains_however_confident_the_model_is():
     decisions = decide(np.array([[0.01, 0.99], [0.01, 0.99]]), np.zeros(2), np.array([False, True]))
-    assert decisions.accepted.tolist() == [False, True]
-    assert decisions.reasons.tolist() == [Reason.REASON_INVALID_INPUT, Reason.REASON_NONE]
+    assert decisions.accepted == [False, True]
+    assert decisions.reasons == [Reason.REASON_INVALID_INPUT, Reason.REASON_NONE]
 
 
 def test_an_invalid_input_is_blamed_rather_than_the_output_that_came_of_it():
     decisions = decide(np.array([[NAN, NAN]]), np.zeros(1), np.array([False]))
-    assert decisions.reasons.tolist() == [Reason.REASON_INVALID_INPUT]
-    assert decisions.confidence.tolist() == [0.0]
+    assert decisions.reasons == [Reason.REASON_INVALID_INPUT]
+    assert decisions.confidence == [0.0]
 
 
 def test_a_threshold_above_one_accepts_nothing():
-    assert not decide(np.array([[0.0, 1.0]]), np.array([2.0])).accepted.any()
+    assert decide(np.array([[0.0, 1.0]]), [2.0]).accepted == [False]
 
 
 @given(distributions(), st.floats(0, 1))
@@ -103,9 +104,21 @@ def test_a_rows_decision_does_not_depend_on_its_batch_mates(probabilities, data)
         assert [column[0] for column in alone] == [column[i] for column in together]
 
 
+@given(distributions(), st.data())
+def test_few_rows_and_many_rows_are_decided_alike(probabilities, data):
+    spoil = data.draw(
+        hnp.arrays(np.float64, probabilities.shape, elements=st.sampled_from([0, 0, 0, 0.1, NAN, INF]))
+    )
+    thresholds = data.draw(st.lists(st.floats(0, 1), min_size=len(spoil), max_size=len(spoil)))
+    with np.errstate(invalid="ignore"):
+        assert _decide_few(probabilities + spoil, thresholds) == _decide_many(
+            probabilities + spoil, thresholds
+        )
+
+
 @given(distributions(), st.floats(0, 1), st.floats(0, 1))
 def test_a_stricter_threshold_accepts_no_more(probabilities, one, other):
     low, high = sorted((one, other))
-    loose = decide(probabilities, np.full(len(probabilities), low)).accepted
-    strict = decide(probabilities, np.full(len(probabilities), high)).accepted
-    assert not (strict & ~loose).any()
+    loose = decide(probabilities, [low] * len(probabilities)).accepted
+    strict = decide(probabilities, [high] * len(probabilities)).accepted
+    assert all(ok for ok, still_ok in zip(loose, strict, strict=True) if still_ok)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +39,7 @@ def test_a_distribution_counts_as_prometheus_own_histogram_does(values, bounds):
     theirs = Histogram("x", "x", buckets=sorted(bounds), registry=CollectorRegistry())
     for value in values:
         theirs.observe(value)
-    ours.observe_all(np.array(values))
+    ours.observe_all(values)
     ours.flush()
     buckets, total = ours.buckets()
     expected = [s.value for s in theirs.collect()[0].samples if s.name == "x_bucket"]
@@ -57,8 +56,8 @@ def test_a_distribution_does_not_grow_with_what_it_counts():
 
 def test_rows_are_counted_by_outcome_and_reason(metrics):
     model = metrics.model("m", 1, Manifest())
-    reasons = np.array([Reason.REASON_NONE] * 3 + [Reason.REASON_LOW_CONFIDENCE] * 2, dtype=np.uint8)
-    model.rows_decided(np.array([0.9, 0.9, 0.95, 0.6, 0.5]), reasons == 0, reasons)
+    reasons = [Reason.REASON_NONE] * 3 + [Reason.REASON_LOW_CONFIDENCE] * 2
+    model.rows_decided([0.9, 0.9, 0.95, 0.6, 0.5], [True] * 3 + [False] * 2, reasons)
     metrics.flush()
     found = samples(metrics)
     assert found["tamiz_rows_total"]["m", "1", "accepted", "none"] == 3

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
@@ -95,11 +95,9 @@ class _Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic onl
 
 
 def _handler(method: Method) -> _Handler:
-    loop_time = asyncio.get_running_loop().time
-
     async def handle(body: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
         remaining_s = context.time_remaining()
-        deadline_s = math.inf if remaining_s is None else loop_time() + remaining_s
+        deadline_s = math.inf if remaining_s is None else time.monotonic() + remaining_s
 
         def metadata() -> Iterable[tuple[str, str | bytes]]:
             return context.invocation_metadata() or ()
