@@ -26,7 +26,15 @@ class RowsError(ExportError):
 
 
 class UnattainableError(ExportError):
-    """No threshold keeps the wanted error with the wanted confidence on the certification rows."""
+    """No threshold keeps the wanted error with the wanted confidence on the certification rows.
+
+    Attributes:
+        threshold: the one that looked best on the calibration rows; None if there is none.
+    """
+
+    def __init__(self, message: str, *, threshold: float | None) -> None:
+        super().__init__(message)
+        self.threshold = threshold
 
 
 class ParityError(ExportError):

@@ -1,0 +1,200 @@
+"""A threshold with a finite-sample guarantee: split fixed-sequence testing.
+
+The promise: with probability `confidence_level` over the draw of the certification rows, at most `max_error` of the
+accepted rows are wrong. It holds for rows drawn like the certification rows, whatever the model and its calibration.
+
+How. Candidate thresholds are placed, ordered from strict to loose, and the most promising one is chosen as the start,
+all on the *calibration* rows. From there on, each candidate is tested on the *certification* rows, whose labels are
+used nowhere else: p = P(Binomial(n, max_error) <= k) for k errors among n accepted rows. The sequence ends with the
+first p above 1 − confidence_level; the threshold is the last one before. Given the calibration rows the order is
+fixed, so a wrong promise needs the rejection of the first candidate whose true error is above `max_error`, which has
+probability at most 1 − confidence_level: no correction for the number of candidates, no assumption on the scores.
+(Fixed-sequence testing within Learn then Test: Angelopoulos, Bates, Candès, Jordan & Lei, arXiv 2110.01052.)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta, binom
+
+from tamiz_convert.errors import UnattainableError
+
+METHOD: Final = "split-fixed-sequence-testing"
+
+_N_CANDIDATES: Final = 40
+_ROWS_AT_START: Final = 3
+"""The strictest candidate is expected to accept so many times the fewest rows that could prove anything."""
+_MAX_ROWS_TOLD: Final = 10_000_000
+
+Confidences = NDArray[np.float64]
+Errors = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Certified:
+    """A threshold and what was found at it.
+
+    Attributes:
+        threshold: accept where the confidence is at least this.
+        n_rows: certification rows.
+        n_accepted, n_errors: how many of them are accepted, and how many of those are wrong.
+        p_value: of the exact binomial test at the threshold.
+        error_upper_bound: one-sided Clopper-Pearson bound on the error; describes these rows, promises nothing beyond
+            `max_error`.
+    """
+
+    threshold: float
+    n_rows: int
+    n_accepted: int
+    n_errors: int
+    p_value: float
+    error_upper_bound: float
+
+
+def certify(
+    confidence_calibration: Confidences,
+    error_calibration: Errors,
+    confidence_certification: Confidences,
+    error_certification: Errors,
+    *,
+    max_error: float,
+    confidence_level: float,
+) -> Certified:
+    """Find the loosest threshold that the certification rows prove.
+
+    Args:
+        confidence_calibration: (n,), the confidences of the calibration rows; NaN is never accepted.
+        error_calibration: (n,), whether their prediction is wrong.
+        confidence_certification: (m,), the same of the certification rows.
+        error_certification: (m,).
+        max_error: the wanted bound on the error among accepted rows, between 0 and 1.
+        confidence_level: the wanted probability that it holds, between 0 and 1.
+
+    Raises:
+        UnattainableError: if no threshold can be proven; the message says what would be needed, and `threshold` is the
+            candidate that looked best on the calibration rows.
+    """
+    delta = 1.0 - confidence_level
+    fewest = rows_needed(0.0, max_error, delta)
+    accepted_calibration = _Accepted(confidence_calibration, error_calibration)
+    accepted = _Accepted(confidence_certification, error_certification)
+    candidates = _candidates(accepted_calibration, fewest)
+    if len(candidates) == 0 or accepted.n_rows < fewest:
+        raise UnattainableError(
+            f"{accepted.n_rows} certification rows cannot prove an error of at most {max_error:g} with confidence"
+            f" {confidence_level:g}: at least {fewest} accepted rows without a single error are needed. Bring more rows,"
+            " or ask for less",
+            threshold=None,
+        )
+    hopes = binom.cdf(*accepted_calibration.errors_and_rows(candidates), max_error)
+    path = candidates[int(np.argmin(hopes)) :]
+    n_errors, n_accepted = accepted.errors_and_rows(path)
+    p_values = np.where(n_accepted > 0, binom.cdf(n_errors, np.maximum(n_accepted, 1), max_error), 1.0)
+    failed = np.flatnonzero(p_values > delta)
+    last = (int(failed[0]) if len(failed) else len(path)) - 1
+    if last < 0:
+        raise _unattainable(path, n_errors, n_accepted, max_error, confidence_level)
+    k, n = int(n_errors[last]), int(n_accepted[last])
+    return Certified(
+        float(path[last]), accepted.n_rows, n, k, float(p_values[last]), upper_bound(k, n, delta)
+    )
+
+
+def upper_bound(n_errors: int, n_rows: int, delta: float) -> float:
+    """Return the one-sided Clopper-Pearson bound: the error is at most this with probability 1 − delta.
+
+    Args:
+        n_errors: how many rows are wrong.
+        n_rows: of how many.
+        delta: the probability that the bound fails.
+    """
+    if n_errors >= n_rows:
+        return 1.0
+    return float(beta.ppf(1.0 - delta, n_errors + 1, n_rows - n_errors))
+
+
+def rows_needed(error: float, max_error: float, delta: float) -> int:
+    """Return how many accepted rows prove `max_error`, if the share `error` of them is wrong.
+
+    Args:
+        error: the share that is wrong, below `max_error`.
+        max_error: what is to be proven.
+        delta: the probability that the proof fails.
+
+    Returns:
+        The smallest n with P(Binomial(n, max_error) <= floor(n error)) <= delta; at most ten million.
+    """
+    if error == 0.0:
+        return math.ceil(math.log(delta) / math.log1p(-max_error))
+    low, high = 1, 2
+    while high < _MAX_ROWS_TOLD and binom.cdf(math.floor(high * error), high, max_error) > delta:
+        low, high = high, 2 * high
+    while low < high:  # the p-value falls with n but for the steps of floor
+        middle = (low + high) // 2
+        if binom.cdf(math.floor(middle * error), middle, max_error) <= delta:
+            high = middle
+        else:
+            low = middle + 1
+    return min(low, _MAX_ROWS_TOLD)
+
+
+class _Accepted:
+    """Counts of accepted rows, and of errors among them, at any threshold."""
+
+    def __init__(self, confidence: Confidences, error: Errors) -> None:
+        order = np.argsort(-confidence, kind="stable")  # NaN comes last
+        self.confidence = confidence[order][: int(np.isfinite(confidence).sum())]
+        self.n_rows = len(confidence)
+        self._ascending = self.confidence[::-1]
+        self._errors = np.concatenate([[0], np.cumsum(error[order].astype(np.int64))])
+
+    def errors_and_rows(self, thresholds: Confidences) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the errors and the accepted rows at each threshold; counts, never rates."""
+        n_accepted = len(self._ascending) - np.searchsorted(self._ascending, thresholds, side="left")
+        return self._errors[n_accepted], n_accepted
+
+
+def _candidates(calibration: _Accepted, fewest: int) -> Confidences:
+    """Return candidate thresholds, strict to loose, at quantiles of the calibration rows.
+
+    Each lies midway between two neighboring confidences, so that the last digit of an inference library moves no row
+    across it.
+    """
+    n_rows = len(calibration.confidence)
+    if n_rows < fewest:
+        return np.empty(0)
+    strictest = min(1.0, _ROWS_AT_START * fewest / n_rows)
+    positions = np.ceil(np.linspace(strictest, 1.0, _N_CANDIDATES) * n_rows).astype(int) - 1
+    distinct = np.unique(calibration.confidence)
+    at = np.searchsorted(distinct, np.unique(calibration.confidence[positions])[::-1])
+    below = distinct[np.maximum(at - 1, 0)]
+    return (distinct[at] + below) / 2.0
+
+
+def _unattainable(
+    path: Confidences,
+    n_errors: NDArray[np.int64],
+    n_accepted: NDArray[np.int64],
+    max_error: float,
+    confidence_level: float,
+) -> UnattainableError:
+    delta = 1.0 - confidence_level
+    bounds = [upper_bound(int(k), int(n), delta) for k, n in zip(n_errors, n_accepted, strict=True)]
+    best = int(np.argmin(bounds))
+    k, n = int(n_errors[best]), int(n_accepted[best])
+    seen = k / n if n else 1.0
+    if seen < max_error:
+        needed = f"at that error about {rows_needed(seen, max_error, delta):,} accepted rows would prove it"
+    else:
+        needed = "more rows alone will not help: the model is wrong too often even where it is most confident"
+    return UnattainableError(
+        f"no threshold keeps the error at or below {max_error:g} with confidence {confidence_level:g}: at the best one"
+        f" {k} of {n} accepted certification rows are wrong, which proves {bounds[best]:.4g}; {needed}. Ask for"
+        f" max_error={math.ceil(bounds[best] * 1000) / 1000:g} or more, bring more rows, or improve the model",
+        threshold=float(path[0]),
+    )

@@ -1,0 +1,125 @@
+"""Building one ONNX graph out of single nodes and of whole graphs that others converted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, compose, helper, numpy_helper
+
+OPSET: Final = 19
+"""The version of the standard operators: the first whose Equal compares strings."""
+
+ML_OPSET: Final = 3
+"""The version of ai.onnx.ml, unless a node needs a later one."""
+
+_IR_VERSION: Final = 10
+_ML: Final = "ai.onnx.ml"
+
+
+class GraphBuilder:
+    """Collects nodes; names are numbered, so that the same calls give the same bytes."""
+
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: list[onnx.TensorProto] = []
+        self._opsets: dict[str, int] = {"": OPSET}
+        self._count = 0
+
+    @classmethod
+    def extending(cls, model: onnx.ModelProto, prefix: str) -> GraphBuilder:
+        """Return a builder that goes on where a model ends; every name that it makes begins with the prefix."""
+        builder = cls(prefix)
+        builder._inputs.extend(model.graph.input)
+        builder._nodes.extend(model.graph.node)
+        builder._initializers.extend(model.graph.initializer)
+        builder._opsets = {opset.domain: opset.version for opset in model.opset_import}
+        return builder
+
+    def has(self, op_type: str) -> bool:
+        """Return whether the graph holds a node of this type."""
+        return any(node.op_type == op_type for node in self._nodes)
+
+    def input(self, name: str, elem_type: int, shape: Sequence[int | None]) -> str:
+        """Declare an input of the graph; None stands for the number of rows."""
+        self._inputs.append(helper.make_tensor_value_info(name, elem_type, shape))
+        return name
+
+    def add(
+        self, op_type: str, *inputs: str, domain: str = "", ml_opset: int = ML_OPSET, **attributes: Any
+    ) -> str:
+        """Append a node with one output; return the output's name."""
+        output = self._name(op_type)
+        self._nodes.append(
+            helper.make_node(op_type, inputs, [output], name=output, domain=domain, **attributes)
+        )
+        if domain == _ML:
+            self._opsets[_ML] = max(self._opsets.get(_ML, 0), ml_opset)
+        return output
+
+    def constant(self, value: Any, dtype: Any = np.float64) -> str:
+        """Store an array, or a list of strings, as a constant; return its name."""
+        name = self._name("constant")
+        array = np.asarray(value, dtype=dtype)
+        if array.dtype.kind in "OU":
+            tensor = onnx.TensorProto(name=name, data_type=TensorProto.STRING, dims=array.shape)
+            tensor.string_data.extend(str(item).encode() for item in array.ravel())
+        else:
+            tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        self._initializers.append(tensor)
+        return name
+
+    def cast(self, name: str, elem_type: int) -> str:
+        """Append a conversion of type."""
+        return self.add("Cast", name, to=elem_type)
+
+    def embed(self, model: onnx.ModelProto, inputs: Mapping[str, str]) -> list[str]:
+        """Append all nodes of another model.
+
+        Args:
+            model: a model of the same standard opset.
+            inputs: its input names → names in this graph.
+
+        Returns:
+            The names of its outputs in this graph, in its own order.
+        """
+        prefix = self._name("part") + "_"
+        part = compose.add_prefix(model, prefix).graph
+        renamed = {prefix + theirs: ours for theirs, ours in inputs.items()}
+        for node in part.node:
+            node.input[:] = [renamed.get(name, name) for name in node.input]
+        self._nodes.extend(part.node)
+        self._initializers.extend(part.initializer)
+        for opset in model.opset_import:
+            if opset.domain:
+                self._opsets[opset.domain] = max(self._opsets.get(opset.domain, 0), opset.version)
+        return [output.name for output in part.output]
+
+    def build(self, output: str, name: str, elem_type: int, n_columns: int) -> onnx.ModelProto:
+        """Return the graph as a checked model with one output, renamed to `name`, of shape [rows, n_columns]."""
+        self._nodes.append(helper.make_node("Identity", [output], [name], name=name))
+        graph = helper.make_graph(
+            self._nodes,
+            "tamiz",
+            self._inputs,
+            [helper.make_tensor_value_info(name, elem_type, [None, n_columns])],
+            self._initializers,
+        )
+        opsets = [helper.make_opsetid(domain, version) for domain, version in sorted(self._opsets.items())]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="tamiz")
+        onnx.checker.check_model(model)
+        return model
+
+    def _name(self, kind: str) -> str:
+        self._count += 1
+        return f"{self._prefix}{kind}_{self._count}"
+
+
+def attribute_tensor(array: NDArray[Any]) -> onnx.TensorProto:
+    """Return an array as an attribute of a node."""
+    return numpy_helper.from_array(np.ascontiguousarray(array))

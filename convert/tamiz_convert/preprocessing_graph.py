@@ -1,0 +1,216 @@
+"""Preprocessing steps of a Pipeline as ONNX nodes, in float64 throughout.
+
+Imputers and one-hot encoders are nodes of our own: onnxruntime has no imputer for float64, and skl2onnx's encoder gives
+float32. Every other step comes from skl2onnx, asked for float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from onnx import TensorProto
+from skl2onnx import convert_sklearn
+from skl2onnx.common.data_types import DoubleTensorType
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+
+from tamiz_convert.errors import EstimatorError
+from tamiz_convert.graph_builder import ML_OPSET, OPSET, GraphBuilder
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Columns in a graph: (n_rows, n_columns), strings or float64.
+
+    Attributes:
+        name: their name in the graph.
+        n_columns: how many.
+        is_text: whether they are strings.
+    """
+
+    name: str
+    n_columns: int
+    is_text: bool = False
+
+
+class Preprocessing:
+    """Appends preprocessing steps to a graph.
+
+    Attributes:
+        refused: names of (n_rows, 1) bool: rows that scikit-learn would have refused, as for an unseen category. Their
+            scores have to become NaN, so that the gate abstains.
+    """
+
+    def __init__(self, builder: GraphBuilder) -> None:
+        self.refused: list[str] = []
+        self._builder = builder
+
+    def append(self, step: Any, matrix: Matrix) -> Matrix:
+        """Append one fitted step (or a Pipeline of them) that reads a matrix."""
+        if _is_identity(step):
+            return matrix
+        if isinstance(step, Pipeline):
+            for _, each in step.steps:
+                matrix = self.append(each, matrix)
+            return matrix
+        if isinstance(step, ColumnTransformer):
+            return self._split_matrix(step, matrix)
+        for type_, append in self._own.items():
+            if type(step) is type_:
+                return append(self, step, matrix)
+        return self._convert(step, matrix)
+
+    def append_columns(self, step: ColumnTransformer, columns: Mapping[str, Matrix]) -> Matrix:
+        """Append a fitted ColumnTransformer that reads named columns, each (n_rows, 1)."""
+        names = list(step.feature_names_in_)
+        return self._join(
+            step, lambda selected: self._concat([columns[name] for name in _as_names(selected, names)])
+        )
+
+    def _split_matrix(self, step: ColumnTransformer, matrix: Matrix) -> Matrix:
+        names = list(getattr(step, "feature_names_in_", range(matrix.n_columns)))
+
+        def select(selected: Any) -> Matrix:
+            indices = [names.index(name) for name in _as_names(selected, names)]
+            taken = self._builder.add(
+                "Gather", matrix.name, self._builder.constant(indices, np.int64), axis=1
+            )
+            return replace(matrix, name=taken, n_columns=len(indices))
+
+        return self._join(step, select)
+
+    def _join(self, step: ColumnTransformer, select: Callable[[Any], Matrix]) -> Matrix:
+        """Append each transformer on its columns, and put the results side by side."""
+        parts = []
+        for name, transformer, selected in step.transformers_:
+            if transformer == "drop" or len(np.atleast_1d(selected)) == 0:
+                continue
+            part = self.append(transformer, select(selected))
+            if part.is_text:
+                raise EstimatorError(
+                    f"the transformer {name!r} hands strings to the estimator; encode them, for example with OneHotEncoder"
+                )
+            parts.append(part)
+        return self._concat(parts)
+
+    def _concat(self, parts: Sequence[Matrix]) -> Matrix:
+        if len(parts) == 1:
+            return parts[0]
+        if len({part.is_text for part in parts}) > 1:
+            raise EstimatorError(
+                "one transformer reads both strings and numbers; give each kind a transformer of its own"
+            )
+        joined = self._builder.add("Concat", *(part.name for part in parts), axis=1)
+        return Matrix(joined, sum(part.n_columns for part in parts), parts[0].is_text)
+
+    def _impute(self, step: SimpleImputer, matrix: Matrix) -> Matrix:
+        """X ─► IsNaN | Equal("") ─► Where(statistic, x)."""
+        if step.add_indicator or not _is_missing(step.missing_values):
+            raise EstimatorError(
+                "SimpleImputer is supported with missing_values=nan and add_indicator=False; change it and train again"
+            )
+        if pd.isna(step.statistics_).any():
+            raise EstimatorError(
+                "SimpleImputer saw a column without any value; drop that column and train again"
+            )
+        builder = self._builder
+        if matrix.is_text:
+            missing = builder.add("Equal", matrix.name, builder.constant([""], np.str_))
+            fill = builder.constant([list(step.statistics_)], np.str_)
+        else:
+            missing = builder.add("IsNaN", matrix.name)
+            fill = builder.constant([step.statistics_.astype(np.float64)])
+        return replace(matrix, name=builder.add("Where", missing, fill, matrix.name))
+
+    def _one_hot(self, step: OneHotEncoder, matrix: Matrix) -> Matrix:
+        """Per column: x ─► Equal(categories) ─► Cast(double); then Concat."""
+        if any(infrequent is not None for infrequent in getattr(step, "infrequent_categories_", [])):
+            raise EstimatorError(
+                "OneHotEncoder with infrequent categories is not supported; train it without min_frequency and"
+                " max_categories"
+            )
+        builder = self._builder
+        parts = []
+        for index, categories in enumerate(step.categories_):
+            column = builder.add("Gather", matrix.name, builder.constant([index], np.int64), axis=1)
+            hits = builder.add("Equal", column, self._categories(categories, is_text=matrix.is_text))
+            encoded = builder.cast(hits, TensorProto.DOUBLE)
+            if step.handle_unknown == "error":
+                seen = builder.add("ReduceSum", encoded, builder.constant([1], np.int64), keepdims=1)
+                self.refused.append(builder.add("Equal", seen, builder.constant(0.0)))
+            parts.append(self._without_dropped(step, index, Matrix(encoded, len(categories))))
+        return self._concat(parts)
+
+    def _without_dropped(self, step: OneHotEncoder, index: int, encoded: Matrix) -> Matrix:
+        dropped = None if step.drop_idx_ is None else step.drop_idx_[index]
+        if dropped is None:
+            return encoded
+        kept = [column for column in range(encoded.n_columns) if column != dropped]
+        name = self._builder.add("Gather", encoded.name, self._builder.constant(kept, np.int64), axis=1)
+        return Matrix(name, len(kept))
+
+    def _categories(self, categories: Any, *, is_text: bool) -> str:
+        if is_text:
+            return self._builder.constant([["" if pd.isna(each) else each for each in categories]], np.str_)
+        return self._builder.constant([np.asarray(categories, dtype=np.float64)])
+
+    def _convert(self, step: Any, matrix: Matrix) -> Matrix:
+        """Let skl2onnx convert a step that reads numbers."""
+        if matrix.is_text:
+            raise EstimatorError(
+                f"{type(step).__name__} on strings is not supported; use SimpleImputer and OneHotEncoder on string columns"
+            )
+        types = [("x", DoubleTensorType([None, matrix.n_columns]))]
+        opsets = {"": OPSET, "ai.onnx.ml": ML_OPSET}
+        try:
+            model = convert_sklearn(step, initial_types=types, target_opset=opsets)
+        except Exception as error:  # skl2onnx raises many kinds
+            raise EstimatorError(
+                f"the preprocessing step {type(step).__name__} cannot be converted: {error}"
+            ) from error
+        output = self._builder.embed(model, {"x": matrix.name})[0]
+        n_columns = (
+            len(step.get_feature_names_out()) if hasattr(step, "get_feature_names_out") else matrix.n_columns
+        )
+        return Matrix(self._builder.cast(output, TensorProto.DOUBLE), n_columns)
+
+    _own: Final[dict[type, Callable[[Preprocessing, Any, Matrix], Matrix]]] = {
+        SimpleImputer: _impute,
+        OneHotEncoder: _one_hot,
+    }
+
+
+def used_columns(step: ColumnTransformer) -> list[str]:
+    """Return the names of the columns that a fitted ColumnTransformer reads, in the table's order."""
+    names = list(step.feature_names_in_)
+    used: set[str] = set()
+    for _, transformer, selected in step.transformers_:
+        if transformer != "drop":
+            used |= set(_as_names(selected, names))
+    return [name for name in names if name in used]
+
+
+def _as_names(selected: Any, names: Sequence[Any]) -> list[Any]:
+    """Return a ColumnTransformer's selection (names, positions, a slice or a mask) as names."""
+    if isinstance(selected, slice):
+        return list(names[selected])
+    chosen = np.atleast_1d(np.asarray(selected, dtype=object)).tolist()
+    if chosen and all(isinstance(each, (bool, np.bool_)) for each in chosen):
+        return [name for name, taken in zip(names, chosen, strict=True) if taken]
+    return [each if isinstance(each, str) else names[each] for each in chosen]
+
+
+def _is_identity(step: Any) -> bool:
+    return (
+        step is None or step == "passthrough" or (isinstance(step, FunctionTransformer) and step.func is None)
+    )
+
+
+def _is_missing(value: Any) -> bool:
+    return bool(pd.isna(value))

@@ -1,0 +1,180 @@
+"""Rows as a caller has them ↔ named inputs of a graph.
+
+A plain matrix (or a table that no ColumnTransformer takes apart) becomes one input, `features`. A table that a
+ColumnTransformer reads becomes one input per column that is used, of shape [rows, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from tamiz.dtypes import NUMERIC_DTYPES, name_of
+from tamiz.v1.manifest_pb2 import DataType, InputSpec
+from tamiz_convert.errors import RowsError
+
+FEATURES: Final = "features"
+
+_ELEM_TYPES: Final = {
+    DataType.DATA_TYPE_BOOL: TensorProto.BOOL,
+    DataType.DATA_TYPE_INT64: TensorProto.INT64,
+    DataType.DATA_TYPE_FLOAT32: TensorProto.FLOAT,
+    DataType.DATA_TYPE_FLOAT64: TensorProto.DOUBLE,
+    DataType.DATA_TYPE_STRING: TensorProto.STRING,
+}
+_MATRIX_DIMENSIONS: Final = 2
+
+
+@dataclass(frozen=True)
+class MatrixInput:
+    """One input of shape (n_rows, n_columns).
+
+    Attributes:
+        dtype: float32 or float64.
+        n_columns: how many features.
+        column_names: their names where they came from a table; otherwise empty.
+    """
+
+    dtype: DataType
+    n_columns: int
+    column_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rows: Any, column_names: Sequence[str], n_columns: int) -> MatrixInput:
+        """Return the input for rows like these; float32 only if all of them are."""
+        dtypes = list(rows.dtypes) if isinstance(rows, pd.DataFrame) else [np.asarray(rows).dtype]
+        is_float32 = all(dtype == np.float32 for dtype in dtypes)
+        dtype = DataType.DATA_TYPE_FLOAT32 if is_float32 else DataType.DATA_TYPE_FLOAT64
+        return cls(dtype, n_columns, tuple(column_names))
+
+    def specs(self) -> list[InputSpec]:
+        """Return the manifest's description."""
+        return [
+            InputSpec(
+                name=FEATURES, dtype=self.dtype, shape=[-1, self.n_columns], column_names=self.column_names
+            )
+        ]
+
+    def canonical(self, rows: Any) -> Any:
+        """Return rows as the estimator is asked: float64, columns in the order of the training."""
+        if isinstance(rows, pd.DataFrame) and self.column_names:
+            return _select(rows, self.column_names).astype(np.float64)
+        matrix = _to_float64(rows)
+        if matrix.ndim != _MATRIX_DIMENSIONS or matrix.shape[1] != self.n_columns:
+            raise RowsError(
+                f"the rows have shape {list(matrix.shape)}; the estimator was trained on {self.n_columns} features:"
+                f" expected [rows, {self.n_columns}]"
+            )
+        return pd.DataFrame(matrix, columns=list(self.column_names)) if self.column_names else matrix
+
+    def feed(self, rows: Any) -> dict[str, NDArray[Any]]:
+        """Return rows as onnxruntime reads them."""
+        matrix = np.asarray(self.canonical(rows), dtype=NUMERIC_DTYPES[self.dtype])
+        return {FEATURES: np.ascontiguousarray(matrix)}
+
+
+@dataclass(frozen=True)
+class ColumnInputs:
+    """One input of shape (n_rows, 1) per column of a table.
+
+    Attributes:
+        dtypes: column name → the contract's type.
+        all_columns: every column that the estimator was trained on, in order; unused ones are handed to the reference
+            only.
+    """
+
+    dtypes: dict[str, DataType]
+    all_columns: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, used: Sequence[str], all_columns: Sequence[str]) -> ColumnInputs:
+        """Return the inputs for tables like this one."""
+        table = _select(rows, used)
+        return cls({name: _data_type(name, table[name]) for name in used}, tuple(all_columns))
+
+    def specs(self) -> list[InputSpec]:
+        """Return the manifest's description."""
+        return [
+            InputSpec(name=name, dtype=dtype, shape=[-1, 1], column_names=[name])
+            for name, dtype in self.dtypes.items()
+        ]
+
+    def canonical(self, rows: Any) -> pd.DataFrame:
+        """Return rows as the estimator is asked: float64 where they are floats, missing strings as NaN."""
+        if not isinstance(rows, pd.DataFrame):
+            raise RowsError(
+                f"the estimator was trained on a DataFrame with the columns {', '.join(self.all_columns)}: expected such"
+                f" a DataFrame, got {type(rows).__name__}"
+            )
+        table = _select(rows, self.dtypes)
+        for name, dtype in self.dtypes.items():
+            if dtype == DataType.DATA_TYPE_FLOAT32:
+                table[name] = table[name].astype(np.float64)
+        for name in self.all_columns:  # what is not used may be missing; scikit-learn wants it all the same
+            if name not in table:
+                table[name] = rows.get(name, np.nan)
+        return table[list(self.all_columns)]
+
+    def feed(self, rows: Any) -> dict[str, NDArray[Any]]:
+        """Return rows as onnxruntime reads them; a missing string is the empty one."""
+        table = self.canonical(rows)
+        return {name: _column(name, table[name], dtype) for name, dtype in self.dtypes.items()}
+
+
+Inputs = MatrixInput | ColumnInputs
+
+
+def elem_type(spec: InputSpec) -> int:
+    """Return the ONNX element type of an input."""
+    return _ELEM_TYPES[spec.dtype]
+
+
+def _select(rows: pd.DataFrame, names: Sequence[str] | dict[str, Any]) -> pd.DataFrame:
+    missing = [name for name in names if name not in rows.columns]
+    if missing:
+        raise RowsError(
+            f"the rows lack the column(s) {', '.join(map(repr, missing))}; they have {', '.join(map(repr, rows.columns))}"
+        )
+    return rows[list(names)].copy()
+
+
+def _data_type(name: str, column: pd.Series[Any]) -> DataType:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.dtype.categories.dtype)
+    types = pd.api.types
+    if types.is_bool_dtype(column):
+        return DataType.DATA_TYPE_BOOL
+    if types.is_integer_dtype(column):
+        return DataType.DATA_TYPE_INT64
+    if types.is_float_dtype(column):
+        return DataType.DATA_TYPE_FLOAT32 if column.dtype == np.float32 else DataType.DATA_TYPE_FLOAT64
+    if all(isinstance(value, str) for value in column.dropna()):
+        return DataType.DATA_TYPE_STRING
+    raise RowsError(
+        f"column {name!r} holds {column.dtype} values that are neither numbers nor all strings; convert it to one of them"
+    )
+
+
+def _column(name: str, column: pd.Series[Any], dtype: DataType) -> NDArray[Any]:
+    if dtype == DataType.DATA_TYPE_STRING:
+        values = column.astype(object).where(column.notna(), "")
+        return np.array([str(value) for value in values], dtype=object).reshape(-1, 1)
+    try:
+        return column.to_numpy(dtype=NUMERIC_DTYPES[dtype]).reshape(-1, 1)
+    except (ValueError, TypeError) as error:
+        raise RowsError(f"column {name!r} cannot be read as {name_of(dtype)}: {error}") from error
+
+
+def _to_float64(rows: Any) -> NDArray[np.float64]:
+    if hasattr(rows, "toarray"):
+        raise RowsError("the rows are a sparse matrix; pass rows.toarray()")
+    try:
+        return np.asarray(rows, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise RowsError(f"the rows are not all numbers: {error}") from error

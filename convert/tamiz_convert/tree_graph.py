@@ -1,0 +1,197 @@
+"""Decision trees as ONNX nodes in float64, so that no row changes its branch.
+
+skl2onnx writes thresholds and leaves as float32; a value between the float64 threshold and its float32 neighbor then takes
+the other branch. scikit-learn compares as follows, and so do these nodes, exactly:
+
+    DecisionTree, RandomForest, ExtraTrees, GradientBoosting    float32(x) <= threshold (float64)
+    HistGradientBoosting                                        float64(x) <= threshold (float64)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from tamiz_convert.graph_builder import GraphBuilder, attribute_tensor
+
+_ML: Final = "ai.onnx.ml"
+_SUM: Final = 1
+_LEAF: Final = -1
+_OLDER: Final = "TreeEnsembleRegressor"
+"""Retired by the version of ai.onnx.ml that brought TreeEnsemble: one graph holds one kind or the other."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One tree; node 0 is the root.
+
+    Attributes:
+        feature: (n_nodes,), int64: the column that a node looks at.
+        threshold: (n_nodes,), float64: left where the value is at most this.
+        left, right: (n_nodes,), int64: the children; -1 in a leaf.
+        missing_left: (n_nodes,), bool: whether NaN goes left.
+        value: (n_nodes, n_values), float64: what a leaf adds.
+        target: the first score that the leaf adds to.
+    """
+
+    feature: NDArray[np.int64]
+    threshold: NDArray[np.float64]
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    missing_left: NDArray[np.bool_]
+    value: NDArray[np.float64]
+    target: int = 0
+
+    @property
+    def is_leaf(self) -> NDArray[np.bool_]:
+        """(n_nodes,), bool."""
+        return np.equal(self.left, _LEAF)
+
+
+def from_tree_(tree_: Any, value: NDArray[np.float64], target: int = 0) -> Tree:
+    """Return scikit-learn's `tree_` as a Tree with leaves (n_nodes, n_values) of the caller's."""
+    missing_left = getattr(tree_, "missing_go_to_left", np.zeros(tree_.node_count))
+    return Tree(
+        feature=np.asarray(tree_.feature, dtype=np.int64),
+        threshold=np.asarray(tree_.threshold, dtype=np.float64),
+        left=np.asarray(tree_.children_left, dtype=np.int64),
+        right=np.asarray(tree_.children_right, dtype=np.int64),
+        missing_left=np.asarray(missing_left, dtype=bool),
+        value=value,
+        target=target,
+    )
+
+
+def from_predictor(predictor: Any, target: int) -> Tree:
+    """Return a tree of HistGradientBoosting as a Tree."""
+    nodes = predictor.nodes
+    leaf = nodes["is_leaf"].astype(bool)
+    return Tree(
+        feature=nodes["feature_idx"].astype(np.int64),
+        threshold=nodes["num_threshold"].astype(np.float64),
+        left=np.where(leaf, _LEAF, nodes["left"].astype(np.int64)),
+        right=np.where(leaf, _LEAF, nodes["right"].astype(np.int64)),
+        missing_left=nodes["missing_go_to_left"].astype(bool),
+        value=nodes["value"].astype(np.float64)[:, None],
+        target=target,
+    )
+
+
+def append_trees(
+    builder: GraphBuilder, trees: Sequence[Tree], features: str, n_scores: int, *, rounds_to_float32: bool
+) -> str:
+    """Append the sum of trees; return the name of its output, (n_rows, n_scores), float64.
+
+    features (double) ─► [Cast float ─► Cast double] ─► TreeEnsemble | TreeEnsembleRegressor ─► sums
+
+    Leaves with one value become a TreeEnsemble (ai.onnx.ml 5), whose sums onnxruntime takes in float64. Leaves with
+    several need the older TreeEnsembleRegressor, whose sums it rounds to float32.
+
+    Args:
+        builder: where the nodes go.
+        trees: at least one.
+        features: the name of the features, (n_rows, n_features), float64.
+        n_scores: how many scores there are.
+        rounds_to_float32: whether the estimator rounds features to float32 before it compares.
+    """
+    if rounds_to_float32:
+        features = builder.cast(builder.cast(features, TensorProto.FLOAT), TensorProto.DOUBLE)
+    if trees[0].value.shape[1] == 1 and not builder.has(_OLDER):
+        attributes = _single_value_attributes(trees)
+        return builder.add(
+            "TreeEnsemble",
+            features,
+            domain=_ML,
+            ml_opset=5,
+            n_targets=n_scores,
+            aggregate_function=_SUM,
+            post_transform=0,
+            **attributes,
+        )
+    attributes = _several_values_attributes(trees)
+    sums = builder.add(
+        _OLDER,
+        features,
+        domain=_ML,
+        n_targets=n_scores,
+        aggregate_function="SUM",
+        post_transform="NONE",
+        **attributes,
+    )
+    return builder.cast(sums, TensorProto.DOUBLE)
+
+
+def _single_value_attributes(trees: Sequence[Tree]) -> dict[str, Any]:
+    """Attributes of TreeEnsemble: inner nodes and leaves are numbered apart, each across all trees."""
+    columns: dict[str, list[NDArray[Any]]] = {}
+    n_nodes = n_leaves = 0
+    roots = []
+    for tree in map(_with_an_inner_node, trees):
+        inner, leaf = ~tree.is_leaf, tree.is_leaf
+        node_id = n_nodes + np.cumsum(inner) - 1
+        leaf_id = n_leaves + np.cumsum(leaf) - 1
+        roots.append(n_nodes)
+        n_nodes += int(inner.sum())
+        n_leaves += int(leaf.sum())
+        part = {
+            "nodes_featureids": tree.feature[inner],
+            "nodes_splits": tree.threshold[inner],
+            "nodes_missing_value_tracks_true": tree.missing_left[inner].astype(np.int64),
+            "leaf_targetids": np.full(int(leaf.sum()), tree.target),
+            "leaf_weights": tree.value[leaf, 0],
+        }
+        for side, children in (("true", tree.left[inner]), ("false", tree.right[inner])):
+            part[f"nodes_{side}leafs"] = leaf[children].astype(np.int64)
+            part[f"nodes_{side}nodeids"] = np.where(leaf[children], leaf_id[children], node_id[children])
+        for name, column in part.items():
+            columns.setdefault(name, []).append(column)
+    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+    tensors = {name: attribute_tensor(joined.pop(name)) for name in ("nodes_splits", "leaf_weights")}
+    modes = attribute_tensor(np.zeros(n_nodes, dtype=np.uint8))  # 0: at most
+    return {"tree_roots": roots, "nodes_modes": modes} | tensors | {n: c.tolist() for n, c in joined.items()}
+
+
+def _with_an_inner_node(tree: Tree) -> Tree:
+    """Return the tree; one that is a single leaf gets a node above it whose two branches lead to that value."""
+    if not tree.is_leaf[0]:
+        return tree
+    return Tree(
+        feature=np.zeros(3, dtype=np.int64),
+        threshold=np.zeros(3),
+        left=np.array([1, _LEAF, _LEAF]),
+        right=np.array([2, _LEAF, _LEAF]),
+        missing_left=np.zeros(3, dtype=bool),
+        value=np.repeat(tree.value[:1], 3, axis=0),
+        target=tree.target,
+    )
+
+
+def _several_values_attributes(trees: Sequence[Tree]) -> dict[str, Any]:
+    """Attributes of TreeEnsembleRegressor: nodes are numbered within their tree, leaves among them."""
+    sizes = [len(tree.feature) for tree in trees]
+    tree_id = np.repeat(np.arange(len(trees)), sizes)
+    node_id = np.concatenate([np.arange(size) for size in sizes])
+    leaf = np.concatenate([tree.is_leaf for tree in trees])
+    values = np.concatenate([tree.value for tree in trees])[leaf]
+    n_values = values.shape[1]
+    children = {side: np.concatenate([getattr(tree, side) for tree in trees]) for side in ("left", "right")}
+    missing = np.concatenate([tree.missing_left for tree in trees])
+    return {
+        "nodes_treeids": tree_id.tolist(),
+        "nodes_nodeids": node_id.tolist(),
+        "nodes_featureids": np.where(leaf, 0, np.concatenate([tree.feature for tree in trees])).tolist(),
+        "nodes_modes": np.where(leaf, "LEAF", "BRANCH_LEQ").tolist(),
+        "nodes_values_as_tensor": attribute_tensor(np.concatenate([tree.threshold for tree in trees])),
+        "nodes_truenodeids": np.where(leaf, 0, children["left"]).tolist(),
+        "nodes_falsenodeids": np.where(leaf, 0, children["right"]).tolist(),
+        "nodes_missing_value_tracks_true": (missing & ~leaf).astype(int).tolist(),
+        "target_treeids": np.repeat(tree_id[leaf], n_values).tolist(),
+        "target_nodeids": np.repeat(node_id[leaf], n_values).tolist(),
+        "target_ids": np.tile(np.arange(n_values), int(leaf.sum())).tolist(),
+        "target_weights_as_tensor": attribute_tensor(values.ravel()),
+    }
