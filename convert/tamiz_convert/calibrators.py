@@ -192,7 +192,8 @@ def one_vs_rest(columns: Array) -> Array:
         return both(columns)
     total = columns.sum(axis=1, keepdims=True)
     uniform = np.full_like(columns, 1.0 / columns.shape[1])
-    return np.divide(columns, total, out=uniform, where=total != 0)
+    np.divide(columns, total, out=uniform, where=total != 0)
+    return uniform
 
 
 def _logits(scores: Array, kind: ScoresKind) -> Array:

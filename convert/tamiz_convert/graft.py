@@ -126,13 +126,15 @@ def _interpolate_by_tree(builder: GraphBuilder, score: str, x: Array, y: Array) 
 
 def _search_tree(thresholds: Array) -> Tree:
     """Return a balanced tree that gives the number of thresholds below a value."""
-    feature, threshold, left, right, value = [], [], [], [], []
+    threshold: list[float] = []
+    left: list[int] = []
+    right: list[int] = []
+    value: list[list[float]] = []
 
     def grow(low: int, high: int) -> int:
-        node = len(feature)
+        node = len(threshold)
         middle = (low + high) // 2
         is_leaf = low == high
-        feature.append(0)
         threshold.append(0.0 if is_leaf else float(thresholds[middle]))
         value.append([float(low)])
         left.append(-1)
@@ -144,11 +146,11 @@ def _search_tree(thresholds: Array) -> Tree:
 
     grow(0, len(thresholds))
     return Tree(
-        feature=np.array(feature, dtype=np.int64),
+        feature=np.zeros(len(threshold), dtype=np.int64),
         threshold=np.array(threshold),
         left=np.array(left, dtype=np.int64),
         right=np.array(right, dtype=np.int64),
-        missing_left=np.zeros(len(feature), dtype=bool),
+        missing_left=np.zeros(len(threshold), dtype=bool),
         value=np.array(value),
     )
 

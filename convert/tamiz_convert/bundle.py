@@ -1,0 +1,126 @@
+"""Graph + manifest → one file, written whole or not at all; and back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+from onnx import helper
+
+from tamiz.bundle_format import FILE_NAME, FORMAT_VERSION, MANIFEST_KEY, graph_digest
+from tamiz.v1.manifest_pb2 import Manifest
+from tamiz.v1.onnx_file_pb2 import OnnxFile
+from tamiz_convert.errors import BundleError
+
+
+def write_bundle(model: onnx.ModelProto, manifest: Manifest, folder: Path) -> Path:
+    """Write a bundle.
+
+    Args:
+        model: the graph.
+        manifest: what to say of it; format version and digest are filled in here.
+        folder: the version's folder; made if missing.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        BundleError: if the file cannot be written. Then, as after an interruption at any time, the folder holds what it
+            held before.
+    """
+    graph = onnx.ModelProto()
+    graph.CopyFrom(model)
+    del graph.metadata_props[:]
+    complete = Manifest()
+    complete.CopyFrom(manifest)
+    complete.format_version = FORMAT_VERSION
+    complete.graph_digest = graph_digest(OnnxFile.FromString(graph.SerializeToString(deterministic=True)))
+    helper.set_model_props(graph, {MANIFEST_KEY: json_format.MessageToJson(complete)})
+    path = folder / FILE_NAME
+    try:
+        with _new_folders(folder):
+            _replace(path, graph.SerializeToString(deterministic=True))
+    except OSError as error:
+        raise BundleError(f"{path} cannot be written: {error.strerror}; nothing was changed") from error
+    return path
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the manifest of a bundle, its digest checked.
+
+    Args:
+        path: the file, or the version's folder.
+
+    Raises:
+        BundleError: if there is no bundle that this version can read.
+    """
+    path = path / FILE_NAME if path.is_dir() else path
+    try:
+        file = OnnxFile.FromString(path.read_bytes())
+    except OSError as error:
+        raise BundleError(
+            f"{path} cannot be read: {error.strerror}; expected a bundle or its version folder"
+        ) from error
+    except DecodeError as error:
+        raise BundleError(f"{path} is truncated or no ONNX file; export it again") from error
+    text = next((entry.value for entry in file.metadata_props if entry.key == MANIFEST_KEY), None)
+    if text is None:
+        raise BundleError(f"{path} carries no manifest: it is a plain ONNX file or truncated, and no bundle")
+    try:
+        manifest = json_format.Parse(text, Manifest(), ignore_unknown_fields=True)
+    except json_format.ParseError as error:
+        raise BundleError(f"{path} has a manifest that cannot be read: {error}") from error
+    if manifest.format_version > FORMAT_VERSION:
+        raise BundleError(
+            f"{path} has bundle format {manifest.format_version}, newer than {FORMAT_VERSION}; use a newer Tamiz"
+        )
+    if graph_digest(file) != manifest.graph_digest:
+        raise BundleError(
+            f"{path}: the graph is not the one that was exported (its digest differs); export it again"
+        )
+    return manifest
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put a file in place in one step: either the old content is there or the new one, never a part."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)  # the new name has to reach the disk as well
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def _new_folders(folder: Path) -> Iterator[None]:
+    """Make a folder and those above it; take them away again if the body fails."""
+    made = []
+    for each in [folder, *folder.parents]:
+        if each.exists():
+            break
+        made.append(each)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for each in made:
+            with contextlib.suppress(OSError):
+                each.rmdir()
+        raise

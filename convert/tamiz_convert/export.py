@@ -1,0 +1,259 @@
+"""The export: a trained classifier and held-out rows become one bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import pandas as pd
+from numpy.typing import NDArray
+
+from tamiz.v1.manifest_pb2 import Manifest, Parity, Threshold
+from tamiz_convert import calibrators, manifest, metrics
+from tamiz_convert.bundle import write_bundle
+from tamiz_convert.calibrators import Calibrator, Identity
+from tamiz_convert.certify import certify
+from tamiz_convert.edge_rows import edge_rows
+from tamiz_convert.errors import BundleError, ExportError, UnattainableError
+from tamiz_convert.export_report import ExportReport
+from tamiz_convert.graft import graft
+from tamiz_convert.parity import Runner, check_parity
+from tamiz_convert.rows import LabeledRows, labeled, refuse_overlap, split
+from tamiz_convert.score_graph import ScoreGraph
+from tamiz_convert.sklearn_graph import from_sklearn, unwrap
+
+Progress = Callable[[str, float], None]
+
+DEFAULT_CALIBRATOR: Final = "temperature"
+"""The one that never changes the order of rows and needs the fewest of them: it has one parameter."""
+
+_ACCEPT_NONE: Final = 2.0
+_TOLERANCE: Final = {"isotonic": 1e-4}
+_DEFAULT_TOLERANCE: Final = 1e-5
+
+
+@dataclass(frozen=True)
+class _Policy:
+    """What the caller asked of the threshold."""
+
+    max_error: float | None
+    confidence_level: float
+    threshold: float | None
+    allow_uncertified: bool
+
+    def __post_init__(self) -> None:
+        if (self.max_error is None) == (self.threshold is None):
+            raise ExportError(
+                "give either max_error (a threshold is certified for it) or threshold (it is taken as it is)"
+            )
+        for name in ("max_error", "confidence_level"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 < value < 1.0:
+                raise ExportError(f"{name} is {value}; expected a number between 0 and 1")
+        if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
+            raise ExportError(f"threshold is {self.threshold}; expected a confidence from 0 to 1")
+
+
+def export(
+    estimator: Any,
+    output: str | Path,
+    *,
+    calibration: tuple[Any, Any],
+    certification: tuple[Any, Any] | None = None,
+    train: Any = None,
+    name: str | None = None,
+    calibrator: str = DEFAULT_CALIBRATOR,
+    max_error: float | None = None,
+    confidence_level: float = 0.9,
+    threshold: float | None = None,
+    allow_uncertified: bool = False,
+    certification_fraction: float = 0.5,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> ExportReport:
+    """Export a trained classifier with a fitted calibrator and a threshold, as one bundle.
+
+    Args:
+        estimator: a fitted scikit-learn classifier, or a Pipeline that ends in one.
+        output: `<name>/<version>`, the version a positive integer, such as "models/churn/1". An older bundle there is
+            replaced in one step.
+        calibration: (X, y), rows that the estimator was not trained on: (n_rows, n_features) ndarray or DataFrame, and
+            (n_rows,) labels. Unless `certification` is given they are split in two.
+        certification: (X, y), rows that certify the threshold and measure the calibrator; used for nothing else.
+        train: the training rows, X or (X, y), only to make sure that no held-out row is among them.
+        name: a name for people; by default that of the model's folder.
+        calibrator: "none", "sigmoid", "isotonic" or "temperature".
+        max_error: the wanted bound on the error among accepted rows.
+        confidence_level: the wanted probability that it holds.
+        threshold: a fixed threshold instead, from 0 to 1, without a promise.
+        allow_uncertified: export even if `max_error` cannot be proven; the bundle then says that it is not certified.
+        certification_fraction: the share of `calibration` that certifies.
+        seed: of the split, and of the choice of edge rows.
+        progress: called with the name of each step and the share of the work done before it.
+
+    Returns:
+        The bundle's path and manifest, and notes.
+
+    Raises:
+        EstimatorError, RowsError, UnattainableError, ParityError, BundleError: see `errors`; nothing was written.
+    """
+    say = progress or (lambda _step, _share: None)
+    policy = _Policy(max_error, confidence_level, threshold, allow_uncertified)
+    folder = _version_folder(output)
+    notes = unwrap(estimator).notes
+
+    say("converting the estimator", 0.0)
+    graph = from_sklearn(estimator, calibration[0])
+    fitting, certifying = _held_out(calibration, certification, train, graph, certification_fraction, seed)
+
+    say("fitting the calibrator", 0.3)
+    fitted, model = _calibrate(graph, fitting, calibrator)
+
+    say("certifying the threshold", 0.5)
+    runner = Runner(model)
+    probabilities = (runner.run(graph.feed(fitting.rows)), runner.run(graph.feed(certifying.rows)))
+    chosen = _choose_threshold(policy, (fitting, certifying), probabilities)
+
+    say("comparing with scikit-learn", 0.6)
+    rows = _concatenated(fitting.rows, certifying.rows)
+    parity = _check(estimator, graph, fitted, model, rows, chosen.value, seed)
+
+    say("writing the bundle", 0.9)
+    described = Manifest(
+        name=name or folder.parent.name,
+        created_at=manifest.created_at(),
+        library_versions=manifest.library_versions(),
+        inputs=graph.inputs,
+        classes=manifest.class_message(graph.classes),
+        calibrator=manifest.calibrator_message(
+            fitted,
+            len(fitting),
+            _metrics_before(graph, certifying),
+            metrics.summarize(probabilities[1], certifying.y),
+        ),
+        threshold=chosen,
+        reference_histograms=manifest.reference_histograms(np.concatenate(probabilities).max(axis=1), rows),
+        parity=parity,
+        estimator=graph.estimator,
+    )
+    path = write_bundle(model, described, folder)
+    say("done", 1.0)
+    return ExportReport(path, described, notes)
+
+
+def _version_folder(output: str | Path) -> Path:
+    folder = Path(output)
+    version = folder.name
+    if not (
+        version.isdecimal()
+        and int(version) > 0
+        and str(int(version)) == version
+        and folder.resolve().parent.name
+    ):
+        raise BundleError(
+            f"the output {str(output)!r} does not end in <name>/<version>, the version a positive integer; for example"
+            " models/churn/1"
+        )
+    return folder.resolve()
+
+
+def _held_out(
+    calibration: tuple[Any, Any],
+    certification: tuple[Any, Any] | None,
+    train: Any,
+    graph: ScoreGraph,
+    fraction: float,
+    seed: int,
+) -> tuple[LabeledRows, LabeledRows]:
+    """Return the rows that fit the calibrator and those that certify, checked against each other and the training."""
+    given = labeled(*calibration, graph.classes, "calibration")
+    if certification is None:
+        fitting, certifying = split(given, fraction, seed)
+    else:
+        fitting, certifying = given, labeled(*certification, graph.classes, "certification")
+        refuse_overlap(certifying.rows, fitting.rows, "certification", "calibration")
+    if train is not None:
+        seen = train[0] if isinstance(train, tuple) else train
+        refuse_overlap(given.rows, seen, "calibration", "training")
+        refuse_overlap(certifying.rows, seen, "certification", "training")
+    return fitting, certifying
+
+
+def _calibrate(graph: ScoreGraph, rows: LabeledRows, method: str) -> tuple[Calibrator, onnx.ModelProto]:
+    """Fit the calibrator on the graph's own scores, not on scikit-learn's: those are the ones that it will see."""
+    n_classes = len(graph.classes)
+    scores = Runner(graph.model).run(graph.feed(rows.rows))
+    fitted = calibrators.fit(method, scores, rows.y, kind=graph.kind, n_classes=n_classes)
+    return fitted, graft(graph.model, fitted, n_classes=n_classes)
+
+
+def _choose_threshold(
+    policy: _Policy,
+    rows: tuple[LabeledRows, LabeledRows],
+    probabilities: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> Threshold:
+    if policy.max_error is None:
+        return Threshold(value=policy.threshold, not_certified="fixed by the caller")
+    confidence = [each.max(axis=1) for each in probabilities]
+    error = [each.argmax(axis=1) != part.y for each, part in zip(probabilities, rows, strict=True)]
+    try:
+        certified = certify(
+            confidence[0],
+            error[0],
+            confidence[1],
+            error[1],
+            max_error=policy.max_error,
+            confidence_level=policy.confidence_level,
+        )
+    except UnattainableError as unattainable:
+        if not policy.allow_uncertified:
+            raise
+        value = _ACCEPT_NONE if unattainable.threshold is None else unattainable.threshold
+        return Threshold(value=value, not_certified=str(unattainable))
+    return manifest.threshold_message(
+        certified, max_error=policy.max_error, confidence_level=policy.confidence_level
+    )
+
+
+def _check(
+    estimator: Any,
+    graph: ScoreGraph,
+    calibrator: Calibrator,
+    model: onnx.ModelProto,
+    rows: Any,
+    threshold: float,
+    seed: int,
+) -> Parity:
+    """Compare the graph with scikit-learn and the fitted calibrator, on the held-out rows and on edge rows."""
+    edges = edge_rows(rows, graph.inputs, estimator, graph.reference, seed)
+    compared = _concatenated(edges, rows) if len(edges) else rows
+
+    def describe(row: int) -> str:
+        return f"edge row {row}" if row < len(edges) else f"held-out row {row - len(edges)}"
+
+    scores = graph.reference(compared)
+    return check_parity(
+        model,
+        graph.feed(compared),
+        calibrator.predict(scores),
+        tolerance=_TOLERANCE.get(calibrator.method, _DEFAULT_TOLERANCE),
+        threshold=threshold,
+        describe=describe,
+    )
+
+
+def _metrics_before(graph: ScoreGraph, rows: LabeledRows) -> list[tuple[str, float]]:
+    """Return the metrics of the estimator's own probabilities; none where it has none."""
+    if graph.kind == "margins":
+        return []
+    return metrics.summarize(Identity(graph.kind).predict(graph.reference(rows.rows)), rows.y)
+
+
+def _concatenated(first: Any, second: Any) -> Any:
+    if isinstance(first, pd.DataFrame):
+        return pd.concat([first, second], ignore_index=True)
+    return np.concatenate([first, second])

@@ -1,0 +1,57 @@
+"""What came of an export, for the caller and for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tamiz.v1.manifest_pb2 import Manifest
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What came of an export.
+
+    Attributes:
+        path: the bundle.
+        manifest: what it says of itself.
+        notes: what the caller should know, such as that a wrapper was taken away.
+    """
+
+    path: Path
+    manifest: Manifest
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        manifest = self.manifest
+        lines = [
+            promise(manifest),
+            f"calibrator {manifest.calibrator.method}, fitted on {manifest.calibrator.n_rows} rows: {improvement(manifest)}",
+            f"parity: {manifest.parity.n_rows} rows, largest difference {manifest.parity.max_probability_difference:.1e}",
+            f"written: {self.path}",
+        ]
+        return "\n".join([*(f"note: {note}" for note in self.notes), *lines])
+
+
+def promise(manifest: Manifest) -> str:
+    """Return what the threshold promises, in a sentence."""
+    threshold = manifest.threshold
+    if not threshold.HasField("certificate"):
+        return f"threshold {threshold.value:.6g}, not certified: {threshold.not_certified}"
+    certificate = threshold.certificate
+    return (
+        f"threshold {threshold.value:.6g}: at most {certificate.max_error:.3g} of the accepted rows are wrong, with"
+        f" confidence {certificate.confidence_level:.3g}; about {certificate.expected_coverage:.0%} of the rows are expected"
+        f" to be answered ({certificate.n_errors} errors among {certificate.n_accepted} accepted of {certificate.n_rows}"
+        " certification rows)"
+    )
+
+
+def improvement(manifest: Manifest) -> str:
+    """Return the metrics, before → after where there is a before."""
+    before = {metric.name: metric.value for metric in manifest.calibrator.metrics_before}
+    parts = []
+    for metric in manifest.calibrator.metrics_after:
+        was = f"{before[metric.name]:.4f} → " if metric.name in before else ""
+        parts.append(f"{metric.name} {was}{metric.value:.4f}")
+    return ", ".join(parts)

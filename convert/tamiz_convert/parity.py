@@ -1,0 +1,150 @@
+"""Does the graph do what the estimator does? Compared row by row; a mismatch stops the export and says where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from tamiz.bundle_format import PROBABILITIES
+from tamiz.v1.manifest_pb2 import Parity
+from tamiz_convert.errors import ParityError
+
+Array = NDArray[np.float64]
+Feed = dict[str, NDArray[Any]]
+
+BATCH_SIZES: Final = (1, 7, 64)
+
+_ROWS_IN_SMALL_BATCHES: Final = 256
+_SAME_ROW: Final = 1e-6
+"""How far a row's probabilities may move with its batch; the gate's decisions are as stable as that."""
+_ONLY_ERRORS: Final = 3
+
+
+class Runner:
+    """A graph in onnxruntime, with one thread, as the server runs a fast model."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _ONLY_ERRORS
+        self._session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        self._output = self._session.get_outputs()[0].name
+
+    def run(self, feed: Feed, batch_size: int = 64) -> Array:
+        """Return the graph's output for all rows, computed in batches.
+
+        Args:
+            feed: input name → (n_rows, …).
+            batch_size: rows per run.
+        """
+        n_rows = len(next(iter(feed.values())))
+        parts = [
+            self._session.run(
+                [self._output], {name: a[start : start + batch_size] for name, a in feed.items()}
+            )[0]
+            for start in range(0, n_rows, batch_size)
+        ]
+        return np.concatenate(parts)
+
+
+def check_parity(
+    model: onnx.ModelProto,
+    feed: Feed,
+    expected: Array,
+    *,
+    tolerance: float,
+    threshold: float,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    describe: Callable[[int], str] = str,
+) -> Parity:
+    """Compare a graph with its reference.
+
+    Args:
+        model: a graph with the output `probabilities`.
+        feed: the rows, as onnxruntime reads them.
+        expected: (n_rows, n_classes), what the estimator and the fitted calibrator give for the same rows.
+        tolerance: the largest allowed difference of a probability.
+        threshold: the gate's; rows within 1e-6 of it may fall on either side.
+        batch_sizes: the batch sizes to compare at; the smaller ones on the first rows only.
+        describe: row number → what to call the row in an error.
+
+    Returns:
+        What was compared and found.
+
+    Raises:
+        ParityError: with the row, the class, both values and the batch size.
+    """
+    runner = Runner(model)
+    largest = max(batch_sizes)
+    found = runner.run(feed, largest)
+    _compare(found, expected, tolerance, largest, describe)
+    _compare_decisions(found, expected, threshold, tolerance, describe)
+    few = {name: array[:_ROWS_IN_SMALL_BATCHES] for name, array in feed.items()}
+    for batch_size in batch_sizes:
+        if batch_size != largest:
+            _compare(
+                runner.run(few, batch_size), found[:_ROWS_IN_SMALL_BATCHES], _SAME_ROW, batch_size, describe
+            )
+    both = np.isfinite(expected)
+    return Parity(
+        n_rows=len(expected),
+        batch_sizes=batch_sizes,
+        max_probability_difference=float(np.abs(found - expected)[both].max(initial=0.0)),
+        probability_tolerance=tolerance,
+        label_flips=0,
+    )
+
+
+def _compare(
+    found: Array, expected: Array, tolerance: float, batch_size: int, describe: Callable[[int], str]
+) -> None:
+    if found.shape != expected.shape:
+        raise ParityError(
+            f"the graph gives {PROBABILITIES} of shape {found.shape}, the estimator {expected.shape}"
+        )
+    with np.errstate(invalid="ignore"):
+        differs = ~(np.abs(found - expected) <= tolerance) & ~(np.isnan(found) & np.isnan(expected))
+    if differs.any():
+        row, column = np.argwhere(differs)[0].tolist()
+        raise ParityError(
+            f"{int(differs.any(axis=1).sum())} of {len(found)} rows differ by more than {tolerance:g} at batch size"
+            f" {batch_size}; the first is {describe(row)}: for class number {column} the graph gives"
+            f" {found[row, column]:.9g}, expected {expected[row, column]:.9g}"
+        )
+
+
+def _compare_decisions(
+    found: Array, expected: Array, threshold: float, tolerance: float, describe: Callable[[int], str]
+) -> None:
+    """Labels and acceptance have to be the same, but for ties and for rows on the threshold."""
+    finite = np.asarray(np.isfinite(expected).all(axis=1))
+    top_two = np.sort(np.where(finite[:, None], expected, 0.0), axis=1)[:, -2:]
+    is_tie = top_two[:, 1] - top_two[:, 0] <= 2 * min(tolerance, _SAME_ROW)
+    flipped: NDArray[np.bool_] = finite & ~is_tie & (found.argmax(axis=1) != expected.argmax(axis=1))
+    if flipped.any():
+        row = int(np.argmax(flipped))
+        raise ParityError(
+            f"{int(flipped.sum())} labels differ; the first is that of {describe(row)}: the graph gives"
+            f" {found[row].tolist()}, expected {expected[row].tolist()}"
+        )
+    confidence, wanted = found.max(axis=1), expected.max(axis=1)
+    with np.errstate(invalid="ignore"):
+        crossed: NDArray[np.bool_] = (
+            finite
+            & ((confidence >= threshold) != (wanted >= threshold))
+            & (np.abs(wanted - threshold) > tolerance)
+        )
+    if crossed.any():
+        row = int(np.argmax(crossed))
+        raise ParityError(
+            f"{describe(row)} crosses the threshold {threshold:g}: its confidence is {confidence[row]:.9g} in the graph,"
+            f" expected {wanted[row]:.9g}"
+        )

@@ -1,0 +1,148 @@
+"""Held-out rows: checked, matched with the classes, split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
+
+from tamiz_convert.errors import RowsError
+from tamiz_convert.score_graph import Labels
+
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True)
+class LabeledRows:
+    """Rows with the index of each one's class.
+
+    Attributes:
+        rows: (n_rows, n_features), ndarray or DataFrame.
+        y: (n_rows,), int64, indices into the classes.
+    """
+
+    rows: Any
+    y: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, indices: NDArray[np.int64]) -> LabeledRows:
+        """Return some of the rows, in the given order."""
+        rows = self.rows.iloc[indices] if isinstance(self.rows, pd.DataFrame) else self.rows[indices]
+        return LabeledRows(rows, self.y[indices])
+
+
+def labeled(rows: Any, labels: Any, classes: Labels, what: str) -> LabeledRows:
+    """Check held-out rows, and turn their labels into indices of the classes.
+
+    Args:
+        rows: (n_rows, n_features), ndarray or DataFrame.
+        labels: (n_rows,), in the classes' own type.
+        classes: the estimator's classes.
+        what: what to call the rows in an error.
+
+    Raises:
+        RowsError: for no rows, another number of labels than rows, a missing label, labels of another type, or labels
+            that the estimator does not know.
+    """
+    if hasattr(rows, "toarray"):
+        raise RowsError(f"the {what} rows are a sparse matrix; pass rows.toarray()")
+    rows = rows if isinstance(rows, pd.DataFrame) else np.asarray(rows)
+    if rows.ndim != 2:  # noqa: PLR2004  rows and columns
+        raise RowsError(f"the {what} rows have shape {list(rows.shape)}; expected [rows, features]")
+    values = (
+        np.asarray(labels).ravel()
+        if not isinstance(labels, (pd.Series, pd.DataFrame))
+        else labels.to_numpy().ravel()
+    )
+    if len(rows) == 0:
+        raise RowsError(f"there are no {what} rows")
+    if len(rows) != len(values):
+        raise RowsError(
+            f"there are {len(rows)} {what} rows and {len(values)} labels; expected one label per row"
+        )
+    missing = np.flatnonzero(pd.isna(values))
+    if len(missing):
+        raise RowsError(
+            f"{len(missing)} {what} label(s) are missing (NaN or None), the first in row {missing[0]}; remove those rows"
+        )
+    return LabeledRows(rows, _indices(values, classes, what))
+
+
+def split(rows: LabeledRows, fraction: float, seed: int) -> tuple[LabeledRows, LabeledRows]:
+    """Split held-out rows into those that fit the calibrator and those that certify, stratified where possible.
+
+    Args:
+        rows: the held-out rows.
+        fraction: the share that certifies, between 0 and 1.
+        seed: of the shuffle.
+
+    Raises:
+        RowsError: if either part would be empty.
+    """
+    if not 0.0 < fraction < 1.0:
+        raise RowsError(f"certification_fraction is {fraction}; expected a share between 0 and 1")
+    n_certifying = round(len(rows) * fraction)
+    if not 0 < n_certifying < len(rows):
+        raise RowsError(
+            f"{len(rows)} held-out row(s) cannot be split into calibration and certification rows; bring more"
+        )
+    counts = np.bincount(rows.y)
+    stratify = rows.y if counts[counts > 0].min() > 1 and n_certifying >= np.count_nonzero(counts) else None
+    fitting, certifying = train_test_split(
+        np.arange(len(rows)), test_size=n_certifying, random_state=seed, stratify=stratify
+    )
+    return rows.take(np.sort(fitting)), rows.take(np.sort(certifying))
+
+
+def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
+    """Refuse rows that stand among others as well.
+
+    Args:
+        rows: (n_rows, n_features), ndarray or DataFrame.
+        others: likewise, with the same columns.
+        what: what to call the rows in an error.
+        whose: what to call the others.
+
+    Raises:
+        RowsError: with the number of repeated rows and the first of them.
+    """
+    repeated = np.flatnonzero(np.isin(_hashes(rows), _hashes(others)))
+    if len(repeated):
+        shown = ", ".join(map(str, repeated[:_SHOWN].tolist())) + (", …" if len(repeated) > _SHOWN else "")
+        raise RowsError(
+            f"{len(repeated)} of {len(rows)} {what} rows are {whose} rows as well (rows {shown}): what the model has seen"
+            " says nothing about what it will see. Remove them"
+        )
+
+
+def _hashes(rows: Any) -> NDArray[np.uint64]:
+    """Return one number per row, the same for equal rows."""
+    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(np.asarray(rows))
+    numbers = table.select_dtypes("number").columns
+    return pd.util.hash_pandas_object(
+        table.astype(dict.fromkeys(numbers, np.float64)), index=False
+    ).to_numpy()
+
+
+def _indices(values: NDArray[Any], classes: Labels, what: str) -> NDArray[np.int64]:
+    is_text = classes.dtype.kind == "U"
+    if is_text != all(isinstance(value, str) for value in values.tolist()):
+        kind, given = ("strings", "numbers") if is_text else ("integers", "strings")
+        raise RowsError(
+            f"the {what} labels are {given}, the estimator was trained on {kind} such as {classes[0]!r}; use the same"
+        )
+    position = {label: index for index, label in enumerate(classes.tolist())}
+    try:
+        return np.array([position[value] for value in values.tolist()], dtype=np.int64)
+    except KeyError:
+        unseen = sorted({repr(value) for value in values.tolist() if value not in position})
+        raise RowsError(
+            f"the {what} labels {', '.join(unseen[:_SHOWN])} were not seen in training; the classes are"
+            f" {', '.join(map(repr, classes.tolist()))}"
+        ) from None
