@@ -1,1 +1,35 @@
 """The Python client of a Tamiz server."""
+
+from tamiz_client.async_client import AsyncClient
+from tamiz_client.channel import RetryPolicy, TlsOptions
+from tamiz_client.client import Client
+from tamiz_client.errors import (
+    CallFailed,
+    DeadlineExceeded,
+    InvalidRequest,
+    InvalidRows,
+    ModelNotFound,
+    NotAllowed,
+    ServerBusy,
+    ServerUnavailable,
+    TamizClientError,
+)
+from tamiz_client.result import ModelInfo, Result
+
+__all__ = [
+    "AsyncClient",
+    "CallFailed",
+    "Client",
+    "DeadlineExceeded",
+    "InvalidRequest",
+    "InvalidRows",
+    "ModelInfo",
+    "ModelNotFound",
+    "NotAllowed",
+    "Result",
+    "RetryPolicy",
+    "ServerBusy",
+    "ServerUnavailable",
+    "TamizClientError",
+    "TlsOptions",
+]

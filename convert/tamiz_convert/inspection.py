@@ -28,7 +28,11 @@ def show(manifest: Manifest, size_bytes: int, console: Console) -> None:
 def _facts(manifest: Manifest, size_bytes: int) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     libraries = ", ".join(f"{name} {version}" for name, version in sorted(manifest.library_versions.items()))
-    parity = manifest.parity
+    parity = (
+        f"{manifest.parity.n_rows} rows at batch sizes {', '.join(map(str, manifest.parity.batch_sizes))}:"
+        f" {manifest.parity.label_flips} label flips, largest difference of a probability"
+        f" {manifest.parity.max_probability_difference:.1e}"
+    )
     for name, value in (
         ("name", manifest.name),
         ("created", manifest.created_at.ToDatetime().isoformat(sep=" ", timespec="seconds") + " UTC"),
@@ -37,11 +41,7 @@ def _facts(manifest: Manifest, size_bytes: int) -> RenderableType:
         ("calibrator", f"{manifest.calibrator.method}, fitted on {manifest.calibrator.n_rows} held-out rows"),
         ("threshold", f"{manifest.threshold.value:.6g}"),
         ("certificate", promise(manifest)),
-        (
-            "parity",
-            f"{parity.n_rows} rows at batch sizes {', '.join(map(str, parity.batch_sizes))}: {parity.label_flips} label"
-            f" flips, largest difference of a probability {parity.max_probability_difference:.1e}",
-        ),
+        ("parity", parity),
         ("libraries", libraries),
         ("format", f"{manifest.format_version}, {size_bytes:,} bytes, digest checked"),
         ("digest", manifest.graph_digest),

@@ -124,10 +124,8 @@ def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
 def _hashes(rows: Any) -> NDArray[np.uint64]:
     """Return one number per row, the same for equal rows."""
     table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(np.asarray(rows))
-    numbers = table.select_dtypes("number").columns
-    return pd.util.hash_pandas_object(
-        table.astype(dict.fromkeys(numbers, np.float64)), index=False
-    ).to_numpy()
+    comparable = table.astype(dict.fromkeys(table.select_dtypes("number").columns, np.float64))
+    return np.asarray(pd.util.hash_pandas_object(comparable, index=False), dtype=np.uint64)
 
 
 def _indices(values: NDArray[Any], classes: Labels, what: str) -> NDArray[np.int64]:

@@ -63,11 +63,10 @@ def load_rows(
 
 
 def _read(path: Path) -> pd.DataFrame:
-    readers = {".parquet": pd.read_parquet, ".csv": pd.read_csv}
-    if path.suffix not in readers:
+    if path.suffix not in {".parquet", ".csv"}:
         raise RowsError(f"{path} is no table: expected a file that ends in .parquet or .csv")
     try:
-        return readers[path.suffix](path)
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except FileNotFoundError:
         raise RowsError(f"{path} does not exist") from None
     except Exception as error:  # pandas and pyarrow raise many kinds

@@ -1,0 +1,110 @@
+"""`tamiz-client`: ask a server from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from tamiz_client.errors import TamizClientError
+
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        from tamiz_client import commands  # noqa: PLC0415  its libraries may not be installed
+    except ModuleNotFoundError as error:
+        return _fail(f"{error.name} is not installed; the command needs: pip install 'tamiz[cli]'")
+    try:
+        status = commands.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        _fail("interrupted; no output was written")
+        return _INTERRUPTED
+    except TamizClientError as error:
+        return _fail(str(error))
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tamiz-client", description="Ask a Tamiz server.")
+    parser.add_argument("--version", action="version", version=f"tamiz-client {version('tamiz')}")
+    server = argparse.ArgumentParser(add_help=False)
+    server.add_argument(
+        "--server",
+        default=os.environ.get("TAMIZ_SERVER", "localhost:8001"),
+        metavar="HOST:PORT",
+        help="the server (default: $TAMIZ_SERVER or localhost:8001)",
+    )
+    server.add_argument("--timeout-s", type=float, default=10.0, metavar="S", help="per call (default: 10)")
+    server.add_argument("--tls", action="store_true", help="use TLS, with the system's authorities")
+    server.add_argument(
+        "--tls-ca", type=Path, metavar="FILE", help="use TLS, with this authority's certificate"
+    )
+    server.add_argument(
+        "--tls-certificate", type=Path, metavar="FILE", help="the client's certificate, for mutual TLS"
+    )
+    server.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_predict(commands.add_parser("predict", parents=[server], help="predict the rows of a table"))
+    models = commands.add_parser("models", parents=[server], help="list what is served")
+    models.add_argument("--json", action="store_true", help="name → versions, as JSON")
+    health = commands.add_parser(
+        "health", parents=[server], help="exit with 0 if the server is serving, else 1"
+    )
+    health.add_argument("model", nargs="?", default="", help="one model instead of the whole server")
+    return parser
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="the model's name")
+    parser.add_argument(
+        "--input", required=True, metavar="FILE", help=".parquet, .csv, or - for CSV on standard input"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help=".parquet, .csv, or - for CSV on standard output; without it a table is shown",
+    )
+    parser.add_argument("--version", type=int, metavar="N", help="the model's version (default: the highest)")
+    parser.add_argument(
+        "--threshold", type=float, metavar="T", help="a stricter threshold than the model's own"
+    )
+    parser.add_argument(
+        "--probabilities", action="store_true", help="write the probability of every class too"
+    )
+    parser.add_argument(
+        "--keep",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="A,B,…",
+        help="columns of the input to copy",
+    )
+    parser.add_argument(
+        "--chunk-rows", type=_positive, default=1024, metavar="N", help="rows per call (default: 1024)"
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("expected at least 1")
+    return number
+
+
+def _fail(message: str) -> int:
+    print(f"tamiz-client: {message}", file=sys.stderr)  # noqa: T201  a command's message
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""How a client reaches its server: options, TLS, load balancing and retries."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+
+MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+
+PREDICT: Final = "/tamiz.v1.PredictionService/Predict"
+LIST_MODELS: Final = "/tamiz.v1.PredictionService/ListModels"
+GET_MODEL: Final = "/tamiz.v1.PredictionService/GetModel"
+HEALTH: Final = "/grpc.health.v1.Health/Check"
+
+
+@dataclass(frozen=True)
+class TlsOptions:
+    """What a client needs for TLS. Each file is a path, or its content as bytes.
+
+    Attributes:
+        root_certificates: whom to believe; None for the usual authorities.
+        private_key, certificate_chain: who the client is, for mutual TLS; both or none.
+        server_name: the name to expect in the server's certificate, if it is not the one that is dialed.
+    """
+
+    root_certificates: str | Path | bytes | None = None
+    private_key: str | Path | bytes | None = None
+    certificate_chain: str | Path | bytes | None = None
+    server_name: str | None = None
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Return gRPC's form of it."""
+        return grpc.ssl_channel_credentials(
+            _content(self.root_certificates), _content(self.private_key), _content(self.certificate_chain)
+        )
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """When a failed call is tried again: only while the server cannot be reached, within the call's deadline.
+
+    A prediction changes nothing, so that trying again is safe. A busy server is not asked again: that would feed the
+    overload.
+
+    Attributes:
+        max_attempts: tries in all, from 1 (none again) to 5.
+        initial_backoff_s, max_backoff_s: the first and the longest pause; gRPC doubles them and adds jitter.
+    """
+
+    max_attempts: int = 4
+    initial_backoff_s: float = 0.05
+    max_backoff_s: float = 1.0
+
+
+def channel_options(
+    retry: RetryPolicy, tls: TlsOptions | None, max_message_bytes: int
+) -> list[tuple[str, Any]]:
+    """Return a channel's options: calls go round all addresses of the name, as a headless service gives them."""
+    config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
+    if retry.max_attempts > 1:
+        config["methodConfig"] = [
+            {
+                "name": [{}],
+                "retryPolicy": {
+                    "maxAttempts": retry.max_attempts,
+                    "initialBackoff": f"{retry.initial_backoff_s}s",
+                    "maxBackoff": f"{retry.max_backoff_s}s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ]
+    options: list[tuple[str, Any]] = [
+        ("grpc.service_config", json.dumps(config)),
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+    ]
+    if tls is not None and tls.server_name is not None:
+        options.append(("grpc.ssl_target_name_override", tls.server_name))
+    return options
+
+
+def _content(file: str | Path | bytes | None) -> bytes | None:
+    return file if file is None or isinstance(file, bytes) else Path(file).read_bytes()

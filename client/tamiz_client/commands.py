@@ -1,0 +1,205 @@
+"""What the subcommands of `tamiz-client` do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tamiz_client.channel import TlsOptions
+from tamiz_client.client import Client
+from tamiz_client.errors import TamizClientError
+from tamiz_client.result import ModelInfo, Result
+from tamiz_client.tables import Sink, Source, sink
+
+_IN_FLIGHT: Final = 4
+_SHOWN_ROWS: Final = 20
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a parsed command; return the exit status.
+
+    Raises:
+        TamizClientError: for whatever can be foreseen; the message is for people.
+    """
+    tls = None
+    if arguments.tls or arguments.tls_ca:
+        try:
+            tls = TlsOptions(
+                arguments.tls_ca and arguments.tls_ca.read_bytes(),
+                arguments.tls_key and arguments.tls_key.read_bytes(),
+                arguments.tls_certificate and arguments.tls_certificate.read_bytes(),
+            )
+        except OSError as error:
+            raise TamizClientError(f"{error.filename} cannot be read: {error.strerror}") from error
+    with Client(arguments.server, timeout_s=arguments.timeout_s, tls=tls) as client:
+        return {"predict": _predict, "models": _models, "health": _health}[arguments.command](
+            client, arguments
+        )
+
+
+def _models(client: Client, arguments: argparse.Namespace) -> int:
+    models = client.models()
+    if arguments.json:
+        print(json.dumps(models))  # noqa: T201  a command's output
+        return 0
+    table = Table("model", "versions", "threshold", "promise")
+    for name, versions in models.items():
+        threshold = client.model(name).manifest.threshold
+        promise = threshold.not_certified
+        if threshold.HasField("certificate"):
+            certificate = threshold.certificate
+            promise = (
+                f"error ≤ {certificate.max_error:g} with confidence {certificate.confidence_level:g}, about"
+                f" {certificate.expected_coverage:.0%} answered"
+            )
+        table.add_row(name, ", ".join(map(str, versions)), f"{threshold.value:.6g}", promise)
+    Console(highlight=False).print(table)
+    return 0
+
+
+def _health(client: Client, arguments: argparse.Namespace) -> int:
+    serving = client.health(arguments.model)
+    print("SERVING" if serving else "NOT_SERVING")  # noqa: T201  a command's output
+    return 0 if serving else 1
+
+
+def _predict(client: Client, arguments: argparse.Namespace) -> int:
+    info = client.model(arguments.model, arguments.version)
+    source = Source(arguments.input, info.manifest.inputs, arguments.chunk_rows)
+    summary = _Summary()
+    if arguments.output is None:
+        shown: list[pa.Table] = []
+        with _progress(source.n_rows) as advance:
+            for rows, result in _answers(client, info, source, arguments):
+                if sum(table.num_rows for table in shown) < _SHOWN_ROWS:
+                    shown.append(_columns(rows, result, arguments.keep))
+                summary.add(result)
+                advance(len(result))
+        _show(shown)
+    else:
+        with _progress(source.n_rows) as advance, sink(arguments.output) as output:
+            _copy(_answers(client, info, source, arguments), output, arguments.keep, summary, advance)
+    Console(stderr=True, highlight=False).print(str(summary))
+    return 0
+
+
+def _copy(
+    answers: Iterator[tuple[pa.Table, Result]], output: Sink, keep: Sequence[str], summary: Any, advance: Any
+) -> None:
+    for rows, result in answers:
+        output.write(_columns(rows, result, keep))
+        summary.add(result)
+        advance(len(result))
+
+
+def _answers(
+    client: Client, info: ModelInfo, source: Source, arguments: argparse.Namespace
+) -> Iterator[tuple[pa.Table, Result]]:
+    """Ask for one chunk after the other, a few at a time; return chunks with answers, in order."""
+    waiting: deque[tuple[pa.Table, Future[Result]]] = deque()
+    with ThreadPoolExecutor(_IN_FLIGHT) as pool:
+        try:
+            for rows in source.chunks():
+                if rows.num_rows == 0:
+                    continue
+                answer = pool.submit(
+                    client.predict,
+                    arguments.model,
+                    _input(rows, info, arguments.keep),
+                    version=arguments.version,
+                    threshold=arguments.threshold,
+                    return_probabilities=arguments.probabilities,
+                )
+                waiting.append((rows, answer))
+                if len(waiting) >= _IN_FLIGHT:
+                    first, answer = waiting.popleft()
+                    yield first, answer.result()
+            while waiting:
+                first, answer = waiting.popleft()
+                yield first, answer.result()
+        finally:
+            for _, answer in waiting:
+                answer.cancel()
+
+
+def _input(rows: pa.Table, info: ModelInfo, keep: Sequence[str]) -> Any:
+    """Return a chunk as the client takes it: a table, or for a model that names no columns, all others as one matrix."""
+    missing = [name for name in keep if name not in rows.column_names]
+    if missing:
+        raise TamizClientError(f"--keep names {', '.join(missing)}, which the input has not")
+    spec = info.manifest.inputs[0]
+    if len(info.manifest.inputs) > 1 or spec.column_names or spec.name in rows.column_names:
+        return rows
+    return np.stack([rows.column(name).to_numpy() for name in rows.column_names if name not in keep], axis=1)
+
+
+def _columns(rows: pa.Table, result: Result, keep: Sequence[str]) -> pa.Table:
+    """Return the answers' columns, after those of the input that are to be kept."""
+    label_type = pa.string() if result.classes.dtype.kind == "U" else pa.int64()
+    types = {"label": label_type, "reason": pa.string()}
+    answers = {name: pa.array(values, types.get(name)) for name, values in result.to_dict().items()}
+    return pa.table({name: rows.column(name) for name in keep} | answers)
+
+
+class _Summary:
+    """Counts over all chunks."""
+
+    def __init__(self) -> None:
+        self._started_s = time.monotonic()
+        self._reasons: Counter[str] = Counter()
+        self._confidence = 0.0
+
+    def add(self, result: Result) -> None:
+        """Count a chunk."""
+        self._reasons.update(result.reasons.tolist())
+        self._confidence += float(result.confidence.sum())
+
+    def __str__(self) -> str:
+        rows, accepted = self._reasons.total(), self._reasons[""]
+        seconds = time.monotonic() - self._started_s
+        if rows == 0:
+            return "no rows"
+        text = (
+            f"{rows:,} rows, {accepted / rows:.1%} accepted, mean confidence {self._confidence / rows:.4f},"
+            f" {rows / seconds:,.0f} rows/s"
+        )
+        abstained = {reason: count for reason, count in self._reasons.items() if reason}
+        return text + "".join(
+            f"; {count:,} abstained: {reason}" for reason, count in sorted(abstained.items())
+        )
+
+
+def _show(tables: list[pa.Table]) -> None:
+    """Print the first rows."""
+    if not tables:
+        return
+    columns = pa.concat_tables(tables).slice(0, _SHOWN_ROWS).to_pydict()
+    table = Table(*columns)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*("" if v is None else f"{v:.4f}" if isinstance(v, float) else str(v) for v in row))
+    Console(highlight=False).print(table)
+
+
+@contextmanager
+def _progress(n_rows: int | None) -> Iterator[Any]:
+    """Show a progress bar on a terminal; nothing elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _rows: None
+        return
+    columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("rows", total=n_rows)
+        yield lambda rows: bar.advance(task, rows)

@@ -1,0 +1,154 @@
+"""Rows as a caller has them → tensors of the contract. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz.dtypes import NUMERIC_DTYPES, name_of
+from tamiz.v1.manifest_pb2 import DataType, InputSpec
+from tamiz.v1.prediction_pb2 import PredictRequest, Strings, Tensor
+from tamiz_client.errors import InvalidRows
+
+_MATRIX_DIMENSIONS = 2
+
+
+def build_request(
+    model: str,
+    rows: Any,
+    specs: Sequence[InputSpec],
+    *,
+    version: int | None = None,
+    threshold: float | None = None,
+    return_probabilities: bool = False,
+) -> PredictRequest:
+    """Return a request.
+
+    Args:
+        model: the model's name.
+        rows: an ndarray for a model with one input; a table (anything with `columns` or `column_names`, such as a pandas
+            or polars DataFrame or a pyarrow Table) by column name; or a dict of arrays by input or column name.
+        specs: the inputs that the model reads.
+        version: None for the highest.
+        threshold: a stricter threshold than the model's own; None for that.
+        return_probabilities: whether to ask for the probability of every class.
+
+    Raises:
+        InvalidRows: if the rows do not fit; the message names the input or column.
+    """
+    return PredictRequest(
+        model_name=model,
+        model_version=version or 0,
+        inputs=[_tensor(array, spec) for array, spec in zip(_arrays(rows, specs), specs, strict=True)],
+        threshold=threshold,
+        return_probabilities=return_probabilities,
+    )
+
+
+def _arrays(rows: Any, specs: Sequence[InputSpec]) -> list[NDArray[Any]]:
+    columns = _columns(rows)
+    if columns is not None:
+        return [_from_columns(columns, spec) for spec in specs]
+    if len(specs) > 1:
+        names = ", ".join(spec.name for spec in specs)
+        raise InvalidRows(
+            f"the model reads {len(specs)} inputs ({names}): pass a DataFrame, or a dict with these names"
+        )
+    array = np.asarray(rows)
+    if array.ndim == 1 and len(specs[0].shape) == _MATRIX_DIMENSIONS:
+        raise InvalidRows(
+            f"input {specs[0].name!r} wants rows of {specs[0].shape[1]} values, got one dimension of {len(array)}: for a"
+            " single row pass X.reshape(1, -1)"
+        )
+    return [array]
+
+
+def _columns(rows: Any) -> dict[str, NDArray[Any]] | None:
+    """Return a table's or dict's columns by name; None for anything else."""
+    if isinstance(rows, Mapping):
+        return {str(name): np.asarray(values) for name, values in rows.items()}
+    names = getattr(rows, "column_names", None)  # pyarrow
+    if names is None:
+        names = getattr(rows, "columns", None)  # pandas, polars
+    if names is None:
+        return None
+    return {str(name): _values(rows[name]) for name in names}
+
+
+def _values(column: Any) -> NDArray[Any]:
+    """Return a column's values; one that numpy has no type for (nullable, categorical) as objects."""
+    if hasattr(column, "to_numpy"):
+        return np.asarray(column.to_numpy())
+    return np.asarray(column)
+
+
+def _from_columns(columns: dict[str, NDArray[Any]], spec: InputSpec) -> NDArray[Any]:
+    if spec.name in columns:
+        array = columns[spec.name]
+        is_flat = array.ndim == 1 and len(spec.shape) == _MATRIX_DIMENSIONS and spec.shape[1] == 1
+        return array.reshape(-1, 1) if is_flat else array
+    names = list(spec.column_names)
+    missing = [name for name in names or [spec.name] if name not in columns]
+    if missing:
+        have = ", ".join(map(repr, columns)) or "none"
+        raise InvalidRows(f"missing column(s) {', '.join(map(repr, missing))}; the rows have {have}")
+    return np.stack([_numbers(columns[name], spec, f"column {name!r}") for name in names], axis=1)
+
+
+def _tensor(array: NDArray[Any], spec: InputSpec) -> Tensor:
+    shape = array.shape
+    want = tuple(spec.shape)
+    fits = len(shape) == len(want) and all(w < 0 or s == w for s, w in zip(shape, want, strict=True))
+    if not fits:
+        expected = ", ".join("rows" if size < 0 else str(size) for size in want)
+        raise InvalidRows(f"input {spec.name!r} wants the shape [{expected}], got {list(shape)}")
+    if shape[0] == 0:
+        raise InvalidRows("there are no rows to predict")
+    if spec.dtype == DataType.DATA_TYPE_STRING:
+        return Tensor(
+            name=spec.name, dtype=spec.dtype, shape=shape, strings=Strings(values=_strings(array, spec))
+        )
+    numbers = _numbers(array, spec, f"input {spec.name!r}")
+    return Tensor(name=spec.name, dtype=spec.dtype, shape=shape, raw=np.ascontiguousarray(numbers).tobytes())
+
+
+def _strings(array: NDArray[Any], spec: InputSpec) -> list[str]:
+    """Return strings; a missing one (None, NaN) is the empty string."""
+    values = ["" if value is None or value != value else value for value in array.ravel().tolist()]  # noqa: PLR0124  NaN
+    for value in values:
+        if not isinstance(value, str):
+            raise InvalidRows(
+                f"input {spec.name!r} wants strings, got {value!r} of type {type(value).__name__}"
+            )
+    return values
+
+
+def _numbers(array: NDArray[Any], spec: InputSpec, what: str) -> NDArray[Any]:
+    """Return numbers in the input's dtype, converted only where no value changes its meaning."""
+    target = NUMERIC_DTYPES[spec.dtype]
+    if array.dtype == target:
+        return array
+    if array.dtype.kind not in "biuf":
+        array = _as_floats(array, spec, what)
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted = array.astype(target)
+        if target.kind == "f":  # rounding is fine, overflow is not
+            lost = np.isinf(converted) & ~np.isinf(array.astype(np.float64))
+        else:
+            lost = converted.astype(array.dtype) != array
+    if lost.any():
+        raise InvalidRows(f"{what}: {array[lost].ravel()[0]!r} is no {name_of(spec.dtype)}")
+    return converted
+
+
+def _as_floats(array: NDArray[Any], spec: InputSpec, what: str) -> NDArray[np.float64]:
+    """Return objects as float64; None becomes NaN."""
+    try:
+        return np.array(
+            [np.nan if value is None else value for value in array.ravel()], dtype=np.float64
+        ).reshape(array.shape)
+    except (TypeError, ValueError) as error:
+        raise InvalidRows(f"{what} wants {name_of(spec.dtype)}: {error}") from error

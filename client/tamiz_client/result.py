@@ -1,0 +1,128 @@
+"""Answers, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz.v1.manifest_pb2 import Classes, Manifest
+from tamiz.v1.prediction_pb2 import GetModelResponse, PredictResponse, Reason
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer to one request; entry i of each array belongs to row i.
+
+    Attributes:
+        labels: (n_rows,), object: an int or a str; None where the row abstained.
+        accepted: (n_rows,), bool.
+        confidence: (n_rows,), float64: the calibrated probability of the most probable class; 0 where there is none.
+        reasons: (n_rows,), str: why the row abstained, such as "LOW_CONFIDENCE"; "" where it was accepted.
+        probabilities: (n_rows, n_classes), float64, NaN in abstained rows; None unless asked for.
+        classes: (n_classes,), int64 or str: the classes, in the order of the columns of `probabilities`.
+        model_name, model_version: who answered.
+        threshold: the threshold that was applied.
+        queue_duration_us, compute_duration_us: how long the request waited and was computed, in microseconds.
+    """
+
+    labels: NDArray[np.object_]
+    accepted: NDArray[np.bool_]
+    confidence: NDArray[np.float64]
+    reasons: NDArray[np.str_]
+    probabilities: NDArray[np.float64] | None
+    classes: NDArray[Any]
+    model_name: str
+    model_version: int
+    threshold: float
+    queue_duration_us: int
+    compute_duration_us: int
+
+    def __len__(self) -> int:
+        return len(self.accepted)
+
+    def __repr__(self) -> str:
+        return (
+            f"Result({int(self.accepted.sum())} of {len(self)} rows accepted by {self.model_name}/{self.model_version} at"
+            f" threshold {self.threshold:g})"
+        )
+
+    @property
+    def coverage(self) -> float:
+        """The share of rows that were accepted."""
+        return float(self.accepted.mean())
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return the columns label, accepted, confidence, reason and, if asked for, probability_<class>."""
+        columns: dict[str, list[Any]] = {
+            "label": self.labels.tolist(),
+            "accepted": self.accepted.tolist(),
+            "confidence": self.confidence.tolist(),
+            "reason": self.reasons.tolist(),
+        }
+        if self.probabilities is not None:
+            for index, label in enumerate(self.classes.tolist()):
+                columns[f"probability_{label}"] = self.probabilities[:, index].tolist()
+        return columns
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One served version of a model.
+
+    Attributes:
+        name, version: which.
+        manifest: what its bundle says of itself (`tamiz.v1.Manifest`): inputs, classes, calibrator, threshold.
+    """
+
+    name: str
+    version: int
+    manifest: Manifest
+
+    @classmethod
+    def of(cls, response: GetModelResponse) -> ModelInfo:
+        """Return what a server answered."""
+        return cls(response.name, response.version, response.manifest)
+
+
+_REASON_NAMES = np.array(
+    ["" if value == Reason.REASON_NONE else name.removeprefix("REASON_") for name, value in Reason.items()]
+)
+
+
+def to_result(response: PredictResponse) -> Result:
+    """Return an answer as arrays. A class index that points nowhere stands for no label, and is never looked up."""
+    classes = _classes(response.classes)
+    index = np.array(response.class_index, dtype=np.int64)
+    labels = np.full(len(index), None, dtype=object)
+    has_label = index < len(classes)
+    labels[has_label] = classes[index[has_label]].tolist()
+    probabilities = None
+    if response.probabilities:
+        probabilities = np.frombuffer(response.probabilities, dtype="<f8").reshape(len(index), len(classes))
+    return Result(
+        labels=labels,
+        accepted=np.array(response.accepted, dtype=bool),
+        confidence=np.array(response.confidence, dtype=np.float64),
+        reasons=np.array([_reason(value) for value in response.reasons], dtype=np.str_),
+        probabilities=probabilities,
+        classes=classes,
+        model_name=response.model_name,
+        model_version=response.model_version,
+        threshold=response.threshold,
+        queue_duration_us=response.queue_duration_us,
+        compute_duration_us=response.compute_duration_us,
+    )
+
+
+def _classes(classes: Classes) -> NDArray[Any]:
+    if classes.strings:
+        return np.array(classes.strings, dtype=np.str_)
+    return np.array(classes.integers, dtype=np.int64)
+
+
+def _reason(value: int) -> str:
+    """Return a reason's name; a newer server may know some that this client does not."""
+    return str(_REASON_NAMES[value]) if value < len(_REASON_NAMES) else f"REASON_{value}"
