@@ -1,0 +1,1 @@
+"""The main job on real data: export two models, serve them, ask, observe (`make demo`)."""
