@@ -1,0 +1,154 @@
+"""`make bench`: a Tamiz server against a null grpcio server, in one run, interleaved; what counts is the ratio.
+
+Single-row requests of breast_cancer (StandardScaler and LogisticRegression, sigmoid calibrator), as h2load sends them:
+saturated (8 connections with 8 requests each), and alone (one connection, one request at a time).
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from benchmarks import h2load
+from benchmarks.h2load import Figures
+from tamiz_client import Client
+from tamiz_client.encoding import build_request
+from tamiz_convert import export
+
+_LOADS = {"saturated": (8, 8, 20_000), "alone": (1, 1, 4_000)}
+_GOALS = {"saturated": "at least 0.45", "alone": "at most 1.5"}
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def main() -> int:
+    """Run the benchmark; return the exit status: 0 if both goals are reached."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument(
+        "--rounds", type=int, default=7, help="interleaved rounds; the median counts (default: 7)"
+    )
+    arguments = parser.parse_args()
+    if not h2load.is_installed():
+        console.print(
+            "h2load is missing. Debian and Ubuntu: apt-get install nghttp2-client; macOS: brew install nghttp2"
+        )
+        return 2
+    with tempfile.TemporaryDirectory() as folder:
+        figures = _measure(Path(folder), arguments.rounds)
+    return _show(figures)
+
+
+def _measure(folder: Path, rounds: int) -> dict[tuple[str, str], list[Figures]]:
+    body = _export(folder)
+    ports = {"null": _free_port(), "tamiz": _free_port()}
+    server = [
+        sys.executable,
+        "-m",
+        "tamiz_server",
+        "--model-repository",
+        str(folder / "models"),
+        "--drain-delay-s=0",
+    ]
+    commands = {
+        "null": [sys.executable, str(Path(__file__).with_name("null_server.py")), str(ports["null"])],
+        "tamiz": [*server, "--log-level=error", "--metrics-port=0", f"--grpc-port={ports['tamiz']}"],
+    }
+    processes = [subprocess.Popen(command) for command in commands.values()]
+    figures: dict[tuple[str, str], list[Figures]] = {}
+    try:
+        _check_answers(ports["tamiz"])
+        time.sleep(1.0)  # let the null server come up as well
+        for round_ in track(range(rounds + 1), "measuring", console=console, transient=True):
+            for load, (connections, streams, requests) in _LOADS.items():
+                for name, port in ports.items():
+                    one = h2load.run(
+                        port,
+                        body,
+                        folder / "log",
+                        connections=connections,
+                        streams=streams,
+                        requests=requests,
+                    )
+                    if round_:  # the first one warms up
+                        figures.setdefault((load, name), []).append(one)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait()
+    return figures
+
+
+def _export(folder: Path) -> Path:
+    """Export the model; return a file with the gRPC message of one row."""
+    X, y = load_breast_cancer(return_X_y=True)
+    X = X.astype(np.float32)
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X[::2], y[::2])
+    report = export(
+        model, folder / "models/bench/1", calibration=(X[1::2], y[1::2]), calibrator="sigmoid", threshold=0.9
+    )
+    message = build_request("bench", X[:1], report.manifest.inputs).SerializeToString()
+    body = folder / "body"
+    body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
+    return body
+
+
+def _check_answers(port: int) -> None:
+    """Ask once with a real client: h2load takes any gRPC status for a success."""
+    with Client(f"127.0.0.1:{port}") as client:
+        client.wait_until_ready()
+        X, _ = load_breast_cancer(return_X_y=True)
+        result = client.predict("bench", X.astype(np.float32))
+        if not 0 < result.coverage <= 1:
+            raise RuntimeError(f"unexpected answer: {result}")
+
+
+def _show(figures: dict[tuple[str, str], list[Figures]]) -> int:
+    table = Table("load", "server", "rows/s", "mean", "p50", "p99", "ratio to null", "goal")
+    reached = True
+    for load in _LOADS:
+        pairs = list(zip(figures[load, "tamiz"], figures[load, "null"], strict=True))
+        if load == "saturated":
+            ratio = median(ours.rows_per_s / null.rows_per_s for ours, null in pairs)
+            reached &= ratio >= 0.45  # noqa: PLR2004  the goal
+        else:
+            ratio = median(ours.mean_s / null.mean_s for ours, null in pairs)
+            reached &= ratio <= 1.5  # noqa: PLR2004  the goal
+        for name in ("null", "tamiz"):
+            rounds = figures[load, name]
+            times = [
+                f"{median(getattr(each, field) for each in rounds) * 1e6:,.0f} µs"
+                for field in ("mean_s", "p50_s", "p99_s")
+            ]
+            rate = f"{median(each.rows_per_s for each in rounds):,.0f}"
+            last = (f"{ratio:.2f}", _GOALS[load]) if name == "tamiz" else ("", "")
+            table.add_row(load, name, rate, *times, *last)
+    console.print(table)
+    console.print(
+        "medians over interleaved rounds; the ratio is of rows/s when saturated, of the mean time when alone"
+    )
+    return 0 if reached else 1
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
