@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# Before any library counts the cores: tests run side by side, and threads that fight for cores spin.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import re
 import signal
 import subprocess

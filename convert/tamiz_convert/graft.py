@@ -1,9 +1,10 @@
 """Calibrators as ONNX nodes, in float64, behind the scores of a graph.
 
-    features ─► … ─► scores ─► calibrator ─► + NaN where the scores are not finite ─► probabilities
+    features ─► … ─► scores ─► calibrator ─► probabilities
 
-The last step is there because some operators (Clip, trees) turn NaN into a number: a row that the model could not
-score must not come out with a confidence.
+A row that the model could not score must not come out with a confidence: where a score is NaN or infinite, the
+probabilities are NaN. Gemm and Softmax see to that by themselves; behind operators that turn NaN into a number (Clip,
+trees) or infinity into 1 (Sigmoid) stands a guard.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def graft(model: onnx.ModelProto, calibrator: Calibrator, *, n_classes: int) -> 
     builder = GraphBuilder.extending(model, _PREFIX)
     n_scores = 1 if n_classes == 2 else n_classes  # noqa: PLR2004  the binary case has one score
     probabilities = _RECIPES[type(calibrator)](builder, calibrator, n_scores)
-    return builder.build(_guard(builder, probabilities), PROBABILITIES, TensorProto.DOUBLE, n_classes)
+    return builder.build(probabilities, PROBABILITIES, TensorProto.DOUBLE, n_classes)
 
 
 def _guard(builder: GraphBuilder, probabilities: str) -> str:
@@ -60,32 +61,38 @@ def _guard(builder: GraphBuilder, probabilities: str) -> str:
     return builder.add("Add", probabilities, defect)
 
 
+def _binary_sigmoid(builder: GraphBuilder, slope: float, intercept: float) -> str:
+    """Scores [n, 1] ─► Gemm([0, slope], [0, intercept]) ─► Softmax: its second column is the sigmoid."""
+    linear = builder.add("Gemm", SCORES, builder.constant([[0.0, slope]]), builder.constant([0.0, intercept]))
+    return builder.add("Softmax", linear, axis=1)
+
+
 def _identity(builder: GraphBuilder, calibrator: Identity, n_scores: int) -> str:
-    """Scores ─► Clip | Sigmoid | Softmax [─► Concat(1 − p, p)]."""
+    """Scores ─► Clip | Softmax."""
     if calibrator.kind == "probabilities":
-        return _probabilities(builder, n_scores)
-    if n_scores > 1:
-        return builder.add("Softmax", SCORES, axis=1)
-    return _both(builder, builder.add("Sigmoid", SCORES))
+        return _guard(builder, _probabilities(builder, n_scores))
+    if n_scores == 1:
+        return _binary_sigmoid(builder, 1.0, 0.0)
+    return builder.add("Softmax", SCORES, axis=1)
 
 
 def _sigmoid(builder: GraphBuilder, calibrator: Sigmoid, n_scores: int) -> str:
-    """Scores ─► Mul(−a) ─► Sub(b) ─► Sigmoid ─► one-vs-rest."""
+    """Scores ─► Mul(−a) ─► Sub(b) ─► Sigmoid ─► one-vs-rest; for two classes see `_binary_sigmoid`."""
+    if n_scores == 1:
+        return _binary_sigmoid(builder, -float(calibrator.a[0]), -float(calibrator.b[0]))
     scaled = builder.add("Mul", SCORES, builder.constant(-calibrator.a))
     linear = builder.add("Sub", scaled, builder.constant(calibrator.b))
-    return _one_vs_rest(builder, builder.add("Sigmoid", linear), n_scores)
+    return _guard(builder, _one_vs_rest(builder, builder.add("Sigmoid", linear), n_scores))
 
 
 def _temperature(builder: GraphBuilder, calibrator: Temperature, n_scores: int) -> str:
     """Logits ─► Mul(beta) ─► Softmax; two scores are made of one by Mul([−beta, beta])."""
-    beta = [calibrator.beta]
     if calibrator.kind == "probabilities":
-        probabilities = _probabilities(builder, n_scores)
+        probabilities = _guard(builder, _probabilities(builder, n_scores))
         logits = builder.add("Log", builder.add("Add", probabilities, builder.constant(LOG_FLOOR)))
-    else:
-        logits = SCORES
-        beta = [-calibrator.beta, calibrator.beta] if n_scores == 1 else beta
-    return builder.add("Softmax", builder.add("Mul", logits, builder.constant(beta)), axis=1)
+        return builder.add("Softmax", builder.add("Mul", logits, builder.constant(calibrator.beta)), axis=1)
+    beta = [-calibrator.beta, calibrator.beta] if n_scores == 1 else calibrator.beta
+    return builder.add("Softmax", builder.add("Mul", SCORES, builder.constant(beta)), axis=1)
 
 
 def _isotonic(builder: GraphBuilder, calibrator: Isotonic, n_scores: int) -> str:
@@ -98,7 +105,7 @@ def _isotonic(builder: GraphBuilder, calibrator: Isotonic, n_scores: int) -> str
         interpolate = _interpolate_at_once if len(x) <= _MAX_KNOTS_AT_ONCE else _interpolate_by_tree
         columns.append(interpolate(builder, score, x, y))
     joined = columns[0] if len(columns) == 1 else builder.add("Concat", *columns, axis=1)
-    return _one_vs_rest(builder, joined, n_scores)
+    return _guard(builder, _one_vs_rest(builder, joined, n_scores))
 
 
 def _interpolate_at_once(builder: GraphBuilder, score: str, x: Array, y: Array) -> str:

@@ -196,6 +196,33 @@ def used_columns(step: ColumnTransformer) -> list[str]:
     return [name for name in names if name in used]
 
 
+def columns_that_may_miss(step: ColumnTransformer) -> set[str]:
+    """Return the columns in which a fitted ColumnTransformer knows missing values: imputed, or a category of their own.
+
+    Raises:
+        EstimatorError: if such a column has the empty string as a category: a request cannot tell the two apart.
+    """
+    names = list(step.feature_names_in_)
+    found: set[str] = set()
+    for _, transformer, selected in step.transformers_:
+        steps = (
+            [each for _, each in transformer.steps] if isinstance(transformer, Pipeline) else [transformer]
+        )
+        columns = _as_names(selected, names)
+        imputed = isinstance(steps[0], SimpleImputer)
+        encoder = next((each for each in steps if isinstance(each, OneHotEncoder)), None)
+        for index, column in enumerate(columns):
+            categories = [] if encoder is None else list(encoder.categories_[index])
+            if imputed or any(pd.isna(each) for each in categories):
+                if "" in categories:
+                    raise EstimatorError(
+                        f"column {column!r} has both missing values and the empty string as a category, and a request"
+                        " cannot tell them apart; replace the empty string by a word and train again"
+                    )
+                found.add(column)
+    return found
+
+
 def _as_names(selected: Any, names: Sequence[Any]) -> list[Any]:
     """Return a ColumnTransformer's selection (names, positions, a slice or a mask) as names."""
     if isinstance(selected, slice):

@@ -24,7 +24,12 @@ from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import EstimatorError
 from tamiz_convert.estimator_scores import Scores, append_scores, supported
 from tamiz_convert.graph_builder import GraphBuilder
-from tamiz_convert.preprocessing_graph import Matrix, Preprocessing, used_columns
+from tamiz_convert.preprocessing_graph import (
+    Matrix,
+    Preprocessing,
+    columns_that_may_miss,
+    used_columns,
+)
 from tamiz_convert.score_graph import SCORES, Labels, ScoreGraph, ScoresKind
 from tamiz_convert.sklearn_inputs import ColumnInputs, Inputs, MatrixInput, elem_type
 
@@ -179,7 +184,9 @@ def _steps(estimator: Any) -> tuple[list[Any], Any]:
 def _inputs(estimator: Any, steps: list[Any], rows: Any) -> Inputs:
     names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
     if steps and isinstance(steps[0], ColumnTransformer) and names:
-        inputs: Inputs = ColumnInputs.of(_table(rows, names), used_columns(steps[0]), names)
+        inputs: Inputs = ColumnInputs.of(
+            _table(rows, names), used_columns(steps[0]), names, columns_that_may_miss(steps[0])
+        )
     else:
         inputs = MatrixInput.of(rows, names, estimator.n_features_in_)
     inputs.canonical(rows[:1])

@@ -62,10 +62,12 @@ class MatrixInput:
         ]
 
     def canonical(self, rows: Any) -> Any:
-        """Return rows as the estimator is asked: float64, columns in the order of the training."""
+        """Return rows as the estimator is asked: float64 (of what the input's dtype can tell apart), columns in order."""
         if isinstance(rows, pd.DataFrame) and self.column_names:
-            return _select(rows, self.column_names).astype(np.float64)
+            rows = _select(rows, self.column_names)
         matrix = _to_float64(rows)
+        if self.dtype == DataType.DATA_TYPE_FLOAT32:
+            matrix = matrix.astype(np.float32).astype(np.float64)
         if matrix.ndim != _MATRIX_DIMENSIONS or matrix.shape[1] != self.n_columns:
             raise RowsError(
                 f"the rows have shape {list(matrix.shape)}; the estimator was trained on {self.n_columns} features:"
@@ -87,16 +89,21 @@ class ColumnInputs:
         dtypes: column name → the contract's type.
         all_columns: every column that the estimator was trained on, in order; unused ones are handed to the reference
             only.
+        may_miss: the columns in which the estimator knows missing values; there, the empty string means one.
     """
 
     dtypes: dict[str, DataType]
     all_columns: tuple[str, ...]
+    may_miss: frozenset[str]
 
     @classmethod
-    def of(cls, rows: pd.DataFrame, used: Sequence[str], all_columns: Sequence[str]) -> ColumnInputs:
+    def of(
+        cls, rows: pd.DataFrame, used: Sequence[str], all_columns: Sequence[str], may_miss: set[str]
+    ) -> ColumnInputs:
         """Return the inputs for tables like this one."""
         table = _select(rows, used)
-        return cls({name: _data_type(name, table[name]) for name in used}, tuple(all_columns))
+        dtypes = {name: _data_type(name, table[name]) for name in used}
+        return cls(dtypes, tuple(all_columns), frozenset(may_miss))
 
     def specs(self) -> list[InputSpec]:
         """Return the manifest's description."""
@@ -115,7 +122,11 @@ class ColumnInputs:
         table = _select(rows, self.dtypes)
         for name, dtype in self.dtypes.items():
             if dtype == DataType.DATA_TYPE_FLOAT32:
-                table[name] = table[name].astype(np.float64)
+                table[name] = table[name].astype(np.float32).astype(np.float64)
+            elif dtype == DataType.DATA_TYPE_STRING and name in self.may_miss:
+                table[name] = (
+                    table[name].astype(object).where(table[name].notna() & (table[name] != ""), np.nan)
+                )
         for name in self.all_columns:  # what is not used may be missing; scikit-learn wants it all the same
             if name not in table:
                 table[name] = rows.get(name, np.nan)

@@ -65,14 +65,30 @@ def test_a_request_is_answered_row_by_row(make_engine, in_thread):
     asyncio.run(scenario())
 
 
-def test_requests_of_one_turn_share_a_batch_and_keep_their_own_thresholds(make_engine):
+def test_requests_that_share_a_batch_keep_their_own_thresholds(make_engine):
     async def scenario() -> None:
-        engine = make_engine()
+        engine = make_engine(max_queue_delay_us=2_000)
         answers = await asyncio.gather(*(engine.predict(work(1.0, threshold=t)) for t in (0.5, 0.9, 0.7)))
         assert [answer.accepted for answer in answers] == [[True], [False], [True]]
         engine.metrics.batch_rows.flush()
         assert engine.metrics.batch_rows.buckets()[1] == 3
         assert engine.metrics.batch_rows.buckets()[0][-1] == ("+Inf", 1)
+
+    asyncio.run(scenario())
+
+
+def test_a_lone_request_is_computed_at_once_and_a_crowd_together(make_engine):
+    async def scenario() -> None:
+        engine = make_engine()
+        for _ in range(5):
+            await engine.predict(work(1.0))
+        engine.metrics.batch_rows.flush()
+        assert engine.metrics.batch_rows.buckets()[0][-1] == ("+Inf", 5)
+        for _ in range(20):
+            await asyncio.gather(*(engine.predict(work(1.0)) for _ in range(10)))
+        engine.metrics.batch_rows.flush()
+        n_batches = engine.metrics.batch_rows.buckets()[0][-1][1] - 5
+        assert n_batches < 100, "200 requests, ten at a time, hardly shared batches"
 
     asyncio.run(scenario())
 
@@ -134,7 +150,7 @@ def test_a_split_request_that_fails_in_the_middle_fails_once_and_whole(make_engi
 
 def test_a_full_queue_refuses_at_once_and_what_was_taken_is_answered(make_engine):
     async def scenario() -> None:
-        engine = make_engine(max_queue_size=4)
+        engine = make_engine(max_queue_size=4, max_queue_delay_us=2_000)
         tasks = [asyncio.ensure_future(engine.predict(work(2.0, 2.0))) for _ in range(3)]
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(answers[2], QueueFull)

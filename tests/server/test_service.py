@@ -195,7 +195,7 @@ def test_an_expired_request_is_counted_under_its_status(make_service):
 
 def test_a_cancelled_request_is_counted_as_cancelled(make_service):
     async def scenario() -> None:
-        service = make_service()
+        service = make_service(max_queue_delay_us=50_000)
         task = asyncio.ensure_future(predict(service, request(1.0)))
         await asyncio.sleep(0)
         task.cancel()
