@@ -24,6 +24,9 @@ Array = NDArray[np.float64]
 LOG_FLOOR: Final = 1e-12
 """What is added to a probability before its logarithm is taken, as in scikit-learn."""
 
+SATURATED: Final = 500.0
+"""Where the sigmoid's argument is cut, so that no probability becomes 0: one-vs-rest divides by their sum."""
+
 _LOG_BETA_BOUNDS: Final = (-10.0, 10.0)
 _NEWTON_STEPS: Final = 100
 _NEWTON_TOLERANCE: Final = 1e-12
@@ -87,7 +90,8 @@ class Sigmoid:
 
     def predict(self, scores: Array) -> Array:
         """See `Calibrator.predict`."""
-        return one_vs_rest(expit(-(scores * self.a + self.b)))
+        linear = np.clip(-(scores * self.a + self.b), -SATURATED, SATURATED)
+        return one_vs_rest(expit(linear))
 
     def parameters(self) -> list[tuple[str, list[float]]]:
         """See `Calibrator.parameters`."""

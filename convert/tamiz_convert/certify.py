@@ -29,7 +29,7 @@ METHOD: Final = "split-fixed-sequence-testing"
 _N_CANDIDATES: Final = 40
 _ROWS_AT_START: Final = 3
 """The strictest candidate is expected to accept so many times the fewest rows that could prove anything."""
-_MAX_ROWS_TOLD: Final = 10_000_000
+_MAX_ROWS_TOLD: Final = 1_000_000
 
 Confidences = NDArray[np.float64]
 Errors = NDArray[np.bool_]
@@ -127,19 +127,15 @@ def rows_needed(error: float, max_error: float, delta: float) -> int:
         delta: the probability that the proof fails.
 
     Returns:
-        The smallest n with P(Binomial(n, max_error) <= floor(n error)) <= delta; at most ten million.
+        The smallest n with P(Binomial(n, max_error) <= floor(n error)) <= delta; at most a million.
     """
-    if error == 0.0:
-        return math.ceil(math.log(delta) / math.log1p(-max_error))
-    low, high = 1, 2
-    while high < _MAX_ROWS_TOLD and binom.cdf(math.floor(high * error), high, max_error) > delta:
-        low, high = high, 2 * high
-    while low < high:  # the p-value falls with n but for the steps of floor
-        middle = (low + high) // 2
-        if binom.cdf(math.floor(middle * error), middle, max_error) <= delta:
-            high = middle
-        else:
-            low = middle + 1
+    low = math.ceil(math.log(delta) / math.log1p(-max_error))
+    while error > 0.0 and low < _MAX_ROWS_TOLD:
+        n = np.arange(low, 2 * low)  # the p-value is no monotone function of n: floor has steps
+        proven = np.asarray(binom.cdf(np.floor(n * error), n, max_error) <= delta)
+        if proven.any():
+            return int(n[np.argmax(proven)])
+        low = 2 * low
     return min(low, _MAX_ROWS_TOLD)
 
 

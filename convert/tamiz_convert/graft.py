@@ -3,8 +3,8 @@
     features ─► … ─► scores ─► calibrator ─► probabilities
 
 A row that the model could not score must not come out with a confidence: where a score is NaN or infinite, the
-probabilities are NaN. Gemm and Softmax see to that by themselves; behind operators that turn NaN into a number (Clip,
-trees) or infinity into 1 (Sigmoid) stands a guard.
+probabilities are NaN. For two classes Gemm and Softmax see to that by themselves; elsewhere stands a guard, because Clip
+and trees turn NaN into a number, and Softmax a single −infinity into 0.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from onnx import TensorProto
 from tamiz.bundle_format import PROBABILITIES
 from tamiz_convert.calibrators import (
     LOG_FLOOR,
+    SATURATED,
     Calibrator,
     Identity,
     Isotonic,
@@ -73,7 +74,7 @@ def _identity(builder: GraphBuilder, calibrator: Identity, n_scores: int) -> str
         return _guard(builder, _probabilities(builder, n_scores))
     if n_scores == 1:
         return _binary_sigmoid(builder, 1.0, 0.0)
-    return builder.add("Softmax", SCORES, axis=1)
+    return _guard(builder, builder.add("Softmax", SCORES, axis=1))
 
 
 def _sigmoid(builder: GraphBuilder, calibrator: Sigmoid, n_scores: int) -> str:
@@ -82,7 +83,10 @@ def _sigmoid(builder: GraphBuilder, calibrator: Sigmoid, n_scores: int) -> str:
         return _binary_sigmoid(builder, -float(calibrator.a[0]), -float(calibrator.b[0]))
     scaled = builder.add("Mul", SCORES, builder.constant(-calibrator.a))
     linear = builder.add("Sub", scaled, builder.constant(calibrator.b))
-    return _guard(builder, _one_vs_rest(builder, builder.add("Sigmoid", linear), n_scores))
+    linear = builder.add("Clip", linear, builder.constant(-SATURATED), builder.constant(SATURATED))
+    odds = builder.add("Exp", linear)
+    columns = builder.add("Div", odds, builder.add("Add", odds, builder.constant(1.0)))
+    return _guard(builder, _one_vs_rest(builder, columns, n_scores))
 
 
 def _temperature(builder: GraphBuilder, calibrator: Temperature, n_scores: int) -> str:
@@ -91,8 +95,11 @@ def _temperature(builder: GraphBuilder, calibrator: Temperature, n_scores: int) 
         probabilities = _guard(builder, _probabilities(builder, n_scores))
         logits = builder.add("Log", builder.add("Add", probabilities, builder.constant(LOG_FLOOR)))
         return builder.add("Softmax", builder.add("Mul", logits, builder.constant(calibrator.beta)), axis=1)
-    beta = [-calibrator.beta, calibrator.beta] if n_scores == 1 else calibrator.beta
-    return builder.add("Softmax", builder.add("Mul", SCORES, builder.constant(beta)), axis=1)
+    if n_scores == 1:  # both columns are infinite or NaN if the score is: no guard is needed
+        beta = builder.constant([-calibrator.beta, calibrator.beta])
+        return builder.add("Softmax", builder.add("Mul", SCORES, beta), axis=1)
+    scaled = builder.add("Mul", SCORES, builder.constant(calibrator.beta))
+    return _guard(builder, builder.add("Softmax", scaled, axis=1))
 
 
 def _isotonic(builder: GraphBuilder, calibrator: Isotonic, n_scores: int) -> str:
