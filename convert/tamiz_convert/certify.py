@@ -118,18 +118,19 @@ def upper_bound(n_errors: int, n_rows: int, delta: float) -> float:
     return float(beta.ppf(1.0 - delta, n_errors + 1, n_rows - n_errors))
 
 
-def rows_needed(error: float, max_error: float, delta: float) -> int:
+def rows_needed(error: float, max_error: float, delta: float, *, more_than: int = 0) -> int:
     """Return how many accepted rows prove `max_error`, if the share `error` of them is wrong.
 
     Args:
         error: the share that is wrong, below `max_error`.
         max_error: what is to be proven.
         delta: the probability that the proof fails.
+        more_than: how many rows did not prove it.
 
     Returns:
         The smallest n with P(Binomial(n, max_error) <= floor(n error)) <= delta; at most a million.
     """
-    low = math.ceil(math.log(delta) / math.log1p(-max_error))
+    low = max(more_than + 1, math.ceil(math.log(delta) / math.log1p(-max_error)))
     while error > 0.0 and low < _MAX_ROWS_TOLD:
         n = np.arange(low, 2 * low)  # the p-value is no monotone function of n: floor has steps
         proven = np.asarray(binom.cdf(np.floor(n * error), n, max_error) <= delta)
@@ -185,7 +186,7 @@ def _unattainable(
     k, n = int(n_errors[best]), int(n_accepted[best])
     seen = k / n if n else 1.0
     if seen < max_error:
-        needed = f"at that error about {rows_needed(seen, max_error, delta):,} accepted rows would prove it"
+        needed = f"at that error about {rows_needed(seen, max_error, delta, more_than=n):,} accepted rows would prove it"
     else:
         needed = "more rows alone will not help: the model is wrong too often even where it is most confident"
     return UnattainableError(

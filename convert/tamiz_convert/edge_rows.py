@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
+from tamiz_convert.errors import RowsError
 from tamiz_convert.sklearn_graph import unwrap
 
 UNSEEN: Final = "never-seen-before"
@@ -140,6 +141,6 @@ def _is_answered(rows: Any, reference: Callable[[Any], NDArray[np.float64]]) -> 
     """Return whether scikit-learn takes these rows; an unseen category or a NaN it may refuse."""
     try:
         reference(rows)
-    except (ValueError, TypeError):
+    except (RowsError, TypeError):
         return False
     return True

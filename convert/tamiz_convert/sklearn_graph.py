@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
-from tamiz_convert.errors import EstimatorError
+from tamiz_convert.errors import EstimatorError, RowsError
 from tamiz_convert.estimator_scores import Scores, append_scores, supported
 from tamiz_convert.graph_builder import GraphBuilder
 from tamiz_convert.preprocessing_graph import (
@@ -63,6 +63,11 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
     """
     estimator = unwrap(estimator).estimator
     classes = _classes(estimator)
+    if hasattr(rows, "toarray"):
+        raise RowsError("the rows are a sparse matrix; pass rows.toarray()")
+    rows = rows if isinstance(rows, pd.DataFrame) else np.asarray(rows)
+    if len(rows) == 0:
+        raise RowsError("there are no calibration rows")
     steps, final = _steps(estimator)
     inputs = _inputs(estimator, steps, rows)
     specs = inputs.specs()
@@ -218,15 +223,18 @@ def _refuse(builder: GraphBuilder, scores: Scores, refused: list[str]) -> str:
 
 def _reference(estimator: Any, inputs: Inputs, kind: ScoresKind) -> Callable[[Any], NDArray[np.float64]]:
     def reference(rows: Any) -> NDArray[np.float64]:
-        asked = inputs.canonical(rows)
+        try:
+            return scores(inputs.canonical(rows))
+        except ValueError as error:
+            raise RowsError(f"scikit-learn refuses the rows: {error}") from error
+
+    def scores(asked: Any) -> NDArray[np.float64]:
         if kind == "probabilities":
             probabilities = np.asarray(estimator.predict_proba(asked), dtype=np.float64)
             return probabilities[:, 1:] if probabilities.shape[1] == _BINARY else probabilities
-        scores = np.asarray(estimator.decision_function(asked), dtype=np.float64)
-        scores = scores.reshape(len(scores), -1)
-        if _exponential_loss(estimator):
-            return 2.0 * scores
-        return scores
+        decided = np.asarray(estimator.decision_function(asked), dtype=np.float64)
+        decided = decided.reshape(len(decided), -1)
+        return 2.0 * decided if _exponential_loss(estimator) else decided
 
     return reference
 
@@ -257,7 +265,7 @@ def _takes_missing(reference: Callable[[Any], NDArray[np.float64]], spec: InputS
         spoiled[column] = np.nan
         try:
             scores = reference(spoiled if isinstance(canonical, pd.DataFrame) else spoiled.to_numpy())
-        except ValueError:
+        except RowsError:
             return False
         if not np.isfinite(scores).all():
             return False

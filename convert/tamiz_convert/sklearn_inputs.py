@@ -183,8 +183,6 @@ def _column(name: str, column: pd.Series[Any], dtype: DataType) -> NDArray[Any]:
 
 
 def _to_float64(rows: Any) -> NDArray[np.float64]:
-    if hasattr(rows, "toarray"):
-        raise RowsError("the rows are a sparse matrix; pass rows.toarray()")
     try:
         return np.asarray(rows, dtype=np.float64)
     except (ValueError, TypeError) as error:
