@@ -28,7 +28,13 @@ from tamiz_client.channel import (
     channel_options,
 )
 from tamiz_client.encoding import build_request
-from tamiz_client.errors import InvalidRequest, ModelNotFound, ServerUnavailable, call_failed
+from tamiz_client.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    ModelNotFound,
+    ServerUnavailable,
+    call_failed,
+)
 from tamiz_client.messages import health_request, is_serving
 from tamiz_client.result import ModelInfo, Result, to_result
 
@@ -142,11 +148,11 @@ class AsyncClient:
         return ModelInfo.of(GetModelResponse.FromString(body))
 
     async def health(self, model: str = "", *, timeout_s: float | None = None) -> bool:
-        """Return whether the server, or one of its models, is serving; False where it cannot be reached."""
+        """Return whether the server, or one of its models, is serving; False where it does not answer."""
         deadline_s = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
         try:
             return is_serving(await self._call(HEALTH, health_request(model), deadline_s))
-        except (ServerUnavailable, ModelNotFound):
+        except (DeadlineExceeded, ModelNotFound, ServerUnavailable):
             return False
 
     async def wait_until_ready(self, timeout_s: float = 30.0, model: str = "") -> None:

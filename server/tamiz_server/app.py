@@ -128,7 +128,7 @@ class App:
         if not drained.done():
             await self._grpc.stop(0)
         await drained
-        _log.info("stopped")
+        _log.info("stopped: %d requests received, %d answered", *self._metrics.conservation())
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

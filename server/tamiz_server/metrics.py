@@ -182,6 +182,10 @@ class Metrics(Collector):
         """Return all metrics in Prometheus' text format. May be called in any thread."""
         return generate_latest(self.registry)
 
+    def conservation(self) -> tuple[int, int]:
+        """Return how many Predict requests were received, and how many of them were answered with OK."""
+        return self.received, sum(model.requests["OK"] for model in self._models.values())
+
     def collect(self) -> Iterable[Metric]:
         """Return all metrics, as prometheus_client wants them."""
         models = list(self._models.values())

@@ -1,0 +1,221 @@
+"""The clients against a real gRPC server."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+
+import grpc
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from tamiz_client import (
+    AsyncClient,
+    Client,
+    DeadlineExceeded,
+    InvalidRows,
+    ModelNotFound,
+    RetryPolicy,
+    ServerBusy,
+    ServerUnavailable,
+    TlsOptions,
+)
+
+ROWS = np.array([[1.0, 2.0], [-1.0, 2.0]])
+
+
+def ask(kind: str, target: str, call, **options):
+    """Run the same call on the client that blocks or the one that is awaited."""
+    if kind == "sync":
+        with Client(target, **options) as client:
+            return call(client)
+
+    async def asked():
+        async with AsyncClient(target, **options) as client:
+            return await call(client)
+
+    return asyncio.run(asked())
+
+
+both = pytest.mark.parametrize("kind", ["sync", "async"])
+
+
+@both
+def test_answers_are_arrays_and_an_abstained_row_has_no_label(kind, stub):
+    result = ask(kind, stub.target, lambda c: c.predict("plain", ROWS, return_probabilities=True))
+    assert result.labels.tolist() == ["yes", None]
+    assert result.accepted.tolist() == [True, False]
+    assert result.reasons.tolist() == ["", "LOW_CONFIDENCE"]
+    assert result.confidence.tolist() == [0.9, 0.6]
+    np.testing.assert_array_equal(result.probabilities, [[0.1, 0.9], [np.nan, np.nan]])
+    assert (result.model_name, result.model_version, result.threshold) == ("plain", 3, 0.8)
+    assert (result.queue_duration_us, result.compute_duration_us) == (5, 7)
+    assert (len(result), result.coverage) == (2, 0.5)
+    assert "1 of 2 rows accepted by plain/3" in repr(result)
+    assert list(result.to_dict()) == [
+        "label",
+        "accepted",
+        "confidence",
+        "reason",
+        "probability_no",
+        "probability_yes",
+    ]
+
+
+@both
+def test_models_and_health(kind, stub):
+    assert ask(kind, stub.target, lambda c: c.models()) == {"plain": [1, 3]}
+    assert ask(kind, stub.target, lambda c: c.model("plain")).version == 3
+    for service, serving in (("", True), ("stopping", False), ("unknown", False)):
+        assert ask(kind, stub.target, lambda c, s=service: c.health(s)) is serving
+    ask(kind, stub.target, lambda c: c.wait_until_ready(5))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ROWS,
+        ROWS.astype(np.float32),
+        ROWS.astype(int),
+        ROWS.tolist(),
+        pd.DataFrame({"b": [2.0, 2.0], "extra": [0, 0], "a": [1.0, -1.0]}),
+        pa.table({"b": [2.0, 2.0], "a": [1, -1]}),
+        {"features": ROWS},
+        {"a": [1, -1], "b": [2, 2]},
+    ],
+    ids=["float64", "float32", "int", "list", "pandas", "arrow", "dict of input", "dict of columns"],
+)
+def test_rows_may_come_in_many_shapes(rows, stub):
+    with Client(stub.target) as client:
+        assert client.predict("plain", rows).accepted.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (ROWS[0], r"X.reshape\(1, -1\)"),
+        (ROWS[:, :1], r"wants the shape \[rows, 2\], got \[2, 1\]"),
+        (ROWS[:0], "there are no rows"),
+        (np.array([["x", "y"]]), "wants float32: could not convert"),
+        (np.array([[1e39, 0.0]]), r"1e\+39\) is no float32"),
+        (pd.DataFrame({"a": [1.0]}), r"missing column\(s\) 'b'; the rows have 'a'"),
+        ({"z": [1.0]}, r"missing column\(s\) 'a', 'b'"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused_before_anything_is_sent(rows, message, stub):
+    with Client(stub.target) as client, pytest.raises(InvalidRows, match=message):
+        client.predict("plain", rows)
+    assert stub.calls["plain"] == 0
+
+
+@both
+def test_errors_carry_their_code_and_the_servers_words(kind, stub):
+    with pytest.raises(ModelNotFound, match="NOT_FOUND: no model 'nobody' here; served are: plain") as caught:
+        ask(kind, stub.target, lambda c: c.predict("nobody", ROWS))
+    assert caught.value.code == "NOT_FOUND"
+    with pytest.raises(DeadlineExceeded):
+        ask(kind, stub.target, lambda c: c.predict("slow", ROWS, timeout_s=0.2))
+
+
+@both
+def test_a_busy_server_is_not_asked_again(kind, stub):
+    with pytest.raises(ServerBusy, match="the queue is full"):
+        ask(kind, stub.target, lambda c: c.predict("busy", ROWS))
+    assert stub.calls["busy"] == 1
+
+
+@both
+def test_an_unavailable_server_is_asked_again(kind, stub):
+    assert len(ask(kind, stub.target, lambda c: c.predict("flaky", ROWS))) == 2
+    assert stub.calls["flaky"] == 3
+
+
+@both
+def test_retries_can_be_turned_off(kind, stub):
+    with pytest.raises(ServerUnavailable):
+        ask(kind, stub.target, lambda c: c.predict("flaky", ROWS), retry=RetryPolicy(max_attempts=1))
+    assert stub.calls["flaky"] == 1
+
+
+@both
+def test_a_server_that_is_not_there_is_unavailable(kind):
+    with pytest.raises(ServerUnavailable):
+        ask(kind, "127.0.0.1:1", lambda c: c.models(timeout_s=20))
+    assert ask(kind, "127.0.0.1:1", lambda c: c.health(timeout_s=3)) is False
+    with pytest.raises(ServerUnavailable, match="not serving within"):
+        ask(kind, "127.0.0.1:1", lambda c: c.wait_until_ready(0.5))
+
+
+@both
+def test_the_inputs_are_looked_up_once(kind, stub):
+    async def several(client):
+        for _ in range(3):
+            await client.predict("plain", ROWS)
+
+    def several_sync(client):
+        for _ in range(3):
+            client.predict("plain", ROWS)
+
+    ask(kind, stub.target, several_sync if kind == "sync" else several)
+    assert stub.calls["GetModel plain"] == 1
+
+
+@both
+def test_inputs_that_changed_are_looked_up_again(kind, stub):
+    table = pd.DataFrame({"a": [1.0], "b": [2.0], "c": [3.0]})
+    assert len(ask(kind, stub.target, lambda c: c.predict("moved", table))) == 1
+    assert stub.calls["moved"] == 2
+
+
+@both
+def test_metadata_goes_with_every_call(kind, stub):
+    ask(kind, stub.target, lambda c: c.predict("plain", ROWS), metadata=[("authorization", "Bearer x")])
+    assert stub.metadata["authorization"] == "Bearer x"
+
+
+def test_calls_go_round_all_addresses_and_survive_the_loss_of_one(stub, make_stub):
+    other = make_stub()
+    target = f"ipv4:127.0.0.1:{stub.port},127.0.0.1:{other.port}"
+    with Client(target) as client:
+        for _ in range(20):
+            client.predict("plain", ROWS)
+        assert min(stub.calls["plain"], other.calls["plain"]) >= 5
+        other.stop()
+        for _ in range(20):
+            assert len(client.predict("plain", ROWS)) == 2
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+@both
+def test_tls_with_a_certificate_of_ones_own(kind, tmp_path, make_stub):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+            "-days",
+            "1",
+            "-subj",
+            "/CN=tamiz.test",
+            "-addext",
+            "subjectAltName=DNS:tamiz.test",
+        ],
+        check=True,
+        capture_output=True,
+    )
+    server = make_stub(grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())]))
+    tls = TlsOptions(root_certificates=certificate, server_name="tamiz.test")
+    assert len(ask(kind, server.target, lambda c: c.predict("plain", ROWS), tls=tls)) == 2
+    with pytest.raises(ServerUnavailable):
+        ask(kind, server.target, lambda c: c.models(timeout_s=2), retry=RetryPolicy(max_attempts=1))

@@ -1,0 +1,51 @@
+"""Generated code is fresh, and messages mean what they meant."""
+
+from __future__ import annotations
+
+import importlib.resources
+from pathlib import Path
+
+from grpc_tools import protoc
+
+from tamiz.bundle_format import MANIFEST_KEY, NO_CLASS
+from tamiz.v1.prediction_pb2 import PredictResponse
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_generated_code_is_that_of_the_proto_files(tmp_path):
+    protos = sorted((ROOT / "proto/tamiz/v1").glob("*.proto"))
+    well_known = importlib.resources.files("grpc_tools") / "_proto"
+    status = protoc.main(
+        [
+            "protoc",
+            f"-I{ROOT / 'proto'}",
+            f"-I{well_known}",
+            f"--python_out={tmp_path}",
+            f"--pyi_out={tmp_path}",
+            *map(str, protos),
+        ]
+    )
+    assert status == 0
+    generated = sorted((tmp_path / "tamiz/v1").iterdir())
+    assert len(generated) == 2 * len(protos)
+    for fresh in generated:
+        committed = ROOT / "proto/tamiz/v1" / fresh.name
+        assert committed.read_text() == fresh.read_text(), f"{committed.name} is stale: run make proto"
+
+
+def test_messages_put_one_after_the_other_are_merged():
+    # The server prepares the constant part of an answer once and puts it before each answer.
+    constant = PredictResponse(model_name="m", model_version=2).SerializeToString()
+    changing = PredictResponse(accepted=[True], confidence=[0.9]).SerializeToString()
+    answer = PredictResponse.FromString(constant + changing)
+    assert (answer.model_name, answer.model_version, list(answer.accepted)) == ("m", 2, [True])
+
+
+def test_an_abstained_rows_class_index_is_an_index_of_nothing():
+    answer = PredictResponse.FromString(PredictResponse(class_index=[NO_CLASS]).SerializeToString())
+    assert answer.class_index[0] == 2**32 - 1
+
+
+def test_the_key_of_the_manifest_does_not_change():
+    assert MANIFEST_KEY == "tamiz.v1.Manifest"

@@ -1,0 +1,148 @@
+"""Stopping: what was accepted is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import grpc
+import numpy as np
+import pytest
+from grpc import aio
+
+from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Tensor
+
+PREDICT = "/tamiz.v1.PredictionService/Predict"
+BODY = PredictRequest(
+    model_name="m",
+    inputs=[Tensor(name="features", dtype=11, shape=[1, 2], raw=np.array([[0, 3]], dtype="<f4").tobytes())],
+).SerializeToString()
+
+
+async def load_until_refused(target: str, *, callers: int = 24) -> tuple[int, list[str]]:
+    """Ask from many callers without retries until the server is gone; return answers and the failures' codes."""
+    answered, failures = 0, []
+    channel = aio.insecure_channel(target, options=[("grpc.enable_retries", 0)])
+    call = channel.unary_unary(PREDICT)
+
+    async def caller() -> None:
+        nonlocal answered
+        while True:
+            try:
+                answer = PredictResponse.FromString(await call(BODY, timeout=10))
+            except grpc.RpcError as error:
+                failures.append(f"{error.code().name}: {error.details()}")
+                return
+            assert list(answer.accepted) == [True]
+            answered += 1
+
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    await channel.close()
+    return answered, failures
+
+
+@pytest.mark.parametrize("graph", ["softmax", "slow"])
+def test_sigterm_under_load_loses_no_accepted_request(make_bundle, start_server, graph):
+    make_bundle("m/1", graph)
+    server = start_server("--drain-delay-s", "0.5")
+
+    async def scenario() -> tuple[int, list[str]]:
+        load = asyncio.ensure_future(load_until_refused(server.target))
+        await asyncio.sleep(1.0)
+        server.process.send_signal(signal.SIGTERM)
+        return await load
+
+    answered, failures = asyncio.run(scenario())
+    assert server.stop() == 0
+    assert answered > 50
+    received, sent = map(
+        int, re.search(r"stopped: (\d+) requests received, (\d+) answered", server.log[-1]).groups()
+    )
+    assert received == sent == answered
+    # The others were refused by the transport before they reached the service, when it took no new calls any more.
+    assert {failure.partition(":")[0] for failure in failures} <= {"UNAVAILABLE", "CANCELLED"}, failures
+
+
+def test_while_draining_health_says_so_and_requests_are_still_answered(make_bundle, start_server):
+    make_bundle("m/1")
+    server = start_server("--drain-delay-s", "2")
+    with grpc.insecure_channel(server.target) as channel:
+        call = channel.unary_unary(PREDICT)
+        call(BODY, timeout=5)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        health = channel.unary_unary("/grpc.health.v1.Health/Check")
+        assert health(b"", timeout=5) == b"\x08\x02"
+        assert PredictResponse.FromString(call(BODY, timeout=5)).accepted == [True]
+    assert server.stop() == 0
+
+
+def test_a_second_signal_stops_at_once(make_bundle, start_server):
+    make_bundle("m/1")
+    server = start_server("--drain-delay-s", "60")
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    started_s = time.monotonic()
+    assert server.stop(10) == 0
+    assert time.monotonic() - started_s < 5
+
+
+def test_sigint_does_not_wait_for_load_balancers(make_bundle, start_server):
+    make_bundle("m/1")
+    server = start_server("--drain-delay-s", "60")
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(10) == 0
+
+
+def run_server(*flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tamiz_server", *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+def test_wrong_settings_are_one_line_and_status_1(tmp_path):
+    for flags, words in (
+        (["--model-repository", str(tmp_path / "nowhere")], "nowhere is not a folder"),
+        (
+            ["--model-repository", str(tmp_path), "--grpc-port", "x"],
+            "--grpc-port is 'x': expected a whole number",
+        ),
+        ([], "--model-repository is missing"),
+    ):
+        done = run_server(*flags)
+        assert done.returncode == 1
+        assert done.stderr.startswith("tamiz-server: ")
+        assert done.stderr.count("\n") == 1
+        assert words in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["--grpc-port", "--metrics-port"])
+def test_a_port_that_is_taken_is_named(make_bundle, start_server, tmp_path, flag):
+    make_bundle("m/1")
+    server = start_server()
+    taken = {"--grpc-port": server.port, "--metrics-port": server.metrics_port}[flag]
+    other = {"--grpc-port": "--metrics-port", "--metrics-port": "--grpc-port"}[flag]
+    done = run_server("--model-repository", str(tmp_path / "models"), flag, str(taken), other, "0")
+    assert done.returncode == 1
+    assert f"tamiz-server: {flag}: 127.0.0.1:{taken} cannot be listened on" in done.stderr
+    assert server.stop() == 0
+
+
+def test_a_repository_without_a_model_is_served_as_not_serving(start_server, tmp_path):
+    (tmp_path / "models").mkdir()
+    server = start_server()
+    assert "no model is served" in "".join(server.log)
+    with grpc.insecure_channel(server.target) as channel:
+        assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=5) == b"\x08\x02"
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary(PREDICT)(BODY, timeout=5)
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert server.stop() == 0
