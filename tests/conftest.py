@@ -221,11 +221,11 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
     """`start_server("--max-batch-size", "8")` starts a server on free ports over `models/` below tmp_path."""
     started: list[ServerProcess] = []
 
-    def start(*flags: str, repository: Path | None = None) -> ServerProcess:
-        command = [sys.executable, "-m", "tamiz_server", "--grpc-port", "0", "--metrics-port", "0"]
+    def start(*flags: str, python: str | Path = sys.executable) -> ServerProcess:
+        command = [python, "-m", "tamiz_server", "--grpc-port", "0", "--metrics-port", "0"]
         command += [
             "--model-repository",
-            str(repository or tmp_path / "models"),
+            str(tmp_path / "models"),
             "--drain-delay-s",
             "0",
             *flags,

@@ -1,5 +1,7 @@
 """Export of trained classifiers: estimator, calibrator and certified threshold become one ONNX bundle."""
 
+from typing import NoReturn
+
 try:
     from tamiz_convert.bundle import read_manifest
     from tamiz_convert.errors import (
@@ -13,9 +15,16 @@ try:
     from tamiz_convert.export import export
     from tamiz_convert.export_report import ExportReport
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"{error.name} is not installed; exporting needs: pip install 'tamiz[convert]'", name=error.name
-    ) from error
+    _MISSING = error.name
+
+    def __getattr__(name: str) -> NoReturn:
+        """Name the extra when something is asked for that needs it; `tamiz-convert --help` does not."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise ModuleNotFoundError(
+            f"{_MISSING} is not installed; exporting needs: pip install 'tamiz[convert]'"
+        )
+
 
 __all__ = [
     "BundleError",

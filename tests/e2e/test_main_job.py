@@ -214,6 +214,8 @@ def test_a_stub_generated_from_the_proto_alone_can_ask(served, cancer, tmp_path)
         f"--grpc_python_out={generated}",
     ]
     assert protoc.main([*arguments, *files]) == 0
+    for folder in ("tamiz", "tamiz/v1"):  # or the installed package of the same name would win
+        (generated / folder / "__init__.py").touch()
     script = """
 import sys, grpc
 from tamiz.v1 import prediction_pb2, prediction_pb2_grpc
