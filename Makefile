@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: help setup demo test lint format bench proto clean
+.PHONY: help setup demo test lint format bench docs proto clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ format: $(STAMP) ## let ruff format and mend
 
 bench: $(STAMP) ## throughput and latency against a null server, in one run (needs h2load)
 	@$(BIN)/python -m benchmarks
+
+docs: $(STAMP) ## renew the tables in the README that come from the code
+	@$(BIN)/python docs/tables.py
 
 proto: $(STAMP) ## generate the Python code of the contract
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto proto/tamiz/v1/*.proto

@@ -158,9 +158,8 @@ def flag_table() -> str:
     rows = ["| flag | environment variable | default | what it sets |", "|---|---|---|---|"]
     for each in dataclasses.fields(Config):
         default = "required" if each.default is dataclasses.MISSING else f"`{each.default}`"
-        rows.append(
-            f"| `{flag(each.name)}` | `{variable(each.name)}` | {default} | {each.metadata['help']} |"
-        )
+        help_ = each.metadata["help"].replace("<", "&lt;")
+        rows.append(f"| `{flag(each.name)}` | `{variable(each.name)}` | {default} | {help_} |")
     return "\n".join(rows)
 
 

@@ -246,5 +246,21 @@ class Metrics(Collector):
         yield from families.values()
 
 
+def metric_table() -> str:
+    """Return the table of metrics for the README, as Markdown."""
+    rows = ["| metric | type | labels | what it says |", "|---|---|---|---|"]
+    for kind, families, suffix in (
+        ("counter", COUNTERS, "_total"),
+        ("histogram", HISTOGRAMS, ""),
+        ("gauge", GAUGES, ""),
+    ):
+        for name, (labels, help_) in families.items():
+            rows.append(f"| `{name}{suffix}` | {kind} | {', '.join(labels) or '–'} | {help_} |")
+    rows.append(
+        "| `process_…` | gauge, counter | – | CPU, memory, file descriptors and start time of the process. |"
+    )
+    return "\n".join(rows)
+
+
 def _outcome(accepted: bool) -> str:  # noqa: FBT001  a label's two values
     return "accepted" if accepted else "abstained"

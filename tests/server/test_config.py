@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 
-from tamiz_server.config import Config, flag, flag_table, variable
+from tamiz_server.config import Config, flag, variable
 from tamiz_server.errors import ConfigError
-
-README = Path(__file__).parents[2] / "README.md"
 
 
 def parse(tmp_path, *argv, **environ):
@@ -81,9 +78,3 @@ def test_a_repository_that_is_missing_or_no_folder_is_named(tmp_path):
 def test_an_abbreviated_flag_is_refused_so_that_new_flags_break_nobody(tmp_path, capsys):
     with pytest.raises(SystemExit):
         parse(tmp_path, "--grpc", "1")
-
-
-def test_the_table_in_the_readme_is_the_one_that_the_code_gives():
-    assert flag_table() in README.read_text(), (
-        "run: python -m tamiz_server.config, and paste it into the README"
-    )
