@@ -63,7 +63,7 @@ def running(repository: Path, log: Path, *, keep: bool) -> Iterator[Server]:
     for flag, port in (("--grpc-port", 8001), ("--metrics-port", 8002)):
         command += [flag, str(port if _is_free(port) else 0)]
     with log.open("w") as file:
-        process = subprocess.Popen(command, stderr=file, start_new_session=True)
+        process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
     kept = False
     try:
         yield _wait(process, log)

@@ -124,7 +124,13 @@ def text_graph() -> onnx.GraphProto:
     )
 
 
-GRAPHS = {"softmax": softmax_graph, "failing": failing_graph, "slow": slow_graph, "text": text_graph}
+GRAPHS = {
+    "softmax": softmax_graph,
+    "failing": failing_graph,
+    "slow": slow_graph,
+    "slower": lambda: slow_graph(1_200),
+    "text": text_graph,
+}
 _TYPES = {
     TensorProto.FLOAT: DataType.DATA_TYPE_FLOAT32,
     TensorProto.DOUBLE: DataType.DATA_TYPE_FLOAT64,

@@ -29,6 +29,7 @@ METHOD: Final = "split-fixed-sequence-testing"
 _N_CANDIDATES: Final = 40
 _ROWS_AT_START: Final = 3
 """The strictest candidate is expected to accept so many times the fewest rows that could prove anything."""
+_EXACT_ROWS: Final = 2_000
 _MAX_ROWS_TOLD: Final = 1_000_000
 
 Confidences = NDArray[np.float64]
@@ -128,16 +129,17 @@ def rows_needed(error: float, max_error: float, delta: float, *, more_than: int 
         more_than: how many rows did not prove it.
 
     Returns:
-        The smallest n with P(Binomial(n, max_error) <= floor(n error)) <= delta; at most a million.
+        The smallest n with P(Binomial(n, max_error) <= floor(n error)) <= delta; above a few thousand within a
+        percent, and at most a million.
     """
     low = max(more_than + 1, math.ceil(math.log(delta) / math.log1p(-max_error)))
-    while error > 0.0 and low < _MAX_ROWS_TOLD:
-        n = np.arange(low, 2 * low)  # the p-value is no monotone function of n: floor has steps
-        proven = np.asarray(binom.cdf(np.floor(n * error), n, max_error) <= delta)
-        if proven.any():
-            return int(n[np.argmax(proven)])
-        low = 2 * low
-    return min(low, _MAX_ROWS_TOLD)
+    if error == 0.0:
+        return low
+    # The p-value is no monotone function of n, because floor has steps: one by one at first, then in growing steps.
+    exact = np.arange(low, low + _EXACT_ROWS)
+    n = np.concatenate([exact, np.geomspace(exact[-1], _MAX_ROWS_TOLD, _EXACT_ROWS).round()])
+    proven = np.asarray(binom.cdf(np.floor(n * error), n, max_error) <= delta)
+    return int(n[np.argmax(proven)]) if proven.any() else _MAX_ROWS_TOLD
 
 
 class _Accepted:

@@ -163,7 +163,7 @@ def test_a_full_queue_refuses_at_once_and_what_was_taken_is_answered(make_engine
 
 def test_what_expires_in_the_queue_is_told_in_time_while_the_model_is_busy(make_engine):
     async def scenario() -> None:
-        engine = make_engine("slow", in_thread=True)
+        engine = make_engine("slower", in_thread=True)
         busy = asyncio.ensure_future(engine.predict(work(1.0)))
         await asyncio.sleep(0.001)  # the model is at work now
         computed_before = engine.metrics.rows.total()
