@@ -31,7 +31,7 @@ from tamiz_client.encoding import build_request
 from tamiz_convert import export
 
 _LOADS = {"saturated": (8, 8, 20_000), "alone": (1, 1, 4_000)}
-_GOALS = {"saturated": "at least 0.45", "alone": "at most 1.5"}
+_GOALS = {"saturated": "≥ 0.45", "alone": "≤ 1.5"}
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -118,7 +118,7 @@ def _check_answers(port: int) -> None:
 
 
 def _show(figures: dict[tuple[str, str], list[Figures]]) -> int:
-    table = Table("load", "server", "rows/s", "mean", "p50", "p99", "ratio to null", "goal")
+    table = Table("load", "server", "rows/s", "mean µs", "p50 µs", "p99 µs", "ratio to null")
     reached = True
     for load in _LOADS:
         pairs = list(zip(figures[load, "tamiz"], figures[load, "null"], strict=True))
@@ -131,12 +131,13 @@ def _show(figures: dict[tuple[str, str], list[Figures]]) -> int:
         for name in ("null", "tamiz"):
             rounds = figures[load, name]
             times = [
-                f"{median(getattr(each, field) for each in rounds) * 1e6:,.0f} µs"
+                f"{median(getattr(each, field) for each in rounds) * 1e6:,.0f}"
                 for field in ("mean_s", "p50_s", "p99_s")
             ]
             rate = f"{median(each.rows_per_s for each in rounds):,.0f}"
-            last = (f"{ratio:.2f}", _GOALS[load]) if name == "tamiz" else ("", "")
-            table.add_row(load, name, rate, *times, *last)
+            table.add_row(
+                load, name, rate, *times, f"{ratio:.2f} (goal: {_GOALS[load]})" if name == "tamiz" else ""
+            )
     console.print(table)
     console.print(
         "medians over interleaved rounds; the ratio is of rows/s when saturated, of the mean time when alone"
