@@ -15,6 +15,7 @@ PREDICT: Final = "/tamiz.v1.PredictionService/Predict"
 LIST_MODELS: Final = "/tamiz.v1.PredictionService/ListModels"
 GET_MODEL: Final = "/tamiz.v1.PredictionService/GetModel"
 HEALTH: Final = "/grpc.health.v1.Health/Check"
+PATHS: Final = (PREDICT, LIST_MODELS, GET_MODEL, HEALTH)
 
 
 @dataclass(frozen=True)

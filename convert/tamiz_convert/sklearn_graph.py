@@ -92,7 +92,7 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
         inputs=tuple(specs),
         classes=classes,
         kind=_checked_kind(estimator, inputs, scores, rows[:_PROBE_ROWS], reference),
-        estimator=f"{type(final).__module__.partition('.')[0]}.{type(final).__name__}",
+        estimator=_public_name(type(final)),
         reference=reference,
         feed=inputs.feed,
     )
@@ -146,6 +146,12 @@ def _check_fitted(estimator: Any) -> None:
         raise EstimatorError(
             f"{type(estimator).__name__} is no scikit-learn estimator; supported are {', '.join(supported())}"
         ) from error
+
+
+def _public_name(type_: type) -> str:
+    """Return a class's name as one imports it: without the private modules that hold it."""
+    public = [part for part in type_.__module__.split(".") if not part.startswith("_")]
+    return ".".join([*public, type_.__name__])
 
 
 def _classes(estimator: Any) -> Labels:

@@ -60,7 +60,7 @@ def test_the_manifest_says_what_was_done(model, held_out, output):
     manifest = read_manifest(output)
     assert manifest == report.manifest or manifest.graph_digest.startswith("sha256:")
     assert manifest.name == "cancer"
-    assert manifest.estimator == "sklearn.LogisticRegression"
+    assert manifest.estimator == "sklearn.linear_model.LogisticRegression"
     assert list(manifest.classes.integers) == [0, 1]
     assert manifest.calibrator.method == "temperature"
     assert manifest.calibrator.n_rows == len(held_out[0]) - manifest.threshold.certificate.n_rows
@@ -138,7 +138,7 @@ def test_wrappers_are_taken_away(wrap, cancer, held_out, output):
     if not isinstance(wrapped, FrozenEstimator):
         wrapped.fit(scaled, cancer.y_train)
     report = export(wrapped, output, calibration=held_out, threshold=0.9)
-    assert report.manifest.estimator == "sklearn.LogisticRegression"
+    assert report.manifest.estimator == "sklearn.linear_model.LogisticRegression"
 
 
 def test_an_estimator_that_was_calibrated_around_one_model_is_unwrapped_and_said(
@@ -312,7 +312,7 @@ def test_the_command_exports_and_inspects(files, capsys, rows):
         "temperature",
         "threshold",
         "certificate",
-        "sklearn.LogisticRegression",
+        "sklearn.linear_model.LogisticRegression",
         "features",
         "ece_15",
     ):
