@@ -5,18 +5,28 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import onnx
 from google.protobuf import json_format
-from google.protobuf.message import DecodeError
 from onnx import helper
 
-from tamiz.bundle_format import FILE_NAME, FORMAT_VERSION, MANIFEST_KEY, graph_digest
+from tamiz.bundle_format import (
+    FILE_NAME,
+    FORMAT_VERSION,
+    MANIFEST_KEY,
+    FormatError,
+    graph_digest,
+    parse_bundle,
+)
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz.v1.onnx_file_pb2 import OnnxFile
 from tamiz_convert.errors import BundleError
+
+_LEFTOVER_AFTER_S: Final = 600.0
 
 
 def write_bundle(model: onnx.ModelProto, manifest: Manifest, folder: Path) -> Path:
@@ -62,33 +72,20 @@ def read_manifest(path: Path) -> Manifest:
     """
     path = path / FILE_NAME if path.is_dir() else path
     try:
-        file = OnnxFile.FromString(path.read_bytes())
+        return parse_bundle(path.read_bytes())
     except OSError as error:
         raise BundleError(
             f"{path} cannot be read: {error.strerror}; expected a bundle or its version folder"
         ) from error
-    except DecodeError as error:
-        raise BundleError(f"{path} is truncated or no ONNX file; export it again") from error
-    text = next((entry.value for entry in file.metadata_props if entry.key == MANIFEST_KEY), None)
-    if text is None:
-        raise BundleError(f"{path} carries no manifest: it is a plain ONNX file or truncated, and no bundle")
-    try:
-        manifest = json_format.Parse(text, Manifest(), ignore_unknown_fields=True)
-    except json_format.ParseError as error:
-        raise BundleError(f"{path} has a manifest that cannot be read: {error}") from error
-    if manifest.format_version > FORMAT_VERSION:
-        raise BundleError(
-            f"{path} has bundle format {manifest.format_version}, newer than {FORMAT_VERSION}; use a newer Tamiz"
-        )
-    if graph_digest(file) != manifest.graph_digest:
-        raise BundleError(
-            f"{path}: the graph is not the one that was exported (its digest differs); export it again"
-        )
-    return manifest
+    except FormatError as error:
+        raise BundleError(f"{path}: {error}") from error
 
 
 def _replace(path: Path, content: bytes) -> None:
     """Put a file in place in one step: either the old content is there or the new one, never a part."""
+    for leftover in path.parent.glob(f".{path.name}.*"):  # of a process that was killed while it wrote
+        if time.time() - leftover.stat().st_mtime > _LEFTOVER_AFTER_S:
+            leftover.unlink(missing_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:

@@ -6,12 +6,13 @@ The change procedure of the format stands at the top of `manifest.proto`.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
 
 from tamiz.v1.manifest_pb2 import Manifest
-
-if TYPE_CHECKING:
-    from tamiz.v1.onnx_file_pb2 import OnnxFile
+from tamiz.v1.onnx_file_pb2 import OnnxFile
 
 FORMAT_VERSION: Final = 1
 """The newest format that this code writes and reads; it reads all lower ones."""
@@ -43,3 +44,50 @@ def graph_digest(file: OnnxFile) -> str:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return f"sha256:{digest.hexdigest()}"
+
+
+class FormatError(ValueError):
+    """Some bytes are no bundle that this version can read; the message says why, and what to do."""
+
+
+def parse_bundle(content: bytes) -> Manifest:
+    """Return the manifest of a bundle, after making sure that it belongs to the graph in it.
+
+    Args:
+        content: the bytes of the file.
+
+    Raises:
+        FormatError: if they are truncated or no ONNX file, carry no manifest, are of a newer format, or if the graph is
+            not the one that the manifest was written for.
+    """
+    try:
+        file = OnnxFile.FromString(content)
+    except DecodeError as error:
+        raise FormatError("truncated, or no ONNX file; export it again") from error
+    manifest = _manifest(file)
+    if manifest.format_version > FORMAT_VERSION:
+        raise FormatError(
+            f"bundle format {manifest.format_version} is newer than {FORMAT_VERSION}, the newest known here; use a newer"
+            " Tamiz"
+        )
+    if manifest.format_version < 1:
+        raise FormatError("its manifest names no format version; export it again")
+    digest = graph_digest(file)
+    if digest != manifest.graph_digest:
+        raise FormatError(
+            f"the graph is not the one that was exported (digest {digest}, the manifest says"
+            f" {manifest.graph_digest or 'nothing'}); export it again"
+        )
+    return manifest
+
+
+def _manifest(file: OnnxFile) -> Manifest:
+    text = next((entry.value for entry in file.metadata_props if entry.key == MANIFEST_KEY), None)
+    if text is None:
+        raise FormatError(
+            "no manifest in it, so it is no bundle but a plain ONNX file (or truncated); export it with tamiz-convert"
+        )
+    try:
+        return json_format.Parse(text, Manifest(), ignore_unknown_fields=True)
+    except json_format.ParseError as error:
+        raise FormatError(f"its manifest cannot be read ({error}); export it again") from error

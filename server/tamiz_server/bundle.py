@@ -6,12 +6,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf import json_format
-from google.protobuf.message import DecodeError
-
-from tamiz.bundle_format import FORMAT_VERSION, MANIFEST_KEY, graph_digest
+from tamiz.bundle_format import FormatError, parse_bundle
 from tamiz.v1.manifest_pb2 import DataType, Manifest
-from tamiz.v1.onnx_file_pb2 import OnnxFile
 from tamiz_server.errors import BundleError
 
 _MIN_CLASSES = 2
@@ -49,43 +45,11 @@ def read_bundle(path: Path) -> Bundle:
             f"{path}: cannot be read ({error.strerror}); expected a file that tamiz-convert wrote"
         ) from error
     try:
-        file = OnnxFile.FromString(content)
-    except DecodeError as error:
-        raise BundleError(f"{path}: truncated, or no ONNX file; export it again") from error
-    manifest = _read_manifest(path, file)
-    _check_digest(path, file, manifest)
+        manifest = parse_bundle(content)
+    except FormatError as error:
+        raise BundleError(f"{path}: {error}") from error
     _check_manifest(path, manifest)
     return Bundle(path, content, manifest)
-
-
-def _read_manifest(path: Path, file: OnnxFile) -> Manifest:
-    text = next((entry.value for entry in file.metadata_props if entry.key == MANIFEST_KEY), None)
-    if text is None:
-        raise BundleError(
-            f"{path}: no manifest in it, so it is no bundle but a plain ONNX file (or truncated); export it with"
-            " tamiz-convert"
-        )
-    try:
-        manifest = json_format.Parse(text, Manifest(), ignore_unknown_fields=True)
-    except json_format.ParseError as error:
-        raise BundleError(f"{path}: its manifest cannot be read ({error}); export it again") from error
-    if manifest.format_version > FORMAT_VERSION:
-        raise BundleError(
-            f"{path}: bundle format {manifest.format_version} is newer than this server's {FORMAT_VERSION}; use a newer"
-            " tamiz-server"
-        )
-    if manifest.format_version < 1:
-        raise BundleError(f"{path}: its manifest names no format version; export it again")
-    return manifest
-
-
-def _check_digest(path: Path, file: OnnxFile, manifest: Manifest) -> None:
-    digest = graph_digest(file)
-    if digest != manifest.graph_digest:
-        raise BundleError(
-            f"{path}: the graph is not the one that was exported (digest {digest}, the manifest says"
-            f" {manifest.graph_digest or 'nothing'}); export it again"
-        )
 
 
 def _check_manifest(path: Path, manifest: Manifest) -> None:

@@ -92,6 +92,17 @@ def test_a_process_that_is_killed_while_writing_leaves_the_old_bundle(tmp_path, 
     assert read_manifest(folder).name == "next"
 
 
+def test_what_a_killed_process_left_is_taken_away_later(tmp_path):
+    folder = tmp_path / "m" / "1"
+    write_bundle(graph(), Manifest(name="m"), folder)
+    old, recent = folder / ".model.onnx.old", folder / ".model.onnx.recent"
+    for leftover in (old, recent):
+        leftover.touch()
+    os.utime(old, (0, 0))
+    write_bundle(graph(), Manifest(name="m"), folder)
+    assert sorted(path.name for path in folder.iterdir()) == [".model.onnx.recent", "model.onnx"]
+
+
 def test_what_is_no_bundle_is_named(tmp_path):
     plain = tmp_path / "plain.onnx"
     onnx.save(graph(), plain)
@@ -102,7 +113,7 @@ def test_what_is_no_bundle_is_named(tmp_path):
     changed.write_bytes(content.replace(b"Softmax", b"Sigmoid"))
     for where, message in (
         (tmp_path / "nowhere", "cannot be read: No such file"),
-        (plain, "carries no manifest"),
+        (plain, "no manifest in it"),
         (truncated, "truncated"),
         (changed, "not the one that was exported"),
     ):
@@ -114,5 +125,5 @@ def test_a_newer_format_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(bundle, "FORMAT_VERSION", 2)
     path = write_bundle(graph(), Manifest(name="m"), tmp_path / "1")
     monkeypatch.undo()
-    with pytest.raises(BundleError, match="bundle format 2, newer than 1"):
+    with pytest.raises(BundleError, match="bundle format 2 is newer than 1"):
         read_manifest(path)
