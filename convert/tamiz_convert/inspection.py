@@ -27,6 +27,8 @@ def show(manifest: Manifest, size_bytes: int, console: Console) -> None:
 
 def _facts(manifest: Manifest, size_bytes: int) -> RenderableType:
     table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     libraries = ", ".join(f"{name} {version}" for name, version in sorted(manifest.library_versions.items()))
     parity = (
         f"{manifest.parity.n_rows} rows at batch sizes {', '.join(map(str, manifest.parity.batch_sizes))}:"

@@ -34,7 +34,7 @@ SERVICE_NAME: Final = "tamiz.v1.PredictionService"
 
 _Message = TypeVar("_Message", PredictRequest, ListModelsRequest, GetModelRequest)
 
-Metadata = Callable[[], Iterable[tuple[str, str | bytes]]]
+Metadata = Callable[[], Iterable[tuple[str, str | bytes]] | None]
 """Gives a call's metadata; a function, because reading them costs and most calls need none."""
 
 Method = Callable[[bytes, float, Metadata], Awaitable[bytes]]
@@ -78,10 +78,12 @@ class Service:
         self._config = config
         self._metrics = metrics
         self._served: dict[str, dict[int, Served]] = {}
+        self._highest: dict[str, int] = {}
 
     def add(self, name: str, version: int, engine: Engine) -> None:
         """Serve a version."""
         self._served.setdefault(name, {})[version] = Served(name, version, engine)
+        self._highest[name] = max(self._served[name])
 
     def serves(self, name: str) -> bool:
         """Return whether any version of a model is served."""
@@ -154,7 +156,7 @@ class Service:
         if versions is None:
             known = ", ".join(sorted(self._served)) or "none"
             raise ModelNotFound(f"no model {name!r} here; served are: {known}")
-        version = version or max(versions)
+        version = version or self._highest[name]
         if version not in versions:
             known = ", ".join(map(str, sorted(versions)))
             raise ModelNotFound(f"no version {version} of model {name!r} here; served are: {known}")
@@ -194,4 +196,6 @@ def _serialize(served: Served, answer: Answer, threshold: float) -> bytes:
 
 def _request_id(metadata: Metadata) -> str:
     """Return the caller's `x-request-id`, to find its call in the log."""
-    return next((str(value) for key, value in metadata() if key == "x-request-id"), "without x-request-id")
+    return next(
+        (str(value) for key, value in metadata() or () if key == "x-request-id"), "without x-request-id"
+    )

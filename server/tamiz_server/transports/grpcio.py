@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import grpc
@@ -99,11 +99,8 @@ def _handler(method: Method) -> _Handler:
         remaining_s = context.time_remaining()
         deadline_s = math.inf if remaining_s is None else time.monotonic() + remaining_s
 
-        def metadata() -> Iterable[tuple[str, str | bytes]]:
-            return context.invocation_metadata() or ()
-
         try:
-            return await method(body, deadline_s, metadata)
+            return await method(body, deadline_s, context.invocation_metadata)
         except TamizError as error:
             await context.abort(grpc.StatusCode[error.code], str(error))
 
