@@ -30,16 +30,23 @@ from sklearn.tree import DecisionTreeClassifier
 from tamiz_convert.errors import EstimatorError
 from tamiz_convert.graph_builder import ML_OPSET, OPSET, GraphBuilder
 from tamiz_convert.score_graph import ScoresKind
-from tamiz_convert.tree_graph import append_trees, from_predictor, from_tree_
+from tamiz_convert.tree_graph import append_overflow, append_trees, from_predictor, from_tree_
 
 _BINARY: Final = 2
 
 
 class Scores(NamedTuple):
-    """The scores of an estimator in a graph: their name, (n_rows, 1 or n_classes) float64, and what they are."""
+    """The scores of an estimator in a graph.
+
+    Attributes:
+        name: of the scores, (n_rows, 1 or n_classes), float64.
+        kind: what they are.
+        refused: names of (n_rows, 1) bool: rows that the estimator would have refused.
+    """
 
     name: str
     kind: ScoresKind
+    refused: tuple[str, ...] = ()
 
 
 def append_scores(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
@@ -67,14 +74,6 @@ def supported() -> list[str]:
     return sorted(type_.__name__ for type_ in _APPENDERS)
 
 
-def compares_float32(estimator: Any) -> bool:
-    """Return whether an estimator rounds features to float32 before it compares them with thresholds."""
-    return isinstance(
-        estimator,
-        (DecisionTreeClassifier, RandomForestClassifier, ExtraTreesClassifier, GradientBoostingClassifier),
-    )
-
-
 def _linear(builder: GraphBuilder, estimator: Any, features: str) -> str:
     """Features ─► Gemm(coefᵀ, intercept) ─► scores."""
     weights = builder.constant(np.asarray(estimator.coef_, dtype=np.float64).T)
@@ -100,7 +99,8 @@ def _forest(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
         value = value / value.sum(axis=1, keepdims=True)
         trees.append(from_tree_(member.tree_, value[:, 1:] if value.shape[1] == _BINARY else value))
     sums = append_trees(builder, trees, features, trees[0].value.shape[1], rounds_to_float32=True)
-    return Scores(builder.add("Div", sums, builder.constant(float(len(trees)))), "probabilities")
+    mean = builder.add("Div", sums, builder.constant(float(len(trees))))
+    return Scores(mean, "probabilities", (append_overflow(builder, features),))
 
 
 def _gradient_boosting(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
@@ -120,7 +120,7 @@ def _gradient_boosting(builder: GraphBuilder, estimator: Any, features: str) -> 
     logits = builder.add("Add", sums, builder.constant(np.asarray(prior, dtype=np.float64)))
     if estimator.loss == "exponential":  # its probability is the sigmoid of twice the score
         logits = builder.add("Mul", logits, builder.constant(2.0))
-    return Scores(logits, "logits")
+    return Scores(logits, "logits", (append_overflow(builder, features),))
 
 
 def _hist_gradient_boosting(builder: GraphBuilder, estimator: Any, features: str) -> Scores:

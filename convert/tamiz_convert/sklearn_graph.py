@@ -82,7 +82,7 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
     for step in steps:
         matrix = preprocessing.append(step, matrix)
     scores = append_scores(builder, final, matrix.name)
-    guarded = _refuse(builder, scores, preprocessing.refused)
+    guarded = _refuse(builder, scores, [*preprocessing.refused, *scores.refused])
     n_scores = 1 if len(classes) == _BINARY else len(classes)
     reference = _reference(estimator, inputs, scores.kind)
     for spec in specs:

@@ -126,6 +126,17 @@ def append_trees(
     return builder.cast(sums, TensorProto.DOUBLE)
 
 
+def append_overflow(builder: GraphBuilder, features: str) -> str:
+    """Append the question which rows hold a value beyond float32: scikit-learn's trees refuse them.
+
+    features (double) ─► Cast float ─► IsInf ─► Cast float ─► ReduceMax ─► Cast bool [n, 1]
+    """
+    is_infinite = builder.add("IsInf", builder.cast(features, TensorProto.FLOAT))
+    number = builder.cast(is_infinite, TensorProto.FLOAT)
+    any_of_row = builder.add("ReduceMax", number, builder.constant([1], np.int64), keepdims=1)
+    return builder.cast(any_of_row, TensorProto.BOOL)
+
+
 def _single_value_attributes(trees: Sequence[Tree]) -> dict[str, Any]:
     """Attributes of TreeEnsemble: inner nodes and leaves are numbered apart, each across all trees."""
     columns: dict[str, list[NDArray[Any]]] = {}

@@ -11,7 +11,12 @@ import pandas as pd
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import AdaBoostClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -268,6 +273,19 @@ def test_a_category_that_was_never_seen_abstains_where_scikit_learn_would_fail(o
     feed = {"city": np.array([["a"], ["c"]], dtype=object), "x": np.zeros((2, 1))}
     probabilities = session.run(None, feed)[0]
     assert np.isfinite(probabilities[0]).all()
+    assert np.isnan(probabilities[1]).all()
+
+
+@pytest.mark.parametrize("make", [RandomForestClassifier, GradientBoostingClassifier])
+def test_a_value_beyond_float32_abstains_where_scikit_learns_trees_would_fail(make, cancer, held_out, output):
+    forest = make(n_estimators=5, random_state=0).fit(cancer.train, cancer.y_train)
+    session = onnxruntime.InferenceSession(export(forest, output, calibration=held_out, threshold=0.5).path)
+    rows = held_out[0][:3].copy()
+    rows[1, 4] = 1e39
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match="too large for dtype"):
+        forest.predict(rows)
+    probabilities = session.run(None, {"features": rows})[0]
+    assert np.isfinite(probabilities[[0, 2]]).all()
     assert np.isnan(probabilities[1]).all()
 
 
