@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import NamedTuple
 
 from tamiz_server.errors import ConfigError
@@ -57,6 +58,11 @@ def _server_class(host: str) -> type[ThreadingHTTPServer]:
     class Server(ThreadingHTTPServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         daemon_threads = True
+
+        def server_bind(self) -> None:
+            """Bind without http.server's look-up of the host's name, which can hang where there is no name service."""
+            TCPServer.server_bind(self)
+            self.server_name, self.server_port = host, self.server_address[1]
 
     return Server
 
