@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from tamiz_convert.errors import UnattainableError
 METHOD: Final = "split-fixed-sequence-testing"
 
 _N_CANDIDATES: Final = 40
+_TRIED: Final = (1.0, 1.05, 1.1, 1.2, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0)
 _ROWS_AT_START: Final = 3
 """The strictest candidate is expected to accept so many times the fewest rows that could prove anything."""
 _EXACT_ROWS: Final = 2_000
@@ -81,28 +82,18 @@ def certify(
             candidate that looked best on the calibration rows.
     """
     delta = 1.0 - confidence_level
-    fewest = rows_needed(0.0, max_error, delta)
-    accepted_calibration = _Accepted(confidence_calibration, error_calibration)
-    accepted = _Accepted(confidence_certification, error_certification)
-    candidates = _candidates(accepted_calibration, fewest)
-    if len(candidates) == 0 or accepted.n_rows < fewest:
-        raise UnattainableError(
-            f"{accepted.n_rows} certification rows cannot prove an error of at most {max_error:g} with confidence"
-            f" {confidence_level:g}: at least {fewest} accepted rows without a single error are needed. Bring more rows,"
-            " or ask for less",
-            threshold=None,
-        )
-    hopes = binom.cdf(*accepted_calibration.errors_and_rows(candidates), max_error)
-    path = candidates[int(np.argmin(hopes)) :]
-    n_errors, n_accepted = accepted.errors_and_rows(path)
-    p_values = np.where(n_accepted > 0, binom.cdf(n_errors, np.maximum(n_accepted, 1), max_error), 1.0)
-    failed = np.flatnonzero(p_values > delta)
-    last = (int(failed[0]) if len(failed) else len(path)) - 1
+    calibration = _Accepted(confidence_calibration, error_calibration)
+    certification = _Accepted(confidence_certification, error_certification)
+    walk = _walk(calibration, certification, max_error, delta)
+    if walk is None:
+        raise _too_few_rows(calibration, certification, max_error, delta)
+    path, n_errors, n_accepted, p_values = walk
+    last = _last_proven(p_values, delta)
     if last < 0:
-        raise _unattainable(path, n_errors, n_accepted, max_error, confidence_level)
+        raise _unattainable(calibration, certification, walk, max_error, delta)
     k, n = int(n_errors[last]), int(n_accepted[last])
     return Certified(
-        float(path[last]), accepted.n_rows, n, k, float(p_values[last]), upper_bound(k, n, delta)
+        float(path[last]), certification.n_rows, n, k, float(p_values[last]), upper_bound(k, n, delta)
     )
 
 
@@ -158,6 +149,34 @@ class _Accepted:
         return self._errors[n_accepted], n_accepted
 
 
+class _Walk(NamedTuple):
+    """The candidates from the start on, strict to loose, and what the certification rows say of each."""
+
+    path: Confidences
+    n_errors: NDArray[np.int64]
+    n_accepted: NDArray[np.int64]
+    p_values: NDArray[np.float64]
+
+
+def _walk(calibration: _Accepted, certification: _Accepted, max_error: float, delta: float) -> _Walk | None:
+    """Test all candidates; None if there are too few rows to prove anything."""
+    fewest = rows_needed(0.0, max_error, delta)
+    candidates = _candidates(calibration, fewest)
+    if len(candidates) == 0 or certification.n_rows < fewest:
+        return None
+    hopes = binom.cdf(*calibration.errors_and_rows(candidates), max_error)
+    path = candidates[int(np.argmin(hopes)) :]
+    n_errors, n_accepted = certification.errors_and_rows(path)
+    p_values = np.where(n_accepted > 0, binom.cdf(n_errors, np.maximum(n_accepted, 1), max_error), 1.0)
+    return _Walk(path, n_errors, n_accepted, p_values)
+
+
+def _last_proven(p_values: NDArray[np.float64], delta: float) -> int:
+    """Return the position before the first failure; -1 if the first test fails."""
+    failed = np.flatnonzero(p_values > delta)
+    return (int(failed[0]) if len(failed) else len(p_values)) - 1
+
+
 def _candidates(calibration: _Accepted, fewest: int) -> Confidences:
     """Return candidate thresholds, strict to loose, at quantiles of the calibration rows.
 
@@ -175,25 +194,53 @@ def _candidates(calibration: _Accepted, fewest: int) -> Confidences:
     return (distinct[at] + below) / 2.0
 
 
-def _unattainable(
-    path: Confidences,
-    n_errors: NDArray[np.int64],
-    n_accepted: NDArray[np.int64],
-    max_error: float,
-    confidence_level: float,
+def _too_few_rows(
+    calibration: _Accepted, certification: _Accepted, max_error: float, delta: float
 ) -> UnattainableError:
-    delta = 1.0 - confidence_level
-    bounds = [upper_bound(int(k), int(n), delta) for k, n in zip(n_errors, n_accepted, strict=True)]
+    n_rows = min(len(calibration.confidence), certification.n_rows)
+    fewest = rows_needed(0.0, max_error, delta)
+    at_best = 1.0 - delta ** (1.0 / max(n_rows, 1))
+    return UnattainableError(
+        f"{certification.n_rows} certification rows (and {calibration.n_rows} calibration rows) cannot prove an error of at"
+        f" most {max_error:g} with confidence {1.0 - delta:g}: of each at least {fewest} accepted rows without a single"
+        f" error are needed. {_advice(calibration, certification, at_best, delta)}",
+        threshold=None,
+    )
+
+
+def _unattainable(
+    calibration: _Accepted, certification: _Accepted, walk: _Walk, max_error: float, delta: float
+) -> UnattainableError:
+    counts = zip(walk.n_errors.tolist(), walk.n_accepted.tolist(), strict=True)
+    bounds = [upper_bound(k, n, delta) for k, n in counts]
     best = int(np.argmin(bounds))
-    k, n = int(n_errors[best]), int(n_accepted[best])
+    k, n = int(walk.n_errors[best]), int(walk.n_accepted[best])
     seen = k / n if n else 1.0
     if seen < max_error:
         needed = f"at that error about {rows_needed(seen, max_error, delta, more_than=n):,} accepted rows would prove it"
     else:
         needed = "more rows alone will not help: the model is wrong too often even where it is most confident"
     return UnattainableError(
-        f"no threshold keeps the error at or below {max_error:g} with confidence {confidence_level:g}: at the best one"
-        f" {k} of {n} accepted certification rows are wrong, which proves {bounds[best]:.4g}; {needed}. Ask for"
-        f" max_error={math.ceil(bounds[best] * 1000) / 1000:g} or more, bring more rows, or improve the model",
-        threshold=float(path[0]),
+        f"no threshold keeps the error at or below {max_error:g} with confidence {1.0 - delta:g}: at the best one {k} of {n}"
+        f" accepted certification rows are wrong, which proves {bounds[best]:.4g}; {needed}."
+        f" {_advice(calibration, certification, bounds[best], delta)}",
+        threshold=float(walk.path[0]),
     )
+
+
+def _advice(calibration: _Accepted, certification: _Accepted, from_error: float, delta: float) -> str:
+    """Say which error these rows do prove: found by trying, because the path depends on what is asked for."""
+    for factor in _TRIED:
+        error = _rounded_up(from_error * factor)
+        walk = _walk(calibration, certification, error, delta) if error < 1.0 else None
+        if walk is not None and _last_proven(walk.p_values, delta) >= 0:
+            return (
+                f"Ask for max_error={error:g}, which these rows prove, bring more rows, or improve the model"
+            )
+    return "Bring more rows, or improve the model"
+
+
+def _rounded_up(error: float) -> float:
+    """Return an error with two significant digits, not below what it was."""
+    unit = 10.0 ** (math.floor(math.log10(error)) - 1)
+    return round(math.ceil(error / unit - 1e-9) * unit, 12)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -133,7 +135,7 @@ def test_a_perfect_model_is_accepted_everywhere():
 
 def test_too_few_rows_are_told_how_many_are_needed():
     with pytest.raises(
-        UnattainableError, match=r"30 certification rows cannot prove .* at least 45 accepted rows"
+        UnattainableError, match=r"30 certification rows .* cannot prove .* at least 45 accepted rows"
     ) as e:
         find(sample(500, 1), sample(30, 2))
     assert e.value.threshold is None
@@ -146,6 +148,17 @@ def test_a_model_that_errs_too_often_is_told_what_could_be_proven():
         find((confidence, error), (confidence, error))
     assert "max_error=0." in str(caught.value)
     assert caught.value.threshold is not None
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("n", [150, 1_000])
+def test_the_error_that_is_advised_can_indeed_be_proven(seed, n):
+    calibration, certification = sample(n, seed), sample(n, seed + 1_000)
+    with pytest.raises(UnattainableError) as caught:
+        find(calibration, certification, max_error=0.001)
+    advised = re.search(r"Ask for max_error=([\d.]+), which these rows prove", str(caught.value))
+    assert advised is not None
+    assert find(calibration, certification, max_error=float(advised[1])).n_accepted > 0
 
 
 def test_a_model_that_is_nearly_good_enough_is_told_how_many_rows_would_do():
