@@ -27,7 +27,8 @@ from tamiz_convert.errors import UnattainableError
 METHOD: Final = "split-fixed-sequence-testing"
 
 _N_CANDIDATES: Final = 40
-_TRIED: Final = (1.0, 1.05, 1.1, 1.2, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0)
+_TRIED_STEP: Final = 1.1
+_LARGEST_ADVICE: Final = 0.5
 _ROWS_AT_START: Final = 3
 """The strictest candidate is expected to accept so many times the fewest rows that could prove anything."""
 _EXACT_ROWS: Final = 2_000
@@ -230,13 +231,14 @@ def _unattainable(
 
 def _advice(calibration: _Accepted, certification: _Accepted, from_error: float, delta: float) -> str:
     """Say which error these rows do prove: found by trying, because the path depends on what is asked for."""
-    for factor in _TRIED:
-        error = _rounded_up(from_error * factor)
-        walk = _walk(calibration, certification, error, delta) if error < 1.0 else None
+    error = _rounded_up(from_error)
+    while error <= _LARGEST_ADVICE:
+        walk = _walk(calibration, certification, error, delta)
         if walk is not None and _last_proven(walk.p_values, delta) >= 0:
             return (
                 f"Ask for max_error={error:g}, which these rows prove, bring more rows, or improve the model"
             )
+        error = _rounded_up(error * _TRIED_STEP)
     return "Bring more rows, or improve the model"
 
 
