@@ -139,6 +139,9 @@ def export(
         reference_histograms=manifest.reference_histograms(np.concatenate(probabilities).max(axis=1), rows),
         parity=parity,
         estimator=graph.estimator,
+        scores_kind=graph.kind,
+        row_sets=[manifest.row_set("calibration", fitting), manifest.row_set("certification", certifying)],
+        seed=seed,
     )
     path = write_bundle(model, described, folder)
     say("done", 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -119,6 +120,13 @@ def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
             f"{len(repeated)} of {len(rows)} {what} rows are {whose} rows as well (rows {shown}): what the model has seen"
             " says nothing about what it will see. Remove them"
         )
+
+
+def digest(rows: LabeledRows) -> str:
+    """Return "sha256:" and the digest of rows and labels, in their order; the same for equal values."""
+    hashed = hashlib.sha256(_hashes(rows.rows).tobytes())
+    hashed.update(rows.y.tobytes())
+    return f"sha256:{hashed.hexdigest()}"
 
 
 def _hashes(rows: Any) -> NDArray[np.uint64]:
