@@ -29,8 +29,7 @@ def median_us(runners: Sequence[Runner], feeds: Sequence[Mapping[str, NDArray[An
     Returns:
         One median per graph, of a hundred runs in turns, or of as many as fit into a second (at least three).
     """
-    for runner, feed in zip(runners, feeds, strict=True):
-        times: list[list[float]] = [[] for _ in runners]
+    times: list[list[float]] = [[] for _ in runners]
     end_s = time.perf_counter() + _BUDGET_S
     for turn in range(_WARM_UP + _ROUNDS):
         if turn >= _AT_LEAST and time.perf_counter() > end_s:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from onnx import TensorProto
 
@@ -31,9 +33,9 @@ def test_a_slow_graph_is_run_at_least_three_times_and_not_a_hundred():
 
         def run_once(self, feed):
             self.runs += 1
-            __import__("time").sleep(0.4)
+            time.sleep(0.4)
 
     slow = Slow()
     (us,) = median_us([slow], [{}])
-    assert 400_000 <= us < 600_000
-    assert 3 <= slow.runs <= 5
+    assert us >= 400_000
+    assert slow.runs == 3
