@@ -13,7 +13,9 @@ from tamiz_convert.calibrators.calibrator import Array, ClassIndices
 RIDGE: Final = 1e-9
 """A penalty too small to be seen, for parameters that are free: keeps them finite where the scores separate the classes."""
 
-_OPTIONS: Final = {"gtol": 1e-8, "initial_trust_radius": 10.0, "max_trust_radius": 1e6}
+_GRADIENT_TOLERANCE: Final = 1e-8
+_FIRST_RADIUS: Final = 10.0
+_LARGEST_RADIUS: Final = 1e6
 
 
 class LinearMap(Protocol):
@@ -44,7 +46,11 @@ def softmax_regression(linear: LinearMap, y: ClassIndices, start: Array, penalty
         jac=loss.gradient,
         hessp=loss.hessian_product,
         method="trust-ncg",
-        options=_OPTIONS,
+        options={
+            "gtol": _GRADIENT_TOLERANCE,
+            "initial_trust_radius": _FIRST_RADIUS,
+            "max_trust_radius": _LARGEST_RADIUS,
+        },
     )
     return np.asarray(found.x)
 

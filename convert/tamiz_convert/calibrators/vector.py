@@ -13,6 +13,7 @@ from tamiz_convert.calibrators.calibrator import Array, ClassIndices
 from tamiz_convert.calibrators.score_nodes import append_guard, append_logits
 from tamiz_convert.calibrators.scores import finite_rows, logits
 from tamiz_convert.calibrators.softmax_regression import RIDGE, softmax_regression
+from tamiz_convert.calibrators.temperature import Temperature
 from tamiz_convert.graph_builder import GraphBuilder
 from tamiz_convert.score_graph import ScoresKind
 
@@ -37,11 +38,12 @@ class Vector:
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Vector:
-        """See `Calibrator.fit`."""
-        z = logits(scores, kind)
+        """See `Calibrator.fit`; starts from `temperature`, so that the scale of the scores does not matter."""
+        beta = Temperature.fit(scores, y, kind).beta
+        z = beta * logits(scores, kind)
         start = np.repeat([1.0, 0.0], z.shape[1])
         w, b = np.split(softmax_regression(_Scaling(z), y, start, np.full_like(start, RIDGE)), 2)
-        return cls(w, b, kind)
+        return cls(beta * w, b, kind)
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Vector:
