@@ -7,6 +7,7 @@ distinct confidence, and the order of rows does not matter. Within such a block 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,11 +101,17 @@ def area(rows: NDArray[np.int64], errors: Array) -> float:
     """
     through = np.cumsum(rows)
     before, n_rows = through - rows, int(through[-1])
-    harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, n_rows + 1))])
+    harmonic = _harmonic_numbers(n_rows)
     errors_before = np.cumsum(errors) - errors
     rate = errors / np.maximum(rows, 1)
     risks = errors + (errors_before - rate * before) * (harmonic[through] - harmonic[before])
     return float(risks.sum() / n_rows)
+
+
+@lru_cache(maxsize=4)
+def _harmonic_numbers(n: int) -> Array:
+    """Return H(0) … H(n): the same for every resample of n rows."""
+    return np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, n + 1))])
 
 
 def _blocks(probabilities: Array, y: Classes) -> tuple[Array, NDArray[np.int64], Array]:
