@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.calibrators import METHODS
 from tamiz_convert.errors import RowsError
 from tamiz_convert.metrics import Array, Classes, brier, ece
 from tamiz_convert.score_graph import ScoresKind
@@ -58,9 +57,10 @@ def select_calibrator(
     """
     belonging = _checked(scores, y, groups)
     rows = Rows(kind, n_classes, len(y), int(np.bincount(y, minlength=n_classes).min()))
-    thought_of = [method for method in BY_FLEXIBILITY if method in METHODS]
-    out: dict[str, str] = {method: why for method in thought_of if (why := objection(method, rows, settings))}
-    methods = [method for method in thought_of if method not in out]
+    out: dict[str, str] = {
+        method: why for method in BY_FLEXIBILITY if (why := objection(method, rows, settings))
+    }
+    methods = [method for method in BY_FLEXIBILITY if method not in out]
     if len(methods) == 1:
         return _unopposed(rows, out, settings, seed)
 
