@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.metrics.ranking import area, aurc
+from tamiz_convert.metrics.ranking import area, aurc, by_confidence
 from tamiz_convert.metrics.resample import resamples
-from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of
+from tamiz_convert.metrics.top_label import Array, Classes, correct_of
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,7 @@ class _Ranked:
 
     @classmethod
     def of(cls, probabilities: Array, y: Classes) -> _Ranked:
-        confidence = confidence_of(probabilities)
-        order = np.argsort(-confidence)
-        starts = np.flatnonzero(np.diff(confidence[order], prepend=np.inf))
+        order, starts = by_confidence(probabilities)
         return cls(order, starts, ~correct_of(probabilities, y)[order])
 
     def aurc(self, times: NDArray[np.int64]) -> float:

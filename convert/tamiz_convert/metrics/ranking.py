@@ -12,7 +12,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.metrics.bins import totals
 from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of
 
 
@@ -114,8 +113,16 @@ def _harmonic_numbers(n: int) -> Array:
     return np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, n + 1))])
 
 
+def by_confidence(probabilities: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (n_rows,), the rows in descending order of confidence, and where each distinct one starts in it."""
+    confidence = confidence_of(probabilities)
+    order = np.argsort(-confidence)
+    return order, np.flatnonzero(np.diff(confidence[order], prepend=np.inf))
+
+
 def _blocks(probabilities: Array, y: Classes) -> tuple[Array, NDArray[np.int64], Array]:
     """Return the distinct confidences, descending, with the rows and the errors at each."""
-    wrong = ~correct_of(probabilities, y)
-    negative, block, rows = np.unique(-confidence_of(probabilities), return_inverse=True, return_counts=True)
-    return -negative, rows, totals(block, wrong)
+    order, starts = by_confidence(probabilities)
+    thresholds = confidence_of(probabilities)[order[starts]]
+    wrong = (~correct_of(probabilities, y)[order]).astype(np.float64)
+    return thresholds, np.diff(starts, append=len(y)), np.add.reduceat(wrong, starts)
