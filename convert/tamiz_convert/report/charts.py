@@ -58,6 +58,12 @@ def confidence_chart(
     return plot.svg(title, described, [*bars, *limit])
 
 
+def risk_coverage_plot(curves: Sequence[tuple[str, Points]], max_error: float | None) -> Plot:
+    """Return the frame of `risk_coverage_chart`."""
+    highest = max([max_error or 0.0, 0.001, *(y for _, points in curves for _, y in points)])
+    return Plot(percent_axis("rows answered"), percent_axis("error among them", highest * _ROOM_ABOVE))
+
+
 def risk_coverage_chart(
     title: str,
     curves: Sequence[tuple[str, Points]],
@@ -72,31 +78,22 @@ def risk_coverage_chart(
         point: coverage and error at the threshold, if anything is accepted.
         max_error: what is promised, if anything is.
     """
-    highest = max([max_error or 0.0, 0.001, *(y for _, points in curves for _, y in points)])
-    plot = Plot(percent_axis("rows answered"), percent_axis("error among them", highest * _ROOM_ABOVE))
-    lines = [plot.steps(points, "line" if i == 0 else "other") for i, (_, points) in enumerate(curves)][::-1]
-    ends = "; ".join(
-        f"{name}: {percent(points[-1][1])} wrong when every row is answered"
-        for name, points in curves
-        if points
-    )
+    plot = risk_coverage_plot(curves, max_error)
+    drawn = [(name, points) for name, points in curves if points]
+    lines = [plot.steps(points, "line" if i == 0 else "other") for i, (_, points) in enumerate(drawn)][::-1]
     marks: list[Any] = [*lines]
+    described = [
+        f"{name}: {percent(points[-1][1])} wrong when {percent(points[-1][0])} are answered."
+        for name, points in drawn
+    ]
     if max_error is not None:
         marks += _level(plot, max_error, f"promised: at most {plain_percent(max_error)}")
-    at = ""
     if point is not None:
-        marks += [
-            element(
-                "circle",
-                cx=plot.at(*point)[0],
-                cy=plot.at(*point)[1],
-                r=6.0,
-                class_="mark",
-                id="chosen-point",
-            )
-        ]
-        at = f" At the threshold {percent(point[0])} are answered and {percent(point[1])} of those are wrong."
-    return plot.svg(title, f"{ends}.{at}", marks)
+        marks += plot.dots([point], "mark", radius=6.0)
+        described.append(
+            f"At the threshold {percent(point[0])} are answered, {percent(point[1])} of those wrong."
+        )
+    return plot.svg(title, " ".join(described), marks)
 
 
 def attainable_chart(title: str, points: Sequence[Numbers], max_error: float | None, n_rows: int) -> Html:
@@ -191,7 +188,10 @@ def _level(plot: Plot, value: float, name: str) -> list[Html]:
 def _upright(plot: Plot, value: float, name: str) -> list[Html]:
     """Return an upright limit with its name to its left."""
     line = plot.line([(value, plot.y.low), (value, plot.y.high)], "limit")
-    return [line, plot.text(value, plot.y.high, name, class_="limit-name halo", anchor="end", dx=-4.0, dy=10.0)]
+    return [
+        line,
+        plot.text(value, plot.y.high, name, class_="limit-name halo", anchor="end", dx=-4.0, dy=10.0),
+    ]
 
 
 def _shortened(name: str, length: int = 18) -> str:
