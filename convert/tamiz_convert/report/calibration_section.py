@@ -14,10 +14,17 @@ from tamiz_convert.report.table import Row, table
 
 _METRICS: Final = {
     "accuracy": "accuracy: right predictions, of all rows (more is better)",
-    "log_loss": "log loss (less is better)",
-    "brier": "Brier score (less is better)",
-    "ece_15": "calibration error, 15 bins of equal width (less is better)",
-    "aurc": "area under the risk-coverage curve (less is better)",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "ece_15": "calibration error, 15 bins of equal width",
+    "aurc": "area under the risk-coverage curve",
+    "ece_15_equal_mass": "calibration error, 15 bins of equal mass",
+    "debiased_l2_15_equal_mass": "calibration error, debiased root mean square, 15 bins of equal mass",
+    "mce_15": "largest calibration error of 15 bins",
+    "classwise_ece_15": "calibration error, mean over the classes",
+    "e_aurc": "that area, less what the best ranking would have",
+    "augrc": "area under the generalized risk-coverage curve",
+    "spiegelhalter_z": "Spiegelhalter z (near 0 is better; above: too sure)",
 }
 
 
@@ -73,15 +80,15 @@ def _metrics(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Chil
         "Metrics on the certification rows",
         ["metric", "before", "95% interval", "with calibrator", "95% interval"],
         rows,
-        note="Intervals are from resampling the rows.",
+        note="Less is better, unless it says otherwise. Intervals are from resampling the rows.",
     )
 
 
 def _measured(metric: Mapping[str, Any] | None) -> list[str]:
     if metric is None:
         return [NOTHING, NOTHING]
-    low, high = metric["interval"]
-    return [number(metric["value"]), f"{number(low)} – {number(high)}"]
+    bounds = metric["interval"]
+    return [number(metric["value"]), f"{number(bounds[0])} – {number(bounds[1])}" if bounds else NOTHING]
 
 
 def _calibrator(calibrator: Mapping[str, Any]) -> list[Child]:

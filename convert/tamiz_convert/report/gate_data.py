@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tamiz.v1.manifest_pb2 import Manifest, Subdivision
 from tamiz_convert.certify import upper_bound
 from tamiz_convert.evidence import ScoredRows
-from tamiz_convert.report.measures import risk_coverage, two_sided
+from tamiz_convert.metrics import risk_coverage_curve
 
 _CURVE_POINTS: Final = 300
 _THRESHOLDS: Final = 150
@@ -20,6 +20,7 @@ _PAIRS: Final = 20
 _VALUES_PER_COLUMN: Final = 100
 _DEFAULT_LEVEL: Final = 0.9
 _HISTOGRAM_BINS: Final = 20
+_TAIL: Final = 0.025
 
 Booleans = NDArray[np.bool_]
 
@@ -42,9 +43,9 @@ def counts(rows: Booleans, accepted: Booleans, wrong: Booleans) -> dict[str, Any
         "n_accepted": k,
         "n_errors": e,
         "coverage": k / n if n else None,
-        "coverage_interval": two_sided(k, n) if n else None,
+        "coverage_interval": _interval(k, n) if n else None,
         "error": e / k if k else None,
-        "error_interval": two_sided(e, k) if k else None,
+        "error_interval": _interval(e, k) if k else None,
     }
 
 
@@ -147,14 +148,19 @@ def _own_thresholds(manifest: Manifest, column: str | None) -> dict[str, float]:
     return {each.name: each.value for each in threshold.subsets} if by_class or by_slice else {}
 
 
+def _interval(k: int, n: int) -> list[float]:
+    """Return the two-sided Clopper-Pearson interval of a share of k in n, at 95 %."""
+    return [1.0 - upper_bound(n - k, n, _TAIL), upper_bound(k, n, _TAIL)]
+
+
 def _curve(probabilities: NDArray[np.float64], y: NDArray[np.int64]) -> list[dict[str, float]]:
     usable = np.isfinite(probabilities).all(axis=1)
     if not usable.any():
         return []
-    coverage, error = risk_coverage(probabilities[usable], y[usable])
-    kept = np.unique(np.linspace(0, len(coverage) - 1, _CURVE_POINTS).round().astype(int))
+    curve = risk_coverage_curve(probabilities[usable], y[usable])
+    kept = np.unique(np.linspace(0, len(curve.coverage) - 1, _CURVE_POINTS).round().astype(int))
     share = usable.mean()
-    return [{"coverage": float(coverage[i] * share), "error": float(error[i])} for i in kept]
+    return [{"coverage": float(curve.coverage[i] * share), "error": float(curve.risk[i])} for i in kept]
 
 
 def _thinned(confidence: NDArray[np.float64]) -> NDArray[np.float64]:
