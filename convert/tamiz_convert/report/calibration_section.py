@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tamiz_convert.report.charts import reliability_chart
 from tamiz_convert.report.element import Child, element
-from tamiz_convert.report.formats import NOTHING, count, number, percent, plural
+from tamiz_convert.report.formats import NOTHING, count, interval, number, percent, plural
 from tamiz_convert.report.page import Section
 from tamiz_convert.report.plot import charts, figure
 from tamiz_convert.report.table import Row, table
@@ -40,6 +40,7 @@ def calibration_section(data: Mapping[str, Any]) -> Section:
         content = [
             element("p", _verdict(after["ece"], found["n_rows"])),
             charts(*([_diagram("Before", before)] if before else []), _diagram("With the calibrator", after)),
+            _bins(after["reliability"]),
             _metrics(before, after),
         ]
     content += [element("h3", "The calibrator"), *_calibrator(found["calibrator"])]
@@ -70,6 +71,23 @@ def _diagram(title: str, quality: Mapping[str, Any]) -> Child:
     return figure(title, caption, drawing)
 
 
+def _bins(bins: Sequence[Mapping[str, Any]]) -> Child:
+    rows = [
+        [
+            f"{percent(each['low'])} – {percent(each['high'])}",
+            count(each["n_rows"]),
+            percent(each["mean_confidence"], 2),
+            percent(each["accuracy"], 2),
+            interval(each["accuracy_interval"], 2),
+        ]
+        for each in bins
+    ]
+    numbers = table(
+        "Bins with the calibrator", ["confidence", "rows", "mean confidence", "right", "95% interval"], rows
+    )
+    return element("details", element("summary", "The bins as a table"), numbers, class_="screen")
+
+
 def _metrics(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Child:
     was = {each["name"]: each for each in before["metrics"]} if before else {}
     rows = [
@@ -80,7 +98,8 @@ def _metrics(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Chil
         "Metrics on the certification rows",
         ["metric", "before", "95% interval", "with calibrator", "95% interval"],
         rows,
-        note="Less is better, unless it says otherwise. Intervals are from resampling the rows.",
+        note=f"Less is better, unless it says otherwise. Intervals are from resampling the rows. Spiegelhalter test of calibration:"
+        f" p = {after['spiegelhalter']['p_value']:.3g} with the calibrator.",
     )
 
 
@@ -88,7 +107,7 @@ def _measured(metric: Mapping[str, Any] | None) -> list[str]:
     if metric is None:
         return [NOTHING, NOTHING]
     bounds = metric["interval"]
-    return [number(metric["value"]), f"{number(bounds[0])} – {number(bounds[1])}" if bounds else NOTHING]
+    return [number(metric["value"]), f"{number(bounds[0])}–{number(bounds[1])}" if bounds else NOTHING]
 
 
 def _calibrator(calibrator: Mapping[str, Any]) -> list[Child]:

@@ -13,6 +13,8 @@ Numbers = Mapping[str, Any]
 
 _ROOM_ABOVE: Final = 1.15
 _ROW_HEIGHT: Final = 24.0
+_LETTER: Final = 7.0
+_SQUARE: Final = 340.0
 
 
 def reliability_chart(title: str, bins: Sequence[Numbers], ideal_note: str = "") -> Html:
@@ -26,7 +28,9 @@ def reliability_chart(title: str, bins: Sequence[Numbers], ideal_note: str = "")
     low = min(
         [0.5, *(float(b["mean_confidence"]) for b in bins), *(float(b["accuracy_interval"][0]) for b in bins)]
     )
-    plot = Plot(percent_axis("confidence", low=low), percent_axis("right predictions", low=low))
+    plot = Plot(
+        percent_axis("confidence", low=low), percent_axis("right predictions", low=low), height=_SQUARE
+    )
     xs = [float(b["mean_confidence"]) for b in bins]
     lows, highs = ([float(b["accuracy_interval"][end]) for b in bins] for end in (0, 1))
     points = list(zip(xs, (float(b["accuracy"]) for b in bins), strict=True))
@@ -50,7 +54,9 @@ def confidence_chart(
     """Draw how many rows have which confidence, as shares of all, and the threshold if there is one."""
     total = max(sum(counts), 1)
     shares = [n / total for n in counts]
-    plot = Plot(percent_axis("confidence"), percent_axis("rows", max(shares) * _ROOM_ABOVE), height=200.0)
+    low = min([threshold or 1.0, *(edge for edge, n in zip(edges, counts, strict=False) if n)])
+    high = min(max(shares) * _ROOM_ABOVE, 1.0)
+    plot = Plot(percent_axis("confidence", low=min(low, 0.9)), percent_axis("rows", high or 1.0))
     bars = [plot.bar(edges[i], edges[i + 1], share) for i, share in enumerate(shares) if share]
     limit = [] if threshold is None or threshold > 1.0 else _upright(plot, threshold, "threshold")
     highest = max(range(len(shares)), key=shares.__getitem__)
@@ -137,8 +143,9 @@ def interval_chart(
     ends = [end for _, _, bounds in rows for end in (bounds or ())]
     scale = percent_axis(axis, high or max([limit or 0.0, 0.01, *ends]))
     height = _ROW_HEIGHT * len(rows) + 50.0
+    left = 20.0 + _LETTER * max(len(_shortened(name)) for name, _, _ in rows)
     down = percent_axis("")
-    plot = Plot(scale, down, height=height, left=128.0, right=16.0, top=8.0, bottom=42.0)
+    plot = Plot(scale, down, height=height, left=left, right=20.0, top=8.0, bottom=42.0)
     marks = [_interval_row(plot, 8.0 + _ROW_HEIGHT * (i + 0.5), *row) for i, row in enumerate(rows)]
     described = "; ".join(f"{name}: {percent(value)}" for name, value, _ in rows)
     return svg(

@@ -10,7 +10,7 @@ from tamiz_convert.report.element import Child, Html, element
 from tamiz_convert.report.formats import count, interval, percent, plural, threshold
 from tamiz_convert.report.page import Section
 from tamiz_convert.report.plot import charts, figure
-from tamiz_convert.report.table import scroll_box, table
+from tamiz_convert.report.table import scroll_box, table, titled
 
 _MOST_DRAWN: Final = 12
 
@@ -43,20 +43,20 @@ def slices_section(data: Mapping[str, Any]) -> Section:
 def _matrix(classes: Sequence[str], matrix: Sequence[Sequence[int]]) -> Html:
     head = element(
         "tr",
-        element("th", "true class ↓ answer →", scope="col"),
+        element("th", "true class ↓, answer →", scope="col"),
         (element("th", name, scope="col", class_="number") for name in classes),
     )
     body = [
         element("tr", element("th", name, scope="row"), (_cell(n, right=i == j) for j, n in enumerate(row)))
         for i, (name, row) in enumerate(zip(classes, matrix, strict=True))
     ]
-    caption = element("caption", "Answers by true class", element("small", "Framed: right. Shaded: wrong."))
+    caption = titled("Answers by true class", "Framed: right. Shaded: wrong.")
     shown = element("table", caption, element("thead", head), element("tbody", body), class_="matrix")
     return scroll_box("Answers by true class", shown)
 
 
 def _cell(n: int, *, right: bool) -> Html:
-    class_ = "right" if right else "wrong" if n else "quiet"
+    class_ = "right" if right else "wrong" if n else "none"
     return element("td", count(n), class_=f"number {class_}")
 
 
@@ -85,21 +85,13 @@ def _slices(column: Mapping[str, Any], limit: float | None) -> list[Child]:
     content: list[Child] = [element("h3", f"By {name}")]
     if 1 < len(values) <= _MOST_DRAWN:
         content.append(_drawn(name, values, limit))
+    owned = any(each["threshold"] is not None for each in values)
+    heads = [name, "rows", "answered", "95% interval", "answers", "wrong", "wrong among them", "95% interval"]
     content.append(
         table(
             f"Answers and errors by {name}",
-            [
-                name,
-                "rows",
-                "answered",
-                "95% interval",
-                "answers",
-                "wrong",
-                "wrong among them",
-                "95% interval",
-                "own threshold",
-            ],
-            [_slice(each) for each in values],
+            [*heads, *(["own threshold"] if owned else [])],
+            [[*_slice(each), *([threshold(each["threshold"])] if owned else [])] for each in values],
             note=f"The {len(values)} most frequent; {plural(left, 'value is', 'values are')} left out."
             if left
             else None,
@@ -136,5 +128,4 @@ def _slice(each: Mapping[str, Any]) -> list[Child]:
         count(each["n_errors"]),
         percent(each["error"]),
         interval(each["error_interval"]),
-        threshold(each["threshold"]),
     ]

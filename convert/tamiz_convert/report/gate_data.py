@@ -119,18 +119,19 @@ def slice_data(rows: ScoredRows, manifest: Manifest) -> list[dict[str, Any]]:
     """Return `counts` by predicted class and by each column, with the threshold of its own where a value has one.
 
     Returns:
-        per column: `column` (None: the predicted class), `n_values`, and `values`, those with most rows first: `value`,
-        `threshold`, and the entries of `counts`.
+        per column: `column` (None: the predicted class), `n_values`, and `values`, those with most rows first (classes in
+        their order): `value`, `threshold`, and the entries of `counts`.
     """
     names = [str(name) for name in (manifest.classes.integers or manifest.classes.strings)]
-    predicted = np.array(names)[rows.prediction]
-    columns = [(None, predicted), *sorted(rows.slices.items())]
-    return [_column(name, values, rows, _own_thresholds(manifest, name)) for name, values in columns]
+    classes = _column(None, np.array(names)[rows.prediction], rows, manifest)
+    classes["values"].sort(key=lambda each: names.index(each["value"]))
+    return [classes, *(_column(name, values, rows, manifest) for name, values in sorted(rows.slices.items()))]
 
 
 def _column(
-    name: str | None, values: NDArray[np.str_], rows: ScoredRows, own: dict[str, float]
+    name: str | None, values: NDArray[np.str_], rows: ScoredRows, manifest: Manifest
 ) -> dict[str, Any]:
+    own = _own_thresholds(manifest, name)
     distinct, n_rows = np.unique(values, return_counts=True)
     order = np.argsort(-n_rows, kind="stable")[:_VALUES_PER_COLUMN]
     found = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tamiz_convert.report.element import Child, element
+from tamiz_convert.report.element import Child, Html, element
 from tamiz_convert.report.formats import (
     NOTHING,
     count,
@@ -17,7 +17,7 @@ from tamiz_convert.report.formats import (
     threshold,
 )
 from tamiz_convert.report.page import Section
-from tamiz_convert.report.table import Row, facts, pairs, table
+from tamiz_convert.report.table import facts, pairs, table
 
 
 def promise_lead(data: Mapping[str, Any]) -> list[Child]:
@@ -38,22 +38,31 @@ def promise_section(data: Mapping[str, Any]) -> Section:
     """Return what is promised in full, and what is not."""
     promise = data["promise"]
     content: list[Child] = [
-        element("p", "Not promised:"),
+        element("p", _standing(promise, data["gate"]["n_rows"])),
+        element("h3", "Not promised"),
         element("ul", (element("li", line) for line in promise["not_promised"])),
     ]
-    if promise["not_certified"]:
-        content.insert(0, element("p", f"Why there is no certificate: {promise['not_certified']}."))
     if promise["certificate"]:
         content += [element("h3", "The certificate"), pairs(_certificate(promise))]
     if promise["subsets"]:
-        content.append(_subsets(promise))
+        content += _subsets(promise)
     content += _notes(data["notes"])
     return Section("promise", "What is promised, and what is not", "Promise", content)
 
 
+def _standing(promise: Mapping[str, Any], n_rows: int) -> str:
+    if promise["kind"] == "none":
+        why = promise["not_certified"] or "see the table below"
+        return f"The threshold is {threshold(promise['threshold'])}. Why there is no certificate: {why}."
+    return (
+        f"The promise was tested on {plural(n_rows, 'labelled row')} that neither the model nor its calibrator had seen, and holds"
+        " for requests that are drawn like them."
+    )
+
+
 def _facts(gate: Mapping[str, Any], promise: Mapping[str, Any]) -> list[tuple[str, Child, Child]]:
-    answered = f"{count(gate['n_accepted'])} of {plural(gate['n_rows'], 'row')}; on others {interval(gate['coverage_interval'])}"
-    wrong = f"{count(gate['n_errors'])} of {plural(gate['n_accepted'], 'answer')}; on others {interval(gate['error_interval'])}"
+    answered = f"{count(gate['n_accepted'])} of {plural(gate['n_rows'], 'row')}; 95% interval {interval(gate['coverage_interval'])}"
+    wrong = f"{count(gate['n_errors'])} of {plural(gate['n_accepted'], 'answer')}; 95% interval {interval(gate['error_interval'])}"
     return [
         ("Answered", percent(gate["coverage"]), answered),
         ("Wrong among the answers", percent(gate["error"]), wrong if gate["n_accepted"] else NOTHING),
@@ -77,13 +86,13 @@ def _promised(promise: Mapping[str, Any]) -> tuple[Child, Child]:
 
 def _certificate(promise: Mapping[str, Any]) -> list[tuple[str, Child]]:
     own = promise["certificate"]
+    evidence = f"{plural(own['n_errors'], 'error')} among {count(own['n_accepted'])} accepted of {plural(own['n_rows'], 'row')}"
+    if promise["subsets"]:
+        return [("threshold", "one for each, below"), ("method", own["method"]), ("evidence", evidence)]
     return [
         ("threshold", f"answered from confidence {threshold(promise['threshold'])}"),
         ("method", own["method"]),
-        (
-            "evidence",
-            f"{own['n_errors']} errors among {count(own['n_accepted'])} accepted of {count(own['n_rows'])} rows",
-        ),
+        ("evidence", evidence),
         ("p-value", f"{own['p_value']:.3g}, exact binomial test"),
         (
             "upper bound",
@@ -92,29 +101,33 @@ def _certificate(promise: Mapping[str, Any]) -> list[tuple[str, Child]]:
     ]
 
 
-def _subsets(promise: Mapping[str, Any]) -> Child:
+def _subsets(promise: Mapping[str, Any]) -> list[Child]:
     by = "predicted class" if promise["subdivision"] == "predicted_class" else str(promise["slice_input"])
-    return table(
+    left = [each for each in promise["subsets"] if not each["certificate"]]
+    shown = table(
         f"Thresholds by {by}",
-        [by, "threshold", "promise", "rows", "accepted", "errors", "p-value", "why not"],
+        [by, "threshold", "promised", "rows", "accepted", "errors", "p-value"],
         [_subset(each) for each in promise["subsets"]],
-        text_columns=(0, 2, 7),
-        note="Where nothing could be certified, the gate abstains from every row.",
+        text_columns=(0, 2),
+        note="Where nothing could be certified, the gate abstains from every row." if left else None,
     )
+    return [shown, _reasons(left)] if left else [shown]
 
 
-def _subset(subset: Mapping[str, Any]) -> Row:
+def _reasons(left: Sequence[Mapping[str, Any]]) -> Html:
+    why = ((each["name"], each["not_certified"] or "not certified") for each in left)
+    return element("details", element("summary", f"Why {len(left)} have no certificate"), pairs(why))
+
+
+def _subset(subset: Mapping[str, Any]) -> Sequence[Child]:
     own = subset["certificate"]
     if own is None:
-        why = subset["not_certified"] or "not certified"
-        return Row([subset["name"], threshold(subset["threshold"]), "none", *[NOTHING] * 4, why])
+        return [subset["name"], threshold(subset["threshold"]), "nothing", *[NOTHING] * 4]
     promised = (
         f"≥ {plain_percent(own['min_coverage'])} answered" if own["promise"] == "coverage" else _at_most(own)
     )
-    counted: Sequence[Child] = [count(own[key]) for key in ("n_rows", "n_accepted", "n_errors")]
-    return Row(
-        [subset["name"], threshold(subset["threshold"]), promised, *counted, number(own["p_value"]), ""]
-    )
+    counted = [count(own[key]) for key in ("n_rows", "n_accepted", "n_errors")]
+    return [subset["name"], threshold(subset["threshold"]), promised, *counted, number(own["p_value"])]
 
 
 def _at_most(own: Mapping[str, Any]) -> str:

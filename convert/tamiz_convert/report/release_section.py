@@ -56,7 +56,7 @@ def _check(each: Mapping[str, Any]) -> list[Child]:
         status,
         count(each["n_rows"]),
         *(number(each[key]) for key in ("observed", "bound", "limit", "p_value")),
-        each["message"],
+        element("div", each["message"], class_="words"),
     ]
 
 

@@ -58,6 +58,7 @@ def slider(data: Mapping[str, Any], plot: Plot, *, certified: bool) -> list[Chil
             "details",
             element("summary", f"All {len(points)} thresholds as a table"),
             element("div", _table(points, bound, plot), id="thresholds"),
+            class_="screen",
         ),
     ]
 

@@ -48,12 +48,17 @@ def table(
         caption,
         element(
             "table",
-            element("caption", caption, element("small", note) if note else None),
+            titled(caption, note),
             element("thead", element("tr", heads)),
             element("tbody", (_row(row, text) for row in rows)),
         ),
         box,
     )
+
+
+def titled(title: str, note: Child = None) -> Html:
+    """Return a table's caption: what it shows, and a smaller line."""
+    return element("caption", element("span", title), element("small", note) if note else None)
 
 
 def scroll_box(name: str, content: Child, class_: str = "scroll") -> Html:

@@ -30,6 +30,7 @@ from tamiz.v1.manifest_pb2 import (
     Threshold,
 )
 from tamiz_convert import export
+from tamiz_convert.bundle import read_manifest
 from tamiz_convert.calibrators import Identity
 from tamiz_convert.certify import METHOD, certify
 from tamiz_convert.check_result import CheckResult
@@ -62,9 +63,10 @@ def evidence_of(
     first, last = slice(0, half), slice(half, None)
     fitting, certifying = ((take(rows.held_out, s), rows.y_held_out[s]) for s in (first, last))
     report = export(estimator, folder, calibration=fitting, certification=certifying, max_error=max_error)
-    value = report.manifest.threshold.value
+    manifest = read_manifest(report.path)
+    value = manifest.threshold.value
     return Evidence(
-        report.manifest,
+        manifest,
         scored(estimator, report.path, *fitting, value, slices),
         scored(estimator, report.path, *certifying, value, slices),
         notes=report.notes,
