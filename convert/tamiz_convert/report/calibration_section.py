@@ -22,7 +22,7 @@ _METRICS: Final = {
     "debiased_l2_15_equal_mass": "calibration error, debiased root mean square, 15 bins of equal mass",
     "mce_15": "largest calibration error of 15 bins",
     "classwise_ece_15": "calibration error, mean over the classes",
-    "e_aurc": "that area, less what the best ranking would have",
+    "e_aurc": "risk-coverage area beyond the best ranking",
     "augrc": "area under the generalized risk-coverage curve",
     "spiegelhalter_z": "Spiegelhalter z (near 0 is better; above: too sure)",
 }

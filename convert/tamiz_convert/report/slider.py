@@ -121,7 +121,7 @@ def _table(points: list[Mapping[str, Any]], bound: str, plot: Plot) -> Html:
 def _row(point: Mapping[str, Any], plot: Plot) -> Row:
     error, exported = point["error"], point["as_exported"]
     x, y = (None, None) if error is None else plot.at(point["coverage"], error)
-    name = threshold(point["threshold"]) if point["threshold"] is not None else "one per subset"
+    name = threshold(point["threshold"]) if point["threshold"] is not None else "several"
     cells = [
         _named("threshold", name),
         _named("answered", percent(point["coverage"])),

@@ -108,17 +108,19 @@ caption small { font-size: .875rem }
 th, td { padding: .375rem .875rem; text-align: left; vertical-align: baseline; border-bottom: 1px solid var(--rule) }
 th:first-child, td:first-child { padding-left: 0 }
 thead th { color: var(--quiet); font-weight: 500; vertical-align: bottom; border-bottom-color: var(--edge) }
-tbody th { font-weight: 400; min-width: 5rem; max-width: 20rem; overflow-wrap: anywhere; position: sticky; left: 0;
+tbody th { font-weight: 400; min-width: min(9rem, 28vw); max-width: 20rem; overflow-wrap: anywhere; position: sticky; left: 0;
   background: var(--paper) }
 .number { text-align: right; white-space: nowrap }
 tr.chosen > th, tr.chosen > td { background: var(--wash); font-weight: 600 }
 .matrix tbody td { min-width: 2.5rem; padding: .375rem .5rem; border: 1px solid var(--rule) }
 .matrix thead .number { padding-inline: .5rem }
+tbody th.number, .matrix tbody th { min-width: 0 }
 .matrix tbody th { padding-right: 1rem }
 .matrix td.right { font-weight: 600; box-shadow: inset 0 0 0 1px var(--edge) }
 .matrix td.wrong { font-weight: 600; background: var(--wash) }
 .matrix td.none { color: var(--quiet) }
 .words { min-width: 16rem }
+.whole { white-space: nowrap }
 .failed { color: var(--alarm); font-weight: 600 }
 
 details { margin: 1rem 0 }
@@ -147,8 +149,8 @@ button { font: inherit; font-size: .875rem; color: var(--accent); background: va
   summary { color: inherit; list-style: none; font-weight: 600 }
   details:not([open])::details-content { content-visibility: visible; block-size: auto }
   section { padding-top: 2rem }
-  h2, h3, figcaption, caption { break-after: avoid }
-  figure, .facts > div, tr, .panel { break-inside: avoid }
+  h2, h3, h2 + p, h3 + p, figcaption { break-after: avoid }
+  .charts, figure, .facts, table, tr, dd { break-inside: avoid }
   .charts { grid-template-columns: 1fr 1fr; gap: 1.25rem }
   thead { display: table-header-group }
   .scroll, details .scroll.tall { overflow: visible; max-height: none }
