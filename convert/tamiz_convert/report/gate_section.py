@@ -63,7 +63,10 @@ def _histogram(data: Mapping[str, Any]) -> Child:
 
 
 def _attainable(data: Mapping[str, Any]) -> list[Child]:
-    points, max_error = data["attainable"], data["promise"]["max_error"]
+    points, max_error = (
+        [each for each in data["attainable"] if each["max_error"]],
+        data["promise"]["max_error"],
+    )
     if not points:
         return []
     n_rows = data["gate"]["n_rows"]

@@ -110,7 +110,8 @@ th:first-child, td:first-child { padding-left: 0 }
 thead th { color: var(--quiet); font-weight: 500; vertical-align: bottom; border-bottom-color: var(--edge) }
 tbody th { font-weight: 400; min-width: min(9rem, 28vw); max-width: 20rem; overflow-wrap: anywhere; position: sticky; left: 0;
   background: var(--paper) }
-.number { text-align: right; white-space: nowrap }
+.number { text-align: right }
+td.number, th.number[scope=row] { white-space: nowrap }
 tr.chosen > th, tr.chosen > td { background: var(--wash); font-weight: 600 }
 .matrix tbody td { min-width: 2.5rem; padding: .375rem .5rem; border: 1px solid var(--rule) }
 .matrix thead .number { padding-inline: .5rem }
@@ -154,8 +155,11 @@ button { font: inherit; font-size: .875rem; color: var(--accent); background: va
   .charts { grid-template-columns: 1fr 1fr; gap: 1.25rem }
   thead { display: table-header-group }
   .scroll, details .scroll.tall { overflow: visible; max-height: none }
-  table { font-size: 8.5pt }
-  th, td { padding: .2rem .5rem }
+  table { font-size: 8pt; max-width: 100% }
+  th, td { padding: .2rem .375rem }
+  tbody th { min-width: 0; position: static }
+  .words { min-width: 0 }
+  td code { font-size: 6.5pt }
   .pale, .band, .bar, .dot, td, th { print-color-adjust: exact; -webkit-print-color-adjust: exact }
 }
 """
