@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -33,9 +34,8 @@ def attainable_errors(
     """Return how the smallest error that can be proven falls with more rows.
 
     An extrapolation: calibration and certification rows are counted `multiple` times each, as if more rows came out
-    just like these, with counts rounded against the promise, and the whole walk is tried on them. Rows at hand that are
-    easier than life by chance make the curve too hopeful: most for the largest multiples, and never where it is 1,
-    which is no extrapolation.
+    just like these (`Outcomes.times`), and the whole walk is tried on them; what fewer rows prove, more do as well. Where
+    the multiple is 1 nothing is extrapolated.
 
     Args:
         confidence_calibration: (n,), the confidences of the calibration rows.
@@ -50,11 +50,15 @@ def attainable_errors(
     """
     calibration = Outcomes(confidence_calibration, error_calibration)
     certification = Outcomes(confidence_certification, error_certification)
-    tried = (
-        smallest_error(calibration.times(each), certification.times(each), 1.0 - confidence_level)
-        for each in multiples
-    )
-    return [entry for entry in tried if entry is not None]
+    curve: list[AttainableError] = []
+    for each in multiples:
+        rows = certification.times(each)
+        found = smallest_error(calibration.times(each), rows, 1.0 - confidence_level)
+        if curve and (found is None or found.max_error > curve[-1].max_error):
+            found = replace(curve[-1], n_rows=rows.n_rows)
+        if found is not None:
+            curve.append(found)
+    return curve
 
 
 def smallest_error(calibration: Outcomes, certification: Outcomes, delta: float) -> AttainableError | None:
@@ -98,13 +102,17 @@ def nothing_proven(
     best = int(np.argmin(bounds))
     k, n = int(found.n_errors[best]), int(found.n_accepted[best])
     seen = k / n if n else 1.0
+    more = _times_as_many(calibration, certification, max_error, delta)
+    needed = ""
     if seen < max_error:
-        needed = f"at that error about {rows_needed(seen, max_error, delta, more_than=n):,} accepted rows would prove it"
-    else:
-        needed = "more rows alone will not help: the model is wrong too often even where it is most confident"
+        needed = f"; at that error about {rows_needed(seen, max_error, delta, more_than=n):,} accepted rows would prove it"
+    elif more is None:
+        needed = (
+            "; more rows alone will not help: the model is wrong too often even where it is most confident"
+        )
     return UnattainableError(
         f"no threshold keeps the error at or below {max_error:g} with confidence {1.0 - delta:g}: at the best one {k} of {n}"
-        f" accepted certification rows are wrong, which proves {bounds[best]:.4g}; {needed}."
+        f" accepted certification rows are wrong, which proves {bounds[best]:.4g}{needed}."
         f" {_advice(calibration, certification, max_error, delta)}",
         threshold=float(found.path[0]),
     )
@@ -113,20 +121,22 @@ def nothing_proven(
 def _advice(calibration: Outcomes, certification: Outcomes, max_error: float, delta: float) -> str:
     """Say which error these rows do prove, and how many more would prove what was asked for."""
     attainable = smallest_error(calibration, certification, delta)
-    more = next(
-        (times for times in _MORE_ROWS if _proves(calibration, certification, times, max_error, delta)), None
-    )
+    more = _times_as_many(calibration, certification, max_error, delta)
     rows = "more rows" if more is None else f"more rows (about {more} times as many like these would do)"
     if attainable is None:
         return f"Bring {rows}, or improve the model"
     return f"Ask for max_error={attainable.max_error:g}, which these rows prove, bring {rows}, or improve the model"
 
 
-def _proves(
-    calibration: Outcomes, certification: Outcomes, times: float, max_error: float, delta: float
-) -> bool:
-    found = walk(calibration.times(times), certification.times(times), max_error, delta)
-    return found is not None and found.last_proven(delta) >= 0
+def _times_as_many(
+    calibration: Outcomes, certification: Outcomes, max_error: float, delta: float
+) -> int | None:
+    """Return how many times as many rows like these would prove what was asked for; None if too many."""
+    for times in _MORE_ROWS:
+        found = walk(calibration.times(times), certification.times(times), max_error, delta)
+        if found is not None and found.last_proven(delta) >= 0:
+            return times
+    return None
 
 
 def _rounded_up(error: float) -> float:

@@ -47,7 +47,8 @@ class Outcomes:
     def times(self, weight: float) -> Outcomes:
         """Return the same rows, each counted so many times: what more (or fewer) rows like these would look like.
 
-        Counts are rounded against the promise: errors up, rows down.
+        Counts are rounded against the promise, errors up and rows down. Where rows are added, the share of errors is taken
+        as (k + ½) / (n + 1), the mean of Jeffreys' posterior: a few right rows at the top are not multiplied into a proof.
         """
         other = Outcomes.__new__(Outcomes)
         other.__dict__ |= self.__dict__
@@ -66,8 +67,11 @@ class Outcomes:
         n_errors = self._errors[n_accepted]
         if self._weight == 1.0:
             return n_errors, n_accepted
-        scaled = np.ceil(n_errors * self._weight), np.floor(n_accepted * self._weight)
-        return scaled[0].astype(np.int64), scaled[1].astype(np.int64)
+        n_scaled = n_accepted * self._weight
+        share = n_errors / np.maximum(n_accepted, 1)
+        if self._weight > 1.0:
+            share = (n_errors + 0.5) / (n_accepted + 1)
+        return np.ceil(n_scaled * share).astype(np.int64), np.floor(n_scaled).astype(np.int64)
 
 
 class Walk(NamedTuple):

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from tamiz.thresholds import ACCEPT_NONE
 from tamiz_convert.binomial import p_values, upper_bound
-from tamiz_convert.certify import Certified, certify
+from tamiz_convert.certify import Certified, certify, find
 from tamiz_convert.errors import UnattainableError
-from tamiz_convert.fixed_sequence import Confidences, Errors
+from tamiz_convert.fixed_sequence import Confidences, Errors, Outcomes
 
 _SHOWN: Final = 3
 
@@ -102,9 +102,16 @@ def certify_subsets(
             nothing.
     """
     own_level = 1.0 - (1.0 - confidence_level) / len(names)
+    found = find_in_subsets(
+        calibration, certification, len(names), max_error=max_error, confidence_level=own_level
+    )
     subsets = tuple(
-        _certified(name, calibration.of(index), certification.of(index), max_error, own_level)
-        for index, name in enumerate(names)
+        SubsetCertified(name, certified)
+        if certified is not None
+        else SubsetCertified(
+            name, None, _reason(calibration.of(index), certification.of(index), max_error, own_level)
+        )
+        for index, (name, certified) in enumerate(zip(names, found, strict=True))
     )
     proven = [subset.certified for subset in subsets if subset.certified is not None]
     if not proven:
@@ -121,20 +128,38 @@ def certify_subsets(
     return SubsetsCertified(subsets, overall, own_level)
 
 
-def _certified(
-    name: str,
+def find_in_subsets(
+    calibration: SubsetRows,
+    certification: SubsetRows,
+    n_subsets: int,
+    *,
+    max_error: float,
+    confidence_level: float,
+) -> list[Certified | None]:
+    """Return what each subset's own rows prove with this confidence level; None for nothing."""
+    return [
+        find(
+            Outcomes(*calibration.of(index)),
+            Outcomes(*certification.of(index)),
+            max_error=max_error,
+            delta=1.0 - confidence_level,
+        )
+        for index in range(n_subsets)
+    ]
+
+
+def _reason(
     calibration: tuple[Confidences, Errors],
     certification: tuple[Confidences, Errors],
     max_error: float,
     confidence_level: float,
-) -> SubsetCertified:
+) -> str:
+    """Return why nothing could be proven."""
     try:
-        certified = certify(
-            *calibration, *certification, max_error=max_error, confidence_level=confidence_level
-        )
+        certify(*calibration, *certification, max_error=max_error, confidence_level=confidence_level)
     except UnattainableError as error:
-        return SubsetCertified(name, None, str(error))
-    return SubsetCertified(name, certified)
+        return str(error)
+    raise AssertionError("certify proves what find does not: this is a bug")
 
 
 def _unattainable(
