@@ -34,24 +34,29 @@ def _sklearn(arguments: argparse.Namespace) -> None:
     estimator = load_estimator(arguments.model, trust_pickle=arguments.trust_pickle)
     features = arguments.features or _feature_names(estimator)
 
-    def rows(path: Path | None) -> Any:
+    named = hasattr(unwrap(estimator).estimator, "feature_names_in_")
+
+    def rows(path: Path | None, slice_by: str | None = None) -> Any:
         if path is None:
             return None
-        table, labels = load_rows(path, arguments.target, features=features)
-        return (
-            table if hasattr(unwrap(estimator).estimator, "feature_names_in_") else table.to_numpy()
-        ), labels
+        columns = features and list(dict.fromkeys([*features, *([slice_by] if slice_by else [])]))
+        table, labels = load_rows(path, arguments.target, features=columns)
+        return (table if named or slice_by else table.to_numpy()), labels
 
     with _progress() as progress:
         report = export(
             estimator,
             arguments.output,
-            calibration=rows(arguments.calibration),
-            certification=rows(arguments.certification),
+            calibration=rows(arguments.calibration, arguments.slice_by),
+            certification=rows(arguments.certification, arguments.slice_by),
             train=rows(arguments.train),
             name=arguments.name,
             calibrator=arguments.calibrator,
             max_error=arguments.max_error,
+            max_joint_error=arguments.max_joint_error,
+            min_coverage=arguments.min_coverage,
+            per_class=arguments.per_class,
+            slice_by=arguments.slice_by,
             confidence_level=arguments.confidence_level,
             threshold=arguments.threshold,
             allow_uncertified=arguments.allow_uncertified,
