@@ -34,6 +34,7 @@ class Source:
 
     Attributes:
         n_rows: how many rows it has; None where that is not known before the end (CSV).
+        schema: pyarrow's schema of its columns.
     """
 
     def __init__(self, path: str, specs: Sequence[InputSpec], chunk_rows: int) -> None:
@@ -78,6 +79,7 @@ class Source:
         if self._path.endswith(".parquet"):
             self._parquet = pyarrow.parquet.ParquetFile(self._path)
             self.n_rows = self._parquet.metadata.num_rows
+            self.schema = self._parquet.schema_arrow
         elif self._path == "-" or self._path.endswith(".csv"):
             types = {
                 name: _ARROW_TYPES[spec.dtype]
@@ -89,6 +91,7 @@ class Source:
             self._csv = pyarrow.csv.open_csv(
                 sys.stdin.buffer if self._path == "-" else self._path, convert_options=options
             )
+            self.schema = self._csv.schema
         else:
             raise TableError(f"{self._path} is no table: expected a file that ends in .parquet or .csv, or -")
 
