@@ -29,6 +29,12 @@ class LoadResult:
 
 def versions_on_disk(repository: Path) -> Iterator[tuple[str, int, Path]]:
     """Return name, version and file of every version, sorted; folders that are no versions are passed over, and said."""
+    if (repository / FILE_NAME).exists():
+        _log.warning(
+            "%s holds a %s, as a version does: --model-repository is the folder two above, which holds <name>/<version>/",
+            repository,
+            FILE_NAME,
+        )
     for model_folder in sorted(path for path in repository.iterdir() if path.is_dir()):
         versions = {}
         for folder in sorted(path for path in model_folder.iterdir() if path.is_dir()):
@@ -38,7 +44,14 @@ def versions_on_disk(repository: Path) -> Iterator[tuple[str, int, Path]]:
                 _log.warning(
                     "%s is passed over: a version is a positive integer without leading zeros", folder
                 )
-        if not versions and not model_folder.name.startswith("."):
+        if (model_folder / FILE_NAME).exists():
+            _log.warning(
+                "%s is passed over: it holds a %s, as a version does, where a model was expected; is --model-repository one"
+                " folder too deep?",
+                model_folder,
+                FILE_NAME,
+            )
+        elif not versions and not model_folder.name.startswith("."):
             _log.warning(
                 "%s is passed over: it holds no version folder, such as %s/1", model_folder, model_folder
             )

@@ -43,3 +43,13 @@ def test_a_version_that_cannot_be_served_is_named_and_the_others_load(make_bundl
         assert results[name].model is None
         assert message in results[name].error
         assert f"{name}/" in results[name].error
+
+
+def test_a_repository_one_or_two_folders_too_deep_is_recognized(make_bundle, tmp_path, caplog):
+    make_bundle("m/1")
+    assert list(versions_on_disk(tmp_path / "models" / "m")) == []
+    assert "m/1 is passed over: it holds a model.onnx" in caplog.text
+    assert "one folder too deep?" in caplog.text
+    caplog.clear()
+    assert list(versions_on_disk(tmp_path / "models" / "m" / "1")) == []
+    assert "--model-repository is the folder two above" in caplog.text
