@@ -233,10 +233,15 @@ def _fit_isotonic(scores: Array, y: NDArray[np.int64], kind: ScoresKind) -> Isot
 
 def _fit_temperature(scores: Array, y: NDArray[np.int64], kind: ScoresKind) -> Temperature:
     logits = _logits(scores, kind)
-    rows = np.arange(len(y))
+    targets = np.eye(logits.shape[1])[y]
+    if (logits.argmax(axis=1) == y).all():
+        # Without an error the likelihood grows with beta for ever, and any score would become a certainty. So the
+        # targets are smoothed, as Platt's are: n right rows of n leave room for an error of 1 in n + 2.
+        wrong = 1.0 / (len(y) + 2.0)
+        targets = np.where(targets > 0, 1.0 - wrong, wrong / (logits.shape[1] - 1))
 
     def log_loss(log_beta: float) -> float:
-        return float(-log_softmax(np.exp(log_beta) * logits, axis=1)[rows, y].mean())
+        return float(-(targets * log_softmax(np.exp(log_beta) * logits, axis=1)).sum(axis=1).mean())
 
     tolerance = 64 * np.finfo(np.float64).eps
     found = minimize_scalar(log_loss, bounds=_LOG_BETA_BOUNDS, method="bounded", options={"xatol": tolerance})

@@ -173,3 +173,16 @@ def test_scores_that_are_not_finite_are_refused():
 def test_a_class_without_calibration_rows_is_refused():
     with pytest.raises(RowsError, match="no calibration row of class number 1"):
         fit("isotonic", Z, np.array([0, 0, 2, 2, 0, 2]), kind="logits", n_classes=3)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_temperature_makes_no_certainty_of_rows_without_an_error(n_classes):
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % n_classes
+    scores = rng.normal(size=(90, n_classes))
+    scores[np.arange(90), y] = scores.max(axis=1) + rng.uniform(0.1, 1.0, 90)
+    if n_classes == 2:
+        scores = np.diff(scores, axis=1) / 2.0
+    confidence = fit("temperature", scores, y, kind="logits", n_classes=n_classes).predict(scores).max(axis=1)
+    assert confidence.mean() < 91 / 92
+    assert confidence.min() < 0.95
