@@ -114,8 +114,14 @@ def sink(path: str) -> Iterator[Sink]:
         TableError: if the file is of another kind or cannot be written.
     """
     if path == "-":
-        with _closing(_Writer(sys.stdout.buffer, "csv")) as writer:
-            yield writer
+        try:
+            with _closing(_Writer(sys.stdout.buffer, "csv")) as writer:
+                yield writer
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise  # the reader has seen enough: no error of ours
+        except OSError as error:
+            raise TableError(f"the standard output cannot be written: {error.strerror or error}") from error
         return
     kind = Path(path).suffix.removeprefix(".")
     if kind not in {"parquet", "csv"}:
@@ -126,7 +132,7 @@ def sink(path: str) -> Iterator[Sink]:
             yield writer
         temporary.replace(path)
     except OSError as error:
-        raise TableError(f"{path} cannot be written: {error.strerror}") from error
+        raise TableError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

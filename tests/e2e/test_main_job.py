@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -327,6 +328,39 @@ def test_no_rows_make_a_table_of_no_rows(kind, served, cancer, tmp_path):
     assert list(written)[:5] == [X.columns[0], "label", "accepted", "confidence", "reason"]
     assert [name.startswith("probability_") for name in list(written)[5:]] == [True, True]
     assert client_main([*command, "--keep", "nothing"]) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux that is always full")
+@pytest.mark.parametrize("output", ["-", "/dev/full"])
+def test_an_output_that_cannot_be_written_is_told(output, served, cancer, tmp_path):
+    X, _ = cancer
+    X.to_csv(tmp_path / "rows.csv", index=False)
+    command = [sys.executable, "-m", "tamiz_client", "predict", "cancer", "--server", served.target]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, "--input", str(tmp_path / "rows.csv"), "--output", output],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("tamiz-client: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interruption_while_the_libraries_load_is_no_traceback(tmp_path):
+    (tmp_path / "pyarrow.py").write_text("raise KeyboardInterrupt")
+    done = subprocess.run(
+        [sys.executable, "-m", "tamiz_client", "models"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 130
+    assert "interrupted" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_failed_command_leaves_no_half_written_file(served, cancer, tmp_path):
