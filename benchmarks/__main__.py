@@ -118,7 +118,7 @@ def _check_answers(port: int) -> None:
 
 
 def _show(figures: dict[tuple[str, str], list[Figures]]) -> int:
-    table = Table("load", "server", "rows/s", "mean µs", "p50 µs", "p99 µs", "ratio to null")
+    table = Table("load", "server", "rows/s", "mean µs", "p50 µs", "p99 µs", "ratio (goal)")
     reached = True
     for load in _LOADS:
         pairs = list(zip(figures[load, "tamiz"], figures[load, "null"], strict=True))
@@ -136,11 +136,11 @@ def _show(figures: dict[tuple[str, str], list[Figures]]) -> int:
             ]
             rate = f"{median(each.rows_per_s for each in rounds):,.0f}"
             table.add_row(
-                load, name, rate, *times, f"{ratio:.2f} (goal: {_GOALS[load]})" if name == "tamiz" else ""
+                load, name, rate, *times, f"{ratio:.2f} ({_GOALS[load]})" if name == "tamiz" else ""
             )
     console.print(table)
     console.print(
-        "medians over interleaved rounds; the ratio is of rows/s when saturated, of the mean time when alone"
+        "medians over interleaved rounds; the ratio to the null server is of rows/s when saturated, of the mean time when alone"
     )
     return 0 if reached else 1
 

@@ -21,6 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from tamiz_client import commands  # noqa: PLC0415  its libraries may not be installed
     except ModuleNotFoundError as error:
         return _fail(f"{error.name} is not installed; the command needs: pip install 'tamiz[cli]'")
+    except KeyboardInterrupt:  # the libraries take a moment to load
+        return _interrupted()
     try:
         status = commands.run(arguments)
         sys.stdout.flush()
@@ -28,8 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        _fail("interrupted; no output was written")
-        return _INTERRUPTED
+        return _interrupted()
     except TamizClientError as error:
         return _fail(str(error))
     return status
@@ -99,6 +100,11 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("expected at least 1")
     return number
+
+
+def _interrupted() -> int:
+    _fail("interrupted; no output was written")
+    return _INTERRUPTED
 
 
 def _fail(message: str) -> int:

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import grpc
 
+from tamiz_client.errors import TamizClientError
+
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 
 PREDICT: Final = "/tamiz.v1.PredictionService/Predict"
@@ -26,6 +28,9 @@ class TlsOptions:
         root_certificates: whom to believe; None for the usual authorities.
         private_key, certificate_chain: who the client is, for mutual TLS; both or none.
         server_name: the name to expect in the server's certificate, if it is not the one that is dialed.
+
+    Raises:
+        TamizClientError: if only one of key and certificate is given.
     """
 
     root_certificates: str | Path | bytes | None = None
@@ -33,8 +38,16 @@ class TlsOptions:
     certificate_chain: str | Path | bytes | None = None
     server_name: str | None = None
 
+    def __post_init__(self) -> None:
+        if (self.private_key is None) != (self.certificate_chain is None):  # gRPC would end the process
+            raise TamizClientError("for mutual TLS give both the private key and its certificate, or neither")
+
     def credentials(self) -> grpc.ChannelCredentials:
-        """Return gRPC's form of it."""
+        """Return gRPC's form of it.
+
+        Raises:
+            TamizClientError: if a file cannot be read.
+        """
         return grpc.ssl_channel_credentials(
             _content(self.root_certificates), _content(self.private_key), _content(self.certificate_chain)
         )
@@ -42,10 +55,11 @@ class TlsOptions:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """When a failed call is tried again: only while the server cannot be reached, within the call's deadline.
+    """When a failed call is tried again: only where no server was reached or it stopped, within the call's deadline.
 
     A prediction changes nothing, so that trying again is safe. A busy server is not asked again: that would feed the
-    overload.
+    overload. CANCELLED is how grpc ends the calls that a stopping server received and did not take; a call that the
+    caller cancels is over.
 
     Attributes:
         max_attempts: tries in all, from 1 (none again) to 5.
@@ -71,7 +85,7 @@ def channel_options(
                     "initialBackoff": f"{retry.initial_backoff_s}s",
                     "maxBackoff": f"{retry.max_backoff_s}s",
                     "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
         ]
@@ -88,4 +102,9 @@ def channel_options(
 
 
 def _content(file: str | Path | bytes | None) -> bytes | None:
-    return file if file is None or isinstance(file, bytes) else Path(file).read_bytes()
+    if file is None or isinstance(file, bytes):
+        return file
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise TamizClientError(f"{file} cannot be read: {error.strerror}") from error

@@ -21,7 +21,7 @@ from tamiz.promise_text import promised
 from tamiz_client.channel import TlsOptions
 from tamiz_client.client import Client
 from tamiz_client.errors import TamizClientError
-from tamiz_client.result import ModelInfo, Result
+from tamiz_client.result import ModelInfo, Result, no_rows
 from tamiz_client.tables import Sink, Source, sink
 
 _IN_FLIGHT: Final = 4
@@ -34,16 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TamizClientError: for whatever can be foreseen; the message is for people.
     """
-    tls = None
-    if arguments.tls or arguments.tls_ca:
-        try:
-            tls = TlsOptions(
-                arguments.tls_ca and arguments.tls_ca.read_bytes(),
-                arguments.tls_key and arguments.tls_key.read_bytes(),
-                arguments.tls_certificate and arguments.tls_certificate.read_bytes(),
-            )
-        except OSError as error:
-            raise TamizClientError(f"{error.filename} cannot be read: {error.strerror}") from error
+    files = (arguments.tls_ca, arguments.tls_key, arguments.tls_certificate)
+    tls = TlsOptions(*files) if arguments.tls or any(files) else None
     with Client(arguments.server, timeout_s=arguments.timeout_s, tls=tls) as client:
         return {"predict": _predict, "models": _models, "health": _health}[arguments.command](
             client, arguments
@@ -91,18 +83,24 @@ def _predict(client: Client, arguments: argparse.Namespace) -> int:
         _show(shown)
     else:
         with _progress(source.n_rows) as advance, sink(arguments.output) as output:
-            _copy(_answers(client, info, source, arguments), output, arguments.keep, summary, advance)
-    Console(stderr=True, highlight=False).print(str(summary))
+            if not _copy(_answers(client, info, source, arguments), output, arguments.keep, summary, advance):
+                rows = source.schema.empty_table()
+                _check_kept(rows, arguments.keep)
+                output.write(_columns(rows, no_rows(info, arguments.probabilities), arguments.keep))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(str(summary))
     return 0
 
 
 def _copy(
     answers: Iterator[tuple[pa.Table, Result]], output: Sink, keep: Sequence[str], summary: Any, advance: Any
-) -> None:
-    for rows, result in answers:
+) -> int:
+    """Write all answers; return how many chunks there were."""
+    n_chunks = 0
+    for n_chunks, (rows, result) in enumerate(answers, start=1):  # noqa: B007  it is the result
         output.write(_columns(rows, result, keep))
         summary.add(result)
         advance(len(result))
+    return n_chunks
 
 
 def _answers(
@@ -137,20 +135,26 @@ def _answers(
 
 def _input(rows: pa.Table, info: ModelInfo, keep: Sequence[str]) -> Any:
     """Return a chunk as the client takes it: a table, or for a model that names no columns, all others as one matrix."""
-    missing = [name for name in keep if name not in rows.column_names]
-    if missing:
-        raise TamizClientError(f"--keep names {', '.join(missing)}, which the input has not")
+    _check_kept(rows, keep)
     spec = info.manifest.inputs[0]
     if len(info.manifest.inputs) > 1 or spec.column_names or spec.name in rows.column_names:
         return rows
     return np.stack([rows.column(name).to_numpy() for name in rows.column_names if name not in keep], axis=1)
 
 
+def _check_kept(rows: pa.Table, keep: Sequence[str]) -> None:
+    missing = [name for name in keep if name not in rows.column_names]
+    if missing:
+        raise TamizClientError(f"--keep names {', '.join(missing)}, which the input has not")
+
+
 def _columns(rows: pa.Table, result: Result, keep: Sequence[str]) -> pa.Table:
     """Return the answers' columns, after those of the input that are to be kept."""
     label_type = pa.string() if result.classes.dtype.kind == "U" else pa.int64()
-    types = {"label": label_type, "reason": pa.string()}
-    answers = {name: pa.array(values, types.get(name)) for name, values in result.to_dict().items()}
+    types = {"label": label_type, "accepted": pa.bool_(), "reason": pa.string()}
+    answers = {
+        name: pa.array(values, types.get(name, pa.float64())) for name, values in result.to_dict().items()
+    }
     return pa.table({name: rows.column(name) for name in keep} | answers)
 
 

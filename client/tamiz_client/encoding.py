@@ -14,6 +14,8 @@ from tamiz.v1.prediction_pb2 import PredictRequest, Strings, Tensor
 from tamiz_client.errors import InvalidRows
 
 _MATRIX_DIMENSIONS = 2
+_NOT_NUMBERS = "cmM"
+"""numpy's kinds that would become numbers only by losing something: complex numbers, durations, dates."""
 
 
 def build_request(
@@ -57,13 +59,20 @@ def _arrays(rows: Any, specs: Sequence[InputSpec]) -> list[NDArray[Any]]:
         raise InvalidRows(
             f"the model reads {len(specs)} inputs ({names}): pass a DataFrame, or a dict with these names"
         )
-    array = np.asarray(rows)
+    array = _matrix(rows, specs[0])
     if array.ndim == 1 and len(specs[0].shape) == _MATRIX_DIMENSIONS:
         raise InvalidRows(
             f"input {specs[0].name!r} wants rows of {specs[0].shape[1]} values, got one dimension of {len(array)}: for a"
             " single row pass X.reshape(1, -1)"
         )
     return [array]
+
+
+def _matrix(rows: Any, spec: InputSpec) -> NDArray[Any]:
+    try:
+        return np.asarray(rows)
+    except ValueError as error:  # lists of several lengths
+        raise InvalidRows(f"input {spec.name!r}: the rows are no array: {error}") from error
 
 
 def _columns(rows: Any) -> dict[str, NDArray[Any]] | None:
@@ -91,10 +100,22 @@ def _from_columns(columns: dict[str, NDArray[Any]], spec: InputSpec) -> NDArray[
         is_flat = array.ndim == 1 and len(spec.shape) == _MATRIX_DIMENSIONS and spec.shape[1] == 1
         return array.reshape(-1, 1) if is_flat else array
     names = list(spec.column_names)
-    missing = [name for name in names or [spec.name] if name not in columns]
+    have = ", ".join(map(repr, columns)) or "none"
+    if not names:
+        raise InvalidRows(
+            f"input {spec.name!r} knows no column names, because the model was trained without them, and the rows have the"
+            f" columns {have}: pass an array with the columns in the order of the training, such as df.to_numpy()"
+        )
+    missing = [name for name in names if name not in columns]
     if missing:
-        have = ", ".join(map(repr, columns)) or "none"
         raise InvalidRows(f"missing column(s) {', '.join(map(repr, missing))}; the rows have {have}")
+    n_rows = columns[names[0]].shape[:1]
+    for name in names:
+        if columns[name].shape != n_rows or not n_rows:
+            raise InvalidRows(
+                f"column {name!r} has the shape {list(columns[name].shape)}: expected one value per row, in every column,"
+                " and every name once"
+            )
     return np.stack([_numbers(columns[name], spec, f"column {name!r}") for name in names], axis=1)
 
 
@@ -116,8 +137,8 @@ def _tensor(array: NDArray[Any], spec: InputSpec) -> Tensor:
 
 
 def _strings(array: NDArray[Any], spec: InputSpec) -> list[str]:
-    """Return strings; a missing one (None, NaN) is the empty string."""
-    values = ["" if value is None or value != value else value for value in array.ravel().tolist()]  # noqa: PLR0124  NaN
+    """Return strings; a missing one (None, NaN, pandas' NA) is the empty string."""
+    values = ["" if _is_missing(value) else value for value in array.ravel().tolist()]
     for value in values:
         if not isinstance(value, str):
             raise InvalidRows(
@@ -131,6 +152,10 @@ def _numbers(array: NDArray[Any], spec: InputSpec, what: str) -> NDArray[Any]:
     target = NUMERIC_DTYPES[spec.dtype]
     if array.dtype == target:
         return array
+    if array.dtype.kind in _NOT_NUMBERS:
+        raise InvalidRows(
+            f"{what} wants {name_of(spec.dtype)}, got {array.dtype}: convert it as in the training"
+        )
     if array.dtype.kind not in "biuf":
         array = _as_floats(array, spec, what)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -140,15 +165,23 @@ def _numbers(array: NDArray[Any], spec: InputSpec, what: str) -> NDArray[Any]:
         else:
             lost = converted.astype(array.dtype) != array
     if lost.any():
-        raise InvalidRows(f"{what}: {array[lost].ravel()[0]!r} is no {name_of(spec.dtype)}")
+        raise InvalidRows(f"{what}: {array[lost].flat[0].item()!r} is no {name_of(spec.dtype)}")
     return converted
 
 
 def _as_floats(array: NDArray[Any], spec: InputSpec, what: str) -> NDArray[np.float64]:
-    """Return objects as float64; None becomes NaN."""
+    """Return objects as float64; a missing one (None, pandas' NA) becomes NaN."""
     try:
         return np.array(
-            [np.nan if value is None else value for value in array.ravel()], dtype=np.float64
+            [np.nan if _is_missing(value) else value for value in array.ravel()], dtype=np.float64
         ).reshape(array.shape)
     except (TypeError, ValueError) as error:
         raise InvalidRows(f"{what} wants {name_of(spec.dtype)}: {error}") from error
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether a value is None, NaN or pandas' NA."""
+    try:
+        return value is None or bool(value != value)  # noqa: PLR0124  NaN
+    except TypeError:  # NA is neither equal to itself nor not
+        return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,14 @@ def to_result(response: PredictResponse) -> Result:
         queue_duration_us=response.queue_duration_us,
         compute_duration_us=response.compute_duration_us,
     )
+
+
+def no_rows(info: ModelInfo, return_probabilities: bool) -> Result:  # noqa: FBT001  as in a request
+    """Return the answer to no rows, which a server is never asked."""
+    empty = to_result(
+        PredictResponse(model_name=info.name, model_version=info.version, classes=info.manifest.classes)
+    )
+    return replace(empty, probabilities=np.empty((0, len(empty.classes)))) if return_probabilities else empty
 
 
 def _classes(classes: Classes) -> NDArray[Any]:

@@ -34,6 +34,7 @@ class Source:
 
     Attributes:
         n_rows: how many rows it has; None where that is not known before the end (CSV).
+        schema: pyarrow's schema of its columns.
     """
 
     def __init__(self, path: str, specs: Sequence[InputSpec], chunk_rows: int) -> None:
@@ -78,6 +79,7 @@ class Source:
         if self._path.endswith(".parquet"):
             self._parquet = pyarrow.parquet.ParquetFile(self._path)
             self.n_rows = self._parquet.metadata.num_rows
+            self.schema = self._parquet.schema_arrow
         elif self._path == "-" or self._path.endswith(".csv"):
             types = {
                 name: _ARROW_TYPES[spec.dtype]
@@ -89,6 +91,7 @@ class Source:
             self._csv = pyarrow.csv.open_csv(
                 sys.stdin.buffer if self._path == "-" else self._path, convert_options=options
             )
+            self.schema = self._csv.schema
         else:
             raise TableError(f"{self._path} is no table: expected a file that ends in .parquet or .csv, or -")
 
@@ -111,8 +114,14 @@ def sink(path: str) -> Iterator[Sink]:
         TableError: if the file is of another kind or cannot be written.
     """
     if path == "-":
-        with _closing(_Writer(sys.stdout.buffer, "csv")) as writer:
-            yield writer
+        try:
+            with _closing(_Writer(sys.stdout.buffer, "csv")) as writer:
+                yield writer
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise  # the reader has seen enough: no error of ours
+        except OSError as error:
+            raise TableError(f"the standard output cannot be written: {error.strerror or error}") from error
         return
     kind = Path(path).suffix.removeprefix(".")
     if kind not in {"parquet", "csv"}:
@@ -123,7 +132,7 @@ def sink(path: str) -> Iterator[Sink]:
             yield writer
         temporary.replace(path)
     except OSError as error:
-        raise TableError(f"{path} cannot be written: {error.strerror}") from error
+        raise TableError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -120,7 +120,7 @@ def _indices(values: NDArray[Any], classes: Labels, what: str) -> NDArray[np.int
     if is_text != all(isinstance(value, str) for value in values.tolist()):
         kind, given = ("strings", "numbers") if is_text else ("integers", "strings")
         raise RowsError(
-            f"the {what} labels are {given}, the estimator was trained on {kind} such as {classes[0]!r}; use the same"
+            f"the {what} labels are {given}, the estimator was trained on {kind} such as {classes.tolist()[0]!r}; use the same"
         )
     position = {label: index for index, label in enumerate(classes.tolist())}
     try:

@@ -59,7 +59,8 @@ class Policy:
         for name in ("max_error", "max_joint_error", "min_coverage", "confidence_level"):
             value = getattr(self, name)
             if value is not None and not 0.0 < value < 1.0:
-                raise ExportError(f"{name} is {value}; expected a number between 0 and 1")
+                hint = f" ({value:g} % is {value / 100:g})" if 1.0 < value < 100.0 else ""  # noqa: PLR2004  percent
+                raise ExportError(f"{name} is {value}; expected a number between 0 and 1{hint}")
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
             raise ExportError(f"threshold is {self.threshold}; expected a confidence from 0 to 1")
         self._check_subdivision()

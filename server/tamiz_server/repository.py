@@ -29,21 +29,50 @@ class LoadResult:
 
 def versions_on_disk(repository: Path) -> Iterator[tuple[str, int, Path]]:
     """Return name, version and file of every version, sorted; folders that are no versions are passed over, and said."""
-    for model_folder in sorted(path for path in repository.iterdir() if path.is_dir()):
+    if _is_there(repository / FILE_NAME):
+        _log.warning(
+            "%s holds a %s, as a version does: --model-repository is the folder two above, which holds <name>/<version>/",
+            repository,
+            FILE_NAME,
+        )
+    for model_folder in _folders(repository):
         versions = {}
-        for folder in sorted(path for path in model_folder.iterdir() if path.is_dir()):
+        for folder in _folders(model_folder):
             if folder.name.isdecimal() and int(folder.name) > 0 and folder.name == str(int(folder.name)):
                 versions[int(folder.name)] = folder / FILE_NAME
             elif not folder.name.startswith("."):
                 _log.warning(
                     "%s is passed over: a version is a positive integer without leading zeros", folder
                 )
-        if not versions and not model_folder.name.startswith("."):
+        if _is_there(model_folder / FILE_NAME):
+            _log.warning(
+                "%s is passed over: it holds a %s, as a version does, where a model was expected; is --model-repository one"
+                " folder too deep?",
+                model_folder,
+                FILE_NAME,
+            )
+        elif not versions and not model_folder.name.startswith("."):
             _log.warning(
                 "%s is passed over: it holds no version folder, such as %s/1", model_folder, model_folder
             )
         for version in sorted(versions):
             yield model_folder.name, version, versions[version]
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, sorted; none, and say so, where it cannot be read: the others are served."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError as error:
+        _log.error("%s is passed over: it cannot be read (%s)", folder, error.strerror)
+        return []
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a folder above it cannot be entered
+        return False
 
 
 def load_all(config: Config) -> Iterator[LoadResult]:

@@ -30,8 +30,9 @@ SERVICE = "/tamiz.v1.PredictionService/"
 class Stub:
     """Answers class 1 for rows whose first value is positive, abstains on others.
 
-    Models: `plain`; `slow` takes half a second; `busy` is full; `flaky` is unavailable twice, then answers; `moved` has
-    other inputs from the second look on.
+    Models: `plain`; `slow` takes half a second; `busy` is full; `flaky` is unavailable twice, then answers; `ended` is
+    cancelled once by the server, then answers; `moved` has other inputs from the second look on; `unnamed` has no
+    column names.
     """
 
     def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
@@ -93,7 +94,7 @@ class Stub:
                     name="features",
                     dtype=DataType.DATA_TYPE_FLOAT32,
                     shape=[-1, width],
-                    column_names=["a", "b", "c"][:width],
+                    column_names=[] if request.name == "unnamed" else ["a", "b", "c"][:width],
                 )
             ],
             classes=Classes(strings=["no", "yes"]),
@@ -113,6 +114,8 @@ class Stub:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "the queue is full")
         if name == "flaky" and count <= 2:
             context.abort(grpc.StatusCode.UNAVAILABLE, "starting")
+        if name == "ended" and count == 1:
+            context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
         if name == "moved" and request.inputs[0].shape[1] != 3:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "expected 3 columns")
         rows = np.frombuffer(request.inputs[0].raw, "<f4").reshape(request.inputs[0].shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
+from dataclasses import replace
 
 import grpc
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_client import (
     AsyncClient,
     Client,
@@ -21,8 +23,11 @@ from tamiz_client import (
     RetryPolicy,
     ServerBusy,
     ServerUnavailable,
+    TamizClientError,
     TlsOptions,
 )
+from tamiz_client.__main__ import main
+from tamiz_client.encoding import build_request
 
 ROWS = np.array([[1.0, 2.0], [-1.0, 2.0]])
 
@@ -100,15 +105,45 @@ def test_rows_may_come_in_many_shapes(rows, stub):
         (ROWS[:, :1], r"wants the shape \[rows, 2\], got \[2, 1\]"),
         (ROWS[:0], "there are no rows"),
         (np.array([["x", "y"]]), "wants float32: could not convert"),
-        (np.array([[1e39, 0.0]]), r"1e\+39\) is no float32"),
         (pd.DataFrame({"a": [1.0]}), r"missing column\(s\) 'b'; the rows have 'a'"),
         ({"z": [1.0]}, r"missing column\(s\) 'a', 'b'"),
+        ([[1.0, 2.0], [1.0]], "the rows are no array"),
+        (ROWS + 1j, "wants float32, got complex128"),
+        (np.full((1, 2), np.datetime64("2026-01-01")), r"wants float32, got datetime64\[D\]"),
+        ({"a": 1.0, "b": 2.0}, r"column 'a' has the shape \[\]: expected one value per row"),
+        ({"a": [1.0], "b": [2.0, 3.0]}, r"column 'b' has the shape \[2\]"),
+        (pd.DataFrame([[1.0, 2.0, 3.0]], columns=["a", "b", "a"]), "every name once"),
+        (np.array([[1e39, 0.0]]), r": 1e\+39 is no float32"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused_before_anything_is_sent(rows, message, stub):
     with Client(stub.target) as client, pytest.raises(InvalidRows, match=message):
         client.predict("plain", rows)
     assert stub.calls["plain"] == 0
+
+
+def test_a_table_for_a_model_without_column_names_is_refused_with_the_way_out(stub):
+    with Client(stub.target) as client, pytest.raises(InvalidRows, match=r"df\.to_numpy\(\)"):
+        client.predict("unnamed", pd.DataFrame({"a": [1.0], "b": [2.0]}))
+    assert stub.calls["unnamed"] == 0
+
+
+def test_missing_values_of_pandas_are_missing_values():
+    specs = [
+        InputSpec(name="city", dtype=DataType.DATA_TYPE_STRING, shape=[-1, 1], column_names=["city"]),
+        InputSpec(name="age", dtype=DataType.DATA_TYPE_FLOAT64, shape=[-1, 1], column_names=["age"]),
+    ]
+    table = pd.DataFrame(
+        {
+            "city": pd.array(["a", None], dtype="string"),
+            "age": np.array([1.0, pd.NA], dtype=object),
+        }
+    )
+    city, age = build_request("m", table, specs).inputs
+    assert list(city.strings.values) == ["a", ""]
+    np.testing.assert_array_equal(np.frombuffer(age.raw), [1.0, np.nan])
+    objects = table.assign(city=np.array(["a", pd.NA], dtype=object))
+    assert build_request("m", objects, specs).inputs[0] == city
 
 
 @both
@@ -131,6 +166,12 @@ def test_a_busy_server_is_not_asked_again(kind, stub):
 def test_an_unavailable_server_is_asked_again(kind, stub):
     assert len(ask(kind, stub.target, lambda c: c.predict("flaky", ROWS))) == 2
     assert stub.calls["flaky"] == 3
+
+
+@both
+def test_a_call_that_a_stopping_server_ends_as_cancelled_is_tried_again(kind, stub):
+    assert len(ask(kind, stub.target, lambda c: c.predict("ended", ROWS))) == 2
+    assert stub.calls["ended"] == 2
 
 
 @both
@@ -188,6 +229,21 @@ def test_calls_go_round_all_addresses_and_survive_the_loss_of_one(stub, make_stu
             assert len(client.predict("plain", ROWS)) == 2
 
 
+def test_tls_options_that_cannot_be_right_are_refused(tmp_path):
+    with pytest.raises(TamizClientError, match="both the private key and its certificate"):
+        TlsOptions(private_key=b"key")
+    with pytest.raises(TamizClientError, match=r"nowhere\.pem cannot be read: No such file"):
+        Client("127.0.0.1:1", tls=TlsOptions(root_certificates=tmp_path / "nowhere.pem"))
+
+
+@pytest.mark.parametrize("flag", ["--tls-ca", "--tls-certificate", "--tls-key"])
+def test_no_tls_flag_of_the_command_is_ever_ignored(flag, tmp_path, stub, capsys):
+    pem = tmp_path / "some.pem"
+    pem.write_bytes(b"no certificate")
+    assert main(["models", "--server", stub.target, "--timeout-s", "2", flag, str(pem)]) == 1
+    assert "plain" not in capsys.readouterr().out
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
 @both
 def test_tls_with_a_certificate_of_ones_own(kind, tmp_path, make_stub):
@@ -217,5 +273,12 @@ def test_tls_with_a_certificate_of_ones_own(kind, tmp_path, make_stub):
     server = make_stub(grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())]))
     tls = TlsOptions(root_certificates=certificate, server_name="tamiz.test")
     assert len(ask(kind, server.target, lambda c: c.predict("plain", ROWS), tls=tls)) == 2
+    # The server wants to know who the client is: the same certificate does for both.
+    pair = (key.read_bytes(), certificate.read_bytes())
+    strict = make_stub(grpc.ssl_server_credentials([pair], pair[1], require_client_auth=True))
+    mutual = replace(tls, private_key=str(key), certificate_chain=certificate.read_bytes())
+    assert len(ask(kind, strict.target, lambda c: c.predict("plain", ROWS), tls=mutual)) == 2
+    with pytest.raises(ServerUnavailable):
+        ask(kind, strict.target, lambda c: c.models(timeout_s=2), tls=tls, retry=RetryPolicy(max_attempts=1))
     with pytest.raises(ServerUnavailable):
         ask(kind, server.target, lambda c: c.models(timeout_s=2), retry=RetryPolicy(max_attempts=1))

@@ -229,3 +229,16 @@ def test_the_command_names_every_calibrator(capsys):
     text = " ".join(capsys.readouterr().out.split())
     *others, last = METHODS
     assert f"{', '.join(others)} or {last} (default: temperature)" in text
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_temperature_makes_no_certainty_of_rows_without_an_error(n_classes):
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % n_classes
+    scores = rng.normal(size=(90, n_classes))
+    scores[np.arange(90), y] = scores.max(axis=1) + rng.uniform(0.1, 1.0, 90)
+    if n_classes == 2:
+        scores = np.diff(scores, axis=1) / 2.0
+    confidence = fit("temperature", scores, y, kind="logits", n_classes=n_classes).predict(scores).max(axis=1)
+    assert confidence.mean() < 91 / 92
+    assert confidence.min() < 0.95

@@ -242,6 +242,7 @@ def test_rows_that_repeat_training_rows_are_refused(model, cancer, held_out, out
         ({}, "give either max_error"),
         ({"max_error": 0.1, "threshold": 0.9}, "give either max_error"),
         ({"max_error": 0.0}, "max_error is 0.0; expected a number between 0 and 1"),
+        ({"max_error": 2}, r"max_error is 2; expected a number between 0 and 1 \(2 % is 0.02\)"),
         ({"max_error": 0.1, "confidence_level": 1.0}, "confidence_level is 1.0"),
         ({"threshold": 1.5}, "threshold is 1.5; expected a confidence from 0 to 1"),
         ({"threshold": float("nan")}, "threshold is nan"),

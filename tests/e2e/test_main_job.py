@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -26,6 +27,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tamiz.v1.prediction_pb2 import PredictRequest, Tensor
 from tamiz_client import Client, InvalidRequest, ModelNotFound
+from tamiz_client.__main__ import main as client_main
 from tamiz_convert import export
 
 PREDICT = "/tamiz.v1.PredictionService/Predict"
@@ -303,6 +305,62 @@ def test_the_command_reads_asks_and_writes(served, cancer, tmp_path):
         assert done.returncode == 1
         assert done.stderr.startswith("tamiz-client: ")
         assert words in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_no_rows_make_a_table_of_no_rows(kind, served, cancer, tmp_path):
+    X, _ = cancer
+    empty, answers = tmp_path / f"empty.{kind}", tmp_path / f"answers.{kind}"
+    getattr(X[:0], f"to_{kind}")(empty, index=False)
+    command = [
+        "predict",
+        "cancer",
+        "--server",
+        served.target,
+        "--input",
+        str(empty),
+        "--output",
+        str(answers),
+    ]
+    assert client_main([*command, "--keep", str(X.columns[0]), "--probabilities"]) == 0
+    written = getattr(pd, f"read_{kind}")(answers)
+    assert len(written) == 0
+    assert list(written)[:5] == [X.columns[0], "label", "accepted", "confidence", "reason"]
+    assert [name.startswith("probability_") for name in list(written)[5:]] == [True, True]
+    assert client_main([*command, "--keep", "nothing"]) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux that is always full")
+@pytest.mark.parametrize("output", ["-", "/dev/full"])
+def test_an_output_that_cannot_be_written_is_told(output, served, cancer, tmp_path):
+    X, _ = cancer
+    X.to_csv(tmp_path / "rows.csv", index=False)
+    command = [sys.executable, "-m", "tamiz_client", "predict", "cancer", "--server", served.target]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, "--input", str(tmp_path / "rows.csv"), "--output", output],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("tamiz-client: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interruption_while_the_libraries_load_is_no_traceback(tmp_path):
+    (tmp_path / "pyarrow.py").write_text("raise KeyboardInterrupt")
+    done = subprocess.run(
+        [sys.executable, "-m", "tamiz_client", "models"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 130
+    assert "interrupted" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_failed_command_leaves_no_half_written_file(served, cancer, tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+from pathlib import Path
 
 from tamiz_server.config import Config
 from tamiz_server.repository import load_all, versions_on_disk
@@ -43,3 +45,28 @@ def test_a_version_that_cannot_be_served_is_named_and_the_others_load(make_bundl
         assert results[name].model is None
         assert message in results[name].error
         assert f"{name}/" in results[name].error
+
+
+def test_a_repository_one_or_two_folders_too_deep_is_recognized(make_bundle, tmp_path, caplog):
+    make_bundle("m/1")
+    assert list(versions_on_disk(tmp_path / "models" / "m")) == []
+    assert "m/1 is passed over: it holds a model.onnx" in caplog.text
+    assert "one folder too deep?" in caplog.text
+    caplog.clear()
+    assert list(versions_on_disk(tmp_path / "models" / "m" / "1")) == []
+    assert "--model-repository is the folder two above" in caplog.text
+
+
+def test_a_folder_that_cannot_be_read_does_not_stop_the_others(make_bundle, tmp_path, caplog, monkeypatch):
+    make_bundle("secret/1")
+    make_bundle("good/1")
+    iterdir = Path.iterdir
+
+    def refusing(path):
+        if path.name == "secret":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)  # permissions do not bind a test that runs as root
+    assert [name for name, _, _ in versions_on_disk(tmp_path / "models")] == ["good"]
+    assert "secret is passed over: it cannot be read (Permission denied)" in caplog.text

@@ -72,7 +72,7 @@ def _inverse_temperature(z: Array, y: ClassIndices) -> float:
         y: (n_rows,), the index of each row's class.
     """
     below_top = z - z.max(axis=1, keepdims=True)
-    of_truth = below_top[np.arange(len(y)), y].mean()
+    of_truth = (_targets(below_top, y) * below_top).sum(axis=1).mean()
 
     def slope(log_beta: float) -> float:
         odds = np.exp(np.exp(log_beta) * below_top)
@@ -82,3 +82,17 @@ def _inverse_temperature(z: Array, y: ClassIndices) -> float:
     if slope(low) >= 0.0:
         return float(np.exp(low))
     return float(np.exp(high if slope(high) <= 0.0 else brentq(slope, low, high)))
+
+
+def _targets(below_top: Array, y: ClassIndices) -> Array:
+    """Return (n_rows, n_classes), what the probabilities are fitted to: 1 for the right class.
+
+    Without an error the likelihood grows with beta for ever, and any score would become a certainty. Then the targets are
+    smoothed, as Platt's are: n right rows of n leave room for an error of 1 in n + 2.
+    """
+    n_rows, n_classes = below_top.shape
+    targets = np.eye(n_classes)[y]
+    if (below_top.argmax(axis=1) != y).any():
+        return targets
+    wrong = 1.0 / (n_rows + 2.0)
+    return np.where(targets > 0.0, 1.0 - wrong, wrong / (n_classes - 1))
