@@ -95,4 +95,4 @@ def _targets(below_top: Array, y: ClassIndices) -> Array:
     if (below_top.argmax(axis=1) != y).any():
         return targets
     wrong = 1.0 / (n_rows + 2.0)
-    return np.where(targets > 0.0, 1.0 - wrong, wrong / (n_classes - 1))
+    return np.asarray(np.where(targets > 0.0, 1.0 - wrong, wrong / (n_classes - 1)))
