@@ -3,34 +3,41 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+TOOLS := $(VENV)/.set-up-tools
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
 .PHONY: help setup demo test lint format bench docs proto clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## create .venv with the pinned versions, when it is missing or out of date
+setup: $(TOOLS) ## create .venv with the pinned versions, when it is missing or out of date
 
 $(STAMP): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(f"Tamiz needs Python 3.11 or newer, and {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv --clear $(VENV)
 	@echo "Setting up $(VENV) (once; about a minute) …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(PIP) '.[cli,server,convert]'
 	@touch $(STAMP)
+
+$(TOOLS): $(STAMP)
+	@echo "Adding what tests and checks need, PyTorch among it (once; some minutes) …"
+	@$(PIP) '.[dev]'
+	@touch $(TOOLS)
 
 demo: $(STAMP) ## export, serve, ask and observe two real models (KEEP=1 leaves the server running)
 	@$(BIN)/python -m demo $(if $(KEEP),--keep)
 
-test: $(STAMP) ## run all tests (ARGS="-k gate" for some)
+test: $(TOOLS) ## run all tests (ARGS="-k gate" for some)
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
-lint: $(STAMP) ## ruff, mypy and the import contracts
+lint: $(TOOLS) ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(STAMP) ## let ruff format and mend
+format: $(TOOLS) ## let ruff format and mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -40,7 +47,7 @@ bench: $(STAMP) ## throughput and latency against a null server, in one run (nee
 docs: $(STAMP) ## renew the tables in the README that come from the code
 	@$(BIN)/python docs/tables.py
 
-proto: $(STAMP) ## generate the Python code of the contract
+proto: $(TOOLS) ## generate the Python code of the contract
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto proto/tamiz/v1/*.proto
 
 clean: ## remove what was generated

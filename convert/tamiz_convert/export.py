@@ -21,8 +21,9 @@ from tamiz_convert.edge_rows import edge_rows
 from tamiz_convert.errors import BundleError, ExportError, UnattainableError
 from tamiz_convert.export_report import ExportReport
 from tamiz_convert.graft import graft
+from tamiz_convert.held_out import SplitPlan, held_out
 from tamiz_convert.parity import Runner, check_parity
-from tamiz_convert.rows import LabeledRows, labeled, refuse_overlap, split
+from tamiz_convert.rows import LabeledRows
 from tamiz_convert.score_graph import ScoreGraph
 from tamiz_convert.sklearn_graph import from_sklearn, unwrap
 
@@ -72,6 +73,9 @@ def export(
     threshold: float | None = None,
     allow_uncertified: bool = False,
     certification_fraction: float = 0.5,
+    groups: Any = None,
+    splitter: Any = None,
+    allow_duplicates: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> ExportReport:
@@ -92,6 +96,11 @@ def export(
         threshold: a fixed threshold instead, from 0 to 1, without a promise.
         allow_uncertified: export even if `max_error` cannot be proven; the bundle then says that it is not certified.
         certification_fraction: the share of `calibration` that certifies.
+        groups: (n_rows,), one value per calibration row, such as a customer's number: rows of one value stay on one side of
+            every split.
+        splitter: a scikit-learn splitter for the folds in which calibrators are compared. With a TimeSeriesSplit the
+            calibration rows are taken to be in the order of time, and the last ones certify.
+        allow_duplicates: take the rows although many of them repeat others.
         seed: of the split, and of the choice of edge rows.
         progress: called with the name of each step and the share of the work done before it.
 
@@ -108,7 +117,9 @@ def export(
 
     say("converting the estimator", 0.0)
     graph = from_sklearn(estimator, calibration[0])
-    fitting, certifying = _held_out(calibration, certification, train, graph, certification_fraction, seed)
+    plan = SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed)
+    parts = held_out(calibration, certification, train, graph.classes, plan)
+    fitting, certifying = parts.fitting, parts.certifying
 
     say("fitting the calibrator", 0.3)
     fitted, model = _calibrate(graph, fitting, calibrator)
@@ -139,10 +150,13 @@ def export(
         reference_histograms=manifest.reference_histograms(np.concatenate(probabilities).max(axis=1), rows),
         parity=parity,
         estimator=graph.estimator,
+        scores_kind=graph.kind,
+        row_sets=[manifest.row_set("calibration", fitting), manifest.row_set("certification", certifying)],
+        seed=seed,
     )
     path = write_bundle(model, described, folder)
     say("done", 1.0)
-    return ExportReport(path, described, notes)
+    return ExportReport(path, described, notes + parts.notes)
 
 
 def _version_folder(output: str | Path) -> Path:
@@ -159,28 +173,6 @@ def _version_folder(output: str | Path) -> Path:
             " models/churn/1"
         )
     return folder.resolve()
-
-
-def _held_out(
-    calibration: tuple[Any, Any],
-    certification: tuple[Any, Any] | None,
-    train: Any,
-    graph: ScoreGraph,
-    fraction: float,
-    seed: int,
-) -> tuple[LabeledRows, LabeledRows]:
-    """Return the rows that fit the calibrator and those that certify, checked against each other and the training."""
-    given = labeled(*calibration, graph.classes, "calibration")
-    if certification is None:
-        fitting, certifying = split(given, fraction, seed)
-    else:
-        fitting, certifying = given, labeled(*certification, graph.classes, "certification")
-        refuse_overlap(certifying.rows, fitting.rows, "certification", "calibration")
-    if train is not None:
-        seen = train[0] if isinstance(train, tuple) else train
-        refuse_overlap(given.rows, seen, "calibration", "training")
-        refuse_overlap(certifying.rows, seen, "certification", "training")
-    return fitting, certifying
 
 
 def _calibrate(graph: ScoreGraph, rows: LabeledRows, method: str) -> tuple[Calibrator, onnx.ModelProto]:

@@ -22,10 +22,12 @@ from tamiz.v1.manifest_pb2 import (
     Histogram,
     Metric,
     Parameter,
+    RowSet,
     Threshold,
 )
 from tamiz_convert.calibrators import Calibrator
 from tamiz_convert.certify import METHOD, Certified
+from tamiz_convert.rows import LabeledRows, digest
 from tamiz_convert.score_graph import Labels
 
 CONFIDENCE_BINS: Final = 20
@@ -83,6 +85,11 @@ def threshold_message(certified: Certified, *, max_error: float, confidence_leve
         expected_coverage=certified.n_accepted / certified.n_rows,
     )
     return Threshold(value=certified.threshold, certificate=certificate)
+
+
+def row_set(role: str, rows: LabeledRows) -> RowSet:
+    """Return which rows were used for something."""
+    return RowSet(role=role, n_rows=len(rows), digest=digest(rows))
 
 
 def reference_histograms(confidence: NDArray[np.float64], rows: Any) -> list[Histogram]:

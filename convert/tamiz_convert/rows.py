@@ -1,14 +1,14 @@
-"""Held-out rows: checked, matched with the classes, split."""
+"""Labeled rows: checked, and matched with the classes."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 
 from tamiz_convert.errors import RowsError
 from tamiz_convert.score_graph import Labels
@@ -74,32 +74,6 @@ def labeled(rows: Any, labels: Any, classes: Labels, what: str) -> LabeledRows:
     return LabeledRows(rows, _indices(values, classes, what))
 
 
-def split(rows: LabeledRows, fraction: float, seed: int) -> tuple[LabeledRows, LabeledRows]:
-    """Split held-out rows into those that fit the calibrator and those that certify, stratified where possible.
-
-    Args:
-        rows: the held-out rows.
-        fraction: the share that certifies, between 0 and 1.
-        seed: of the shuffle.
-
-    Raises:
-        RowsError: if either part would be empty.
-    """
-    if not 0.0 < fraction < 1.0:
-        raise RowsError(f"certification_fraction is {fraction}; expected a share between 0 and 1")
-    n_certifying = round(len(rows) * fraction)
-    if not 0 < n_certifying < len(rows):
-        raise RowsError(
-            f"{len(rows)} held-out row(s) cannot be split into calibration and certification rows; bring more"
-        )
-    counts = np.bincount(rows.y)
-    stratify = rows.y if counts[counts > 0].min() > 1 and n_certifying >= np.count_nonzero(counts) else None
-    fitting, certifying = train_test_split(
-        np.arange(len(rows)), test_size=n_certifying, random_state=seed, stratify=stratify
-    )
-    return rows.take(np.sort(fitting)), rows.take(np.sort(certifying))
-
-
 def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
     """Refuse rows that stand among others as well.
 
@@ -112,7 +86,7 @@ def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
     Raises:
         RowsError: with the number of repeated rows and the first of them.
     """
-    repeated = np.flatnonzero(np.isin(_hashes(rows), _hashes(others)))
+    repeated = np.flatnonzero(np.isin(row_keys(rows), row_keys(others)))
     if len(repeated):
         shown = ", ".join(map(str, repeated[:_SHOWN].tolist())) + (", …" if len(repeated) > _SHOWN else "")
         raise RowsError(
@@ -121,8 +95,15 @@ def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
         )
 
 
-def _hashes(rows: Any) -> NDArray[np.uint64]:
-    """Return one number per row, the same for equal rows."""
+def digest(rows: LabeledRows) -> str:
+    """Return "sha256:" and the digest of rows and labels, in their order; the same for equal values."""
+    hashed = hashlib.sha256(row_keys(rows.rows).tobytes())
+    hashed.update(rows.y.tobytes())
+    return f"sha256:{hashed.hexdigest()}"
+
+
+def row_keys(rows: Any) -> NDArray[np.uint64]:
+    """Return (n_rows,) one number per row, the same for equal rows."""
     table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(np.asarray(rows))
     comparable = table.astype(dict.fromkeys(table.select_dtypes("number").columns, np.float64))
     return np.asarray(pd.util.hash_pandas_object(comparable, index=False), dtype=np.uint64)

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz.v1.onnx_file_pb2 import OnnxFile
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """The newest format that this code writes and reads; it reads all lower ones."""
 
 MANIFEST_KEY: Final = Manifest.DESCRIPTOR.full_name
@@ -25,6 +25,9 @@ FILE_NAME: Final = "model.onnx"
 
 PROBABILITIES: Final = "probabilities"
 """The graph output that the gate reads: (n_rows, n_classes), float64, rows sum to 1."""
+
+SUBSET: Final = "subset"
+"""The graph output of a bundle whose thresholds differ by slice: (n_rows,), int64, indices into the manifest's subsets."""
 
 NO_CLASS: Final = 0xFFFF_FFFF
 """The `class_index` of an abstained row: no index of any array."""

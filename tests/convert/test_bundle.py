@@ -12,6 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
+from tamiz.bundle_format import FORMAT_VERSION
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_convert import BundleError, bundle, read_manifest
 from tamiz_convert.bundle import write_bundle
@@ -33,7 +34,7 @@ def test_what_is_written_is_read(tmp_path):
     assert files(tmp_path) == ["m", "m/1", "m/1/model.onnx"]
     for where in (path, path.parent):
         manifest = read_manifest(where)
-        assert (manifest.name, manifest.format_version) == ("m", 1)
+        assert (manifest.name, manifest.format_version) == ("m", FORMAT_VERSION)
 
 
 def test_the_file_is_an_ordinary_onnx_model(tmp_path):
@@ -122,8 +123,9 @@ def test_what_is_no_bundle_is_named(tmp_path):
 
 
 def test_a_newer_format_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(bundle, "FORMAT_VERSION", 2)
+    newer = FORMAT_VERSION + 1
+    monkeypatch.setattr(bundle, "FORMAT_VERSION", newer)
     path = write_bundle(graph(), Manifest(name="m"), tmp_path / "1")
     monkeypatch.undo()
-    with pytest.raises(BundleError, match="bundle format 2 is newer than 1"):
+    with pytest.raises(BundleError, match=f"bundle format {newer} is newer than {FORMAT_VERSION}"):
         read_manifest(path)

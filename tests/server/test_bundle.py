@@ -76,7 +76,7 @@ def test_a_graph_that_was_changed_after_the_export_is_refused(make_bundle):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: setattr(m, "format_version", 2), "bundle format 2 is newer than 1"),
+        (lambda m: setattr(m, "format_version", 3), "bundle format 3 is newer than 2"),
         (lambda m: setattr(m, "graph_digest", ""), "the manifest says nothing"),
         (lambda m: m.ClearField("inputs"), "names no inputs"),
         (lambda m: m.inputs.append(m.inputs[0]), "names an input twice"),

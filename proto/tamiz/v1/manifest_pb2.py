@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tamiz/v1/manifest.proto\x12\x08tamiz.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x03\n\x08Manifest\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\x05\x12\x0c\n\x04name\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x41\n\x10library_versions\x18\x04 \x03(\x0b\x32\'.tamiz.v1.Manifest.LibraryVersionsEntry\x12\x14\n\x0cgraph_digest\x18\x05 \x01(\t\x12#\n\x06inputs\x18\x06 \x03(\x0b\x32\x13.tamiz.v1.InputSpec\x12\"\n\x07\x63lasses\x18\x07 \x01(\x0b\x32\x11.tamiz.v1.Classes\x12(\n\ncalibrator\x18\x08 \x01(\x0b\x32\x14.tamiz.v1.Calibrator\x12&\n\tthreshold\x18\t \x01(\x0b\x32\x13.tamiz.v1.Threshold\x12\x31\n\x14reference_histograms\x18\n \x03(\x0b\x32\x13.tamiz.v1.Histogram\x12 \n\x06parity\x18\x0b \x01(\x0b\x32\x10.tamiz.v1.Parity\x12\x11\n\testimator\x18\x0c \x01(\t\x1a\x36\n\x14LibraryVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x81\x01\n\tInputSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x05\x64type\x18\x02 \x01(\x0e\x32\x12.tamiz.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x14\n\x0c\x63olumn_names\x18\x04 \x03(\t\x12\x1e\n\x16missing_values_allowed\x18\x05 \x01(\x08\",\n\x07\x43lasses\x12\x10\n\x08integers\x18\x01 \x03(\x03\x12\x0f\n\x07strings\x18\x02 \x03(\t\"\xa8\x01\n\nCalibrator\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\'\n\nparameters\x18\x02 \x03(\x0b\x32\x13.tamiz.v1.Parameter\x12\x0e\n\x06n_rows\x18\x03 \x01(\x03\x12(\n\x0emetrics_before\x18\x04 \x03(\x0b\x32\x10.tamiz.v1.Metric\x12\'\n\rmetrics_after\x18\x05 \x03(\x0b\x32\x10.tamiz.v1.Metric\")\n\tParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x01\"%\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\"l\n\tThreshold\x12\r\n\x05value\x18\x01 \x01(\x01\x12,\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0b\x32\x15.tamiz.v1.CertificateH\x00\x12\x17\n\rnot_certified\x18\x03 \x01(\tH\x00\x42\t\n\x07promise\"\xc7\x01\n\x0b\x43\x65rtificate\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x11\n\tmax_error\x18\x02 \x01(\x01\x12\x18\n\x10\x63onfidence_level\x18\x03 \x01(\x01\x12\x0e\n\x06n_rows\x18\x04 \x01(\x03\x12\x12\n\nn_accepted\x18\x05 \x01(\x03\x12\x10\n\x08n_errors\x18\x06 \x01(\x03\x12\x0f\n\x07p_value\x18\x07 \x01(\x01\x12\x19\n\x11\x65rror_upper_bound\x18\x08 \x01(\x01\x12\x19\n\x11\x65xpected_coverage\x18\t \x01(\x01\"8\n\tHistogram\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65\x64ges\x18\x02 \x03(\x01\x12\x0e\n\x06\x63ounts\x18\x03 \x03(\x03\"\x85\x01\n\x06Parity\x12\x0e\n\x06n_rows\x18\x01 \x01(\x03\x12\x13\n\x0b\x62\x61tch_sizes\x18\x02 \x03(\x03\x12\"\n\x1amax_probability_difference\x18\x03 \x01(\x01\x12\x1d\n\x15probability_tolerance\x18\x04 \x01(\x01\x12\x13\n\x0blabel_flips\x18\x05 \x01(\x03*\xbe\x02\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x41TA_TYPE_BOOL\x10\x01\x12\x12\n\x0e\x44\x41TA_TYPE_INT8\x10\x02\x12\x13\n\x0f\x44\x41TA_TYPE_INT16\x10\x03\x12\x13\n\x0f\x44\x41TA_TYPE_INT32\x10\x04\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\x05\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x06\x12\x14\n\x10\x44\x41TA_TYPE_UINT16\x10\x07\x12\x14\n\x10\x44\x41TA_TYPE_UINT32\x10\x08\x12\x14\n\x10\x44\x41TA_TYPE_UINT64\x10\t\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT16\x10\n\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x0b\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT64\x10\x0c\x12\x14\n\x10\x44\x41TA_TYPE_STRING\x10\rB\x1e\n\x08tamiz.v1P\x01Z\x10tamiz/v1;tamizv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tamiz/v1/manifest.proto\x12\x08tamiz.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x04\n\x08Manifest\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\x05\x12\x0c\n\x04name\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x41\n\x10library_versions\x18\x04 \x03(\x0b\x32\'.tamiz.v1.Manifest.LibraryVersionsEntry\x12\x14\n\x0cgraph_digest\x18\x05 \x01(\t\x12#\n\x06inputs\x18\x06 \x03(\x0b\x32\x13.tamiz.v1.InputSpec\x12\"\n\x07\x63lasses\x18\x07 \x01(\x0b\x32\x11.tamiz.v1.Classes\x12(\n\ncalibrator\x18\x08 \x01(\x0b\x32\x14.tamiz.v1.Calibrator\x12&\n\tthreshold\x18\t \x01(\x0b\x32\x13.tamiz.v1.Threshold\x12\x31\n\x14reference_histograms\x18\n \x03(\x0b\x32\x13.tamiz.v1.Histogram\x12 \n\x06parity\x18\x0b \x01(\x0b\x32\x10.tamiz.v1.Parity\x12\x11\n\testimator\x18\x0c \x01(\t\x12\x13\n\x0bscores_kind\x18\r \x01(\t\x12\"\n\x08row_sets\x18\x0e \x03(\x0b\x32\x10.tamiz.v1.RowSet\x12\x0c\n\x04seed\x18\x0f \x01(\x03\x1a\x36\n\x14LibraryVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"6\n\x06RowSet\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06n_rows\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"\x81\x01\n\tInputSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x05\x64type\x18\x02 \x01(\x0e\x32\x12.tamiz.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x14\n\x0c\x63olumn_names\x18\x04 \x03(\t\x12\x1e\n\x16missing_values_allowed\x18\x05 \x01(\x08\",\n\x07\x43lasses\x12\x10\n\x08integers\x18\x01 \x03(\x03\x12\x0f\n\x07strings\x18\x02 \x03(\t\"\xe1\x01\n\nCalibrator\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\'\n\nparameters\x18\x02 \x03(\x0b\x32\x13.tamiz.v1.Parameter\x12\x0e\n\x06n_rows\x18\x03 \x01(\x03\x12(\n\x0emetrics_before\x18\x04 \x03(\x0b\x32\x10.tamiz.v1.Metric\x12\'\n\rmetrics_after\x18\x05 \x03(\x0b\x32\x10.tamiz.v1.Metric\x12\'\n\ncandidates\x18\x06 \x03(\x0b\x32\x13.tamiz.v1.Candidate\x12\x0e\n\x06reason\x18\x07 \x01(\t\"^\n\tCandidate\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0e\n\x06\x63hosen\x18\x02 \x01(\x08\x12\x0e\n\x06status\x18\x03 \x01(\t\x12!\n\x07metrics\x18\x04 \x03(\x0b\x32\x10.tamiz.v1.Metric\")\n\tParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x01\"%\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\"\xd9\x01\n\tThreshold\x12\r\n\x05value\x18\x01 \x01(\x01\x12,\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0b\x32\x15.tamiz.v1.CertificateH\x00\x12\x17\n\rnot_certified\x18\x03 \x01(\tH\x00\x12*\n\x0bsubdivision\x18\x04 \x01(\x0e\x32\x15.tamiz.v1.Subdivision\x12\x13\n\x0bslice_input\x18\x05 \x01(\t\x12*\n\x07subsets\x18\x06 \x03(\x0b\x32\x19.tamiz.v1.SubsetThresholdB\t\n\x07promise\"\x80\x01\n\x0fSubsetThreshold\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12,\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0b\x32\x15.tamiz.v1.CertificateH\x00\x12\x17\n\rnot_certified\x18\x04 \x01(\tH\x00\x42\t\n\x07promise\"\x81\x02\n\x0b\x43\x65rtificate\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x11\n\tmax_error\x18\x02 \x01(\x01\x12\x18\n\x10\x63onfidence_level\x18\x03 \x01(\x01\x12\x0e\n\x06n_rows\x18\x04 \x01(\x03\x12\x12\n\nn_accepted\x18\x05 \x01(\x03\x12\x10\n\x08n_errors\x18\x06 \x01(\x03\x12\x0f\n\x07p_value\x18\x07 \x01(\x01\x12\x19\n\x11\x65rror_upper_bound\x18\x08 \x01(\x01\x12\x19\n\x11\x65xpected_coverage\x18\t \x01(\x01\x12\"\n\x07promise\x18\n \x01(\x0e\x32\x11.tamiz.v1.Promise\x12\x14\n\x0cmin_coverage\x18\x0b \x01(\x01\"8\n\tHistogram\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65\x64ges\x18\x02 \x03(\x01\x12\x0e\n\x06\x63ounts\x18\x03 \x03(\x03\"\x85\x01\n\x06Parity\x12\x0e\n\x06n_rows\x18\x01 \x01(\x03\x12\x13\n\x0b\x62\x61tch_sizes\x18\x02 \x03(\x03\x12\"\n\x1amax_probability_difference\x18\x03 \x01(\x01\x12\x1d\n\x15probability_tolerance\x18\x04 \x01(\x01\x12\x13\n\x0blabel_flips\x18\x05 \x01(\x03*\xbe\x02\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x41TA_TYPE_BOOL\x10\x01\x12\x12\n\x0e\x44\x41TA_TYPE_INT8\x10\x02\x12\x13\n\x0f\x44\x41TA_TYPE_INT16\x10\x03\x12\x13\n\x0f\x44\x41TA_TYPE_INT32\x10\x04\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\x05\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x06\x12\x14\n\x10\x44\x41TA_TYPE_UINT16\x10\x07\x12\x14\n\x10\x44\x41TA_TYPE_UINT32\x10\x08\x12\x14\n\x10\x44\x41TA_TYPE_UINT64\x10\t\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT16\x10\n\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x0b\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT64\x10\x0c\x12\x14\n\x10\x44\x41TA_TYPE_STRING\x10\r*b\n\x0bSubdivision\x12\x1b\n\x17SUBDIVISION_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSUBDIVISION_PREDICTED_CLASS\x10\x01\x12\x15\n\x11SUBDIVISION_SLICE\x10\x02*n\n\x07Promise\x12\x17\n\x13PROMISE_UNSPECIFIED\x10\x00\x12\x1b\n\x17PROMISE_SELECTIVE_ERROR\x10\x01\x12\x17\n\x13PROMISE_JOINT_ERROR\x10\x02\x12\x14\n\x10PROMISE_COVERAGE\x10\x03\x42\x1e\n\x08tamiz.v1P\x01Z\x10tamiz/v1;tamizv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,28 +35,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\010tamiz.v1P\001Z\020tamiz/v1;tamizv1'
   _globals['_MANIFEST_LIBRARYVERSIONSENTRY']._loaded_options = None
   _globals['_MANIFEST_LIBRARYVERSIONSENTRY']._serialized_options = b'8\001'
-  _globals['_DATATYPE']._serialized_start=1511
-  _globals['_DATATYPE']._serialized_end=1829
+  _globals['_DATATYPE']._serialized_start=2090
+  _globals['_DATATYPE']._serialized_end=2408
+  _globals['_SUBDIVISION']._serialized_start=2410
+  _globals['_SUBDIVISION']._serialized_end=2508
+  _globals['_PROMISE']._serialized_start=2510
+  _globals['_PROMISE']._serialized_end=2620
   _globals['_MANIFEST']._serialized_start=71
-  _globals['_MANIFEST']._serialized_end=571
-  _globals['_MANIFEST_LIBRARYVERSIONSENTRY']._serialized_start=517
-  _globals['_MANIFEST_LIBRARYVERSIONSENTRY']._serialized_end=571
-  _globals['_INPUTSPEC']._serialized_start=574
-  _globals['_INPUTSPEC']._serialized_end=703
-  _globals['_CLASSES']._serialized_start=705
-  _globals['_CLASSES']._serialized_end=749
-  _globals['_CALIBRATOR']._serialized_start=752
-  _globals['_CALIBRATOR']._serialized_end=920
-  _globals['_PARAMETER']._serialized_start=922
-  _globals['_PARAMETER']._serialized_end=963
-  _globals['_METRIC']._serialized_start=965
-  _globals['_METRIC']._serialized_end=1002
-  _globals['_THRESHOLD']._serialized_start=1004
-  _globals['_THRESHOLD']._serialized_end=1112
-  _globals['_CERTIFICATE']._serialized_start=1115
-  _globals['_CERTIFICATE']._serialized_end=1314
-  _globals['_HISTOGRAM']._serialized_start=1316
-  _globals['_HISTOGRAM']._serialized_end=1372
-  _globals['_PARITY']._serialized_start=1375
-  _globals['_PARITY']._serialized_end=1508
+  _globals['_MANIFEST']._serialized_end=642
+  _globals['_MANIFEST_LIBRARYVERSIONSENTRY']._serialized_start=588
+  _globals['_MANIFEST_LIBRARYVERSIONSENTRY']._serialized_end=642
+  _globals['_ROWSET']._serialized_start=644
+  _globals['_ROWSET']._serialized_end=698
+  _globals['_INPUTSPEC']._serialized_start=701
+  _globals['_INPUTSPEC']._serialized_end=830
+  _globals['_CLASSES']._serialized_start=832
+  _globals['_CLASSES']._serialized_end=876
+  _globals['_CALIBRATOR']._serialized_start=879
+  _globals['_CALIBRATOR']._serialized_end=1104
+  _globals['_CANDIDATE']._serialized_start=1106
+  _globals['_CANDIDATE']._serialized_end=1200
+  _globals['_PARAMETER']._serialized_start=1202
+  _globals['_PARAMETER']._serialized_end=1243
+  _globals['_METRIC']._serialized_start=1245
+  _globals['_METRIC']._serialized_end=1282
+  _globals['_THRESHOLD']._serialized_start=1285
+  _globals['_THRESHOLD']._serialized_end=1502
+  _globals['_SUBSETTHRESHOLD']._serialized_start=1505
+  _globals['_SUBSETTHRESHOLD']._serialized_end=1633
+  _globals['_CERTIFICATE']._serialized_start=1636
+  _globals['_CERTIFICATE']._serialized_end=1893
+  _globals['_HISTOGRAM']._serialized_start=1895
+  _globals['_HISTOGRAM']._serialized_end=1951
+  _globals['_PARITY']._serialized_start=1954
+  _globals['_PARITY']._serialized_end=2087
 # @@protoc_insertion_point(module_scope)

@@ -26,6 +26,19 @@ class DataType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DATA_TYPE_FLOAT32: _ClassVar[DataType]
     DATA_TYPE_FLOAT64: _ClassVar[DataType]
     DATA_TYPE_STRING: _ClassVar[DataType]
+
+class Subdivision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SUBDIVISION_UNSPECIFIED: _ClassVar[Subdivision]
+    SUBDIVISION_PREDICTED_CLASS: _ClassVar[Subdivision]
+    SUBDIVISION_SLICE: _ClassVar[Subdivision]
+
+class Promise(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PROMISE_UNSPECIFIED: _ClassVar[Promise]
+    PROMISE_SELECTIVE_ERROR: _ClassVar[Promise]
+    PROMISE_JOINT_ERROR: _ClassVar[Promise]
+    PROMISE_COVERAGE: _ClassVar[Promise]
 DATA_TYPE_UNSPECIFIED: DataType
 DATA_TYPE_BOOL: DataType
 DATA_TYPE_INT8: DataType
@@ -40,9 +53,16 @@ DATA_TYPE_FLOAT16: DataType
 DATA_TYPE_FLOAT32: DataType
 DATA_TYPE_FLOAT64: DataType
 DATA_TYPE_STRING: DataType
+SUBDIVISION_UNSPECIFIED: Subdivision
+SUBDIVISION_PREDICTED_CLASS: Subdivision
+SUBDIVISION_SLICE: Subdivision
+PROMISE_UNSPECIFIED: Promise
+PROMISE_SELECTIVE_ERROR: Promise
+PROMISE_JOINT_ERROR: Promise
+PROMISE_COVERAGE: Promise
 
 class Manifest(_message.Message):
-    __slots__ = ("format_version", "name", "created_at", "library_versions", "graph_digest", "inputs", "classes", "calibrator", "threshold", "reference_histograms", "parity", "estimator")
+    __slots__ = ("format_version", "name", "created_at", "library_versions", "graph_digest", "inputs", "classes", "calibrator", "threshold", "reference_histograms", "parity", "estimator", "scores_kind", "row_sets", "seed")
     class LibraryVersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +82,9 @@ class Manifest(_message.Message):
     REFERENCE_HISTOGRAMS_FIELD_NUMBER: _ClassVar[int]
     PARITY_FIELD_NUMBER: _ClassVar[int]
     ESTIMATOR_FIELD_NUMBER: _ClassVar[int]
+    SCORES_KIND_FIELD_NUMBER: _ClassVar[int]
+    ROW_SETS_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     name: str
     created_at: _timestamp_pb2.Timestamp
@@ -74,7 +97,20 @@ class Manifest(_message.Message):
     reference_histograms: _containers.RepeatedCompositeFieldContainer[Histogram]
     parity: Parity
     estimator: str
-    def __init__(self, format_version: _Optional[int] = ..., name: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., library_versions: _Optional[_Mapping[str, str]] = ..., graph_digest: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[InputSpec, _Mapping]]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., calibrator: _Optional[_Union[Calibrator, _Mapping]] = ..., threshold: _Optional[_Union[Threshold, _Mapping]] = ..., reference_histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., estimator: _Optional[str] = ...) -> None: ...
+    scores_kind: str
+    row_sets: _containers.RepeatedCompositeFieldContainer[RowSet]
+    seed: int
+    def __init__(self, format_version: _Optional[int] = ..., name: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., library_versions: _Optional[_Mapping[str, str]] = ..., graph_digest: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[InputSpec, _Mapping]]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., calibrator: _Optional[_Union[Calibrator, _Mapping]] = ..., threshold: _Optional[_Union[Threshold, _Mapping]] = ..., reference_histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., estimator: _Optional[str] = ..., scores_kind: _Optional[str] = ..., row_sets: _Optional[_Iterable[_Union[RowSet, _Mapping]]] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class RowSet(_message.Message):
+    __slots__ = ("role", "n_rows", "digest")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    N_ROWS_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    n_rows: int
+    digest: str
+    def __init__(self, role: _Optional[str] = ..., n_rows: _Optional[int] = ..., digest: _Optional[str] = ...) -> None: ...
 
 class InputSpec(_message.Message):
     __slots__ = ("name", "dtype", "shape", "column_names", "missing_values_allowed")
@@ -99,18 +135,34 @@ class Classes(_message.Message):
     def __init__(self, integers: _Optional[_Iterable[int]] = ..., strings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Calibrator(_message.Message):
-    __slots__ = ("method", "parameters", "n_rows", "metrics_before", "metrics_after")
+    __slots__ = ("method", "parameters", "n_rows", "metrics_before", "metrics_after", "candidates", "reason")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     N_ROWS_FIELD_NUMBER: _ClassVar[int]
     METRICS_BEFORE_FIELD_NUMBER: _ClassVar[int]
     METRICS_AFTER_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     method: str
     parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
     n_rows: int
     metrics_before: _containers.RepeatedCompositeFieldContainer[Metric]
     metrics_after: _containers.RepeatedCompositeFieldContainer[Metric]
-    def __init__(self, method: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., n_rows: _Optional[int] = ..., metrics_before: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., metrics_after: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ...) -> None: ...
+    candidates: _containers.RepeatedCompositeFieldContainer[Candidate]
+    reason: str
+    def __init__(self, method: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., n_rows: _Optional[int] = ..., metrics_before: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., metrics_after: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Candidate(_message.Message):
+    __slots__ = ("method", "chosen", "status", "metrics")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    METRICS_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    chosen: bool
+    status: str
+    metrics: _containers.RepeatedCompositeFieldContainer[Metric]
+    def __init__(self, method: _Optional[str] = ..., chosen: bool = ..., status: _Optional[str] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ...) -> None: ...
 
 class Parameter(_message.Message):
     __slots__ = ("name", "values")
@@ -129,17 +181,35 @@ class Metric(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
 
 class Threshold(_message.Message):
-    __slots__ = ("value", "certificate", "not_certified")
+    __slots__ = ("value", "certificate", "not_certified", "subdivision", "slice_input", "subsets")
     VALUE_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     NOT_CERTIFIED_FIELD_NUMBER: _ClassVar[int]
+    SUBDIVISION_FIELD_NUMBER: _ClassVar[int]
+    SLICE_INPUT_FIELD_NUMBER: _ClassVar[int]
+    SUBSETS_FIELD_NUMBER: _ClassVar[int]
     value: float
     certificate: Certificate
     not_certified: str
-    def __init__(self, value: _Optional[float] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., not_certified: _Optional[str] = ...) -> None: ...
+    subdivision: Subdivision
+    slice_input: str
+    subsets: _containers.RepeatedCompositeFieldContainer[SubsetThreshold]
+    def __init__(self, value: _Optional[float] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., not_certified: _Optional[str] = ..., subdivision: _Optional[_Union[Subdivision, str]] = ..., slice_input: _Optional[str] = ..., subsets: _Optional[_Iterable[_Union[SubsetThreshold, _Mapping]]] = ...) -> None: ...
+
+class SubsetThreshold(_message.Message):
+    __slots__ = ("name", "value", "certificate", "not_certified")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    NOT_CERTIFIED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: float
+    certificate: Certificate
+    not_certified: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., not_certified: _Optional[str] = ...) -> None: ...
 
 class Certificate(_message.Message):
-    __slots__ = ("method", "max_error", "confidence_level", "n_rows", "n_accepted", "n_errors", "p_value", "error_upper_bound", "expected_coverage")
+    __slots__ = ("method", "max_error", "confidence_level", "n_rows", "n_accepted", "n_errors", "p_value", "error_upper_bound", "expected_coverage", "promise", "min_coverage")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     MAX_ERROR_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_LEVEL_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +219,8 @@ class Certificate(_message.Message):
     P_VALUE_FIELD_NUMBER: _ClassVar[int]
     ERROR_UPPER_BOUND_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    PROMISE_FIELD_NUMBER: _ClassVar[int]
+    MIN_COVERAGE_FIELD_NUMBER: _ClassVar[int]
     method: str
     max_error: float
     confidence_level: float
@@ -158,7 +230,9 @@ class Certificate(_message.Message):
     p_value: float
     error_upper_bound: float
     expected_coverage: float
-    def __init__(self, method: _Optional[str] = ..., max_error: _Optional[float] = ..., confidence_level: _Optional[float] = ..., n_rows: _Optional[int] = ..., n_accepted: _Optional[int] = ..., n_errors: _Optional[int] = ..., p_value: _Optional[float] = ..., error_upper_bound: _Optional[float] = ..., expected_coverage: _Optional[float] = ...) -> None: ...
+    promise: Promise
+    min_coverage: float
+    def __init__(self, method: _Optional[str] = ..., max_error: _Optional[float] = ..., confidence_level: _Optional[float] = ..., n_rows: _Optional[int] = ..., n_accepted: _Optional[int] = ..., n_errors: _Optional[int] = ..., p_value: _Optional[float] = ..., error_upper_bound: _Optional[float] = ..., expected_coverage: _Optional[float] = ..., promise: _Optional[_Union[Promise, str]] = ..., min_coverage: _Optional[float] = ...) -> None: ...
 
 class Histogram(_message.Message):
     __slots__ = ("name", "edges", "counts")

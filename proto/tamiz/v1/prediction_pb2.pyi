@@ -54,7 +54,7 @@ class PredictRequest(_message.Message):
     def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., threshold: _Optional[float] = ..., return_probabilities: bool = ...) -> None: ...
 
 class PredictResponse(_message.Message):
-    __slots__ = ("model_name", "model_version", "accepted", "reasons", "class_index", "confidence", "classes", "threshold", "probabilities", "queue_duration_us", "compute_duration_us")
+    __slots__ = ("model_name", "model_version", "accepted", "reasons", "class_index", "confidence", "classes", "threshold", "probabilities", "queue_duration_us", "compute_duration_us", "thresholds")
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +66,7 @@ class PredictResponse(_message.Message):
     PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
     QUEUE_DURATION_US_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_DURATION_US_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLDS_FIELD_NUMBER: _ClassVar[int]
     model_name: str
     model_version: int
     accepted: _containers.RepeatedScalarFieldContainer[bool]
@@ -77,7 +78,8 @@ class PredictResponse(_message.Message):
     probabilities: bytes
     queue_duration_us: int
     compute_duration_us: int
-    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., accepted: _Optional[_Iterable[bool]] = ..., reasons: _Optional[_Iterable[_Union[Reason, str]]] = ..., class_index: _Optional[_Iterable[int]] = ..., confidence: _Optional[_Iterable[float]] = ..., classes: _Optional[_Union[_manifest_pb2.Classes, _Mapping]] = ..., threshold: _Optional[float] = ..., probabilities: _Optional[bytes] = ..., queue_duration_us: _Optional[int] = ..., compute_duration_us: _Optional[int] = ...) -> None: ...
+    thresholds: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., accepted: _Optional[_Iterable[bool]] = ..., reasons: _Optional[_Iterable[_Union[Reason, str]]] = ..., class_index: _Optional[_Iterable[int]] = ..., confidence: _Optional[_Iterable[float]] = ..., classes: _Optional[_Union[_manifest_pb2.Classes, _Mapping]] = ..., threshold: _Optional[float] = ..., probabilities: _Optional[bytes] = ..., queue_duration_us: _Optional[int] = ..., compute_duration_us: _Optional[int] = ..., thresholds: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()

@@ -1,0 +1,88 @@
+"""What an export found out about a bundle: all that the report shows, as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz.v1.manifest_pb2 import Manifest
+from tamiz_convert.check_result import CheckResult
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """Held-out rows and what the bundle's graph says of them.
+
+    Attributes:
+        y: (n_rows,), int64, the index of each row's class.
+        probabilities: (n_rows, n_classes), float64, calibrated.
+        probabilities_before: the same without the calibrator; None where the scores carry no probability.
+        thresholds: (n_rows,), float64, what each row's confidence has to reach.
+        slices: column → (n_rows,) values as text, for every column that was asked to be looked at in slices.
+    """
+
+    y: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    probabilities_before: NDArray[np.float64] | None
+    thresholds: NDArray[np.float64]
+    slices: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> NDArray[np.bool_]:
+        """(n_rows,), whether the gate answers the row."""
+        return np.asarray(self.probabilities.max(axis=1) >= self.thresholds)
+
+
+@dataclass(frozen=True)
+class AttainableError:
+    """The smallest error that so many certification rows would prove, if they were like those at hand."""
+
+    n_rows: int
+    max_error: float
+    coverage: float
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long onnxruntime takes for one batch, with one thread; medians, in microseconds."""
+
+    batch_size: int
+    scores_us: float
+    calibrated_us: float
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a simpler rule achieves on the certification rows."""
+
+    name: str
+    accuracy: float
+    n_rows: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that an export found out.
+
+    Attributes:
+        manifest: what the bundle says of itself.
+        calibration: the rows that fitted the calibrator.
+        certification: the rows that certified the threshold; everything that the report measures is measured on these.
+        attainable: ascending numbers of rows; the last one is the number at hand, or beyond.
+        checks: what came of the release checks; empty if there were none.
+        baselines: what simpler rules achieve.
+        latency: by batch size.
+        notes: what the caller should know.
+    """
+
+    manifest: Manifest
+    calibration: ScoredRows
+    certification: ScoredRows
+    attainable: Sequence[AttainableError] = ()
+    checks: Sequence[CheckResult] = ()
+    baselines: Sequence[Baseline] = ()
+    latency: Sequence[Latency] = ()
+    notes: Sequence[str] = ()
