@@ -35,9 +35,14 @@ def _answered(gate: Mapping[str, Any], promise: Mapping[str, Any]) -> str:
         return "With this threshold no request will be answered."
     closed = [each["name"] for each in promise["subsets"] if each["threshold"] > 1.0]
     never = f" What belongs to the other {len(closed)} is never answered." if closed else ""
+    share = (
+        "Nearly all"
+        if gate["n_accepted"] == gate["n_rows"]
+        else f"About {percent(gate['coverage'], 0)} of the"
+    )
     return (
-        f"About {percent(gate['coverage'], 0)} of requests like these will be answered. The rest comes back as “not sure”,"
-        f" so that somebody or something else can decide.{never}"
+        f"{share} requests like these will be answered. The rest comes back as “not sure”, so that somebody or something else"
+        f" can decide.{never}"
     )
 
 
@@ -144,6 +149,7 @@ def _subset(subset: Mapping[str, Any]) -> Sequence[Child]:
         f"≥ {plain_percent(own['min_coverage'])} answered" if own["promise"] == "coverage" else _at_most(own)
     )
     counted = [count(own[key]) for key in ("n_rows", "n_accepted", "n_errors")]
+    promised = element("span", promised, class_="whole")
     return [subset["name"], threshold(subset["threshold"]), promised, *counted, number(own["p_value"])]
 
 

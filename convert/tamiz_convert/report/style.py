@@ -114,7 +114,7 @@ tbody th { font-weight: 400; min-width: min(9rem, 28vw); max-width: 20rem; overf
 td.number, th.number[scope=row] { white-space: nowrap }
 tr.chosen > th, tr.chosen > td { background: var(--wash); font-weight: 600 }
 .matrix tbody td { min-width: 2.5rem; padding: .375rem .5rem; border: 1px solid var(--rule) }
-.matrix thead .number { padding-inline: .5rem }
+.matrix thead .number { padding-inline: .5rem; max-width: 6rem; overflow-wrap: anywhere }
 tbody th.number, .matrix tbody th { min-width: 0 }
 .matrix tbody th { padding-right: 1rem }
 .matrix td.right { font-weight: 600; box-shadow: inset 0 0 0 1px var(--edge) }
@@ -132,7 +132,7 @@ button { font: inherit; font-size: .875rem; color: var(--accent); background: va
   border-radius: .375rem; padding: .25rem .75rem; cursor: pointer }
 .slider button { display: block; margin-top: .75rem }
 .slider input { width: 100%; margin: .75rem 0; height: 1.5rem; accent-color: var(--accent) }
-.slider .facts { margin: 1rem 0 }
+.slider .facts { margin: 1rem 0; grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); gap: 1rem 1.5rem }
 [hidden] { display: none !important }
 
 @media (max-width: 30rem) {
