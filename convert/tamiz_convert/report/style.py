@@ -108,7 +108,7 @@ caption small { font-size: .875rem }
 th, td { padding: .375rem .875rem; text-align: left; vertical-align: baseline; border-bottom: 1px solid var(--rule) }
 th:first-child, td:first-child { padding-left: 0 }
 thead th { color: var(--quiet); font-weight: 500; vertical-align: bottom; border-bottom-color: var(--edge) }
-tbody th { font-weight: 400; min-width: min(9rem, 28vw); max-width: 20rem; overflow-wrap: anywhere; position: sticky; left: 0;
+tbody th { font-weight: 400; min-width: min(9rem, 40vw); max-width: 20rem; overflow-wrap: anywhere; position: sticky; left: 0;
   background: var(--paper) }
 .number { text-align: right }
 td.number, th.number[scope=row] { white-space: nowrap }
@@ -151,7 +151,7 @@ button { font: inherit; font-size: .875rem; color: var(--accent); background: va
   details:not([open])::details-content { content-visibility: visible; block-size: auto }
   section { padding-top: 2rem }
   h2, h3, h2 + p, h3 + p, figcaption { break-after: avoid }
-  .charts, figure, .facts, table, tr, dd { break-inside: avoid }
+  h2, h3, p, li, .charts, figure, .facts, table, tr, dd { break-inside: avoid }
   .charts { grid-template-columns: 1fr 1fr; gap: 1.25rem }
   thead { display: table-header-group }
   .scroll, details .scroll.tall { overflow: visible; max-height: none }
