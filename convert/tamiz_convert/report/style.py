@@ -143,7 +143,7 @@ button { font: inherit; font-size: .875rem; color: var(--accent); background: va
 }
 @media print {
   @page { size: A4; margin: 18mm 16mm }
-  body { font-size: 10pt }
+  html { font-size: 10pt }
   body > * { max-width: none; padding-inline: 0 }
   header { padding-top: 0 }
   nav, .slider, .skip, details.screen { display: none }
