@@ -26,7 +26,7 @@ def checks_section(data: Mapping[str, Any]) -> Section | None:
                 "check",
                 "kind",
                 "outcome",
-                "a failure",
+                "if failed",
                 "rows",
                 "observed",
                 "bound",
@@ -63,7 +63,7 @@ def _check(each: Mapping[str, Any]) -> list[Child]:
         each["name"],
         each["kind"],
         element("span", _STATUS[each["status"]], class_=failed),
-        "stops the export" if each["severity"] == "block" else "warns",
+        "blocks" if each["severity"] == "block" else "warns",
         count(each["n_rows"]),
         *(number(each[key]) for key in ("observed", "bound", "limit", "p_value")),
         element("div", each["message"], class_="words"),
@@ -74,9 +74,13 @@ def _parity(parity: Mapping[str, Any]) -> str:
     sizes = ", ".join(map(str, parity["batch_sizes"]))
     return (
         f"The exported graph was compared with the estimator on {plural(parity['n_rows'], 'row')}, in batches of {sizes}:"
-        f" {plural(parity['label_flips'], 'prediction differs', 'predictions differ')}, and no probability by more than"
+        f" {_differing(parity['label_flips'])}, and no probability by more than"
         f" {parity['max_probability_difference']:.1e} (allowed: {parity['probability_tolerance']:.0e})."
     )
+
+
+def _differing(n: int) -> str:
+    return plural(n, "prediction differs", "predictions differ") if n else "no prediction differs"
 
 
 def _baselines(data: Mapping[str, Any]) -> Html:
