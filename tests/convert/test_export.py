@@ -105,6 +105,26 @@ def test_certification_labels_do_not_touch_the_calibrator(model, held_out, tmp_p
     assert parameters[0] == parameters[1]
 
 
+def test_candidate_thresholds_come_from_the_calibration_rows_not_from_those_that_certify(
+    model, held_out, output
+):
+    X, y = held_out
+    report = export(
+        model, output, calibration=(X[:130], y[:130]), certification=(X[130:], y[130:]), max_error=0.06
+    )
+    session = onnxruntime.InferenceSession(report.path)
+
+    def is_midway(rows):
+        """Whether the threshold lies halfway between two neighboring confidences."""
+        confidence = session.run(["probabilities"], {"features": rows})[0].max(axis=1)
+        distinct = np.unique(confidence)
+        midpoints = np.append((distinct[1:] + distinct[:-1]) / 2, distinct[0])  # the loosest has no neighbor
+        return bool(np.isclose(midpoints, report.manifest.threshold.value, rtol=0, atol=1e-12).any())
+
+    assert is_midway(X[:130])
+    assert not is_midway(X[130:])
+
+
 def test_a_fixed_threshold_promises_nothing(model, held_out, output):
     manifest = export(model, output, calibration=held_out, threshold=0.75).manifest
     assert manifest.threshold.value == 0.75
