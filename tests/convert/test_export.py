@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 
 import joblib
 import numpy as np
@@ -28,12 +30,16 @@ from tamiz_convert import (
     BundleError,
     EstimatorError,
     ExportError,
+    ParityError,
     RowsError,
     UnattainableError,
     export,
     read_manifest,
 )
 from tamiz_convert.__main__ import main
+from tamiz_convert.sklearn_graph import from_sklearn
+
+export_module = sys.modules["tamiz_convert.export"]  # the package's attribute of this name is the function
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +129,20 @@ def test_candidate_thresholds_come_from_the_calibration_rows_not_from_those_that
 
     assert is_midway(X[:130])
     assert not is_midway(X[130:])
+
+
+@pytest.mark.parametrize("off_by", [1e-3, np.nan])
+def test_a_graph_that_does_not_agree_with_scikit_learn_stops_the_export(
+    off_by, model, held_out, output, monkeypatch
+):
+    def converted(estimator, rows):
+        graph = from_sklearn(estimator, rows)
+        return replace(graph, reference=lambda asked: graph.reference(asked) + off_by)
+
+    monkeypatch.setattr(export_module, "from_sklearn", converted)
+    with pytest.raises(ParityError, match=r"(edge|held-out) row \d+"):
+        export(model, output, calibration=held_out, threshold=0.9)
+    assert not output.parent.exists()
 
 
 def test_a_fixed_threshold_promises_nothing(model, held_out, output):
