@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 
 import joblib
 import numpy as np
@@ -28,12 +30,16 @@ from tamiz_convert import (
     BundleError,
     EstimatorError,
     ExportError,
+    ParityError,
     RowsError,
     UnattainableError,
     export,
     read_manifest,
 )
 from tamiz_convert.__main__ import main
+from tamiz_convert.sklearn_graph import from_sklearn
+
+export_module = sys.modules["tamiz_convert.export"]  # the package's attribute of this name is the function
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +109,40 @@ def test_certification_labels_do_not_touch_the_calibrator(model, held_out, tmp_p
         for name, rows in (("a", certification), ("b", flipped))
     ]
     assert parameters[0] == parameters[1]
+
+
+def test_candidate_thresholds_come_from_the_calibration_rows_not_from_those_that_certify(
+    model, held_out, output
+):
+    X, y = held_out
+    report = export(
+        model, output, calibration=(X[:130], y[:130]), certification=(X[130:], y[130:]), max_error=0.06
+    )
+    session = onnxruntime.InferenceSession(report.path)
+
+    def is_midway(rows):
+        """Whether the threshold lies halfway between two neighboring confidences."""
+        confidence = session.run(["probabilities"], {"features": rows})[0].max(axis=1)
+        distinct = np.unique(confidence)
+        midpoints = np.append((distinct[1:] + distinct[:-1]) / 2, distinct[0])  # the loosest has no neighbor
+        return bool(np.isclose(midpoints, report.manifest.threshold.value, rtol=0, atol=1e-12).any())
+
+    assert is_midway(X[:130])
+    assert not is_midway(X[130:])
+
+
+@pytest.mark.parametrize("off_by", [1e-3, np.nan])
+def test_a_graph_that_does_not_agree_with_scikit_learn_stops_the_export(
+    off_by, model, held_out, output, monkeypatch
+):
+    def converted(estimator, rows):
+        graph = from_sklearn(estimator, rows)
+        return replace(graph, reference=lambda asked: graph.reference(asked) + off_by)
+
+    monkeypatch.setattr(export_module, "from_sklearn", converted)
+    with pytest.raises(ParityError, match=r"(edge|held-out) row \d+"):
+        export(model, output, calibration=held_out, threshold=0.9)
+    assert not output.parent.exists()
 
 
 def test_a_fixed_threshold_promises_nothing(model, held_out, output):
