@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
@@ -111,6 +111,7 @@ def test_the_scale_of_margins_does_not_matter(method, n_classes, scale):
     np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(st.floats(-1e3, 1e3), st.integers(2, 200))
 def test_constant_scores_give_the_share_of_each_class(score, n):
     y = np.arange(n) % 2
