@@ -129,7 +129,7 @@ def _row(point: Mapping[str, Any], plot: Plot) -> Row:
     x, y = (None, None) if error is None else plot.at(point["coverage"], error)
     name = threshold(point["threshold"]) if point["threshold"] is not None else "several"
     cells = [
-        _named("threshold", name),
+        [_named("threshold", name), " (exported)" if exported else ""],
         _named("answered", percent(point["coverage"])),
         count(point["n_accepted"]),
         count(point["n_errors"]),
