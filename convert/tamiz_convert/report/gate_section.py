@@ -73,7 +73,11 @@ def _attainable(data: Mapping[str, Any]) -> list[Child]:
     n_rows = data["gate"]["n_rows"]
     rows = [
         Row(
-            [count(each["n_rows"]) + (" (at hand)" if each["n_rows"] == n_rows else ""), percent(each["max_error"], 2), percent(each["coverage"])],
+            [
+                count(each["n_rows"]) + (" (at hand)" if each["n_rows"] == n_rows else ""),
+                percent(each["max_error"], 2),
+                percent(each["coverage"]),
+            ],
             each["n_rows"] == n_rows,
         )
         for each in points
