@@ -73,7 +73,7 @@ def computed(evidence: Any, threshold: float) -> list[str]:
     wrong = rows.probabilities.argmax(axis=1) != rows.y
     n, k = int(accepted.sum()), int((accepted & wrong).sum())
     return [
-        f"{threshold:.4f}",
+        f"{threshold:.4f}" if threshold < 0.999 else f"{threshold:.6f}",
         f"{100 * n / len(rows.y):.1f}%",
         f"{100 * k / n:.2f}%",
         f"{100 * upper_bound(k, n, 1.0 - 0.9):.2f}%",
