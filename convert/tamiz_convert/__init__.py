@@ -14,6 +14,7 @@ try:
     )
     from tamiz_convert.export import export
     from tamiz_convert.export_report import ExportReport
+    from tamiz_convert.recalibrate import recalibrate
 except ModuleNotFoundError as error:
     _MISSING = error.name
 
@@ -36,4 +37,5 @@ __all__ = [
     "UnattainableError",
     "export",
     "read_manifest",
+    "recalibrate",
 ]

@@ -6,14 +6,14 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf import json_format
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tamiz.bundle_format import FILE_NAME
-from tamiz_convert import ExportError, export, read_manifest
+from tamiz_convert import ExportError, export, read_manifest, recalibrate
 from tamiz_convert.inspection import show
 from tamiz_convert.sklearn_graph import unwrap
 from tamiz_convert.tables import load_estimator, load_rows
@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         ExportError: for whatever can be foreseen; the message is for people.
     """
-    {"sklearn": _sklearn, "inspect": _inspect}[arguments.command](arguments)
+    _COMMANDS[arguments.command](arguments)
 
 
 def _sklearn(arguments: argparse.Namespace) -> None:
@@ -43,23 +43,48 @@ def _sklearn(arguments: argparse.Namespace) -> None:
         ), labels
 
     with _progress() as progress:
-        report = export(
-            estimator,
+        report = export(estimator, arguments.output, **_settings(arguments, rows), progress=progress)
+    Console(soft_wrap=True, highlight=False).print(str(report), markup=False)
+
+
+def _recalibrate(arguments: argparse.Namespace) -> None:
+    features = arguments.features or _named_columns(arguments.bundle)
+
+    def rows(path: Path | None) -> Any:
+        return path and load_rows(path, arguments.target, features=features)
+
+    with _progress() as progress:
+        report = recalibrate(
+            arguments.bundle,
             arguments.output,
-            calibration=rows(arguments.calibration),
-            certification=rows(arguments.certification),
-            train=rows(arguments.train),
-            name=arguments.name,
-            calibrator=arguments.calibrator,
-            max_error=arguments.max_error,
-            confidence_level=arguments.confidence_level,
-            threshold=arguments.threshold,
-            allow_uncertified=arguments.allow_uncertified,
-            certification_fraction=arguments.certification_fraction,
-            seed=arguments.seed,
+            **_settings(arguments, rows),
+            replace=arguments.replace,
             progress=progress,
         )
     Console(soft_wrap=True, highlight=False).print(str(report), markup=False)
+
+
+def _settings(arguments: argparse.Namespace, rows: Callable[[Path | None], Any]) -> dict[str, Any]:
+    """Return what an export and a recalibration are told alike."""
+    return {
+        "calibration": rows(arguments.calibration),
+        "certification": rows(arguments.certification),
+        "train": rows(arguments.train),
+        "name": arguments.name,
+        "calibrator": arguments.calibrator,
+        "max_error": arguments.max_error,
+        "confidence_level": arguments.confidence_level,
+        "threshold": arguments.threshold,
+        "allow_uncertified": arguments.allow_uncertified,
+        "certification_fraction": arguments.certification_fraction,
+        "seed": arguments.seed,
+    }
+
+
+def _named_columns(bundle: Path) -> list[str] | None:
+    """Return the columns that a bundle reads by name; None where it was made of a matrix without names."""
+    names = [name for spec in read_manifest(bundle).inputs for name in spec.column_names]
+    return names or None
 
 
 def _feature_names(estimator: Any) -> list[str] | None:
@@ -87,3 +112,10 @@ def _progress() -> Iterator[Callable[[str, float], None] | None]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda step, share: bar.update(task, description=step, completed=share)
+
+
+_COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
+    "sklearn": _sklearn,
+    "recalibrate": _recalibrate,
+    "inspect": _inspect,
+}

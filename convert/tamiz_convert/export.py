@@ -38,7 +38,7 @@ _DEFAULT_TOLERANCE: Final = 1e-5
 
 
 @dataclass(frozen=True)
-class _Policy:
+class Policy:
     """What the caller asked of the threshold."""
 
     max_error: float | None
@@ -111,14 +111,59 @@ def export(
         EstimatorError, RowsError, UnattainableError, ParityError, BundleError: see `errors`; nothing was written.
     """
     say = progress or (lambda _step, _share: None)
-    policy = _Policy(max_error, confidence_level, threshold, allow_uncertified)
-    folder = _version_folder(output)
-    notes = unwrap(estimator).notes
+    policy = Policy(max_error, confidence_level, threshold, allow_uncertified)
+    folder = version_folder(output)
+    plan = SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed)
 
     say("converting the estimator", 0.0)
     graph = from_sklearn(estimator, calibration[0])
-    plan = SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed)
-    parts = held_out(calibration, certification, train, graph.classes, plan)
+    return export_graph(
+        graph,
+        folder,
+        estimator=estimator,
+        held_out_rows=(calibration, certification, train),
+        name=name,
+        calibrator=calibrator,
+        policy=policy,
+        plan=plan,
+        notes=unwrap(estimator).notes,
+        say=say,
+    )
+
+
+def export_graph(
+    graph: ScoreGraph,
+    folder: Path,
+    *,
+    held_out_rows: tuple[tuple[Any, Any], tuple[Any, Any] | None, Any],
+    policy: Policy,
+    plan: SplitPlan,
+    calibrator: str,
+    name: str | None,
+    say: Progress,
+    estimator: Any = None,
+    recalibrated_from: str = "",
+    notes: tuple[str, ...] = (),
+) -> ExportReport:
+    """Calibrate a score graph, choose its threshold, compare it with its reference, and write it: all after the conversion.
+
+    Args:
+        graph: the score graph.
+        folder: of the version, as `version_folder` gives it.
+        held_out_rows: calibration, certification and train, as in `export`.
+        policy: what is asked of the threshold.
+        plan: how the rows are divided.
+        calibrator: as in `export`.
+        name: as in `export`.
+        say: is called with the name of each step and the share of the work done before it.
+        estimator: what the graph was made of, to find edge rows; None where only the graph is left.
+        recalibrated_from: the digest of the bundle that the graph was cut out of; empty for a new export.
+        notes: what the caller should know.
+
+    Raises:
+        RowsError, UnattainableError, ParityError, BundleError: see `errors`; nothing was written.
+    """
+    parts = held_out(*held_out_rows, graph.classes, plan)
     fitting, certifying = parts.fitting, parts.certifying
 
     say("fitting the calibrator", 0.3)
@@ -129,9 +174,9 @@ def export(
     probabilities = (runner.run(graph.feed(fitting.rows)), runner.run(graph.feed(certifying.rows)))
     chosen = _choose_threshold(policy, (fitting, certifying), probabilities)
 
-    say("comparing with scikit-learn", 0.6)
+    say("comparing with the reference", 0.6)
     rows = _concatenated(fitting.rows, certifying.rows)
-    parity = _check(estimator, graph, fitted, model, rows, chosen.value, seed)
+    parity = _check(estimator, graph, fitted, model, rows, chosen.value, plan.seed)
 
     say("writing the bundle", 0.9)
     described = Manifest(
@@ -152,14 +197,20 @@ def export(
         estimator=graph.estimator,
         scores_kind=graph.kind,
         row_sets=[manifest.row_set("calibration", fitting), manifest.row_set("certification", certifying)],
-        seed=seed,
+        seed=plan.seed,
+        recalibrated_from=recalibrated_from,
     )
     path = write_bundle(model, described, folder)
     say("done", 1.0)
     return ExportReport(path, described, notes + parts.notes)
 
 
-def _version_folder(output: str | Path) -> Path:
+def version_folder(output: str | Path) -> Path:
+    """Return the folder of a version.
+
+    Raises:
+        BundleError: if the path does not end in <name>/<version>.
+    """
     folder = Path(output)
     version = folder.name
     if not (
@@ -184,7 +235,7 @@ def _calibrate(graph: ScoreGraph, rows: LabeledRows, method: str) -> tuple[Calib
 
 
 def _choose_threshold(
-    policy: _Policy,
+    policy: Policy,
     rows: tuple[LabeledRows, LabeledRows],
     probabilities: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> Threshold:
@@ -220,7 +271,7 @@ def _check(
     threshold: float,
     seed: int,
 ) -> Parity:
-    """Compare the graph with scikit-learn and the fitted calibrator, on the held-out rows and on edge rows."""
+    """Compare the graph with its reference and the fitted calibrator, on the held-out rows and on edge rows."""
     edges = edge_rows(rows, graph.inputs, estimator, graph.reference, seed)
     compared = _concatenated(edges, rows) if len(edges) else rows
 

@@ -47,12 +47,15 @@ def graft(model: onnx.ModelProto, calibrator: Calibrator, *, n_classes: int) -> 
         n_classes: how many classes there are.
 
     Returns:
-        A graph with the one output `probabilities`, (n_rows, n_classes), float64; `scores` remains in it by that name.
+        A graph with the output `probabilities`, (n_rows, n_classes), float64, and behind it those that the score graph has
+        besides `SCORES`; `scores` remains in it by that name.
     """
     builder = GraphBuilder.extending(model, _PREFIX)
     n_scores = 1 if n_classes == 2 else n_classes  # noqa: PLR2004  the binary case has one score
     probabilities = _RECIPES[type(calibrator)](builder, calibrator, n_scores)
-    return builder.build(probabilities, PROBABILITIES, TensorProto.DOUBLE, n_classes)
+    grafted = builder.build(probabilities, PROBABILITIES, TensorProto.DOUBLE, n_classes)
+    grafted.graph.output.extend(output for output in model.graph.output if output.name != SCORES)
+    return grafted
 
 
 def _guard(builder: GraphBuilder, probabilities: str) -> str:

@@ -141,6 +141,16 @@ class ColumnInputs:
 Inputs = MatrixInput | ColumnInputs
 
 
+def inputs_of(specs: Sequence[InputSpec]) -> Inputs:
+    """Return the inputs that a manifest describes."""
+    first = specs[0]
+    if len(specs) == 1 and (first.name == FEATURES or not first.column_names):
+        return MatrixInput(first.dtype, first.shape[1], tuple(first.column_names))
+    dtypes = {spec.name: spec.dtype for spec in specs}
+    may_miss = frozenset(spec.name for spec in specs if spec.missing_values_allowed)
+    return ColumnInputs(dtypes, tuple(dtypes), may_miss)
+
+
 def elem_type(spec: InputSpec) -> int:
     """Return the ONNX element type of an input."""
     return _ELEM_TYPES[spec.dtype]

@@ -1,0 +1,96 @@
+"""Recalibration: a bundle and new held-out rows become a new version with the same graph as far as the scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tamiz_convert.bundle import read_bundle
+from tamiz_convert.bundle_graph import from_bundle
+from tamiz_convert.errors import BundleError
+from tamiz_convert.export import DEFAULT_CALIBRATOR, Policy, Progress, export_graph, version_folder
+from tamiz_convert.export_report import ExportReport
+from tamiz_convert.held_out import SplitPlan
+
+
+def recalibrate(
+    bundle: str | Path,
+    output: str | Path,
+    *,
+    calibration: tuple[Any, Any],
+    certification: tuple[Any, Any] | None = None,
+    train: Any = None,
+    name: str | None = None,
+    calibrator: str = DEFAULT_CALIBRATOR,
+    max_error: float | None = None,
+    confidence_level: float = 0.9,
+    threshold: float | None = None,
+    allow_uncertified: bool = False,
+    certification_fraction: float = 0.5,
+    groups: Any = None,
+    splitter: Any = None,
+    allow_duplicates: bool = False,
+    replace: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> ExportReport:
+    """Give a bundle a new calibrator and a new threshold, without the estimator that it was made of.
+
+    Args:
+        bundle: the version's folder, or the file in it.
+        output: `<name>/<version>` of the new version, such as "models/churn/2".
+        calibration: (X, y), rows that neither the estimator nor the first calibrator's certificate has seen:
+            (n_rows, n_features) ndarray or DataFrame with the columns that the bundle names, and (n_rows,) labels.
+        certification: (X, y), rows that certify the threshold; by default a part of `calibration`.
+        train: the training rows, X or (X, y), only to make sure that no held-out row is among them.
+        name: a name for people; by default that of the model's folder.
+        calibrator: as in `export`; likewise those below.
+        max_error: the wanted bound on the error among accepted rows.
+        confidence_level: the wanted probability that it holds.
+        threshold: a fixed threshold instead, without a promise.
+        allow_uncertified: write the bundle even if `max_error` cannot be proven.
+        certification_fraction: the share of `calibration` that certifies.
+        groups: (n_rows,), which calibration rows belong together.
+        splitter: a scikit-learn splitter, as in `export`.
+        allow_duplicates: take the rows although many of them repeat others.
+        replace: write over the bundle itself, if the output is where it lies.
+        seed: of the split, and of the choice of edge rows.
+        progress: called with the name of each step and the share of the work done before it.
+
+    The same rows and settings give the same calibrator, threshold and certificate as the export did.
+
+    Returns:
+        The new bundle's path and manifest, which names the old one's digest in `recalibrated_from`, and notes.
+
+    Raises:
+        RowsError, UnattainableError, ParityError, BundleError: see `errors`; nothing was written.
+    """
+    say = progress or (lambda _step, _share: None)
+    policy = Policy(max_error, confidence_level, threshold, allow_uncertified)
+    plan = SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed)
+    folder = version_folder(output)
+
+    say("reading the bundle", 0.0)
+    source = Path(bundle)
+    model, manifest = read_bundle(source)
+    _refuse_same_place(source, folder, meant=replace)
+    return export_graph(
+        from_bundle(model, manifest),
+        folder,
+        held_out_rows=(calibration, certification, train),
+        name=name,
+        calibrator=calibrator,
+        policy=policy,
+        plan=plan,
+        recalibrated_from=manifest.graph_digest,
+        say=say,
+    )
+
+
+def _refuse_same_place(source: Path, folder: Path, *, meant: bool) -> None:
+    occupied = source.resolve() if source.is_dir() else source.resolve().parent
+    if occupied == folder and not meant:
+        raise BundleError(
+            f"{folder} holds the bundle that is to be recalibrated; give the new one a higher version, such as"
+            f" {folder.parent / str(int(folder.name) + 1)}, or pass replace=True (--replace) to write over it"
+        )
