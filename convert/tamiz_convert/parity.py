@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -47,12 +47,14 @@ class Runner:
         """
         n_rows = len(next(iter(feed.values())))
         parts = [
-            self._session.run(
-                [self._output], {name: a[start : start + batch_size] for name, a in feed.items()}
-            )[0]
+            self.run_once({name: a[start : start + batch_size] for name, a in feed.items()})
             for start in range(0, n_rows, batch_size)
         ]
         return np.concatenate(parts)
+
+    def run_once(self, feed: Mapping[str, NDArray[Any]]) -> Array:
+        """Return the graph's output for all rows, computed at once."""
+        return np.asarray(self._session.run([self._output], feed)[0])
 
 
 def check_parity(

@@ -1,0 +1,1 @@
+"""The report of an export: one page for people, and the same numbers for programs."""

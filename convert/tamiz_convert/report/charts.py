@@ -1,0 +1,198 @@
+"""The charts of a report, drawn from the numbers of its data (`report_data`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from tamiz_convert.report.element import Html, element
+from tamiz_convert.report.formats import count, percent, plain_percent
+from tamiz_convert.report.plot import Plot, Points, log_axis, percent_axis, svg
+
+Numbers = Mapping[str, Any]
+
+_ROOM_ABOVE: Final = 1.15
+_ROW_HEIGHT: Final = 24.0
+
+
+def reliability_chart(title: str, bins: Sequence[Numbers], ideal_note: str = "") -> Html:
+    """Draw the share of right predictions against the confidence, with an interval per bin.
+
+    Args:
+        title: names the chart.
+        bins: each with `mean_confidence`, `accuracy`, `accuracy_interval`, `n_rows`, none of them empty.
+        ideal_note: said in the description, such as the calibration error.
+    """
+    low = min(
+        [0.5, *(float(b["mean_confidence"]) for b in bins), *(float(b["accuracy_interval"][0]) for b in bins)]
+    )
+    plot = Plot(percent_axis("confidence", low=low), percent_axis("right predictions", low=low))
+    xs = [float(b["mean_confidence"]) for b in bins]
+    lows, highs = ([float(b["accuracy_interval"][end]) for b in bins] for end in (0, 1))
+    points = list(zip(xs, (float(b["accuracy"]) for b in bins), strict=True))
+    described = "; ".join(
+        f"{count(b['n_rows'])} rows at confidence {percent(b['mean_confidence'])}: {percent(b['accuracy'])} right"
+        for b in bins
+    )
+    ends = (plot.x.low, plot.x.high)
+    marks = [
+        plot.line([(end, end) for end in ends], "ideal"),
+        plot.line(points, "line"),
+        plot.whiskers(xs, lows, highs),
+        plot.dots(points),
+    ]
+    return plot.svg(title, f"{ideal_note} {described}".strip(), marks)
+
+
+def confidence_chart(
+    title: str, edges: Sequence[float], counts: Sequence[int], threshold: float | None
+) -> Html:
+    """Draw how many rows have which confidence, as shares of all, and the threshold if there is one."""
+    total = max(sum(counts), 1)
+    shares = [n / total for n in counts]
+    plot = Plot(percent_axis("confidence"), percent_axis("rows", max(shares) * _ROOM_ABOVE), height=200.0)
+    bars = [plot.bar(edges[i], edges[i + 1], share) for i, share in enumerate(shares) if share]
+    limit = [] if threshold is None or threshold > 1.0 else _upright(plot, threshold, "threshold")
+    highest = max(range(len(shares)), key=shares.__getitem__)
+    described = f"Most rows, {percent(shares[highest])}, lie between {percent(edges[highest], 0)} and {percent(edges[highest + 1], 0)}."
+    return plot.svg(title, described, [*bars, *limit])
+
+
+def risk_coverage_chart(
+    title: str,
+    curves: Sequence[tuple[str, Points]],
+    point: tuple[float, float] | None,
+    max_error: float | None,
+) -> Html:
+    """Draw the error among the answered rows against the share that is answered.
+
+    Args:
+        title: names the chart.
+        curves: name and (coverage, error) points; the first is the one that matters, the others are dashed.
+        point: coverage and error at the threshold, if anything is accepted.
+        max_error: what is promised, if anything is.
+    """
+    highest = max([max_error or 0.0, 0.001, *(y for _, points in curves for _, y in points)])
+    plot = Plot(percent_axis("rows answered"), percent_axis("error among them", highest * _ROOM_ABOVE))
+    lines = [plot.steps(points, "line" if i == 0 else "other") for i, (_, points) in enumerate(curves)][::-1]
+    ends = "; ".join(
+        f"{name}: {percent(points[-1][1])} wrong when every row is answered"
+        for name, points in curves
+        if points
+    )
+    marks: list[Any] = [*lines]
+    if max_error is not None:
+        marks += _level(plot, max_error, f"promised: at most {plain_percent(max_error)}")
+    at = ""
+    if point is not None:
+        marks += [
+            element(
+                "circle",
+                cx=plot.at(*point)[0],
+                cy=plot.at(*point)[1],
+                r=6.0,
+                class_="mark",
+                id="chosen-point",
+            )
+        ]
+        at = f" At the threshold {percent(point[0])} are answered and {percent(point[1])} of those are wrong."
+    return plot.svg(title, f"{ends}.{at}", marks)
+
+
+def attainable_chart(title: str, points: Sequence[Numbers], max_error: float | None, n_rows: int) -> Html:
+    """Draw the smallest error that so many certification rows would prove, on a logarithmic axis of rows.
+
+    Args:
+        title: names the chart.
+        points: each with `n_rows` and `max_error`, ascending in the rows, at least two of them.
+        max_error: what is promised, if anything is.
+        n_rows: how many rows there are.
+    """
+    highest = max([max_error or 0.0, *(float(p["max_error"]) for p in points)])
+    rows = log_axis("certification rows", float(points[0]["n_rows"]), float(points[-1]["n_rows"]))
+    plot = Plot(rows, percent_axis("provable error", highest * 1.05))
+    line = [(float(p["n_rows"]), float(p["max_error"])) for p in points]
+    marks: list[Any] = [plot.line(line), plot.dots(line, radius=3.0)]
+    if max_error is not None:
+        marks += _level(plot, max_error, f"promised: at most {plain_percent(max_error)}")
+    marks += plot.dots([p for p in line if p[0] == n_rows], "mark", radius=6.0)
+    described = "; ".join(f"{count(p['n_rows'])} rows: {percent(p['max_error'])}" for p in points)
+    return plot.svg(title, described, marks)
+
+
+def interval_chart(
+    title: str,
+    axis: str,
+    rows: Sequence[tuple[str, float | None, Sequence[float] | None]],
+    limit: float | None = None,
+    *,
+    high: float | None = None,
+) -> Html:
+    """Draw one value with its interval per row, below each other.
+
+    Args:
+        title: names the chart.
+        axis: what is measured.
+        rows: name, value (None: there is none) and interval of each.
+        limit: what the values are held against, if anything.
+        high: where the axis ends; by default beyond the largest interval.
+    """
+    ends = [end for _, _, bounds in rows for end in (bounds or ())]
+    scale = percent_axis(axis, high or max([limit or 0.0, 0.01, *ends]))
+    height = _ROW_HEIGHT * len(rows) + 50.0
+    down = percent_axis("")
+    plot = Plot(scale, down, height=height, left=128.0, right=16.0, top=8.0, bottom=42.0)
+    marks = [_interval_row(plot, 8.0 + _ROW_HEIGHT * (i + 0.5), *row) for i, row in enumerate(rows)]
+    described = "; ".join(f"{name}: {percent(value)}" for name, value, _ in rows)
+    return svg(
+        title,
+        described,
+        plot.width,
+        height,
+        [_upright_grid(plot), *marks, _upright(plot, limit, "") if limit else None],
+    )
+
+
+def _interval_row(
+    plot: Plot, down: float, name: str, value: float | None, bounds: Sequence[float] | None
+) -> list[Html]:
+    label = element(
+        "text", _shortened(name), x=plot.left - 10.0, y=down + 4.0, text_anchor="end", class_="name"
+    )
+    if value is None or bounds is None:
+        nothing = element("text", "no answers", x=plot.left + 6.0, y=down + 4.0)
+        return [label, nothing]
+    low, at, high = (plot.at(x, 0.0)[0] for x in (bounds[0], value, bounds[1]))
+    return [
+        label,
+        element("path", d=f"M{low:.1f} {down:.1f}H{high:.1f}", class_="whisker"),
+        element("circle", cx=at, cy=down, r=4.0, class_="dot"),
+    ]
+
+
+def _upright_grid(plot: Plot) -> list[Html]:
+    bottom = plot.height - plot.bottom
+    lines = "".join(f"M{plot.at(value, 0.0)[0]:.1f} {plot.top:.0f}V{bottom:.1f}" for value, _ in plot.x.ticks)
+    ticks = [
+        element("text", text, x=plot.at(value, 0.0)[0], y=bottom + 15.0, text_anchor="middle")
+        for value, text in plot.x.ticks
+    ]
+    middle = (plot.left + plot.width - plot.right) / 2
+    label = element("text", plot.x.label, x=middle, y=plot.height - 6.0, text_anchor="middle", class_="name")
+    return [element("path", d=lines, class_="grid"), *ticks, label]
+
+
+def _level(plot: Plot, value: float, name: str) -> list[Html]:
+    """Return a horizontal limit with its name above it."""
+    line = plot.line([(plot.x.low, value), (plot.x.high, value)], "limit")
+    return [line, plot.text(plot.x.low, value, name, class_="limit-name halo", dx=4.0, dy=-5.0)]
+
+
+def _upright(plot: Plot, value: float, name: str) -> list[Html]:
+    """Return an upright limit with its name to its left."""
+    line = plot.line([(value, plot.y.low), (value, plot.y.high)], "limit")
+    return [line, plot.text(value, plot.y.high, name, class_="limit-name halo", anchor="end", dx=-4.0, dy=10.0)]
+
+
+def _shortened(name: str, length: int = 18) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"

@@ -1,0 +1,85 @@
+"""The shell of a page: one file that needs nothing else, and asks nobody for anything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tamiz_convert.report.element import Child, Html, element, join
+from tamiz_convert.report.style import css
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page under a heading.
+
+    Attributes:
+        anchor: its id, for links.
+        title: its heading.
+        short: what the list of contents calls it.
+        content: what stands below the heading.
+    """
+
+    anchor: str
+    title: str
+    short: str
+    content: Sequence[Child]
+
+
+def page(
+    title: str,
+    sections: Sequence[Section],
+    *,
+    subtitle: str = "",
+    lead: Sequence[Child] = (),
+    footer: Child = None,
+    script: str = "",
+) -> str:
+    """Return a whole page.
+
+    Args:
+        title: of the page, and its first heading.
+        sections: in order; the list of contents is made from them.
+        subtitle: a line below the title.
+        lead: what stands above the list of contents.
+        footer: the last words.
+        script: JavaScript, run once the page is there. Its digest is put into the page's security policy, which allows
+            no other script and no request.
+    """
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        element("style", Html(css())),
+    )
+    body = element(
+        "body",
+        element("a", "Skip to the content", class_="skip", href="#content"),
+        element("header", element("h1", title), element("p", subtitle) if subtitle else None, lead),
+        element("nav", element("ul", map(_link, sections)), aria_label="Contents"),
+        element("main", map(_section, sections), id="content"),
+        element("footer", footer) if footer else None,
+        element("script", Html(script)) if script else None,
+    )
+    return join([Html("<!DOCTYPE html>\n"), element("html", head, body, lang="en"), "\n"])
+
+
+def _policy(script: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    scripts = f"'sha256-{digest}'" if script else "'none'"
+    return f"default-src 'none'; style-src 'unsafe-inline'; script-src {scripts}; base-uri 'none'; form-action 'none'"
+
+
+def _link(section: Section) -> Html:
+    return element("li", element("a", section.short, href=f"#{section.anchor}"))
+
+
+def _section(section: Section) -> Html:
+    heading = f"{section.anchor}-title"
+    title = element("h2", section.title, id=heading)
+    return element("section", title, section.content, id=section.anchor, aria_labelledby=heading)

@@ -1,0 +1,88 @@
+"""Tables, lists of pairs, and large figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tamiz_convert.report.element import Child, Html, element
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        cells: one per column; the first names the row.
+        chosen: whether it stands out.
+        attributes: of the `tr`.
+    """
+
+    cells: Sequence[Child]
+    chosen: bool = False
+
+
+def table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Iterable[Row | Sequence[Child]],
+    *,
+    text_columns: Iterable[int] = (0,),
+    note: Child = None,
+) -> Html:
+    """Return a table in a box of its own that scrolls sideways, and can be reached by keyboard.
+
+    Args:
+        caption: what the table shows.
+        columns: the heading of each column.
+        rows: `Row`s, or their cells.
+        text_columns: which columns hold text; the others are numbers and flush right.
+        note: a smaller line below the caption.
+    """
+    text = frozenset(text_columns)
+    heads = [element("th", name, scope="col", class_=_kind(i, text)) for i, name in enumerate(columns)]
+    return scroll_box(
+        caption,
+        element(
+            "table",
+            element("caption", caption, element("small", note) if note else None),
+            element("thead", element("tr", heads)),
+            element("tbody", (_row(row, text) for row in rows)),
+        ),
+    )
+
+
+def scroll_box(name: str, content: Child, class_: str = "scroll") -> Html:
+    """Return a box that scrolls when its content is too wide; a keyboard can reach it, a screen reader names it."""
+    return element("div", content, class_=class_, tabindex=0, role="region", aria_label=name)
+
+
+def pairs(rows: Iterable[tuple[str, Child]]) -> Html:
+    """Return names and values, one below the other."""
+    return element(
+        "dl", ((element("dt", name), element("dd", value)) for name, value in rows), class_="pairs"
+    )
+
+
+def facts(items: Iterable[tuple[str, Child, Child]]) -> Html:
+    """Return a few large figures: for each what it is, its value, and a smaller remark."""
+    return element(
+        "dl",
+        (
+            element("div", element("dt", name), element("dd", value), element("dd", remark))
+            for name, value, remark in items
+        ),
+        class_="facts",
+    )
+
+
+def _row(row: Row | Sequence[Child], text: frozenset[int]) -> Html:
+    row = row if isinstance(row, Row) else Row(row)
+    first, *rest = row.cells
+    cells = [element("td", cell, class_=_kind(i, text)) for i, cell in enumerate(rest, start=1)]
+    head = element("th", first, scope="row", class_=_kind(0, text))
+    return element("tr", head, cells, class_="chosen" if row.chosen else None)
+
+
+def _kind(column: int, text: frozenset[int]) -> str | None:
+    return None if column in text else "number"
