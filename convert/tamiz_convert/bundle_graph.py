@@ -88,6 +88,17 @@ def cut_at_scores(model: onnx.ModelProto, n_classes: int) -> onnx.ModelProto:
     return cut
 
 
+def output_of(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """Return a graph whose only output is one of its tensors; nothing else is changed."""
+    asked = onnx.ModelProto()
+    asked.CopyFrom(model)
+    declared = [output for output in model.graph.output if output.name == name]
+    _replace(
+        asked.graph.output, declared or [helper.make_tensor_value_info(name, TensorProto.DOUBLE, None)]
+    )
+    return asked
+
+
 def _needed(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], set[str]]:
     """Return the nodes that the scores and the outputs other than the probabilities need, and all names in them."""
     needed = {SCORES} | {output.name for output in graph.output if output.name != PROBABILITIES}
@@ -117,10 +128,7 @@ def _reference(
     model: onnx.ModelProto, feed: Callable[[Any], dict[str, NDArray[Any]]]
 ) -> Callable[[Any], NDArray[np.float64]]:
     """Return rows → the scores that a bundle's whole graph computes for them; NaN for a row without finite ones."""
-    asked = onnx.ModelProto()
-    asked.CopyFrom(model)
-    _replace(asked.graph.output, [helper.make_tensor_value_info(SCORES, TensorProto.DOUBLE, None)])
-    runner = Runner(asked)
+    runner = Runner(output_of(model, SCORES))
 
     def scores(rows: Any) -> NDArray[np.float64]:
         found = runner.run(feed(rows))

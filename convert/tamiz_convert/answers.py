@@ -1,0 +1,83 @@
+"""What a bundle answers, offline: its graph in onnxruntime, and the gate's rules as the server applies them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from tamiz.bundle_format import PROBABILITIES, SUBSET
+from tamiz.v1.manifest_pb2 import Manifest, Subdivision, Threshold
+from tamiz_convert.bundle_graph import output_of
+from tamiz_convert.parity import Feed, Runner
+
+NO_CLASS: Final = -1
+"""The prediction for a row that has none."""
+
+_TOLERANCE: Final = 1e-6
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One entry per row.
+
+    Attributes:
+        probabilities: (n_rows, n_classes), float64, as the graph gives them.
+        predicted: (n_rows,), int64, the index of the most probable class; `NO_CLASS` where the row has none, because its
+            inputs or its probabilities are no values that the gate lets through.
+        confidence: (n_rows,), float64; 0 where the row has none.
+        accepted: (n_rows,), bool, whether the row is answered.
+    """
+
+    probabilities: NDArray[np.float64]
+    predicted: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    accepted: NDArray[np.bool_]
+
+
+def answers_of(model: onnx.ModelProto, manifest: Manifest, feed: Feed) -> Answers:
+    """Return what a bundle answers.
+
+    Args:
+        model: the bundle's graph.
+        manifest: what the bundle says of itself; its thresholds are applied.
+        feed: input name → (n_rows, …).
+    """
+    probabilities = Runner(output_of(model, PROBABILITIES)).run(feed)
+    with np.errstate(invalid="ignore"):
+        proper = np.abs(probabilities.sum(axis=1) - 1.0) <= _TOLERANCE
+        proper &= probabilities.min(axis=1) >= -_TOLERANCE
+    scored = proper & _valid(manifest, feed)
+    predicted = np.where(scored, probabilities.argmax(axis=1), NO_CLASS)
+    confidence = np.where(scored, probabilities.max(axis=1), 0.0)
+    thresholds = _thresholds(model, manifest.threshold, predicted, feed)
+    return Answers(probabilities, predicted, confidence, scored & (confidence >= thresholds))
+
+
+def _valid(manifest: Manifest, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Return which rows hold only values that the model can handle: no infinity, and NaN only where it is allowed."""
+    valid = np.ones(len(next(iter(feed.values()))), dtype=bool)
+    for spec in manifest.inputs:
+        array = feed[spec.name]
+        if array.dtype.kind == "f":
+            bad = np.isinf(array) if spec.missing_values_allowed else ~np.isfinite(array)
+            valid &= ~bad.reshape(len(array), -1).any(axis=1)
+    return valid
+
+
+def _thresholds(
+    model: onnx.ModelProto, threshold: Threshold, predicted: NDArray[np.int64], feed: Feed
+) -> NDArray[np.float64]:
+    """Return what each row's confidence has to reach; where the row belongs to no known subset, the strictest."""
+    if threshold.subdivision == Subdivision.SUBDIVISION_PREDICTED_CLASS:
+        subset = predicted
+    elif threshold.subdivision == Subdivision.SUBDIVISION_SLICE:
+        subset = Runner(output_of(model, SUBSET)).run(feed).astype(np.int64)
+    else:
+        return np.full(len(predicted), threshold.value)
+    values = np.array([*(each.value for each in threshold.subsets), threshold.value])
+    return values[np.where((subset >= 0) & (subset < len(threshold.subsets)), subset, -1)]
