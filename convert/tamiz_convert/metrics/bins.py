@@ -1,0 +1,77 @@
+"""Bins of probabilities.
+
+One convention everywhere: a value on an edge belongs to the bin below it (Guo et al. 2017), the first bin holds 0 as well,
+and what lies within 1e-12 of an edge lies on it. Without the last, 1 − 5/15 and 10/15 would fall into different bins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz_convert.metrics.top_label import Array
+
+_ON_EDGE: Final = 1e-12
+
+Binning = Callable[[Array, int], Array]
+"""(values, n_bins) → the upper edges of the bins, ascending, the last of them 1."""
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Sums over the rows of each bin; bins without rows are among them.
+
+    Attributes:
+        counts: (n_bins,), float64, the rows.
+        predicted: (n_bins,), the sum of their probabilities.
+        observed: (n_bins,), how often what was predicted happened.
+    """
+
+    counts: Array
+    predicted: Array
+    observed: Array
+
+    def gaps(self) -> Array:
+        """Return (n_bins,), mean observed − mean predicted; 0 for an empty bin."""
+        return (self.observed - self.predicted) / np.maximum(self.counts, 1.0)
+
+
+def equal_width(values: Array, n_bins: int) -> Array:  # noqa: ARG001  a binning is asked with the values
+    """Return the upper edges of bins of equal width over [0, 1]."""
+    return np.arange(1, n_bins + 1) / n_bins
+
+
+def equal_mass(values: Array, n_bins: int) -> Array:
+    """Return the upper edges of bins that hold equally many of the values, or fewer bins where values repeat.
+
+    Edges lie halfway between neighbors (as in Kumar, Liang & Ma's code, 2019); equal values share a bin.
+    """
+    ordered = np.sort(values)
+    parts = min(n_bins, len(values))
+    sizes = np.full(parts, len(values) // parts)
+    sizes[: len(values) % parts] += 1
+    ends = np.cumsum(sizes)[:-1]
+    return np.unique(np.append((ordered[ends - 1] + ordered[ends]) / 2.0, 1.0))
+
+
+def bin_numbers(values: Array, upper_edges: Array) -> NDArray[np.int64]:
+    """Return the number of each value's bin, in the shape of the values."""
+    return np.searchsorted(upper_edges[:-1] + _ON_EDGE, values)
+
+
+def binned(values: Array, observed: NDArray[np.bool_], upper_edges: Array) -> Bins:
+    """Sort (n_rows,) probabilities into bins, with whether what they predict happened."""
+    return sums(bin_numbers(values, upper_edges), values, observed, len(upper_edges))
+
+
+def sums(numbers: NDArray[np.int64], values: Array, observed: NDArray[np.bool_], n_bins: int) -> Bins:
+    """Add up what is in each bin."""
+    return Bins(
+        np.bincount(numbers, minlength=n_bins).astype(np.float64),
+        np.bincount(numbers, values, n_bins),
+        np.bincount(numbers, observed.astype(np.float64), n_bins),
+    )

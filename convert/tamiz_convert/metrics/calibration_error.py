@@ -1,0 +1,67 @@
+"""Calibration errors by bins: of the confidence, and of each class.
+
+All of them but the debiased one are too high on few rows: look at `if_calibrated` before one is called bad.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tamiz_convert.metrics.bins import Binning, Bins, bin_numbers, binned, equal_mass, equal_width, sums
+from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of, one_hot
+
+
+def ece(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
+    """Return the expected calibration error of the confidence: Σ (rows in bin / rows) |accuracy − mean confidence|.
+
+    The bins are of equal width over [0, 1]; a confidence on an edge belongs to the bin below it (Guo et al. 2017).
+    """
+    return _mean_gap(_of_confidence(probabilities, y, n_bins, equal_width))
+
+
+def ece_equal_mass(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
+    """Return the same as `ece`, over bins that hold equally many rows.
+
+    Not netcal's ACE, which averages the gaps of bins of equal width without weights.
+    """
+    return _mean_gap(_of_confidence(probabilities, y, n_bins, equal_mass))
+
+
+def mce(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
+    """Return the largest gap of a bin of equal width between accuracy and mean confidence (Naeini et al. 2015)."""
+    return float(np.abs(_of_confidence(probabilities, y, n_bins, equal_width).gaps()).max())
+
+
+def debiased_l2(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
+    """Return √Σ (rows in bin / rows) (gap² − a (1 − a) / (rows in bin − 1)), a being the bin's accuracy; at least 0.
+
+    What is taken off is how much of gap² the chance of the labels makes, so that the square is unbiased (Kumar, Liang & Ma
+    2019, section 4). Bins hold equally many rows; a bin of one row counts 0.
+    """
+    bins = _of_confidence(probabilities, y, n_bins, equal_mass)
+    accuracy = bins.observed / np.maximum(bins.counts, 1.0)
+    by_chance = accuracy * (1.0 - accuracy) / np.maximum(bins.counts - 1.0, 1.0)
+    squares = np.where(bins.counts > 1, bins.gaps() ** 2 - by_chance, 0.0)
+    return float(np.sqrt(max(0.0, (bins.counts * squares).sum() / len(y))))
+
+
+def classwise_ece(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
+    """Return the mean over classes of the calibration error of that class's probability (Kull et al. 2019).
+
+    The bins are those of `ece`.
+    """
+    n_classes = probabilities.shape[1]
+    inner = bin_numbers(probabilities, equal_width(probabilities, n_bins))
+    numbers = inner + n_bins * np.arange(n_classes)
+    hits = one_hot(probabilities, y)
+    bins = sums(numbers.ravel(), probabilities.ravel(), hits.ravel(), n_bins * n_classes)
+    return _mean_gap(bins)
+
+
+def _of_confidence(probabilities: Array, y: Classes, n_bins: int, binning: Binning) -> Bins:
+    confidence = confidence_of(probabilities)
+    return binned(confidence, correct_of(probabilities, y), binning(confidence, n_bins))
+
+
+def _mean_gap(bins: Bins) -> float:
+    return float(np.abs(bins.observed - bins.predicted).sum() / bins.counts.sum())

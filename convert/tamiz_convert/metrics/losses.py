@@ -1,0 +1,32 @@
+"""Accuracy, and the two proper scores: log loss and Brier score."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from tamiz_convert.metrics.top_label import Array, Classes, correct_of, one_hot
+
+_LOG_FLOOR: Final = 1e-15
+
+
+def accuracy(probabilities: Array, y: Classes) -> float:
+    """Return the share of rows whose most probable class (the first of equals) is right."""
+    return float(correct_of(probabilities, y).mean())
+
+
+def log_loss(probabilities: Array, y: Classes) -> float:
+    """Return the mean of −ln p(right class), with p at least 1e-15."""
+    return float(log_losses(probabilities, y).mean())
+
+
+def log_losses(probabilities: Array, y: Classes) -> Array:
+    """Return (n_rows,), float64, the log loss of each row."""
+    right = probabilities[np.arange(len(y)), y]
+    return np.asarray(-np.log(np.maximum(right, _LOG_FLOOR)))
+
+
+def brier(probabilities: Array, y: Classes) -> float:
+    """Return the mean over rows of the sum over classes of (p − 1{right})², from 0 to 2."""
+    return float(((probabilities - one_hot(probabilities, y)) ** 2).sum(axis=1).mean())

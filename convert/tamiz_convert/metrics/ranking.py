@@ -1,0 +1,113 @@
+"""How well the confidence ranks rows: what the gate lives on.
+
+A threshold takes all rows of one confidence or none of them, so that everything here is a function of the counts at each
+distinct confidence, and the order of rows does not matter. Within such a block every row carries the block's mean error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of
+
+
+@dataclass(frozen=True)
+class RiskCoverageCurve:
+    """What each threshold would accept; strictest first.
+
+    Attributes:
+        thresholds: (n_points,), float64, the distinct confidences, descending.
+        coverage: (n_points,), the share of rows that is accepted.
+        risk: (n_points,), the selective risk: the share of errors among the accepted.
+    """
+
+    thresholds: Array
+    coverage: Array
+    risk: Array
+
+
+def aurc(probabilities: Array, y: Classes) -> float:
+    """Return the area under the risk-coverage curve: the mean over i of the error among the i most confident rows.
+
+    Geifman, Uziel & El-Yaniv 2019, section 3.
+    """
+    _, rows, errors = _blocks(probabilities, y)
+    return area(rows, errors)
+
+
+def e_aurc(probabilities: Array, y: Classes) -> float:
+    """Return how much more the area is than that of a ranking that puts every error last; 0 is best.
+
+    Of the same number of errors, exactly; not by the approximation of Geifman, Uziel & El-Yaniv (2019).
+    """
+    n_errors = np.count_nonzero(~correct_of(probabilities, y))
+    best = area(np.array([len(y) - n_errors, n_errors]), np.array([0.0, n_errors]))
+    return aurc(probabilities, y) - best
+
+
+def augrc(probabilities: Array, y: Classes) -> float:
+    """Return the mean over i of the errors among the i most confident rows as a share of all rows.
+
+    The area under the generalized risk-coverage curve (Traub et al. 2024): unlike `aurc` it does not weigh the errors at
+    the top of the ranking by how few rows are there.
+    """
+    _, rows, errors = _blocks(probabilities, y)
+    before = np.cumsum(errors) - errors
+    return float((rows * before + errors * (rows + 1) / 2.0).sum() / len(y) ** 2)
+
+
+def risk_coverage_curve(probabilities: Array, y: Classes) -> RiskCoverageCurve:
+    """Return coverage and selective risk at every threshold that makes a difference."""
+    thresholds, rows, errors = _blocks(probabilities, y)
+    accepted = np.cumsum(rows)
+    return RiskCoverageCurve(thresholds, accepted / len(y), np.cumsum(errors) / accepted)
+
+
+def risk_at_coverage(probabilities: Array, y: Classes, coverage: float) -> float:
+    """Return the error among the rows that the strictest threshold accepts whose coverage is at least this.
+
+    Args:
+        probabilities: (n_rows, n_classes), float64.
+        y: (n_rows,), int64.
+        coverage: above 0, at most 1.
+    """
+    curve = risk_coverage_curve(probabilities, y)
+    return float(curve.risk[np.searchsorted(curve.coverage[:-1], coverage)])
+
+
+def coverage_at_risk(probabilities: Array, y: Classes, risk: float) -> float:
+    """Return the largest coverage of a threshold whose error on these rows is at most `risk`; 0 if there is none.
+
+    It describes these rows and promises nothing: see `certify`.
+    """
+    curve = risk_coverage_curve(probabilities, y)
+    return float(curve.coverage[curve.risk <= risk].max(initial=0.0))
+
+
+def area(rows: NDArray[np.int64], errors: Array) -> float:
+    """Return the area under the risk-coverage curve from counts at each distinct confidence, the highest first.
+
+    With N rows and E errors before a block of m rows and e errors, the risks within the block are
+    (E + j e/m) / (N + j), j = 1 … m; they sum to e + (E − N e/m) (H(N + m) − H(N)), H being the harmonic numbers.
+
+    Args:
+        rows: (n_blocks,), int64; a block may be empty.
+        errors: (n_blocks,), float64.
+    """
+    through = np.cumsum(rows)
+    before, n_rows = through - rows, int(through[-1])
+    harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, n_rows + 1))])
+    errors_before = np.cumsum(errors) - errors
+    rate = errors / np.maximum(rows, 1)
+    risks = errors + (errors_before - rate * before) * (harmonic[through] - harmonic[before])
+    return float(risks.sum() / n_rows)
+
+
+def _blocks(probabilities: Array, y: Classes) -> tuple[Array, NDArray[np.int64], Array]:
+    """Return the distinct confidences, descending, with the rows and the errors at each."""
+    wrong = ~correct_of(probabilities, y)
+    negative, block, rows = np.unique(-confidence_of(probabilities), return_inverse=True, return_counts=True)
+    return -negative, rows, np.bincount(block, wrong.astype(np.float64))

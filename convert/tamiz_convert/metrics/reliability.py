@@ -1,0 +1,64 @@
+"""The reliability diagram, as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta
+
+from tamiz_convert.metrics.bins import Binning, binned, equal_width
+from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of
+
+
+@dataclass(frozen=True)
+class ReliabilityDiagram:
+    """Accuracy against confidence, bin by bin; NaN where a bin has no rows.
+
+    Attributes:
+        edges: (n_bins + 1,), float64, from 0 to 1; a confidence on an edge belongs to the bin below it.
+        n_rows: (n_bins,), int64.
+        mean_confidence: (n_bins,), float64.
+        accuracy: (n_bins,), float64.
+        low, high: (n_bins,), float64, the two-sided Clopper-Pearson interval of the accuracy.
+    """
+
+    edges: Array
+    n_rows: NDArray[np.int64]
+    mean_confidence: Array
+    accuracy: Array
+    low: Array
+    high: Array
+
+
+def reliability_diagram(
+    probabilities: Array,
+    y: Classes,
+    n_bins: int = 15,
+    binning: Binning = equal_width,
+    *,
+    level: float = 0.95,
+) -> ReliabilityDiagram:
+    """Return the reliability diagram of the confidence, with exact intervals at `level`."""
+    confidence = confidence_of(probabilities)
+    upper = binning(confidence, n_bins)
+    bins = binned(confidence, correct_of(probabilities, y), upper)
+    rows = np.where(bins.counts > 0, bins.counts, np.nan)
+    low, high = _clopper_pearson(bins.observed, rows, 1.0 - level)
+    return ReliabilityDiagram(
+        edges=np.concatenate([[0.0], upper]),
+        n_rows=bins.counts.astype(np.int64),
+        mean_confidence=bins.predicted / rows,
+        accuracy=bins.observed / rows,
+        low=low,
+        high=high,
+    )
+
+
+def _clopper_pearson(k: Array, n: Array, alpha: float) -> tuple[Array, Array]:
+    """Return the exact interval of a share of k in n (Clopper & Pearson 1934); NaN where n is."""
+    low = np.where(k > 0, beta.ppf(alpha / 2.0, np.maximum(k, 1.0), n - k + 1.0), 0.0)
+    high = np.where(k < n, beta.ppf(1.0 - alpha / 2.0, k + 1.0, np.maximum(n - k, 1.0)), 1.0)
+    empty = np.isnan(n)
+    return np.where(empty, np.nan, low), np.where(empty, np.nan, high)

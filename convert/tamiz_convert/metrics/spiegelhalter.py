@@ -1,0 +1,42 @@
+"""A test of calibration that needs no bins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from tamiz_convert.metrics.top_label import Array, Classes
+
+
+@dataclass(frozen=True)
+class CalibrationTest:
+    """A test whether the labels could come from the probabilities.
+
+    Attributes:
+        z: how many standard deviations the Brier score is above what it would be if they did; above 0 the model is too sure,
+            below 0 not sure enough.
+        p_value: two-sided; small speaks against calibration.
+    """
+
+    z: float
+    p_value: float
+
+
+def spiegelhalter(probabilities: Array, y: Classes) -> CalibrationTest:
+    """Test the Brier score against its mean and variance under calibration (Spiegelhalter 1986, section 4).
+
+    For several classes the same of their sum: with labels drawn from p, a row's score has the mean 1 − Σ p² and the variance
+    4 (Σ p³ − (Σ p²)²), which for two classes is his statistic. Probabilities that allow for no variance (only 0 and 1,
+    or all of them equal) give z = 0 if the score is as expected, else infinity.
+    """
+    square = (probabilities**2).sum(axis=1)
+    right = probabilities[np.arange(len(y)), y]
+    excess = float((2.0 * (square - right)).sum())
+    variance = float((4.0 * ((probabilities**3).sum(axis=1) - square**2)).clip(0.0).sum())
+    if variance <= np.finfo(np.float64).eps * len(y):
+        z = 0.0 if abs(excess) <= np.finfo(np.float64).eps * len(y) else float(np.copysign(np.inf, excess))
+    else:
+        z = excess / float(np.sqrt(variance))
+    return CalibrationTest(z, float(2.0 * norm.sf(abs(z))))

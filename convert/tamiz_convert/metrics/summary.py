@@ -1,0 +1,47 @@
+"""The metrics that every bundle names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from tamiz_convert.metrics.calibration_error import (
+    classwise_ece,
+    debiased_l2,
+    ece,
+    ece_equal_mass,
+    mce,
+)
+from tamiz_convert.metrics.losses import accuracy, brier, log_loss
+from tamiz_convert.metrics.ranking import augrc, aurc, e_aurc
+from tamiz_convert.metrics.spiegelhalter import spiegelhalter
+from tamiz_convert.metrics.top_label import Array, Classes, Metric
+
+
+def _spiegelhalter_z(probabilities: Array, y: Classes) -> float:
+    return spiegelhalter(probabilities, y).z
+
+
+METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
+    {
+        "accuracy": accuracy,
+        "log_loss": log_loss,
+        "brier": brier,
+        "ece_15": ece,
+        "aurc": aurc,
+        "ece_15_equal_mass": ece_equal_mass,
+        "debiased_l2_15_equal_mass": debiased_l2,
+        "mce_15": mce,
+        "classwise_ece_15": classwise_ece,
+        "e_aurc": e_aurc,
+        "augrc": augrc,
+        "spiegelhalter_z": _spiegelhalter_z,
+    }
+)
+"""Name → metric. The number in a name is that of its bins. New ones join at the end: the order is that of the manifest."""
+
+
+def summarize(probabilities: Array, y: Classes) -> list[tuple[str, float]]:
+    """Return all metrics by name, in a fixed order."""
+    return [(name, metric(probabilities, y)) for name, metric in METRICS.items()]
