@@ -4,6 +4,7 @@ from typing import NoReturn
 
 try:
     from tamiz_convert.bundle import read_manifest
+    from tamiz_convert.comparison import Comparison, compare
     from tamiz_convert.errors import (
         BundleError,
         EstimatorError,
@@ -29,12 +30,14 @@ except ModuleNotFoundError as error:
 
 __all__ = [
     "BundleError",
+    "Comparison",
     "EstimatorError",
     "ExportError",
     "ExportReport",
     "ParityError",
     "RowsError",
     "UnattainableError",
+    "compare",
     "export",
     "read_manifest",
     "recalibrate",
