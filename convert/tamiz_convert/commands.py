@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tamiz.bundle_format import FILE_NAME
-from tamiz_convert import ExportError, export, read_manifest, recalibrate
+from tamiz_convert import ExportError, compare, export, read_manifest, recalibrate
+from tamiz_convert.comparison import terminal
+from tamiz_convert.comparison.page import to_html, to_json
 from tamiz_convert.inspection import show
 from tamiz_convert.sklearn_graph import unwrap
-from tamiz_convert.tables import load_estimator, load_rows
+from tamiz_convert.tables import load_estimator, load_rows, select, write_text
 
 __all__ = ["ExportError", "run"]
 
@@ -62,6 +64,29 @@ def _recalibrate(arguments: argparse.Namespace) -> None:
             progress=progress,
         )
     Console(soft_wrap=True, highlight=False).print(str(report), markup=False)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    table, labels = load_rows(arguments.data, arguments.target)
+    features = arguments.features or _named_columns(arguments.a)
+    sliced = select(table, arguments.slices, arguments.data)
+    rest = [name for name in table.columns if name not in arguments.slices]
+    rows = select(table, features or rest, arguments.data)
+    with _progress() as progress:
+        found = compare(
+            arguments.a,
+            arguments.b,
+            rows,
+            labels,
+            slices={name: sliced[name] for name in arguments.slices},
+            at_error=arguments.at_error,
+            seed=arguments.seed,
+            progress=progress,
+        )
+    for path, content in ((arguments.html, to_html), (arguments.json, to_json)):
+        if path is not None:
+            write_text(path, content(found))
+    terminal.show(found, Console(highlight=False))
 
 
 def _settings(arguments: argparse.Namespace, rows: Callable[[Path | None], Any]) -> dict[str, Any]:
@@ -117,5 +142,6 @@ def _progress() -> Iterator[Callable[[str, float], None] | None]:
 _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "sklearn": _sklearn,
     "recalibrate": _recalibrate,
+    "compare": _compare,
     "inspect": _inspect,
 }

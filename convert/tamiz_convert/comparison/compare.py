@@ -19,12 +19,19 @@ from tamiz_convert.bundle import read_bundle
 from tamiz_convert.bundle_graph import classes_of, output_of
 from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, holm, relabeled
 from tamiz_convert.comparison.measure import Measure
-from tamiz_convert.comparison.result import Compared, Comparison, Discordance
+from tamiz_convert.comparison.result import Bin, Compared, Comparison, Discordance
 from tamiz_convert.comparison.slices import slice_columns, slices_of
 from tamiz_convert.errors import BundleError, ExportError, RowsError
 from tamiz_convert.export_report import promise
 from tamiz_convert.latency import LATENCY_BATCH_SIZES, median_us
-from tamiz_convert.metrics import Classes, if_calibrated
+from tamiz_convert.metrics import (
+    Array,
+    Classes,
+    ReliabilityDiagram,
+    equal_mass,
+    if_calibrated,
+    reliability_diagram,
+)
 from tamiz_convert.parity import Feed, Runner
 from tamiz_convert.rows import labeled
 from tamiz_convert.sklearn_inputs import inputs_of
@@ -32,6 +39,7 @@ from tamiz_convert.sklearn_inputs import inputs_of
 Progress = Callable[[str, float], None]
 
 _CURVE_POINTS: Final = 300
+_BINS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -116,8 +124,8 @@ def compare(
     latency = _latency((one, other), feeds)
     say("done", 1.0)
     sides = [
-        _side(bundle, each.curve(), int((found.predicted == NO_CLASS).sum()), times)
-        for bundle, each, found, times in zip((one, other), measured, answers, latency, strict=True)
+        _side(bundle, found, each, given.y, times)
+        for bundle, found, each, times in zip((one, other), answers, measured, latency, strict=True)
     ]
     return Comparison(
         a=sides[0],
@@ -229,18 +237,37 @@ def _latency(bundles: tuple[_Bundle, _Bundle], feeds: tuple[Feed, Feed]) -> list
     return found
 
 
-def _side(bundle: _Bundle, curve: tuple[Any, Any], n_unscored: int, latency_us: dict[int, float]) -> Compared:
-    coverage, error = curve
-    kept = np.unique(np.linspace(0, len(coverage) - 1, min(_CURVE_POINTS, len(coverage))).round().astype(int))
+def _side(
+    bundle: _Bundle, answers: Answers, measured: Measured, y: Classes, latency_us: dict[int, float]
+) -> Compared:
+    rows = measured.compared
     return Compared(
         name=bundle.name,
         graph_digest=bundle.manifest.graph_digest,
         estimator=bundle.manifest.estimator,
         calibrator=bundle.manifest.calibrator.method,
         threshold=promise(bundle.manifest),
-        n_unscored=n_unscored,
-        curve=tuple((float(coverage[i]), float(error[i])) for i in kept),
+        n_unscored=_count(answers.predicted == NO_CLASS),
+        curve=_thinned(*measured.curve()),
+        reliability=_bins(reliability_diagram(answers.probabilities[rows], y[rows], _BINS, equal_mass)),
         latency_us=latency_us,
+    )
+
+
+def _thinned(coverage: Array, error: Array) -> tuple[tuple[float, float], ...]:
+    kept = np.unique(np.linspace(0, len(coverage) - 1, min(_CURVE_POINTS, len(coverage))).round().astype(int))
+    return tuple((float(coverage[i]), float(error[i])) for i in kept)
+
+
+def _bins(found: ReliabilityDiagram) -> tuple[Bin, ...]:
+    return tuple(
+        Bin(
+            n_rows=int(found.n_rows[i]),
+            mean_confidence=float(found.mean_confidence[i]),
+            accuracy=float(found.accuracy[i]),
+            accuracy_interval=(float(found.low[i]), float(found.high[i])),
+        )
+        for i in np.flatnonzero(found.n_rows)
     )
 
 

@@ -23,6 +23,7 @@ from tamiz_convert.metrics import Array, Classes, equal_width
 from tamiz_convert.metrics.bins import bin_numbers, totals
 from tamiz_convert.metrics.losses import log_losses
 from tamiz_convert.metrics.ranking import area
+from tamiz_convert.metrics.resample import resamples
 from tamiz_convert.metrics.top_label import one_hot
 
 Times: TypeAlias = NDArray[np.int64]
@@ -41,6 +42,9 @@ HIGHER_IS_BETTER: Final = {
 """What is measured, in the order in which it is shown."""
 
 N_BINS: Final = 15
+
+DECIMALS: Final = 12
+"""Differences are rounded to so many: sums in another order are no difference."""
 
 _TAIL: Final = 0.025
 
@@ -144,7 +148,8 @@ def differences(a: Measured, b: Measured, *, n_resamples: int, seed: int) -> dic
     Args:
         a: what one bundle answers.
         b: what the other answers for the same rows.
-        n_resamples: how many times the rows are drawn, with replacement.
+        n_resamples: how many times the rows are drawn, with replacement and one by one: of rows that belong together the
+            intervals are too narrow.
         seed: of the draws.
 
     Returns:
@@ -152,11 +157,9 @@ def differences(a: Measured, b: Measured, *, n_resamples: int, seed: int) -> dic
     """
     n_rows = len(a.wrong)
     once = np.ones(n_rows, dtype=np.int64)
-    random = np.random.default_rng(seed)
-    drawn = np.empty((n_resamples, len(HIGHER_IS_BETTER)))
-    for resample in drawn:
-        times = np.bincount(random.integers(0, n_rows, n_rows), minlength=n_rows)
-        resample[:] = np.subtract(b.measure(times), a.measure(times))
+    drawn = np.array(
+        [np.subtract(b.measure(times), a.measure(times)) for times in resamples(n_rows, n_resamples, seed)]
+    )
     return {
         name: Difference(one, other, *_interval(column), _p_value(column))
         for name, one, other, column in zip(

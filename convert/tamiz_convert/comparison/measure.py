@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tamiz_convert.comparison.differences import HIGHER_IS_BETTER
+from tamiz_convert.comparison.differences import DECIMALS, HIGHER_IS_BETTER
 from tamiz_convert.report.formats import NOTHING, number, percent
 
 SIGNIFICANCE: Final = 0.05
@@ -39,8 +39,8 @@ class Measure:
 
     @property
     def difference(self) -> float | None:
-        """B − a."""
-        return None if self.a is None or self.b is None else self.b - self.a
+        """B − a; what only rounding tells apart is the same."""
+        return None if self.a is None or self.b is None else round(self.b - self.a, DECIMALS)
 
     @property
     def better(self) -> Side | None:

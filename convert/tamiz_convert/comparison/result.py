@@ -10,6 +10,23 @@ from tamiz_convert.comparison.verdict import verdict
 
 
 @dataclass(frozen=True)
+class Bin:
+    """The compared rows of about the same confidence.
+
+    Attributes:
+        n_rows: how many.
+        mean_confidence: of them.
+        accuracy: the share that is right.
+        accuracy_interval: its exact 95 % interval.
+    """
+
+    n_rows: int
+    mean_confidence: float
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Compared:
     """One of the two bundles.
 
@@ -20,6 +37,7 @@ class Compared:
         threshold: what it says of its threshold, in a sentence.
         n_unscored: how many rows abstain because of their inputs, or because the graph has no probabilities for them.
         curve: (coverage, error) at thresholds from strict to loose, at most some hundred points.
+        reliability: accuracy against confidence, in bins that hold equally many of the compared rows.
         latency_us: batch size → median time of a batch in onnxruntime with one thread, in microseconds.
     """
 
@@ -30,7 +48,13 @@ class Compared:
     threshold: str
     n_unscored: int
     curve: tuple[tuple[float, float], ...]
+    reliability: tuple[Bin, ...]
     latency_us: dict[int, float]
+
+    @property
+    def model(self) -> str:
+        """The class of the estimator, without the module that it is in."""
+        return self.estimator.rpartition(".")[2]
 
 
 @dataclass(frozen=True)
@@ -94,6 +118,15 @@ class Comparison:
     def verdict(self) -> str:
         """What follows, in a few sentences."""
         return verdict(self.measures, self.slices, self.n_rows, self.at_error, self.ahead)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the numbers should know; often nothing."""
+        if self.n_compared == self.n_rows:
+            return ()
+        missing = self.n_rows - self.n_compared
+        counts = f"{missing:,} of {self.n_rows:,} rows have no probabilities from A ({self.a.n_unscored:,}) or B ({self.b.n_unscored:,})"
+        return (f"{counts}: they count as abstained, and in nothing else.",)
 
     def __str__(self) -> str:
         return f"A = {self.a.name}, B = {self.b.name}: {self.verdict}"

@@ -11,14 +11,20 @@ from rich.text import Text
 from tamiz_convert.comparison.measure import amount, difference, interval, title
 from tamiz_convert.comparison.result import Comparison
 from tamiz_convert.comparison.slices import Slice
+from tamiz_convert.report.formats import percent
 
 
 def show(comparison: Comparison, console: Console) -> None:
     """Print a comparison: the bundles, the verdict, the measures, the slices, where they disagree, and how fast they are."""
-    parts: list[RenderableType] = [_sides(comparison), _verdict(comparison), _measures(comparison)]
+    parts: list[RenderableType] = [
+        _sides(comparison),
+        Text(comparison.verdict, style="bold"),
+        _measures(comparison),
+    ]
     if comparison.slices:
         parts.append(_slices(comparison.slices))
-    console.print(Group(*parts, _rows(comparison), _latency(comparison), _notes(comparison)))
+    parts += [_rows(comparison), _latency(comparison), _notes(comparison)]
+    console.print(Group(*(Padding(part, (0, 0, 1, 0)) for part in parts)))
 
 
 def _sides(comparison: Comparison) -> RenderableType:
@@ -27,12 +33,8 @@ def _sides(comparison: Comparison) -> RenderableType:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for side, each in (("A", comparison.a), ("B", comparison.b)):
-        table.add_row(side, each.name, Text(f"{each.estimator}, {each.calibrator}\n{each.threshold}"))
+        table.add_row(side, each.name, Text(f"{each.model}, calibrator {each.calibrator}\n{each.threshold}"))
     return table
-
-
-def _verdict(comparison: Comparison) -> RenderableType:
-    return Padding(Text(comparison.verdict, style="bold"), (1, 0))
 
 
 def _measures(comparison: Comparison) -> RenderableType:
@@ -54,13 +56,18 @@ def _measures(comparison: Comparison) -> RenderableType:
 
 
 def _slices(slices: tuple[Slice, ...]) -> RenderableType:
-    table = _table("slice", "rows", "accuracy A", "B", "coverage A", "B", "error A", "B", "better")
+    pairs = [heading for what in ("accuracy", "coverage", "error") for heading in (f"{what}\nA", "\nB")]
+    table = _table("slice", "rows", *pairs, "better")
+    column = ""
     for each in slices:
+        if each.column != column:
+            column = each.column
+            table.add_row(Text(column, style="italic"))
         table.add_row(
-            Text(each.name),
+            Text(f"  {each.value}"),
             f"{each.n_rows:,}",
-            *(_share(x) for x in (each.accuracy_a, each.accuracy_b, each.coverage_a, each.coverage_b)),
-            *(_share(x) for x in (each.error_a, each.error_b)),
+            *(percent(x) for x in (each.accuracy_a, each.accuracy_b, each.coverage_a, each.coverage_b)),
+            *(percent(x) for x in (each.error_a, each.error_b)),
             each.better or "",
         )
     return table
@@ -68,23 +75,11 @@ def _slices(slices: tuple[Slice, ...]) -> RenderableType:
 
 def _rows(comparison: Comparison) -> RenderableType:
     found = comparison.discordance
+    right = (found.both_right, found.only_a_right, found.only_b_right, found.both_wrong)
+    accepted = (found.both_accepted, found.only_a_accepted, found.only_b_accepted, found.none_accepted)
     table = _table("rows", "both", "only A", "only B", "neither")
-    table.add_row(
-        "right",
-        *(f"{n:,}" for n in (found.both_right, found.only_a_right, found.only_b_right, found.both_wrong)),
-    )
-    table.add_row(
-        "accepted",
-        *(
-            f"{n:,}"
-            for n in (
-                found.both_accepted,
-                found.only_a_accepted,
-                found.only_b_accepted,
-                found.none_accepted,
-            )
-        ),
-    )
+    table.add_row("right", *(f"{n:,}" for n in right))
+    table.add_row("accepted", *(f"{n:,}" for n in accepted))
     return table
 
 
@@ -98,17 +93,12 @@ def _latency(comparison: Comparison) -> RenderableType:
 
 def _notes(comparison: Comparison) -> RenderableType:
     found = comparison.discordance
-    lines = [
-        f"{found.other_label:,} of {found.n_rows:,} rows get another label; that one of them is right as often as the"
-        f" other has p = {found.p_value:.2g} (McNemar's exact test).",
-        "“better” only where it is more than noise, corrected for the number of comparisons (Holm, 5%).",
-    ]
-    if comparison.n_compared < comparison.n_rows:
-        lines.append(
-            f"{comparison.n_rows - comparison.n_compared:,} rows have no probabilities from A ({comparison.a.n_unscored:,})"
-            f" or B ({comparison.b.n_unscored:,}): they count as abstained, and in nothing else."
-        )
-    return Text("\n".join(lines), style="dim")
+    test = (
+        f"{found.other_label:,} of {found.n_rows:,} rows get another label; that one of them is right as often as the other"
+        f" has p = {found.p_value:.2g} (McNemar's exact test)."
+    )
+    better = "“better” only where it is more than noise, corrected for the number of comparisons (Holm, 5%)."
+    return Text("\n".join([test, better, *comparison.remarks]), style="dim")
 
 
 def _table(first: str, *others: str) -> Table:
@@ -117,7 +107,3 @@ def _table(first: str, *others: str) -> Table:
     for name in others:
         table.add_column(name, justify="right" if name != "better" else "center")
     return table
-
-
-def _share(value: float | None) -> str:
-    return amount("accuracy", value)
