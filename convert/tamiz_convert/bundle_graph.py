@@ -93,9 +93,7 @@ def output_of(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     asked = onnx.ModelProto()
     asked.CopyFrom(model)
     declared = [output for output in model.graph.output if output.name == name]
-    _replace(
-        asked.graph.output, declared or [helper.make_tensor_value_info(name, TensorProto.DOUBLE, None)]
-    )
+    _replace(asked.graph.output, declared or [helper.make_tensor_value_info(name, TensorProto.DOUBLE, None)])
     return asked
 
 

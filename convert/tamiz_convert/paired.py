@@ -219,7 +219,9 @@ def relabeled(answers: Answers, position: Mapping[int, int]) -> Answers:
     """
     moved = np.empty_like(answers.probabilities)
     moved[:, [position[k] for k in range(len(position))]] = answers.probabilities
-    index = np.array([position[k] for k in range(len(position))] + [NO_CLASS])  # the last one is that of NO_CLASS
+    index = np.array(
+        [position[k] for k in range(len(position))] + [NO_CLASS]
+    )  # the last one is that of NO_CLASS
     return Answers(moved, index[answers.predicted], answers.confidence, answers.accepted)
 
 

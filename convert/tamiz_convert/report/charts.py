@@ -191,7 +191,10 @@ def _level(plot: Plot, value: float, name: str) -> list[Html]:
 def _upright(plot: Plot, value: float, name: str) -> list[Html]:
     """Return an upright limit with its name to its left."""
     line = plot.line([(value, plot.y.low), (value, plot.y.high)], "limit")
-    return [line, plot.text(value, plot.y.high, name, class_="limit-name halo", anchor="end", dx=-4.0, dy=10.0)]
+    return [
+        line,
+        plot.text(value, plot.y.high, name, class_="limit-name halo", anchor="end", dx=-4.0, dy=10.0),
+    ]
 
 
 def _shortened(name: str, length: int = 18) -> str:
