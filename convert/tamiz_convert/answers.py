@@ -48,13 +48,33 @@ def answers_of(model: onnx.ModelProto, manifest: Manifest, feed: Feed) -> Answer
         feed: input name → (n_rows, …).
     """
     probabilities = Runner(output_of(model, PROBABILITIES)).run(feed)
+    subset = None
+    if manifest.threshold.subdivision == Subdivision.SUBDIVISION_SLICE:
+        subset = Runner(output_of(model, SUBSET)).run(feed).astype(np.int64)
+    return judged(manifest, feed, probabilities, subset)
+
+
+def judged(
+    manifest: Manifest,
+    feed: Feed,
+    probabilities: NDArray[np.float64],
+    subset: NDArray[np.int64] | None = None,
+) -> Answers:
+    """Return what a bundle answers, given what its graph computed.
+
+    Args:
+        manifest: what the bundle says of itself; its thresholds are applied.
+        feed: input name → (n_rows, …), what the graph computed from.
+        probabilities: (n_rows, n_classes), float64.
+        subset: (n_rows,), the graph's output of that name, where the thresholds differ by slice.
+    """
     with np.errstate(invalid="ignore"):
         proper = np.abs(probabilities.sum(axis=1) - 1.0) <= _TOLERANCE
         proper &= probabilities.min(axis=1) >= -_TOLERANCE
     scored = proper & _valid(manifest, feed)
     predicted = np.where(scored, probabilities.argmax(axis=1), NO_CLASS)
     confidence = np.where(scored, probabilities.max(axis=1), 0.0)
-    thresholds = _thresholds(model, manifest.threshold, predicted, feed)
+    thresholds = _thresholds(manifest.threshold, predicted, subset)
     return Answers(probabilities, predicted, confidence, scored & (confidence >= thresholds))
 
 
@@ -70,14 +90,12 @@ def _valid(manifest: Manifest, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.b
 
 
 def _thresholds(
-    model: onnx.ModelProto, threshold: Threshold, predicted: NDArray[np.int64], feed: Feed
+    threshold: Threshold, predicted: NDArray[np.int64], subset: NDArray[np.int64] | None
 ) -> NDArray[np.float64]:
     """Return what each row's confidence has to reach; where the row belongs to no known subset, the strictest."""
     if threshold.subdivision == Subdivision.SUBDIVISION_PREDICTED_CLASS:
         subset = predicted
-    elif threshold.subdivision == Subdivision.SUBDIVISION_SLICE:
-        subset = Runner(output_of(model, SUBSET)).run(feed).astype(np.int64)
-    else:
+    if subset is None:
         return np.full(len(predicted), threshold.value)
     values = np.array([*(each.value for each in threshold.subsets), threshold.value])
     return values[np.where((subset >= 0) & (subset < len(threshold.subsets)), subset, -1)]
