@@ -1,4 +1,4 @@
-"""What a bundle answers, offline: its graph in onnxruntime, and the gate's rules as the server applies them."""
+"""What a bundle answers, given what its graph computed: the gate's rules, offline, as the server applies them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from tamiz.bundle_format import PROBABILITIES, SUBSET
 from tamiz.v1.manifest_pb2 import Manifest, Subdivision, Threshold
-from tamiz_convert.bundle_graph import output_of
-from tamiz_convert.parity import Feed, Runner
+from tamiz_convert.parity import Feed
 
 NO_CLASS: Final = -1
 """The prediction for a row that has none."""
@@ -37,21 +34,6 @@ class Answers:
     predicted: NDArray[np.int64]
     confidence: NDArray[np.float64]
     accepted: NDArray[np.bool_]
-
-
-def answers_of(model: onnx.ModelProto, manifest: Manifest, feed: Feed) -> Answers:
-    """Return what a bundle answers.
-
-    Args:
-        model: the bundle's graph.
-        manifest: what the bundle says of itself; its thresholds are applied.
-        feed: input name → (n_rows, …).
-    """
-    probabilities = Runner(output_of(model, PROBABILITIES)).run(feed)
-    subset = None
-    if manifest.threshold.subdivision == Subdivision.SUBDIVISION_SLICE:
-        subset = Runner(output_of(model, SUBSET)).run(feed).astype(np.int64)
-    return judged(manifest, feed, probabilities, subset)
 
 
 def judged(

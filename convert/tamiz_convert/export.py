@@ -33,7 +33,7 @@ DEFAULT_CALIBRATOR: Final = "temperature"
 """The one that never changes the order of rows and needs the fewest of them: it has one parameter."""
 
 _ACCEPT_NONE: Final = 2.0
-_TOLERANCE: Final = {"isotonic": 1e-4}
+_TOLERANCE: Final = {"isotonic": 1e-4, "venn-abers": 1e-4}
 _DEFAULT_TOLERANCE: Final = 1e-5
 
 
@@ -90,7 +90,7 @@ def export(
         certification: (X, y), rows that certify the threshold and measure the calibrator; used for nothing else.
         train: the training rows, X or (X, y), only to make sure that no held-out row is among them.
         name: a name for people; by default that of the model's folder.
-        calibrator: "none", "sigmoid", "isotonic" or "temperature".
+        calibrator: one of `calibrators.METHODS`.
         max_error: the wanted bound on the error among accepted rows.
         confidence_level: the wanted probability that it holds.
         threshold: a fixed threshold instead, from 0 to 1, without a promise.
@@ -230,7 +230,9 @@ def _calibrate(graph: ScoreGraph, rows: LabeledRows, method: str) -> tuple[Calib
     """Fit the calibrator on the graph's own scores, not on scikit-learn's: those are the ones that it will see."""
     n_classes = len(graph.classes)
     scores = Runner(graph.model).run(graph.feed(rows.rows))
-    fitted = calibrators.fit(method, scores, rows.y, kind=graph.kind, n_classes=n_classes)
+    fitted = calibrators.fit(
+        method, scores, rows.y, kind=graph.kind, n_classes=n_classes, classes=graph.classes.tolist()
+    )
     return fitted, graft(graph.model, fitted, n_classes=n_classes)
 
 

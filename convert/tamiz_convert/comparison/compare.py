@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from tamiz.bundle_format import PROBABILITIES
 from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest
-from tamiz_convert.answers import NO_CLASS, Answers, answers_of
+from tamiz_convert.answers import NO_CLASS, Answers
 from tamiz_convert.bundle import read_bundle
 from tamiz_convert.bundle_graph import classes_of, output_of
+from tamiz_convert.bundle_subject import Subject
 from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, holm, relabeled
 from tamiz_convert.comparison.measure import Measure
 from tamiz_convert.comparison.result import Bin, Compared, Comparison, Discordance
@@ -32,8 +33,8 @@ from tamiz_convert.metrics import (
     if_calibrated,
     reliability_diagram,
 )
-from tamiz_convert.parity import Feed, Runner
-from tamiz_convert.rows import labeled
+from tamiz_convert.parity import Runner
+from tamiz_convert.rows import LabeledRows, labeled
 from tamiz_convert.sklearn_inputs import inputs_of
 
 Progress = Callable[[str, float], None]
@@ -46,21 +47,18 @@ _BINS: Final = 10
 class _Bundle:
     """A bundle that takes part."""
 
-    path: Path
+    name: str
     model: onnx.ModelProto
     manifest: Manifest
 
     @classmethod
     def read(cls, path: str | Path) -> _Bundle:
-        return cls(Path(path), *read_bundle(Path(path)))
+        """Open the version's folder, or the file in it."""
+        folder = Path(path).resolve() if Path(path).is_dir() else Path(path).resolve().parent
+        return cls(f"{folder.parent.name}/{folder.name}", *read_bundle(Path(path)))
 
-    @property
-    def name(self) -> str:
-        folder = self.path.resolve() if self.path.is_dir() else self.path.resolve().parent
-        return f"{folder.parent.name}/{folder.name}"
-
-    def feed(self, rows: Any) -> Feed:
-        return inputs_of(self.manifest.inputs).feed(rows)
+    def answers(self, rows: Any) -> Answers:
+        return Subject(self.model, self.manifest).predict(rows)
 
 
 def compare(
@@ -102,11 +100,7 @@ def compare(
     columns = slice_columns(slices, given.rows)
 
     say("running both", 0.0)
-    feeds = (one.feed(given.rows), other.feed(given.rows))
-    answers = (
-        answers_of(one.model, one.manifest, feeds[0]),
-        relabeled(answers_of(other.model, other.manifest, feeds[1]), position),
-    )
+    answers = (one.answers(given.rows), relabeled(other.answers(given.rows), position))
     compared = (answers[0].predicted != NO_CLASS) & (answers[1].predicted != NO_CLASS)
     if not compared.any():
         raise RowsError("there is no row for which both bundles have probabilities: all abstain as invalid")
@@ -121,7 +115,7 @@ def compare(
     measures = _measures(measured, answers, discordance.p_value, n_resamples, seed)
 
     say("measuring latency", 0.8)
-    latency = _latency((one, other), feeds)
+    latency = _latency((one, other), given)
     say("done", 1.0)
     sides = [
         _side(bundle, found, each, given.y, times)
@@ -224,15 +218,14 @@ def _discordance(measured: tuple[Measured, Measured], answers: tuple[Answers, An
     )
 
 
-def _latency(bundles: tuple[_Bundle, _Bundle], feeds: tuple[Feed, Feed]) -> list[dict[int, float]]:
+def _latency(bundles: tuple[_Bundle, _Bundle], rows: LabeledRows) -> list[dict[int, float]]:
     """Return batch size → median time, for each bundle; rows are repeated where there are too few."""
     runners = [Runner(output_of(each.model, PROBABILITIES)) for each in bundles]
     found: list[dict[int, float]] = [{}, {}]
     for size in LATENCY_BATCH_SIZES:
-        batches = [
-            {name: array[np.arange(size) % len(array)] for name, array in feed.items()} for feed in feeds
-        ]
-        for times, microseconds in zip(found, median_us(runners, batches), strict=True):
+        batch = rows.take(np.arange(size) % len(rows)).rows
+        feeds = [inputs_of(each.manifest.inputs).feed(batch) for each in bundles]
+        for times, microseconds in zip(found, median_us(runners, feeds), strict=True):
             times[size] = microseconds
     return found
 

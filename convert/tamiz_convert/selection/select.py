@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.calibrators import METHODS
+from tamiz_convert import calibrators
 from tamiz_convert.errors import RowsError
 from tamiz_convert.metrics import Array, Classes, brier, ece
 from tamiz_convert.score_graph import ScoresKind
@@ -55,12 +55,17 @@ def select_calibrator(
 
     Raises:
         RowsError: for scores that are not finite, labels or groups of another length, and rows that cannot be folded.
+        EstimatorError: for scores that are said to be probabilities and are none.
     """
     belonging = _checked(scores, y, groups)
     rows = Rows(kind, n_classes, len(y), int(np.bincount(y, minlength=n_classes).min()))
-    thought_of = [method for method in BY_FLEXIBILITY if method in METHODS]
-    out: dict[str, str] = {method: why for method in thought_of if (why := objection(method, rows, settings))}
-    methods = [method for method in thought_of if method not in out]
+    calibrators.fit(
+        rows.reference, scores, y, kind=kind, n_classes=n_classes
+    )  # refuses what no calibrator takes
+    out: dict[str, str] = {
+        method: why for method in BY_FLEXIBILITY if (why := objection(method, rows, settings))
+    }
+    methods = [method for method in BY_FLEXIBILITY if method not in out]
     if len(methods) == 1:
         return _unopposed(rows, out, settings, seed)
 
@@ -87,12 +92,6 @@ def _checked(scores: Array, y: Classes, groups: Any) -> NDArray[Any] | None:
     if len(scores) != len(y):
         raise RowsError(
             f"there are scores of {len(scores)} calibration rows and {len(y)} labels; expected one per row"
-        )
-    wrong = np.flatnonzero(~np.isfinite(scores).all(axis=1))
-    if len(wrong):
-        raise RowsError(
-            f"the estimator gives no finite score for {len(wrong)} calibration row(s), the first of them row {wrong[0]};"
-            " remove or impute them"
         )
     if groups is None:
         return None
