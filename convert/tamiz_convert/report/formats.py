@@ -21,7 +21,7 @@ def plain_percent(value: float) -> str:
 
 def number(value: float | None, decimals: int = 4) -> str:
     """Return a number with so many decimals."""
-    return NOTHING if value is None else f"{value:.{decimals}f}"
+    return NOTHING if value is None else f"{value:.{decimals}f}".replace("-", "−")
 
 
 def count(value: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from tamiz_convert.report.charts import (
     attainable_chart,
@@ -17,6 +17,8 @@ from tamiz_convert.report.page import Section
 from tamiz_convert.report.plot import Points, charts, figure
 from tamiz_convert.report.slider import slider
 from tamiz_convert.report.table import Row, table
+
+_RIGHT_OF_IT: Final = "Rows by confidence. What lies right of the threshold is answered."
 
 
 def gate_section(data: Mapping[str, Any]) -> Section:
@@ -57,13 +59,15 @@ def _histogram(data: Mapping[str, Any]) -> Child:
     histogram, promise = data["confidence_histogram"], data["promise"]
     threshold = None if promise["subsets"] else promise["threshold"]
     drawing = confidence_chart("Rows by confidence", histogram["edges"], histogram["counts"], threshold)
-    return figure(
-        "How confident it is", "Rows by confidence. What lies right of the threshold is answered.", drawing
-    )
+    caption = "Rows by confidence." if threshold is None else _RIGHT_OF_IT
+    return figure("How confident it is", caption, drawing)
 
 
 def _attainable(data: Mapping[str, Any]) -> list[Child]:
-    points, max_error = data["attainable"], data["promise"]["max_error"]
+    points, max_error = (
+        [each for each in data["attainable"] if each["max_error"]],
+        data["promise"]["max_error"],
+    )
     if not points:
         return []
     n_rows = data["gate"]["n_rows"]

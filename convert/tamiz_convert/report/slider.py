@@ -51,9 +51,10 @@ def slider(data: Mapping[str, Any], plot: Plot, *, certified: bool) -> list[Chil
     """
     points, level = data["points"], plain_percent(data["confidence_level"])
     at = next(i for i, point in enumerate(points) if point["as_exported"])
+    several = points[at]["threshold"] is None
     bound = f"upper bound, {level}"
     return [
-        _panel(len(points), at, bound, certified=certified),
+        _panel(len(points), at, bound, _moved(certified=certified, several=several)),
         element(
             "details",
             element("summary", f"All {len(points)} thresholds as a table"),
@@ -63,9 +64,14 @@ def slider(data: Mapping[str, Any], plot: Plot, *, certified: bool) -> list[Chil
     ]
 
 
-def _panel(n_points: int, at: int, bound: str, *, certified: bool) -> Html:
+def _moved(*, certified: bool, several: bool) -> str:
+    """Say what it means to move the slider."""
     unproven = "a threshold that is picked after looking at these rows is not proven by them."
-    moved = f"This voids the certificate: {unproven}" if certified else unproven.capitalize()
+    said = f"This voids the certificate: {unproven}" if certified else unproven.capitalize()
+    return f"{said} It is one for all rows, in place of one for each subset." if several else said
+
+
+def _panel(n_points: int, at: int, bound: str, moved: str) -> Html:
     return element(
         "div",
         element("label", "Try another threshold", for_="threshold"),
@@ -121,7 +127,7 @@ def _table(points: list[Mapping[str, Any]], bound: str, plot: Plot) -> Html:
 def _row(point: Mapping[str, Any], plot: Plot) -> Row:
     error, exported = point["error"], point["as_exported"]
     x, y = (None, None) if error is None else plot.at(point["coverage"], error)
-    name = threshold(point["threshold"]) if point["threshold"] is not None else "one per subset"
+    name = threshold(point["threshold"]) if point["threshold"] is not None else "several"
     cells = [
         _named("threshold", name),
         _named("answered", percent(point["coverage"])),
