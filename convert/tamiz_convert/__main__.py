@@ -88,7 +88,28 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     promise.add_argument(
         "--max-error", type=float, metavar="E", help="certify a threshold for this error among accepted rows"
     )
+    promise.add_argument(
+        "--max-joint-error",
+        type=float,
+        metavar="E",
+        help="certify a threshold for this share of all rows being accepted and wrong",
+    )
+    promise.add_argument(
+        "--min-coverage",
+        type=float,
+        metavar="C",
+        help="certify a threshold at which this share of the rows is answered, whatever their error",
+    )
     promise.add_argument("--threshold", type=float, metavar="T", help="a fixed threshold, without a promise")
+    subdivision = parser.add_mutually_exclusive_group()
+    subdivision.add_argument(
+        "--per-class",
+        action="store_true",
+        help="keep --max-error within each predicted class, by a threshold for each",
+    )
+    subdivision.add_argument(
+        "--slice-by", metavar="COLUMN", help="keep --max-error within each value of this column"
+    )
     parser.add_argument(
         "--confidence-level",
         type=float,
@@ -122,7 +143,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="the training rows, to make sure that no held-out row is among them",
     )
     parser.add_argument(
-        "--allow-uncertified", action="store_true", help="export even if --max-error cannot be proven"
+        "--allow-uncertified", action="store_true", help="export even if the promise cannot be proven"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
     parser.add_argument("--name", help="a name for people; by default that of the model's folder")

@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz.v1.manifest_pb2 import Manifest, Subdivision, Threshold
+from tamiz.thresholds import Thresholds
+from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_convert.parity import Feed
 
 NO_CLASS: Final = -1
@@ -56,7 +57,7 @@ def judged(
     scored = proper & _valid(manifest, feed)
     predicted = np.where(scored, probabilities.argmax(axis=1), NO_CLASS)
     confidence = np.where(scored, probabilities.max(axis=1), 0.0)
-    thresholds = _thresholds(manifest.threshold, predicted, subset)
+    thresholds = Thresholds(manifest.threshold).of_rows(probabilities, subset)
     return Answers(probabilities, predicted, confidence, scored & (confidence >= thresholds))
 
 
@@ -69,15 +70,3 @@ def _valid(manifest: Manifest, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.b
             bad = np.isinf(array) if spec.missing_values_allowed else ~np.isfinite(array)
             valid &= ~bad.reshape(len(array), -1).any(axis=1)
     return valid
-
-
-def _thresholds(
-    threshold: Threshold, predicted: NDArray[np.int64], subset: NDArray[np.int64] | None
-) -> NDArray[np.float64]:
-    """Return what each row's confidence has to reach; where the row belongs to no known subset, the strictest."""
-    if threshold.subdivision == Subdivision.SUBDIVISION_PREDICTED_CLASS:
-        subset = predicted
-    if subset is None:
-        return np.full(len(predicted), threshold.value)
-    values = np.array([*(each.value for each in threshold.subsets), threshold.value])
-    return values[np.where((subset >= 0) & (subset < len(threshold.subsets)), subset, -1)]

@@ -22,6 +22,22 @@ from tamiz_convert.tables import load_estimator, load_rows, select, write_text
 
 __all__ = ["ExportError", "run"]
 
+_SETTINGS: Final = (
+    "name",
+    "calibrator",
+    "max_error",
+    "max_joint_error",
+    "min_coverage",
+    "per_class",
+    "slice_by",
+    "confidence_level",
+    "threshold",
+    "allow_uncertified",
+    "certification_fraction",
+    "seed",
+)
+"""What an export and a recalibration are told alike, besides the rows."""
+
 
 def run(arguments: argparse.Namespace) -> None:
     """Run a parsed command.
@@ -35,14 +51,14 @@ def run(arguments: argparse.Namespace) -> None:
 def _sklearn(arguments: argparse.Namespace) -> None:
     estimator = load_estimator(arguments.model, trust_pickle=arguments.trust_pickle)
     features = arguments.features or _feature_names(estimator)
+    named = hasattr(unwrap(estimator).estimator, "feature_names_in_")
 
-    def rows(path: Path | None) -> Any:
+    def rows(path: Path | None, slice_by: str | None = None) -> Any:
         if path is None:
             return None
-        table, labels = load_rows(path, arguments.target, features=features)
-        return (
-            table if hasattr(unwrap(estimator).estimator, "feature_names_in_") else table.to_numpy()
-        ), labels
+        columns = features and list(dict.fromkeys([*features, *([slice_by] if slice_by else [])]))
+        table, labels = load_rows(path, arguments.target, features=columns)
+        return (table if named or slice_by else table.to_numpy()), labels
 
     with _progress() as progress:
         report = export(estimator, arguments.output, **_settings(arguments, rows), progress=progress)
@@ -52,8 +68,9 @@ def _sklearn(arguments: argparse.Namespace) -> None:
 def _recalibrate(arguments: argparse.Namespace) -> None:
     features = arguments.features or _named_columns(arguments.bundle)
 
-    def rows(path: Path | None) -> Any:
-        return path and load_rows(path, arguments.target, features=features)
+    def rows(path: Path | None, slice_by: str | None = None) -> Any:
+        columns = features and list(dict.fromkeys([*features, *([slice_by] if slice_by else [])]))
+        return path and load_rows(path, arguments.target, features=columns)
 
     with _progress() as progress:
         report = recalibrate(
@@ -89,21 +106,13 @@ def _compare(arguments: argparse.Namespace) -> None:
     terminal.show(found, Console(highlight=False))
 
 
-def _settings(arguments: argparse.Namespace, rows: Callable[[Path | None], Any]) -> dict[str, Any]:
+def _settings(arguments: argparse.Namespace, rows: Callable[..., Any]) -> dict[str, Any]:
     """Return what an export and a recalibration are told alike."""
     return {
-        "calibration": rows(arguments.calibration),
-        "certification": rows(arguments.certification),
+        "calibration": rows(arguments.calibration, arguments.slice_by),
+        "certification": rows(arguments.certification, arguments.slice_by),
         "train": rows(arguments.train),
-        "name": arguments.name,
-        "calibrator": arguments.calibrator,
-        "max_error": arguments.max_error,
-        "confidence_level": arguments.confidence_level,
-        "threshold": arguments.threshold,
-        "allow_uncertified": arguments.allow_uncertified,
-        "certification_fraction": arguments.certification_fraction,
-        "seed": arguments.seed,
-    }
+    } | {name: getattr(arguments, name) for name in _SETTINGS}
 
 
 def _named_columns(bundle: Path) -> list[str] | None:

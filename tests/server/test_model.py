@@ -24,7 +24,7 @@ def test_it_gives_probabilities(make_bundle):
     model = load(make_bundle())
     features = np.array([[0.0, 1.0], [2.0, 2.0]], dtype=np.float32)
     expected = np.exp(features) / np.exp(features).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(model.run({"features": features}), expected, atol=1e-15)
+    np.testing.assert_allclose(model.run({"features": features})[0], expected, atol=1e-15)
     assert model.n_classes == 2
     assert model.batch_seconds > 0
 
@@ -32,7 +32,7 @@ def test_it_gives_probabilities(make_bundle):
 def test_it_warms_up_with_every_type_of_input(make_bundle):
     model = load(make_bundle(graph="text"))
     inputs = {"answer": np.array([["yes"], ["no"]], dtype=object), "age": np.array([[0.7], [0.7]])}
-    np.testing.assert_allclose(model.run(inputs), [[0.3, 0.7], [1.0, 0.0]])
+    np.testing.assert_allclose(model.run(inputs)[0], [[0.3, 0.7], [1.0, 0.0]])
 
 
 def test_a_failure_of_onnxruntime_is_a_model_failure_with_the_cause_kept(make_bundle):

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from tamiz.bundle_format import PROBABILITIES
-from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest
+from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest, Promise
 from tamiz_convert.answers import NO_CLASS, Answers
 from tamiz_convert.bundle import read_bundle
 from tamiz_convert.bundle_graph import classes_of, output_of
@@ -23,7 +23,6 @@ from tamiz_convert.comparison.measure import Measure
 from tamiz_convert.comparison.result import Bin, Compared, Comparison, Discordance
 from tamiz_convert.comparison.slices import slice_columns, slices_of
 from tamiz_convert.errors import BundleError, ExportError, RowsError
-from tamiz_convert.export_report import promise
 from tamiz_convert.latency import LATENCY_BATCH_SIZES, median_us
 from tamiz_convert.metrics import (
     Array,
@@ -34,6 +33,7 @@ from tamiz_convert.metrics import (
     reliability_diagram,
 )
 from tamiz_convert.parity import Runner
+from tamiz_convert.promise_text import promise
 from tamiz_convert.rows import LabeledRows, labeled
 from tamiz_convert.sklearn_inputs import inputs_of
 
@@ -41,6 +41,7 @@ Progress = Callable[[str, float], None]
 
 _CURVE_POINTS: Final = 300
 _BINS: Final = 10
+_OF_ACCEPTED: Final = (Promise.PROMISE_UNSPECIFIED, Promise.PROMISE_SELECTIVE_ERROR)
 
 
 @dataclass(frozen=True)
@@ -166,8 +167,9 @@ def _named(values: Sequence[Any]) -> str:
 
 def _at_error(a: _Bundle, b: _Bundle, answers: Answers, y: Classes) -> float:
     for bundle in (a, b):
-        if bundle.manifest.threshold.certificate.max_error > 0:
-            return float(bundle.manifest.threshold.certificate.max_error)
+        certificate = bundle.manifest.threshold.certificate
+        if certificate.max_error > 0 and certificate.promise in _OF_ACCEPTED:
+            return float(certificate.max_error)
     accepted = answers.accepted
     return float((answers.predicted != y)[accepted].mean()) if accepted.any() else 0.0
 
@@ -239,7 +241,7 @@ def _side(
         graph_digest=bundle.manifest.graph_digest,
         estimator=bundle.manifest.estimator,
         calibrator=bundle.manifest.calibrator.method,
-        threshold=promise(bundle.manifest),
+        threshold=promise(bundle.manifest.threshold),
         n_unscored=_count(answers.predicted == NO_CLASS),
         curve=_thinned(*measured.curve()),
         reliability=_bins(reliability_diagram(answers.probabilities[rows], y[rows], _BINS, equal_mass)),
