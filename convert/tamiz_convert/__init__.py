@@ -4,6 +4,7 @@ from typing import NoReturn
 
 try:
     from tamiz_convert.bundle import read_manifest
+    from tamiz_convert.comparison import Comparison, compare
     from tamiz_convert.errors import (
         BundleError,
         EstimatorError,
@@ -14,6 +15,7 @@ try:
     )
     from tamiz_convert.export import export
     from tamiz_convert.export_report import ExportReport
+    from tamiz_convert.recalibrate import recalibrate
 except ModuleNotFoundError as error:
     _MISSING = error.name
 
@@ -28,12 +30,15 @@ except ModuleNotFoundError as error:
 
 __all__ = [
     "BundleError",
+    "Comparison",
     "EstimatorError",
     "ExportError",
     "ExportReport",
     "ParityError",
     "RowsError",
     "UnattainableError",
+    "compare",
     "export",
     "read_manifest",
+    "recalibrate",
 ]

@@ -1,4 +1,4 @@
-"""`tamiz-convert`: export and inspect bundles from the command line."""
+"""`tamiz-convert`: export, recalibrate, compare and inspect bundles from the command line."""
 
 from __future__ import annotations
 
@@ -37,11 +37,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="tamiz-convert", description="Export trained classifiers as bundles, and look into bundles."
+        prog="tamiz-convert",
+        description="Export trained classifiers as bundles; look into bundles, compare and recalibrate them.",
     )
     parser.add_argument("--version", action="version", version=f"tamiz-convert {version('tamiz')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_sklearn(commands.add_parser("sklearn", help="export a trained scikit-learn classifier"))
+    _add_recalibrate(
+        commands.add_parser("recalibrate", help="give a bundle a new calibrator and threshold, from new rows")
+    )
+    _add_compare(commands.add_parser("compare", help="compare two bundles on the same labeled rows"))
     _add_inspect(commands.add_parser("inspect", help="show what a bundle says of itself, its digest checked"))
     return parser
 
@@ -51,6 +56,19 @@ def _add_sklearn(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust-pickle", action="store_true", help="load it although a pickle can run any code"
     )
+    _add_settings(parser)
+
+
+def _add_recalibrate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
+    parser.add_argument(
+        "--replace", action="store_true", help="write over the bundle itself, if --output is where it lies"
+    )
+    _add_settings(parser)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add what an export and a recalibration are told alike."""
     parser.add_argument(
         "--calibration",
         type=Path,
@@ -63,7 +81,7 @@ def _add_sklearn(parser: argparse.ArgumentParser) -> None:
         "--features",
         type=lambda text: text.split(","),
         metavar="A,B,…",
-        help="the columns with the features, in the order of the training; by default those that the estimator names,"
+        help="the columns with the features, in the order of the training; by default those that the model names,"
         " else all but the target",
     )
     promise = parser.add_mutually_exclusive_group(required=True)
@@ -133,6 +151,45 @@ def _add_sklearn(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, required=True, metavar="NAME/VERSION", help="for example models/churn/1"
     )
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    for name in ("a", "b"):
+        parser.add_argument(
+            name, type=Path, metavar=name.upper(), help="a version's folder, or the file in it"
+        )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="rows that neither model has seen, with their labels: .parquet or .csv",
+    )
+    parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
+    parser.add_argument(
+        "--features",
+        type=lambda text: text.split(","),
+        metavar="A,B,…",
+        help="the columns with the features, in the order of the training; by default those that the bundles name, else"
+        " all but the target and the slices",
+    )
+    parser.add_argument(
+        "--slices",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="A,B,…",
+        help="columns whose every value is looked at by itself",
+    )
+    parser.add_argument(
+        "--at-error",
+        type=float,
+        metavar="E",
+        help="the error among accepted rows at which coverage is compared; by default the one that A promises, else B's,"
+        " else what A makes",
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page, complete in itself")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON")
+    parser.add_argument("--seed", type=int, default=0, help="of the intervals (default: 0)")
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:

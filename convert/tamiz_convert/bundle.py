@@ -65,9 +65,27 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         BundleError: if there is no bundle that this version can read.
     """
+    return _read(path)[1]
+
+
+def read_bundle(path: Path) -> tuple[onnx.ModelProto, Manifest]:
+    """Return the graph and the manifest of a bundle, the digest checked.
+
+    Args:
+        path: the file, or the version's folder.
+
+    Raises:
+        BundleError: if there is no bundle that this version can read.
+    """
+    content, manifest = _read(path)
+    return onnx.load_from_string(content), manifest
+
+
+def _read(path: Path) -> tuple[bytes, Manifest]:
     path = path / FILE_NAME if path.is_dir() else path
     try:
-        return parse_bundle(path.read_bytes())
+        content = path.read_bytes()
+        return content, parse_bundle(content)
     except OSError as error:
         raise BundleError(
             f"{path} cannot be read: {error.strerror}; expected a bundle or its version folder"

@@ -6,19 +6,37 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf import json_format
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tamiz.bundle_format import FILE_NAME
-from tamiz_convert import ExportError, export, read_manifest
+from tamiz_convert import ExportError, compare, export, read_manifest, recalibrate
+from tamiz_convert.comparison import terminal
+from tamiz_convert.comparison.page import to_html, to_json
 from tamiz_convert.inspection import show
 from tamiz_convert.sklearn_graph import unwrap
-from tamiz_convert.tables import load_estimator, load_rows
+from tamiz_convert.tables import load_estimator, load_rows, select, write_text
 
 __all__ = ["ExportError", "run"]
+
+_SETTINGS: Final = (
+    "name",
+    "calibrator",
+    "max_error",
+    "max_joint_error",
+    "min_coverage",
+    "per_class",
+    "slice_by",
+    "confidence_level",
+    "threshold",
+    "allow_uncertified",
+    "certification_fraction",
+    "seed",
+)
+"""What an export and a recalibration are told alike, besides the rows."""
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -27,13 +45,12 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         ExportError: for whatever can be foreseen; the message is for people.
     """
-    {"sklearn": _sklearn, "inspect": _inspect}[arguments.command](arguments)
+    _COMMANDS[arguments.command](arguments)
 
 
 def _sklearn(arguments: argparse.Namespace) -> None:
     estimator = load_estimator(arguments.model, trust_pickle=arguments.trust_pickle)
     features = arguments.features or _feature_names(estimator)
-
     named = hasattr(unwrap(estimator).estimator, "feature_names_in_")
 
     def rows(path: Path | None, slice_by: str | None = None) -> Any:
@@ -44,27 +61,64 @@ def _sklearn(arguments: argparse.Namespace) -> None:
         return (table if named or slice_by else table.to_numpy()), labels
 
     with _progress() as progress:
-        report = export(
-            estimator,
+        report = export(estimator, arguments.output, **_settings(arguments, rows), progress=progress)
+    Console(soft_wrap=True, highlight=False).print(str(report), markup=False)
+
+
+def _recalibrate(arguments: argparse.Namespace) -> None:
+    features = arguments.features or _named_columns(arguments.bundle)
+
+    def rows(path: Path | None, slice_by: str | None = None) -> Any:
+        columns = features and list(dict.fromkeys([*features, *([slice_by] if slice_by else [])]))
+        return path and load_rows(path, arguments.target, features=columns)
+
+    with _progress() as progress:
+        report = recalibrate(
+            arguments.bundle,
             arguments.output,
-            calibration=rows(arguments.calibration, arguments.slice_by),
-            certification=rows(arguments.certification, arguments.slice_by),
-            train=rows(arguments.train),
-            name=arguments.name,
-            calibrator=arguments.calibrator,
-            max_error=arguments.max_error,
-            max_joint_error=arguments.max_joint_error,
-            min_coverage=arguments.min_coverage,
-            per_class=arguments.per_class,
-            slice_by=arguments.slice_by,
-            confidence_level=arguments.confidence_level,
-            threshold=arguments.threshold,
-            allow_uncertified=arguments.allow_uncertified,
-            certification_fraction=arguments.certification_fraction,
-            seed=arguments.seed,
+            **_settings(arguments, rows),
+            replace=arguments.replace,
             progress=progress,
         )
     Console(soft_wrap=True, highlight=False).print(str(report), markup=False)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    table, labels = load_rows(arguments.data, arguments.target)
+    features = arguments.features or _named_columns(arguments.a)
+    sliced = select(table, arguments.slices, arguments.data)
+    rest = [name for name in table.columns if name not in arguments.slices]
+    rows = select(table, features or rest, arguments.data)
+    with _progress() as progress:
+        found = compare(
+            arguments.a,
+            arguments.b,
+            rows,
+            labels,
+            slices={name: sliced[name] for name in arguments.slices},
+            at_error=arguments.at_error,
+            seed=arguments.seed,
+            progress=progress,
+        )
+    for path, content in ((arguments.html, to_html), (arguments.json, to_json)):
+        if path is not None:
+            write_text(path, content(found))
+    terminal.show(found, Console(highlight=False))
+
+
+def _settings(arguments: argparse.Namespace, rows: Callable[..., Any]) -> dict[str, Any]:
+    """Return what an export and a recalibration are told alike."""
+    return {
+        "calibration": rows(arguments.calibration, arguments.slice_by),
+        "certification": rows(arguments.certification, arguments.slice_by),
+        "train": rows(arguments.train),
+    } | {name: getattr(arguments, name) for name in _SETTINGS}
+
+
+def _named_columns(bundle: Path) -> list[str] | None:
+    """Return the columns that a bundle reads by name; None where it was made of a matrix without names."""
+    names = [name for spec in read_manifest(bundle).inputs for name in spec.column_names]
+    return names or None
 
 
 def _feature_names(estimator: Any) -> list[str] | None:
@@ -92,3 +146,11 @@ def _progress() -> Iterator[Callable[[str, float], None] | None]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda step, share: bar.update(task, description=step, completed=share)
+
+
+_COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
+    "sklearn": _sklearn,
+    "recalibrate": _recalibrate,
+    "compare": _compare,
+    "inspect": _inspect,
+}

@@ -25,7 +25,7 @@ from tamiz_convert.parity import Runner, check_parity, check_subsets
 from tamiz_convert.rows import LabeledRows
 from tamiz_convert.score_graph import ScoreGraph
 from tamiz_convert.sklearn_graph import from_sklearn, unwrap
-from tamiz_convert.slices import SliceColumn, take_slices
+from tamiz_convert.slices import Given, SliceColumn, take_slices
 from tamiz_convert.subset_graph import append_subset, inputs_with
 from tamiz_convert.threshold_choice import Judged, Policy, choose_threshold
 
@@ -111,15 +111,62 @@ def export(
         per_class,
         slice_by,
     )
-    folder = _version_folder(output)
-    notes = unwrap(estimator).notes
+    folder = version_folder(output)
+    plan = SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed)
 
     say("converting the estimator", 0.0)
     given = take_slices(calibration, certification, slice_by, getattr(estimator, "feature_names_in_", ()))
+    return export_graph(
+        from_sklearn(estimator, given.calibration[0]),
+        folder,
+        given=given,
+        train=train,
+        policy=policy,
+        plan=plan,
+        calibrator=calibrator,
+        name=name,
+        say=say,
+        estimator=estimator,
+        notes=unwrap(estimator).notes,
+    )
+
+
+def export_graph(
+    graph: ScoreGraph,
+    folder: Path,
+    *,
+    given: Given,
+    train: Any,
+    policy: Policy,
+    plan: SplitPlan,
+    calibrator: str,
+    name: str | None,
+    say: Progress,
+    estimator: Any = None,
+    recalibrated_from: str = "",
+    notes: tuple[str, ...] = (),
+) -> ExportReport:
+    """Calibrate a score graph, choose its threshold, compare it with its reference, and write it: all after the conversion.
+
+    Args:
+        graph: the score graph.
+        folder: of the version, as `version_folder` gives it.
+        given: the held-out rows, the slices taken out.
+        train: as in `export`; likewise `calibrator` and `name`.
+        policy: what is asked of the threshold.
+        plan: how the rows are divided.
+        calibrator: see `train`.
+        name: see `train`.
+        say: is called with the name of each step and the share of the work done before it.
+        estimator: what the graph was made of, to find edge rows; None where only the graph is left.
+        recalibrated_from: the digest of the bundle that the graph was cut out of; empty for a new export.
+        notes: what the caller should know.
+
+    Raises:
+        RowsError, UnattainableError, ParityError, BundleError: see `errors`; nothing was written.
+    """
     column = given.column
-    graph = from_sklearn(estimator, given.calibration[0])
     inputs = graph.inputs if column is None else inputs_with(graph.inputs, column)
-    plan = SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed)
     parts = held_out(given.calibration, given.certification, train, graph.classes, plan, given.slices)
     fitting, certifying = parts.fitting, parts.certifying
 
@@ -136,9 +183,9 @@ def export(
     if column is not None:
         model = append_subset(model, column)
 
-    say("comparing with scikit-learn", 0.6)
+    say("comparing with the reference", 0.6)
     rows = _joined(fitting, certifying)
-    parity = _check(estimator, graph, fitted, model, rows, column, chosen, seed)
+    parity = _check(estimator, graph, fitted, model, rows, column, chosen, plan.seed)
 
     say("writing the bundle", 0.9)
     described = Manifest(
@@ -161,14 +208,20 @@ def export(
         estimator=graph.estimator,
         scores_kind=graph.kind,
         row_sets=[manifest.row_set("calibration", fitting), manifest.row_set("certification", certifying)],
-        seed=seed,
+        seed=plan.seed,
+        recalibrated_from=recalibrated_from,
     )
     path = write_bundle(model, described, folder)
     say("done", 1.0)
     return ExportReport(path, described, notes + parts.notes)
 
 
-def _version_folder(output: str | Path) -> Path:
+def version_folder(output: str | Path) -> Path:
+    """Return the folder of a version.
+
+    Raises:
+        BundleError: if the path does not end in <name>/<version>.
+    """
     folder = Path(output)
     version = folder.name
     if not (
@@ -188,9 +241,7 @@ def _calibrate(graph: ScoreGraph, rows: LabeledRows, method: str) -> tuple[Calib
     """Fit the calibrator on the graph's own scores, not on scikit-learn's: those are the ones that it will see."""
     n_classes = len(graph.classes)
     scores = Runner(graph.model).run(graph.feed(rows.rows))
-    fitted = calibrators.fit(
-        method, scores, rows.y, kind=graph.kind, n_classes=n_classes, classes=graph.classes.tolist()
-    )
+    fitted = calibrators.fit(method, scores, rows.y, kind=graph.kind, n_classes=n_classes)
     return fitted, graft(graph.model, fitted, n_classes=n_classes)
 
 
@@ -219,7 +270,7 @@ def _check(
     threshold: Threshold,
     seed: int,
 ) -> Parity:
-    """Compare the graph with scikit-learn and the fitted calibrator, on the held-out rows and on edge rows."""
+    """Compare the graph with its reference and the fitted calibrator, on the held-out rows and on edge rows."""
     edges = edge_rows(rows.rows, graph.inputs, estimator, graph.reference, seed)
     compared = _concatenated(edges, rows.rows) if len(edges) else rows.rows
 

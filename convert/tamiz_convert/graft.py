@@ -17,6 +17,7 @@ from onnx import TensorProto
 from tamiz.bundle_format import PROBABILITIES
 from tamiz_convert.calibrators import Calibrator
 from tamiz_convert.graph_builder import GraphBuilder
+from tamiz_convert.score_graph import SCORES
 
 _PREFIX: Final = "calibrator_"
 
@@ -30,8 +31,11 @@ def graft(model: onnx.ModelProto, calibrator: Calibrator, *, n_classes: int) -> 
         n_classes: how many classes there are.
 
     Returns:
-        A graph with the one output `probabilities`, (n_rows, n_classes), float64; `scores` remains in it by that name.
+        A graph with the output `probabilities`, (n_rows, n_classes), float64, and behind it those that the score graph has
+        besides `SCORES`; `scores` remains in it by that name.
     """
     builder = GraphBuilder.extending(model, _PREFIX)
     probabilities = calibrator.append(builder, 1 if n_classes == 2 else n_classes)  # noqa: PLR2004  one score for two
-    return builder.build(probabilities, PROBABILITIES, TensorProto.DOUBLE, n_classes)
+    grafted = builder.build(probabilities, PROBABILITIES, TensorProto.DOUBLE, n_classes)
+    grafted.graph.output.extend(output for output in model.graph.output if output.name != SCORES)
+    return grafted

@@ -48,6 +48,7 @@ def _facts(manifest: Manifest, size_bytes: int) -> RenderableType:
         ("libraries", libraries),
         ("format", f"{manifest.format_version}, {size_bytes:,} bytes, digest checked"),
         ("digest", manifest.graph_digest),
+        *([("recalibrated from", manifest.recalibrated_from)] if manifest.recalibrated_from else []),
     ):
         table.add_row(f"[bold]{name}[/bold]", value)
     return table

@@ -141,6 +141,35 @@ class ColumnInputs:
 Inputs = MatrixInput | ColumnInputs
 
 
+@dataclass(frozen=True)
+class MatrixAndColumns:
+    """A matrix, and columns beside it that the matrix does not hold, such as the one that names the slice."""
+
+    matrix: MatrixInput
+    columns: ColumnInputs
+
+    def feed(self, rows: Any) -> dict[str, NDArray[Any]]:
+        """Return rows as onnxruntime reads them; where the matrix has no names, it is all but the columns."""
+        beside = self.columns.feed(rows)
+        if not self.matrix.column_names:
+            rows = rows.drop(columns=list(self.columns.dtypes))
+        return self.matrix.feed(rows) | beside
+
+
+def inputs_of(specs: Sequence[InputSpec]) -> Inputs | MatrixAndColumns:
+    """Return the inputs that a manifest describes."""
+    matrices = [spec for spec in specs if spec.name == FEATURES and list(spec.column_names) != [FEATURES]]
+    columns = [spec for spec in specs if spec not in matrices]
+    may_miss = frozenset(spec.name for spec in columns if spec.missing_values_allowed)
+    named = ColumnInputs(
+        {spec.name: spec.dtype for spec in columns}, tuple(s.name for s in columns), may_miss
+    )
+    if not matrices:
+        return named
+    matrix = MatrixInput(matrices[0].dtype, matrices[0].shape[1], tuple(matrices[0].column_names))
+    return MatrixAndColumns(matrix, named) if columns else matrix
+
+
 def elem_type(spec: InputSpec) -> int:
     """Return the ONNX element type of an input."""
     return _ELEM_TYPES[spec.dtype]

@@ -60,8 +60,9 @@ def append_subset(model: onnx.ModelProto, column: SliceColumn) -> onnx.ModelProt
     graph.initializer.append(helper.make_tensor(f"{_PREFIX}shape", TensorProto.INT64, [1], [-1]))
     graph.node.extend(_nodes(column))
     graph.output.append(helper.make_tensor_value_info(SUBSET, TensorProto.INT64, [None]))
-    if all(opset.domain != _ML for opset in extended.opset_import):
-        extended.opset_import.append(helper.make_opsetid(_ML, ML_OPSET))
+    known = [opset for opset in extended.opset_import if opset.domain == _ML]
+    for opset in known or [extended.opset_import.add(domain=_ML)]:
+        opset.version = max(opset.version, ML_OPSET)  # below it LabelEncoder has other attributes
     onnx.checker.check_model(extended)
     return extended
 
