@@ -51,7 +51,7 @@ def load_rows(
     Raises:
         RowsError: if the file cannot be read, or a column is missing.
     """
-    table = _read(path)
+    table = read_table(path)
     wanted = [target, *(features or [])]
     missing = [name for name in wanted if name not in table.columns]
     if missing:
@@ -62,7 +62,12 @@ def load_rows(
     return rows, table[target]
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """Return the table in a Parquet or CSV file.
+
+    Raises:
+        RowsError: if the file cannot be read.
+    """
     if path.suffix not in {".parquet", ".csv"}:
         raise RowsError(f"{path} is no table: expected a file that ends in .parquet or .csv")
     try:

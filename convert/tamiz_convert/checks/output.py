@@ -1,0 +1,90 @@
+"""Results as files: JSON for programs, JUnit XML for continuous integration."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tamiz_convert.check_result import CheckResult
+from tamiz_convert.errors import BundleError
+
+
+def write_json(results: Sequence[CheckResult], path: Path) -> None:
+    """Write results as JSON: {"blocked": bool, "checks": [one object per result, with "blocks"]}.
+
+    Raises:
+        BundleError: if the file cannot be written.
+    """
+    checks = [dataclasses.asdict(result) | {"blocks": result.blocks} for result in results]
+    text = json.dumps(
+        {"blocked": any(result.blocks for result in results), "checks": checks},
+        indent=2,
+        allow_nan=False,
+        ensure_ascii=False,
+    )
+    _write(path, f"{text}\n")
+
+
+def write_junit(results: Sequence[CheckResult], path: Path) -> None:
+    """Write results as JUnit XML, a suite per section and a case per result.
+
+    What stops the export is a failure, what is inconclusive besides is skipped, and a failure that only warns is a passed
+    case with its message, marked "warning", in `system-out`, which no reader counts and all of them show.
+
+    Raises:
+        BundleError: if the file cannot be written.
+    """
+    root = ElementTree.Element("testsuites", {"name": "tamiz release checks"} | _counts(results))
+    for kind, group in groupby(results, key=lambda result: result.kind):
+        cases = list(group)
+        suite = ElementTree.SubElement(root, "testsuite", {"name": kind} | _counts(cases))
+        for case in cases:
+            _append_case(suite, case)
+    ElementTree.indent(root)
+    body = ElementTree.tostring(root, encoding="unicode")
+    _write(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n')
+
+
+def _counts(results: Sequence[CheckResult]) -> dict[str, str]:
+    return {
+        "tests": str(len(results)),
+        "failures": str(sum(result.blocks for result in results)),
+        "errors": "0",
+        "skipped": str(sum(_is_skipped(result) for result in results)),
+        "time": "0",
+    }
+
+
+def _is_skipped(result: CheckResult) -> bool:
+    return result.status == "inconclusive" and not result.blocks
+
+
+def _append_case(suite: ElementTree.Element, result: CheckResult) -> None:
+    case = ElementTree.SubElement(
+        suite, "testcase", {"classname": f"tamiz.{result.kind}", "name": _printable(result.name), "time": "0"}
+    )
+    message = _printable(result.message)
+    if result.blocks:
+        failure = ElementTree.SubElement(case, "failure", {"type": result.status, "message": message})
+        failure.text = message
+    elif _is_skipped(result):
+        ElementTree.SubElement(case, "skipped", {"message": message})
+    out = ElementTree.SubElement(case, "system-out")
+    out.text = f"warning: {message}" if result.status == "failed" and not result.blocks else message
+
+
+def _printable(text: str) -> str:
+    """Return text without the control characters that XML cannot hold."""
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BundleError(f"{path} cannot be written: {error.strerror}") from error
