@@ -102,7 +102,7 @@ def _p_value_of_rise(rise: NDArray[np.float64], tolerance: float) -> float:
 
 
 def _class_index(target: str | int, where: str, context: Context) -> int:
-    classes = context.subject.classes.tolist()
+    classes: list[str | int] = context.subject.classes.tolist()
     if target not in classes:
         names = [str(each) for each in classes]
         raise SpecificationError(

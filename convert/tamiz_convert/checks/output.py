@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.errors import BundleError
@@ -38,14 +38,14 @@ def write_junit(results: Sequence[CheckResult], path: Path) -> None:
     Raises:
         BundleError: if the file cannot be written.
     """
-    root = ElementTree.Element("testsuites", {"name": "tamiz release checks"} | _counts(results))
+    root = ET.Element("testsuites", {"name": "tamiz release checks"} | _counts(results))
     for kind, group in groupby(results, key=lambda result: result.kind):
         cases = list(group)
-        suite = ElementTree.SubElement(root, "testsuite", {"name": kind} | _counts(cases))
+        suite = ET.SubElement(root, "testsuite", {"name": kind} | _counts(cases))
         for case in cases:
             _append_case(suite, case)
-    ElementTree.indent(root)
-    body = ElementTree.tostring(root, encoding="unicode")
+    ET.indent(root)
+    body = ET.tostring(root, encoding="unicode")
     _write(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n')
 
 
@@ -63,17 +63,17 @@ def _is_skipped(result: CheckResult) -> bool:
     return result.status == "inconclusive" and not result.blocks
 
 
-def _append_case(suite: ElementTree.Element, result: CheckResult) -> None:
-    case = ElementTree.SubElement(
+def _append_case(suite: ET.Element, result: CheckResult) -> None:
+    case = ET.SubElement(
         suite, "testcase", {"classname": f"tamiz.{result.kind}", "name": _printable(result.name), "time": "0"}
     )
     message = _printable(result.message)
     if result.blocks:
-        failure = ElementTree.SubElement(case, "failure", {"type": result.status, "message": message})
+        failure = ET.SubElement(case, "failure", {"type": result.status, "message": message})
         failure.text = message
     elif _is_skipped(result):
-        ElementTree.SubElement(case, "skipped", {"message": message})
-    out = ElementTree.SubElement(case, "system-out")
+        ET.SubElement(case, "skipped", {"message": message})
+    out = ET.SubElement(case, "system-out")
     out.text = f"warning: {message}" if result.status == "failed" and not result.blocks else message
 
 

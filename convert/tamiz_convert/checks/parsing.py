@@ -68,8 +68,6 @@ def _at(where: str) -> str:
 def _converted(hint: Any, value: Any, where: str) -> Any:
     """Return a value as a field's type wants it."""
     origin = get_origin(hint)
-    if hint is Any:
-        return value
     if origin in (Union, types.UnionType):
         return _of_union(hint, value, where)
     if origin is Literal:
@@ -78,6 +76,10 @@ def _converted(hint: Any, value: Any, where: str) -> Any:
         return _of_tuple(get_args(hint)[0], value, where)
     if hasattr(hint, "from_yaml"):
         return hint.from_yaml(value, where)
+    return _of_dataclass_or_scalar(hint, value, where)
+
+
+def _of_dataclass_or_scalar(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return parse(cast("type[Any]", hint), value, where)
     return _of_scalar(hint, value, where)

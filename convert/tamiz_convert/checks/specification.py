@@ -64,12 +64,13 @@ class Specification:
 
     def columns(self) -> set[str | int]:
         """Return every column of the rows that is named in it."""
-        named: set[str | int] = {name for each in (*self.slices, *self.comparison) for name in each.by}
+        named: set[str | int] = {name for each in self.slices for name in each.by}
+        named |= {name for each in self.comparison for name in each.by}
         named |= {each.column for each in self.baseline if each.column is not None}
-        for changing in (*self.invariance, *self.perturbation, *self.directional):
-            named |= set(changing.columns)
-            if changing.transform.name == "permute_within":
-                named.add(changing.transform.argument)
+        changing: tuple[InvarianceCheck | PerturbationCheck | DirectionalCheck, ...]
+        changing = (*self.invariance, *self.perturbation, *self.directional)
+        named |= {name for each in changing for name in each.columns}
+        named |= {each.transform.argument for each in changing if each.transform.name == "permute_within"}
         return named
 
 

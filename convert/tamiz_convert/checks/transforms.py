@@ -90,7 +90,8 @@ class _Call:
             if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
                 raise SpecificationError(f"{self.where}: column {name!r} holds no numbers")
             values = change(column.to_numpy(dtype=np.float64))
-            changed[name] = values.round().astype(column.dtype) if column.dtype.kind in "iu" else values
+            is_whole = column.dtype.kind in "iu"
+            changed[name] = pd.Series(values.round()).astype(column.dtype) if is_whole else values
         return changed
 
 
