@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import onnx
 from google.protobuf import json_format
@@ -25,8 +21,7 @@ from tamiz.bundle_format import (
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz.v1.onnx_file_pb2 import OnnxFile
 from tamiz_convert.errors import BundleError
-
-_LEFTOVER_AFTER_S: Final = 600.0
+from tamiz_convert.files import replace
 
 
 def write_bundle(model: onnx.ModelProto, manifest: Manifest, folder: Path) -> Path:
@@ -55,7 +50,7 @@ def write_bundle(model: onnx.ModelProto, manifest: Manifest, folder: Path) -> Pa
     path = folder / FILE_NAME
     try:
         with _new_folders(folder):
-            _replace(path, graph.SerializeToString(deterministic=True))
+            replace(path, graph.SerializeToString(deterministic=True))
     except OSError as error:
         raise BundleError(f"{path} cannot be written: {error.strerror}; nothing was changed") from error
     return path
@@ -97,30 +92,6 @@ def _read(path: Path) -> tuple[bytes, Manifest]:
         ) from error
     except FormatError as error:
         raise BundleError(f"{path}: {error}") from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Put a file in place in one step: either the old content is there or the new one, never a part."""
-    for leftover in path.parent.glob(f".{path.name}.*"):  # of a process that was killed while it wrote
-        if time.time() - leftover.stat().st_mtime > _LEFTOVER_AFTER_S:
-            leftover.unlink(missing_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)  # the new name has to reach the disk as well
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @contextlib.contextmanager

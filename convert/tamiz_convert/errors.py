@@ -52,7 +52,7 @@ class SpecificationError(ExportError):
 
 
 class BlockedError(ExportError):
-    """Release checks stop the export.
+    """Release checks are not passed; an export that they stop has written nothing.
 
     Attributes:
         results: of all checks, also of those that passed.
@@ -62,8 +62,7 @@ class BlockedError(ExportError):
         blocking = [result for result in results if result.blocks]
         lines = [f"  {result.kind}, {result.name}: {result.message}" for result in blocking]
         super().__init__(
-            f"{len(blocking)} of {len(results)} release check(s) stop the export; nothing was written\n"
-            + "\n".join(lines)
+            f"{len(blocking)} of {len(results)} release checks are not passed:\n" + "\n".join(lines)
         )
         self.results = tuple(results)
 

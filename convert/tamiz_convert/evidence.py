@@ -31,9 +31,24 @@ class ScoredRows:
     slices: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
     @property
+    def confidence(self) -> NDArray[np.float64]:
+        """(n_rows,), float64, the probability of the predicted class; NaN where a probability is."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+    @property
+    def prediction(self) -> NDArray[np.int64]:
+        """(n_rows,), int64, the index of the most probable class, the first of equals."""
+        return np.asarray(self.probabilities.argmax(axis=1))
+
+    @property
+    def wrong(self) -> NDArray[np.bool_]:
+        """(n_rows,), whether the prediction is not the row's class."""
+        return np.asarray(self.prediction != self.y)
+
+    @property
     def accepted(self) -> NDArray[np.bool_]:
         """(n_rows,), whether the gate answers the row."""
-        return np.asarray(self.probabilities.max(axis=1) >= self.thresholds)
+        return np.asarray(self.confidence >= self.thresholds)
 
 
 @dataclass(frozen=True)

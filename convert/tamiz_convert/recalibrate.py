@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tamiz_convert.bundle import read_bundle
 from tamiz_convert.bundle_graph import from_bundle
+from tamiz_convert.checks import Rule
 from tamiz_convert.errors import BundleError
 from tamiz_convert.export import DEFAULT_CALIBRATOR, Policy, Progress, export_graph, version_folder
 from tamiz_convert.export_report import ExportReport
 from tamiz_convert.held_out import SplitPlan
+from tamiz_convert.release import Checks, Release
 
 
 def recalibrate(
@@ -30,6 +33,9 @@ def recalibrate(
     groups: Any = None,
     splitter: Any = None,
     allow_duplicates: bool = False,
+    checks: Checks | None = None,
+    check_rows: tuple[Any, Any] | None = None,
+    baselines: Mapping[str, Rule] | None = None,
     replace: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
@@ -53,6 +59,9 @@ def recalibrate(
         groups: (n_rows,), which calibration rows belong together.
         splitter: a scikit-learn splitter, as in `export`.
         allow_duplicates: take the rows although many of them repeat others.
+        checks: what the new bundle has to pass, as in `export`.
+        check_rows: (X, y), rows for the checks alone; by default the certification rows.
+        baselines: simpler rules to beat, by name.
         replace: write over the bundle itself, if the output is where it lies.
         seed: of the split, and of the choice of edge rows.
         progress: called with the name of each step and the share of the work done before it.
@@ -63,11 +72,13 @@ def recalibrate(
         The new bundle's path and manifest, which names the old one's digest in `recalibrated_from`, and notes.
 
     Raises:
-        RowsError, UnattainableError, ParityError, BundleError: see `errors`; nothing was written.
+        RowsError, UnattainableError, ParityError, SpecificationError, BlockedError, BundleError: see `errors`; nothing was
+            written.
     """
     say = progress or (lambda _step, _share: None)
     policy = Policy(max_error, confidence_level, threshold, allow_uncertified)
     plan = SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed)
+    release = Release.of(checks, baselines, check_rows)
     folder = version_folder(output)
 
     say("reading the bundle", 0.0)
@@ -83,6 +94,7 @@ def recalibrate(
         policy=policy,
         plan=plan,
         recalibrated_from=manifest.graph_digest,
+        release=release,
         say=say,
     )
 

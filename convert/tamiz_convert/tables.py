@@ -9,7 +9,8 @@ from typing import Any, Final
 import joblib
 import pandas as pd
 
-from tamiz_convert.errors import EstimatorError, RowsError
+from tamiz_convert.errors import EstimatorError, ExportError, RowsError
+from tamiz_convert.files import replace
 
 _PICKLES: Final = {".joblib", ".pkl", ".pickle"}
 
@@ -52,14 +53,40 @@ def load_rows(
         RowsError: if the file cannot be read, or a column is missing.
     """
     table = read_table(path)
-    wanted = [target, *(features or [])]
-    missing = [name for name in wanted if name not in table.columns]
+    select(table, [target, *(features or [])], path)
+    rows = table[list(features)] if features else table.drop(columns=[target])
+    return rows, table[target]
+
+
+def select(table: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.DataFrame:
+    """Return some columns of a table.
+
+    Args:
+        table: the table.
+        columns: their names, in order.
+        path: where the table was read, for the error.
+
+    Raises:
+        RowsError: if a column is missing.
+    """
+    missing = [name for name in columns if name not in table.columns]
     if missing:
         raise RowsError(
             f"{path} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, table.columns))}"
         )
-    rows = table[list(features)] if features else table.drop(columns=[target])
-    return rows, table[target]
+    return table[list(columns)]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        ExportError: if that is not possible.
+    """
+    try:
+        replace(path, text.encode())
+    except OSError as error:
+        raise ExportError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def read_table(path: Path) -> pd.DataFrame:

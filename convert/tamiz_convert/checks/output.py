@@ -10,14 +10,14 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from tamiz_convert.check_result import CheckResult
-from tamiz_convert.errors import BundleError
+from tamiz_convert.tables import write_text
 
 
 def write_json(results: Sequence[CheckResult], path: Path) -> None:
     """Write results as JSON: {"blocked": bool, "checks": [one object per result, with "blocks"]}.
 
     Raises:
-        BundleError: if the file cannot be written.
+        ExportError: if the file cannot be written.
     """
     checks = [dataclasses.asdict(result) | {"blocks": result.blocks} for result in results]
     text = json.dumps(
@@ -26,7 +26,7 @@ def write_json(results: Sequence[CheckResult], path: Path) -> None:
         allow_nan=False,
         ensure_ascii=False,
     )
-    _write(path, f"{text}\n")
+    write_text(path, f"{text}\n")
 
 
 def write_junit(results: Sequence[CheckResult], path: Path) -> None:
@@ -36,7 +36,7 @@ def write_junit(results: Sequence[CheckResult], path: Path) -> None:
     case with its message, marked "warning", in `system-out`, which no reader counts and all of them show.
 
     Raises:
-        BundleError: if the file cannot be written.
+        ExportError: if the file cannot be written.
     """
     root = ET.Element("testsuites", {"name": "tamiz release checks"} | _counts(results))
     for kind, group in groupby(results, key=lambda result: result.kind):
@@ -46,7 +46,7 @@ def write_junit(results: Sequence[CheckResult], path: Path) -> None:
             _append_case(suite, case)
     ET.indent(root)
     body = ET.tostring(root, encoding="unicode")
-    _write(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n')
+    write_text(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n')
 
 
 def _counts(results: Sequence[CheckResult]) -> dict[str, str]:
@@ -80,11 +80,3 @@ def _append_case(suite: ET.Element, result: CheckResult) -> None:
 def _printable(text: str) -> str:
     """Return text without the control characters that XML cannot hold."""
     return "".join(each if each.isprintable() else " " for each in text)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BundleError(f"{path} cannot be written: {error.strerror}") from error

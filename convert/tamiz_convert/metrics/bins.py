@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,11 @@ def sums(numbers: NDArray[np.int64], values: Array, observed: NDArray[np.bool_],
     """Add up what is in each bin."""
     return Bins(
         np.bincount(numbers, minlength=n_bins).astype(np.float64),
-        np.bincount(numbers, values, n_bins),
-        np.bincount(numbers, observed.astype(np.float64), n_bins),
+        totals(numbers, values, n_bins),
+        totals(numbers, observed, n_bins),
     )
+
+
+def totals(numbers: NDArray[np.int64], values: NDArray[Any], n_bins: int = 0) -> Array:
+    """Return (n_bins,), float64, the sum of the values of each number."""
+    return np.bincount(numbers, values, n_bins).astype(np.float64)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tamiz_convert.metrics.resample import resamples
 from tamiz_convert.metrics.summary import METRICS
 from tamiz_convert.metrics.top_label import Array, Classes, Metric
 
@@ -29,6 +32,7 @@ def bootstrap(
     y: Classes,
     metrics: Mapping[str, Metric] = METRICS,
     *,
+    groups: NDArray[Any] | None = None,
     level: float = 0.95,
     n_resamples: int = 200,
     seed: int = 0,
@@ -37,18 +41,18 @@ def bootstrap(
 
     Args:
         probabilities: (n_rows, n_classes), float64.
-        y: (n_rows,), int64. Rows are drawn one by one: of rows that belong together the intervals are too narrow.
+        y: (n_rows,), int64.
         metrics: name → function of (probabilities, y).
+        groups: (n_rows,), which rows belong together and are drawn together; None if none do.
         level: the share of resamples within the interval, between 0 and 1.
         n_resamples: how many times the rows are drawn, with replacement.
         seed: of the draws.
     """
-    random = np.random.default_rng(seed)
-    drawn = np.empty((n_resamples, len(metrics)))
-    for resample in drawn:
-        rows = random.integers(0, len(y), len(y))
+    drawn = []
+    for times in resamples(len(y), n_resamples, seed, groups):
+        rows = np.repeat(np.arange(len(y)), times)
         resampled, labels = probabilities[rows], y[rows]
-        resample[:] = [metric(resampled, labels) for metric in metrics.values()]
+        drawn.append([metric(resampled, labels) for metric in metrics.values()])
     low, high = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0], axis=0).tolist()
     return {
         name: Interval(metric(probabilities, y), low[k], high[k])

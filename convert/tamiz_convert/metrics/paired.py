@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tamiz_convert.metrics.bins import totals
 from tamiz_convert.metrics.ranking import area
+from tamiz_convert.metrics.resample import resamples
 from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of
 
 
@@ -20,7 +23,13 @@ class PairedDifference:
 
 
 def aurc_difference(
-    probabilities: Array, others: Array, y: Classes, *, n_resamples: int = 200, seed: int = 0
+    probabilities: Array,
+    others: Array,
+    y: Classes,
+    *,
+    groups: NDArray[Any] | None = None,
+    n_resamples: int = 200,
+    seed: int = 0,
 ) -> PairedDifference:
     """Return the AURC of some probabilities minus that of others.
 
@@ -28,16 +37,14 @@ def aurc_difference(
         probabilities: (n_rows, n_classes), float64.
         others: likewise, of the same rows.
         y: (n_rows,), int64.
+        groups: (n_rows,), which rows belong together and are drawn together; None if none do.
         n_resamples: how many times the rows are drawn, with replacement.
         seed: of the draws.
     """
     ranked, other = _Ranked.of(probabilities, y), _Ranked.of(others, y)
     once = np.ones(len(y), dtype=np.int64)
-    random = np.random.default_rng(seed)
-    differences = []
-    for _ in range(n_resamples):
-        times = np.bincount(random.integers(0, len(y), len(y)), minlength=len(y))
-        differences.append(ranked.aurc(times) - other.aurc(times))
+    drawn = resamples(len(y), n_resamples, seed, groups)
+    differences = [ranked.aurc(times) - other.aurc(times) for times in drawn]
     return PairedDifference(ranked.aurc(once) - other.aurc(once), float(np.std(differences)))
 
 
@@ -60,5 +67,5 @@ class _Ranked:
 
     def aurc(self, times: NDArray[np.int64]) -> float:
         """Return the AURC with each row counted so many times."""
-        rows = np.bincount(self.block, times).astype(np.int64)
-        return area(rows, np.bincount(self.block, (times * self.wrong).astype(np.float64)))
+        rows = totals(self.block, times).astype(np.int64)
+        return area(rows, totals(self.block, times * self.wrong))

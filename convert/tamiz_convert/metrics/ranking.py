@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tamiz_convert.metrics.bins import totals
 from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of
 
 
@@ -110,4 +111,4 @@ def _blocks(probabilities: Array, y: Classes) -> tuple[Array, NDArray[np.int64],
     """Return the distinct confidences, descending, with the rows and the errors at each."""
     wrong = ~correct_of(probabilities, y)
     negative, block, rows = np.unique(-confidence_of(probabilities), return_inverse=True, return_counts=True)
-    return -negative, rows, np.bincount(block, wrong.astype(np.float64))
+    return -negative, rows, totals(block, wrong)

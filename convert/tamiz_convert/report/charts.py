@@ -13,6 +13,8 @@ Numbers = Mapping[str, Any]
 
 _ROOM_ABOVE: Final = 1.15
 _ROW_HEIGHT: Final = 24.0
+_LETTER: Final = 7.0
+_SQUARE: Final = 340.0
 
 
 def reliability_chart(title: str, bins: Sequence[Numbers], ideal_note: str = "") -> Html:
@@ -26,7 +28,9 @@ def reliability_chart(title: str, bins: Sequence[Numbers], ideal_note: str = "")
     low = min(
         [0.5, *(float(b["mean_confidence"]) for b in bins), *(float(b["accuracy_interval"][0]) for b in bins)]
     )
-    plot = Plot(percent_axis("confidence", low=low), percent_axis("right predictions", low=low))
+    plot = Plot(
+        percent_axis("confidence", low=low), percent_axis("right predictions", low=low), height=_SQUARE
+    )
     xs = [float(b["mean_confidence"]) for b in bins]
     lows, highs = ([float(b["accuracy_interval"][end]) for b in bins] for end in (0, 1))
     points = list(zip(xs, (float(b["accuracy"]) for b in bins), strict=True))
@@ -50,12 +54,20 @@ def confidence_chart(
     """Draw how many rows have which confidence, as shares of all, and the threshold if there is one."""
     total = max(sum(counts), 1)
     shares = [n / total for n in counts]
-    plot = Plot(percent_axis("confidence"), percent_axis("rows", max(shares) * _ROOM_ABOVE), height=200.0)
+    low = min([threshold or 1.0, *(edge for edge, n in zip(edges, counts, strict=False) if n)])
+    high = min(max(shares) * _ROOM_ABOVE, 1.0)
+    plot = Plot(percent_axis("confidence", low=min(low, 0.9)), percent_axis("rows", high or 1.0))
     bars = [plot.bar(edges[i], edges[i + 1], share) for i, share in enumerate(shares) if share]
     limit = [] if threshold is None or threshold > 1.0 else _upright(plot, threshold, "threshold")
     highest = max(range(len(shares)), key=shares.__getitem__)
     described = f"Most rows, {percent(shares[highest])}, lie between {percent(edges[highest], 0)} and {percent(edges[highest + 1], 0)}."
     return plot.svg(title, described, [*bars, *limit])
+
+
+def risk_coverage_plot(curves: Sequence[tuple[str, Points]], max_error: float | None) -> Plot:
+    """Return the frame of `risk_coverage_chart`."""
+    highest = max([max_error or 0.0, 0.001, *(y for _, points in curves for _, y in points)])
+    return Plot(percent_axis("rows answered"), percent_axis("error among them", highest * _ROOM_ABOVE))
 
 
 def risk_coverage_chart(
@@ -72,31 +84,22 @@ def risk_coverage_chart(
         point: coverage and error at the threshold, if anything is accepted.
         max_error: what is promised, if anything is.
     """
-    highest = max([max_error or 0.0, 0.001, *(y for _, points in curves for _, y in points)])
-    plot = Plot(percent_axis("rows answered"), percent_axis("error among them", highest * _ROOM_ABOVE))
-    lines = [plot.steps(points, "line" if i == 0 else "other") for i, (_, points) in enumerate(curves)][::-1]
-    ends = "; ".join(
-        f"{name}: {percent(points[-1][1])} wrong when every row is answered"
-        for name, points in curves
-        if points
-    )
+    plot = risk_coverage_plot(curves, max_error)
+    drawn = [(name, points) for name, points in curves if points]
+    lines = [plot.steps(points, "line" if i == 0 else "other") for i, (_, points) in enumerate(drawn)][::-1]
     marks: list[Any] = [*lines]
+    described = [
+        f"{name}: {percent(points[-1][1])} wrong when {percent(points[-1][0])} are answered."
+        for name, points in drawn
+    ]
     if max_error is not None:
         marks += _level(plot, max_error, f"promised: at most {plain_percent(max_error)}")
-    at = ""
     if point is not None:
-        marks += [
-            element(
-                "circle",
-                cx=plot.at(*point)[0],
-                cy=plot.at(*point)[1],
-                r=6.0,
-                class_="mark",
-                id="chosen-point",
-            )
-        ]
-        at = f" At the threshold {percent(point[0])} are answered and {percent(point[1])} of those are wrong."
-    return plot.svg(title, f"{ends}.{at}", marks)
+        marks += plot.dots([point], "mark", radius=6.0)
+        described.append(
+            f"At the threshold {percent(point[0])} are answered, {percent(point[1])} of those wrong."
+        )
+    return plot.svg(title, " ".join(described), marks)
 
 
 def attainable_chart(title: str, points: Sequence[Numbers], max_error: float | None, n_rows: int) -> Html:
@@ -140,8 +143,9 @@ def interval_chart(
     ends = [end for _, _, bounds in rows for end in (bounds or ())]
     scale = percent_axis(axis, high or max([limit or 0.0, 0.01, *ends]))
     height = _ROW_HEIGHT * len(rows) + 50.0
+    left = 20.0 + _LETTER * max(len(_shortened(name)) for name, _, _ in rows)
     down = percent_axis("")
-    plot = Plot(scale, down, height=height, left=128.0, right=16.0, top=8.0, bottom=42.0)
+    plot = Plot(scale, down, height=height, left=left, right=20.0, top=8.0, bottom=42.0)
     marks = [_interval_row(plot, 8.0 + _ROW_HEIGHT * (i + 0.5), *row) for i, row in enumerate(rows)]
     described = "; ".join(f"{name}: {percent(value)}" for name, value, _ in rows)
     return svg(

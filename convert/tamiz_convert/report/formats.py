@@ -37,11 +37,11 @@ def threshold(value: float | None) -> str:
 
 
 def interval(bounds: Sequence[float] | None, decimals: int = 1) -> str:
-    """Return an interval of shares in percent: (0.01, 0.034) → "1.0 – 3.4%"."""
+    """Return an interval of shares in percent: (0.01, 0.034) → "1.0–3.4%"."""
     if bounds is None:
         return NOTHING
     low, high = bounds
-    return f"{100 * low:.{decimals}f} – {100 * high:.{decimals}f}%"
+    return f"{100 * low:.{decimals}f}–{100 * high:.{decimals}f}%"
 
 
 def plural(n: int, singular: str, several: str | None = None) -> str:

@@ -77,8 +77,8 @@ footer { padding-block: 4rem 3rem; color: var(--quiet); font-size: .875rem }
 
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 2rem; margin: 1.5rem 0 }
 figure { margin: 0; min-width: 0 }
-figure > svg { display: block; width: 100%; height: auto; max-width: 30rem }
-figcaption { max-width: 30rem; margin-bottom: .5rem; font-size: .875rem; line-height: 1.45 }
+figure > svg { display: block; width: 100%; height: auto; max-width: 28rem }
+figcaption { max-width: 28rem; margin-bottom: .5rem; font-size: .875rem; line-height: 1.45 }
 figcaption strong { display: block; color: var(--ink); font-size: .9375rem }
 svg text { fill: var(--quiet); font-size: 11px; font-variant-numeric: tabular-nums; font-family: inherit }
 svg .name { fill: var(--ink) }
@@ -101,25 +101,33 @@ svg .pale { fill: var(--wash); stroke: var(--edge); stroke-width: .5 }
 
 .scroll { overflow-x: auto; margin: 1.25rem 0 1.75rem }
 table { border-collapse: collapse; font-size: .875rem; line-height: 1.4; font-variant-numeric: tabular-nums }
-caption { text-align: left; padding-bottom: .5rem; font-weight: 600; font-size: .9375rem }
-caption small { display: block; font-weight: 400; font-size: .875rem; max-width: 44rem }
+caption { text-align: left; padding-bottom: .5rem }
+caption > * { display: block; max-width: min(44rem, calc(100vw - 2rem)) }
+caption span { font-weight: 600; font-size: .9375rem }
+caption small { font-size: .875rem }
 th, td { padding: .375rem .875rem; text-align: left; vertical-align: baseline; border-bottom: 1px solid var(--rule) }
 th:first-child, td:first-child { padding-left: 0 }
 thead th { color: var(--quiet); font-weight: 500; vertical-align: bottom; border-bottom-color: var(--edge) }
-tbody th { font-weight: 400; overflow-wrap: anywhere; min-width: 6rem }
+tbody th { font-weight: 400; min-width: 5rem; max-width: 20rem; overflow-wrap: anywhere; position: sticky; left: 0;
+  background: var(--paper) }
 .number { text-align: right; white-space: nowrap }
-tr.chosen > * { background: var(--wash) }
-tr.chosen > th, tr.chosen > td { font-weight: 600 }
-.matrix { font-size: .8125rem }
-.matrix tbody td, .matrix thead th { min-width: 2.25rem; padding: .375rem .5rem; text-align: right }
-.matrix td { border: 1px solid var(--paper) }
+tr.chosen > th, tr.chosen > td { background: var(--wash); font-weight: 600 }
+.matrix tbody td { min-width: 2.5rem; padding: .375rem .5rem; border: 1px solid var(--rule) }
+.matrix thead .number { padding-inline: .5rem }
+.matrix tbody th { padding-right: 1rem }
 .matrix td.right { font-weight: 600; box-shadow: inset 0 0 0 1px var(--edge) }
+.matrix td.wrong { font-weight: 600; background: var(--wash) }
+.matrix td.none { color: var(--quiet) }
+.words { min-width: 16rem }
 .failed { color: var(--alarm); font-weight: 600 }
 
 details { margin: 1rem 0 }
 summary { cursor: pointer; color: var(--accent); padding-block: .25rem }
 details .scroll.tall { max-height: 24rem; overflow-y: auto }
 .slider label { display: block; font-weight: 600 }
+button { font: inherit; font-size: .875rem; color: var(--accent); background: var(--paper); border: 1px solid var(--edge);
+  border-radius: .375rem; padding: .25rem .75rem; cursor: pointer }
+.slider button { display: block; margin-top: .75rem }
 .slider input { width: 100%; margin: .75rem 0; height: 1.5rem; accent-color: var(--accent) }
 .slider .facts { margin: 1rem 0 }
 [hidden] { display: none !important }
@@ -135,7 +143,9 @@ details .scroll.tall { max-height: 24rem; overflow-y: auto }
   body { font-size: 10pt }
   body > * { max-width: none; padding-inline: 0 }
   header { padding-top: 0 }
-  nav, .slider, .skip, summary { display: none }
+  nav, .slider, .skip, details.screen { display: none }
+  summary { color: inherit; list-style: none; font-weight: 600 }
+  details:not([open])::details-content { content-visibility: visible; block-size: auto }
   section { padding-top: 2rem }
   h2, h3, figcaption, caption { break-after: avoid }
   figure, .facts > div, tr, .panel { break-inside: avoid }
@@ -144,7 +154,7 @@ details .scroll.tall { max-height: 24rem; overflow-y: auto }
   .scroll, details .scroll.tall { overflow: visible; max-height: none }
   table { font-size: 8.5pt }
   th, td { padding: .2rem .5rem }
-  .pale, .band, .bar, .dot, td, tr.chosen > * { print-color-adjust: exact; -webkit-print-color-adjust: exact }
+  .pale, .band, .bar, .dot, td, th { print-color-adjust: exact; -webkit-print-color-adjust: exact }
 }
 """
 

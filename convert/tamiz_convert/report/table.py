@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from tamiz_convert.report.element import Child, Html, element
+from tamiz_convert.report.element import Attribute, Child, Html, element
 
 
 @dataclass(frozen=True)
@@ -15,11 +15,12 @@ class Row:
     Attributes:
         cells: one per column; the first names the row.
         chosen: whether it stands out.
-        attributes: of the `tr`.
+        attributes: of the `tr`, for a script.
     """
 
     cells: Sequence[Child]
     chosen: bool = False
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
 
 def table(
@@ -29,6 +30,7 @@ def table(
     *,
     text_columns: Iterable[int] = (0,),
     note: Child = None,
+    box: str = "scroll",
 ) -> Html:
     """Return a table in a box of its own that scrolls sideways, and can be reached by keyboard.
 
@@ -38,6 +40,7 @@ def table(
         rows: `Row`s, or their cells.
         text_columns: which columns hold text; the others are numbers and flush right.
         note: a smaller line below the caption.
+        box: the class of the box.
     """
     text = frozenset(text_columns)
     heads = [element("th", name, scope="col", class_=_kind(i, text)) for i, name in enumerate(columns)]
@@ -45,11 +48,17 @@ def table(
         caption,
         element(
             "table",
-            element("caption", caption, element("small", note) if note else None),
+            titled(caption, note),
             element("thead", element("tr", heads)),
             element("tbody", (_row(row, text) for row in rows)),
         ),
+        box,
     )
+
+
+def titled(title: str, note: Child = None) -> Html:
+    """Return a table's caption: what it shows, and a smaller line."""
+    return element("caption", element("span", title), element("small", note) if note else None)
 
 
 def scroll_box(name: str, content: Child, class_: str = "scroll") -> Html:
@@ -81,7 +90,7 @@ def _row(row: Row | Sequence[Child], text: frozenset[int]) -> Html:
     first, *rest = row.cells
     cells = [element("td", cell, class_=_kind(i, text)) for i, cell in enumerate(rest, start=1)]
     head = element("th", first, scope="row", class_=_kind(0, text))
-    return element("tr", head, cells, class_="chosen" if row.chosen else None)
+    return element("tr", head, cells, class_="chosen" if row.chosen else None, **row.attributes)
 
 
 def _kind(column: int, text: frozenset[int]) -> str | None:

@@ -1,0 +1,279 @@
+"""The comparison: two bundles, the same labeled rows, and what can be said of the difference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from tamiz.bundle_format import PROBABILITIES
+from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest
+from tamiz_convert.answers import NO_CLASS, Answers, answers_of
+from tamiz_convert.bundle import read_bundle
+from tamiz_convert.bundle_graph import classes_of, output_of
+from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, holm, relabeled
+from tamiz_convert.comparison.measure import Measure
+from tamiz_convert.comparison.result import Bin, Compared, Comparison, Discordance
+from tamiz_convert.comparison.slices import slice_columns, slices_of
+from tamiz_convert.errors import BundleError, ExportError, RowsError
+from tamiz_convert.export_report import promise
+from tamiz_convert.latency import LATENCY_BATCH_SIZES, median_us
+from tamiz_convert.metrics import (
+    Array,
+    Classes,
+    ReliabilityDiagram,
+    equal_mass,
+    if_calibrated,
+    reliability_diagram,
+)
+from tamiz_convert.parity import Feed, Runner
+from tamiz_convert.rows import labeled
+from tamiz_convert.sklearn_inputs import inputs_of
+
+Progress = Callable[[str, float], None]
+
+_CURVE_POINTS: Final = 300
+_BINS: Final = 10
+
+
+@dataclass(frozen=True)
+class _Bundle:
+    """A bundle that takes part."""
+
+    path: Path
+    model: onnx.ModelProto
+    manifest: Manifest
+
+    @classmethod
+    def read(cls, path: str | Path) -> _Bundle:
+        return cls(Path(path), *read_bundle(Path(path)))
+
+    @property
+    def name(self) -> str:
+        folder = self.path.resolve() if self.path.is_dir() else self.path.resolve().parent
+        return f"{folder.parent.name}/{folder.name}"
+
+    def feed(self, rows: Any) -> Feed:
+        return inputs_of(self.manifest.inputs).feed(rows)
+
+
+def compare(
+    a: str | Path,
+    b: str | Path,
+    rows: Any,
+    labels: Any,
+    *,
+    slices: Sequence[str] | Mapping[str, Any] = (),
+    at_error: float | None = None,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Compare two bundles on the same labeled rows.
+
+    Args:
+        a: the bundle that is there: its version's folder, or the file in it.
+        b: the one that may take its place. It has to have the same classes, in any order, and the same inputs.
+        rows: rows that neither has seen, (n_rows, n_features) ndarray or DataFrame.
+        labels: (n_rows,), in the classes' own type.
+        slices: columns of the rows, or name → (n_rows,) values; every value is looked at by itself.
+        at_error: the error among accepted rows at which coverage is compared; by default the one that A promises, else B's,
+            else the one that A makes on these rows.
+        n_resamples: how many times the rows are drawn for the intervals.
+        seed: of the draws.
+        progress: called with the name of each step and the share of the work done before it.
+
+    Raises:
+        BundleError: if a file is no bundle, or if the two do not answer the same question.
+        RowsError: for rows, labels or slices that cannot be used.
+    """
+    say = progress or (lambda _step, _share: None)
+    if at_error is not None and not 0.0 <= at_error < 1.0:
+        raise ExportError(f"at_error is {at_error}; expected a share from 0 to below 1")
+    one, other = _Bundle.read(a), _Bundle.read(b)
+    position = _matched(one, other)
+    given = labeled(rows, labels, classes_of(one.manifest.classes), "compared")
+    columns = slice_columns(slices, given.rows)
+
+    say("running both", 0.0)
+    feeds = (one.feed(given.rows), other.feed(given.rows))
+    answers = (
+        answers_of(one.model, one.manifest, feeds[0]),
+        relabeled(answers_of(other.model, other.manifest, feeds[1]), position),
+    )
+    compared = (answers[0].predicted != NO_CLASS) & (answers[1].predicted != NO_CLASS)
+    if not compared.any():
+        raise RowsError("there is no row for which both bundles have probabilities: all abstain as invalid")
+    at_error = _at_error(one, other, answers[0], given.y) if at_error is None else at_error
+    measured = (
+        Measured(answers[0], given.y, compared, at_error),
+        Measured(answers[1], given.y, compared, at_error),
+    )
+
+    say("resampling the rows", 0.2)
+    discordance = _discordance(measured, answers)
+    measures = _measures(measured, answers, discordance.p_value, n_resamples, seed)
+
+    say("measuring latency", 0.8)
+    latency = _latency((one, other), feeds)
+    say("done", 1.0)
+    sides = [
+        _side(bundle, found, each, given.y, times)
+        for bundle, found, each, times in zip((one, other), answers, measured, latency, strict=True)
+    ]
+    return Comparison(
+        a=sides[0],
+        b=sides[1],
+        n_rows=len(given),
+        n_compared=int(compared.sum()),
+        at_error=at_error,
+        measures=measures,
+        discordance=discordance,
+        slices=slices_of(columns, *measured),
+        n_resamples=n_resamples,
+        seed=seed,
+    )
+
+
+def _matched(a: _Bundle, b: _Bundle) -> NDArray[np.int64]:
+    """Return where each class of B stands among those of A; refuse bundles that do not answer the same question."""
+    ours, theirs = (classes_of(each.manifest.classes).tolist() for each in (a, b))
+    if set(ours) != set(theirs):
+        raise BundleError(
+            f"the bundles have different classes, {_named(ours)} in A ({a.name}) and {_named(theirs)} in B ({b.name});"
+            " only bundles that answer the same question can be compared"
+        )
+    inputs = [sorted(map(_described, each.manifest.inputs)) for each in (a, b)]
+    if inputs[0] != inputs[1]:
+        only = [[name for name in inputs[i] if name not in inputs[1 - i]] for i in (0, 1)]
+        raise BundleError(
+            f"the bundles read different inputs: only A ({a.name}) reads {_named(only[0])}, only B ({b.name}) reads"
+            f" {_named(only[1])}; only bundles that the same requests reach can be compared"
+        )
+    return np.array([ours.index(label) for label in theirs], dtype=np.int64)
+
+
+def _described(spec: InputSpec) -> str:
+    """Return what rows have to bring for an input; numbers of any type can be had from the same rows."""
+    kind = "strings" if spec.dtype == DataType.DATA_TYPE_STRING else "numbers"
+    columns = f" ({', '.join(spec.column_names)})" if list(spec.column_names) not in ([], [spec.name]) else ""
+    return f"{spec.name!r}{columns}: {kind}, {list(spec.shape)[1:]}"
+
+
+def _named(values: Sequence[Any]) -> str:
+    return ", ".join(map(str, values[:10])) + (", …" if len(values) > 10 else "") if values else "nothing"  # noqa: PLR2004
+
+
+def _at_error(a: _Bundle, b: _Bundle, answers: Answers, y: Classes) -> float:
+    for bundle in (a, b):
+        if bundle.manifest.threshold.certificate.max_error > 0:
+            return float(bundle.manifest.threshold.certificate.max_error)
+    accepted = answers.accepted
+    return float((answers.predicted != y)[accepted].mean()) if accepted.any() else 0.0
+
+
+def _measures(
+    measured: tuple[Measured, Measured],
+    answers: tuple[Answers, Answers],
+    exact: float,
+    n_resamples: int,
+    seed: int,
+) -> tuple[Measure, ...]:
+    found = differences(*measured, n_resamples=n_resamples, seed=seed)
+    p_values = [exact if name == "accuracy" else each.p_value for name, each in found.items()]
+    rows = measured[0].compared
+    chance = [if_calibrated(each.probabilities[rows], seed=seed).mean for each in answers]
+    return tuple(
+        Measure(
+            name=name,
+            a=_or_none(each.a),
+            b=_or_none(each.b),
+            interval=(each.low, each.high) if math.isfinite(each.low) else None,
+            p_value=p_value,
+            corrected_p_value=corrected,
+            chance_a=chance[0] if name == "ece_15" else None,
+            chance_b=chance[1] if name == "ece_15" else None,
+        )
+        for (name, each), p_value, corrected in zip(found.items(), p_values, holm(p_values), strict=True)
+    )
+
+
+def _discordance(measured: tuple[Measured, Measured], answers: tuple[Answers, Answers]) -> Discordance:
+    rows = measured[0].compared
+    right = [each.right[rows] for each in measured]
+    accepted = [each.accepted for each in measured]
+    only_a, only_b = _count(right[0] & ~right[1]), _count(right[1] & ~right[0])
+    return Discordance(
+        n_rows=_count(rows),
+        both_right=_count(right[0] & right[1]),
+        only_a_right=only_a,
+        only_b_right=only_b,
+        both_wrong=_count(~right[0] & ~right[1]),
+        p_value=exact_p_value(only_a, only_b),
+        other_label=_count(answers[0].predicted[rows] != answers[1].predicted[rows]),
+        both_accepted=_count(accepted[0] & accepted[1]),
+        only_a_accepted=_count(accepted[0] & ~accepted[1]),
+        only_b_accepted=_count(accepted[1] & ~accepted[0]),
+        none_accepted=_count(~accepted[0] & ~accepted[1]),
+    )
+
+
+def _latency(bundles: tuple[_Bundle, _Bundle], feeds: tuple[Feed, Feed]) -> list[dict[int, float]]:
+    """Return batch size → median time, for each bundle; rows are repeated where there are too few."""
+    runners = [Runner(output_of(each.model, PROBABILITIES)) for each in bundles]
+    found: list[dict[int, float]] = [{}, {}]
+    for size in LATENCY_BATCH_SIZES:
+        batches = [
+            {name: array[np.arange(size) % len(array)] for name, array in feed.items()} for feed in feeds
+        ]
+        for times, microseconds in zip(found, median_us(runners, batches), strict=True):
+            times[size] = microseconds
+    return found
+
+
+def _side(
+    bundle: _Bundle, answers: Answers, measured: Measured, y: Classes, latency_us: dict[int, float]
+) -> Compared:
+    rows = measured.compared
+    return Compared(
+        name=bundle.name,
+        graph_digest=bundle.manifest.graph_digest,
+        estimator=bundle.manifest.estimator,
+        calibrator=bundle.manifest.calibrator.method,
+        threshold=promise(bundle.manifest),
+        n_unscored=_count(answers.predicted == NO_CLASS),
+        curve=_thinned(*measured.curve()),
+        reliability=_bins(reliability_diagram(answers.probabilities[rows], y[rows], _BINS, equal_mass)),
+        latency_us=latency_us,
+    )
+
+
+def _thinned(coverage: Array, error: Array) -> tuple[tuple[float, float], ...]:
+    kept = np.unique(np.linspace(0, len(coverage) - 1, min(_CURVE_POINTS, len(coverage))).round().astype(int))
+    return tuple((float(coverage[i]), float(error[i])) for i in kept)
+
+
+def _bins(found: ReliabilityDiagram) -> tuple[Bin, ...]:
+    return tuple(
+        Bin(
+            n_rows=int(found.n_rows[i]),
+            mean_confidence=float(found.mean_confidence[i]),
+            accuracy=float(found.accuracy[i]),
+            accuracy_interval=(float(found.low[i]), float(found.high[i])),
+        )
+        for i in np.flatnonzero(found.n_rows)
+    )
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _count(rows: NDArray[np.bool_]) -> int:
+    return int(np.count_nonzero(rows))

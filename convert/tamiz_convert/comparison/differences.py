@@ -1,0 +1,219 @@
+"""Two bundles on the same rows: what differs, and whether more than chance is in it.
+
+Both answer the same rows, so each resample of the rows (Efron & Tibshirani 1993, chapter 8) is the same for both, and
+what the rows have in common cancels out. An interval lies between the 2.5 % and the 97.5 % quantile of the differences.
+
+Whether one of them is right more often is tested exactly, on the rows where only one is right: if neither is better,
+each of those falls to either side like a coin (McNemar 1947, in the exact form). Where several questions are asked of the
+same rows, Holm's step-down procedure (1979) bounds the probability that any of the answers is chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from tamiz_convert.answers import NO_CLASS, Answers
+from tamiz_convert.metrics import Array, Classes, equal_width
+from tamiz_convert.metrics.bins import bin_numbers, totals
+from tamiz_convert.metrics.losses import log_losses
+from tamiz_convert.metrics.ranking import area
+from tamiz_convert.metrics.resample import resamples
+from tamiz_convert.metrics.top_label import one_hot
+
+Times: TypeAlias = NDArray[np.int64]
+"""(n_rows,), how often each row counts."""
+
+HIGHER_IS_BETTER: Final = {
+    "accuracy": True,
+    "log_loss": False,
+    "brier": False,
+    "ece_15": False,
+    "aurc": False,
+    "coverage": True,
+    "selective_error": False,
+    "coverage_at_error": True,
+}
+"""What is measured, in the order in which it is shown."""
+
+N_BINS: Final = 15
+
+DECIMALS: Final = 12
+"""Differences are rounded to so many: sums in another order are no difference."""
+
+_TAIL: Final = 0.025
+
+
+class Measured:
+    """What one bundle answers for labeled rows, prepared so that counting rows in other numbers is quick."""
+
+    def __init__(self, answers: Answers, y: Classes, compared: NDArray[np.bool_], at_error: float) -> None:
+        """Prepare.
+
+        Args:
+            answers: of the bundle, its classes in the order of `y`.
+            y: (n_rows,), the index of each row's class.
+            compared: (n_rows,), the rows on which probabilities are compared: those for which both bundles have some.
+            at_error: the error among accepted rows at which coverage is measured.
+        """
+        rows = np.flatnonzero(compared)
+        probabilities, labels = answers.probabilities[rows], y[rows]
+        self.right = answers.predicted == y
+        self.wrong = ~self.right
+        self.accepted = answers.accepted
+        self.compared = compared
+        self.at_error = at_error
+        self._log_loss, self._brier = np.zeros(len(y)), np.zeros(len(y))
+        self._log_loss[rows] = log_losses(probabilities, labels)
+        self._brier[rows] = ((probabilities - one_hot(probabilities, labels)) ** 2).sum(axis=1)
+        self._bin = bin_numbers(answers.confidence, equal_width(answers.confidence, N_BINS))
+        self._gap = self.right - answers.confidence
+        self._ranked = _Ranked(answers.confidence, self.wrong, rows)
+        self._answerable = _Ranked(
+            answers.confidence, self.wrong, np.flatnonzero(answers.predicted != NO_CLASS)
+        )
+
+    def measure(self, times: Times) -> list[float]:
+        """Return every measure of `HIGHER_IS_BETTER`, with each row counted so many times; NaN where there is no row."""
+        compared, accepted = times * self.compared, times * self.accepted
+        n_rows, n_compared, n_accepted = times.sum(), compared.sum(), accepted.sum()
+        gaps = totals(self._bin, compared * self._gap, N_BINS)
+        return [
+            1.0 - _ratio(compared @ self.wrong, n_compared),
+            _ratio(compared @ self._log_loss, n_compared),
+            _ratio(compared @ self._brier, n_compared),
+            _ratio(np.abs(gaps).sum(), n_compared),
+            self._ranked.aurc(times),
+            _ratio(n_accepted, n_rows),
+            _ratio(accepted @ self.wrong, n_accepted),
+            _ratio(self._answerable.most_accepted(times, self.at_error), n_rows),
+        ]
+
+    def curve(self) -> tuple[Array, Array]:
+        """Return coverage (of all rows) and error among the accepted at every threshold, strict to loose."""
+        n_rows, n_errors = self._answerable.counts(np.ones(len(self.wrong), dtype=np.int64))
+        accepted = np.cumsum(n_rows)
+        return accepted / len(self.wrong), np.cumsum(n_errors) / np.maximum(accepted, 1)
+
+
+class _Ranked:
+    """Some of the rows by their confidence, the highest first; rows of equal confidence share a block."""
+
+    def __init__(self, confidence: Array, wrong: NDArray[np.bool_], rows: NDArray[np.int64]) -> None:
+        distinct, self.block = np.unique(-confidence[rows], return_inverse=True)
+        self.rows, self.wrong, self.n_blocks = rows, wrong[rows], len(distinct)
+
+    def counts(self, times: Times) -> tuple[Times, Array]:
+        """Return the rows and the errors of every block."""
+        counted = times[self.rows]
+        n_rows = totals(self.block, counted, self.n_blocks).astype(np.int64)
+        return n_rows, totals(self.block, counted * self.wrong, self.n_blocks)
+
+    def most_accepted(self, times: Times, max_error: float) -> int:
+        """Return the most rows that a threshold accepts with at most this error among them."""
+        n_accepted, n_errors = (np.cumsum(each) for each in self.counts(times))
+        return int(n_accepted[n_errors <= max_error * n_accepted].max(initial=0))
+
+    def aurc(self, times: Times) -> float:
+        """Return the area under the risk-coverage curve."""
+        n_rows, n_errors = self.counts(times)
+        return area(n_rows, n_errors) if n_rows.any() else float("nan")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One measure of A and of B.
+
+    Attributes:
+        a, b: on the rows at hand; NaN where there is nothing to measure, such as the error among no rows.
+        low, high: the 95 % interval of b − a; NaN likewise.
+        p_value: two-sided, of there being no difference.
+    """
+
+    a: float
+    b: float
+    low: float
+    high: float
+    p_value: float
+
+
+def differences(a: Measured, b: Measured, *, n_resamples: int, seed: int) -> dict[str, Difference]:
+    """Measure both on the rows at hand, and what differs on resamples of them.
+
+    Args:
+        a: what one bundle answers.
+        b: what the other answers for the same rows.
+        n_resamples: how many times the rows are drawn, with replacement and one by one: of rows that belong together the
+            intervals are too narrow.
+        seed: of the draws.
+
+    Returns:
+        By measure, in the order of `HIGHER_IS_BETTER`.
+    """
+    n_rows = len(a.wrong)
+    once = np.ones(n_rows, dtype=np.int64)
+    drawn = np.array(
+        [np.subtract(b.measure(times), a.measure(times)) for times in resamples(n_rows, n_resamples, seed)]
+    )
+    return {
+        name: Difference(one, other, *_interval(column), _p_value(column))
+        for name, one, other, column in zip(
+            HIGHER_IS_BETTER, a.measure(once), b.measure(once), drawn.T, strict=True
+        )
+    }
+
+
+def exact_p_value(only_a: int, only_b: int) -> float:
+    """Return the two-sided p-value of McNemar's exact test.
+
+    Args:
+        only_a: rows that only A predicts rightly.
+        only_b: rows that only B predicts rightly.
+    """
+    return float(binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for being many: with probability 1 − p none that is at most p is chance."""
+    order = np.argsort(p_values, kind="stable")
+    scaled = np.asarray(p_values, dtype=np.float64)[order] * np.arange(len(order), 0, -1)
+    corrected = np.empty(len(order))
+    corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    return [float(value) for value in corrected]
+
+
+def relabeled(answers: Answers, position: NDArray[np.int64]) -> Answers:
+    """Return answers with their classes in another order.
+
+    Args:
+        answers: in their own order.
+        position: (n_classes,), where each of their classes stands in the other order.
+    """
+    probabilities = np.empty_like(answers.probabilities)
+    probabilities[:, position] = answers.probabilities
+    predicted = np.append(position, NO_CLASS)[answers.predicted]  # NO_CLASS is −1, the last entry
+    return Answers(probabilities, predicted, answers.confidence, answers.accepted)
+
+
+def _ratio(part: Any, whole: Any) -> float:
+    return float(part / whole) if whole else float("nan")
+
+
+def _interval(drawn: Array) -> tuple[float, float]:
+    finite = drawn[np.isfinite(drawn)]
+    if len(finite) == 0:
+        return float("nan"), float("nan")
+    low, high = np.quantile(finite, [_TAIL, 1.0 - _TAIL]).tolist()
+    return low, high
+
+
+def _p_value(drawn: Array) -> float:
+    """Return twice the share of the differences on the rarer side of zero; at least 2 / (n_resamples + 1)."""
+    finite = drawn[np.isfinite(drawn)]
+    rarer = min(int((finite <= 0).sum()), int((finite >= 0).sum()))
+    return min(1.0, 2.0 * (rarer + 1) / (len(finite) + 1))

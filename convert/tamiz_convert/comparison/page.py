@@ -1,0 +1,238 @@
+"""A comparison as one page that needs nothing else, and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+from tamiz_convert.comparison.measure import (
+    SIGNIFICANCE,
+    Measure,
+    amount,
+    difference,
+    interval,
+    title,
+)
+from tamiz_convert.comparison.result import Comparison
+from tamiz_convert.comparison.slices import Slice
+from tamiz_convert.report.charts import reliability_chart, risk_coverage_plot
+from tamiz_convert.report.element import Child, Html, element
+from tamiz_convert.report.formats import count, percent, plain_percent
+from tamiz_convert.report.page import Section, page
+from tamiz_convert.report.plot import Plot, charts, figure, percent_axis, svg
+from tamiz_convert.report.table import Row, facts, pairs, table
+
+_FACTS = ("accuracy", "coverage", "selective_error", "coverage_at_error")
+_ROW_HEIGHT = 26.0
+
+
+def to_json(comparison: Comparison) -> str:
+    """Return all numbers of a comparison, and its verdict, as JSON."""
+    data = {"verdict": comparison.verdict} | dataclasses.asdict(comparison)
+    for found, measure in zip(data["measures"], comparison.measures, strict=True):
+        found |= {"difference": measure.difference, "better": measure.better}
+    for found, slice_ in zip(data["slices"], comparison.slices, strict=True):
+        found["better"] = slice_.better
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def to_html(comparison: Comparison) -> str:
+    """Return a comparison as a page: the verdict first, then the measures, the slices, the rows and the speed."""
+    sections = [_measures(comparison), _quality(comparison)]
+    if comparison.slices:
+        sections.append(_slices(comparison))
+    sections += [_rows(comparison), _latency(comparison), _bundles(comparison)]
+    lead = [
+        element("p", comparison.verdict, class_="lead"),
+        facts(_fact(comparison.measure(name), comparison) for name in _FACTS),
+    ]
+    return page(
+        f"{comparison.a.name} and {comparison.b.name}, compared",
+        sections,
+        subtitle=f"A is {comparison.a.name}, B is {comparison.b.name}; {count(comparison.n_rows)} labeled rows",
+        lead=lead,
+        footer=(
+            f"Intervals: {count(comparison.n_resamples)} resamples of the rows, the same for both, seed {comparison.seed}."
+        ),
+    )
+
+
+def _fact(measure: Measure, comparison: Comparison) -> tuple[str, Child, Child]:
+    remark = f"A {amount(measure.name, measure.a)}; difference {difference(measure)} ({interval(measure)})"
+    return f"{title(measure.name, comparison.at_error)}, B", amount(measure.name, measure.b), remark
+
+
+def _measures(comparison: Comparison) -> Section:
+    rows: list[Row | Sequence[Child]] = []
+    for each in comparison.measures:
+        name = title(each.name, comparison.at_error)
+        values = (amount(each.name, each.a), amount(each.name, each.b))
+        rows.append(
+            Row(
+                [name, *values, difference(each), interval(each), each.better or ""],
+                chosen=each.better is not None,
+            )
+        )
+        if each.chance_a is not None:
+            rows.append(
+                [
+                    "of it, by chance",
+                    *(amount(each.name, x) for x in (each.chance_a, each.chance_b)),
+                    "",
+                    "",
+                    "",
+                ]
+            )
+    note = (
+        f"“Better” only where the difference is more than noise: so that with {plain_percent(1 - SIGNIFICANCE)} confidence"
+        " none of those named is chance, corrected for their number (Holm). Shares in percent, their differences in points."
+    )
+    headings = ["", "A", "B", "B − A", "95% interval", "better"]
+    return Section(
+        "measures",
+        "What was measured",
+        "Measures",
+        [table("Both on the same rows", headings, rows, text_columns=(0, 5), note=note)],
+    )
+
+
+def _quality(comparison: Comparison) -> Section:
+    sides = (("A", comparison.a), ("B", comparison.b))
+    drawn = [
+        figure(
+            f"Reliability of {side}",
+            "How often rows of one confidence are right, with exact 95% intervals. On the dotted line confidence is what it says.",
+            reliability_chart(
+                f"Reliability of {side}", [dataclasses.asdict(each) for each in found.reliability]
+            ),
+        )
+        for side, found in sides
+    ]
+    return Section("charts", "Gate and confidence", "Charts", [charts(_curves(comparison)), charts(*drawn)])
+
+
+def _curves(comparison: Comparison) -> Html:
+    sides = (("A", comparison.a.curve, "other", "hollow"), ("B", comparison.b.curve, "line", "dot"))
+    plot = risk_coverage_plot([(name, curve) for name, curve, *_ in sides], comparison.at_error)
+    level = plot.line([(plot.x.low, comparison.at_error), (plot.x.high, comparison.at_error)], "limit")
+    coverage, error = comparison.measure("coverage"), comparison.measure("selective_error")
+    own = {"A": (coverage.a, error.a), "B": (coverage.b, error.b)}
+    marks: list[Child] = [level]
+    for side, curve, line, dot in sides:
+        x, y = own[side]
+        marks.append(plot.steps(curve, line))
+        marks += plot.dots([(x, y)], dot, radius=5.0) if x is not None and y is not None else []
+    described = "; ".join(
+        f"{side} answers {percent(x)} at its own threshold, {percent(y)} of it wrong"
+        for side, (x, y) in own.items()
+    )
+    name = "Error against coverage"
+    caption = (
+        f"The error among the rows that are answered, for every share of rows that could be: B solid, A dashed, each one's own"
+        f" threshold as a dot (A hollow). The red line is {plain_percent(comparison.at_error)} error. Lower is better."
+    )
+    return figure(name, caption, plot.svg(name, described, marks))
+
+
+def _slices(comparison: Comparison) -> Section:
+    headings = ["slice", "rows", "accuracy A", "B", "coverage A", "B", "error A", "B", "better"]
+    note = (
+        "Accuracy among the rows that both score, error among the accepted. “Better”: McNemar's exact test, corrected for the"
+        " number of slices. A model can be ahead over all rows and behind in most of them."
+    )
+    found = table("Every slice", headings, map(_slice, comparison.slices), text_columns=(0, 8), note=note)
+    drawn = _accuracy_chart("Accuracy by slice", comparison.slices)
+    caption = "The filled dot is B, the hollow one A; the line between them is the difference."
+    return Section("slices", "Slices", "Slices", [charts(figure("Accuracy by slice", caption, drawn)), found])
+
+
+def _slice(each: Slice) -> Row:
+    shares = (each.accuracy_a, each.accuracy_b, each.coverage_a, each.coverage_b, each.error_a, each.error_b)
+    cells = [each.name, count(each.n_rows), *map(percent, shares), each.better or ""]
+    return Row(cells, chosen=each.better is not None)
+
+
+def _accuracy_chart(name: str, slices: Sequence[Slice]) -> Html:
+    """Draw both accuracies of every slice, one slice below the other."""
+    shown = [each for each in slices if each.accuracy_a is not None and each.accuracy_b is not None]
+    values = [value for each in shown for value in (each.accuracy_a, each.accuracy_b) if value is not None]
+    axis = percent_axis("accuracy", low=min(values, default=0.0) - 0.02)
+    height = _ROW_HEIGHT * len(shown) + 50.0
+    plot = Plot(axis, percent_axis(""), height=height, left=128.0, right=16.0, top=8.0, bottom=42.0)
+    bottom = height - plot.bottom
+    across = [(plot.at(value, 0.0)[0], text) for value, text in axis.ticks]
+    marks: list[Child] = [
+        element("path", d="".join(f"M{x:.1f} {plot.top:.0f}V{bottom:.1f}" for x, _ in across), class_="grid"),
+        [element("text", text, x=x, y=bottom + 15.0, text_anchor="middle") for x, text in across],
+        [_pair(plot, plot.top + _ROW_HEIGHT * (i + 0.5), each) for i, each in enumerate(shown)],
+    ]
+    described = "; ".join(
+        f"{each.name}: A {percent(each.accuracy_a)}, B {percent(each.accuracy_b)}" for each in shown
+    )
+    return svg(name, described, plot.width, height, marks)
+
+
+def _pair(plot: Plot, down: float, each: Slice) -> list[Html]:
+    a, b = (plot.at(value or 0.0, 0.0)[0] for value in (each.accuracy_a, each.accuracy_b))
+    name = each.value if len(each.value) <= 18 else f"{each.value[:17]}…"  # noqa: PLR2004  what the margin holds
+    return [
+        element("text", name, x=plot.left - 10.0, y=down + 4.0, text_anchor="end", class_="name"),
+        element("path", d=f"M{a:.1f} {down:.1f}H{b:.1f}", class_="whisker"),
+        element("circle", cx=a, cy=down, r=4.5, class_="hollow"),
+        element("circle", cx=b, cy=down, r=4.5, class_="dot"),
+    ]
+
+
+def _rows(comparison: Comparison) -> Section:
+    found = comparison.discordance
+    right = (found.both_right, found.only_a_right, found.only_b_right, found.both_wrong)
+    accepted = (found.both_accepted, found.only_a_accepted, found.only_b_accepted, found.none_accepted)
+    cells = [["right", *map(count, right)], ["accepted", *map(count, accepted)]]
+    said = (
+        f"{count(found.other_label)} of the {count(found.n_rows)} rows that both score get another label. If both were right"
+        f" equally often, rows that only one predicts rightly would fall so unevenly with probability p = {found.p_value:.2g}"
+        " (McNemar's exact test)."
+    )
+    return Section(
+        "rows",
+        "Where they disagree",
+        "Rows",
+        [
+            table("Row by row", ["rows", "both", "only A", "only B", "neither"], cells),
+            element("p", said),
+            [element("p", each) for each in comparison.remarks],
+        ],
+    )
+
+
+def _latency(comparison: Comparison) -> Section:
+    cells = [
+        [f"{size} row{'s' if size > 1 else ''}", f"{a:.0f} µs", f"{b:.0f} µs", f"{b / a:.2f}"]
+        for size, a in comparison.a.latency_us.items()
+        for b in [comparison.b.latency_us[size]]
+    ]
+    note = (
+        "Medians of one batch in onnxruntime with one thread, measured in turns on the machine that compared."
+    )
+    return Section(
+        "latency", "Speed", "Speed", [table("Time per batch", ["batch", "A", "B", "B / A"], cells, note=note)]
+    )
+
+
+def _bundles(comparison: Comparison) -> Section:
+    content = [
+        (
+            element("h3", f"{side}: {each.name}"),
+            pairs(
+                [
+                    ("estimator", each.estimator),
+                    ("calibrator", each.calibrator),
+                    ("promise", each.threshold),
+                    ("digest", element("code", each.graph_digest)),
+                ]
+            ),
+        )
+        for side, each in (("A", comparison.a), ("B", comparison.b))
+    ]
+    return Section("bundles", "The two bundles", "Bundles", content)

@@ -1,0 +1,136 @@
+"""What came of comparing two bundles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tamiz_convert.comparison.measure import Measure, Side, ahead
+from tamiz_convert.comparison.slices import Slice
+from tamiz_convert.comparison.verdict import verdict
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The compared rows of about the same confidence.
+
+    Attributes:
+        n_rows: how many.
+        mean_confidence: of them.
+        accuracy: the share that is right.
+        accuracy_interval: its exact 95 % interval.
+    """
+
+    n_rows: int
+    mean_confidence: float
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One of the two bundles.
+
+    Attributes:
+        name: its model and version, such as "churn/2".
+        graph_digest: which one it is.
+        estimator, calibrator: what it is made of.
+        threshold: what it says of its threshold, in a sentence.
+        n_unscored: how many rows abstain because of their inputs, or because the graph has no probabilities for them.
+        curve: (coverage, error) at thresholds from strict to loose, at most some hundred points.
+        reliability: accuracy against confidence, in bins that hold equally many of the compared rows.
+        latency_us: batch size → median time of a batch in onnxruntime with one thread, in microseconds.
+    """
+
+    name: str
+    graph_digest: str
+    estimator: str
+    calibrator: str
+    threshold: str
+    n_unscored: int
+    curve: tuple[tuple[float, float], ...]
+    reliability: tuple[Bin, ...]
+    latency_us: dict[int, float]
+
+    @property
+    def model(self) -> str:
+        """The class of the estimator, without the module that it is in."""
+        return self.estimator.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class Discordance:
+    """Where the two differ row by row, among the rows that both score.
+
+    Attributes:
+        n_rows: how many rows both score.
+        both_right, only_a_right, only_b_right, both_wrong: how many of them.
+        p_value: McNemar's exact test of one being right as often as the other.
+        other_label: how many get another label.
+        both_accepted, only_a_accepted, only_b_accepted, none_accepted: how many of all rows.
+    """
+
+    n_rows: int
+    both_right: int
+    only_a_right: int
+    only_b_right: int
+    both_wrong: int
+    p_value: float
+    other_label: int
+    both_accepted: int
+    only_a_accepted: int
+    only_b_accepted: int
+    none_accepted: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of comparing two bundles on the same labeled rows.
+
+    Attributes:
+        a, b: the bundles.
+        n_rows: how many rows.
+        n_compared: for how many of them both have probabilities; accuracy, log loss, Brier score, calibration error and
+            AURC are of these, everything about acceptance is of all rows.
+        at_error: the error among accepted rows at which coverage is compared.
+        measures: what was measured, in a fixed order.
+        discordance: where they differ row by row.
+        slices: every value of every column that was asked for.
+        n_resamples, seed: of the intervals.
+    """
+
+    a: Compared
+    b: Compared
+    n_rows: int
+    n_compared: int
+    at_error: float
+    measures: tuple[Measure, ...]
+    discordance: Discordance
+    slices: tuple[Slice, ...]
+    n_resamples: int
+    seed: int
+
+    @property
+    def ahead(self) -> Side | None:
+        """Which one is right more often over all rows, be it by chance."""
+        return ahead(self.discordance.only_a_right, self.discordance.only_b_right)
+
+    @property
+    def verdict(self) -> str:
+        """What follows, in a few sentences."""
+        return verdict(self.measures, self.slices, self.n_rows, self.at_error, self.ahead)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the numbers should know; often nothing."""
+        if self.n_compared == self.n_rows:
+            return ()
+        missing = self.n_rows - self.n_compared
+        counts = f"{missing:,} of {self.n_rows:,} rows have no probabilities from A ({self.a.n_unscored:,}) or B ({self.b.n_unscored:,})"
+        return (f"{counts}: they count as abstained, and in nothing else.",)
+
+    def __str__(self) -> str:
+        return f"A = {self.a.name}, B = {self.b.name}: {self.verdict}"
+
+    def measure(self, name: str) -> Measure:
+        """Return one of the measures."""
+        return next(each for each in self.measures if each.name == name)

@@ -1,0 +1,109 @@
+"""A comparison, side by side in a terminal of 80 columns."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from tamiz_convert.comparison.measure import amount, difference, interval, title
+from tamiz_convert.comparison.result import Comparison
+from tamiz_convert.comparison.slices import Slice
+from tamiz_convert.report.formats import percent
+
+
+def show(comparison: Comparison, console: Console) -> None:
+    """Print a comparison: the bundles, the verdict, the measures, the slices, where they disagree, and how fast they are."""
+    parts: list[RenderableType] = [
+        _sides(comparison),
+        Text(comparison.verdict, style="bold"),
+        _measures(comparison),
+    ]
+    if comparison.slices:
+        parts.append(_slices(comparison.slices))
+    parts += [_rows(comparison), _latency(comparison), _notes(comparison)]
+    console.print(Group(*(Padding(part, (0, 0, 1, 0)) for part in parts)))
+
+
+def _sides(comparison: Comparison) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for side, each in (("A", comparison.a), ("B", comparison.b)):
+        table.add_row(side, each.name, Text(f"{each.model}, calibrator {each.calibrator}\n{each.threshold}"))
+    return table
+
+
+def _measures(comparison: Comparison) -> RenderableType:
+    table = _table("", "A", "B", "B − A", "95% interval", "better")
+    for each in comparison.measures:
+        table.add_row(
+            title(each.name, comparison.at_error),
+            amount(each.name, each.a),
+            amount(each.name, each.b),
+            difference(each),
+            interval(each),
+            each.better or "",
+        )
+        if each.chance_a is not None:
+            table.add_row(
+                "  of it, by chance", *(amount(each.name, x) for x in (each.chance_a, each.chance_b))
+            )
+    return table
+
+
+def _slices(slices: tuple[Slice, ...]) -> RenderableType:
+    pairs = [heading for what in ("accuracy", "coverage", "error") for heading in (f"{what}\nA", "\nB")]
+    table = _table("slice", "rows", *pairs, "better")
+    column = ""
+    for each in slices:
+        if each.column != column:
+            column = each.column
+            table.add_row(Text(column, style="italic"))
+        table.add_row(
+            Text(f"  {each.value}"),
+            f"{each.n_rows:,}",
+            *(percent(x) for x in (each.accuracy_a, each.accuracy_b, each.coverage_a, each.coverage_b)),
+            *(percent(x) for x in (each.error_a, each.error_b)),
+            each.better or "",
+        )
+    return table
+
+
+def _rows(comparison: Comparison) -> RenderableType:
+    found = comparison.discordance
+    right = (found.both_right, found.only_a_right, found.only_b_right, found.both_wrong)
+    accepted = (found.both_accepted, found.only_a_accepted, found.only_b_accepted, found.none_accepted)
+    table = _table("rows", "both", "only A", "only B", "neither")
+    table.add_row("right", *(f"{n:,}" for n in right))
+    table.add_row("accepted", *(f"{n:,}" for n in accepted))
+    return table
+
+
+def _latency(comparison: Comparison) -> RenderableType:
+    table = _table("latency, median", "A", "B", "B / A")
+    for size, a in comparison.a.latency_us.items():
+        b = comparison.b.latency_us[size]
+        table.add_row(f"{size} row{'s' if size > 1 else ''}", f"{a:.0f} µs", f"{b:.0f} µs", f"{b / a:.2f}")
+    return table
+
+
+def _notes(comparison: Comparison) -> RenderableType:
+    found = comparison.discordance
+    test = (
+        f"{found.other_label:,} of {found.n_rows:,} rows get another label; that one of them is right as often as the other"
+        f" has p = {found.p_value:.2g} (McNemar's exact test)."
+    )
+    better = "“better” only where it is more than noise, corrected for the number of comparisons (Holm, 5%)."
+    return Text("\n".join([test, better, *comparison.remarks]), style="dim")
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column(first, overflow="fold")
+    for name in others:
+        table.add_column(name, justify="right" if name != "better" else "center")
+    return table

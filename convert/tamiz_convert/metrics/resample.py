@@ -1,0 +1,31 @@
+"""Rows drawn with replacement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def resamples(
+    n_rows: int, n_resamples: int, seed: int, groups: NDArray[Any] | None = None
+) -> Iterator[NDArray[np.int64]]:
+    """Yield (n_rows,), int64, how often each row was drawn.
+
+    Args:
+        n_rows: as many draws.
+        n_resamples: how many times.
+        seed: of the draws.
+        groups: (n_rows,), which rows belong together: whole groups are drawn, as many as there are. None draws rows.
+    """
+    random = np.random.default_rng(seed)
+    if groups is None:
+        group, n_groups = np.arange(n_rows), n_rows
+    else:
+        distinct, group = np.unique(groups, return_inverse=True)
+        n_groups = len(distinct)
+    for _ in range(n_resamples):
+        drawn = random.integers(0, n_groups, n_groups)
+        yield np.bincount(drawn, minlength=n_groups)[group]

@@ -1,0 +1,117 @@
+"""How far the probabilities can be believed, before the calibrator and with it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz.v1.manifest_pb2 import Calibrator
+from tamiz_convert.evidence import ScoredRows
+from tamiz_convert.metrics import (
+    METRICS,
+    ReliabilityDiagram,
+    bootstrap,
+    ece,
+    equal_mass,
+    if_calibrated,
+    reliability_diagram,
+    spiegelhalter,
+    summarize,
+)
+
+_BINS: Final = 10
+_WITH_INTERVAL: Final = ("accuracy", "log_loss", "brier", "aurc", "augrc")
+"""Those that more rows would not push one way. A calibration error is held against that of a calibrated model instead:
+its bootstrap interval may lie above it."""
+_MOST_RESAMPLES: Final = 200
+_FEWEST_RESAMPLES: Final = 80
+_WORK: Final = 40_000_000
+"""Probabilities that may be resampled: 200 times 20,000 rows of 10 classes."""
+
+
+def calibration_data(rows: ScoredRows, calibrator: Calibrator, seed: int) -> dict[str, Any]:
+    """Return what the certification rows say of the probabilities, and how the calibrator was chosen.
+
+    Args:
+        rows: the certification rows.
+        calibrator: as in the manifest.
+        seed: of the simulation of a calibrated model, and of the bootstrap.
+
+    Returns:
+        `n_rows` whose probabilities are numbers; `before` (None where the scores carry no probability) and `after`, each with
+        `reliability`, `ece`, `spiegelhalter` and `metrics`; and `calibrator`.
+    """
+    usable = np.isfinite(rows.probabilities).all(axis=1)
+    before = rows.probabilities_before
+    return {
+        "n_rows": int(usable.sum()),
+        "before": None if before is None else _quality(before[usable], rows.y[usable], seed),
+        "after": _quality(rows.probabilities[usable], rows.y[usable], seed),
+        "calibrator": _calibrator(calibrator),
+    }
+
+
+def _quality(probabilities: NDArray[np.float64], y: NDArray[np.int64], seed: int) -> dict[str, Any] | None:
+    if len(y) == 0:
+        return None
+    test = spiegelhalter(probabilities, y)
+    calibrated = if_calibrated(probabilities, seed=seed)
+    return {
+        "reliability": _reliability(reliability_diagram(probabilities, y, _BINS, equal_mass)),
+        "ece": {
+            "value": ece(probabilities, y),
+            "calibrated_mean": calibrated.mean,
+            "calibrated_q95": calibrated.quantile_95,
+        },
+        "spiegelhalter": {"z": test.z, "p_value": test.p_value},
+        "metrics": _metrics(probabilities, y, seed),
+    }
+
+
+def _reliability(diagram: ReliabilityDiagram) -> list[dict[str, Any]]:
+    return [
+        {
+            "low": float(diagram.edges[i]),
+            "high": float(diagram.edges[i + 1]),
+            "n_rows": int(diagram.n_rows[i]),
+            "mean_confidence": float(diagram.mean_confidence[i]),
+            "accuracy": float(diagram.accuracy[i]),
+            "accuracy_interval": [float(diagram.low[i]), float(diagram.high[i])],
+        }
+        for i in np.flatnonzero(diagram.n_rows)
+    ]
+
+
+def _metrics(probabilities: NDArray[np.float64], y: NDArray[np.int64], seed: int) -> list[dict[str, Any]]:
+    """Return every metric of the manifest; an interval for those that are cheap enough to be computed again and again."""
+    n_resamples = int(np.clip(_WORK / probabilities.size, _FEWEST_RESAMPLES, _MOST_RESAMPLES))
+    resampled = {name: METRICS[name] for name in _WITH_INTERVAL}
+    intervals = bootstrap(probabilities, y, resampled, n_resamples=n_resamples, seed=seed)
+    return [
+        {
+            "name": name,
+            "value": value,
+            "interval": [found.low, found.high] if (found := intervals.get(name)) else None,
+        }
+        for name, value in summarize(probabilities, y)
+    ]
+
+
+def _calibrator(calibrator: Calibrator) -> dict[str, Any]:
+    return {
+        "method": calibrator.method,
+        "n_rows": calibrator.n_rows,
+        "reason": calibrator.reason or None,
+        "parameters": {each.name: list(each.values) for each in calibrator.parameters},
+        "candidates": [
+            {
+                "method": each.method,
+                "chosen": each.chosen,
+                "status": each.status,
+                "metrics": {metric.name: metric.value for metric in each.metrics},
+            }
+            for each in calibrator.candidates
+        ],
+    }

@@ -1,0 +1,137 @@
+"""Whether the confidence can be believed: reliability, metrics, and how the calibrator was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from tamiz_convert.report.charts import reliability_chart
+from tamiz_convert.report.element import Child, element
+from tamiz_convert.report.formats import NOTHING, count, interval, number, percent, plural
+from tamiz_convert.report.page import Section
+from tamiz_convert.report.plot import charts, figure
+from tamiz_convert.report.table import Row, table
+
+_METRICS: Final = {
+    "accuracy": "accuracy: right predictions, of all rows (more is better)",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "ece_15": "calibration error, 15 bins of equal width",
+    "aurc": "area under the risk-coverage curve",
+    "ece_15_equal_mass": "calibration error, 15 bins of equal mass",
+    "debiased_l2_15_equal_mass": "calibration error, debiased root mean square, 15 bins of equal mass",
+    "mce_15": "largest calibration error of 15 bins",
+    "classwise_ece_15": "calibration error, mean over the classes",
+    "e_aurc": "that area, less what the best ranking would have",
+    "augrc": "area under the generalized risk-coverage curve",
+    "spiegelhalter_z": "Spiegelhalter z (near 0 is better; above: too sure)",
+}
+
+
+def calibration_section(data: Mapping[str, Any]) -> Section:
+    """Return the diagrams before and after, and the tables behind them."""
+    found = data["calibration"]
+    after, before = found["after"], found["before"]
+    if after is None:
+        content: list[Child] = [
+            element("p", "No certification row got a probability: nothing could be measured.")
+        ]
+    else:
+        content = [
+            element("p", _verdict(after["ece"], found["n_rows"])),
+            charts(*([_diagram("Before", before)] if before else []), _diagram("With the calibrator", after)),
+            _bins(after["reliability"]),
+            _metrics(before, after),
+        ]
+    content += [element("h3", "The calibrator"), *_calibrator(found["calibrator"])]
+    return Section("calibration", "Can the confidence be believed?", "Calibration", content)
+
+
+def _verdict(ece: Mapping[str, Any], n_rows: int) -> str:
+    within = ece["value"] <= ece["calibrated_q95"]
+    judged = (
+        "That is within what chance alone explains."
+        if within
+        else "That is more than chance explains: take the confidence with care. The certificate does not rest on it."
+    )
+    return (
+        f"When it says 90%, is it right nine times in ten? The calibration error is {percent(ece['value'], 2)}. On"
+        f" {plural(n_rows, 'row')} a model without any would still show about {percent(ece['calibrated_mean'], 2)}, and in one case"
+        f" of twenty more than {percent(ece['calibrated_q95'], 2)}. {judged}"
+    )
+
+
+def _diagram(title: str, quality: Mapping[str, Any]) -> Child:
+    ece = quality["ece"]
+    caption = (
+        f"Calibration error {percent(ece['value'], 2)}; a calibrated model would show {percent(ece['calibrated_mean'], 2)}. On the"
+        " dotted line confidence is right. Each bin holds about as many rows; bars are 95% intervals."
+    )
+    drawing = reliability_chart(f"Right predictions by confidence, {title.lower()}", quality["reliability"])
+    return figure(title, caption, drawing)
+
+
+def _bins(bins: Sequence[Mapping[str, Any]]) -> Child:
+    rows = [
+        [
+            f"{percent(each['low'])} – {percent(each['high'])}",
+            count(each["n_rows"]),
+            percent(each["mean_confidence"], 2),
+            percent(each["accuracy"], 2),
+            interval(each["accuracy_interval"], 2),
+        ]
+        for each in bins
+    ]
+    numbers = table(
+        "Bins with the calibrator", ["confidence", "rows", "mean confidence", "right", "95% interval"], rows
+    )
+    return element("details", element("summary", "The bins as a table"), numbers, class_="screen")
+
+
+def _metrics(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Child:
+    was = {each["name"]: each for each in before["metrics"]} if before else {}
+    rows = [
+        [_METRICS.get(each["name"], each["name"]), *_measured(was.get(each["name"])), *_measured(each)]
+        for each in after["metrics"]
+    ]
+    return table(
+        "Metrics on the certification rows",
+        ["metric", "before", "95% interval", "with calibrator", "95% interval"],
+        rows,
+        note=f"Less is better, unless it says otherwise. Intervals are from resampling the rows. Spiegelhalter test of calibration:"
+        f" p = {after['spiegelhalter']['p_value']:.3g} with the calibrator.",
+    )
+
+
+def _measured(metric: Mapping[str, Any] | None) -> list[str]:
+    if metric is None:
+        return [NOTHING, NOTHING]
+    bounds = metric["interval"]
+    return [number(metric["value"]), f"{number(bounds[0])}–{number(bounds[1])}" if bounds else NOTHING]
+
+
+def _calibrator(calibrator: Mapping[str, Any]) -> list[Child]:
+    fitted = f"{calibrator['method']}, fitted on {plural(calibrator['n_rows'], 'held-out row')}."
+    reason = f" {calibrator['reason']}" if calibrator["reason"] else ""
+    content: list[Child] = [element("p", fitted + reason)]
+    if calibrator["candidates"]:
+        content.append(_candidates(calibrator["candidates"]))
+    return content
+
+
+def _candidates(candidates: Sequence[Mapping[str, Any]]) -> Child:
+    names = list(dict.fromkeys(name for each in candidates for name in each["metrics"]))
+    rows = [
+        Row(
+            [each["method"], each["status"], *(number(each["metrics"].get(name)) for name in names)],
+            each["chosen"],
+        )
+        for each in candidates
+    ]
+    return table(
+        f"The {count(len(candidates))} calibrators that were considered",
+        ["calibrator", "outcome", *(name.replace("_", " ") for name in names)],
+        rows,
+        text_columns=(0, 1),
+        note="Out of fold, within the calibration rows; less is better.",
+    )

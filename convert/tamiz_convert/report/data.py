@@ -1,0 +1,106 @@
+"""Evidence → the numbers of a report, as they stand in report.json."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from tamiz.dtypes import name_of
+from tamiz.v1.manifest_pb2 import Manifest
+from tamiz_convert.evidence import Evidence
+from tamiz_convert.report.calibration_data import calibration_data
+from tamiz_convert.report.gate_data import (
+    confusion_data,
+    curve_data,
+    gate_data,
+    histogram_data,
+    slice_data,
+    threshold_data,
+)
+from tamiz_convert.report.promise import promise_data
+
+REPORT_VERSION: Final = 1
+"""Of the keys of report.json (docs/report.md). A key that is added leaves it as it is; one that goes, or means something
+else, raises it."""
+
+
+def report_data(evidence: Evidence) -> dict[str, Any]:
+    """Return all that a report shows: dicts, lists, text, finite numbers, booleans and None; docs/report.md has the keys.
+
+    The same evidence gives the same numbers: what is drawn at random is drawn with the manifest's seed.
+    """
+    manifest, rows = evidence.manifest, evidence.certification
+    data = {
+        "report_version": REPORT_VERSION,
+        "model": _model(manifest),
+        "promise": promise_data(manifest),
+        "gate": gate_data(rows),
+        "risk_coverage": curve_data(rows),
+        "thresholds": threshold_data(rows, manifest),
+        "attainable": [dataclasses.asdict(each) for each in evidence.attainable],
+        "calibration": calibration_data(rows, manifest.calibrator, manifest.seed),
+        "confidence_histogram": histogram_data(rows),
+        "confusion": confusion_data(rows),
+        "slices": slice_data(rows, manifest),
+        "checks": [dataclasses.asdict(each) for each in evidence.checks],
+        "baselines": [dataclasses.asdict(each) for each in evidence.baselines],
+        "parity": _parity(manifest),
+        "latency": [dataclasses.asdict(each) for each in evidence.latency],
+        "row_sets": [
+            {"role": each.role, "n_rows": each.n_rows, "digest": each.digest} for each in manifest.row_sets
+        ],
+        "library_versions": dict(sorted(manifest.library_versions.items())),
+        "notes": list(evidence.notes),
+    }
+    plain: dict[str, Any] = _plain(data)
+    return plain
+
+
+def _model(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "created_at": manifest.created_at.ToJsonString(),
+        "estimator": manifest.estimator,
+        "scores_kind": manifest.scores_kind,
+        "classes": list(manifest.classes.integers or manifest.classes.strings),
+        "inputs": [
+            {
+                "name": each.name,
+                "dtype": name_of(each.dtype),
+                "shape": list(each.shape),
+                "column_names": list(each.column_names),
+                "missing_values_allowed": each.missing_values_allowed,
+            }
+            for each in manifest.inputs
+        ],
+        "format_version": manifest.format_version,
+        "graph_digest": manifest.graph_digest,
+        "seed": manifest.seed,
+    }
+
+
+def _parity(manifest: Manifest) -> dict[str, Any]:
+    parity = manifest.parity
+    return {
+        "n_rows": parity.n_rows,
+        "batch_sizes": list(parity.batch_sizes),
+        "max_probability_difference": parity.max_probability_difference,
+        "probability_tolerance": parity.probability_tolerance,
+        "label_flips": parity.label_flips,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it: what is no finite number becomes None."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

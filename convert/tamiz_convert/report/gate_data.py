@@ -1,0 +1,186 @@
+"""What the gate does to the certification rows: how many it answers, how many of those are wrong, and where."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz.v1.manifest_pb2 import Manifest, Subdivision
+from tamiz_convert.certify import upper_bound
+from tamiz_convert.evidence import ScoredRows
+from tamiz_convert.metrics import risk_coverage_curve
+
+_CURVE_POINTS: Final = 300
+_THRESHOLDS: Final = 150
+_DECIMALS: Final = 6
+_MATRIX_CLASSES: Final = 10
+_PAIRS: Final = 20
+_VALUES_PER_COLUMN: Final = 100
+_DEFAULT_LEVEL: Final = 0.9
+_HISTOGRAM_BINS: Final = 20
+_TAIL: Final = 0.025
+
+Booleans = NDArray[np.bool_]
+
+
+def counts(rows: Booleans, accepted: Booleans, wrong: Booleans) -> dict[str, Any]:
+    """Return how many rows there are, how many of them are accepted, and how many of those are wrong.
+
+    Args:
+        rows: (n_rows,), which rows to count; likewise below.
+        accepted: whether the gate answers.
+        wrong: whether the prediction is wrong.
+
+    Returns:
+        `n_rows`, `n_accepted`, `n_errors`, `coverage`, `coverage_interval`, `error`, `error_interval`: two-sided
+        Clopper-Pearson intervals at 95 %. None where there are no rows to divide by.
+    """
+    n, k, e = int(rows.sum()), int((rows & accepted).sum()), int((rows & accepted & wrong).sum())
+    return {
+        "n_rows": n,
+        "n_accepted": k,
+        "n_errors": e,
+        "coverage": k / n if n else None,
+        "coverage_interval": _interval(k, n) if n else None,
+        "error": e / k if k else None,
+        "error_interval": _interval(e, k) if k else None,
+    }
+
+
+def gate_data(rows: ScoredRows) -> dict[str, Any]:
+    """Return `counts` over all rows."""
+    return counts(np.ones(len(rows.y), dtype=bool), rows.accepted, rows.wrong)
+
+
+def curve_data(rows: ScoredRows) -> dict[str, Any]:
+    """Return the risk-coverage curve before (None where there is no before) and after, at most some hundred points."""
+    before = rows.probabilities_before
+    return {
+        "after": _curve(rows.probabilities, rows.y),
+        "before": None if before is None else _curve(before, rows.y),
+    }
+
+
+def threshold_data(rows: ScoredRows, manifest: Manifest) -> dict[str, Any]:
+    """Return what single thresholds would do, strict to loose, with the policy of the bundle among them.
+
+    Returns:
+        `confidence_level` of the one-sided bounds, and `points`, each with `threshold` (None: the bundle's own thresholds per
+        subset), `as_exported`, `n_accepted`, `n_errors`, `coverage`, `error`, `error_upper_bound`.
+    """
+    level = manifest.threshold.certificate.confidence_level or _DEFAULT_LEVEL
+    own = rows.accepted
+    single = None if manifest.threshold.subsets else manifest.threshold.value
+    points = [
+        _point(rows, rows.confidence >= t, float(t), level) for t in _thinned(rows.confidence) if t != single
+    ]
+    points.append(_point(rows, own, single, level) | {"as_exported": True})
+    points.sort(key=lambda p: (p["n_accepted"], -(p["threshold"] or 0.0), p["as_exported"]))
+    return {"confidence_level": level, "points": points}
+
+
+def histogram_data(rows: ScoredRows) -> dict[str, Any]:
+    """Return how many rows have which confidence, in bins of equal width over [0, 1]."""
+    finite = rows.confidence[np.isfinite(rows.confidence)]
+    n, edges = np.histogram(finite, bins=_HISTOGRAM_BINS, range=(0.0, 1.0))
+    return {"edges": [float(edge) for edge in edges], "counts": n.tolist()}
+
+
+def confusion_data(rows: ScoredRows) -> dict[str, Any]:
+    """Return which class was taken for which, among accepted rows.
+
+    Returns:
+        `n_accepted`; `matrix` (row: true class, column: prediction) for few classes, else None; and `pairs`, the most frequent
+        confusions with `truth` and `prediction` as indices into the classes.
+    """
+    n_classes = rows.probabilities.shape[1]
+    truth, prediction = rows.y[rows.accepted], rows.prediction[rows.accepted]
+    matrix = np.zeros((n_classes, n_classes), dtype=np.int64)
+    np.add.at(matrix, (truth, prediction), 1)
+    wrong = matrix * (1 - np.eye(n_classes, dtype=np.int64))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS]
+    pairs = [
+        (int(i), int(j)) for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True) if wrong[i, j]
+    ]
+    totals = matrix.sum(axis=1)
+    return {
+        "n_accepted": len(truth),
+        "matrix": matrix.tolist() if n_classes <= _MATRIX_CLASSES else None,
+        "pairs": [
+            {"truth": i, "prediction": j, "n_rows": int(wrong[i, j]), "n_truth": int(totals[i])}
+            for i, j in pairs
+        ],
+    }
+
+
+def slice_data(rows: ScoredRows, manifest: Manifest) -> list[dict[str, Any]]:
+    """Return `counts` by predicted class and by each column, with the threshold of its own where a value has one.
+
+    Returns:
+        per column: `column` (None: the predicted class), `n_values`, and `values`, those with most rows first (classes in
+        their order): `value`, `threshold`, and the entries of `counts`.
+    """
+    names = [str(name) for name in (manifest.classes.integers or manifest.classes.strings)]
+    classes = _column(None, np.array(names)[rows.prediction], rows, manifest)
+    classes["values"].sort(key=lambda each: names.index(each["value"]))
+    return [classes, *(_column(name, values, rows, manifest) for name, values in sorted(rows.slices.items()))]
+
+
+def _column(
+    name: str | None, values: NDArray[np.str_], rows: ScoredRows, manifest: Manifest
+) -> dict[str, Any]:
+    own = _own_thresholds(manifest, name)
+    distinct, n_rows = np.unique(values, return_counts=True)
+    order = np.argsort(-n_rows, kind="stable")[:_VALUES_PER_COLUMN]
+    found = [
+        {"value": str(value), "threshold": own.get(str(value))}
+        | counts(values == value, rows.accepted, rows.wrong)
+        for value in distinct[order]
+    ]
+    return {"column": name, "n_values": len(distinct), "values": found}
+
+
+def _own_thresholds(manifest: Manifest, column: str | None) -> dict[str, float]:
+    threshold = manifest.threshold
+    by_class = threshold.subdivision == Subdivision.SUBDIVISION_PREDICTED_CLASS and column is None
+    by_slice = threshold.subdivision == Subdivision.SUBDIVISION_SLICE and column == threshold.slice_input
+    return {each.name: each.value for each in threshold.subsets} if by_class or by_slice else {}
+
+
+def _interval(k: int, n: int) -> list[float]:
+    """Return the two-sided Clopper-Pearson interval of a share of k in n, at 95 %."""
+    return [1.0 - upper_bound(n - k, n, _TAIL), upper_bound(k, n, _TAIL)]
+
+
+def _curve(probabilities: NDArray[np.float64], y: NDArray[np.int64]) -> list[dict[str, float]]:
+    usable = np.isfinite(probabilities).all(axis=1)
+    if not usable.any():
+        return []
+    curve = risk_coverage_curve(probabilities[usable], y[usable])
+    kept = np.unique(np.linspace(0, len(curve.coverage) - 1, _CURVE_POINTS).round().astype(int))
+    share = usable.mean()
+    return [{"coverage": float(curve.coverage[i] * share), "error": float(curve.risk[i])} for i in kept]
+
+
+def _thinned(confidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return thresholds that accept about equally many more rows each, rounded down to a readable number of digits."""
+    finite = np.sort(confidence[np.isfinite(confidence)])
+    if len(finite) == 0:
+        return finite
+    at = np.unique(np.linspace(0, len(finite) - 1, _THRESHOLDS).round().astype(int))
+    return np.unique(np.floor(finite[at] * 10**_DECIMALS) / 10**_DECIMALS)
+
+
+def _point(rows: ScoredRows, accepted: Booleans, threshold: float | None, level: float) -> dict[str, Any]:
+    n, k = int(accepted.sum()), int((accepted & rows.wrong).sum())
+    return {
+        "threshold": threshold,
+        "as_exported": False,
+        "n_accepted": n,
+        "n_errors": k,
+        "coverage": n / len(rows.y),
+        "error": k / n if n else None,
+        "error_upper_bound": upper_bound(k, n, 1.0 - level) if n else None,
+    }

@@ -1,0 +1,90 @@
+"""How much is answered, how much of it is wrong, and what another threshold would do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tamiz_convert.report.charts import (
+    attainable_chart,
+    confidence_chart,
+    risk_coverage_chart,
+    risk_coverage_plot,
+)
+from tamiz_convert.report.element import Child, element
+from tamiz_convert.report.formats import count, percent
+from tamiz_convert.report.page import Section
+from tamiz_convert.report.plot import Points, charts, figure
+from tamiz_convert.report.slider import slider
+from tamiz_convert.report.table import Row, table
+
+
+def gate_section(data: Mapping[str, Any]) -> Section:
+    """Return the curves, the slider, and what more rows would prove."""
+    max_error, gate = data["promise"]["max_error"], data["gate"]
+    curves = _curves(data["risk_coverage"])
+    point = None if gate["error"] is None else (gate["coverage"], gate["error"])
+    drawing = risk_coverage_chart("Error among the answers by share answered", curves, point, max_error)
+    dashed = " Dashed: without the calibrator." if len(curves) > 1 else ""
+    explained = f"Rows are answered from the most confident on. The ring is the exported threshold.{dashed}"
+    content: list[Child] = [
+        element(
+            "p",
+            "A stricter threshold answers less and errs less. The rows of this report draw the whole curve.",
+        ),
+        charts(
+            element("div", figure("Error against share answered", explained, drawing), id="risk-coverage"),
+            _histogram(data),
+        ),
+        *slider(
+            data["thresholds"],
+            risk_coverage_plot(curves, max_error),
+            certified=data["promise"]["kind"] != "none",
+        ),
+        *_attainable(data),
+    ]
+    return Section("gate", "How much is answered, and how much of it is wrong", "Answers and errors", content)
+
+
+def _curves(data: Mapping[str, Any]) -> list[tuple[str, Points]]:
+    named = (("with the calibrator", data["after"]), ("without it", data["before"]))
+    return [
+        (name, [(each["coverage"], each["error"]) for each in points]) for name, points in named if points
+    ]
+
+
+def _histogram(data: Mapping[str, Any]) -> Child:
+    histogram, promise = data["confidence_histogram"], data["promise"]
+    threshold = None if promise["subsets"] else promise["threshold"]
+    drawing = confidence_chart("Rows by confidence", histogram["edges"], histogram["counts"], threshold)
+    return figure(
+        "How confident it is", "Rows by confidence. What lies right of the threshold is answered.", drawing
+    )
+
+
+def _attainable(data: Mapping[str, Any]) -> list[Child]:
+    points, max_error = data["attainable"], data["promise"]["max_error"]
+    if not points:
+        return []
+    n_rows = data["gate"]["n_rows"]
+    rows = [
+        Row(
+            [count(each["n_rows"]), percent(each["max_error"], 2), percent(each["coverage"])],
+            each["n_rows"] == n_rows,
+        )
+        for each in points
+    ]
+    numbers = table("Provable error", ["rows", "error", "answered"], rows, text_columns=())
+    caption = "The smallest error that so many rows like these would prove. The ring is the number at hand."
+    drawn = (
+        [
+            figure(
+                "What more rows would prove",
+                caption,
+                attainable_chart("Provable error by rows", points, max_error, n_rows),
+            )
+        ]
+        if len(points) > 1
+        else []
+    )
+    return [element("h3", "Would more labelled rows help?"), charts(*drawn, numbers)]

@@ -1,0 +1,140 @@
+"""The promise, for the top of the page, and its small print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tamiz_convert.report.element import Child, Html, element
+from tamiz_convert.report.formats import (
+    NOTHING,
+    count,
+    interval,
+    number,
+    percent,
+    plain_percent,
+    plural,
+    threshold,
+)
+from tamiz_convert.report.page import Section
+from tamiz_convert.report.table import facts, pairs, table
+
+
+def promise_lead(data: Mapping[str, Any]) -> list[Child]:
+    """Return the promise as a sentence, and the figures that belong to it."""
+    gate, promise = data["gate"], data["promise"]
+    answered = (
+        f"About {percent(gate['coverage'], 0)} of requests like these will be answered. The rest comes back as “not sure”,"
+        " so that somebody or something else can decide."
+    )
+    return [
+        element("p", promise["sentence"], class_="lead"),
+        element("p", answered if gate["n_accepted"] else "With this threshold no request will be answered."),
+        facts(_facts(gate, promise)),
+    ]
+
+
+def promise_section(data: Mapping[str, Any]) -> Section:
+    """Return what is promised in full, and what is not."""
+    promise = data["promise"]
+    content: list[Child] = [
+        element("p", _standing(promise, data["gate"]["n_rows"])),
+        element("h3", "Not promised"),
+        element("ul", (element("li", line) for line in promise["not_promised"])),
+    ]
+    if promise["certificate"]:
+        content += [element("h3", "The certificate"), pairs(_certificate(promise))]
+    if promise["subsets"]:
+        content += _subsets(promise)
+    content += _notes(data["notes"])
+    return Section("promise", "What is promised, and what is not", "Promise", content)
+
+
+def _standing(promise: Mapping[str, Any], n_rows: int) -> str:
+    if promise["kind"] == "none":
+        why = promise["not_certified"] or "see the table below"
+        return f"The threshold is {threshold(promise['threshold'])}. Why there is no certificate: {why}."
+    return (
+        f"The promise was tested on {plural(n_rows, 'labelled row')} that neither the model nor its calibrator had seen, and holds"
+        " for requests that are drawn like them."
+    )
+
+
+def _facts(gate: Mapping[str, Any], promise: Mapping[str, Any]) -> list[tuple[str, Child, Child]]:
+    answered = f"{count(gate['n_accepted'])} of {plural(gate['n_rows'], 'row')}; 95% interval {interval(gate['coverage_interval'])}"
+    wrong = f"{count(gate['n_errors'])} of {plural(gate['n_accepted'], 'answer')}; 95% interval {interval(gate['error_interval'])}"
+    return [
+        ("Answered", percent(gate["coverage"]), answered),
+        ("Wrong among the answers", percent(gate["error"]), wrong if gate["n_accepted"] else NOTHING),
+        ("Promised", *_promised(promise)),
+    ]
+
+
+def _promised(promise: Mapping[str, Any]) -> tuple[Child, Child]:
+    level = promise["confidence_level"]
+    held = "" if level is None else f"with {plain_percent(level)} confidence"
+    leading = promise["certificate"] or next(
+        (each["certificate"] for each in promise["subsets"] if each["certificate"]), None
+    )
+    if leading is None:
+        return "nothing", "not certified"
+    if promise["kind"] == "coverage":
+        return f"≥ {plain_percent(leading['min_coverage'])}", f"answered, {held}"
+    what = "wrong among all requests" if promise["kind"] == "joint_error" else "wrong among the answers"
+    return f"≤ {plain_percent(leading['max_error'])}", f"{what}, {held}"
+
+
+def _certificate(promise: Mapping[str, Any]) -> list[tuple[str, Child]]:
+    own = promise["certificate"]
+    evidence = f"{plural(own['n_errors'], 'error')} among {count(own['n_accepted'])} accepted of {plural(own['n_rows'], 'row')}"
+    if promise["subsets"]:
+        return [("threshold", "one for each, below"), ("method", own["method"]), ("evidence", evidence)]
+    return [
+        ("threshold", f"answered from confidence {threshold(promise['threshold'])}"),
+        ("method", own["method"]),
+        ("evidence", evidence),
+        ("p-value", f"{own['p_value']:.3g}, exact binomial test"),
+        (
+            "upper bound",
+            f"{percent(own['error_upper_bound'], 2)}, one-sided Clopper–Pearson, describes these rows",
+        ),
+    ]
+
+
+def _subsets(promise: Mapping[str, Any]) -> list[Child]:
+    by = "predicted class" if promise["subdivision"] == "predicted_class" else str(promise["slice_input"])
+    left = [each for each in promise["subsets"] if not each["certificate"]]
+    shown = table(
+        f"Thresholds by {by}",
+        [by, "threshold", "promised", "rows", "accepted", "errors", "p-value"],
+        [_subset(each) for each in promise["subsets"]],
+        text_columns=(0, 2),
+        note="Where nothing could be certified, the gate abstains from every row." if left else None,
+    )
+    return [shown, _reasons(left)] if left else [shown]
+
+
+def _reasons(left: Sequence[Mapping[str, Any]]) -> Html:
+    why = ((each["name"], each["not_certified"] or "not certified") for each in left)
+    return element("details", element("summary", f"Why {len(left)} have no certificate"), pairs(why))
+
+
+def _subset(subset: Mapping[str, Any]) -> Sequence[Child]:
+    own = subset["certificate"]
+    if own is None:
+        return [subset["name"], threshold(subset["threshold"]), "nothing", *[NOTHING] * 4]
+    promised = (
+        f"≥ {plain_percent(own['min_coverage'])} answered" if own["promise"] == "coverage" else _at_most(own)
+    )
+    counted = [count(own[key]) for key in ("n_rows", "n_accepted", "n_errors")]
+    return [subset["name"], threshold(subset["threshold"]), promised, *counted, number(own["p_value"])]
+
+
+def _at_most(own: Mapping[str, Any]) -> str:
+    return f"≤ {plain_percent(own['max_error'])} {'of all rows ' if own['promise'] == 'joint_error' else ''}wrong"
+
+
+def _notes(notes: Sequence[str]) -> list[Child]:
+    if not notes:
+        return []
+    return [element("h3", "Notes of the export"), element("ul", (element("li", note) for note in notes))]

@@ -1,0 +1,99 @@
+"""What the release was held to: checks, simpler rules, the estimator itself, and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from tamiz_convert.report.element import Child, Html, element
+from tamiz_convert.report.formats import count, number, percent, plural
+from tamiz_convert.report.page import Section
+from tamiz_convert.report.table import table
+
+_STATUS: Final = {"passed": "✓ passed", "failed": "✗ failed", "inconclusive": "? inconclusive"}
+
+
+def checks_section(data: Mapping[str, Any]) -> Section | None:
+    """Return the release checks; None if there were none."""
+    checks = data["checks"]
+    if not checks:
+        return None
+    content: list[Child] = [
+        element("p", _summary(checks)),
+        table(
+            "Release checks",
+            ["check", "outcome", "rows", "observed", "bound", "limit", "p-value", "in words"],
+            [_check(each) for each in checks],
+            text_columns=(0, 1, 7),
+            note="A bound is held against the limit, not what was observed: few rows prove little.",
+        ),
+    ]
+    return Section("checks", "Release checks", "Checks", content)
+
+
+def comparison_section(data: Mapping[str, Any]) -> Section:
+    """Return how the bundle compares with simpler rules and with the estimator that it came from."""
+    content: list[Child] = [element("p", _parity(data["parity"]))]
+    if data["baselines"]:
+        content.append(_baselines(data))
+    if data["latency"]:
+        content.append(_latency(data["latency"]))
+    return Section("comparison", "Beside the original, simpler rules, and the clock", "Comparisons", content)
+
+
+def _summary(checks: Sequence[Mapping[str, Any]]) -> str:
+    said = [f"{n} {status}" for status in _STATUS if (n := sum(each["status"] == status for each in checks))]
+    return f"{plural(len(checks), 'check')}: {', '.join(said)}."
+
+
+def _check(each: Mapping[str, Any]) -> list[Child]:
+    status: Child = _STATUS[each["status"]]
+    if each["status"] == "failed":
+        status = element("span", status, class_="failed")
+    weight = " (a failure stops the export)" if each["severity"] == "block" else " (warning)"
+    return [
+        [each["name"], element("span", f" {each['kind']}{weight}", class_="quiet")],
+        status,
+        count(each["n_rows"]),
+        *(number(each[key]) for key in ("observed", "bound", "limit", "p_value")),
+        element("div", each["message"], class_="words"),
+    ]
+
+
+def _parity(parity: Mapping[str, Any]) -> str:
+    sizes = ", ".join(map(str, parity["batch_sizes"]))
+    return (
+        f"The exported graph was compared with the estimator on {plural(parity['n_rows'], 'row')}, in batches of {sizes}:"
+        f" {plural(parity['label_flips'], 'prediction differs', 'predictions differ')}, and no probability by more than"
+        f" {parity['max_probability_difference']:.1e} (allowed: {parity['probability_tolerance']:.0e})."
+    )
+
+
+def _baselines(data: Mapping[str, Any]) -> Html:
+    after = data["calibration"]["after"]
+    own = [each["value"] for each in (after["metrics"] if after else []) if each["name"] == "accuracy"]
+    rows = [[each["name"], percent(each["accuracy"]), count(each["n_rows"])] for each in data["baselines"]]
+    rows += [
+        ["this bundle, every row answered", percent(value), count(data["calibration"]["n_rows"])]
+        for value in own
+    ]
+    return table("Simpler rules on the certification rows", ["rule", "right", "rows"], rows)
+
+
+def _latency(latency: Sequence[Mapping[str, Any]]) -> Html:
+    rows = [
+        [
+            count(each["batch_size"]),
+            number(each["scores_us"], 1),
+            number(each["calibrated_us"], 1),
+            number(each["calibrated_us"] - each["scores_us"], 1),
+        ]
+        for each in latency
+    ]
+    return table(
+        "Time for one batch, in microseconds",
+        ["rows in the batch", "scores only", "with the calibrator", "difference"],
+        rows,
+        text_columns=(),
+        note="Medians of onnxruntime with one thread, on the machine of the export.",
+    )

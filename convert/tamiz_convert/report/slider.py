@@ -1,0 +1,137 @@
+"""A slider over thresholds. It computes nothing: it shows rows of a table, which is there without it too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tamiz_convert.report.element import Child, Html, element
+from tamiz_convert.report.formats import count, percent, plain_percent, threshold
+from tamiz_convert.report.plot import Plot
+from tamiz_convert.report.table import Row, table
+
+SCRIPT: Final = """
+"use strict";
+(() => {
+  const panel = document.getElementById("slider");
+  if (!panel) return;
+  const rows = [...document.querySelectorAll("#thresholds tbody tr")];
+  const range = document.getElementById("threshold");
+  const mark = document.querySelector("#risk-coverage .mark");
+  const names = ["threshold", "answered", "error", "bound"];
+  const shown = (row, name) => row.querySelector(`[data-name="${name}"]`).textContent;
+  const show = () => {
+    const row = rows[Number(range.value)];
+    for (const name of names) document.getElementById(`slider-${name}`).textContent = shown(row, name);
+    const exported = row.hasAttribute("data-exported");
+    document.getElementById("slider-exported").hidden = !exported;
+    document.getElementById("slider-moved").hidden = exported;
+    if (mark) {
+      mark.toggleAttribute("hidden", !row.dataset.x);
+      if (row.dataset.x) { mark.setAttribute("cx", row.dataset.x); mark.setAttribute("cy", row.dataset.y); }
+    }
+    range.setAttribute("aria-valuetext", `${exported ? "as exported, " : ""}threshold ${shown(row, "threshold")}: ` +
+      `${shown(row, "answered")} answered, ${shown(row, "error")} of those wrong, upper bound ${shown(row, "bound")}`);
+  };
+  range.addEventListener("input", show);
+  document.getElementById("slider-back").addEventListener("click", () => { range.value = range.defaultValue; show(); });
+  show();
+  panel.hidden = false;
+})();
+"""
+
+
+def slider(data: Mapping[str, Any], plot: Plot, *, certified: bool) -> list[Child]:
+    """Return the slider, hidden until its script runs, and the table that it shows rows of.
+
+    Args:
+        data: `thresholds` of `report_data`.
+        plot: of the risk-coverage chart, whose mark the slider moves.
+        certified: whether there is a certificate to lose.
+    """
+    points, level = data["points"], plain_percent(data["confidence_level"])
+    at = next(i for i, point in enumerate(points) if point["as_exported"])
+    bound = f"upper bound, {level}"
+    return [
+        _panel(len(points), at, bound, certified=certified),
+        element(
+            "details",
+            element("summary", f"All {len(points)} thresholds as a table"),
+            element("div", _table(points, bound, plot), id="thresholds"),
+            class_="screen",
+        ),
+    ]
+
+
+def _panel(n_points: int, at: int, bound: str, *, certified: bool) -> Html:
+    unproven = "a threshold that is picked after looking at these rows is not proven by them."
+    moved = f"This voids the certificate: {unproven}" if certified else unproven.capitalize()
+    return element(
+        "div",
+        element("label", "Try another threshold", for_="threshold"),
+        element(
+            "input",
+            type="range",
+            id="threshold",
+            min=0,
+            max=n_points - 1,
+            step=1,
+            value=at,
+            aria_describedby="slider-note",
+        ),
+        element(
+            "dl",
+            (
+                element("div", element("dt", name), element("dd", id=f"slider-{key}"))
+                for key, name in (
+                    ("threshold", "threshold"),
+                    ("answered", "answered"),
+                    ("error", "wrong among them"),
+                    ("bound", bound),
+                )
+            ),
+            class_="facts",
+        ),
+        element(
+            "p",
+            element("span", "As exported.", id="slider-exported"),
+            element("span", moved, id="slider-moved", hidden=True),
+            " ",
+            element("button", "Back to the exported threshold", type="button", id="slider-back"),
+            id="slider-note",
+            class_="small",
+        ),
+        class_="panel slider",
+        id="slider",
+        hidden=True,
+    )
+
+
+def _table(points: list[Mapping[str, Any]], bound: str, plot: Plot) -> Html:
+    return table(
+        "What single thresholds would do on the certification rows",
+        ["threshold", "answered", "answers", "wrong", "wrong among them", bound],
+        [_row(point, plot) for point in points],
+        text_columns=(),
+        note="Strict to loose. The bounds are one-sided, Clopper–Pearson, each for itself; only the marked row may carry a certificate.",
+        box="scroll tall",
+    )
+
+
+def _row(point: Mapping[str, Any], plot: Plot) -> Row:
+    error, exported = point["error"], point["as_exported"]
+    x, y = (None, None) if error is None else plot.at(point["coverage"], error)
+    name = threshold(point["threshold"]) if point["threshold"] is not None else "one per subset"
+    cells = [
+        _named("threshold", name),
+        _named("answered", percent(point["coverage"])),
+        count(point["n_accepted"]),
+        count(point["n_errors"]),
+        _named("error", percent(error, 2)),
+        _named("bound", percent(point["error_upper_bound"], 2)),
+    ]
+    return Row(cells, exported, {"data_exported": exported, "data_x": x, "data_y": y})
+
+
+def _named(name: str, text: str) -> Html:
+    return element("span", text, data_name=name)

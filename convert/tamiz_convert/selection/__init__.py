@@ -1,0 +1,9 @@
+"""Which calibrator fits these rows best."""
+
+from __future__ import annotations
+
+from tamiz_convert.selection.select import select_calibrator
+from tamiz_convert.selection.selection import Candidate, Selection
+from tamiz_convert.selection.settings import SelectionSettings
+
+__all__ = ["Candidate", "Selection", "SelectionSettings", "select_calibrator"]

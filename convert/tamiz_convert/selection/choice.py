@@ -1,0 +1,151 @@
+"""The choice among calibrators that were tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz_convert.metrics import Array, Classes, PairedDifference, aurc, aurc_difference
+from tamiz_convert.metrics.bins import totals
+from tamiz_convert.selection.out_of_fold import OutOfFold
+from tamiz_convert.selection.settings import SelectionSettings
+
+_ROUNDING: Final = 1e-12
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Who won, and who would have come before.
+
+    Attributes:
+        winner: the one that is taken.
+        lowest: the one of lowest log loss that was not vetoed; often the winner.
+        vetoed: name → why.
+    """
+
+    winner: OutOfFold
+    lowest: OutOfFold
+    vetoed: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Judges:
+    """The rows that judge.
+
+    Attributes:
+        y: (n_judging,), int64.
+        fold: (n_judging,), int64, the number of the fold that each of them judges in.
+        groups: (n_judging,), which of them belong together; None if none do.
+        n_rows: how many calibration rows there are, judging or not.
+    """
+
+    y: Classes
+    fold: NDArray[np.int64]
+    groups: NDArray[Any] | None
+    n_rows: int
+
+
+def choose(
+    tried: Sequence[OutOfFold], reference: OutOfFold, judges: Judges, settings: SelectionSettings, seed: int
+) -> Choice:
+    """Return the most preferred candidate that is not vetoed.
+
+    Args:
+        tried: the candidates, the simplest first; the reference is among them, so that one always remains.
+        reference: the estimator's own ranking.
+        judges: the rows that judge.
+        settings: the cut-offs.
+        seed: of the bootstrap behind the veto.
+    """
+    pool, vetoed = list(tried), dict[str, str]()
+    while True:
+        lowest = min(pool, key=lambda candidate: candidate.log_loss)
+        winner = _preferred(pool, lowest, judges, settings)
+        why = _veto(winner, reference, judges, settings, seed)
+        if why is None:
+            return Choice(winner, lowest, vetoed)
+        vetoed[winner.method] = why
+        pool.remove(winner)
+
+
+def standard_error(one: OutOfFold, other: OutOfFold, groups: NDArray[Any] | None) -> float:
+    """Return the paired standard error of the difference of two mean log losses.
+
+    Rows that belong together count as one observation, the sum of their deviations (Liang & Zeger 1986).
+    """
+    difference = one.losses - other.losses
+    deviations: Array = difference - difference.mean()
+    if groups is not None:
+        deviations = totals(np.unique(groups, return_inverse=True)[1], deviations)
+    n = len(deviations)
+    return float(np.sqrt((deviations**2).sum() * n / max(1, n - 1)) / len(difference))
+
+
+def _preferred(
+    pool: Sequence[OutOfFold], lowest: OutOfFold, judges: Judges, settings: SelectionSettings
+) -> OutOfFold:
+    if judges.n_rows < settings.rows_to_compare:
+        return min(reversed(pool), key=lambda candidate: candidate.log_loss)
+    if judges.n_rows >= settings.rows_to_take_lowest:
+        return lowest
+    return next(
+        candidate
+        for candidate in pool
+        if candidate.log_loss - lowest.log_loss
+        <= settings.standard_errors * standard_error(candidate, lowest, judges.groups)
+    )
+
+
+def _veto(
+    winner: OutOfFold, reference: OutOfFold, judges: Judges, settings: SelectionSettings, seed: int
+) -> str | None:
+    """Return why a candidate may not win: it would rank rows worse than the estimator does."""
+    if winner is reference:
+        return None
+    worse = _ranking_difference(winner, reference, judges, settings, seed)
+    if worse.difference <= settings.veto_standard_errors * worse.standard_error + _ROUNDING:
+        return None
+    return (
+        f"it ranks rows worse than {reference.method}: AURC {ranking(winner, judges):.4g} against"
+        f" {ranking(reference, judges):.4g}, by more than {settings.veto_standard_errors:g} standard error(s) of"
+        f" {worse.standard_error:.2g}"
+    )
+
+
+def ranking(candidate: OutOfFold, judges: Judges) -> float:
+    """Return the mean AURC over folds, each weighted with its rows.
+
+    Within folds, since each has a calibrator of its own: temperature never changes the order of two classes' confidences,
+    and must not look as if it did because five temperatures differ.
+    """
+    return sum(
+        float(rows.mean()) * aurc(candidate.probabilities[rows], judges.y[rows]) for rows in _folds(judges)
+    )
+
+
+def _ranking_difference(
+    one: OutOfFold, other: OutOfFold, judges: Judges, settings: SelectionSettings, seed: int
+) -> PairedDifference:
+    """Return the difference of `ranking`; folds share no row and no group, so that their variances add up."""
+    difference, variance = 0.0, 0.0
+    for number, rows in enumerate(_folds(judges)):
+        of_fold = aurc_difference(
+            one.probabilities[rows],
+            other.probabilities[rows],
+            judges.y[rows],
+            groups=None if judges.groups is None else judges.groups[rows],
+            n_resamples=settings.n_resamples,
+            seed=seed + number,
+        )
+        difference += float(rows.mean()) * of_fold.difference
+        variance += (float(rows.mean()) * of_fold.standard_error) ** 2
+    return PairedDifference(difference, float(np.sqrt(variance)))
+
+
+def _folds(judges: Judges) -> list[NDArray[np.bool_]]:
+    """Return per fold which of the judging rows are its own."""
+    return [judges.fold == number for number in np.unique(judges.fold)]

@@ -1,0 +1,115 @@
+"""How the calibration rows are folded: what one part is fitted on, the other part judges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from tamiz_convert.errors import RowsError
+from tamiz_convert.metrics import Array, Classes
+
+Positions = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Disjoint parts that judge, each with the rows that are fitted on.
+
+    Attributes:
+        parts: (fitting, judging) positions of each fold.
+        description: what they are, for people.
+    """
+
+    parts: tuple[tuple[Positions, Positions], ...]
+    description: str
+
+    @property
+    def judging(self) -> Positions:
+        """(n_judging,), the positions of all rows that judge, fold by fold; in the order of time the first never do."""
+        return np.concatenate([judging for _, judging in self.parts])
+
+    @property
+    def numbers(self) -> Positions:
+        """(n_judging,), the number of the fold that each of them judges in."""
+        return np.repeat(np.arange(len(self.parts)), [len(judging) for _, judging in self.parts])
+
+
+def fold(
+    scores: Array, y: Classes, groups: NDArray[Any] | None, splitter: Any, n_folds: int, seed: int
+) -> Folds:
+    """Fold rows: as the splitter says, else stratified by class, whole groups where there are groups.
+
+    Args:
+        scores: (n_rows, n_scores), float64.
+        y: (n_rows,), int64.
+        groups: (n_rows,) or None.
+        splitter: a scikit-learn splitter or None.
+        n_folds: how many, without a splitter.
+        seed: of the shuffle, without a splitter.
+
+    Raises:
+        RowsError: for too few rows or groups, a row that judges twice or is on both sides of a fold, and a group that is.
+    """
+    if splitter is not None:
+        used, description = splitter, repr(splitter)
+    elif groups is None:
+        used = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+        description = f"{n_folds} stratified folds"
+    else:
+        _refuse_few_groups(groups, n_folds)
+        used = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+        description = f"{n_folds} stratified folds of whole groups"
+    try:
+        found = [(np.asarray(one), np.asarray(other)) for one, other in used.split(scores, y, groups)]
+    except ValueError as error:
+        raise RowsError(f"{used!r} cannot fold {len(y)} calibration rows: {error}") from error
+    parts = tuple((fitting, judging) for fitting, judging in found if len(judging))
+    _refuse_no_folds(parts, used)
+    _refuse_shared_rows(parts, used)
+    if groups is not None:
+        _refuse_shared_groups(parts, groups, used)
+    return Folds(parts, description)
+
+
+def _refuse_few_groups(groups: NDArray[Any], n_folds: int) -> None:
+    n_groups = len(np.unique(groups))
+    if n_groups < n_folds:
+        raise RowsError(
+            f"there are {n_groups} groups of calibration rows and {n_folds} folds; bring rows of more groups, lower n_folds,"
+            " or name a calibrator"
+        )
+
+
+def _refuse_no_folds(parts: Iterable[tuple[Positions, Positions]], splitter: Any) -> None:
+    if not parts:
+        raise RowsError(f"{splitter!r} gives no row to judge a calibrator by; use another splitter")
+
+
+def _refuse_shared_rows(parts: Iterable[tuple[Positions, Positions]], splitter: Any) -> None:
+    seen: Positions = np.empty(0, dtype=np.int64)
+    for number, (fitting, judging) in enumerate(parts, 1):
+        if np.isin(judging, fitting).any():
+            raise RowsError(f"{splitter!r} puts rows on both sides of fold {number}; use another splitter")
+        if np.isin(judging, seen).any():
+            raise RowsError(
+                f"{splitter!r} lets rows judge more than once; use a splitter with disjoint parts, such as KFold,"
+                " GroupKFold or TimeSeriesSplit"
+            )
+        seen = np.concatenate([seen, judging])
+
+
+def _refuse_shared_groups(
+    parts: Iterable[tuple[Positions, Positions]], groups: NDArray[Any], splitter: Any
+) -> None:
+    for number, (fitting, judging) in enumerate(parts, 1):
+        shared = np.intersect1d(groups[fitting], groups[judging])
+        if len(shared):
+            raise RowsError(
+                f"{splitter!r} puts the group {shared.tolist()[0]!r} on both sides of fold {number}; use a splitter that"
+                " keeps groups together, such as GroupKFold"
+            )

@@ -1,0 +1,55 @@
+"""What a calibrator says of rows that it was not fitted on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tamiz_convert import calibrators
+from tamiz_convert.errors import ExportError, RowsError
+from tamiz_convert.metrics import Array, Classes
+from tamiz_convert.metrics.losses import log_losses
+from tamiz_convert.score_graph import ScoresKind
+from tamiz_convert.selection.folds import Folds
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """A calibrator on the rows that judge.
+
+    Attributes:
+        method: its name.
+        probabilities: (n_judging, n_classes), float64.
+        losses: (n_judging,), float64, the log loss of each row.
+    """
+
+    method: str
+    probabilities: Array
+    losses: Array
+
+    @property
+    def log_loss(self) -> float:
+        """The mean of the losses."""
+        return float(self.losses.mean())
+
+
+def out_of_fold(
+    method: str, scores: Array, y: Classes, folds: Folds, *, kind: ScoresKind, n_classes: int
+) -> OutOfFold:
+    """Fit a calibrator on each fold, and ask it about the rows that judge.
+
+    Raises:
+        RowsError: if it cannot be fitted on some fold, as where a class is missing, or gives NaN.
+    """
+    probabilities = np.full((len(y), n_classes), np.nan)
+    for number, (fitting, judging) in enumerate(folds.parts, 1):
+        try:
+            fitted = calibrators.fit(method, scores[fitting], y[fitting], kind=kind, n_classes=n_classes)
+        except (ExportError, np.linalg.LinAlgError) as error:
+            raise RowsError(f"in fold {number}, {error}") from error
+        probabilities[judging] = fitted.predict(scores[judging])
+        if not np.isfinite(probabilities[judging]).all():
+            raise RowsError(f"in fold {number}, it gives NaN or infinity instead of a probability")
+    judged = probabilities[folds.judging]
+    return OutOfFold(method, judged, log_losses(judged, y[folds.judging]))

@@ -1,0 +1,158 @@
+"""The choice of a calibrator, from the rows to a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz_convert.calibrators import METHODS
+from tamiz_convert.errors import RowsError
+from tamiz_convert.metrics import Array, Classes, brier, ece
+from tamiz_convert.score_graph import ScoresKind
+from tamiz_convert.selection import wording
+from tamiz_convert.selection.candidates import BY_FLEXIBILITY, Rows, objection
+from tamiz_convert.selection.choice import Choice, Judges, choose, ranking, standard_error
+from tamiz_convert.selection.folds import Folds, fold
+from tamiz_convert.selection.out_of_fold import OutOfFold, out_of_fold
+from tamiz_convert.selection.selection import Candidate, Selection
+from tamiz_convert.selection.settings import SelectionSettings
+
+_DEFAULTS = SelectionSettings()
+
+
+def select_calibrator(
+    scores: Array,
+    y: Classes,
+    *,
+    kind: ScoresKind,
+    n_classes: int,
+    settings: SelectionSettings = _DEFAULTS,
+    groups: Any = None,
+    splitter: Any = None,
+    seed: int = 0,
+) -> Selection:
+    """Choose the calibrator with the lowest log loss on rows that it was not fitted on.
+
+    With fewer than `settings.rows_to_take_lowest` rows the simplest one near the lowest wins. One that ranks rows worse
+    than the estimator itself (temperature for margins) by more than a standard error of AURC is passed over for the next
+    best: the gate's confidence is the calibrated probability, so that a worse ranking would answer fewer rows, and there
+    is no second number to gate on instead.
+
+    Args:
+        scores: (n_rows, 1) for two classes, else (n_rows, n_classes), float64.
+        y: (n_rows,), int64, the index of each row's class.
+        kind: what the scores are.
+        n_classes: how many classes there are.
+        settings: the cut-offs.
+        groups: (n_rows,), one value per row; rows of one value are never on both sides of a fold, and count as one
+            observation where a standard error is taken.
+        splitter: a scikit-learn splitter whose parts are disjoint; not every row has to be predicted. By default stratified
+            folds, of whole groups where there are groups.
+        seed: of the folds and of the bootstrap behind the veto.
+
+    Raises:
+        RowsError: for scores that are not finite, labels or groups of another length, and rows that cannot be folded.
+    """
+    belonging = _checked(scores, y, groups)
+    rows = Rows(kind, n_classes, len(y), int(np.bincount(y, minlength=n_classes).min()))
+    thought_of = [method for method in BY_FLEXIBILITY if method in METHODS]
+    out: dict[str, str] = {method: why for method in thought_of if (why := objection(method, rows, settings))}
+    methods = [method for method in thought_of if method not in out]
+    if len(methods) == 1:
+        return _unopposed(rows, out, settings, seed)
+
+    folds = fold(scores, y, belonging, splitter, min(settings.n_folds, rows.n_minor), seed)
+    tried, failed = _try(methods, scores, y, folds, rows)
+    judging = folds.judging
+    judges = Judges(y[judging], folds.numbers, None if belonging is None else belonging[judging], rows.n_rows)
+    reference = next(candidate for candidate in tried if candidate.method == rows.reference)
+    choice = choose(tried, reference, judges, settings, seed)
+    return Selection(
+        method=choice.winner.method,
+        reason=wording.reason(tried, choice, rows, settings),
+        candidates=_candidates(tried, choice, judges, out | failed),
+        n_rows=rows.n_rows,
+        n_judging=len(judging),
+        folds=folds.description,
+        seed=seed,
+        notes=wording.notes(tried, failed),
+    )
+
+
+def _checked(scores: Array, y: Classes, groups: Any) -> NDArray[Any] | None:
+    """Refuse rows that cannot be used; return the groups as an array."""
+    if len(scores) != len(y):
+        raise RowsError(
+            f"there are scores of {len(scores)} calibration rows and {len(y)} labels; expected one per row"
+        )
+    wrong = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    if len(wrong):
+        raise RowsError(
+            f"the estimator gives no finite score for {len(wrong)} calibration row(s), the first of them row {wrong[0]};"
+            " remove or impute them"
+        )
+    if groups is None:
+        return None
+    values = np.asarray(groups).ravel()
+    if len(values) != len(y):
+        raise RowsError(f"there are {len(y)} calibration rows and {len(values)} groups; expected one per row")
+    return values
+
+
+def _unopposed(rows: Rows, out: Mapping[str, str], settings: SelectionSettings, seed: int) -> Selection:
+    """Return the reference, where no other calibrator is a candidate."""
+    found = {method: Candidate(method, f"not a candidate: {why}") for method, why in out.items()}
+    found[rows.reference] = Candidate(rows.reference, "chosen")
+    return Selection(
+        method=rows.reference,
+        reason=wording.reason_unopposed(rows),
+        candidates=_in_order(found),
+        n_rows=rows.n_rows,
+        n_judging=0,
+        folds="",
+        seed=seed,
+        notes=wording.notes_unopposed(rows, settings),
+    )
+
+
+def _try(
+    methods: Sequence[str], scores: Array, y: Classes, folds: Folds, rows: Rows
+) -> tuple[list[OutOfFold], dict[str, str]]:
+    """Return what each candidate says out of fold, and why some could not be tried."""
+    tried, failed = [], {}
+    for method in methods:
+        try:
+            tried.append(out_of_fold(method, scores, y, folds, kind=rows.kind, n_classes=rows.n_classes))
+        except RowsError as error:
+            if method == rows.reference:
+                raise
+            failed[method] = str(error)
+    return tried, failed
+
+
+def _candidates(
+    tried: Sequence[OutOfFold], choice: Choice, judges: Judges, out: Mapping[str, str]
+) -> tuple[Candidate, ...]:
+    found = {each.method: _measured(each, choice, judges) for each in tried}
+    found |= {method: Candidate(method, f"not a candidate: {why}") for method, why in out.items()}
+    return _in_order(found)
+
+
+def _measured(candidate: OutOfFold, choice: Choice, judges: Judges) -> Candidate:
+    p = candidate.probabilities
+    return Candidate(
+        candidate.method,
+        wording.status(candidate, choice),
+        log_loss=candidate.log_loss,
+        brier=brier(p, judges.y),
+        ece_15=ece(p, judges.y),
+        aurc=ranking(candidate, judges),
+        standard_error=standard_error(candidate, choice.winner, judges.groups),
+    )
+
+
+def _in_order(found: Mapping[str, Candidate]) -> tuple[Candidate, ...]:
+    return tuple(found[method] for method in BY_FLEXIBILITY if method in found)
