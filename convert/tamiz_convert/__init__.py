@@ -14,6 +14,8 @@ try:
     )
     from tamiz_convert.export import export
     from tamiz_convert.export_report import ExportReport
+    from tamiz_convert.onnx_graph import OnnxModel
+    from tamiz_convert.torch_graph import TorchModel
 except ModuleNotFoundError as error:
     _MISSING = error.name
 
@@ -31,8 +33,10 @@ __all__ = [
     "EstimatorError",
     "ExportError",
     "ExportReport",
+    "OnnxModel",
     "ParityError",
     "RowsError",
+    "TorchModel",
     "UnattainableError",
     "export",
     "read_manifest",

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-import pandas as pd
 from numpy.typing import NDArray
 
 from tamiz.v1.manifest_pb2 import Manifest, Parity, Threshold
@@ -23,9 +22,10 @@ from tamiz_convert.export_report import ExportReport
 from tamiz_convert.graft import graft
 from tamiz_convert.held_out import SplitPlan, held_out
 from tamiz_convert.parity import Runner, check_parity
+from tamiz_convert.raw_rows import count, joined
 from tamiz_convert.rows import LabeledRows
 from tamiz_convert.score_graph import ScoreGraph
-from tamiz_convert.sklearn_graph import from_sklearn, unwrap
+from tamiz_convert.sources import score_graph
 
 Progress = Callable[[str, float], None]
 
@@ -60,12 +60,13 @@ class _Policy:
 
 
 def export(
-    estimator: Any,
+    model: Any,
     output: str | Path,
     *,
     calibration: tuple[Any, Any],
     certification: tuple[Any, Any] | None = None,
     train: Any = None,
+    classes: Any = None,
     name: str | None = None,
     calibrator: str = DEFAULT_CALIBRATOR,
     max_error: float | None = None,
@@ -82,13 +83,16 @@ def export(
     """Export a trained classifier with a fitted calibrator and a threshold, as one bundle.
 
     Args:
-        estimator: a fitted scikit-learn classifier, or a Pipeline that ends in one.
+        model: a fitted classifier: of scikit-learn, XGBoost, LightGBM or CatBoost, or a Pipeline that ends in one; a native
+            booster of these libraries; a torch.nn.Module whose output is logits, or a TorchModel; or an OnnxModel.
         output: `<name>/<version>`, the version a positive integer, such as "models/churn/1". An older bundle there is
             replaced in one step.
         calibration: (X, y), rows that the estimator was not trained on: (n_rows, n_features) ndarray or DataFrame, and
             (n_rows,) labels. Unless `certification` is given they are split in two.
         certification: (X, y), rows that certify the threshold and measure the calibrator; used for nothing else.
         train: the training rows, X or (X, y), only to make sure that no held-out row is among them.
+        classes: (n_classes,), the labels in the order of the model's outputs, where the model itself does not know them
+            (torch, ONNX, native boosters); by default 0, 1, ….
         name: a name for people; by default that of the model's folder.
         calibrator: "none", "sigmoid", "isotonic" or "temperature".
         max_error: the wanted bound on the error among accepted rows.
@@ -113,31 +117,30 @@ def export(
     say = progress or (lambda _step, _share: None)
     policy = _Policy(max_error, confidence_level, threshold, allow_uncertified)
     folder = _version_folder(output)
-    notes = unwrap(estimator).notes
 
-    say("converting the estimator", 0.0)
-    graph = from_sklearn(estimator, calibration[0])
+    say("converting the model", 0.0)
+    graph = score_graph(model, calibration[0], classes)
     plan = SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed)
     parts = held_out(calibration, certification, train, graph.classes, plan)
     fitting, certifying = parts.fitting, parts.certifying
 
     say("fitting the calibrator", 0.3)
-    fitted, model = _calibrate(graph, fitting, calibrator)
+    fitted, bundled = _calibrate(graph, fitting, calibrator)
 
     say("certifying the threshold", 0.5)
-    runner = Runner(model)
+    runner = Runner(bundled)
     probabilities = (runner.run(graph.feed(fitting.rows)), runner.run(graph.feed(certifying.rows)))
     chosen = _choose_threshold(policy, (fitting, certifying), probabilities)
 
-    say("comparing with scikit-learn", 0.6)
-    rows = _concatenated(fitting.rows, certifying.rows)
-    parity = _check(estimator, graph, fitted, model, rows, chosen.value, seed)
+    say(f"comparing with {graph.reference_name}", 0.6)
+    rows = joined(fitting.rows, certifying.rows)
+    parity = _check(graph, fitted, bundled, rows, chosen.value, seed)
 
     say("writing the bundle", 0.9)
     described = Manifest(
         name=name or folder.parent.name,
         created_at=manifest.created_at(),
-        library_versions=manifest.library_versions(),
+        library_versions=manifest.library_versions(graph.libraries),
         inputs=graph.inputs,
         classes=manifest.class_message(graph.classes),
         calibrator=manifest.calibrator_message(
@@ -154,9 +157,9 @@ def export(
         row_sets=[manifest.row_set("calibration", fitting), manifest.row_set("certification", certifying)],
         seed=seed,
     )
-    path = write_bundle(model, described, folder)
+    path = write_bundle(bundled, described, folder)
     say("done", 1.0)
-    return ExportReport(path, described, notes + parts.notes)
+    return ExportReport(path, described, graph.notes + parts.notes)
 
 
 def _version_folder(output: str | Path) -> Path:
@@ -176,7 +179,7 @@ def _version_folder(output: str | Path) -> Path:
 
 
 def _calibrate(graph: ScoreGraph, rows: LabeledRows, method: str) -> tuple[Calibrator, onnx.ModelProto]:
-    """Fit the calibrator on the graph's own scores, not on scikit-learn's: those are the ones that it will see."""
+    """Fit the calibrator on the graph's own scores, not on the reference's: those are the ones that it will see."""
     n_classes = len(graph.classes)
     scores = Runner(graph.model).run(graph.feed(rows.rows))
     fitted = calibrators.fit(method, scores, rows.y, kind=graph.kind, n_classes=n_classes)
@@ -212,7 +215,6 @@ def _choose_threshold(
 
 
 def _check(
-    estimator: Any,
     graph: ScoreGraph,
     calibrator: Calibrator,
     model: onnx.ModelProto,
@@ -220,12 +222,13 @@ def _check(
     threshold: float,
     seed: int,
 ) -> Parity:
-    """Compare the graph with scikit-learn and the fitted calibrator, on the held-out rows and on edge rows."""
-    edges = edge_rows(rows, graph.inputs, estimator, graph.reference, seed)
-    compared = _concatenated(edges, rows) if len(edges) else rows
+    """Compare the graph with its reference and the fitted calibrator, on the held-out rows and on edge rows."""
+    edges = edge_rows(rows, graph, seed)
+    n_edges = count(edges)
+    compared = joined(edges, rows) if n_edges else rows
 
     def describe(row: int) -> str:
-        return f"edge row {row}" if row < len(edges) else f"held-out row {row - len(edges)}"
+        return f"edge row {row}" if row < n_edges else f"held-out row {row - n_edges}"
 
     scores = graph.reference(compared)
     return check_parity(
@@ -243,9 +246,3 @@ def _metrics_before(graph: ScoreGraph, rows: LabeledRows) -> list[tuple[str, flo
     if graph.kind == "margins":
         return []
     return metrics.summarize(Identity(graph.kind).predict(graph.reference(rows.rows)), rows.y)
-
-
-def _concatenated(first: Any, second: Any) -> Any:
-    if isinstance(first, pd.DataFrame):
-        return pd.concat([first, second], ignore_index=True)
-    return np.concatenate([first, second])

@@ -6,10 +6,10 @@ import importlib.metadata
 import os
 import platform
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
@@ -27,6 +27,7 @@ from tamiz.v1.manifest_pb2 import (
 )
 from tamiz_convert.calibrators import Calibrator
 from tamiz_convert.certify import METHOD, Certified
+from tamiz_convert.raw_rows import features
 from tamiz_convert.rows import LabeledRows, digest
 from tamiz_convert.score_graph import Labels
 
@@ -37,9 +38,9 @@ _MAX_FEATURES: Final = 100
 _DECILES: Final = np.linspace(0.0, 1.0, 11)
 
 
-def library_versions() -> dict[str, str]:
-    """Return the versions of what takes part in an export."""
-    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+def library_versions(libraries: Sequence[str] = ()) -> dict[str, str]:
+    """Return the versions of what takes part in every export, and of the libraries that did in this one."""
+    versions = {name: importlib.metadata.version(name) for name in (*_LIBRARIES, *libraries)}
     return {"python": platform.python_version()} | versions
 
 
@@ -97,10 +98,10 @@ def reference_histograms(confidence: NDArray[np.float64], rows: Any) -> list[His
 
     Args:
         confidence: (n_rows,), of all held-out rows.
-        rows: (n_rows, n_features), the held-out rows, ndarray or DataFrame.
+        rows: the held-out rows, as the caller has them.
     """
     edges = np.linspace(0.0, 1.0, CONFIDENCE_BINS + 1)
-    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
+    table = features(rows)
     numeric = table.select_dtypes("number").columns[:_MAX_FEATURES]
     histograms = [_histogram("confidence", confidence[np.isfinite(confidence)], edges)]
     for name in numeric:

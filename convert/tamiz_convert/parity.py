@@ -26,9 +26,14 @@ _ONLY_ERRORS: Final = 3
 
 
 class Runner:
-    """A graph in onnxruntime, with one thread, as the server runs a fast model."""
+    """A graph in onnxruntime, with one thread, as the server runs a fast model.
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    Args:
+        model: the graph.
+        output: the output that is read; None for the first.
+    """
+
+    def __init__(self, model: onnx.ModelProto, output: str | None = None) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -36,7 +41,7 @@ class Runner:
         self._session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        self._output = self._session.get_outputs()[0].name
+        self._output = output or self._session.get_outputs()[0].name
 
     def run(self, feed: Feed, batch_size: int = 64) -> Array:
         """Return the graph's output for all rows, computed in batches.

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tamiz_convert.errors import RowsError
+from tamiz_convert.raw_rows import as_rows, count, flat, take
 from tamiz_convert.score_graph import Labels
 
 _SHOWN: Final = 5
@@ -21,7 +22,7 @@ class LabeledRows:
     """Rows with the index of each one's class.
 
     Attributes:
-        rows: (n_rows, n_features), ndarray or DataFrame.
+        rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
         y: (n_rows,), int64, indices into the classes.
     """
 
@@ -33,15 +34,14 @@ class LabeledRows:
 
     def take(self, indices: NDArray[np.int64]) -> LabeledRows:
         """Return some of the rows, in the given order."""
-        rows = self.rows.iloc[indices] if isinstance(self.rows, pd.DataFrame) else self.rows[indices]
-        return LabeledRows(rows, self.y[indices])
+        return LabeledRows(take(self.rows, indices), self.y[indices])
 
 
 def labeled(rows: Any, labels: Any, classes: Labels, what: str) -> LabeledRows:
     """Check held-out rows, and turn their labels into indices of the classes.
 
     Args:
-        rows: (n_rows, n_features), ndarray or DataFrame.
+        rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
         labels: (n_rows,), in the classes' own type.
         classes: the estimator's classes.
         what: what to call the rows in an error.
@@ -50,21 +50,15 @@ def labeled(rows: Any, labels: Any, classes: Labels, what: str) -> LabeledRows:
         RowsError: for no rows, another number of labels than rows, a missing label, labels of another type, or labels
             that the estimator does not know.
     """
-    if hasattr(rows, "toarray"):
-        raise RowsError(f"the {what} rows are a sparse matrix; pass rows.toarray()")
-    rows = rows if isinstance(rows, pd.DataFrame) else np.asarray(rows)
-    if rows.ndim != 2:  # noqa: PLR2004  rows and columns
-        raise RowsError(f"the {what} rows have shape {list(rows.shape)}; expected [rows, features]")
+    rows = as_rows(rows, what)
     values = (
         np.asarray(labels).ravel()
         if not isinstance(labels, (pd.Series, pd.DataFrame))
         else labels.to_numpy().ravel()
     )
-    if len(rows) == 0:
-        raise RowsError(f"there are no {what} rows")
-    if len(rows) != len(values):
+    if count(rows) != len(values):
         raise RowsError(
-            f"there are {len(rows)} {what} rows and {len(values)} labels; expected one label per row"
+            f"there are {count(rows)} {what} rows and {len(values)} labels; expected one label per row"
         )
     missing = np.flatnonzero(pd.isna(values))
     if len(missing):
@@ -78,7 +72,7 @@ def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
     """Refuse rows that stand among others as well.
 
     Args:
-        rows: (n_rows, n_features), ndarray or DataFrame.
+        rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
         others: likewise, with the same columns.
         what: what to call the rows in an error.
         whose: what to call the others.
@@ -90,7 +84,7 @@ def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
     if len(repeated):
         shown = ", ".join(map(str, repeated[:_SHOWN].tolist())) + (", …" if len(repeated) > _SHOWN else "")
         raise RowsError(
-            f"{len(repeated)} of {len(rows)} {what} rows are {whose} rows as well (rows {shown}): what the model has seen"
+            f"{len(repeated)} of {count(rows)} {what} rows are {whose} rows as well (rows {shown}): what the model has seen"
             " says nothing about what it will see. Remove them"
         )
 
@@ -104,7 +98,7 @@ def digest(rows: LabeledRows) -> str:
 
 def row_keys(rows: Any) -> NDArray[np.uint64]:
     """Return (n_rows,) one number per row, the same for equal rows."""
-    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(np.asarray(rows))
+    table = flat(rows).table
     comparable = table.astype(dict.fromkeys(table.select_dtypes("number").columns, np.float64))
     return np.asarray(pd.util.hash_pandas_object(comparable, index=False), dtype=np.uint64)
 
