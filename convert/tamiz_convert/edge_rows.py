@@ -106,19 +106,26 @@ def _on_thresholds(
     made = []
     for index in random.choice(len(splits), min(_N_ROWS, len(splits)), replace=False) if splits else ():
         feature, threshold = splits[index]
-        near = np.float32(threshold)
-        values = (
-            threshold,
-            np.nextafter(threshold, np.inf),
-            np.nextafter(threshold, -np.inf),
-            float(near),
-            float(np.nextafter(near, np.float32(np.inf))),
-            float(np.nextafter(near, np.float32(-np.inf))),
-        )
+        values = _neighbors(threshold)
         part = base.sample(len(values), replace=True, random_state=int(index)).copy()
         part[numeric[feature]] = values
         made.append(part)
     return made
+
+
+def _neighbors(threshold: float) -> list[float]:
+    """Return a threshold and the numbers beside it, in float64 and in float32."""
+    near = np.float32(threshold)
+    with np.errstate(over="ignore"):  # beside the largest number is infinity
+        values = [
+            threshold,
+            np.nextafter(threshold, np.inf),
+            np.nextafter(threshold, -np.inf),
+            near,
+            np.nextafter(near, np.float32(np.inf)),
+            np.nextafter(near, np.float32(-np.inf)),
+        ]
+    return [float(value) for value in values if np.isfinite(value)]
 
 
 def _without(base: pd.DataFrame, columns: list[Any]) -> pd.DataFrame:

@@ -44,8 +44,8 @@ def read(model: Any) -> Booster:
         for index, tree in enumerate(dumped["tree_info"])
     ]
 
-    def raw(features: Any) -> NDArray[np.float64]:
-        return slope * as_scores(booster.predict(as_features(features), raw_score=True))
+    def raw(features: Any) -> NDArray[np.float64]:  # of a random forest it is the sum, not the mean
+        return scale * as_scores(booster.predict(as_features(features), raw_score=True))
 
     names = tuple(dumped["feature_names"])
     made_up = tuple(f"Column_{index}" for index in range(len(names)))

@@ -75,7 +75,7 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
         steps = steps[1:]
     else:
         (matrix,) = columns.values()
-    read = matrix
+    read = None if isinstance(inputs, ColumnInputs) else matrix.name
     for step in steps:
         matrix = preprocessing.append(step, matrix)
     features = _features(builder, matrix.name, estimator, inputs.canonical(rows[:1]))
@@ -94,7 +94,7 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
         reference=reference,
         feed=inputs.feed,
         reference_name=scores.booster.library if scores.booster else "scikit-learn",
-        splits=scores.splits if features == read.name else (),
+        splits=scores.splits if features == read else (),
         libraries=(scores.booster.distribution,) if scores.booster else (),
         notes=notes + (scores.booster.notes if scores.booster else ()),
     )

@@ -128,11 +128,11 @@ def _rounds(booster: Any, forest: dict[str, Any], *, is_native: bool) -> tuple[i
 
 
 def _bias(learner: dict[str, Any]) -> NDArray[np.float64]:
-    """Return base_score as scores; with a binary objective it is stored as a probability."""
+    """Return base_score as scores; binary:logistic stores it as a probability."""
     stored = json.loads(learner["learner_model_param"]["base_score"].lower())
     n_classes = int(learner["learner_model_param"]["num_class"])
     base = np.float32(np.ravel(stored)).astype(np.float64)
-    if learner["objective"]["name"].startswith("binary:"):
+    if learner["objective"]["name"] == "binary:logistic":
         base = logit(base)
     return np.array(np.broadcast_to(base, (max(1, n_classes),)))
 
