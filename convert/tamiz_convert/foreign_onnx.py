@@ -75,11 +75,14 @@ def followable(model: onnx.ModelProto, output: str) -> tuple[onnx.ModelProto, st
 
 
 def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
-    version = next((opset.version for opset in model.opset_import if opset.domain == ""), 0)
+    versions: dict[str, int] = {}
+    for opset in model.opset_import:  # skl2onnx lists a domain twice
+        domain = "" if opset.domain == "ai.onnx" else opset.domain
+        versions[domain] = max(versions.get(domain, 0), opset.version)
+    version = versions.setdefault("", OPSET)
+    model.ClearField("opset_import")
+    model.opset_import.extend(onnx.helper.make_opsetid(*each) for each in versions.items())
     if version >= OPSET:
-        return model
-    if version == 0:  # no standard operator in it
-        model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
         return model
     try:
         return version_converter.convert_version(model, OPSET)

@@ -21,7 +21,7 @@ from tamiz_convert.raw_rows import as_rows, count, take
 from tamiz_convert.score_columns import check_output, end_in_scores, named_classes, to_scores
 from tamiz_convert.score_graph import ScoreGraph, ScoresKind
 
-_DATA_TYPES: Final = {
+_DATA_TYPES: Final[dict[int, DataType]] = {
     TensorProto.BOOL: DataType.DATA_TYPE_BOOL,
     TensorProto.INT8: DataType.DATA_TYPE_INT8,
     TensorProto.INT16: DataType.DATA_TYPE_INT16,
@@ -36,7 +36,7 @@ _DATA_TYPES: Final = {
     TensorProto.DOUBLE: DataType.DATA_TYPE_FLOAT64,
     TensorProto.STRING: DataType.DATA_TYPE_STRING,
 }
-_SCORES: Final = {TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE}
+_SCORES: Final[set[int]] = {TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE}
 _PROBE_ROWS: Final = 256
 
 

@@ -19,6 +19,8 @@ from tamiz_convert.score_graph import SCORES, Labels, ScoresKind, class_labels
 
 _BINARY: Final = 2
 _SUM_TOLERANCE: Final = 1e-3
+_ROUNDING: Final = 1e-5
+"""A forest in float32 gives −4e-7 for 0."""
 _KINDS: Final = ("logits", "margins", "probabilities")
 _PREFIX: Final = "seam_"
 
@@ -108,7 +110,7 @@ def named_classes(classes: Any, n_classes: int, what: str) -> Labels:
 
 
 def _check_kind(values: NDArray[np.float64], kind: ScoresKind, what: str) -> None:
-    in_unit = bool((values >= 0.0).all() and (values <= 1.0).all())
+    in_unit = bool((np.abs(values - 0.5) <= 0.5 + _ROUNDING).all())
     is_one = values.shape[1] == 1
     sums_to_one = bool((np.abs(values.sum(axis=1) - 1.0) <= _SUM_TOLERANCE).all())
     looks_like_probabilities = in_unit and (is_one or sums_to_one)

@@ -11,14 +11,13 @@ import onnxruntime
 import pandas as pd
 import pytest
 import xgboost
-from scipy.special import expit, softmax
-from sklearn.base import ClassifierMixin
+from scipy.special import expit
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from tamiz_convert import EstimatorError, RowsError, export
+from tamiz_convert import EstimatorError, ParityError, RowsError, export, xgboost_trees
 
 CALIBRATORS = {"none": 1e-5, "temperature": 1e-5, "isotonic": 1e-4}
 CAT = {"verbose": 0, "allow_writing_files": False, "thread_count": 1}
@@ -243,8 +242,6 @@ def test_a_scaler_before_trees_changes_no_branch(cancer, tmp_path):
 
 def test_rows_on_a_threshold_and_beside_it_are_compared(cancer, tmp_path, monkeypatch):
     """With thresholds moved by one float32, as a wrong reading of "<" would, the parity check has to fail."""
-    from tamiz_convert import ParityError, xgboost_trees
-
     model = xgb().fit(cancer.train, cancer.y_train)
     monkeypatch.setattr(xgboost_trees.np, "nextafter", lambda value, _to: value)
     with pytest.raises(ParityError, match="edge row"):
