@@ -30,6 +30,7 @@ class Booster:
         column_names: their names; empty where the library made them up.
         raw: features (n_rows, n_features), float64 or sparse → the library's own scores, (n_rows, n_scores), float64.
         sparse_zeros_are_missing: whether what a sparse matrix leaves out is missing to it, and not zero.
+        is_single_precision: whether the library, or the graph, adds up the leaves in float32.
         notes: what the caller should know.
     """
 
@@ -44,6 +45,7 @@ class Booster:
     column_names: tuple[str, ...]
     raw: Callable[[Any], NDArray[np.float64]]
     sparse_zeros_are_missing: bool = False
+    is_single_precision: bool = False
     notes: tuple[str, ...] = ()
 
     @property

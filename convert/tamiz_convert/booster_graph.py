@@ -57,6 +57,7 @@ def from_booster(booster: Any, rows: Any, classes: Any = None) -> ScoreGraph:
         feed=inputs.feed,
         reference_name=read.library,
         splits=read.splits(),
+        is_single_precision=read.is_single_precision,
         libraries=(read.distribution,),
         notes=read.notes,
     )

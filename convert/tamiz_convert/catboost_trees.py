@@ -61,6 +61,7 @@ def read(model: Any) -> Booster:
         n_features=len(names),
         column_names=() if names == made_up else names,
         raw=raw,
+        is_single_precision=dimension > 1,
     )
 
 

@@ -61,13 +61,10 @@ def _some(columns: list[Any], random: np.random.Generator) -> list[Any]:
 
 
 def _extremes(column: pd.Series[Any], graph: ScoreGraph) -> tuple[float, ...]:
-    """Return values at which a column is out of the ordinary.
-
-    Far outside of what it was trained on, a graph in float32 has no digits left that could be compared.
-    """
-    if graph.is_single_precision:
-        return (float(column.min()), float(column.max()), 0.0)
-    return (1e6, -1e6, 1e-12)
+    """Return values at which a column is out of the ordinary."""
+    if graph.compares_anywhere:
+        return (1e6, -1e6, 1e-12)
+    return (float(column.min()), float(column.max()), 0.0)
 
 
 def _columns(

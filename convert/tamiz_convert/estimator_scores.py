@@ -45,6 +45,7 @@ class Scores(NamedTuple):
         kind: what they are.
         refused: names of (n_rows, 1) bool: rows that the estimator would have refused.
         splits: (feature, threshold) of the inner nodes of trees.
+        is_single_precision: whether the graph or the estimator computes them in float32.
         booster: where the estimator is of a booster library, which then gives the reference.
     """
 
@@ -52,6 +53,7 @@ class Scores(NamedTuple):
     kind: ScoresKind
     refused: tuple[str, ...] = ()
     splits: Sequence[tuple[int, float]] = ()
+    is_single_precision: bool = False
     booster: Booster | None = None
 
 
@@ -72,7 +74,13 @@ def append_scores(builder: GraphBuilder, estimator: Any, features: str) -> Score
     if is_booster(estimator):
         booster = read_booster(estimator)
         scores = append_booster(builder, booster, features)
-        return Scores(scores, booster.kind, splits=booster.splits(), booster=booster)
+        return Scores(
+            scores,
+            booster.kind,
+            splits=booster.splits(),
+            is_single_precision=booster.is_single_precision,
+            booster=booster,
+        )
     raise EstimatorError(
         f"{type(estimator).__name__} is not supported; supported are {', '.join(supported())}, alone or as the last step"
         " of a Pipeline"
@@ -110,7 +118,13 @@ def _forest(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
         trees.append(from_tree_(member.tree_, value[:, 1:] if value.shape[1] == _BINARY else value))
     sums = append_trees(builder, trees, features, trees[0].value.shape[1], rounds_to_float32=True)
     mean = builder.add("Div", sums, builder.constant(float(len(trees))))
-    return Scores(mean, "probabilities", (append_overflow(builder, features),), _splits(trees))
+    return Scores(
+        mean,
+        "probabilities",
+        (append_overflow(builder, features),),
+        _splits(trees),
+        is_single_precision=trees[0].value.shape[1] > 1,
+    )
 
 
 def _gradient_boosting(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
@@ -162,7 +176,7 @@ def _svc(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
             " (it may be set after training)"
         )
     scores = _converted(builder, estimator, features, raw_scores=True)
-    return Scores(_last_of_two(builder, scores, len(estimator.classes_)), "margins")
+    return Scores(_last_of_two(builder, scores, len(estimator.classes_)), "margins", is_single_precision=True)
 
 
 def _probabilistic(builder: GraphBuilder, estimator: Any, features: str) -> Scores:

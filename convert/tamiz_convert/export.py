@@ -21,7 +21,7 @@ from tamiz_convert.errors import BundleError, ExportError, UnattainableError
 from tamiz_convert.export_report import ExportReport
 from tamiz_convert.graft import graft
 from tamiz_convert.held_out import SplitPlan, held_out
-from tamiz_convert.parity import Runner, check_parity
+from tamiz_convert.parity import Runner, check_parity, check_parity_in_parts
 from tamiz_convert.raw_rows import count, joined
 from tamiz_convert.rows import LabeledRows
 from tamiz_convert.score_graph import ScoreGraph
@@ -231,14 +231,37 @@ def _check(
         return f"edge row {row}" if row < n_edges else f"held-out row {row - n_edges}"
 
     scores = graph.reference(compared)
+    feed = graph.feed(compared)
+    tolerance = _TOLERANCE.get(calibrator.method, _DEFAULT_TOLERANCE)
+    if graph.is_single_precision:
+        return check_parity_in_parts(
+            model,
+            feed,
+            scores,
+            own=_own_probabilities(graph, scores),
+            calibrated=calibrator.predict,
+            tolerance=tolerance,
+            threshold=threshold,
+            describe=describe,
+        )
     return check_parity(
         model,
-        graph.feed(compared),
+        feed,
         calibrator.predict(scores),
-        tolerance=_TOLERANCE.get(calibrator.method, _DEFAULT_TOLERANCE),
+        tolerance=tolerance,
         threshold=threshold,
         describe=describe,
     )
+
+
+def _own_probabilities(
+    graph: ScoreGraph, scores: NDArray[np.float64]
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Return scores → probabilities in which scores can be compared: not so steep that they would all be 0 or 1."""
+    if graph.kind == "probabilities":
+        return Identity("probabilities").predict
+    spread = max(1.0, float(scores.std()))
+    return lambda each: Identity("logits").predict(each / spread)
 
 
 def _metrics_before(graph: ScoreGraph, rows: LabeledRows) -> list[tuple[str, float]]:

@@ -93,6 +93,7 @@ def from_onnx(source: OnnxModel, rows: Any, classes: Any = None) -> ScoreGraph:
         feed=inputs.feed,
         reference_name="the ONNX file in onnxruntime",
         is_single_precision=elem_type != TensorProto.DOUBLE,
+        compares_anywhere=elem_type == TensorProto.DOUBLE,
     )
 
 

@@ -41,8 +41,10 @@ class ScoreGraph:
         feed: rows as the caller has them → what onnxruntime reads, by input name.
         reference_name: what to call the reference: "scikit-learn", "XGBoost", "PyTorch", "onnxruntime".
         splits: (feature, threshold) of the nodes of trees that look at the rows as they come; empty behind preprocessing.
-        is_single_precision: whether the scores are computed in float32, so that they differ in their last digits between
-            libraries and batch sizes.
+        is_single_precision: whether the graph or the reference computes scores in float32, so that they differ in their
+            last digits.
+        compares_anywhere: whether they agree far outside of what the model was trained on; a neural network in float32 has
+            no digits left there.
         libraries: the distributions that computed the reference, for the manifest.
         notes: what the caller should know.
     """
@@ -57,6 +59,7 @@ class ScoreGraph:
     reference_name: str = "scikit-learn"
     splits: Sequence[tuple[int, float]] = ()
     is_single_precision: bool = False
+    compares_anywhere: bool = True
     libraries: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -95,6 +95,7 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
         feed=inputs.feed,
         reference_name=scores.booster.library if scores.booster else "scikit-learn",
         splits=scores.splits if features == read else (),
+        is_single_precision=scores.is_single_precision,
         libraries=(scores.booster.distribution,) if scores.booster else (),
         notes=notes + (scores.booster.notes if scores.booster else ()),
     )

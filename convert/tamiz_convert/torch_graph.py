@@ -88,6 +88,7 @@ def from_torch(source: TorchModel, rows: Any, classes: Any = None) -> ScoreGraph
         feed=inputs.feed,
         reference_name="PyTorch",
         is_single_precision=output.dtype != np.float64,
+        compares_anywhere=output.dtype == np.float64,
         libraries=("torch", "onnxscript"),
     )
 

@@ -75,6 +75,7 @@ def read(model: Any) -> Booster:
         column_names=tuple(learner["feature_names"]),
         raw=raw,
         sparse_zeros_are_missing=True,
+        is_single_precision=True,
         notes=notes,
     )
 
