@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -62,6 +62,10 @@ class Runner:
             for start in range(0, n_rows, batch_size)
         ]
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+    def run_once(self, feed: Mapping[str, NDArray[Any]]) -> Array:
+        """Return the graph's output for all rows, computed at once."""
+        return np.asarray(self._session.run([self._output], feed)[0])
 
 
 def check_parity(
