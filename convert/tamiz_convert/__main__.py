@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 _INTERRUPTED = 130
 
@@ -41,29 +42,107 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"tamiz-convert {version('tamiz')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_sklearn(commands.add_parser("sklearn", help="export a trained scikit-learn classifier"))
+    for name, (summary, add) in _SOURCES.items():
+        source = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        add(source)
+        _add_export_options(source)
     _add_inspect(commands.add_parser("inspect", help="show what a bundle says of itself, its digest checked"))
     return parser
 
 
 def _add_sklearn(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="the estimator: a .joblib or .pkl file")
+    parser.add_argument("model", type=Path, help="the estimator: a .joblib, .pkl or .skops file")
+    _add_trust(parser)
+    parser.add_argument(
+        "--trust-types",
+        type=_list,
+        default=[],
+        metavar="A,B,…",
+        help="types that a .skops file may hold besides those of scikit-learn and numpy",
+    )
+
+
+def _add_torch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model",
+        type=Path,
+        help="the module: a .pt2 file of torch.export.save, or a .pt file of torch.save(module)",
+    )
+    _add_trust(parser)
+    _add_scores(parser, default="logits")
+    _add_classes(parser)
+
+
+def _add_booster(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model", type=Path, help="the booster: .json or .ubj of XGBoost, .txt of LightGBM, .cbm of CatBoost"
+    )
+    _add_classes(parser)
+
+
+def _add_onnx(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help="the .onnx file, with a dynamic number of rows")
+    parser.add_argument(
+        "--output-name", metavar="NAME", help="the output that holds the scores, where there are several"
+    )
+    _add_scores(parser, default=None)
+    _add_classes(parser)
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust-pickle", action="store_true", help="load it although a pickle can run any code"
     )
+
+
+def _add_scores(parser: argparse.ArgumentParser, *, default: str | None) -> None:
+    parser.add_argument(
+        "--scores",
+        choices=("logits", "margins", "probabilities"),
+        default=default,
+        required=default is None,
+        help="what the model gives" + (f" (default: {default})" if default else ""),
+    )
+
+
+def _add_classes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--classes",
+        type=_list,
+        metavar="A,B,…",
+        help="the labels in the order of the model's outputs; by default 0,1,…",
+    )
+
+
+def _list(text: str) -> list[str]:
+    return text.split(",")
+
+
+_SOURCES: Final[dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]]] = {
+    "sklearn": ("export a trained scikit-learn classifier or Pipeline", _add_sklearn),
+    "torch": ("export a trained torch module", _add_torch),
+    "booster": ("export a booster of XGBoost, LightGBM or CatBoost", _add_booster),
+    "onnx": ("export a classifier that is an ONNX file", _add_onnx),
+}
+
+
+def _add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration",
         type=Path,
         required=True,
         metavar="FILE",
-        help="rows that the estimator was not trained on, with their labels: .parquet or .csv",
+        help="rows that the model was not trained on, with their labels: .parquet or .csv; for torch and onnx also .npz with"
+        " one array per input",
     )
-    parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
+    parser.add_argument(
+        "--target", required=True, metavar="COLUMN", help="the column (or array) with the labels"
+    )
     parser.add_argument(
         "--features",
-        type=lambda text: text.split(","),
+        type=_list,
         metavar="A,B,…",
-        help="the columns with the features, in the order of the training; by default those that the estimator names,"
+        help="the columns with the features, in the order of the training; by default those that the model names,"
         " else all but the target",
     )
     promise = parser.add_mutually_exclusive_group(required=True)

@@ -6,17 +6,18 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf import json_format
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tamiz.bundle_format import FILE_NAME
-from tamiz_convert import ExportError, export, read_manifest
+from tamiz_convert import ExportError, OnnxModel, TorchModel, export, read_manifest
 from tamiz_convert.inspection import show
-from tamiz_convert.sklearn_graph import unwrap
-from tamiz_convert.tables import load_estimator, load_rows
+from tamiz_convert.model_files import load_booster, load_estimator, load_torch
+from tamiz_convert.sklearn_graph import names_in, unwrap
+from tamiz_convert.tables import ARRAYS, load_arrays, load_rows
 
 __all__ = ["ExportError", "run"]
 
@@ -27,28 +28,18 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         ExportError: for whatever can be foreseen; the message is for people.
     """
-    {"sklearn": _sklearn, "inspect": _inspect}[arguments.command](arguments)
-
-
-def _sklearn(arguments: argparse.Namespace) -> None:
-    estimator = load_estimator(arguments.model, trust_pickle=arguments.trust_pickle)
-    features = arguments.features or _feature_names(estimator)
-
-    def rows(path: Path | None) -> Any:
-        if path is None:
-            return None
-        table, labels = load_rows(path, arguments.target, features=features)
-        return (
-            table if hasattr(unwrap(estimator).estimator, "feature_names_in_") else table.to_numpy()
-        ), labels
-
+    if arguments.command == "inspect":
+        _inspect(arguments)
+        return
+    model = _LOADERS[arguments.command](arguments)
     with _progress() as progress:
         report = export(
-            estimator,
+            model,
             arguments.output,
-            calibration=rows(arguments.calibration),
-            certification=rows(arguments.certification),
-            train=rows(arguments.train),
+            calibration=_rows(arguments, model, arguments.calibration),
+            certification=_rows(arguments, model, arguments.certification),
+            train=_rows(arguments, model, arguments.train),
+            classes=_classes(arguments),
             name=arguments.name,
             calibrator=arguments.calibrator,
             max_error=arguments.max_error,
@@ -62,9 +53,56 @@ def _sklearn(arguments: argparse.Namespace) -> None:
     Console(soft_wrap=True, highlight=False).print(str(report), markup=False)
 
 
-def _feature_names(estimator: Any) -> list[str] | None:
-    names = getattr(unwrap(estimator).estimator, "feature_names_in_", None)
-    return None if names is None else [str(name) for name in names]
+def _sklearn(arguments: argparse.Namespace) -> Any:
+    return load_estimator(
+        arguments.model, trust_pickle=arguments.trust_pickle, trusted_types=arguments.trust_types
+    )
+
+
+def _torch(arguments: argparse.Namespace) -> Any:
+    return TorchModel(load_torch(arguments.model, trust_pickle=arguments.trust_pickle), arguments.scores)
+
+
+def _booster(arguments: argparse.Namespace) -> Any:
+    return load_booster(arguments.model)
+
+
+def _onnx(arguments: argparse.Namespace) -> Any:
+    return OnnxModel(arguments.model, arguments.scores, arguments.output_name)
+
+
+_LOADERS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
+    "sklearn": _sklearn,
+    "torch": _torch,
+    "booster": _booster,
+    "onnx": _onnx,
+}
+
+
+def _rows(arguments: argparse.Namespace, model: Any, path: Path | None) -> Any:
+    """Return (rows, labels) in the form that the model reads; None without a file."""
+    if path is None:
+        return None
+    if path.suffix == ARRAYS:
+        return load_arrays(path, arguments.target)
+    table, labels = load_rows(path, arguments.target, features=arguments.features)
+    if isinstance(model, (TorchModel, OnnxModel)):
+        return table, labels
+    names = names_in(unwrap(model).estimator, table)
+    if not names:
+        return table.to_numpy(), labels
+    return table[[name for name in names if name in table.columns]], labels
+
+
+def _classes(arguments: argparse.Namespace) -> list[int] | list[str] | None:
+    """Return --classes; whole numbers if all of them are."""
+    given: list[str] | None = getattr(arguments, "classes", None)
+    if given is None:
+        return None
+    try:
+        return [int(label) for label in given]
+    except ValueError:
+        return given
 
 
 def _inspect(arguments: argparse.Namespace) -> None:

@@ -182,7 +182,7 @@ def _steps(estimator: Any) -> tuple[list[Any], Any]:
 
 
 def _inputs(estimator: Any, steps: list[Any], rows: Any) -> Inputs:
-    names = _names(estimator, rows)
+    names = names_in(estimator, rows)
     if steps and isinstance(steps[0], ColumnTransformer) and names:
         inputs: Inputs = ColumnInputs.of(
             _table(rows, names), used_columns(steps[0]), names, columns_that_may_miss(steps[0])
@@ -193,8 +193,8 @@ def _inputs(estimator: Any, steps: list[Any], rows: Any) -> Inputs:
     return inputs
 
 
-def _names(estimator: Any, rows: Any) -> list[str]:
-    """Return the names of the columns that the estimator was trained on; none if they had none."""
+def names_in(estimator: Any, rows: Any) -> list[str]:
+    """Return the names of the columns that an estimator was trained on, as the rows spell them; none if they had none."""
     if is_booster(estimator):
         return column_names(read_booster(estimator).column_names, rows)
     return [str(name) for name in getattr(estimator, "feature_names_in_", ())]

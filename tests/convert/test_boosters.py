@@ -79,9 +79,14 @@ def served(folder: Any, rows: np.ndarray) -> np.ndarray:
     return session.run(["probabilities"], {"features": rows})[0]
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("data", ["cancer", "wine"])
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        *((name, np.float64) for name in CLASSIFIERS),
+        *((name, np.float32) for name in ("XGBoost", "LightGBM", "CatBoost")),
+    ],
+)
 def test_a_classifier_survives_the_export_with_every_calibrator(name, data, dtype, request, tmp_path):
     rows = request.getfixturevalue(data)
     y, y_held_out = (numbers(y) if name in NUMBERED else y for y in (rows.y_train, rows.y_held_out))
@@ -93,7 +98,9 @@ def test_a_classifier_survives_the_export_with_every_calibrator(name, data, dtyp
 
 @pytest.mark.parametrize("name", ["XGBoost", "LightGBM", "CatBoost"])
 def test_ten_classes(name, digits, tmp_path):
-    model = CLASSIFIERS[name]().fit(digits.train, digits.y_train)
+    model = CLASSIFIERS[name]()
+    model.set_params(**{"iterations" if name == "CatBoost" else "n_estimators": 5})
+    model.fit(digits.train, digits.y_train)
     check(model, digits.held_out, digits.y_held_out, tmp_path)
 
 

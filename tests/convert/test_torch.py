@@ -75,7 +75,7 @@ def dense(scaled):
     return train(nn.Sequential(nn.Linear(30, 8), nn.ReLU(), nn.Linear(8, 2)), *scaled[:2])
 
 
-def check(model, rows, y, folder, calibrators=CALIBRATORS, **options):
+def check(model, rows, y, folder, calibrators=("none",), **options):
     for calibrator in calibrators:
         report = export(
             model,
@@ -97,7 +97,7 @@ def probabilities(folder, feed):
 
 
 def test_images_survive_the_export_with_every_calibrator(cnn, images, tmp_path):
-    report = check(cnn, images[2], images[3], tmp_path)
+    report = check(cnn, images[2], images[3], tmp_path, CALIBRATORS)
     (spec,) = report.manifest.inputs
     assert (spec.name, list(spec.shape)) == ("features", [-1, 1, 8, 8])
     assert [each.name for each in report.manifest.reference_histograms] == ["confidence"]
@@ -129,7 +129,7 @@ def test_a_module_in_float64_keeps_it(scaled, tmp_path):
 def test_one_output_is_the_logit_of_the_second_class(scaled, last, tmp_path):
     module = train(nn.Sequential(nn.Linear(30, 1), last()), *scaled[:2])
     names = np.array(["benign", "malignant"])
-    report = check(module, scaled[2], names[scaled[3]], tmp_path, classes=names)
+    report = check(module, scaled[2], names[scaled[3]], tmp_path, CALIBRATORS, classes=names)
     assert list(report.manifest.classes.strings) == names.tolist()
     with torch.inference_mode():
         own = torch.sigmoid(module(torch.tensor(scaled[2], dtype=torch.float32)).double()).numpy().ravel()
