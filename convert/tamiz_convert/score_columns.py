@@ -52,7 +52,7 @@ def check_output(output: NDArray[Any], n_rows: int, kind: ScoresKind, what: str)
     values = output.reshape(n_rows, -1).astype(np.float64)
     if not np.isfinite(values).all():
         raise EstimatorError(
-            f"{what} holds NaN or infinity for held-out rows; such a model cannot be calibrated"
+            f"{what} holds NaN or infinity for held-out rows; remove rows with missing values, or mend the model"
         )
     _check_kind(values, kind, what)
     return max(_BINARY, values.shape[1])

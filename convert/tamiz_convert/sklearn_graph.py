@@ -195,6 +195,8 @@ def _inputs(estimator: Any, steps: list[Any], rows: Any) -> Inputs:
 
 def names_in(estimator: Any, rows: Any) -> list[str]:
     """Return the names of the columns that an estimator was trained on, as the rows spell them; none if they had none."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[0][1]
     if is_booster(estimator):
         return column_names(read_booster(estimator).column_names, rows)
     return [str(name) for name in getattr(estimator, "feature_names_in_", ())]

@@ -177,7 +177,10 @@ def _runner(module: Any, names: Sequence[str]) -> Run:
                 output = module(*(torch.tensor(feed[name]) for name in names))
             except Exception as error:  # a module's forward raises anything
                 shapes = ", ".join(f"{name} {feed[name].dtype}{list(feed[name].shape)}" for name in names)
-                raise RowsError(f"the module fails on rows of {shapes}: {error}") from error
+                raise RowsError(
+                    f"the module fails on rows of {shapes}: {error}. Whole numbers are handed over as such; where the module"
+                    " reads fractions, pass rows.astype(np.float32)"
+                ) from error
         if not isinstance(output, torch.Tensor):
             raise EstimatorError(
                 f"the module gives a {type(output).__name__}, expected one tensor of logits; wrap it in a module whose forward"

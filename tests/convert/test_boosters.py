@@ -217,8 +217,9 @@ def test_a_table_gives_the_names_of_the_columns(name, cancer, tmp_path):
     columns = [f"mean {i}" for i in range(30)]
     train, held_out = (pd.DataFrame(X, columns=columns) for X in (cancer.train, cancer.held_out))
     model = CLASSIFIERS[name]().fit(train, cancer.y_train)
-    report = check(model, held_out[columns[::-1]], cancer.y_held_out, tmp_path)
-    assert list(report.manifest.inputs[0].column_names) == columns
+    for given in (model, make_pipeline(model)):
+        report = check(given, held_out[columns[::-1]], cancer.y_held_out, tmp_path)
+        assert list(report.manifest.inputs[0].column_names) == columns
 
 
 @pytest.mark.parametrize("name", ["XGBoost", "LightGBM", "CatBoost"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import numpy as np
 import onnxruntime
@@ -229,9 +230,13 @@ def test_training_mode_is_refused_by_the_name_of_the_part(dense, cnn, scaled, im
 
 
 def test_what_is_no_module_is_refused(dense, scaled, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        traced = torch.jit.trace(dense, torch.zeros(2, 30))
     for model, message in (
         (TorchModel(dense.state_dict()), "a state_dict holds weights only"),
         (torch.zeros(3), "torch.Tensor is no model"),
+        (traced, "a TorchScript module cannot be exported"),
     ):
         with pytest.raises(EstimatorError, match=f"(?i){message}"):
             export(model, tmp_path / "m/1", calibration=scaled[2:], threshold=0.5)
@@ -240,6 +245,7 @@ def test_what_is_no_module_is_refused(dense, scaled, tmp_path):
 def test_rows_that_do_not_fit_are_refused(dense, scaled, tmp_path):
     for rows, message in (
         (scaled[2][:, :7], "the module fails on rows of features float32"),
+        (scaled[2].round().astype(int), r"features int64\[.*pass rows.astype\(np.float32\)"),
         (scaled[2].astype(str), "torch reads numbers only"),
     ):
         with pytest.raises(RowsError, match=message):
