@@ -18,8 +18,10 @@ try:
     )
     from tamiz_convert.export import export
     from tamiz_convert.export_report import ExportReport
+    from tamiz_convert.onnx_graph import OnnxModel
     from tamiz_convert.recalibrate import recalibrate
     from tamiz_convert.release import check_bundle
+    from tamiz_convert.torch_graph import TorchModel
 except ModuleNotFoundError as error:
     _MISSING = error.name
 
@@ -39,10 +41,12 @@ __all__ = [
     "EstimatorError",
     "ExportError",
     "ExportReport",
+    "OnnxModel",
     "ParityError",
     "RowsError",
     "Specification",
     "SpecificationError",
+    "TorchModel",
     "UnattainableError",
     "check_bundle",
     "compare",

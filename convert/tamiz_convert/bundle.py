@@ -24,12 +24,22 @@ from tamiz_convert.errors import BundleError
 from tamiz_convert.files import replace
 
 
+def sealed(model: onnx.ModelProto, manifest: Manifest) -> Manifest:
+    """Return the manifest as it will be written: with the format version, and the digest of the graph."""
+    complete = Manifest()
+    complete.CopyFrom(manifest)
+    complete.format_version = FORMAT_VERSION
+    content = _without_metadata(model).SerializeToString(deterministic=True)
+    complete.graph_digest = graph_digest(OnnxFile.FromString(content))
+    return complete
+
+
 def write_bundle(model: onnx.ModelProto, manifest: Manifest, folder: Path) -> Path:
     """Write a bundle.
 
     Args:
         model: the graph.
-        manifest: what to say of it; format version and digest are filled in here.
+        manifest: what to say of it; `sealed` here.
         folder: the version's folder; made if missing.
 
     Returns:
@@ -39,14 +49,8 @@ def write_bundle(model: onnx.ModelProto, manifest: Manifest, folder: Path) -> Pa
         BundleError: if the file cannot be written. Then, as after an interruption at any time, the folder holds what it
             held before.
     """
-    graph = onnx.ModelProto()
-    graph.CopyFrom(model)
-    del graph.metadata_props[:]
-    complete = Manifest()
-    complete.CopyFrom(manifest)
-    complete.format_version = FORMAT_VERSION
-    complete.graph_digest = graph_digest(OnnxFile.FromString(graph.SerializeToString(deterministic=True)))
-    helper.set_model_props(graph, {MANIFEST_KEY: json_format.MessageToJson(complete)})
+    graph = _without_metadata(model)
+    helper.set_model_props(graph, {MANIFEST_KEY: json_format.MessageToJson(sealed(model, manifest))})
     path = folder / FILE_NAME
     try:
         with _new_folders(folder):
@@ -79,6 +83,13 @@ def read_bundle(path: Path) -> tuple[onnx.ModelProto, Manifest]:
     """
     content, manifest = _read(path)
     return onnx.load_from_string(content), manifest
+
+
+def _without_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
+    graph = onnx.ModelProto()
+    graph.CopyFrom(model)
+    del graph.metadata_props[:]
+    return graph
 
 
 def _read(path: Path) -> tuple[bytes, Manifest]:

@@ -18,10 +18,10 @@ from onnx import TensorProto, helper
 from tamiz.bundle_format import PROBABILITIES, SUBSET
 from tamiz.dtypes import NUMERIC_DTYPES
 from tamiz.v1.manifest_pb2 import Classes, InputSpec, Manifest
+from tamiz_convert.bundle_inputs import feed_of
 from tamiz_convert.errors import BundleError
 from tamiz_convert.parity import Feed, Runner
 from tamiz_convert.score_graph import SCORES, Labels, ScoreGraph, ScoresKind
-from tamiz_convert.sklearn_inputs import inputs_of
 
 _BINARY: Final = 2
 
@@ -45,15 +45,18 @@ def from_bundle(model: onnx.ModelProto, manifest: Manifest, *, with_subset: bool
     declared = {each.name for each in cut.graph.input}
     specs = tuple(spec for spec in manifest.inputs if spec.name in declared)
     unread = [spec for spec in manifest.inputs if spec.name not in declared]
-    inputs = inputs_of(specs)
+    feed = feed_of(specs)
     return ScoreGraph(
         model=cut,
         inputs=specs,
         classes=classes,
         kind=_scores_kind(model, manifest),
         estimator=manifest.estimator,
-        reference=_reference(model, inputs.feed, unread),
-        feed=inputs.feed,
+        reference=_reference(model, feed, unread),
+        feed=feed,
+        reference_name="the bundle itself",
+        is_single_precision=True,  # it may be, and the parts are compared all the same
+        compares_anywhere=False,
     )
 
 

@@ -15,11 +15,11 @@ from tamiz.v1.manifest_pb2 import Manifest, Subdivision
 from tamiz_convert.answers import Answers, judged
 from tamiz_convert.bundle import read_bundle
 from tamiz_convert.bundle_graph import classes_of, from_bundle, output_of
+from tamiz_convert.bundle_inputs import feed_of
 from tamiz_convert.calibrators import Identity
 from tamiz_convert.latency import median_us
 from tamiz_convert.parity import Feed, Runner
 from tamiz_convert.score_graph import SCORES, Labels
-from tamiz_convert.sklearn_inputs import inputs_of
 
 
 class Subject:
@@ -44,7 +44,7 @@ class Subject:
         self.manifest = manifest
         self.classes: Labels = classes_of(manifest.classes)
         self._model = model
-        self._feed = feed or inputs_of(manifest.inputs).feed
+        self._feed = feed or feed_of(manifest.inputs)
         self._runner = Runner(output_of(model, PROBABILITIES))
         has_slices = manifest.threshold.subdivision == Subdivision.SUBDIVISION_SLICE
         self._subset = Runner(output_of(model, SUBSET)) if has_slices else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 from google.protobuf import json_format
@@ -16,6 +15,9 @@ from tamiz.bundle_format import FILE_NAME
 from tamiz_convert import (
     BlockedError,
     ExportError,
+    ExportReport,
+    OnnxModel,
+    TorchModel,
     check_bundle,
     compare,
     export,
@@ -23,13 +25,14 @@ from tamiz_convert import (
     recalibrate,
 )
 from tamiz_convert.check_result import CheckResult
-from tamiz_convert.checks import show_results, specification_of, write_json, write_junit
+from tamiz_convert.checks import show_results, write_json, write_junit
+from tamiz_convert.command_rows import FileRows, bundle_rows, export_rows, named_columns, split_settings
 from tamiz_convert.comparison import terminal
 from tamiz_convert.comparison.page import to_html, to_json
 from tamiz_convert.inspection import show
+from tamiz_convert.model_files import load_booster, load_estimator, load_torch
 from tamiz_convert.release import refuse_blocked
-from tamiz_convert.sklearn_graph import unwrap
-from tamiz_convert.tables import load_estimator, load_rows, select, write_text
+from tamiz_convert.tables import load_rows, select, write_text
 
 __all__ = ["ExportError", "run"]
 
@@ -44,8 +47,11 @@ _SETTINGS: Final = (
     "confidence_level",
     "threshold",
     "allow_uncertified",
+    "allow_duplicates",
     "certification_fraction",
     "checks",
+    "slices",
+    "report",
     "seed",
 )
 """What an export and a recalibration are told alike, besides the rows."""
@@ -60,46 +66,26 @@ def run(arguments: argparse.Namespace) -> None:
     _COMMANDS[arguments.command](arguments)
 
 
-def _sklearn(arguments: argparse.Namespace) -> None:
-    estimator = load_estimator(arguments.model, trust_pickle=arguments.trust_pickle)
-    features = _columns(arguments, _feature_names(estimator))
-    named = hasattr(unwrap(estimator).estimator, "feature_names_in_")
-
-    def rows(path: Path | None, slice_by: str | None = None) -> Any:
-        if path is None:
-            return None
-        columns = features and list(dict.fromkeys([*features, *([slice_by] if slice_by else [])]))
-        table, labels = load_rows(path, arguments.target, features=columns)
-        return (table if named or slice_by else table.to_numpy()), labels
-
+def _export(arguments: argparse.Namespace) -> None:
+    model = _LOADERS[arguments.command](arguments)
+    settings = _settings(arguments, export_rows(arguments, model))
     with _told(arguments), _progress() as progress:
-        report = export(estimator, arguments.output, **_settings(arguments, rows), progress=progress)
-    _tell(arguments, report.checks)
-    Console(soft_wrap=True, highlight=False).print(str(report), markup=False)
+        report = export(model, arguments.output, classes=_classes(arguments), **settings, progress=progress)
+    _show(arguments, report)
 
 
 def _recalibrate(arguments: argparse.Namespace) -> None:
-    features = _columns(arguments, _named_columns(arguments.bundle))
-
-    def rows(path: Path | None, slice_by: str | None = None) -> Any:
-        columns = features and list(dict.fromkeys([*features, *([slice_by] if slice_by else [])]))
-        return path and load_rows(path, arguments.target, features=columns)
-
+    settings = _settings(arguments, bundle_rows(arguments, arguments.bundle))
     with _told(arguments), _progress() as progress:
         report = recalibrate(
-            arguments.bundle,
-            arguments.output,
-            **_settings(arguments, rows),
-            replace=arguments.replace,
-            progress=progress,
+            arguments.bundle, arguments.output, **settings, replace=arguments.replace, progress=progress
         )
-    _tell(arguments, report.checks)
-    Console(soft_wrap=True, highlight=False).print(str(report), markup=False)
+    _show(arguments, report)
 
 
 def _compare(arguments: argparse.Namespace) -> None:
     table, labels = load_rows(arguments.data, arguments.target)
-    features = arguments.features or _named_columns(arguments.a)
+    features = arguments.features or named_columns(arguments.a)
     sliced = select(table, arguments.slices, arguments.data)
     rest = [name for name in table.columns if name not in arguments.slices]
     rows = select(table, features or rest, arguments.data)
@@ -122,12 +108,83 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     table, labels = load_rows(arguments.data, arguments.target)
-    named = _named_columns(arguments.bundle)
     features = select(table, arguments.features or list(table.columns), arguments.data)
-    rows = table if named else features.to_numpy()
+    rows = table if named_columns(arguments.bundle) else features.to_numpy()
     results = check_bundle(arguments.bundle, rows, labels, arguments.checks, seed=arguments.seed)
     _tell(arguments, results)
     refuse_blocked(results)
+
+
+def _inspect(arguments: argparse.Namespace) -> None:
+    manifest = read_manifest(arguments.bundle)
+    path = arguments.bundle / FILE_NAME if arguments.bundle.is_dir() else arguments.bundle
+    if arguments.json:
+        print(json_format.MessageToJson(manifest))  # noqa: T201  a command's output
+    else:
+        show(manifest, path.stat().st_size, Console(highlight=False))
+
+
+def _sklearn(arguments: argparse.Namespace) -> Any:
+    return load_estimator(
+        arguments.model, trust_pickle=arguments.trust_pickle, trusted_types=arguments.trust_types
+    )
+
+
+def _torch(arguments: argparse.Namespace) -> Any:
+    return TorchModel(load_torch(arguments.model, trust_pickle=arguments.trust_pickle), arguments.scores)
+
+
+def _booster(arguments: argparse.Namespace) -> Any:
+    return load_booster(arguments.model)
+
+
+def _onnx(arguments: argparse.Namespace) -> Any:
+    return OnnxModel(arguments.model, arguments.scores, arguments.output_name)
+
+
+_LOADERS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
+    "sklearn": _sklearn,
+    "torch": _torch,
+    "booster": _booster,
+    "onnx": _onnx,
+}
+
+_COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
+    **dict.fromkeys(_LOADERS, _export),
+    "recalibrate": _recalibrate,
+    "check": _check,
+    "compare": _compare,
+    "inspect": _inspect,
+}
+
+
+def _settings(arguments: argparse.Namespace, rows: FileRows) -> dict[str, Any]:
+    """Return what an export and a recalibration are told alike."""
+    sliced = arguments.slice_by is not None
+    return {
+        "calibration": rows.load(arguments.calibration, as_table=sliced),
+        "certification": rows.load(arguments.certification, as_table=sliced),
+        "check_rows": rows.load(arguments.check_data, as_table=sliced),
+        "train": rows.load(arguments.train),
+        **split_settings(arguments),
+        **{name: getattr(arguments, name) for name in _SETTINGS},
+    }
+
+
+def _classes(arguments: argparse.Namespace) -> list[int] | list[str] | None:
+    """Return --classes; whole numbers if all of them are."""
+    given: list[str] | None = getattr(arguments, "classes", None)
+    if given is None:
+        return None
+    try:
+        return [int(label) for label in given]
+    except ValueError:
+        return given
+
+
+def _show(arguments: argparse.Namespace, report: ExportReport) -> None:
+    _tell(arguments, report.checks)
+    Console(soft_wrap=True, highlight=False).print(str(report), markup=False)
 
 
 @contextmanager
@@ -150,50 +207,6 @@ def _tell(arguments: argparse.Namespace, results: Sequence[CheckResult]) -> None
     show_results(results, Console(highlight=False))
 
 
-def _columns(arguments: argparse.Namespace, known: list[str] | None) -> list[str] | None:
-    """Return the columns to load; None for all but the target.
-
-    Args:
-        arguments: of the command.
-        known: the features that the model names; None where it knows them by their order only, and every column is one.
-    """
-    features: list[str] | None = arguments.features or known
-    if features is None or known is None or arguments.checks is None:
-        return features
-    checked = {str(name) for name in specification_of(arguments.checks).columns()}
-    return features + sorted(checked - set(features))
-
-
-def _settings(arguments: argparse.Namespace, rows: Callable[..., Any]) -> dict[str, Any]:
-    """Return what an export and a recalibration are told alike."""
-    return {
-        "calibration": rows(arguments.calibration, arguments.slice_by),
-        "certification": rows(arguments.certification, arguments.slice_by),
-        "train": rows(arguments.train),
-        "check_rows": rows(arguments.check_data, arguments.slice_by),
-    } | {name: getattr(arguments, name) for name in _SETTINGS}
-
-
-def _named_columns(bundle: Path) -> list[str] | None:
-    """Return the columns that a bundle reads by name; None where it was made of a matrix without names."""
-    names = [name for spec in read_manifest(bundle).inputs for name in spec.column_names]
-    return names or None
-
-
-def _feature_names(estimator: Any) -> list[str] | None:
-    names = getattr(unwrap(estimator).estimator, "feature_names_in_", None)
-    return None if names is None else [str(name) for name in names]
-
-
-def _inspect(arguments: argparse.Namespace) -> None:
-    manifest = read_manifest(arguments.bundle)
-    path = arguments.bundle / FILE_NAME if arguments.bundle.is_dir() else arguments.bundle
-    if arguments.json:
-        print(json_format.MessageToJson(manifest))  # noqa: T201  a command's output
-    else:
-        show(manifest, path.stat().st_size, Console(highlight=False))
-
-
 @contextmanager
 def _progress() -> Iterator[Callable[[str, float], None] | None]:
     """Show a progress bar on a terminal; nothing elsewhere."""
@@ -205,12 +218,3 @@ def _progress() -> Iterator[Callable[[str, float], None] | None]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda step, share: bar.update(task, description=step, completed=share)
-
-
-_COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
-    "sklearn": _sklearn,
-    "recalibrate": _recalibrate,
-    "check": _check,
-    "compare": _compare,
-    "inspect": _inspect,
-}

@@ -1,13 +1,13 @@
 """Final estimators as ONNX nodes: features (n_rows, n_features), float64 → scores.
 
-One line per estimator in `_APPENDERS`. Linear models and trees are nodes of our own, in float64; the others come from
-skl2onnx, asked for float64 as well.
+One line per estimator in `_APPENDERS`, and `boosters` for those of other libraries. Linear models and trees are nodes of our
+own, in float64; the others come from skl2onnx, asked for float64 as well.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -27,10 +27,12 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+from tamiz_convert.booster import Booster, append_booster
+from tamiz_convert.boosters import SUPPORTED, is_booster, read_booster
 from tamiz_convert.errors import EstimatorError
 from tamiz_convert.graph_builder import ML_OPSET, OPSET, GraphBuilder
 from tamiz_convert.score_graph import ScoresKind
-from tamiz_convert.tree_graph import append_overflow, append_trees, from_predictor, from_tree_
+from tamiz_convert.tree_graph import Tree, append_overflow, append_trees, from_predictor, from_tree_
 
 _BINARY: Final = 2
 
@@ -42,11 +44,17 @@ class Scores(NamedTuple):
         name: of the scores, (n_rows, 1 or n_classes), float64.
         kind: what they are.
         refused: names of (n_rows, 1) bool: rows that the estimator would have refused.
+        splits: (feature, threshold) of the inner nodes of trees.
+        is_single_precision: whether the graph or the estimator computes them in float32.
+        booster: where the estimator is of a booster library, which then gives the reference.
     """
 
     name: str
     kind: ScoresKind
     refused: tuple[str, ...] = ()
+    splits: Sequence[tuple[int, float]] = ()
+    is_single_precision: bool = False
+    booster: Booster | None = None
 
 
 def append_scores(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
@@ -63,6 +71,16 @@ def append_scores(builder: GraphBuilder, estimator: Any, features: str) -> Score
     for type_, append in _APPENDERS.items():
         if type(estimator) is type_:
             return append(builder, estimator, features)
+    if is_booster(estimator):
+        booster = read_booster(estimator)
+        scores = append_booster(builder, booster, features)
+        return Scores(
+            scores,
+            booster.kind,
+            splits=booster.splits(),
+            is_single_precision=booster.is_single_precision,
+            booster=booster,
+        )
     raise EstimatorError(
         f"{type(estimator).__name__} is not supported; supported are {', '.join(supported())}, alone or as the last step"
         " of a Pipeline"
@@ -71,7 +89,7 @@ def append_scores(builder: GraphBuilder, estimator: Any, features: str) -> Score
 
 def supported() -> list[str]:
     """Return the names of the supported estimators."""
-    return sorted(type_.__name__ for type_ in _APPENDERS)
+    return sorted([*(type_.__name__ for type_ in _APPENDERS), *SUPPORTED])
 
 
 def _linear(builder: GraphBuilder, estimator: Any, features: str) -> str:
@@ -100,7 +118,13 @@ def _forest(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
         trees.append(from_tree_(member.tree_, value[:, 1:] if value.shape[1] == _BINARY else value))
     sums = append_trees(builder, trees, features, trees[0].value.shape[1], rounds_to_float32=True)
     mean = builder.add("Div", sums, builder.constant(float(len(trees))))
-    return Scores(mean, "probabilities", (append_overflow(builder, features),))
+    return Scores(
+        mean,
+        "probabilities",
+        (append_overflow(builder, features),),
+        _splits(trees),
+        is_single_precision=trees[0].value.shape[1] > 1,
+    )
 
 
 def _gradient_boosting(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
@@ -120,7 +144,7 @@ def _gradient_boosting(builder: GraphBuilder, estimator: Any, features: str) -> 
     logits = builder.add("Add", sums, builder.constant(np.asarray(prior, dtype=np.float64)))
     if estimator.loss == "exponential":  # its probability is the sigmoid of twice the score
         logits = builder.add("Mul", logits, builder.constant(2.0))
-    return Scores(logits, "logits", (append_overflow(builder, features),))
+    return Scores(logits, "logits", (append_overflow(builder, features),), _splits(trees))
 
 
 def _hist_gradient_boosting(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
@@ -137,7 +161,11 @@ def _hist_gradient_boosting(builder: GraphBuilder, estimator: Any, features: str
         for target, predictor in enumerate(stage)
     ]
     sums = append_trees(builder, trees, features, prior.shape[1], rounds_to_float32=False)
-    return Scores(builder.add("Add", sums, builder.constant(prior)), "logits")
+    return Scores(builder.add("Add", sums, builder.constant(prior)), "logits", splits=_splits(trees))
+
+
+def _splits(trees: Sequence[Tree]) -> list[tuple[int, float]]:
+    return [split for tree in trees for split in tree.splits()]
 
 
 def _svc(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
@@ -148,7 +176,7 @@ def _svc(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
             " (it may be set after training)"
         )
     scores = _converted(builder, estimator, features, raw_scores=True)
-    return Scores(_last_of_two(builder, scores, len(estimator.classes_)), "margins")
+    return Scores(_last_of_two(builder, scores, len(estimator.classes_)), "margins", is_single_precision=True)
 
 
 def _probabilistic(builder: GraphBuilder, estimator: Any, features: str) -> Scores:

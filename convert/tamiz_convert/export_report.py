@@ -19,12 +19,14 @@ class ExportReport:
         manifest: what it says of itself.
         notes: what the caller should know, such as that a wrapper was taken away.
         checks: what came of the release checks.
+        page: the report; None where none was wanted.
     """
 
     path: Path
     manifest: Manifest
     notes: tuple[str, ...] = ()
     checks: tuple[CheckResult, ...] = ()
+    page: Path | None = None
 
     def __str__(self) -> str:
         manifest = self.manifest
@@ -33,6 +35,7 @@ class ExportReport:
             f"calibrator {manifest.calibrator.method}, fitted on {manifest.calibrator.n_rows} rows: {improvement(manifest)}",
             f"parity: {manifest.parity.n_rows} rows, largest difference {manifest.parity.max_probability_difference:.1e}",
             f"written: {self.path}",
+            *([f"report: {self.page}"] if self.page else []),
         ]
         warnings = [
             f"warning: {each.kind}, {each.name}: {each.message}"

@@ -111,7 +111,8 @@ class GraphBuilder:
             self._initializers,
         )
         opsets = [helper.make_opsetid(domain, version) for domain, version in sorted(self._opsets.items())]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="tamiz")
+        ir_version = max(_IR_VERSION, helper.find_min_ir_version_for(opsets, ignore_unknown=True))
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=ir_version, producer_name="tamiz")
         onnx.checker.check_model(model)
         return model
 

@@ -6,15 +6,18 @@ import importlib.metadata
 import os
 import platform
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
 from tamiz.v1.manifest_pb2 import (
     Calibrator as CalibratorMessage,
+)
+from tamiz.v1.manifest_pb2 import (
+    Candidate as CandidateMessage,
 )
 from tamiz.v1.manifest_pb2 import (
     Classes,
@@ -24,8 +27,12 @@ from tamiz.v1.manifest_pb2 import (
     RowSet,
 )
 from tamiz_convert.calibrators import Calibrator
+from tamiz_convert.evidence import ScoredRows
+from tamiz_convert.metrics import summarize
+from tamiz_convert.raw_rows import features
 from tamiz_convert.rows import LabeledRows, digest
 from tamiz_convert.score_graph import Labels
+from tamiz_convert.selection import Candidate, Selection
 
 CONFIDENCE_BINS: Final = 20
 
@@ -34,9 +41,9 @@ _MAX_FEATURES: Final = 100
 _DECILES: Final = np.linspace(0.0, 1.0, 11)
 
 
-def library_versions() -> dict[str, str]:
-    """Return the versions of what takes part in an export."""
-    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+def library_versions(libraries: Sequence[str] = ()) -> dict[str, str]:
+    """Return the versions of what takes part in every export, and of the libraries that did in this one."""
+    versions = {name: importlib.metadata.version(name) for name in (*_LIBRARIES, *libraries)}
     return {"python": platform.python_version()} | versions
 
 
@@ -53,24 +60,45 @@ def class_message(classes: Labels) -> Classes:
 
 
 def calibrator_message(
-    calibrator: Calibrator,
-    n_rows: int,
-    before: list[tuple[str, float]],
-    after: list[tuple[str, float]],
+    calibrator: Calibrator, selection: Selection | None, n_rows: int, certification: ScoredRows
 ) -> CalibratorMessage:
-    """Return a fitted calibrator with the metrics before it and with it."""
+    """Return a fitted calibrator, how it was chosen, and the metrics before it and with it.
+
+    Args:
+        calibrator: as it was fitted.
+        selection: how it was chosen; None where the caller named it.
+        n_rows: how many rows it was fitted on.
+        certification: the rows that it is measured on.
+    """
+    y, before = certification.y, certification.probabilities_before
     return CalibratorMessage(
         method=calibrator.method,
         parameters=[Parameter(name=name, values=values) for name, values in calibrator.parameters()],
         n_rows=n_rows,
-        metrics_before=[Metric(name=name, value=value) for name, value in before],
-        metrics_after=[Metric(name=name, value=value) for name, value in after],
+        metrics_before=[] if before is None else _metrics(summarize(before, y)),
+        metrics_after=_metrics(summarize(certification.probabilities, y)),
+        candidates=[] if selection is None else [_candidate(each) for each in selection.candidates],
+        reason="" if selection is None else selection.reason,
     )
 
 
-def row_set(role: str, rows: LabeledRows) -> RowSet:
-    """Return which rows were used for something."""
-    return RowSet(role=role, n_rows=len(rows), digest=digest(rows))
+def row_sets(fitting: LabeledRows, certifying: LabeledRows) -> list[RowSet]:
+    """Return which rows were used for what."""
+    named = {"calibration": fitting, "certification": certifying}
+    return [RowSet(role=role, n_rows=len(rows), digest=digest(rows)) for role, rows in named.items()]
+
+
+def _candidate(candidate: Candidate) -> CandidateMessage:
+    return CandidateMessage(
+        method=candidate.method,
+        chosen=candidate.chosen,
+        status=candidate.status,
+        metrics=_metrics(candidate.metrics),
+    )
+
+
+def _metrics(named: Sequence[tuple[str, float]]) -> list[Metric]:
+    return [Metric(name=name, value=value) for name, value in named]
 
 
 def reference_histograms(confidence: NDArray[np.float64], rows: Any) -> list[Histogram]:
@@ -78,10 +106,10 @@ def reference_histograms(confidence: NDArray[np.float64], rows: Any) -> list[His
 
     Args:
         confidence: (n_rows,), of all held-out rows.
-        rows: (n_rows, n_features), the held-out rows, ndarray or DataFrame.
+        rows: the held-out rows, as the caller has them.
     """
     edges = np.linspace(0.0, 1.0, CONFIDENCE_BINS + 1)
-    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
+    table = features(rows)
     numeric = table.select_dtypes("number").columns[:_MAX_FEATURES]
     histograms = [_histogram("confidence", confidence[np.isfinite(confidence)], edges)]
     for name in numeric:

@@ -9,10 +9,12 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 from tamiz.bundle_format import PROBABILITIES, SUBSET
 from tamiz.v1.manifest_pb2 import Parity
 from tamiz_convert.errors import ParityError
+from tamiz_convert.score_graph import SCORES
 
 Array = NDArray[np.float64]
 Feed = dict[str, NDArray[Any]]
@@ -26,15 +28,14 @@ _ONLY_ERRORS: Final = 3
 
 
 class Runner:
-    """A graph in onnxruntime, with one thread, as the server runs a fast model."""
+    """A graph in onnxruntime, with one thread, as the server runs a fast model.
+
+    Args:
+        model: the graph.
+        output: the output that is read; None for the first.
+    """
 
     def __init__(self, model: onnx.ModelProto, output: str | None = None) -> None:
-        """Open a graph.
-
-        Args:
-            model: the graph.
-            output: which output to give; by default the first.
-        """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -51,12 +52,16 @@ class Runner:
             feed: input name → (n_rows, …).
             batch_size: rows per run.
         """
+        return self.run_outputs(feed, [self._output], batch_size)[0]
+
+    def run_outputs(self, feed: Feed, outputs: Sequence[str], batch_size: int) -> list[Array]:
+        """Return several outputs, each of the same runs."""
         n_rows = len(next(iter(feed.values())))
         parts = [
-            self.run_once({name: a[start : start + batch_size] for name, a in feed.items()})
+            self._session.run(outputs, {name: a[start : start + batch_size] for name, a in feed.items()})
             for start in range(0, n_rows, batch_size)
         ]
-        return np.concatenate(parts)
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
     def run_once(self, feed: Mapping[str, NDArray[Any]]) -> Array:
         """Return the graph's output for all rows, computed at once."""
@@ -101,11 +106,10 @@ def check_parity(
             _compare(
                 runner.run(few, batch_size), found[:_ROWS_IN_SMALL_BATCHES], _SAME_ROW, batch_size, describe
             )
-    both = np.isfinite(expected)
     return Parity(
         n_rows=len(expected),
         batch_sizes=batch_sizes,
-        max_probability_difference=float(np.abs(found - expected)[both].max(initial=0.0)),
+        max_probability_difference=_largest_difference(found, expected),
         probability_tolerance=tolerance,
         label_flips=0,
     )
@@ -144,6 +148,72 @@ def check_subsets(
             )
 
 
+def check_parity_in_parts(
+    model: onnx.ModelProto,
+    feed: Feed,
+    scores: Array,
+    *,
+    own: Callable[[Array], Array],
+    calibrated: Callable[[Array], Array],
+    tolerance: float,
+    threshold: float | Array,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    describe: Callable[[int], str] = str,
+) -> Parity:
+    """Compare a graph whose scores are computed in float32 with its reference.
+
+    The last digit of such a score differs between libraries and batch sizes, and a steep calibrator makes of it what it
+    will: 1e-6 of a score became 5e-3 of a probability behind isotonic regression. So the scores are held to the reference, and
+    the probabilities to what the calibrator makes of these very scores.
+
+    Args:
+        model: a graph with the output `probabilities` and with `scores` in it.
+        feed: the rows, as onnxruntime reads them.
+        scores: what the reference gives for the same rows, in the form of a score graph.
+        own: scores → probabilities in which scores are compared, (n_rows, n_classes).
+        calibrated: scores → what the fitted calibrator makes of them.
+        tolerance: see `check_parity`.
+        threshold: see `check_parity`.
+        batch_sizes: see `check_parity`.
+        describe: see `check_parity`.
+
+    Raises:
+        ParityError: likewise.
+    """
+    runner = Runner(_with_scores(model, scores.shape[1]))
+    expected = own(scores)
+    largest = 0.0
+    for batch_size in batch_sizes:
+        n_rows = len(scores) if batch_size == max(batch_sizes) else _ROWS_IN_SMALL_BATCHES
+        few = {name: array[:n_rows] for name, array in feed.items()}
+        found, theirs = runner.run_outputs(few, [PROBABILITIES, SCORES], batch_size)
+        pairs = ((own(theirs), expected[:n_rows]), (found, calibrated(theirs)))
+        for pair in pairs:
+            _compare(*pair, tolerance, batch_size, describe)
+        _compare_labels(*pairs[0], 2 * tolerance, describe)
+        _compare_decisions(*pairs[1], threshold, tolerance, describe)
+        largest = max(largest, *(_largest_difference(*pair) for pair in pairs))
+    return Parity(
+        n_rows=len(scores),
+        batch_sizes=batch_sizes,
+        max_probability_difference=largest,
+        probability_tolerance=tolerance,
+        label_flips=0,
+    )
+
+
+def _with_scores(model: onnx.ModelProto, n_scores: int) -> onnx.ModelProto:
+    """Return the model with its scores among its outputs."""
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    shown.graph.output.append(helper.make_tensor_value_info(SCORES, TensorProto.DOUBLE, [None, n_scores]))
+    return shown
+
+
+def _largest_difference(found: Array, expected: Array) -> float:
+    return float(np.abs(found - expected)[np.isfinite(expected)].max(initial=0.0))
+
+
 def _compare(
     found: Array, expected: Array, tolerance: float, batch_size: int, describe: Callable[[int], str]
 ) -> None:
@@ -166,27 +236,33 @@ def _compare_decisions(
     found: Array, expected: Array, threshold: float | Array, tolerance: float, describe: Callable[[int], str]
 ) -> None:
     """Labels and acceptance have to be the same, but for ties and for rows on the threshold."""
+    _compare_labels(found, expected, 2 * min(tolerance, _SAME_ROW), describe)
     finite = np.asarray(np.isfinite(expected).all(axis=1))
-    top_two = np.sort(np.where(finite[:, None], expected, 0.0), axis=1)[:, -2:]
-    is_tie = top_two[:, 1] - top_two[:, 0] <= 2 * min(tolerance, _SAME_ROW)
-    flipped: NDArray[np.bool_] = finite & ~is_tie & (found.argmax(axis=1) != expected.argmax(axis=1))
-    if flipped.any():
-        row = int(np.argmax(flipped))
-        raise ParityError(
-            f"{int(flipped.sum())} labels differ; the first is that of {describe(row)}: the graph gives"
-            f" {found[row].tolist()}, expected {expected[row].tolist()}"
-        )
     confidence, wanted = found.max(axis=1), expected.max(axis=1)
     threshold = np.broadcast_to(threshold, len(wanted))
     with np.errstate(invalid="ignore"):
         crossed: NDArray[np.bool_] = (
             finite
             & ((confidence >= threshold) != (wanted >= threshold))
-            & (np.abs(wanted - threshold) > tolerance)
+            & (np.abs(wanted - threshold) > _SAME_ROW)
         )
     if crossed.any():
         row = int(np.argmax(crossed))
         raise ParityError(
             f"{describe(row)} crosses the threshold {threshold[row]:g}: its confidence is {confidence[row]:.9g} in the graph,"
             f" expected {wanted[row]:.9g}"
+        )
+
+
+def _compare_labels(found: Array, expected: Array, tie: float, describe: Callable[[int], str]) -> None:
+    """Labels have to be the same where the two highest probabilities differ by more than a tie."""
+    finite = np.asarray(np.isfinite(expected).all(axis=1))
+    top_two = np.sort(np.where(finite[:, None], expected, 0.0), axis=1)[:, -2:]
+    is_tie = top_two[:, 1] - top_two[:, 0] <= tie
+    flipped: NDArray[np.bool_] = finite & ~is_tie & (found.argmax(axis=1) != expected.argmax(axis=1))
+    if flipped.any():
+        row = int(np.argmax(flipped))
+        raise ParityError(
+            f"{int(flipped.sum())} labels differ; the first is that of {describe(row)}: the graph gives"
+            f" {found[row].tolist()}, expected {expected[row].tolist()}"
         )

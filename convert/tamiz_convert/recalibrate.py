@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ from tamiz_convert.bundle import read_bundle
 from tamiz_convert.bundle_graph import from_bundle
 from tamiz_convert.checks import Rule
 from tamiz_convert.errors import BundleError
-from tamiz_convert.export import DEFAULT_CALIBRATOR, Progress, export_graph, version_folder
+from tamiz_convert.export_graph import export_graph
 from tamiz_convert.export_report import ExportReport
 from tamiz_convert.held_out import SplitPlan
 from tamiz_convert.release import Checks, Release
+from tamiz_convert.selection import SelectionSettings
+from tamiz_convert.settings import AUTO, Progress, Settings, silent, version_folder
 from tamiz_convert.slices import take_slices
 from tamiz_convert.threshold_choice import Policy
 
@@ -27,7 +29,8 @@ def recalibrate(
     certification: tuple[Any, Any] | None = None,
     train: Any = None,
     name: str | None = None,
-    calibrator: str = DEFAULT_CALIBRATOR,
+    calibrator: str = AUTO,
+    selection: SelectionSettings | None = None,
     max_error: float | None = None,
     confidence_level: float = 0.9,
     max_joint_error: float | None = None,
@@ -43,6 +46,8 @@ def recalibrate(
     checks: Checks | None = None,
     check_rows: tuple[Any, Any] | None = None,
     baselines: Mapping[str, Rule] | None = None,
+    slices: Sequence[str] = (),
+    report: bool = True,
     replace: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
@@ -58,6 +63,7 @@ def recalibrate(
         train: the training rows, X or (X, y), only to make sure that no held-out row is among them.
         name: a name for people; by default that of the model's folder.
         calibrator: as in `export`; likewise those below.
+        selection: the cut-offs of "auto".
         max_error: the wanted bound on the error among accepted rows.
         confidence_level: the wanted probability that it holds.
         max_joint_error: instead, the wanted bound on the share of all rows that are accepted and wrong.
@@ -74,8 +80,10 @@ def recalibrate(
         checks: what the new bundle has to pass, as in `export`.
         check_rows: (X, y), rows for the checks alone; by default the certification rows.
         baselines: simpler rules to beat, by name.
+        slices: columns that the report looks at.
+        report: whether a report is written beside the bundle.
         replace: write over the bundle itself, if the output is where it lies.
-        seed: of the split, and of the choice of edge rows.
+        seed: of every random step.
         progress: called with the name of each step and the share of the work done before it.
 
     The same rows and settings give the same calibrator, threshold and certificate as the export did.
@@ -87,42 +95,39 @@ def recalibrate(
         RowsError, UnattainableError, ParityError, SpecificationError, BlockedError, BundleError: see `errors`; nothing was
             written.
     """
-    say = progress or (lambda _step, _share: None)
-    plan = SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed)
-    release = Release.of(checks, baselines, check_rows)
-    folder = version_folder(output)
-
+    source, folder = Path(bundle), version_folder(output)
+    say = progress or silent
     say("reading the bundle", 0.0)
-    source = Path(bundle)
     model, manifest = read_bundle(source)
     _refuse_same_place(source, folder, meant=replace)
     if max_error is not None and not per_class and slice_by is None:
         per_class, slice_by = _subdivision(manifest.threshold)
-    policy = Policy(
-        max_error,
-        max_joint_error,
-        min_coverage,
-        threshold,
-        confidence_level,
-        allow_uncertified,
-        per_class,
-        slice_by,
+    settings = Settings(
+        folder=folder,
+        train=train,
+        policy=Policy(
+            max_error,
+            max_joint_error,
+            min_coverage,
+            threshold,
+            confidence_level,
+            allow_uncertified,
+            per_class,
+            slice_by,
+        ),
+        plan=SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed),
+        calibrator=calibrator,
+        selection=selection or SelectionSettings(),
+        release=Release.of(checks, baselines, check_rows),
+        slices=slices,
+        name=name,
+        with_report=report,
+        say=say,
     )
     graph = from_bundle(model, manifest, with_subset=slice_by is None)
     known = [name for spec in graph.inputs for name in spec.column_names]
-    return export_graph(
-        graph,
-        folder,
-        given=take_slices(calibration, certification, slice_by, known),
-        train=train,
-        policy=policy,
-        plan=plan,
-        calibrator=calibrator,
-        name=name,
-        release=release,
-        say=say,
-        recalibrated_from=manifest.graph_digest,
-    )
+    given = take_slices(calibration, certification, slice_by, known)
+    return export_graph(graph, given, settings, recalibrated_from=manifest.graph_digest)
 
 
 def _subdivision(threshold: Threshold) -> tuple[bool, str | None]:

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tamiz_convert.errors import RowsError
+from tamiz_convert.raw_rows import as_rows, count, flat, joined, take
 from tamiz_convert.score_graph import Labels
 
 _SHOWN: Final = 5
@@ -21,7 +22,7 @@ class LabeledRows:
     """Rows with the index of each one's class.
 
     Attributes:
-        rows: (n_rows, n_features), ndarray or DataFrame.
+        rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
         y: (n_rows,), int64, indices into the classes.
         slices: (n_rows,), the value that names each row's slice: text, int64 or bool; None where there are no slices.
     """
@@ -35,9 +36,8 @@ class LabeledRows:
 
     def take(self, indices: NDArray[np.int64]) -> LabeledRows:
         """Return some of the rows, in the given order."""
-        rows = self.rows.iloc[indices] if isinstance(self.rows, pd.DataFrame) else self.rows[indices]
         slices = None if self.slices is None else self.slices[indices]
-        return LabeledRows(rows, self.y[indices], slices)
+        return LabeledRows(take(self.rows, indices), self.y[indices], slices)
 
 
 def labeled(
@@ -46,7 +46,7 @@ def labeled(
     """Check held-out rows, and turn their labels into indices of the classes.
 
     Args:
-        rows: (n_rows, n_features), ndarray or DataFrame.
+        rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
         labels: (n_rows,), in the classes' own type.
         classes: the estimator's classes.
         what: what to call the rows in an error.
@@ -56,21 +56,15 @@ def labeled(
         RowsError: for no rows, another number of labels than rows, a missing label, labels of another type, or labels
             that the estimator does not know.
     """
-    if hasattr(rows, "toarray"):
-        raise RowsError(f"the {what} rows are a sparse matrix; pass rows.toarray()")
-    rows = rows if isinstance(rows, pd.DataFrame) else np.asarray(rows)
-    if rows.ndim != 2:  # noqa: PLR2004  rows and columns
-        raise RowsError(f"the {what} rows have shape {list(rows.shape)}; expected [rows, features]")
+    rows = as_rows(rows, what)
     values = (
         np.asarray(labels).ravel()
         if not isinstance(labels, (pd.Series, pd.DataFrame))
         else labels.to_numpy().ravel()
     )
-    if len(rows) == 0:
-        raise RowsError(f"there are no {what} rows")
-    if len(rows) != len(values):
+    if count(rows) != len(values):
         raise RowsError(
-            f"there are {len(rows)} {what} rows and {len(values)} labels; expected one label per row"
+            f"there are {count(rows)} {what} rows and {len(values)} labels; expected one label per row"
         )
     missing = np.flatnonzero(pd.isna(values))
     if len(missing):
@@ -80,23 +74,36 @@ def labeled(
     return LabeledRows(rows, _indices(values, classes, what), slices)
 
 
+def joined_rows(first: LabeledRows, second: LabeledRows) -> LabeledRows:
+    """Return the rows of both, which are of one kind."""
+    slices = None
+    if first.slices is not None and second.slices is not None:
+        slices = np.concatenate([first.slices, second.slices])
+    return LabeledRows(joined(first.rows, second.rows), np.concatenate([first.y, second.y]), slices)
+
+
 def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
     """Refuse rows that stand among others as well.
 
     Args:
-        rows: (n_rows, n_features), ndarray or DataFrame.
-        others: likewise, with the same columns.
+        rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
+        others: likewise; of two tables the columns that both have are compared.
         what: what to call the rows in an error.
         whose: what to call the others.
 
     Raises:
         RowsError: with the number of repeated rows and the first of them.
     """
+    if isinstance(rows, pd.DataFrame) and isinstance(others, pd.DataFrame):
+        common = [name for name in rows.columns if name in others.columns]
+        if not common:
+            raise RowsError(f"the {what} rows and the {whose} rows have no column in common")
+        rows, others = rows[common], others[common]
     repeated = np.flatnonzero(np.isin(row_keys(rows), row_keys(others)))
     if len(repeated):
         shown = ", ".join(map(str, repeated[:_SHOWN].tolist())) + (", …" if len(repeated) > _SHOWN else "")
         raise RowsError(
-            f"{len(repeated)} of {len(rows)} {what} rows are {whose} rows as well (rows {shown}): what the model has seen"
+            f"{len(repeated)} of {count(rows)} {what} rows are {whose} rows as well (rows {shown}): what the model has seen"
             " says nothing about what it will see. Remove them"
         )
 
@@ -110,7 +117,7 @@ def digest(rows: LabeledRows) -> str:
 
 def row_keys(rows: Any) -> NDArray[np.uint64]:
     """Return (n_rows,) one number per row, the same for equal rows."""
-    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(np.asarray(rows))
+    table = flat(rows).table
     comparable = table.astype(dict.fromkeys(table.select_dtypes("number").columns, np.float64))
     return np.asarray(pd.util.hash_pandas_object(comparable, index=False), dtype=np.uint64)
 

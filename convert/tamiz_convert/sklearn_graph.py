@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +20,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
+from tamiz_convert.boosters import column_names, is_booster, read_booster
 from tamiz_convert.errors import EstimatorError, RowsError
 from tamiz_convert.estimator_scores import Scores, append_scores, supported
 from tamiz_convert.graph_builder import GraphBuilder
@@ -30,7 +30,8 @@ from tamiz_convert.preprocessing_graph import (
     columns_that_may_miss,
     used_columns,
 )
-from tamiz_convert.score_graph import SCORES, Labels, ScoreGraph, ScoresKind
+from tamiz_convert.raw_rows import as_rows
+from tamiz_convert.score_graph import SCORES, Labels, ScoreGraph, ScoresKind, class_labels, public_name
 from tamiz_convert.sklearn_inputs import ColumnInputs, Inputs, MatrixInput, elem_type
 
 _BINARY: Final = 2
@@ -38,8 +39,7 @@ _LINK_TOLERANCE: Final = 1e-6
 _PROBE_ROWS: Final = 50
 
 
-@dataclass(frozen=True)
-class Unwrapped:
+class Unwrapped(NamedTuple):
     """An estimator without what stood around it, and what was taken away."""
 
     estimator: Any
@@ -61,13 +61,9 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
         EstimatorError: if the estimator is not fitted, not supported or no classifier of one target.
         RowsError: if the rows do not fit the estimator.
     """
-    estimator = unwrap(estimator).estimator
+    estimator, notes = unwrap(estimator)
     classes = _classes(estimator)
-    if hasattr(rows, "toarray"):
-        raise RowsError("the rows are a sparse matrix; pass rows.toarray()")
-    rows = rows if isinstance(rows, pd.DataFrame) else np.asarray(rows)
-    if len(rows) == 0:
-        raise RowsError("there are no calibration rows")
+    rows = as_rows(rows, "calibration")
     steps, final = _steps(estimator)
     inputs = _inputs(estimator, steps, rows)
     specs = inputs.specs()
@@ -79,12 +75,14 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
         steps = steps[1:]
     else:
         (matrix,) = columns.values()
+    read = None if isinstance(inputs, ColumnInputs) else matrix.name
     for step in steps:
         matrix = preprocessing.append(step, matrix)
-    scores = append_scores(builder, final, matrix.name)
+    features = _features(builder, matrix.name, estimator, inputs.canonical(rows[:1]))
+    scores = append_scores(builder, final, features)
     guarded = _refuse(builder, scores, [*preprocessing.refused, *scores.refused])
     n_scores = 1 if len(classes) == _BINARY else len(classes)
-    reference = _reference(estimator, inputs, scores.kind)
+    reference = _reference(estimator, inputs, scores)
     for spec in specs:
         spec.missing_values_allowed = _takes_missing(reference, spec, inputs.canonical(rows[:_PROBE_ROWS]))
     return ScoreGraph(
@@ -92,9 +90,14 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
         inputs=tuple(specs),
         classes=classes,
         kind=_checked_kind(estimator, inputs, scores, rows[:_PROBE_ROWS], reference),
-        estimator=_public_name(type(final)),
+        estimator=public_name(type(final)),
         reference=reference,
         feed=inputs.feed,
+        reference_name=scores.booster.library if scores.booster else "scikit-learn",
+        splits=scores.splits if features == read else (),
+        is_single_precision=scores.is_single_precision,
+        libraries=(scores.booster.distribution,) if scores.booster else (),
+        notes=notes + (scores.booster.notes if scores.booster else ()),
     )
 
 
@@ -148,14 +151,8 @@ def _check_fitted(estimator: Any) -> None:
         ) from error
 
 
-def _public_name(type_: type) -> str:
-    """Return a class's name as one imports it: without the private modules that hold it."""
-    public = [part for part in type_.__module__.split(".") if not part.startswith("_")]
-    return ".".join([*public, type_.__name__])
-
-
 def _classes(estimator: Any) -> Labels:
-    """Return the classes as int64 or str; bool and whole floats become int64."""
+    """Return the classes as int64 or str."""
     _check_fitted(estimator)
     if not is_classifier(estimator):
         raise EstimatorError(
@@ -170,15 +167,7 @@ def _classes(estimator: Any) -> Labels:
         raise EstimatorError(
             "the estimator was trained on one class only; train it on rows of at least two classes"
         )
-    if classes.dtype.kind in "OU":
-        if not all(isinstance(label, str) and label for label in classes):
-            raise EstimatorError(
-                f"the classes are {list(classes)}: expected integers, or strings that are not empty"
-            )
-        return np.asarray(classes, dtype=np.str_)
-    if classes.dtype.kind == "f" and (classes != np.round(classes)).any():
-        raise EstimatorError(f"the classes are {list(classes)}: expected whole numbers or strings")
-    return np.asarray(classes, dtype=np.int64)
+    return class_labels(classes)
 
 
 def _steps(estimator: Any) -> tuple[list[Any], Any]:
@@ -193,7 +182,7 @@ def _steps(estimator: Any) -> tuple[list[Any], Any]:
 
 
 def _inputs(estimator: Any, steps: list[Any], rows: Any) -> Inputs:
-    names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+    names = names_in(estimator, rows)
     if steps and isinstance(steps[0], ColumnTransformer) and names:
         inputs: Inputs = ColumnInputs.of(
             _table(rows, names), used_columns(steps[0]), names, columns_that_may_miss(steps[0])
@@ -202,6 +191,15 @@ def _inputs(estimator: Any, steps: list[Any], rows: Any) -> Inputs:
         inputs = MatrixInput.of(rows, names, estimator.n_features_in_)
     inputs.canonical(rows[:1])
     return inputs
+
+
+def names_in(estimator: Any, rows: Any) -> list[str]:
+    """Return the names of the columns that an estimator was trained on, as the rows spell them; none if they had none."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[0][1]
+    if is_booster(estimator):
+        return column_names(read_booster(estimator).column_names, rows)
+    return [str(name) for name in getattr(estimator, "feature_names_in_", ())]
 
 
 def _table(rows: Any, names: list[str]) -> pd.DataFrame:
@@ -227,7 +225,27 @@ def _refuse(builder: GraphBuilder, scores: Scores, refused: list[str]) -> str:
     return name
 
 
-def _reference(estimator: Any, inputs: Inputs, kind: ScoresKind) -> Callable[[Any], NDArray[np.float64]]:
+def _features(builder: GraphBuilder, name: str, estimator: Any, canonical: Any) -> str:
+    """Return the features of the final estimator; zeros of a sparse matrix become NaN where it takes them for missing.
+
+    features ─► Where(Equal(0), NaN, features)
+    """
+    final = _steps(estimator)[1]
+    is_sparse = is_booster(final) and hasattr(_preprocessed(estimator, canonical), "toarray")
+    if not is_sparse or not read_booster(final).sparse_zeros_are_missing:
+        return name
+    is_zero = builder.add("Equal", name, builder.constant(0.0))
+    return builder.add("Where", is_zero, builder.constant(np.nan), name)
+
+
+def _preprocessed(estimator: Any, rows: Any) -> Any:
+    """Return what the final estimator of a Pipeline reads."""
+    for step in _steps(estimator)[0]:
+        rows = step.transform(rows)
+    return rows
+
+
+def _reference(estimator: Any, inputs: Inputs, final: Scores) -> Callable[[Any], NDArray[np.float64]]:
     def reference(rows: Any) -> NDArray[np.float64]:
         try:
             return scores(inputs.canonical(rows))
@@ -235,7 +253,9 @@ def _reference(estimator: Any, inputs: Inputs, kind: ScoresKind) -> Callable[[An
             raise RowsError(f"scikit-learn refuses the rows: {error}") from error
 
     def scores(asked: Any) -> NDArray[np.float64]:
-        if kind == "probabilities":
+        if final.booster is not None:
+            return final.booster.raw(_preprocessed(estimator, asked))
+        if final.kind == "probabilities":
             probabilities = np.asarray(estimator.predict_proba(asked), dtype=np.float64)
             return probabilities[:, 1:] if probabilities.shape[1] == _BINARY else probabilities
         decided = np.asarray(estimator.decision_function(asked), dtype=np.float64)

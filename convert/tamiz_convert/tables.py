@@ -1,42 +1,25 @@
-"""Labeled rows and estimators from files, for the command line."""
+"""Labeled rows from files, for the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import joblib
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from tamiz_convert.errors import EstimatorError, ExportError, RowsError
+from tamiz_convert.errors import ExportError, RowsError
 from tamiz_convert.files import replace
 
-_PICKLES: Final = {".joblib", ".pkl", ".pickle"}
+ARRAYS: Final = ".npz"
+"""Files of arrays, for rows that are no table: one array per input, one with the labels."""
 
-
-def load_estimator(path: Path, *, trust_pickle: bool) -> Any:
-    """Load an estimator from a joblib or pickle file.
-
-    Raises:
-        EstimatorError: if the file is missing, of another kind, not trusted, or cannot be unpickled here.
-    """
-    if path.suffix not in _PICKLES:
-        raise EstimatorError(
-            f"{path} is no estimator: expected a file that ends in {', '.join(sorted(_PICKLES))}"
-        )
-    if not path.is_file():
-        raise EstimatorError(f"{path} does not exist")
-    if not trust_pickle:
-        raise EstimatorError(
-            f"{path} is a pickle, and loading a pickle runs whatever code is in it. If it is yours, add --trust-pickle"
-        )
-    try:
-        return joblib.load(path)
-    except Exception as error:  # unpickling raises anything
-        raise EstimatorError(
-            f"{path} cannot be loaded: {error}. It needs the libraries, in the versions, that wrote it"
-        ) from error
+_READERS: Final[dict[str, Callable[[Path], pd.DataFrame]]] = {
+    ".parquet": pd.read_parquet,
+    ".csv": pd.read_csv,
+}
 
 
 def load_rows(
@@ -89,16 +72,44 @@ def write_text(path: Path, text: str) -> None:
         raise ExportError(f"{path} cannot be written: {error.strerror}") from error
 
 
+def load_arrays(path: Path, target: str) -> tuple[Any, NDArray[Any]]:
+    """Load labeled rows from a .npz file, as numpy.savez writes it.
+
+    Args:
+        path: the file.
+        target: the name of the array with the labels.
+
+    Returns:
+        The rows, an array if there is one besides the labels, else a dict of arrays by name; and the labels.
+
+    Raises:
+        RowsError: if the file cannot be read, or lacks an array.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+    except FileNotFoundError:
+        raise RowsError(f"{path} does not exist") from None
+    except Exception as error:  # zipfile's and numpy's; a pickle among them is refused
+        raise RowsError(f"{path} cannot be read: {error}") from error
+    if target not in arrays:
+        raise RowsError(f"{path} has no array {target!r}; it has {', '.join(arrays)}")
+    labels = arrays.pop(target)
+    if not arrays:
+        raise RowsError(f"{path} has no array besides {target!r}; expected one per input of the model")
+    return (next(iter(arrays.values())) if len(arrays) == 1 else arrays), labels
+
+
 def read_table(path: Path) -> pd.DataFrame:
     """Return the table in a Parquet or CSV file.
 
     Raises:
         RowsError: if the file cannot be read.
     """
-    if path.suffix not in {".parquet", ".csv"}:
-        raise RowsError(f"{path} is no table: expected a file that ends in .parquet or .csv")
+    if path.suffix not in _READERS:
+        raise RowsError(f"{path} is no table: expected a file that ends in {' or '.join(_READERS)}")
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        return _READERS[path.suffix](path)
     except FileNotFoundError:
         raise RowsError(f"{path} does not exist") from None
     except Exception as error:  # pandas and pyarrow raise many kinds

@@ -9,9 +9,9 @@ the other branch. scikit-learn compares as follows, and so do these nodes, exact
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ _ML: Final = "ai.onnx.ml"
 _SUM: Final = 1
 _LEAF: Final = -1
 _OLDER: Final = "TreeEnsembleRegressor"
+_RETIRED: Final = (_OLDER, "TreeEnsembleClassifier")
 """Retired by the version of ai.onnx.ml that brought TreeEnsemble: one graph holds one kind or the other."""
 
 
@@ -51,6 +52,11 @@ class Tree:
     def is_leaf(self) -> NDArray[np.bool_]:
         """(n_nodes,), bool."""
         return np.equal(self.left, _LEAF)
+
+    def splits(self) -> list[tuple[int, float]]:
+        """Return (feature, threshold) of every inner node with a finite threshold."""
+        inner = ~self.is_leaf & np.isfinite(self.threshold)
+        return list(zip(self.feature[inner].tolist(), self.threshold[inner].tolist(), strict=True))
 
 
 def from_tree_(tree_: Any, value: NDArray[np.float64], target: int = 0) -> Tree:
@@ -82,6 +88,51 @@ def from_predictor(predictor: Any, target: int) -> Tree:
     )
 
 
+class Split(NamedTuple):
+    """An inner node of a nested tree: left where the feature's value is at most the threshold."""
+
+    feature: int
+    threshold: float
+    missing_left: bool
+    left: Any
+    right: Any
+
+
+class Leaf(NamedTuple):
+    """A leaf of a nested tree, with what it adds."""
+
+    values: list[float]
+
+
+def from_nested(root: Any, visit: Callable[[Any], Split | Leaf], target: int) -> Tree:
+    """Return a tree whose nodes hold their children as a Tree.
+
+    Args:
+        root: the root, of whatever type.
+        visit: node → what it is.
+        target: the first score that the leaves add to.
+    """
+    nodes: list[Split | Leaf] = [visit(root)]
+    children: list[tuple[int, int]] = []
+    for node in nodes:  # which grows meanwhile
+        if isinstance(node, Leaf):
+            children.append((_LEAF, _LEAF))
+        else:
+            children.append((len(nodes), len(nodes) + 1))
+            nodes += [visit(node.left), visit(node.right)]
+    n_values = next(len(node.values) for node in nodes if isinstance(node, Leaf))
+    left, right = np.array(children, dtype=np.int64).T
+    return Tree(
+        feature=np.array([node.feature if isinstance(node, Split) else 0 for node in nodes]),
+        threshold=np.array([node.threshold if isinstance(node, Split) else 0.0 for node in nodes]),
+        left=left,
+        right=right,
+        missing_left=np.array([isinstance(node, Split) and node.missing_left for node in nodes]),
+        value=np.array([node.values if isinstance(node, Leaf) else [0.0] * n_values for node in nodes]),
+        target=target,
+    )
+
+
 def append_trees(
     builder: GraphBuilder, trees: Sequence[Tree], features: str, n_scores: int, *, rounds_to_float32: bool
 ) -> str:
@@ -101,7 +152,7 @@ def append_trees(
     """
     if rounds_to_float32:
         features = builder.cast(builder.cast(features, TensorProto.FLOAT), TensorProto.DOUBLE)
-    if trees[0].value.shape[1] == 1 and not builder.has(_OLDER):
+    if trees[0].value.shape[1] == 1 and not any(map(builder.has, _RETIRED)):
         attributes = _single_value_attributes(trees)
         return builder.add(
             "TreeEnsemble",

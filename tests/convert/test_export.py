@@ -228,7 +228,8 @@ def test_bool_and_whole_float_classes_become_integers(dtype, cancer, output):
             ),
             "with categorical_features is not supported",
         ),
-        ("a string", "is no scikit-learn estimator"),
+        (3.5, "float is not supported. Supported are, .*XGBClassifier.*torch.nn.Module"),
+        ("model.onnx", r"is a path: wrap an ONNX file as OnnxModel\('model.onnx', kind="),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )

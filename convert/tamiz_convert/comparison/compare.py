@@ -17,6 +17,7 @@ from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest, Promise
 from tamiz_convert.answers import NO_CLASS, Answers
 from tamiz_convert.bundle import read_bundle
 from tamiz_convert.bundle_graph import classes_of, output_of
+from tamiz_convert.bundle_inputs import feed_of
 from tamiz_convert.bundle_subject import Subject
 from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, holm, relabeled
 from tamiz_convert.comparison.measure import Measure
@@ -35,7 +36,6 @@ from tamiz_convert.metrics import (
 from tamiz_convert.parity import Runner
 from tamiz_convert.promise_text import promise
 from tamiz_convert.rows import LabeledRows, labeled
-from tamiz_convert.sklearn_inputs import inputs_of
 
 Progress = Callable[[str, float], None]
 
@@ -226,7 +226,7 @@ def _latency(bundles: tuple[_Bundle, _Bundle], rows: LabeledRows) -> list[dict[i
     found: list[dict[int, float]] = [{}, {}]
     for size in LATENCY_BATCH_SIZES:
         batch = rows.take(np.arange(size) % len(rows)).rows
-        feeds = [inputs_of(each.manifest.inputs).feed(batch) for each in bundles]
+        feeds = [feed_of(each.manifest.inputs)(batch) for each in bundles]
         for times, microseconds in zip(found, median_us(runners, feeds), strict=True):
             times[size] = microseconds
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,16 @@ from tamiz_convert.files import replace
 from tamiz_convert.report.data import REPORT_VERSION, report_data
 from tamiz_convert.report.document import document
 
-__all__ = ["DATA_NAME", "PAGE_NAME", "REPORT_VERSION", "render_html", "report_data", "write_report"]
+__all__ = [
+    "DATA_NAME",
+    "PAGE_NAME",
+    "REPORT_VERSION",
+    "render_html",
+    "report_data",
+    "report_files",
+    "write_files",
+    "write_report",
+]
 
 PAGE_NAME: Final = "report.html"
 DATA_NAME: Final = "report.json"
@@ -23,26 +33,37 @@ def render_html(evidence: Evidence) -> str:
     return document(report_data(evidence))
 
 
-def write_report(evidence: Evidence, folder: Path) -> Path:
-    """Write report.html and report.json into a bundle's folder, each in one step.
+def report_files(evidence: Evidence) -> dict[str, bytes]:
+    """Return the report's files by name: the page and the numbers; the same evidence gives the same bytes."""
+    data = report_data(evidence)
+    numbers = json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    return {DATA_NAME: numbers.encode(), PAGE_NAME: document(data).encode()}
+
+
+def write_files(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write the report's files into a bundle's folder, each in one step; those of an older report are taken away.
 
     Args:
-        evidence: what the export found out.
+        files: what `report_files` returned; empty where there is to be no report.
         folder: has to exist.
-
-    Returns:
-        The path of the page.
 
     Raises:
         BundleError: if a file cannot be written; it then holds what it held before.
     """
-    data = report_data(evidence)
-    numbers = json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-    for name, text in ((DATA_NAME, numbers), (PAGE_NAME, document(data))):
+    for name in (DATA_NAME, PAGE_NAME):
+        path = folder / name
         try:
-            replace(folder / name, text.encode())
+            if name in files:
+                replace(path, files[name])
+            else:
+                path.unlink(missing_ok=True)
         except OSError as error:
             raise BundleError(
-                f"{folder / name} cannot be written: {error.strerror}; the bundle itself is in place"
+                f"{path} cannot be written: {error.strerror}; the bundle itself is in place"
             ) from error
+
+
+def write_report(evidence: Evidence, folder: Path) -> Path:
+    """Write report.html and report.json into a bundle's folder; return the path of the page. See `write_files`."""
+    write_files(report_files(evidence), folder)
     return folder / PAGE_NAME

@@ -1,0 +1,148 @@
+"""ONNX files that others wrote: read whole, and brought into a form that our own nodes can follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import onnx
+from onnx import inliner, version_converter
+
+from tamiz.bundle_format import PROBABILITIES, SUBSET
+from tamiz_convert.errors import EstimatorError
+from tamiz_convert.graph_builder import OPSET
+from tamiz_convert.score_graph import SCORES
+
+_PREFIX: Final = "model_"
+_OURS: Final = {SCORES, PROBABILITIES, SUBSET}
+
+
+def load_onnx(path: Path) -> onnx.ModelProto:
+    """Return a model with its external data in it.
+
+    Raises:
+        EstimatorError: if there is no such file, no valid model in it, or if data that it keeps elsewhere are missing.
+    """
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except FileNotFoundError as error:
+        missing = Path(error.filename or path)
+        where = "does not exist" if missing == path else f"keeps weights in {missing}, which does not exist"
+        raise EstimatorError(f"{path} {where}") from error
+    except Exception as error:  # protobuf's, the checker's, the operating system's
+        raise EstimatorError(f"{path} is no valid ONNX model: {_first_line(error)}") from error
+    return model
+
+
+def true_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Return the inputs that have to be fed: old files list constants among them."""
+    constants = {tensor.name for tensor in graph.initializer}
+    return [each for each in graph.input if each.name not in constants]
+
+
+def followable(model: onnx.ModelProto, output: str) -> tuple[onnx.ModelProto, str]:
+    """Return a model that our own nodes can follow, and the name of the output in it.
+
+    Local functions are inlined, the standard operators raised to our version where they are older, what does not lead to the
+    output is dropped, and every name but those of the inputs gets a prefix.
+
+    Raises:
+        EstimatorError: if the file cannot be raised to our version, or an input bears a name that the bundle needs.
+    """
+    clashing = _OURS & {each.name for each in model.graph.input}
+    if clashing:
+        raise EstimatorError(
+            f"the ONNX file has an input named {', '.join(sorted(clashing))}, which is a name of the bundle's own; rename it"
+        )
+    model = _raised(inliner.inline_local_functions(model))
+    if model.graph.sparse_initializer:
+        raise EstimatorError(
+            "the ONNX file holds sparse constants, which are not supported; store them dense"
+        )
+    graph = onnx.GraphProto()
+    graph.CopyFrom(model.graph)
+    graph.ClearField("input")
+    graph.input.extend(true_inputs(model.graph))
+    _drop_unused(graph, output)
+    kept = {each.name for each in graph.input}
+    _rename(graph, kept)
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    changed.graph.CopyFrom(graph)
+    return changed, output if output in kept else _PREFIX + output
+
+
+def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
+    versions: dict[str, int] = {}
+    for opset in model.opset_import:  # skl2onnx lists a domain twice
+        domain = "" if opset.domain == "ai.onnx" else opset.domain
+        versions[domain] = max(versions.get(domain, 0), opset.version)
+    version = versions.setdefault("", OPSET)
+    model.ClearField("opset_import")
+    model.opset_import.extend(onnx.helper.make_opsetid(*each) for each in versions.items())
+    if version >= OPSET:
+        return model
+    try:
+        return version_converter.convert_version(model, OPSET)
+    except Exception as error:  # the converter's own, of many kinds
+        raise EstimatorError(
+            f"the ONNX file is of opset {version} and cannot be raised to {OPSET} ({_first_line(error)}); export it again with"
+            f" opset {OPSET} or later"
+        ) from error
+
+
+def _drop_unused(graph: onnx.GraphProto, output: str) -> None:
+    """Keep the nodes and constants that lead to the output."""
+    wanted = {output}
+    kept: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):
+        if wanted & set(node.output):
+            kept.append(node)
+            wanted |= set(_names_read(node))
+    graph.ClearField("node")
+    graph.node.extend(reversed(kept))
+    constants = [tensor for tensor in graph.initializer if tensor.name in wanted]
+    graph.ClearField("initializer")
+    graph.initializer.extend(constants)
+    inputs = [each for each in graph.input if each.name in wanted]
+    graph.ClearField("input")
+    graph.input.extend(inputs)
+    graph.ClearField("value_info")
+
+
+def _names_read(node: onnx.NodeProto) -> Iterator[str]:
+    yield from node.input
+    for subgraph in _subgraphs(node):
+        yield from (each.name for each in subgraph.output)
+        for inner in subgraph.node:
+            yield from _names_read(inner)
+
+
+def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _rename(graph: onnx.GraphProto, kept: set[str]) -> None:
+    """Put the prefix before every name but some, also in the bodies of If, Loop and Scan."""
+
+    def renamed(name: str) -> str:
+        return name if not name or name in kept else _PREFIX + name
+
+    for values in (graph.input, graph.output, graph.initializer, graph.value_info):
+        for each in values:
+            each.name = renamed(each.name)
+    for node in graph.node:
+        node.name = renamed(node.name)
+        node.input[:] = map(renamed, node.input)
+        node.output[:] = map(renamed, node.output)
+        for subgraph in _subgraphs(node):
+            _rename(subgraph, kept)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

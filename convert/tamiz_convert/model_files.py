@@ -1,0 +1,129 @@
+"""Models from files, for the command line. Whatever may run code from a file needs the caller's trust."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import joblib
+import skops.io
+
+from tamiz_convert.errors import EstimatorError
+
+_PICKLES: Final = (".joblib", ".pkl", ".pickle")
+
+
+def load_estimator(path: Path, *, trust_pickle: bool, trusted_types: Sequence[str] = ()) -> Any:
+    """Load an estimator from a joblib, pickle or skops file.
+
+    Args:
+        path: the file.
+        trust_pickle: whether code in a pickle may be run.
+        trusted_types: names of types, beyond those of scikit-learn and numpy, that a skops file may hold.
+
+    Raises:
+        EstimatorError: if the file is missing, of another kind, not trusted, or cannot be loaded here.
+    """
+    _check_file(path, (*_PICKLES, ".skops"))
+    if path.suffix == ".skops":
+        return _load_skops(path, trusted_types)
+    _check_trust(path, "is a pickle, and loading a pickle runs whatever code is in it", trusted=trust_pickle)
+    return _loaded(path, joblib.load)
+
+
+def load_torch(path: Path, *, trust_pickle: bool) -> Any:
+    """Load a torch module: what torch.export.save wrote (.pt2), or torch.save of a whole module (.pt, .pth).
+
+    Raises:
+        EstimatorError: if the file is missing, of another kind, not trusted, or cannot be loaded; if torch is missing.
+    """
+    _check_file(path, (".pt2", ".pt", ".pth"))
+    reason = "may hold pickles, and loading a pickle runs whatever code is in it"
+    _check_trust(path, reason, trusted=trust_pickle)
+    torch = needed("torch", "torch")
+    if path.suffix == ".pt2":
+        return _loaded(path, torch.export.load)
+    return _loaded(path, lambda file: torch.load(file, weights_only=False, map_location="cpu"))
+
+
+def load_booster(path: Path) -> Any:
+    """Load a native booster from its library's own format, which holds no code.
+
+    Raises:
+        EstimatorError: if the file is missing, of another kind, or cannot be loaded; if the library is missing.
+    """
+    _check_file(path, tuple(_BOOSTERS))
+    return _BOOSTERS[path.suffix](path)
+
+
+def needed(module: str, extra: str) -> Any:
+    """Import a heavy library.
+
+    Raises:
+        EstimatorError: if it is missing; the message names the extra that brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise EstimatorError(
+            f"{module} is not installed; such models need: pip install 'tamiz[{extra}]'"
+        ) from error
+
+
+def _load_skops(path: Path, trusted_types: Sequence[str]) -> Any:
+    untrusted = _loaded(path, lambda file: skops.io.get_untrusted_types(file=file))
+    unknown = sorted(set(untrusted) - set(trusted_types))
+    if unknown:
+        raise EstimatorError(
+            f"{path} holds types that are not known to be harmless: {', '.join(unknown)}. If you trust them, add --trust-types"
+            f" {','.join(unknown)}"
+        )
+    return _loaded(path, lambda file: skops.io.load(file, trusted=untrusted))
+
+
+def _load_xgboost(path: Path) -> Any:
+    booster = needed("xgboost", "boosters").Booster()
+    _loaded(path, lambda file: booster.load_model(str(file)))
+    return booster
+
+
+def _load_lightgbm(path: Path) -> Any:
+    lightgbm = needed("lightgbm", "boosters")
+    return _loaded(path, lambda file: lightgbm.Booster(model_file=str(file)))
+
+
+def _load_catboost(path: Path) -> Any:
+    catboost = needed("catboost", "boosters")
+    return _loaded(path, lambda file: catboost.CatBoost().load_model(str(file)))
+
+
+_BOOSTERS: Final[dict[str, Callable[[Path], Any]]] = {
+    ".json": _load_xgboost,
+    ".ubj": _load_xgboost,
+    ".txt": _load_lightgbm,
+    ".cbm": _load_catboost,
+}
+
+
+def _check_file(path: Path, suffixes: Sequence[str]) -> None:
+    if path.suffix not in suffixes:
+        raise EstimatorError(f"{path} is no such model: expected a file that ends in {', '.join(suffixes)}")
+    if not path.is_file():
+        raise EstimatorError(f"{path} does not exist")
+
+
+def _check_trust(path: Path, reason: str, *, trusted: bool) -> None:
+    if not trusted:
+        raise EstimatorError(f"{path} {reason}. If it is yours, add --trust-pickle")
+
+
+def _loaded(path: Path, load: Callable[[Path], Any]) -> Any:
+    try:
+        return load(path)
+    except Exception as error:  # loading raises anything
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise EstimatorError(
+            f"{path} cannot be loaded: {first}. It needs the libraries, in the versions, that wrote it"
+        ) from error
