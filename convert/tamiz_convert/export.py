@@ -102,14 +102,14 @@ def export(
     """
     say = progress or (lambda _step, _share: None)
     policy = Policy(
-        max_error,
-        max_joint_error,
-        min_coverage,
-        threshold,
-        confidence_level,
-        allow_uncertified,
-        per_class,
-        slice_by,
+        max_error=max_error,
+        max_joint_error=max_joint_error,
+        min_coverage=min_coverage,
+        threshold=threshold,
+        confidence_level=confidence_level,
+        allow_uncertified=allow_uncertified,
+        per_class=per_class,
+        slice_by=slice_by,
     )
     folder = _version_folder(output)
     notes = unwrap(estimator).notes
