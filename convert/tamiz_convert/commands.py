@@ -41,7 +41,7 @@ def _sklearn(arguments: argparse.Namespace) -> None:
             return None
         columns = features and list(dict.fromkeys([*features, *([slice_by] if slice_by else [])]))
         table, labels = load_rows(path, arguments.target, features=columns)
-        return (table if named or slice_by else table.to_numpy()), labels
+        return (table if named or arguments.slice_by else table.to_numpy()), labels
 
     with _progress() as progress:
         report = export(

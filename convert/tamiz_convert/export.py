@@ -115,12 +115,13 @@ def export(
     notes = unwrap(estimator).notes
 
     say("converting the estimator", 0.0)
-    given = take_slices(calibration, certification, slice_by, getattr(estimator, "feature_names_in_", ()))
+    known = getattr(estimator, "feature_names_in_", ())
+    given = take_slices(calibration, certification, train, slice_by, known)
     column = given.column
     graph = from_sklearn(estimator, given.calibration[0])
     inputs = graph.inputs if column is None else inputs_with(graph.inputs, column)
     plan = SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed)
-    parts = held_out(given.calibration, given.certification, train, graph.classes, plan, given.slices)
+    parts = held_out(given.calibration, given.certification, given.train, graph.classes, plan, given.slices)
     fitting, certifying = parts.fitting, parts.certifying
 
     say("fitting the calibrator", 0.3)
