@@ -165,7 +165,7 @@ def _settings(arguments: argparse.Namespace, rows: FileRows) -> dict[str, Any]:
         "calibration": rows.load(arguments.calibration, as_table=sliced),
         "certification": rows.load(arguments.certification, as_table=sliced),
         "check_rows": rows.load(arguments.check_data, as_table=sliced),
-        "train": rows.load(arguments.train),
+        "train": rows.load(arguments.train, as_table=sliced),
         **split_settings(arguments),
         **{name: getattr(arguments, name) for name in _SETTINGS},
     }

@@ -102,16 +102,15 @@ def export(
     """
     settings = Settings(
         folder=version_folder(output),
-        train=train,
         policy=Policy(
-            max_error,
-            max_joint_error,
-            min_coverage,
-            threshold,
-            confidence_level,
-            allow_uncertified,
-            per_class,
-            slice_by,
+            max_error=max_error,
+            max_joint_error=max_joint_error,
+            min_coverage=min_coverage,
+            threshold=threshold,
+            confidence_level=confidence_level,
+            allow_uncertified=allow_uncertified,
+            per_class=per_class,
+            slice_by=slice_by,
         ),
         plan=SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed),
         calibrator=calibrator,
@@ -123,5 +122,5 @@ def export(
         say=progress or silent,
     )
     settings.say("converting the model", 0.0)
-    given = take_slices(calibration, certification, slice_by, known_columns(model, calibration[0]))
+    given = take_slices(calibration, certification, train, slice_by, known_columns(model, calibration[0]))
     return export_graph(score_graph(model, given.calibration[0], classes), given, settings)

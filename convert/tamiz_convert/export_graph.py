@@ -46,7 +46,7 @@ def export_graph(
     """
     say, seed, column = settings.say, settings.plan.seed, given.column
     rows = held_out(
-        given.calibration, given.certification, settings.train, graph.classes, settings.plan, given.slices
+        given.calibration, given.certification, given.train, graph.classes, settings.plan, given.slices
     )
 
     say("fitting the calibrator", 0.2)

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tamiz.dtypes import name_of
-from tamiz.v1.manifest_pb2 import InputSpec, Manifest
+from tamiz.v1.manifest_pb2 import InputSpec, Manifest, Threshold
 from tamiz_convert.promise_text import promise_lines
 
 _MAX_SHOWN = 12
@@ -42,7 +42,7 @@ def _facts(manifest: Manifest, size_bytes: int) -> RenderableType:
         ("estimator", manifest.estimator),
         ("classes", _shortened(list(manifest.classes.integers) or list(manifest.classes.strings))),
         ("calibrator", f"{manifest.calibrator.method}, fitted on {manifest.calibrator.n_rows} held-out rows"),
-        ("threshold", f"{manifest.threshold.value:.6g}"),
+        ("threshold", _threshold(manifest.threshold)),
         ("certificate", escape("\n".join(promise_lines(manifest.threshold)))),
         ("parity", parity),
         ("libraries", libraries),
@@ -52,6 +52,11 @@ def _facts(manifest: Manifest, size_bytes: int) -> RenderableType:
     ):
         table.add_row(f"[bold]{name}[/bold]", value)
     return table
+
+
+def _threshold(threshold: Threshold) -> str:
+    n_subsets = len(threshold.subsets)
+    return f"{threshold.value:.6g}" + (f", the strictest of {n_subsets}" if n_subsets else "")
 
 
 def _inputs(specs: Iterable[InputSpec]) -> RenderableType:

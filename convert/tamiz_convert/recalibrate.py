@@ -104,16 +104,15 @@ def recalibrate(
         per_class, slice_by = _subdivision(manifest.threshold)
     settings = Settings(
         folder=folder,
-        train=train,
         policy=Policy(
-            max_error,
-            max_joint_error,
-            min_coverage,
-            threshold,
-            confidence_level,
-            allow_uncertified,
-            per_class,
-            slice_by,
+            max_error=max_error,
+            max_joint_error=max_joint_error,
+            min_coverage=min_coverage,
+            threshold=threshold,
+            confidence_level=confidence_level,
+            allow_uncertified=allow_uncertified,
+            per_class=per_class,
+            slice_by=slice_by,
         ),
         plan=SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed),
         calibrator=calibrator,
@@ -126,7 +125,7 @@ def recalibrate(
     )
     graph = from_bundle(model, manifest, with_subset=slice_by is None)
     known = [name for spec in graph.inputs for name in spec.column_names]
-    given = take_slices(calibration, certification, slice_by, known)
+    given = take_slices(calibration, certification, train, slice_by, known)
     return export_graph(graph, given, settings, recalibrated_from=manifest.graph_digest)
 
 

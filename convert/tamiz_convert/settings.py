@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tamiz_convert.errors import BundleError
 from tamiz_convert.held_out import SplitPlan
@@ -29,7 +29,6 @@ class Settings:
 
     Attributes:
         folder: of the version that is to be written.
-        train: the training rows, or None.
         policy: what is asked of the threshold.
         plan: how the held-out rows are divided.
         calibrator: `AUTO`, or one of `calibrators.METHODS`.
@@ -42,7 +41,6 @@ class Settings:
     """
 
     folder: Path
-    train: Any
     policy: Policy
     plan: SplitPlan
     calibrator: str = AUTO

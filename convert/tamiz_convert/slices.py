@@ -114,12 +114,14 @@ class Given(NamedTuple):
 
     Attributes:
         calibration, certification: (X, y), X without the slice column unless the estimator knows it.
+        train: the training rows, likewise, where they hold the column.
         column: the slices; None where there are none.
         slices: (n_rows,), the value that names the slice of each row, of the calibration and of the certification rows.
     """
 
     calibration: tuple[Any, Any]
     certification: tuple[Any, Any] | None
+    train: Any
     column: SliceColumn | None = None
     slices: tuple[Values | None, Values | None] = (None, None)
 
@@ -127,6 +129,7 @@ class Given(NamedTuple):
 def take_slices(
     calibration: tuple[Any, Any],
     certification: tuple[Any, Any] | None,
+    train: Any,
     name: str | None,
     known: Iterable[str],
 ) -> Given:
@@ -135,6 +138,7 @@ def take_slices(
     Args:
         calibration: (X, y).
         certification: (X, y), or None.
+        train: the training rows, X or (X, y), or None; they may hold the column or not.
         name: the column that names the slices; None: there are none.
         known: the columns that the estimator was trained on; none where it knows no names.
 
@@ -142,21 +146,18 @@ def take_slices(
         RowsError: for rows without names or without that column, and for values that name no slices.
     """
     if name is None:
-        return Given(calibration, certification)
+        return Given(calibration, certification, train)
     first = slice_values(calibration[0], name, "calibration")
     second = None if certification is None else slice_values(certification[0], name, "certification")
     column = SliceColumn.of(name, *(each for each in (first, second) if each is not None))
-    is_known = name in set(known)
+    taken = [] if name in set(known) else [name]
 
-    def features(rows: tuple[Any, Any]) -> tuple[Any, Any]:
-        return rows if is_known else (rows[0].drop(columns=[name]), rows[1])
+    def features(rows: Any) -> Any:
+        if isinstance(rows, tuple):
+            return features(rows[0]), rows[1]
+        return rows.drop(columns=taken, errors="ignore") if isinstance(rows, pd.DataFrame) else rows
 
-    return Given(
-        features(calibration),
-        None if certification is None else features(certification),
-        column,
-        (first, second),
-    )
+    return Given(features(calibration), features(certification), features(train), column, (first, second))
 
 
 def slice_name(value: Any) -> str:

@@ -91,10 +91,11 @@ class App:
         self._service.add(result.name, result.version, engine)
         threshold = result.model.manifest.threshold
         _log.info(
-            "model %s version %d: threshold %.6g (%s), %.0f µs per %d rows on %d thread(s), %s",
+            "model %s version %d: threshold %.6g%s (%s), %.0f µs per %d rows on %d thread(s), %s",
             result.name,
             result.version,
             threshold.value,
+            f", the strictest of {len(threshold.subsets)}" if threshold.subsets else "",
             "certified" if threshold.HasField("certificate") else "not certified",
             result.model.batch_seconds * 1e6,
             result.model.max_batch_size,

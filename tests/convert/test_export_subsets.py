@@ -215,14 +215,18 @@ def test_wishes_that_cannot_be_are_refused(model, held_out, output, options, mes
         export(model, output, calibration=held_out, **options)
 
 
-def test_a_copy_of_a_training_row_is_found_although_it_has_a_slice(model, customers, held_out, output):
+@pytest.mark.parametrize("train_has_the_slice", [False, True])
+def test_a_copy_of_a_training_row_is_found_although_it_has_a_slice(
+    model, customers, held_out, output, train_has_the_slice
+):
     X, y = held_out
     X = X.copy()
     X.loc[X.index[5], ["a", "b"]] = customers[0].loc[0, ["a", "b"]]
+    train = customers[0][:N_TRAIN]
+    if train_has_the_slice:
+        train = train.assign(region="elsewhere"), customers[2][:N_TRAIN]
     with pytest.raises(RowsError, match=r"1 of .* calibration rows are training rows as well \(rows 5\)"):
-        export(
-            model, output, calibration=(X, y), train=customers[0][:N_TRAIN], max_error=0.05, slice_by="region"
-        )
+        export(model, output, calibration=(X, y), train=train, max_error=0.05, slice_by="region")
 
 
 @pytest.fixture

@@ -67,15 +67,16 @@ def test_too_many_slices_or_two_of_one_name_are_refused():
 def test_the_column_is_taken_out_unless_the_estimator_knows_it():
     table = pd.DataFrame({"x": [1.0, 2.0], "s": ["a", "b"]})
     y = np.array([0, 1])
-    given_ = take_slices((table, y), (table, y), "s", ["x"])
+    given_ = take_slices((table, y), (table, y), table, "s", ["x"])
     assert list(given_.calibration[0].columns) == list(given_.certification[0].columns) == ["x"]
+    assert list(given_.train.columns) == ["x"]
     assert given_.slices[1].tolist() == ["a", "b"]
-    assert list(take_slices((table, y), None, "s", ["x", "s"]).calibration[0].columns) == ["x", "s"]
-    assert take_slices((table, y), None, None, ["x"]).column is None
+    assert list(take_slices((table, y), None, None, "s", ["x", "s"]).calibration[0].columns) == ["x", "s"]
+    assert take_slices((table, y), None, None, None, ["x"]).column is None
     with pytest.raises(RowsError, match="have no column 'region' to slice by; they have 'x', 's'"):
-        take_slices((table, y), None, "region", [])
+        take_slices((table, y), None, None, "region", [])
     with pytest.raises(RowsError, match="the calibration rows are ndarray without names: pass a DataFrame"):
-        take_slices((table.to_numpy(), y), None, "s", [])
+        take_slices((table.to_numpy(), y), None, None, "s", [])
 
 
 def test_an_input_of_the_same_name_is_used_or_refused():
