@@ -168,8 +168,8 @@ class LossAtMost:
 
     @property
     def best_p_value(self) -> float:
-        """See `Claim`: both right on the same rows, or, where a gain is asked for, this one alone right on all of them."""
-        return LossAtMost(0, 0 if self.limit >= 0 else self.n_rows, self.n_rows, self.limit).p_value
+        """See `Claim`: both right on the same rows, or, where no loss is allowed, this one alone right on all of them."""
+        return LossAtMost(0, 0 if self.limit > 0 else self.n_rows, self.n_rows, self.limit).p_value
 
     def bound(self, level: float) -> float:
         """See `Claim`."""
