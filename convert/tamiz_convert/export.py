@@ -219,7 +219,7 @@ def export_graph(
         recalibrated_from=recalibrated_from,
     )
     say("checking the release", 0.9)
-    outcome = release.hold(Subject(model, described, graph.feed), parts, plan.seed)
+    outcome = release.hold(Subject(model, described, graph.feed), parts, plan.seed, held_out_rows[2])
 
     say("writing the bundle", 0.95)
     path = write_bundle(model, described, folder)

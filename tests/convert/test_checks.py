@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from tamiz_convert import Specification, SpecificationError, check_bundle, export
 from tamiz_convert.bundle_subject import Subject
 from tamiz_convert.checks import run_checks, specification_of
+from tamiz_convert.checks.sections import SliceCheck
 from tamiz_convert.rows import labeled
 
 from .applicants import NUMBERS, applicants, fitted
@@ -40,7 +42,14 @@ def bundle(tmp_path_factory, calibration):
 
     def make(estimator, *, threshold=0.8, calibrator="temperature", held_out=calibration):
         folder = root / f"m{len(list(root.iterdir()))}" / "1"
-        export(estimator, folder, calibration=held_out, threshold=threshold, calibrator=calibrator, allow_duplicates=True)
+        export(
+            estimator,
+            folder,
+            calibration=held_out,
+            threshold=threshold,
+            calibrator=calibrator,
+            allow_duplicates=True,
+        )
         return folder
 
     return make
@@ -79,9 +88,6 @@ def test_accuracy_in_every_slice(good, bundle, train, rows):
 
 def fitted_per_region(table, labels):
     """A tree, which can be right in one region and guess in the other."""
-    from sklearn.compose import ColumnTransformer
-    from sklearn.preprocessing import OneHotEncoder
-
     columns = ColumnTransformer([("t", OneHotEncoder(), ["region"]), ("n", "passthrough", NUMBERS)])
     return make_pipeline(columns, DecisionTreeClassifier(max_depth=7, random_state=0)).fit(table, labels)
 
@@ -273,8 +279,12 @@ def test_a_linear_model_is_sure_far_outside_of_what_it_saw_and_that_is_said(good
 def test_what_cannot_be_missing_makes_no_garbage(bundle, train):
     whole, labels = train[0][NUMBERS].round().astype(int), train[1]
     model = make_pipeline(StandardScaler(), DecisionTreeClassifier(max_depth=3)).fit(whole, labels)
-    folder = bundle(model, held_out=(applicants(600, 5)[0][NUMBERS].round().astype(int), applicants(600, 5)[1]))
-    with pytest.raises(SpecificationError, match=r"abstention\[0\]: the rows have no columns of which to make nan"):
+    folder = bundle(
+        model, held_out=(applicants(600, 5)[0][NUMBERS].round().astype(int), applicants(600, 5)[1])
+    )
+    with pytest.raises(
+        SpecificationError, match=r"abstention\[0\]: the rows have no columns of which to make nan"
+    ):
         check(folder, (whole, labels), "abstention", [{"generate": "nan", "expect": "all_abstain"}])
 
 
@@ -289,7 +299,11 @@ def test_limits_of_parity_are_the_callers_own(good, rows):
     assert statuses(results) == {"parity: probabilities": "failed", "parity: labels": "failed"}
 
 
-CALIBRATION = {"min_p": 0.01, "ece": {"max_excess_over_null_q95": 0.005}, "log_loss_not_worse_than": "identity"}
+CALIBRATION = {
+    "min_p": 0.01,
+    "ece": {"max_excess_over_null_q95": 0.005},
+    "log_loss_not_worse_than": "identity",
+}
 
 
 def test_probabilities_have_to_be_what_they_say(good, bundle, train, rows):
@@ -338,7 +352,9 @@ def test_simpler_rules_have_to_be_beaten(good, bundle, train, rows):
     rules = {"richer": lambda given: np.where(given["income"] > 50, "repays", "default")}
     results = check(good, (with_rule, labels), "baseline", asked, baselines=rules)
     assert [each.status for each in results] == ["passed", "passed", "passed", "failed"]
-    (result,) = check(bundle(fitted(*train, columns=["postcode"])), rows, "baseline", [{"against": "majority"}])
+    (result,) = check(
+        bundle(fitted(*train, columns=["postcode"])), rows, "baseline", [{"against": "majority"}]
+    )
     assert result.status == "failed"
 
 
@@ -396,8 +412,6 @@ def test_a_model_keeps_up_with_itself(good, rows):
 
 
 def test_a_specification_in_python_is_the_same_as_one_in_yaml(good, rows):
-    from tamiz_convert.checks.sections import SliceCheck
-
     made = Specification(
         version=1, slices=(SliceCheck(by=("region",), metric="accuracy", min_lower_bound=0.8),)
     )

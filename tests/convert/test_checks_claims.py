@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from tamiz_convert.checks.claims import AtLeast, AtMost, LossAtMost, MeanAtMost, RiseAtMost
+from tamiz_convert.checks.betting import MeanAtMost
+from tamiz_convert.checks.claims import AtLeast, AtMost
+from tamiz_convert.checks.differences import GainAtLeast, LossAtMost, RiseAtMost
 from tamiz_convert.checks.finding import Claimed, Decided, Heading
 from tamiz_convert.checks.holm import holm
 from tamiz_convert.checks.judge import judge
@@ -43,9 +45,7 @@ def test_bounds_are_those_of_clopper_and_pearson():
     interval = binomtest(7, 200).proportion_ci(0.9, method="exact")
     assert AtMost(7, 200, 0.1).bound(0.05) == pytest.approx(interval.high)
     assert AtLeast(7, 200, 0.01).bound(0.05) == pytest.approx(interval.low)
-    assert AtMost(7, 200, 0.1).p_value == pytest.approx(
-        binomtest(7, 200, 0.1, alternative="less").pvalue
-    )
+    assert AtMost(7, 200, 0.1).p_value == pytest.approx(binomtest(7, 200, 0.1, alternative="less").pvalue)
     assert AtMost(7, 200, 0.1).p_value_against == pytest.approx(
         binomtest(7, 200, 0.1, alternative="greater").pvalue
     )
@@ -77,6 +77,13 @@ def test_a_paired_loss_is_proven_exactly_if_its_bound_keeps_the_limit(kn, won, l
 def test_without_a_margin_the_paired_test_is_mcnemars_at_half_the_level():
     claim = LossAtMost(3, 17, 500, 0.0)
     assert claim.p_value == pytest.approx(2 * binomtest(3, 20, alternative="less").pvalue, rel=1e-6)
+
+
+def test_a_gain_is_a_loss_seen_from_the_other_side():
+    gain, loss = GainAtLeast(40, 10, 500, 0.02), LossAtMost(10, 40, 500, -0.02)
+    assert gain.observed == -loss.observed == pytest.approx(0.06)
+    assert (gain.p_value, gain.p_value_against) == (loss.p_value, loss.p_value_against)
+    assert 0.02 < gain.bound(0.05) == -loss.bound(0.05) < 0.06
 
 
 def test_only_rows_that_differ_speak_in_a_paired_comparison():

@@ -8,14 +8,15 @@ from xml.etree import ElementTree as ET
 import joblib
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from tamiz_convert import BlockedError, RowsError, SpecificationError, export, read_manifest, recalibrate
 from tamiz_convert.__main__ import main
+from tamiz_convert.bundle_subject import Subject
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.checks import write_json, write_junit
-from tamiz_convert.release import Release
-from tamiz_convert.bundle_subject import Subject
 from tamiz_convert.held_out import SplitPlan, held_out
+from tamiz_convert.release import Release
 
 from .applicants import applicants, fitted
 
@@ -74,14 +75,13 @@ def test_a_recalibrated_bundle_is_held_to_the_checks_as_well(model, calibration,
 
 def test_the_checks_see_their_own_rows_if_there_are_any(model, calibration, output):
     own = applicants(700, 9)
-    report = export(
-        model, output, calibration=calibration, threshold=0.8, checks=PASSES, check_rows=own
-    )
+    report = export(model, output, calibration=calibration, threshold=0.8, checks=PASSES, check_rows=own)
     assert sum(each.n_rows for each in report.checks) == 700
-    with pytest.raises(RowsError, match="check rows are c"):
-        export(
-            model, output, calibration=calibration, threshold=0.8, checks=PASSES, check_rows=calibration
-        )
+    options = {"calibration": calibration, "threshold": 0.8, "checks": PASSES}
+    with pytest.raises(RowsError, match="check rows are calibration rows as well"):
+        export(model, output, **options, check_rows=calibration)
+    with pytest.raises(RowsError, match="check rows are training rows as well"):
+        export(model, output, **options, check_rows=own, train=own[0][:20])
 
 
 def test_the_checked_graph_answers_as_the_written_one(model, calibration, output):
@@ -225,11 +225,14 @@ def test_a_bundle_on_disk_is_checked_by_a_command(files, capsys):
 def test_a_bundle_of_a_matrix_takes_its_columns_in_order(files, capsys):
     table, labels = applicants(1200, 0)
     numbers = table[["income", "debt"]]
-    from sklearn.linear_model import LogisticRegression
-
     calibration, y = applicants(800, 1)
     plain = LogisticRegression().fit(numbers.to_numpy(), labels)
-    export(plain, files / "models/plain/1", calibration=(calibration[["income", "debt"]].to_numpy(), y), threshold=0.8)
+    export(
+        plain,
+        files / "models/plain/1",
+        calibration=(calibration[["income", "debt"]].to_numpy(), y),
+        threshold=0.8,
+    )
     (files / "numbers.yaml").write_text(
         "version: 1\n"
         "perturbation: [{columns: [0], transform: {gaussian: {rel_std: 0.001}}, max_label_flip_rate_ub: 0.05}]\n"

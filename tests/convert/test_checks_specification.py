@@ -27,7 +27,10 @@ def refused(asked, message):
     ("asked", "message"),
     [
         ({"slises": []}, "unknown key 'slises' (did you mean 'slices'?); known keys are version, alpha"),
-        ({"slices": [SLICE, SLICE | {"metrik": 1}]}, "slices[1]: unknown key 'metrik' (did you mean 'metric'?)"),
+        (
+            {"slices": [SLICE, SLICE | {"metrik": 1}]},
+            "slices[1]: unknown key 'metrik' (did you mean 'metric'?)",
+        ),
         ({"calibration": {"ece": {"bin": 15}}}, "calibration.ece: unknown key 'bin' (did you mean 'bins'?)"),
         ({"folder": "x"}, "unknown key 'folder'"),
         ({"slices": [{"by": ["region"]}]}, "slices[0]: the key 'metric' is missing"),
@@ -35,20 +38,45 @@ def refused(asked, message):
         ({"slices": ["region"]}, "slices[0]: expected keys with values, got 'region'"),
         ({"alpha": "small"}, "alpha: expected a number, got 'small'"),
         ({"alpha": 1.5}, "alpha is 1.5; expected a number above 0 and below 1"),
-        ({"slices": [SLICE | {"metric": "acuracy"}]}, "slices[0].metric: got 'acuracy' (did you mean 'accuracy'?)"),
+        (
+            {"slices": [SLICE | {"metric": "acuracy"}]},
+            "slices[0].metric: got 'acuracy' (did you mean 'accuracy'?)",
+        ),
         ({"slices": [SLICE | {"min_n": 2.5}]}, "slices[0].min_n: expected a whole number, got 2.5"),
         ({"slices": [SLICE | {"name": True}]}, "slices[0].name: expected text, got True; YAML takes yes, no"),
         ({"slices": [SLICE | {"by": [True]}]}, "slices[0].by[0]: expected text or a whole number, got True"),
-        ({"slices": [SLICE | {"severity": "fatal"}]}, "slices[0].severity: got 'fatal'; expected block or warn"),
+        (
+            {"slices": [SLICE | {"severity": "fatal"}]},
+            "slices[0].severity: got 'fatal'; expected block or warn",
+        ),
         ({"slices": [SLICE | {"min_lower_bound": 1.0}]}, "no number of rows proves a rate of exactly 0 or 1"),
         ({"slices": [SLICE | {"min_lower_bound": 90}]}, "min_lower_bound is 90; expected a number above 0"),
-        ({"slices": [SLICE | {"metric": "selective_risk"}]}, "the metric selective_risk needs max_upper_bound"),
-        ({"invariance": [CHANGE | {"transform": "permutte"}]}, "unknown transform 'permutte' (did you mean 'permute'?)"),
-        ({"invariance": [CHANGE | {"transform": {"scale": "x"}}]}, "invariance[0].transform: the transform scale needs a number"),
-        ({"invariance": [CHANGE | {"transform": {"gaussian": {"std": 1}}}]}, "the transform gaussian needs {rel_std: SHARE}"),
+        (
+            {"slices": [SLICE | {"metric": "selective_risk"}]},
+            "the metric selective_risk needs max_upper_bound",
+        ),
+        (
+            {"invariance": [CHANGE | {"transform": "permutte"}]},
+            "unknown transform 'permutte' (did you mean 'permute'?)",
+        ),
+        (
+            {"invariance": [CHANGE | {"transform": {"scale": "x"}}]},
+            "invariance[0].transform: the transform scale needs a number",
+        ),
+        (
+            {"invariance": [CHANGE | {"transform": {"gaussian": {"std": 1}}}]},
+            "the transform gaussian needs {rel_std: SHARE}",
+        ),
         ({"invariance": [CHANGE | {"transform": ["swap"]}]}, "expected the name of a transform"),
+        (
+            {"invariance": [CHANGE | {"columns": []}]},
+            "invariance[0]: columns is empty; expected at least one",
+        ),
         ({"perturbation": [CHANGE | {"repeats": 0}]}, "perturbation[0]: repeats is 0; expected at least 1"),
-        ({"abstention": [{"generate": "nan"}]}, "expected exactly one of min_abstain_rate_lb, expect, got none"),
+        (
+            {"abstention": [{"generate": "nan"}]},
+            "expected exactly one of min_abstain_rate_lb, expect, got none",
+        ),
         (
             {"abstention": [{"generate": "nan", "data": "x.csv", "expect": "all_abstain"}]},
             "expected exactly one of data, generate, got data and generate",
@@ -89,7 +117,9 @@ def test_numbers_without_a_dot_are_numbers(tmp_path):
 
 
 def test_a_mapping_says_the_same_as_the_file(tmp_path):
-    (tmp_path / "release.yaml").write_text("version: 1\nslices: [{by: region, metric: accuracy, min_lower_bound: 0.9}]")
+    (tmp_path / "release.yaml").write_text(
+        "version: 1\nslices: [{by: region, metric: accuracy, min_lower_bound: 0.9}]"
+    )
     from_file = specification_of(tmp_path / "release.yaml")
     made = specification_of({"version": 1, "slices": [SLICE]})
     assert from_file.slices == made.slices
@@ -125,10 +155,22 @@ def bundle(tmp_path_factory):
 @pytest.mark.parametrize(
     ("section", "asked", "message"),
     [
-        ("slices", SLICE | {"by": ["regoin"]}, "slices[0].by: the rows have no column 'regoin' (did you mean 'region'?)"),
-        ("slices", SLICE | {"by": ["debt"]}, "slices[0].by: the column(s) debt make 1500 slices, at most 1000"),
+        (
+            "slices",
+            SLICE | {"by": ["regoin"]},
+            "slices[0].by: the rows have no column 'regoin' (did you mean 'region'?)",
+        ),
+        (
+            "slices",
+            SLICE | {"by": ["debt"]},
+            "slices[0].by: the column(s) debt make 1500 slices, at most 1000",
+        ),
         ("invariance", CHANGE | {"columns": ["x"]}, "invariance[0]: the rows have no column 'x'"),
-        ("invariance", CHANGE | {"transform": {"permute_within": "zone"}}, "invariance[0]: the rows have no column 'zone'"),
+        (
+            "invariance",
+            CHANGE | {"transform": {"permute_within": "zone"}},
+            "invariance[0]: the rows have no column 'zone'",
+        ),
         ("invariance", CHANGE | {"transform": "swap"}, "invariance[0]: swap needs two columns, got 1"),
         (
             "invariance",
@@ -140,14 +182,22 @@ def bundle(tmp_path_factory):
             DIRECTION | {"target": "defualt", "direction": "increase"},
             "directional[0].target: there is no class 'defualt' (did you mean 'default'?); the classes are 'default', 'repays'",
         ),
-        ("baseline", {"against": "mayority"}, "baseline[0].against: there is no rule 'mayority' (did you mean 'majority'?)"),
+        (
+            "baseline",
+            {"against": "mayority"},
+            "baseline[0].against: there is no rule 'mayority' (did you mean 'majority'?)",
+        ),
         (
             "minimum_functionality",
             {"name": "m", "data": "none.csv", "target": "y"},
             "minimum_functionality[0].data: none.csv does not exist",
         ),
         ("abstention", {"data": "x.txt", "expect": "all_abstain"}, "abstention[0].data: x.txt is no table"),
-        ("comparison", {"compare_to": "gone", "max_regression": 0.1}, "comparison[0].compare_to: gone cannot be read"),
+        (
+            "comparison",
+            {"compare_to": "gone", "max_regression": 0.1},
+            "comparison[0].compare_to: gone cannot be read",
+        ),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )

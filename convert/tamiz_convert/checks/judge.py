@@ -84,10 +84,10 @@ def _claimed(finding: Claimed, step: Step | None, strictest: float, *, is_broken
 
 def _message(finding: Claimed, status: Status, bound: float | None, level: float, *, is_broken: bool) -> str:
     claim = finding.claim
-    asked = f"{finding.quantity} {finding.direction} {claim.limit:.4g} asked for"
+    asked = f"asked for: {finding.quantity} {finding.direction} {claim.limit:.4g}"
     if bound is None:
         return f"{asked}; there are no rows to tell"
-    seen = f"{asked}; {claim.observed:.4g} in {claim.n_rows:,} row(s)"
+    seen = f"{asked}; found {claim.observed:.4g} in {claim.n_rows:,} row(s)"
     if status == "passed":
         return f"{seen}, which proves {finding.direction} {bound:.4g}"
     if is_broken:
