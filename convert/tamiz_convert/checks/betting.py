@@ -59,6 +59,11 @@ class MeanAtMost:
         """See `Claim`: all values 0."""
         return _betting_p_value(np.zeros(self.n_rows), self.limit)
 
+    @property
+    def p_value_if_fine(self) -> float:
+        """See `Claim`."""
+        return self.best_p_value
+
     def bound(self, level: float) -> float:
         """See `Claim`; to 12 digits."""
         low, high = 0.0, 1.0

@@ -25,7 +25,8 @@ class Claim(Protocol):
         limit: what is claimed to be kept.
         p_value: of the opposite.
         p_value_against: of the claim itself.
-        best_p_value: the p-value if so many rows showed nothing to complain of.
+        best_p_value: the smallest that so many rows allow, whatever they show: from their number alone.
+        p_value_if_fine: the p-value if rows like these showed nothing to complain of.
     """
 
     @property
@@ -40,6 +41,8 @@ class Claim(Protocol):
     def p_value_against(self) -> float: ...  # noqa: D102
     @property
     def best_p_value(self) -> float: ...  # noqa: D102
+    @property
+    def p_value_if_fine(self) -> float: ...  # noqa: D102
 
     def bound(self, level: float) -> float:
         """Return the one-sided bound that fails with probability `level`; the claim is proven if it keeps the limit."""
@@ -79,6 +82,11 @@ class AtMost:
         """See `Claim`: without a single hit."""
         return float((1.0 - self.limit) ** self.n_rows)
 
+    @property
+    def p_value_if_fine(self) -> float:
+        """See `Claim`."""
+        return self.best_p_value
+
     def bound(self, level: float) -> float:
         """See `Claim`."""
         return upper_bound(self.n_hits, self.n_rows, level)
@@ -115,6 +123,11 @@ class AtLeast:
     def best_p_value(self) -> float:
         """See `Claim`: only hits."""
         return self._misses.best_p_value
+
+    @property
+    def p_value_if_fine(self) -> float:
+        """See `Claim`."""
+        return self.best_p_value
 
     def bound(self, level: float) -> float:
         """See `Claim`."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from scipy.stats import binom
+
 from tamiz_convert.certify import upper_bound
 from tamiz_convert.checks.claims import lower_bound
 
@@ -48,13 +50,29 @@ class LossAtMost:
 
     @property
     def p_value_against(self) -> float:
-        """See `Claim`: of the two in each other's place."""
-        return LossAtMost(self.n_won, self.n_lost, self.n_rows, -self.limit).p_value
+        """See `Claim`.
+
+        Where a loss is allowed and these rows show a larger one: of there being none at all, McNemar's exact test. A small slice
+        tells much sooner that something is lost than how much.
+        """
+        if self.limit < 0:
+            return LossAtMost(self.n_won, self.n_lost, self.n_rows, -self.limit).p_value
+        if not self.observed > self.limit:
+            return 1.0
+        return float(binom.sf(self.n_lost - 1, self.n_lost + self.n_won, 0.5))
 
     @property
     def best_p_value(self) -> float:
-        """See `Claim`: both right on the same rows, or, where no loss is allowed, this one alone right on all of them."""
+        """See `Claim`: both right on the same rows, or, where none is allowed, this one alone right on all."""
         return LossAtMost(0, 0 if self.limit > 0 else self.n_rows, self.n_rows, self.limit).p_value
+
+    @property
+    def p_value_if_fine(self) -> float:
+        """See `Claim`: two that are right equally often and differ on as many rows, where a loss is allowed."""
+        if self.limit <= 0:
+            return self.best_p_value
+        n_differ = self.n_lost + self.n_won
+        return LossAtMost(n_differ // 2, n_differ - n_differ // 2, self.n_rows, self.limit).p_value
 
     def bound(self, level: float) -> float:
         """See `Claim`."""
@@ -105,6 +123,11 @@ class GainAtLeast:
         """See `Claim`: this one alone right on all rows."""
         return self._loss.best_p_value
 
+    @property
+    def p_value_if_fine(self) -> float:
+        """See `Claim`."""
+        return self.best_p_value
+
     def bound(self, level: float) -> float:
         """See `Claim`."""
         return -self._loss.bound(level)
@@ -149,6 +172,12 @@ class RiseAtMost:
     def best_p_value(self) -> float:
         """See `Claim`: neither has a single hit."""
         return RiseAtMost(0, self.n_rows, 0, self.other_rows, self.limit).p_value
+
+    @property
+    def p_value_if_fine(self) -> float:
+        """See `Claim`: the same rate as the other one's."""
+        same = self.other_hits * self.n_rows // max(self.other_rows, 1)
+        return RiseAtMost(same, self.n_rows, self.other_hits, self.other_rows, self.limit).p_value
 
     def bound(self, level: float) -> float:
         """See `Claim`."""
