@@ -61,13 +61,14 @@ class Release:
         specification = None if checks is None else specification_of(checks)
         return cls(specification, baselines or {}, rows)
 
-    def hold(self, subject: Subject, parts: HeldOut, seed: int) -> Outcome:
+    def hold(self, subject: Subject, parts: HeldOut, seed: int, train: Any = None) -> Outcome:
         """Run the checks.
 
         Args:
             subject: the graph and the manifest that are about to be written.
             parts: the held-out rows of the export.
             seed: of all noise.
+            train: the training rows, X or (X, y), to make sure that no check row is among them; or None.
 
         Raises:
             BlockedError: if a check stops the export.
@@ -79,6 +80,10 @@ class Release:
             rows = labeled(*self.rows, subject.classes, "check")
             refuse_overlap(rows.rows, parts.fitting.rows, "check", "calibration")
             refuse_overlap(rows.rows, parts.certifying.rows, "check", "certification")
+            if train is not None:
+                refuse_overlap(
+                    rows.rows, train[0] if isinstance(train, tuple) else train, "check", "training"
+                )
         predictions = baseline_predictions(self.baselines, rows.rows, parts.fitting.y, subject.classes)
         results: tuple[CheckResult, ...] = ()
         if self.specification is not None:

@@ -31,7 +31,8 @@ def check_invariance(check: InvarianceCheck, where: str, context: Context) -> It
     after = _answers(check.transform, check.columns, where, context, 1)
     yield from label_flips(heading, context.answers, after, check.max_label_flip_rate_ub)
     if check.max_mean_abs_dp is not None:
-        yield from probability_changes(heading, context.answers, after[0], check.max_mean_abs_dp)
+        order = context.random(f"{where}.order")
+        yield from probability_changes(heading, context.answers, after[0], check.max_mean_abs_dp, order)
 
 
 def check_perturbation(check: PerturbationCheck, where: str, context: Context) -> Iterator[Finding]:

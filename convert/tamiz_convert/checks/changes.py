@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tamiz_convert.answers import NO_CLASS, Answers
-from tamiz_convert.checks.claims import AtMost, MeanAtMost
+from tamiz_convert.checks.betting import MeanAtMost
+from tamiz_convert.checks.claims import AtMost
 from tamiz_convert.checks.context import count
 from tamiz_convert.checks.finding import Claimed, Finding, Heading
 
@@ -50,13 +50,23 @@ def label_flips(
     )
 
 
-def probability_changes(heading: Heading, before: Answers, after: Answers, limit: float) -> Iterator[Finding]:
-    """Bound the mean absolute change of the probability of the class that was predicted before."""
+def probability_changes(
+    heading: Heading, before: Answers, after: Answers, limit: float, random: np.random.Generator
+) -> Iterator[Finding]:
+    """Bound the mean absolute change of the probability of the class that was predicted before.
+
+    Args:
+        heading: of the check.
+        before: what was answered for the rows as they are.
+        after: what was answered for the changed rows.
+        limit: the largest mean.
+        random: the order in which rows are bet on, which must say nothing of them.
+    """
     scored = (before.predicted != NO_CLASS) & (after.predicted != NO_CLASS)
     at = np.arange(len(scored)), before.predicted
     change = np.abs(after.probabilities[at] - before.probabilities[at])
     for name, rows in (("all rows", scored), ("accepted rows", scored & before.accepted)):
-        values: NDArray[np.float64] = np.clip(change[rows], 0.0, 1.0)
+        values = random.permutation(np.clip(change[rows], 0.0, 1.0))
         yield Claimed(
             heading.part(f"probability, {name}"),
             "mean change of the probability",

@@ -2,9 +2,10 @@
 
 A limit counts as kept only if the rows *prove* it: passed means that the opposite of the claim is rejected, with Holm's
 correction over all claims of all checks, so that with probability 1 − alpha every limit that is called kept is kept.
-Everything else that could have been proven by so many rows has failed. Where even flawless rows would not have been enough,
-or there are fewer than the check's own `min_n`, the result is inconclusive; unless the rows prove the opposite, that the
-limit is broken (again with Holm's correction over all claims), which is a failure for however few rows.
+Everything else that could have been proven by so many rows has failed. Where even flawless rows would not have been enough
+(in a comparison: two models that are equally good, and differ on as many rows), or there are fewer than the check's own
+`min_n`, the result is inconclusive; unless the rows refute the claim (again with Holm's correction over all claims), which is
+a failure for however few rows.
 
 Claims that so few rows cannot prove are left out of the number that is corrected for (Tarone 1990): that is decided by the
 number of rows alone. The bound of a result is at the level that its claim was held to, so that bound and status agree.
@@ -66,7 +67,7 @@ def _claimed(finding: Claimed, step: Step | None, strictest: float, *, is_broken
     bound = claim.bound(level) if claim.n_rows else None
     if step is not None and step.rejects:
         status: Status = "passed"
-    elif is_broken or _enough_rows(finding, level):
+    elif is_broken or (claim.n_rows >= finding.min_n and claim.p_value_if_fine <= level):
         status = "failed"
     else:
         status = "inconclusive"
@@ -84,14 +85,14 @@ def _claimed(finding: Claimed, step: Step | None, strictest: float, *, is_broken
 
 def _message(finding: Claimed, status: Status, bound: float | None, level: float, *, is_broken: bool) -> str:
     claim = finding.claim
-    asked = f"{finding.quantity} {finding.direction} {claim.limit:.4g} asked for"
+    asked = f"asked for: {finding.quantity} {finding.direction} {claim.limit:.4g}"
     if bound is None:
         return f"{asked}; there are no rows to tell"
-    seen = f"{asked}; {claim.observed:.4g} in {claim.n_rows:,} row(s)"
+    seen = f"{asked}; found {claim.observed:.4g} in {claim.n_rows:,} row(s)"
     if status == "passed":
         return f"{seen}, which proves {finding.direction} {bound:.4g}"
     if is_broken:
-        return f"{seen}, which proves that it is broken"
+        return f"{seen}, which is beyond chance"
     if status == "inconclusive":
         return f"{seen}: too few rows to tell{_min_n(finding)}"
     return f"{seen}, which proves no more than {finding.direction} {bound:.4g}{_advice(claim, level)}"

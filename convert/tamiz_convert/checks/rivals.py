@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from tamiz_convert.answers import NO_CLASS, Answers
 from tamiz_convert.bundle_subject import Subject
 from tamiz_convert.checks.baselines import column_baseline
-from tamiz_convert.checks.claims import LossAtMost, RiseAtMost
 from tamiz_convert.checks.context import Context, count
 from tamiz_convert.checks.did_you_mean import did_you_mean
+from tamiz_convert.checks.differences import GainAtLeast, LossAtMost, RiseAtMost
 from tamiz_convert.checks.finding import Claimed, Finding, Heading
 from tamiz_convert.checks.sections import BaselineCheck, ComparisonCheck
 from tamiz_convert.errors import BundleError, RowsError, SpecificationError
@@ -44,20 +44,16 @@ def check_comparison(check: ComparisonCheck, where: str, context: Context) -> It
 
 
 def check_baseline(check: BaselineCheck, where: str, context: Context) -> Iterator[Finding]:
-    """Bound the gain over a simpler rule from below: paired, as a loss of less than nothing."""
+    """Bound the gain over a simpler rule from below; paired (`GainAtLeast`)."""
     if check.column is not None:
         predicted = column_baseline(context.table.column(check.column, where), context.subject.classes)
     else:
         predicted = _known(context, check.against or "", where)
     name = f"against {check.against or f'column {check.column}'}"
     right, rule_right = context.right, predicted == context.y
-    claim = LossAtMost(count(rule_right & ~right), count(right & ~rule_right), len(right), -check.min_gain)
-    yield Claimed(
-        check.heading("baseline", name, context.on_inconclusive),
-        "loss of accuracy against the rule",
-        "at most",
-        claim,
-    )
+    claim = GainAtLeast(count(right & ~rule_right), count(rule_right & ~right), len(right), check.min_gain)
+    heading = check.heading("baseline", name, context.on_inconclusive)
+    yield Claimed(heading, "gain of accuracy", "at least", claim)
 
 
 def _loss(

@@ -27,6 +27,11 @@ def _rate(name: str, value: float | None, *, upper: bool) -> None:
     )
 
 
+def _some(columns: Columns) -> None:
+    if not columns:
+        raise SpecificationError("columns is empty; expected at least one")
+
+
 def _exactly_one(**values: Any) -> None:
     given = [name for name, value in values.items() if value is not None]
     if len(given) != 1:
@@ -199,6 +204,7 @@ class InvarianceCheck(Check):
     max_mean_abs_dp: float | None = None
 
     def __post_init__(self) -> None:
+        _some(self.columns)
         _rate("max_label_flip_rate_ub", self.max_label_flip_rate_ub, upper=True)
         _rate("max_mean_abs_dp", self.max_mean_abs_dp, upper=True)
 
@@ -222,6 +228,7 @@ class PerturbationCheck(Check):
     must_not_raise_confidence: bool = False
 
     def __post_init__(self) -> None:
+        _some(self.columns)
         _rate("max_label_flip_rate_ub", self.max_label_flip_rate_ub, upper=True)
         if self.repeats < 1:
             raise SpecificationError(f"repeats is {self.repeats}; expected at least 1")
@@ -248,6 +255,7 @@ class DirectionalCheck(Check):
     max_violation_rate_ub: float
 
     def __post_init__(self) -> None:
+        _some(self.columns)
         _rate("max_violation_rate_ub", self.max_violation_rate_ub, upper=True)
 
 
