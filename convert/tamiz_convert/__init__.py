@@ -4,18 +4,22 @@ from typing import NoReturn
 
 try:
     from tamiz_convert.bundle import read_manifest
+    from tamiz_convert.checks import Specification
     from tamiz_convert.comparison import Comparison, compare
     from tamiz_convert.errors import (
+        BlockedError,
         BundleError,
         EstimatorError,
         ExportError,
         ParityError,
         RowsError,
+        SpecificationError,
         UnattainableError,
     )
     from tamiz_convert.export import export
     from tamiz_convert.export_report import ExportReport
     from tamiz_convert.recalibrate import recalibrate
+    from tamiz_convert.release import check_bundle
 except ModuleNotFoundError as error:
     _MISSING = error.name
 
@@ -29,6 +33,7 @@ except ModuleNotFoundError as error:
 
 
 __all__ = [
+    "BlockedError",
     "BundleError",
     "Comparison",
     "EstimatorError",
@@ -36,7 +41,10 @@ __all__ = [
     "ExportReport",
     "ParityError",
     "RowsError",
+    "Specification",
+    "SpecificationError",
     "UnattainableError",
+    "check_bundle",
     "compare",
     "export",
     "read_manifest",

@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_recalibrate(
         commands.add_parser("recalibrate", help="give a bundle a new calibrator and threshold, from new rows")
     )
+    _add_check(commands.add_parser("check", help="hold a bundle to a specification of release checks"))
     _add_compare(commands.add_parser("compare", help="compare two bundles on the same labeled rows"))
     _add_inspect(commands.add_parser("inspect", help="show what a bundle says of itself, its digest checked"))
     return parser
@@ -145,10 +146,57 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-uncertified", action="store_true", help="export even if the promise cannot be proven"
     )
+    _add_checks(parser)
+    parser.add_argument(
+        "--check-data",
+        type=Path,
+        metavar="FILE",
+        help="separate rows for the release checks; by default those of the certificate",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
     parser.add_argument("--name", help="a name for people; by default that of the model's folder")
     parser.add_argument(
         "--output", type=Path, required=True, metavar="NAME/VERSION", help="for example models/churn/1"
+    )
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="rows that the bundle has not seen, with their labels: .parquet or .csv",
+    )
+    parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
+    parser.add_argument(
+        "--features",
+        type=lambda text: text.split(","),
+        metavar="A,B,…",
+        help="the columns with the features, in the order of the training, where the bundle names none; by default all but"
+        " the target",
+    )
+    _add_checks(parser, required=True)
+    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+
+
+def _add_checks(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Add what is said of release checks."""
+    parser.add_argument(
+        "--checks", type=Path, required=required, metavar="FILE", help="the release checks, as YAML"
+    )
+    parser.add_argument(
+        "--junit",
+        type=Path,
+        metavar="FILE",
+        help="write their results as JUnit XML, also if they are not passed",
+    )
+    parser.add_argument(
+        "--checks-json",
+        type=Path,
+        metavar="FILE",
+        help="write their results as JSON, also if they are not passed",
     )
 
 

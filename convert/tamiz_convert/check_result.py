@@ -24,6 +24,7 @@ class CheckResult:
         limit: what the specification asks for.
         p_value: of the test, before the correction for many checks; None where there is none.
         message: a sentence for people: what was expected, what was seen.
+        on_inconclusive: whether too few rows to tell stop the export too, if a failure would.
     """
 
     name: str
@@ -36,8 +37,10 @@ class CheckResult:
     limit: float | None
     p_value: float | None
     message: str
+    on_inconclusive: Severity = "warn"
 
     @property
     def blocks(self) -> bool:
         """Whether it stops the export."""
-        return self.severity == "block" and self.status == "failed"
+        stops = self.status == "failed" or (self.status == "inconclusive" and self.on_inconclusive == "block")
+        return stops and self.severity == "block"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -13,10 +13,21 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tamiz.bundle_format import FILE_NAME
-from tamiz_convert import ExportError, compare, export, read_manifest, recalibrate
+from tamiz_convert import (
+    BlockedError,
+    ExportError,
+    check_bundle,
+    compare,
+    export,
+    read_manifest,
+    recalibrate,
+)
+from tamiz_convert.check_result import CheckResult
+from tamiz_convert.checks import show_results, specification_of, write_json, write_junit
 from tamiz_convert.comparison import terminal
 from tamiz_convert.comparison.page import to_html, to_json
 from tamiz_convert.inspection import show
+from tamiz_convert.release import refuse_blocked
 from tamiz_convert.sklearn_graph import unwrap
 from tamiz_convert.tables import load_estimator, load_rows, select, write_text
 
@@ -50,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _sklearn(arguments: argparse.Namespace) -> None:
     estimator = load_estimator(arguments.model, trust_pickle=arguments.trust_pickle)
-    features = arguments.features or _feature_names(estimator)
+    features = _columns(arguments, _feature_names(estimator))
     named = hasattr(unwrap(estimator).estimator, "feature_names_in_")
 
     def rows(path: Path | None, slice_by: str | None = None) -> Any:
@@ -60,19 +71,20 @@ def _sklearn(arguments: argparse.Namespace) -> None:
         table, labels = load_rows(path, arguments.target, features=columns)
         return (table if named or slice_by else table.to_numpy()), labels
 
-    with _progress() as progress:
+    with _told(arguments), _progress() as progress:
         report = export(estimator, arguments.output, **_settings(arguments, rows), progress=progress)
+    _tell(arguments, report.checks)
     Console(soft_wrap=True, highlight=False).print(str(report), markup=False)
 
 
 def _recalibrate(arguments: argparse.Namespace) -> None:
-    features = arguments.features or _named_columns(arguments.bundle)
+    features = _columns(arguments, _named_columns(arguments.bundle))
 
     def rows(path: Path | None, slice_by: str | None = None) -> Any:
         columns = features and list(dict.fromkeys([*features, *([slice_by] if slice_by else [])]))
         return path and load_rows(path, arguments.target, features=columns)
 
-    with _progress() as progress:
+    with _told(arguments), _progress() as progress:
         report = recalibrate(
             arguments.bundle,
             arguments.output,
@@ -80,6 +92,7 @@ def _recalibrate(arguments: argparse.Namespace) -> None:
             replace=arguments.replace,
             progress=progress,
         )
+    _tell(arguments, report.checks)
     Console(soft_wrap=True, highlight=False).print(str(report), markup=False)
 
 
@@ -106,12 +119,58 @@ def _compare(arguments: argparse.Namespace) -> None:
     terminal.show(found, Console(highlight=False))
 
 
+def _check(arguments: argparse.Namespace) -> None:
+    table, labels = load_rows(arguments.data, arguments.target)
+    named = _named_columns(arguments.bundle)
+    features = select(table, arguments.features or list(table.columns), arguments.data)
+    rows = table if named else features.to_numpy()
+    results = check_bundle(arguments.bundle, rows, labels, arguments.checks, seed=arguments.seed)
+    _tell(arguments, results)
+    refuse_blocked(results)
+
+
+@contextmanager
+def _told(arguments: argparse.Namespace) -> Iterator[None]:
+    """Write and show the results of checks that stop the export."""
+    try:
+        yield
+    except BlockedError as blocked:
+        _tell(arguments, blocked.results)
+        raise
+
+
+def _tell(arguments: argparse.Namespace, results: Sequence[CheckResult]) -> None:
+    """Write the results of checks into the files that were asked for, and show them."""
+    if arguments.checks is None:
+        return
+    for path, write in ((arguments.junit, write_junit), (arguments.checks_json, write_json)):
+        if path is not None:
+            write(results, path)
+    show_results(results, Console(highlight=False))
+
+
+def _columns(arguments: argparse.Namespace, known: list[str] | None) -> list[str] | None:
+    """Return the columns to load; None for all but the target.
+
+    Args:
+        arguments: of the command.
+        known: the features that the model names; None where it knows them by their order only, and every column is one.
+    """
+    features: list[str] | None = arguments.features or known
+    if features is None or known is None or arguments.checks is None:
+        return features
+    checked = {str(name) for name in specification_of(arguments.checks).columns()}
+    return features + sorted(checked - set(features))
+
+
 def _settings(arguments: argparse.Namespace, rows: Callable[..., Any]) -> dict[str, Any]:
     """Return what an export and a recalibration are told alike."""
     return {
         "calibration": rows(arguments.calibration, arguments.slice_by),
         "certification": rows(arguments.certification, arguments.slice_by),
         "train": rows(arguments.train),
+        "checks": arguments.checks,
+        "check_rows": rows(arguments.check_data, arguments.slice_by),
     } | {name: getattr(arguments, name) for name in _SETTINGS}
 
 
@@ -151,6 +210,7 @@ def _progress() -> Iterator[Callable[[str, float], None] | None]:
 _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "sklearn": _sklearn,
     "recalibrate": _recalibrate,
+    "check": _check,
     "compare": _compare,
     "inspect": _inspect,
 }

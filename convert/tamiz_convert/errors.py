@@ -5,12 +5,18 @@
     ├── RowsError           the held-out rows cannot be used as they are
     ├── UnattainableError   no threshold keeps the wanted error on these rows
     ├── ParityError         the graph does not agree with the estimator
+    ├── SpecificationError  the release checks cannot be read, or ask for what is not there
+    ├── BlockedError        a release check stops the export
     └── BundleError         a file is no bundle, or cannot be written
 
 Each message says what was wrong, what was expected and what to do.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tamiz_convert.check_result import CheckResult
 
 
 class ExportError(Exception):
@@ -39,6 +45,26 @@ class UnattainableError(ExportError):
 
 class ParityError(ExportError):
     """The exported graph does not agree with the estimator."""
+
+
+class SpecificationError(ExportError):
+    """The specification of the release checks cannot be read, or asks for what is not there; the message says where."""
+
+
+class BlockedError(ExportError):
+    """Release checks are not passed; an export that they stop has written nothing.
+
+    Attributes:
+        results: of all checks, also of those that passed.
+    """
+
+    def __init__(self, results: Sequence[CheckResult]) -> None:
+        blocking = [result for result in results if result.blocks]
+        lines = [f"  {result.kind}, {result.name}: {result.message}" for result in blocking]
+        super().__init__(
+            f"{len(blocking)} of {len(results)} release checks are not passed:\n" + "\n".join(lines)
+        )
+        self.results = tuple(results)
 
 
 class BundleError(ExportError):

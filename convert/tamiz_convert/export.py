@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,13 +16,16 @@ from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import Manifest, Parity, Threshold
 from tamiz_convert import calibrators, manifest, metrics
 from tamiz_convert.bundle import write_bundle
+from tamiz_convert.bundle_subject import Subject
 from tamiz_convert.calibrators import Calibrator, Identity
+from tamiz_convert.checks import Rule
 from tamiz_convert.edge_rows import edge_rows
 from tamiz_convert.errors import BundleError
 from tamiz_convert.export_report import ExportReport
 from tamiz_convert.graft import graft
-from tamiz_convert.held_out import SplitPlan, held_out
+from tamiz_convert.held_out import HeldOut, SplitPlan, held_out
 from tamiz_convert.parity import Runner, check_parity, check_subsets
+from tamiz_convert.release import Checks, Release
 from tamiz_convert.rows import LabeledRows
 from tamiz_convert.score_graph import ScoreGraph
 from tamiz_convert.sklearn_graph import from_sklearn, unwrap
@@ -34,6 +38,7 @@ Progress = Callable[[str, float], None]
 DEFAULT_CALIBRATOR: Final = "temperature"
 """The one that never changes the order of rows and needs the fewest of them: it has one parameter."""
 
+_NO_CHECKS: Final = Release()
 _TOLERANCE: Final = {"isotonic": 1e-4, "venn-abers": 1e-4}
 _DEFAULT_TOLERANCE: Final = 1e-5
 
@@ -59,6 +64,9 @@ def export(
     groups: Any = None,
     splitter: Any = None,
     allow_duplicates: bool = False,
+    checks: Checks | None = None,
+    check_rows: tuple[Any, Any] | None = None,
+    baselines: Mapping[str, Rule] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> ExportReport:
@@ -91,6 +99,11 @@ def export(
         splitter: a scikit-learn splitter for the folds in which calibrators are compared. With a TimeSeriesSplit the
             calibration rows are taken to be in the order of time, and the last ones certify.
         allow_duplicates: take the rows although many of them repeat others.
+        checks: what the model has to pass before the bundle is written: a YAML file, the same as a mapping, or a
+            `Specification`.
+        check_rows: (X, y), rows for the checks alone; by default the certification rows, whose labels chose the threshold
+            already, so that rates among accepted rows look a little better than they are.
+        baselines: simpler rules to beat, by name: rows → labels, or the column that holds them.
         seed: of the split, and of the choice of edge rows.
         progress: called with the name of each step and the share of the work done before it.
 
@@ -98,7 +111,8 @@ def export(
         The bundle's path and manifest, and notes.
 
     Raises:
-        EstimatorError, RowsError, UnattainableError, ParityError, BundleError: see `errors`; nothing was written.
+        EstimatorError, RowsError, UnattainableError, ParityError, SpecificationError, BlockedError, BundleError: see
+            `errors`; nothing was written.
     """
     say = progress or (lambda _step, _share: None)
     policy = Policy(
@@ -113,6 +127,7 @@ def export(
     )
     folder = version_folder(output)
     plan = SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed)
+    release = Release.of(checks, baselines, check_rows)
 
     say("converting the estimator", 0.0)
     given = take_slices(calibration, certification, slice_by, getattr(estimator, "feature_names_in_", ()))
@@ -125,6 +140,7 @@ def export(
         plan=plan,
         calibrator=calibrator,
         name=name,
+        release=release,
         say=say,
         estimator=estimator,
         notes=unwrap(estimator).notes,
@@ -142,6 +158,7 @@ def export_graph(
     calibrator: str,
     name: str | None,
     say: Progress,
+    release: Release = _NO_CHECKS,
     estimator: Any = None,
     recalibrated_from: str = "",
     notes: tuple[str, ...] = (),
@@ -157,13 +174,15 @@ def export_graph(
         plan: how the rows are divided.
         calibrator: see `train`.
         name: see `train`.
+        release: what it has to pass.
         say: is called with the name of each step and the share of the work done before it.
         estimator: what the graph was made of, to find edge rows; None where only the graph is left.
         recalibrated_from: the digest of the bundle that the graph was cut out of; empty for a new export.
         notes: what the caller should know.
 
     Raises:
-        RowsError, UnattainableError, ParityError, BundleError: see `errors`; nothing was written.
+        RowsError, UnattainableError, ParityError, SpecificationError, BlockedError, BundleError: see `errors`; nothing was
+            written.
     """
     column = given.column
     inputs = graph.inputs if column is None else inputs_with(graph.inputs, column)
@@ -187,7 +206,7 @@ def export_graph(
     rows = _joined(fitting, certifying)
     parity = _check(estimator, graph, fitted, model, rows, column, chosen, plan.seed)
 
-    say("writing the bundle", 0.9)
+    say("describing the bundle", 0.85)
     described = Manifest(
         name=name or folder.parent.name,
         created_at=manifest.created_at(),
@@ -211,9 +230,16 @@ def export_graph(
         seed=plan.seed,
         recalibrated_from=recalibrated_from,
     )
+    say("checking the release", 0.9)
+    subject = Subject(model, described, graph.feed)
+    if column is not None:  # the gate reads the slice as well, and it is asked as requests will ask it
+        subject, parts = Subject(model, described), _with_column(parts, column)
+    outcome = release.hold(subject, parts, plan.seed)
+
+    say("writing the bundle", 0.95)
     path = write_bundle(model, described, folder)
     say("done", 1.0)
-    return ExportReport(path, described, notes + parts.notes)
+    return ExportReport(path, described, notes + parts.notes, outcome.checks)
 
 
 def version_folder(output: str | Path) -> Path:
@@ -290,6 +316,15 @@ def _check(
         threshold=Thresholds(threshold).of_rows(expected, index),
         describe=describe,
     )
+
+
+def _with_column(parts: HeldOut, column: SliceColumn) -> HeldOut:
+    """Return held-out rows with the column that names their slices."""
+    fitting, certifying = (
+        replace(each, rows=each.rows.assign(**{column.name: each.slices}))
+        for each in (parts.fitting, parts.certifying)
+    )
+    return replace(parts, fitting=fitting, certifying=certifying)
 
 
 def _metrics_before(graph: ScoreGraph, rows: LabeledRows) -> list[tuple[str, float]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tamiz.v1.manifest_pb2 import Manifest
+from tamiz_convert.check_result import CheckResult
 from tamiz_convert.promise_text import promise_lines
 
 
@@ -17,11 +18,13 @@ class ExportReport:
         path: the bundle.
         manifest: what it says of itself.
         notes: what the caller should know, such as that a wrapper was taken away.
+        checks: what came of the release checks.
     """
 
     path: Path
     manifest: Manifest
     notes: tuple[str, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
 
     def __str__(self) -> str:
         manifest = self.manifest
@@ -31,7 +34,12 @@ class ExportReport:
             f"parity: {manifest.parity.n_rows} rows, largest difference {manifest.parity.max_probability_difference:.1e}",
             f"written: {self.path}",
         ]
-        return "\n".join([*(f"note: {note}" for note in self.notes), *lines])
+        warnings = [
+            f"warning: {each.kind}, {each.name}: {each.message}"
+            for each in self.checks
+            if each.status != "passed"
+        ]
+        return "\n".join([*(f"note: {note}" for note in self.notes), *warnings, *lines])
 
 
 def improvement(manifest: Manifest) -> str:

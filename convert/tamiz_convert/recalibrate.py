@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tamiz.v1.manifest_pb2 import Subdivision, Threshold
 from tamiz_convert.bundle import read_bundle
 from tamiz_convert.bundle_graph import from_bundle
+from tamiz_convert.checks import Rule
 from tamiz_convert.errors import BundleError
 from tamiz_convert.export import DEFAULT_CALIBRATOR, Progress, export_graph, version_folder
 from tamiz_convert.export_report import ExportReport
 from tamiz_convert.held_out import SplitPlan
+from tamiz_convert.release import Checks, Release
 from tamiz_convert.slices import take_slices
 from tamiz_convert.threshold_choice import Policy
 
@@ -37,6 +40,9 @@ def recalibrate(
     groups: Any = None,
     splitter: Any = None,
     allow_duplicates: bool = False,
+    checks: Checks | None = None,
+    check_rows: tuple[Any, Any] | None = None,
+    baselines: Mapping[str, Rule] | None = None,
     replace: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
@@ -65,6 +71,9 @@ def recalibrate(
         groups: (n_rows,), which calibration rows belong together.
         splitter: a scikit-learn splitter, as in `export`.
         allow_duplicates: take the rows although many of them repeat others.
+        checks: what the new bundle has to pass, as in `export`.
+        check_rows: (X, y), rows for the checks alone; by default the certification rows.
+        baselines: simpler rules to beat, by name.
         replace: write over the bundle itself, if the output is where it lies.
         seed: of the split, and of the choice of edge rows.
         progress: called with the name of each step and the share of the work done before it.
@@ -75,10 +84,12 @@ def recalibrate(
         The new bundle's path and manifest, which names the old one's digest in `recalibrated_from`, and notes.
 
     Raises:
-        RowsError, UnattainableError, ParityError, BundleError: see `errors`; nothing was written.
+        RowsError, UnattainableError, ParityError, SpecificationError, BlockedError, BundleError: see `errors`; nothing was
+            written.
     """
     say = progress or (lambda _step, _share: None)
     plan = SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed)
+    release = Release.of(checks, baselines, check_rows)
     folder = version_folder(output)
 
     say("reading the bundle", 0.0)
@@ -108,6 +119,7 @@ def recalibrate(
         plan=plan,
         calibrator=calibrator,
         name=name,
+        release=release,
         say=say,
         recalibrated_from=manifest.graph_digest,
     )

@@ -52,7 +52,7 @@ def load_rows(
     Raises:
         RowsError: if the file cannot be read, or a column is missing.
     """
-    table = _read(path)
+    table = read_table(path)
     select(table, [target, *(features or [])], path)
     rows = table[list(features)] if features else table.drop(columns=[target])
     return rows, table[target]
@@ -89,7 +89,12 @@ def write_text(path: Path, text: str) -> None:
         raise ExportError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """Return the table in a Parquet or CSV file.
+
+    Raises:
+        RowsError: if the file cannot be read.
+    """
     if path.suffix not in {".parquet", ".csv"}:
         raise RowsError(f"{path} is no table: expected a file that ends in .parquet or .csv")
     try:

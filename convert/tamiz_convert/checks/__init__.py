@@ -1,0 +1,22 @@
+"""Release checks: what a model has to pass, through its exported graph and its gate, before it becomes a bundle.
+
+What passed, failed and inconclusive mean stands in `judge`.
+"""
+
+from tamiz_convert.checks.baselines import Rule, baseline_entries, baseline_predictions
+from tamiz_convert.checks.output import write_json, write_junit
+from tamiz_convert.checks.runner import run_checks
+from tamiz_convert.checks.specification import Specification, specification_of
+from tamiz_convert.checks.terminal import show_results
+
+__all__ = [
+    "Rule",
+    "Specification",
+    "baseline_entries",
+    "baseline_predictions",
+    "run_checks",
+    "show_results",
+    "specification_of",
+    "write_json",
+    "write_junit",
+]

@@ -1,0 +1,71 @@
+"""Simpler rules beside the model: the most frequent class, and rules of the caller's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tamiz_convert.answers import NO_CLASS
+from tamiz_convert.checks.table import Table
+from tamiz_convert.errors import SpecificationError
+from tamiz_convert.evidence import Baseline
+from tamiz_convert.score_graph import Labels
+
+MAJORITY: Final = "majority"
+
+Rule = Callable[[Any], Any] | str | int
+"""Rows as the caller has them → (n_rows,) labels; or the column that holds them."""
+
+
+def baseline_predictions(
+    rules: Mapping[str, Rule] | None, rows: Any, calibration_y: NDArray[np.int64], classes: Labels
+) -> dict[str, NDArray[np.int64]]:
+    """Return what simpler rules predict.
+
+    Args:
+        rules: the caller's own, by name.
+        rows: (n_rows, …), the rows to predict.
+        calibration_y: (n,), int64, the classes of the rows that say which class is most frequent.
+        classes: (n_classes,).
+
+    Returns:
+        Name → (n_rows,), int64, indices into the classes; `NO_CLASS` for a label that is none of them.
+
+    Raises:
+        SpecificationError: if a rule gives another number of labels, or its column is missing.
+    """
+    most_frequent = int(np.bincount(calibration_y).argmax())
+    predicted = {MAJORITY: np.full(len(rows), most_frequent, dtype=np.int64)}
+    for name, rule in (rules or {}).items():
+        predicted[name] = column_baseline(_labels(name, rule, rows), classes)
+    return predicted
+
+
+def column_baseline(labels: Any, classes: Labels) -> NDArray[np.int64]:
+    """Return (n_rows,) labels as indices into the classes."""
+    position = {label: index for index, label in enumerate(classes.tolist())}
+    return np.array([position.get(label, NO_CLASS) for label in np.asarray(labels).tolist()], dtype=np.int64)
+
+
+def baseline_entries(
+    predictions: Mapping[str, NDArray[np.int64]], y: NDArray[np.int64]
+) -> tuple[Baseline, ...]:
+    """Return what each rule achieves, for the report."""
+    return tuple(
+        Baseline(name, float((predicted == y).mean()), len(y)) for name, predicted in predictions.items()
+    )
+
+
+def _labels(name: str, rule: Rule, rows: Any) -> Any:
+    if not callable(rule):
+        return Table.of(rows).column(rule, f"baseline {name!r}")
+    labels = np.asarray(rule(rows.copy() if isinstance(rows, pd.DataFrame) else rows)).ravel()
+    if len(labels) != len(rows):
+        raise SpecificationError(
+            f"baseline {name!r} gives {len(labels)} labels for {len(rows)} rows; expected one per row"
+        )
+    return labels

@@ -1,0 +1,116 @@
+"""How the model behaves when rows are changed: invariance, perturbation, direction (Ribeiro et al. 2020, CheckList)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from tamiz_convert.answers import NO_CLASS, Answers
+from tamiz_convert.checks.changes import label_flips, probability_changes
+from tamiz_convert.checks.claims import AtMost
+from tamiz_convert.checks.context import Context, count
+from tamiz_convert.checks.did_you_mean import did_you_mean
+from tamiz_convert.checks.finding import Claimed, Decided, Finding, Heading
+from tamiz_convert.checks.sections import DirectionalCheck, InvarianceCheck, PerturbationCheck
+from tamiz_convert.checks.transforms import Transform
+from tamiz_convert.errors import SpecificationError
+
+CONFIDENCE_TOLERANCE: Final = 1e-3
+"""A rise of the mean confidence by less than this is none."""
+_MIN_P: Final = 0.01
+
+
+def check_invariance(check: InvarianceCheck, where: str, context: Context) -> Iterator[Finding]:
+    """Bound how often a change that means nothing changes the label, and how far it moves probabilities."""
+    heading = check.heading("invariance", _described(check.transform, check.columns), context.on_inconclusive)
+    after = _answers(check.transform, check.columns, where, context, 1)
+    yield from label_flips(heading, context.answers, after, check.max_label_flip_rate_ub)
+    if check.max_mean_abs_dp is not None:
+        yield from probability_changes(heading, context.answers, after[0], check.max_mean_abs_dp)
+
+
+def check_perturbation(check: PerturbationCheck, where: str, context: Context) -> Iterator[Finding]:
+    """Bound how often noise changes the label; noise may not make the model surer."""
+    heading = check.heading(
+        "perturbation", _described(check.transform, check.columns), context.on_inconclusive
+    )
+    after = _answers(check.transform, check.columns, where, context, check.repeats)
+    yield from label_flips(heading, context.answers, after, check.max_label_flip_rate_ub)
+    if check.must_not_raise_confidence:
+        yield _confidence(heading.part("confidence"), context.answers, after)
+
+
+def check_directional(check: DirectionalCheck, where: str, context: Context) -> Iterator[Finding]:
+    """Bound how often a change moves the probability of a class the wrong way."""
+    heading = check.heading(
+        "directional", _described(check.transform, check.columns), context.on_inconclusive
+    )
+    column = _class_index(check.target, f"{where}.target", context)
+    before = context.answers
+    (after,) = _answers(check.transform, check.columns, where, context, 1)
+    moved = after.probabilities[:, column] - before.probabilities[:, column]
+    violated = (moved if check.direction == "decrease" else -moved) > check.tolerance
+    scored = context.scored & (after.predicted != NO_CLASS)
+    for name, rows in (("all rows", scored), ("accepted rows", scored & before.accepted)):
+        claim = AtMost(count(violated & rows), count(rows), check.max_violation_rate_ub)
+        yield Claimed(
+            heading.part(name),
+            f"share of rows whose probability of {check.target!r} does not {check.direction}",
+            "at most",
+            claim,
+        )
+
+
+def _answers(
+    transform: Transform, columns: Sequence[str | int], where: str, context: Context, repeats: int
+) -> list[Answers]:
+    random = context.random(where)
+    return [
+        context.subject.predict(transform.apply(context.table, columns, random, where).rows)
+        for _ in range(repeats)
+    ]
+
+
+def _confidence(heading: Heading, before: Answers, after: Sequence[Answers]) -> Decided:
+    """Fail if the mean confidence rises by more than the tolerance, beyond chance: a one-sided t-test over the rows."""
+    scored = np.logical_and.reduce([each.predicted != NO_CLASS for each in (before, *after)])
+    rise = np.mean([each.confidence for each in after], axis=0)[scored] - before.confidence[scored]
+    mean = float(rise.mean()) if len(rise) else 0.0
+    p_value = _p_value_of_rise(rise, CONFIDENCE_TOLERANCE)
+    return Decided(
+        heading,
+        p_value >= _MIN_P,
+        len(rise),
+        f"the mean confidence changes by {mean:+.2g}; it may not rise by more than {CONFIDENCE_TOLERANCE:g}",
+        observed=mean,
+        limit=CONFIDENCE_TOLERANCE,
+        p_value=p_value,
+    )
+
+
+def _p_value_of_rise(rise: NDArray[np.float64], tolerance: float) -> float:
+    mean = float(rise.mean()) if len(rise) else 0.0
+    error = float(rise.std(ddof=1)) / math.sqrt(len(rise)) if len(rise) > 1 else 0.0
+    if error == 0.0:
+        return 1.0 if mean <= tolerance else 0.0
+    return float(student.sf((mean - tolerance) / error, len(rise) - 1))
+
+
+def _class_index(target: str | int, where: str, context: Context) -> int:
+    classes: list[str | int] = context.subject.classes.tolist()
+    if target not in classes:
+        names = [str(each) for each in classes]
+        raise SpecificationError(
+            f"{where}: there is no class {target!r}{did_you_mean(str(target), names)}; the classes are"
+            f" {', '.join(map(repr, classes))}"
+        )
+    return classes.index(target)
+
+
+def _described(transform: Transform, columns: Sequence[str | int]) -> str:
+    return f"{transform.name} {', '.join(map(str, columns))}"

@@ -1,0 +1,92 @@
+"""Whether the probabilities can be what they say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.stats import t as student
+
+from tamiz_convert.checks.context import Context
+from tamiz_convert.checks.finding import Decided, Finding, Heading
+from tamiz_convert.checks.sections import CalibrationCheck, EceLimit
+from tamiz_convert.errors import SpecificationError
+from tamiz_convert.metrics import Array, Classes, ece, ece_equal_mass, if_calibrated, spiegelhalter
+from tamiz_convert.metrics.losses import log_losses
+
+
+def check_calibration(check: CalibrationCheck, where: str, context: Context) -> Iterator[Finding]:
+    """Try to refute the probabilities.
+
+    Each test fails at its own `min_p`: these claims can be refuted, but not proven, so that they have no part in the
+    correction of claims that are proven.
+    """
+    heading = check.heading("calibration", "calibration", context.on_inconclusive)
+    rows = context.scored
+    if not rows.any():
+        yield Decided(heading, passed=False, n_rows=0, message="no row has probabilities")
+        return
+    probabilities, y = context.answers.probabilities[rows], context.y[rows]
+    yield _spiegelhalter(heading.part("Spiegelhalter's test"), probabilities, y, check.min_p)
+    if check.ece is not None:
+        yield _ece(heading.part("calibration error"), probabilities, y, check.ece, context.seed)
+    if check.log_loss_not_worse_than is not None:
+        before = context.subject.uncalibrated(context.table.rows)
+        if before is None:
+            raise SpecificationError(
+                f"{where}.log_loss_not_worse_than: this estimator has no probabilities of its own; remove the key"
+            )
+        yield _log_loss(heading.part("log loss"), probabilities, before[rows], y, check.min_p)
+
+
+def _spiegelhalter(heading: Heading, probabilities: Array, y: Classes, min_p: float) -> Decided:
+    test = spiegelhalter(probabilities, y)
+    way = "too sure" if test.z > 0 else "not sure enough"
+    return Decided(
+        heading,
+        test.p_value >= min_p,
+        len(y),
+        f"p = {test.p_value:.3g} (z = {test.z:+.2f}; refuted below {min_p:g}: {way})",
+        observed=test.z,
+        limit=min_p,
+        p_value=test.p_value,
+    )
+
+
+def _ece(heading: Heading, probabilities: Array, y: Classes, limit: EceLimit, seed: int) -> Decided:
+    metric = ece if limit.strategy == "equal_width" else ece_equal_mass
+
+    def error(p: Array, labels: Classes) -> float:
+        return metric(p, labels, limit.bins)
+
+    found = error(probabilities, y)
+    null = if_calibrated(probabilities, error, seed=seed).quantile_95
+    allowed = null + limit.max_excess_over_null_q95
+    return Decided(
+        heading,
+        found <= allowed,
+        len(y),
+        f"{found:.4f}; a perfectly calibrated model stays below {null:.4f} in 95 % of such samples, and"
+        f" {limit.max_excess_over_null_q95:g} more is allowed",
+        observed=found,
+        limit=allowed,
+    )
+
+
+def _log_loss(heading: Heading, after: Array, before: Array, y: Classes, min_p: float) -> Decided:
+    """Fail if the calibrator makes the log loss worse, beyond chance: a one-sided paired t-test."""
+    worse = log_losses(after, y) - log_losses(before, y)
+    mean = float(worse.mean())
+    error = float(worse.std(ddof=1)) / math.sqrt(len(worse)) if len(worse) > 1 else 0.0
+    p_value = float(student.sf(mean / error, len(worse) - 1)) if error > 0 else float(mean <= 0)
+    return Decided(
+        heading,
+        p_value >= min_p,
+        len(y),
+        f"{np.mean(log_losses(after, y)):.4f}, without the calibrator {np.mean(log_losses(before, y)):.4f}"
+        f" (worse with p = {p_value:.3g}, refuted below {min_p:g})",
+        observed=mean,
+        limit=0.0,
+        p_value=p_value,
+    )

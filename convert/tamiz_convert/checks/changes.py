@@ -1,0 +1,65 @@
+"""Answers before and after a change of the rows: labels that flip, rows that are not accepted any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz_convert.answers import NO_CLASS, Answers
+from tamiz_convert.checks.claims import AtMost, MeanAtMost
+from tamiz_convert.checks.context import count
+from tamiz_convert.checks.finding import Claimed, Finding, Heading
+
+
+def label_flips(
+    heading: Heading, before: Answers, after: Sequence[Answers], limit: float
+) -> Iterator[Finding]:
+    """Bound the share of rows whose label changes in any of the repeats.
+
+    Of all rows: where both have a label, whatever the gate says. Of accepted rows: where one label was answered and then
+    another one is. A row that is answered before and abstains after is counted by itself, and only a warning.
+
+    Args:
+        heading: of the check.
+        before: what was answered for the rows as they are.
+        after: what was answered for the changed rows, one entry per repeat.
+        limit: the largest share.
+    """
+    has_label = before.predicted != NO_CLASS
+    flipped, answered_other, abstained = (np.zeros(len(has_label), dtype=bool) for _ in range(3))
+    for each in after:
+        differs = has_label & (each.predicted != NO_CLASS) & (each.predicted != before.predicted)
+        flipped |= differs
+        answered_other |= differs & before.accepted & each.accepted
+        abstained |= before.accepted & ~each.accepted
+    n_accepted = count(before.accepted)
+    quantity = "share of changed labels"
+    yield Claimed(
+        heading.part("all rows"), quantity, "at most", AtMost(count(flipped), count(has_label), limit)
+    )
+    yield Claimed(
+        heading.part("accepted rows"), quantity, "at most", AtMost(count(answered_other), n_accepted, limit)
+    )
+    yield Claimed(
+        heading.part("accepted, then abstained", "warn"),
+        "share of accepted rows that abstain after the change",
+        "at most",
+        AtMost(count(abstained), n_accepted, limit),
+    )
+
+
+def probability_changes(heading: Heading, before: Answers, after: Answers, limit: float) -> Iterator[Finding]:
+    """Bound the mean absolute change of the probability of the class that was predicted before."""
+    scored = (before.predicted != NO_CLASS) & (after.predicted != NO_CLASS)
+    at = np.arange(len(scored)), before.predicted
+    change = np.abs(after.probabilities[at] - before.probabilities[at])
+    for name, rows in (("all rows", scored), ("accepted rows", scored & before.accepted)):
+        values: NDArray[np.float64] = np.clip(change[rows], 0.0, 1.0)
+        yield Claimed(
+            heading.part(f"probability, {name}"),
+            "mean change of the probability",
+            "at most",
+            MeanAtMost(values, limit),
+        )

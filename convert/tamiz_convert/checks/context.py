@@ -1,0 +1,60 @@
+"""What every check looks at: the rows, what the model answers for them, and what was given beside them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz_convert.answers import NO_CLASS, Answers
+from tamiz_convert.bundle_subject import Subject
+from tamiz_convert.check_result import Severity
+from tamiz_convert.checks.table import Table
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every check looks at.
+
+    Attributes:
+        subject: the model with its gate.
+        table: the rows.
+        y: (n_rows,), int64, the index of each row's class.
+        answers: of the subject for the rows.
+        baselines: name → (n_rows,), int64, the class that a simpler rule predicts; `NO_CLASS` for none that exists.
+        folder: files that are named in the specification are relative to it.
+        on_inconclusive: for checks that say nothing of it.
+        seed: of all noise.
+    """
+
+    subject: Subject
+    table: Table
+    y: NDArray[np.int64]
+    answers: Answers
+    baselines: Mapping[str, NDArray[np.int64]]
+    folder: Path
+    on_inconclusive: Severity
+    seed: int
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """(n_rows,), whether the predicted class is right; a row without one is not."""
+        return np.asarray(self.answers.predicted == self.y)
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """(n_rows,), whether the row has a predicted class."""
+        return np.asarray(self.answers.predicted != NO_CLASS)
+
+    def random(self, where: str) -> np.random.Generator:
+        """Return the source of noise of one check, the same whatever other checks there are."""
+        return np.random.default_rng([self.seed, zlib.crc32(where.encode())])
+
+
+def count(rows: NDArray[np.bool_]) -> int:
+    """Return how many rows are meant."""
+    return int(np.count_nonzero(rows))

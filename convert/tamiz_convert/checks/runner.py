@@ -1,0 +1,99 @@
+"""A specification held against a model: every check's findings, then the judgement of all together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz_convert.bundle_subject import Subject
+from tamiz_convert.check_result import CheckResult
+from tamiz_convert.checks.baselines import baseline_predictions
+from tamiz_convert.checks.behavior import check_directional, check_invariance, check_perturbation
+from tamiz_convert.checks.budget import check_latency, check_parity_limits
+from tamiz_convert.checks.calibrated import check_calibration
+from tamiz_convert.checks.cases import check_abstention, check_functionality
+from tamiz_convert.checks.context import Context
+from tamiz_convert.checks.finding import Finding
+from tamiz_convert.checks.judge import judge
+from tamiz_convert.checks.rivals import check_baseline, check_comparison
+from tamiz_convert.checks.slices import check_selective, check_slices
+from tamiz_convert.checks.specification import Specification
+from tamiz_convert.checks.table import Table
+from tamiz_convert.rows import LabeledRows
+
+Progress = Callable[[str, float], None]
+
+_SECTIONS: Final[dict[str, Callable[[Any, str, Context], Iterator[Finding]]]] = {
+    "parity": check_parity_limits,
+    "latency": check_latency,
+    "calibration": check_calibration,
+    "selective": check_selective,
+    "baseline": check_baseline,
+    "slices": check_slices,
+    "minimum_functionality": check_functionality,
+    "invariance": check_invariance,
+    "perturbation": check_perturbation,
+    "directional": check_directional,
+    "abstention": check_abstention,
+    "comparison": check_comparison,
+}
+
+
+def run_checks(
+    specification: Specification,
+    subject: Subject,
+    rows: LabeledRows,
+    *,
+    baselines: Mapping[str, NDArray[np.int64]] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[CheckResult, ...]:
+    """Hold a specification against a model.
+
+    Args:
+        specification: what is asked for.
+        subject: the model with its gate.
+        rows: rows that neither the model nor its calibrator has seen, as the subject reads them.
+        baselines: what simpler rules predict for the rows, as `baseline_predictions` gives it; by default the most frequent
+            class of the rows themselves.
+        seed: of all noise.
+        progress: called with the name of each check and the share of the checks done before it.
+
+    Returns:
+        One result per claim or case, in the order of the sections; see `judge` for what passed means.
+
+    Raises:
+        SpecificationError: for columns, classes, files or rules that are named but not there.
+    """
+    say = progress or (lambda _step, _share: None)
+    if baselines is None:
+        baselines = baseline_predictions(None, rows.rows, rows.y, subject.classes)
+    context = Context(
+        subject=subject,
+        table=Table.of(rows.rows),
+        y=rows.y,
+        answers=subject.predict(rows.rows),
+        baselines=baselines,
+        folder=specification.folder,
+        on_inconclusive=specification.on_inconclusive,
+        seed=seed,
+    )
+    checks = list(_checks(specification))
+    findings: list[Finding] = []
+    for number, (section, where, check) in enumerate(checks):
+        say(where, number / len(checks))
+        findings += _SECTIONS[section](check, where, context)
+    return judge(findings, specification.alpha)
+
+
+def _checks(specification: Specification) -> Iterator[tuple[str, str, Any]]:
+    """Yield the section, the place and the check, of every check."""
+    for section in _SECTIONS:
+        asked = getattr(specification, section)
+        if isinstance(asked, tuple):
+            yield from ((section, f"{section}[{index}]", check) for index, check in enumerate(asked))
+        elif asked is not None:
+            yield section, section, asked

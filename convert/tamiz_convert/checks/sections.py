@@ -1,0 +1,321 @@
+"""What can be asked for, section by section; the fields are the keys of the specification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from tamiz_convert.check_result import Severity
+from tamiz_convert.checks.finding import Heading
+from tamiz_convert.checks.transforms import Transform
+from tamiz_convert.errors import SpecificationError
+
+ColumnName = str | int
+ClassName = str | int
+Columns = tuple[str | int, ...]
+
+_MIN_N: Final = 30
+
+
+def _rate(name: str, value: float | None, *, upper: bool) -> None:
+    """Refuse a limit that no number of rows could prove."""
+    if value is None or 0.0 < value < 1.0:
+        return
+    reason = "no number of rows proves a rate of exactly 0 or 1" if value in (0.0, 1.0) else "a rate"
+    raise SpecificationError(
+        f"{name} is {value:g}; expected a number above 0 and below 1 ({reason}), such as {0.01 if upper else 0.99}"
+    )
+
+
+def _exactly_one(**values: Any) -> None:
+    given = [name for name, value in values.items() if value is not None]
+    if len(given) != 1:
+        raise SpecificationError(
+            f"expected exactly one of {', '.join(values)}, got {' and '.join(given) or 'none'}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """What all checks have.
+
+    Attributes:
+        name: for people; by default what it does.
+        severity: whether a failure stops the export.
+        on_inconclusive: whether too few rows do; by default as at the top of the specification.
+    """
+
+    name: str | None = None
+    severity: Severity = "block"
+    on_inconclusive: Severity | None = None
+
+    def heading(self, kind: str, default: str, on_inconclusive: Severity) -> Heading:
+        """Return the heading of what it finds."""
+        return Heading(self.name or default, kind, self.severity, self.on_inconclusive or on_inconclusive)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityCheck(Check):
+    """How far the graph may be from the estimator, in the comparison that every export makes.
+
+    Attributes:
+        max_abs_prob: the largest difference of a probability.
+        label_flips: how many labels may differ.
+    """
+
+    max_abs_prob: float = 1e-4
+    label_flips: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyCheck(Check):
+    """How long onnxruntime may take for a batch, with one thread: the median, in microseconds."""
+
+    max_us_1_row: float | None = None
+    max_us_64_rows: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_us_1_row is None and self.max_us_64_rows is None:
+            raise SpecificationError("expected max_us_1_row, max_us_64_rows or both")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EceLimit:
+    """How far the calibration error may be above what a perfectly calibrated model shows on as many rows.
+
+    Attributes:
+        bins: how many.
+        strategy: bins of equal width, or of equally many rows.
+        max_excess_over_null_q95: how far above the 95 % quantile of such a model's.
+    """
+
+    bins: int = 15
+    strategy: Literal["equal_width", "equal_mass"] = "equal_mass"
+    max_excess_over_null_q95: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.bins < 1:
+            raise SpecificationError(f"bins is {self.bins}; expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationCheck(Check):
+    """Whether the probabilities can be what they say. Calibration can be refuted only, never proven.
+
+    Attributes:
+        test: which test; Spiegelhalter's needs no bins.
+        min_p: a p-value below it is a failure; of this test, and of the log loss.
+        ece: a limit of the calibration error.
+        log_loss_not_worse_than: "identity": the probabilities without the calibrator.
+    """
+
+    test: Literal["spiegelhalter"] = "spiegelhalter"
+    min_p: float = 0.01
+    ece: EceLimit | None = None
+    log_loss_not_worse_than: Literal["identity"] | None = None
+
+    def __post_init__(self) -> None:
+        _rate("min_p", self.min_p, upper=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectiveCheck(Check):
+    """What the gate has to answer, over all rows.
+
+    Attributes:
+        min_coverage: the smallest share of answered rows.
+        max_selective_risk: the largest share of errors among them.
+    """
+
+    min_coverage: float | None = None
+    max_selective_risk: float | None = None
+
+    def __post_init__(self) -> None:
+        _rate("min_coverage", self.min_coverage, upper=False)
+        _rate("max_selective_risk", self.max_selective_risk, upper=True)
+        if self.min_coverage is None and self.max_selective_risk is None:
+            raise SpecificationError("expected min_coverage, max_selective_risk or both")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceCheck(Check):
+    """A rate in every slice: for each combination of values of some columns.
+
+    Attributes:
+        by: the columns; none for all rows.
+        metric: accuracy of all rows, error among accepted rows, or share of accepted rows.
+        min_lower_bound: of accuracy and coverage.
+        max_upper_bound: of the selective risk.
+        min_n: slices with fewer rows (for the selective risk: accepted ones) are inconclusive.
+    """
+
+    by: Columns
+    metric: Literal["accuracy", "selective_risk", "coverage"]
+    min_lower_bound: float | None = None
+    max_upper_bound: float | None = None
+    min_n: int = _MIN_N
+
+    def __post_init__(self) -> None:
+        wanted, other = "min_lower_bound", "max_upper_bound"
+        if self.metric == "selective_risk":
+            wanted, other = other, wanted
+        if getattr(self, wanted) is None or getattr(self, other) is not None:
+            raise SpecificationError(f"the metric {self.metric} needs {wanted}, and only that")
+        _rate(wanted, getattr(self, wanted), upper=wanted == "max_upper_bound")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionalityCheck(Check):
+    """Cases that the model has to get right: all rows of a file. They are the whole list, no sample.
+
+    Attributes:
+        data: the file, relative to the specification.
+        target: its column with the expected labels.
+        max_failure_rate: the largest share of wrong ones.
+        accepted_only: whether a row that abstains is no failure.
+    """
+
+    name: str
+    data: str
+    target: str
+    max_failure_rate: float = 0.0
+    accepted_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvarianceCheck(Check):
+    """What must not change the answer.
+
+    Attributes:
+        columns: which are changed.
+        transform: how.
+        max_label_flip_rate_ub: the largest share of rows whose label changes.
+        max_mean_abs_dp: the largest mean change of the probability of the class that was predicted before.
+    """
+
+    columns: Columns
+    transform: Transform
+    max_label_flip_rate_ub: float
+    max_mean_abs_dp: float | None = None
+
+    def __post_init__(self) -> None:
+        _rate("max_label_flip_rate_ub", self.max_label_flip_rate_ub, upper=True)
+        _rate("max_mean_abs_dp", self.max_mean_abs_dp, upper=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerturbationCheck(Check):
+    """What may change the answer a little.
+
+    Attributes:
+        columns: which are changed.
+        transform: how.
+        repeats: how often, each time with other noise; a row counts as flipped if any repeat flips its label.
+        max_label_flip_rate_ub: the largest share of such rows.
+        must_not_raise_confidence: whether the mean confidence may not rise: noise tells the model nothing.
+    """
+
+    columns: Columns
+    transform: Transform
+    repeats: int = 1
+    max_label_flip_rate_ub: float
+    must_not_raise_confidence: bool = False
+
+    def __post_init__(self) -> None:
+        _rate("max_label_flip_rate_ub", self.max_label_flip_rate_ub, upper=True)
+        if self.repeats < 1:
+            raise SpecificationError(f"repeats is {self.repeats}; expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectionalCheck(Check):
+    """In which direction a change moves the probability of a class.
+
+    Attributes:
+        columns: which are changed.
+        transform: how.
+        target: the class.
+        direction: where its probability has to go, or stay.
+        tolerance: how far it may go the other way.
+        max_violation_rate_ub: the largest share of rows that go further.
+    """
+
+    columns: Columns
+    transform: Transform
+    target: ClassName
+    direction: Literal["increase", "decrease"]
+    tolerance: float = 1e-6
+    max_violation_rate_ub: float
+
+    def __post_init__(self) -> None:
+        _rate("max_violation_rate_ub", self.max_violation_rate_ub, upper=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AbstentionCheck(Check):
+    """Rows that must not be answered.
+
+    Attributes:
+        data: a file of them, relative to the specification; or
+        generate: made of the rows at hand: all numbers missing, far outside the range, or columns in each other's place.
+        n_rows: how many are made.
+        min_abstain_rate_lb: the smallest share that abstains; or
+        expect: "all_abstain": these very rows, all of them.
+    """
+
+    data: str | None = None
+    generate: Literal["nan", "out_of_range", "shuffled_columns"] | None = None
+    n_rows: int = 500
+    min_abstain_rate_lb: float | None = None
+    expect: Literal["all_abstain"] | None = None
+
+    def __post_init__(self) -> None:
+        _exactly_one(data=self.data, generate=self.generate)
+        _exactly_one(min_abstain_rate_lb=self.min_abstain_rate_lb, expect=self.expect)
+        _rate("min_abstain_rate_lb", self.min_abstain_rate_lb, upper=False)
+        if self.n_rows < 1:
+            raise SpecificationError(f"n_rows is {self.n_rows}; expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonCheck(Check):
+    """What may get worse against the bundle in production: over all rows, and in every slice.
+
+    Attributes:
+        compare_to: the bundle, relative to the specification: its version's folder, or the file in it.
+        by: columns whose values make the slices.
+        every_slice: whether slices are held to the limit too. A gain in a large slice hides a loss in a small one.
+        metric: accuracy, or the error among accepted rows.
+        max_regression: the largest loss of accuracy, or rise of the error.
+        min_n: slices with fewer rows are inconclusive, unless they prove the loss.
+    """
+
+    compare_to: str
+    by: Columns = ()
+    every_slice: bool = True
+    metric: Literal["accuracy", "selective_risk"] = "accuracy"
+    max_regression: float
+    min_n: int = _MIN_N
+
+    def __post_init__(self) -> None:
+        _rate("max_regression", self.max_regression, upper=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineCheck(Check):
+    """A simpler rule that the model has to beat, on the same rows.
+
+    Attributes:
+        against: "majority", the most frequent class of the calibration rows, or the name of a rule that the caller gave; or
+        column: a column that holds the rule's labels.
+        min_gain: by how much the accuracy has to be higher.
+    """
+
+    against: str | None = None
+    column: ColumnName | None = None
+    min_gain: float = 0.0
+
+    def __post_init__(self) -> None:
+        _exactly_one(against=self.against, column=self.column)
+        if not 0.0 <= self.min_gain < 1.0:
+            raise SpecificationError(f"min_gain is {self.min_gain:g}; expected a share from 0 to below 1")

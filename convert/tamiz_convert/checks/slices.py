@@ -1,0 +1,51 @@
+"""Rates in every slice, and over all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz_convert.checks.claims import AtLeast, AtMost
+from tamiz_convert.checks.context import Context, count
+from tamiz_convert.checks.finding import Claimed, Finding, Heading
+from tamiz_convert.checks.sections import SelectiveCheck, SliceCheck
+
+_QUANTITIES = {"accuracy": "accuracy", "coverage": "coverage", "selective_risk": "error among accepted rows"}
+
+
+def check_slices(check: SliceCheck, where: str, context: Context) -> Iterator[Finding]:
+    """Hold a rate to its limit in every slice."""
+    for name, rows in context.table.slices(check.by, f"{where}.by"):
+        heading = check.heading("slices", check.metric, context.on_inconclusive)
+        limit = check.max_upper_bound if check.metric == "selective_risk" else check.min_lower_bound
+        yield _rate(
+            Heading(f"{heading.name}, {name}", heading.kind, heading.severity, heading.on_inconclusive),
+            check.metric,
+            limit or 0.0,
+            rows,
+            context,
+            check.min_n,
+        )
+
+
+def check_selective(check: SelectiveCheck, where: str, context: Context) -> Iterator[Finding]:  # noqa: ARG001  one signature for all
+    """Hold coverage and selective risk of all rows to their limits."""
+    rows = np.ones(len(context.y), dtype=bool)
+    limits = {"coverage": check.min_coverage, "selective_risk": check.max_selective_risk}
+    for metric, limit in limits.items():
+        if limit is not None:
+            heading = check.heading("selective", "gate", context.on_inconclusive)
+            yield _rate(heading.part(_QUANTITIES[metric]), metric, limit, rows, context, 1)
+
+
+def _rate(
+    heading: Heading, metric: str, limit: float, rows: NDArray[np.bool_], context: Context, min_n: int
+) -> Claimed:
+    accepted = rows & context.answers.accepted
+    if metric == "selective_risk":
+        claim = AtMost(count(accepted & ~context.right), count(accepted), limit)
+        return Claimed(heading, _QUANTITIES[metric], "at most", claim, min_n)
+    hits = accepted if metric == "coverage" else rows & context.right
+    return Claimed(heading, _QUANTITIES[metric], "at least", AtLeast(count(hits), count(rows), limit), min_n)

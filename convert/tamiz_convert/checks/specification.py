@@ -1,0 +1,117 @@
+"""The specification of the release checks: read from YAML, or made in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from tamiz_convert.check_result import Severity
+from tamiz_convert.checks.parsing import KEY, parse
+from tamiz_convert.checks.sections import (
+    AbstentionCheck,
+    BaselineCheck,
+    CalibrationCheck,
+    ComparisonCheck,
+    DirectionalCheck,
+    FunctionalityCheck,
+    InvarianceCheck,
+    LatencyCheck,
+    ParityCheck,
+    PerturbationCheck,
+    SelectiveCheck,
+    SliceCheck,
+)
+from tamiz_convert.errors import SpecificationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Specification:
+    """What a model has to pass before it becomes a bundle.
+
+    Attributes:
+        version: of the specification's format: 1.
+        alpha: the probability that any limit of a rate is called kept that is not, over all checks.
+        on_inconclusive: whether too few rows stop the export.
+        folder: files that are named in it are relative to this one.
+
+    The other attributes are its sections; see `sections`.
+    """
+
+    version: Literal[1] = field(metadata={KEY: "version"})
+    alpha: float = 0.05
+    on_inconclusive: Severity = "warn"
+    parity: ParityCheck | None = None
+    latency: LatencyCheck | None = None
+    calibration: CalibrationCheck | None = None
+    selective: SelectiveCheck | None = None
+    baseline: tuple[BaselineCheck, ...] = ()
+    slices: tuple[SliceCheck, ...] = ()
+    minimum_functionality: tuple[FunctionalityCheck, ...] = ()
+    invariance: tuple[InvarianceCheck, ...] = ()
+    perturbation: tuple[PerturbationCheck, ...] = ()
+    directional: tuple[DirectionalCheck, ...] = ()
+    abstention: tuple[AbstentionCheck, ...] = ()
+    comparison: tuple[ComparisonCheck, ...] = ()
+    folder: Path = field(default=Path(), metadata={KEY: None})
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.alpha < 1.0:
+            raise SpecificationError(f"alpha is {self.alpha:g}; expected a number above 0 and below 1")
+
+    def columns(self) -> set[str | int]:
+        """Return every column of the rows that is named in it."""
+        named: set[str | int] = {name for each in self.slices for name in each.by}
+        named |= {name for each in self.comparison for name in each.by}
+        named |= {each.column for each in self.baseline if each.column is not None}
+        changing: tuple[InvarianceCheck | PerturbationCheck | DirectionalCheck, ...]
+        changing = (*self.invariance, *self.perturbation, *self.directional)
+        named |= {name for each in changing for name in each.columns}
+        named |= {each.transform.argument for each in changing if each.transform.name == "permute_within"}
+        return named
+
+
+def specification_of(source: str | Path | Mapping[str, Any] | Specification) -> Specification:
+    """Return the specification that a caller gave.
+
+    Args:
+        source: a YAML file; the same as a mapping, with files relative to the working directory; or a specification.
+
+    Raises:
+        SpecificationError: if the file cannot be read, or for keys and values that mean nothing, with their place.
+    """
+    if isinstance(source, Specification):
+        return source
+    if isinstance(source, Mapping):
+        return parse(Specification, source, "")
+    path = Path(source)
+    try:
+        return replace(parse(Specification, _load(path), ""), folder=path.parent)
+    except SpecificationError as error:
+        raise SpecificationError(f"{path}: {error}") from None
+
+
+def _load(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  a SafeLoader
+    except OSError as error:
+        raise SpecificationError(f"cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecificationError(f"no YAML: {error}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain values only, and refuses a key that stands twice, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  the signature is PyYAML's
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise SpecificationError(
+                    f"the key {key.value!r} stands twice, again in line {key.start_mark.line + 1}"
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)

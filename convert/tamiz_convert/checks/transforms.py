@@ -1,0 +1,206 @@
+"""Changes of rows, by name: each gives new values for some columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tamiz_convert.checks.did_you_mean import did_you_mean
+from tamiz_convert.checks.table import Table
+from tamiz_convert.errors import SpecificationError
+
+Random = np.random.Generator
+_PAIR: Final = 2
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A change of rows.
+
+    Attributes:
+        name: one of `permute`, `permute_within`, `replace`, `map`, `swap`, `gaussian`, `scale`, `shift`, `missing`.
+        argument: its argument; None where it has none.
+    """
+
+    name: str
+    argument: Any = None
+
+    def __post_init__(self) -> None:
+        if self.name not in _TRANSFORMS:
+            known = list(_TRANSFORMS)
+            raise SpecificationError(
+                f"unknown transform {self.name!r}{did_you_mean(self.name, known)}; known are {', '.join(known)}"
+            )
+        check = _ARGUMENTS[self.name]
+        if not check.fits(self.argument):
+            raise SpecificationError(
+                f"the transform {self.name} needs {check.expected}, got {self.argument!r}"
+            )
+
+    @classmethod
+    def from_yaml(cls, value: Any, where: str) -> Transform:
+        """Return the transform of "name" or {name: argument}."""
+        if isinstance(value, str):
+            value = {value: None}
+        if not (isinstance(value, Mapping) and len(value) == 1):
+            raise SpecificationError(
+                f"{where}: expected the name of a transform, or one name with its argument, got {value!r}"
+            )
+        ((name, argument),) = value.items()
+        try:
+            return cls(str(name), argument)
+        except SpecificationError as error:
+            raise SpecificationError(f"{where}: {error}") from None
+
+    def apply(self, table: Table, columns: Sequence[str | int], random: Random, where: str) -> Table:
+        """Return changed rows, as many and in the same order.
+
+        Args:
+            table: the rows.
+            columns: which columns are changed.
+            random: the source of noise.
+            where: the place in the specification, for errors.
+
+        Raises:
+            SpecificationError: for unknown columns, or columns that cannot be changed so.
+        """
+        taken = {name: table.column(name, where) for name in columns}
+        return table.replaced(_TRANSFORMS[self.name](_Call(table, taken, self.argument, random, where)))
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What a transform is called with."""
+
+    table: Table
+    columns: dict[str | int, pd.Series[Any]]
+    argument: Any
+    random: Random
+    where: str
+
+    def numbers(self, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> dict[str | int, Any]:
+        """Change numeric columns; whole numbers stay whole."""
+        changed: dict[str | int, Any] = {}
+        for name, column in self.columns.items():
+            if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+                raise SpecificationError(f"{self.where}: column {name!r} holds no numbers")
+            values = change(column.to_numpy(dtype=np.float64))
+            is_whole = column.dtype.kind in "iu"
+            changed[name] = pd.Series(values.round()).astype(column.dtype) if is_whole else values
+        return changed
+
+
+def _permute(call: _Call) -> dict[str | int, Any]:
+    """Exchange values between rows, the same way in all columns."""
+    return _reordered(call, call.random.permutation(len(call.table)))
+
+
+def _permute_within(call: _Call) -> dict[str | int, Any]:
+    """Exchange values between rows that have the same value in another column."""
+    order = np.arange(len(call.table))
+    for _, rows in call.table.slices([call.argument], call.where):
+        order[rows] = call.random.permutation(order[rows])
+    return _reordered(call, order)
+
+
+def _reordered(call: _Call, order: NDArray[np.int64]) -> dict[str | int, Any]:
+    return {name: column.iloc[order].reset_index(drop=True) for name, column in call.columns.items()}
+
+
+def _replace(call: _Call) -> dict[str | int, Any]:
+    return {
+        name: pd.Series(call.argument, index=column.index).astype(column.dtype)
+        for name, column in call.columns.items()
+    }
+
+
+def _map(call: _Call) -> dict[str | int, Any]:
+    return {name: column.replace(dict(call.argument)) for name, column in call.columns.items()}
+
+
+def _swap(call: _Call) -> dict[str | int, Any]:
+    if len(call.columns) != _PAIR:
+        raise SpecificationError(f"{call.where}: swap needs two columns, got {len(call.columns)}")
+    one, other = call.columns
+    return {one: call.columns[other], other: call.columns[one]}
+
+
+def _gaussian(call: _Call) -> dict[str | int, Any]:
+    """Add normal noise; its standard deviation is a share of the column's own."""
+    share = float(call.argument["rel_std"])
+    return call.numbers(lambda values: values + call.random.normal(0.0, share * _std(values), len(values)))
+
+
+def _std(values: NDArray[np.float64]) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.std()) if len(finite) else 0.0
+
+
+def _scale(call: _Call) -> dict[str | int, Any]:
+    return call.numbers(lambda values: values * call.argument)
+
+
+def _shift(call: _Call) -> dict[str | int, Any]:
+    return call.numbers(lambda values: values + call.argument)
+
+
+def _missing(call: _Call) -> dict[str | int, Any]:
+    """Take a share of the values away, in each column for itself."""
+    changed: dict[str | int, Any] = {}
+    for name, column in call.columns.items():
+        if column.dtype.kind in "iub":
+            raise SpecificationError(
+                f"{call.where}: column {name!r} holds {column.dtype} values, none of which can be missing"
+            )
+        changed[name] = column.mask(call.random.random(len(column)) < call.argument)
+    return changed
+
+
+@dataclass(frozen=True)
+class _Argument:
+    """What a transform needs: for people, and as a test."""
+
+    expected: str
+    fits: Callable[[Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_NONE: Final = _Argument("no argument", lambda value: value is None)
+_NUMBER: Final = _Argument("a number", _is_number)
+
+_TRANSFORMS: Final[dict[str, Callable[[_Call], dict[str | int, Any]]]] = {
+    "permute": _permute,
+    "permute_within": _permute_within,
+    "replace": _replace,
+    "map": _map,
+    "swap": _swap,
+    "gaussian": _gaussian,
+    "scale": _scale,
+    "shift": _shift,
+    "missing": _missing,
+}
+
+_ARGUMENTS: Final = {
+    "permute": _NONE,
+    "permute_within": _Argument("a column", lambda value: isinstance(value, str | int)),
+    "replace": _Argument("a value", lambda value: value is not None),
+    "map": _Argument("old and new values, such as {a: b}", lambda value: isinstance(value, Mapping)),
+    "swap": _NONE,
+    "gaussian": _Argument(
+        "{rel_std: SHARE}, the noise's part of the column's standard deviation",
+        lambda value: (
+            isinstance(value, Mapping) and list(value) == ["rel_std"] and _is_number(value["rel_std"])
+        ),
+    ),
+    "scale": _NUMBER,
+    "shift": _NUMBER,
+    "missing": _Argument("a share from 0 to 1", lambda value: _is_number(value) and 0.0 <= value <= 1.0),
+}
