@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
-from functools import partial
 from statistics import median
 
 import numpy as np
@@ -25,30 +22,33 @@ from scipy.special import softmax
 from tamiz_convert.calibrators import METHODS, fit
 from tamiz_convert.graft import graft
 from tamiz_convert.graph_builder import GraphBuilder
+from tamiz_convert.latency import median_us
 from tamiz_convert.parity import Runner
 from tamiz_convert.score_graph import SCORES, ScoresKind
 
 _GOAL_US = 20.0
 _N_CALIBRATION_ROWS = 5_000
 _N_FEATURES = 30
-_RUNS_PER_ROUND = 20
 _KINDS: tuple[ScoresKind, ...] = ("logits", "probabilities")
 _N_CLASSES = (2, 10)
 
 Case = tuple[str, ScoresKind, int]
+Graph = tuple[Runner, dict[str, NDArray[np.float64]]]
 
 
 def main() -> int:
     """Run the benchmark; return the exit status: 0 if every calibrator reaches the goal."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibrator_latency", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=300, help="interleaved rounds (default: 300)")
+    parser.add_argument(
+        "--rounds", type=int, default=20, help="rounds of a hundred runs; the median counts (default: 20)"
+    )
     rounds = parser.parse_args().rounds
-    return _show(_measure(_calls(), rounds))
+    return _show(_measure(_graphs(), rounds))
 
 
-def _calls() -> dict[Case, Callable[[], object]]:
-    """Return for each case a call that computes one row; the method "" ends in scores."""
-    calls: dict[Case, Callable[[], object]] = {}
+def _graphs() -> dict[Case, Graph]:
+    """Return for each case a graph and one row; the method "" ends in scores."""
+    graphs: dict[Case, Graph] = {}
     for n_classes in _N_CLASSES:
         n_scores = 1 if n_classes == 2 else n_classes  # noqa: PLR2004  two classes have one score
         random = np.random.default_rng(n_classes)
@@ -62,8 +62,8 @@ def _calls() -> dict[Case, Callable[[], object]]:
                 if method:
                     fitted = fit(method, scores, y, kind=kind, n_classes=n_classes)
                     graph = graft(model, fitted, n_classes=n_classes)
-                calls[method, kind, n_classes] = partial(Runner(graph).run, {"x": rows[:1]})
-    return calls
+                graphs[method, kind, n_classes] = Runner(graph), {"x": rows[:1]}
+    return graphs
 
 
 def _linear(random: np.random.Generator, n_scores: int, kind: ScoresKind) -> onnx.ModelProto:
@@ -88,17 +88,15 @@ def _drawn(random: np.random.Generator, scores: NDArray[np.float64], kind: Score
     return (softened.cumsum(axis=1) > random.random((len(p), 1))).argmax(axis=1)
 
 
-def _measure(calls: dict[Case, Callable[[], object]], rounds: int) -> dict[Case, float]:
-    """Return the median time of a call, in microseconds."""
-    times: dict[Case, list[float]] = {case: [] for case in calls}
-    for _ in track(range(rounds), "measuring", transient=True):
-        for case, call in calls.items():
-            call()
-            start = time.perf_counter()
-            for _ in range(_RUNS_PER_ROUND):
-                call()
-            times[case].append((time.perf_counter() - start) / _RUNS_PER_ROUND * 1e6)
-    return {case: median(each) for case, each in times.items()}
+def _measure(graphs: dict[Case, Graph], rounds: int) -> dict[Case, float]:
+    """Return the median time of a run, in microseconds; those with the same scores take turns."""
+    medians: dict[Case, float] = {}
+    for column in track([(k, n) for n in _N_CLASSES for k in _KINDS], "measuring", transient=True):
+        turns = {case: graph for case, graph in graphs.items() if case[1:] == column}
+        runners, feeds = zip(*turns.values(), strict=True)
+        times = [median_us(runners, feeds) for _ in range(rounds)]
+        medians |= zip(turns, map(median, zip(*times, strict=True)), strict=True)
+    return medians
 
 
 def _show(medians: dict[Case, float]) -> int:

@@ -122,7 +122,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--calibrator",
         default="temperature",
         metavar="NAME",
-        help="none, sigmoid, isotonic or temperature (default: temperature)",
+        help="none, sigmoid, sigmoid-logit, isotonic, temperature, beta, venn-abers, vector or dirichlet"
+        " (default: temperature)",
     )
     parser.add_argument(
         "--certification",

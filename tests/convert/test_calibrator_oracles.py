@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, log_softmax, softmax
 from sklearn.calibration import _SigmoidCalibration, _TemperatureScaling
@@ -138,6 +138,7 @@ def test_beta_of_scores_that_point_the_wrong_way_is_the_best_with_a_and_b_at_lea
     assert found <= min(map(loss, around)) + 1e-9
 
 
+@settings(deadline=None)  # an example takes up to 20 isotonic regressions of scikit-learn's
 @given(
     st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=2, max_size=25),
     st.lists(st.integers(-10, 10), min_size=1, max_size=5),
@@ -156,7 +157,7 @@ def test_venn_abers_is_isotonic_regression_with_the_row_among_the_others(rows, a
         assert fitted.predict(np.array([[x]]))[0, 1] == pytest.approx(p1 / (1 - p0 + p1), abs=1e-12)
 
 
-@pytest.mark.parametrize("decimals", [1, 3, 12])
+@pytest.mark.parametrize("decimals", [1, 3, 4])
 @pytest.mark.parametrize("seed", range(3))
 def test_venn_abers_is_the_authors(decimals, seed):
     scores, y = made(700, 2, seed)
@@ -176,7 +177,18 @@ def test_a_calibration_row_stays_on_its_step_of_venn_abers_through_the_rounding_
     scores, y = made(2_000, 2)
     fitted = fit("venn-abers", scores, y, kind="margins", n_classes=2)
     rounded = scores.astype(np.float32).astype(np.float64)
+    assert (rounded != scores).all()
     np.testing.assert_array_equal(fitted.predict(rounded), fitted.predict(scores))
+
+
+def test_scores_that_would_be_equal_but_for_their_last_digit_are_one_place_of_venn_abers():
+    equal = np.repeat([0.1, 0.3, 1.0], 40)[:, None]
+    y = (np.arange(120) * 7919 % 120 < np.repeat([30, 60, 90], 40)).astype(np.int64)
+    noisy = equal - 1.1e-16 * (np.arange(120) % 3)[:, None]
+    assert len(np.unique(noisy)) > 3
+    for scores in (equal, noisy):
+        p = fit("venn-abers", scores, y, kind="probabilities", n_classes=2).predict(noisy)[:, 1]
+        np.testing.assert_array_equal(p, np.repeat(p[::40], 40))
 
 
 def test_venn_abers_takes_time_in_proportion_to_its_rows():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
+from tamiz_convert.__main__ import main
 from tamiz_convert.calibrators import METHODS, Identity, fit, rebuild
 from tamiz_convert.calibrators.one_vs_rest import one_vs_rest, sigmoids
 from tamiz_convert.errors import BundleError, EstimatorError, RowsError
@@ -110,6 +111,7 @@ def test_the_scale_of_margins_does_not_matter(method, n_classes, scale):
     np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(st.floats(-1e3, 1e3), st.integers(2, 200))
 def test_constant_scores_give_the_share_of_each_class(score, n):
     y = np.arange(n) % 2
@@ -220,3 +222,11 @@ def test_the_rounding_of_float32_is_no_reason_to_refuse_probabilities():
     scores, y = made(300, 10, kind="probabilities")
     rounded = scores.astype(np.float32).astype(np.float64) - 3.6e-7
     assert np.isfinite(fit("beta", rounded, y, kind="probabilities", n_classes=10).predict(rounded)).all()
+
+
+def test_the_command_names_every_calibrator(capsys):
+    with pytest.raises(SystemExit):
+        main(["sklearn", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    *others, last = METHODS
+    assert f"{', '.join(others)} or {last} (default: temperature)" in text

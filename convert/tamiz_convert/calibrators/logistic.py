@@ -25,7 +25,7 @@ def logistic_regression(features: Array, target: Array, *, ridge: float = 0.0) -
         (n_features,), float64; the shortest such where features depend on each other.
     """
     scale = np.maximum(1.0, np.abs(features).max(axis=0))
-    z, penalty = features / scale, ridge / scale**2
+    z, penalty = features / scale, ridge / scale / scale
     w = np.zeros(features.shape[1])
 
     def loss(w: Array) -> float:
@@ -38,10 +38,11 @@ def logistic_regression(features: Array, target: Array, *, ridge: float = 0.0) -
         gradient = z.T @ (p - target) + penalty * w
         hessian = (z * (p * (1.0 - p))[:, None]).T @ z + np.diag(penalty)
         step = np.linalg.lstsq(hessian, gradient)[0]
-        while loss(w - step) > current and np.abs(step).max() > _TOLERANCE:
+        reached = loss(w - step)
+        while reached > current and np.abs(step).max() > _TOLERANCE:
             step = step / 2.0
-        w = w - step
-        current = loss(w)
+            reached = loss(w - step)
+        w, current = w - step, reached
         if np.abs(step).max() <= _TOLERANCE * (1.0 + np.abs(w).max()):
             break
     return np.asarray(w / scale)

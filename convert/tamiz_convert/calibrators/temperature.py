@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.optimize import brentq
+from scipy.special import softmax
 
 from tamiz_convert.calibrators.calibrator import Array, ClassIndices
 from tamiz_convert.calibrators.score_nodes import append_guard, append_logits
@@ -38,17 +38,7 @@ class Temperature:
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Temperature:
         """See `Calibrator.fit`."""
-        z = logits(scores, kind)
-        rows = np.arange(len(y))
-
-        def log_loss(log_beta: float) -> float:
-            return float(-log_softmax(np.exp(log_beta) * z, axis=1)[rows, y].mean())
-
-        tolerance = 64 * np.finfo(np.float64).eps
-        found = minimize_scalar(
-            log_loss, bounds=_LOG_BETA_BOUNDS, method="bounded", options={"xatol": tolerance}
-        )
-        return cls(float(np.exp(found.x)), kind)
+        return cls(_inverse_temperature(logits(scores, kind), y), kind)
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Temperature:
@@ -72,3 +62,23 @@ class Temperature:
             return builder.add("Softmax", builder.add("Mul", SCORES, beta), axis=1)
         scaled = builder.add("Mul", append_logits(builder, self.kind, n_scores), builder.constant(self.beta))
         return append_guard(builder, builder.add("Softmax", scaled, axis=1))
+
+
+def _inverse_temperature(z: Array, y: ClassIndices) -> float:
+    """Return the beta of least log loss within scikit-learn's bounds: where the slope of the convex loss is 0.
+
+    Args:
+        z: (n_rows, n_classes), float64.
+        y: (n_rows,), the index of each row's class.
+    """
+    below_top = z - z.max(axis=1, keepdims=True)
+    of_truth = below_top[np.arange(len(y)), y].mean()
+
+    def slope(log_beta: float) -> float:
+        odds = np.exp(np.exp(log_beta) * below_top)
+        return float(((odds * below_top).sum(axis=1) / odds.sum(axis=1)).mean() - of_truth)
+
+    low, high = _LOG_BETA_BOUNDS
+    if slope(low) >= 0.0:
+        return float(np.exp(low))
+    return float(np.exp(high if slope(high) <= 0.0 else brentq(slope, low, high)))

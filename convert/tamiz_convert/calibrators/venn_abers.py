@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tamiz_convert.calibrators.calibrator import Array, ClassIndices
 from tamiz_convert.calibrators.columns import from_named, named
@@ -18,10 +19,10 @@ from tamiz_convert.graph_builder import GraphBuilder
 from tamiz_convert.score_graph import ScoresKind
 
 _TIE: Final = 1e-6
-"""How near to a calibration row's score another one counts as equal to it, as a share of the scores' range.
+"""Scores that differ by less than this share of their range count as equal.
 
-Equal scores have a step of their own, and a calibration row whose score comes out differently in the last digits of
-float32 must not fall off it.
+Each score has a step of its own, and a row must not fall off it because its score comes out differently in the last digits
+of float32. The price is the order of probabilities that differ by less than that from 0, or from 1.
 """
 
 _Point = tuple[int, int]
@@ -82,32 +83,45 @@ class VennAbers:
 def _steps(score: Array, target: Array) -> tuple[Array, Array, Array]:
     """Return the ends of the steps, and p₀ and p₁ on each.
 
-    Around each distinct calibration score c_i lies a step for scores that count as equal to it, and between two of them
-    one for scores that do not: there p₀ is that of the score below, p₁ that of the score above.
+    Each place where calibration rows stand is a step, for scores that count as equal to theirs, and between two places is
+    one for scores that do not: there p₀ is that of the place below, p₁ that of the place above.
     """
     distinct, row = np.unique(score, return_inverse=True)
-    weights = np.bincount(row)
-    positive = np.bincount(row, target).astype(np.int64)
+    reach = _TIE * (distinct[-1] - distinct[0])
+    is_first = _is_first_of_place(distinct, reach)
+    place = (np.cumsum(is_first) - 1)[row]
+    weights = np.bincount(place)
+    positive = np.bincount(place, target).astype(np.int64)
     p1 = _with_a_positive(weights, positive)
     p0 = 1.0 - _with_a_positive(weights[::-1], (weights - positive)[::-1])[::-1]
-    number = np.arange(len(distinct))
-    p0 = p0[np.append(np.column_stack([number, number + 1]), len(distinct))]
-    p1 = p1[np.append(np.column_stack([number, number]), len(distinct))]
+    number = np.arange(len(weights))
+    p0 = p0[np.append(np.column_stack([number, number + 1]), len(weights))]
+    p1 = p1[np.append(np.column_stack([number, number]), len(weights))]
     is_end = (np.diff(p0) != 0) | (np.diff(p1) != 0)
     starts = np.append(True, is_end)
-    return _ends(distinct)[is_end], p0[starts], p1[starts]
+    ends = _ends(distinct[is_first], distinct[np.append(is_first[1:], True)], reach)
+    return ends[is_end], p0[starts], p1[starts]
 
 
-def _ends(distinct: Array) -> Array:
-    """Return from where to where scores count as equal to each distinct one, (2 · n_distinct,), ascending.
+def _is_first_of_place(distinct: Array, reach: float) -> NDArray[np.bool_]:
+    """Return which of ascending scores begins a place: each is more than `reach` above the first of the place before."""
+    is_first, limit = [], -np.inf
+    for score in distinct.tolist():
+        is_first.append(score > limit)
+        if is_first[-1]:
+            limit = score + reach
+    return np.array(is_first)
 
-    A score is never nearer to another one than to the one that it counts as equal to.
+
+def _ends(first: Array, last: Array, reach: float) -> Array:
+    """Return from where to where scores belong to each place, (2 · n_places,), ascending.
+
+    That is up to `reach` below its first score and above its last, but no nearer to another place.
     """
-    reach = _TIE * (distinct[-1] - distinct[0])
-    just_below = np.nextafter(distinct, -np.inf)
-    middle = np.minimum(distinct[:-1] + np.diff(distinct) / 2.0, just_below[1:])
-    starts = np.minimum(np.maximum(distinct - reach, np.append(-np.inf, middle)), just_below)
-    ends = np.minimum(distinct + reach, np.append(middle, np.inf))
+    just_below = np.nextafter(first, -np.inf)
+    middle = np.minimum(last[:-1] + (first[1:] - last[:-1]) / 2.0, just_below[1:])
+    starts = np.minimum(np.maximum(first - reach, np.append(-np.inf, middle)), just_below)
+    ends = np.minimum(last + reach, np.append(middle, np.inf))
     return np.column_stack([starts, ends]).ravel()
 
 

@@ -33,7 +33,7 @@ class RiskCoverageCurve:
 def aurc(probabilities: Array, y: Classes) -> float:
     """Return the area under the risk-coverage curve: the mean over i of the error among the i most confident rows.
 
-    Geifman, Uziel & El-Yaniv 2019, section 3.
+    Geifman, Uziel & El-Yaniv 2019.
     """
     _, rows, errors = _blocks(probabilities, y)
     return area(rows, errors)

@@ -59,13 +59,11 @@ def select_calibrator(
     """
     belonging = _checked(scores, y, groups)
     rows = Rows(kind, n_classes, len(y), int(np.bincount(y, minlength=n_classes).min()))
-    calibrators.fit(
-        rows.reference, scores, y, kind=kind, n_classes=n_classes
-    )  # refuses what no calibrator takes
-    out: dict[str, str] = {
-        method: why for method in BY_FLEXIBILITY if (why := objection(method, rows, settings))
-    }
-    methods = [method for method in BY_FLEXIBILITY if method not in out]
+    # What the reference refuses (NaN, scores that are no probabilities) no calibrator takes.
+    calibrators.fit(rows.reference, scores, y, kind=kind, n_classes=n_classes)
+    objections = {method: objection(method, rows, settings) for method in BY_FLEXIBILITY}
+    methods = [method for method, why in objections.items() if why is None]
+    out = {method: why for method, why in objections.items() if why is not None}
     if len(methods) == 1:
         return _unopposed(rows, out, settings, seed)
 
@@ -127,7 +125,9 @@ def _try(
             tried.append(out_of_fold(method, scores, y, folds, kind=rows.kind, n_classes=rows.n_classes))
         except RowsError as error:
             if method == rows.reference:
-                raise
+                raise RowsError(
+                    f"calibrators cannot be compared: {error}; use other folds, or name one"
+                ) from error
             failed[method] = str(error)
     return tried, failed
 
