@@ -84,7 +84,7 @@ class Evidence:
     """All that an export found out.
 
     Attributes:
-        manifest: what the bundle says of itself.
+        manifest: what the bundle says of itself, as it was written: with its format version and digest.
         calibration: the rows that fitted the calibrator.
         certification: the rows that certified the threshold; everything that the report measures is measured on these.
         attainable: ascending numbers of rows; the last one is the number at hand, or beyond.

@@ -41,7 +41,10 @@ def calibration_section(data: Mapping[str, Any]) -> Section:
             element(
                 "p", _verdict(after["ece"], found["n_rows"], certified=data["promise"]["kind"] != "none")
             ),
-            charts(*([_diagram("Before", before)] if before else []), _diagram("With the calibrator", after)),
+            charts(
+                *([_diagram("Without the calibrator", before)] if before else []),
+                _diagram("With the calibrator", after),
+            ),
             _bins(after["reliability"]),
             _metrics(before, after),
         ]
@@ -68,7 +71,7 @@ def _diagram(title: str, quality: Mapping[str, Any]) -> Child:
     ece = quality["ece"]
     caption = (
         f"Calibration error {percent(ece['value'], 2)}; a calibrated model would show {percent(ece['calibrated_mean'], 2)}. On the"
-        " dotted line confidence is right. Each bin holds about as many rows; bars are 95% intervals."
+        " dotted line confidence is right. Each bin holds about equally many rows; bars are 95% intervals."
     )
     drawing = reliability_chart(f"Right predictions by confidence, {title.lower()}", quality["reliability"])
     return figure(title, caption, drawing)

@@ -14,6 +14,7 @@ Numbers = Mapping[str, Any]
 _ROOM_ABOVE: Final = 1.15
 _ROW_HEIGHT: Final = 24.0
 _LETTER: Final = 7.0
+_LONGEST: Final = 18
 _SQUARE: Final = 340.0
 _MIDDLE: Final = 0.5
 
@@ -203,5 +204,8 @@ def _upright(plot: Plot, value: float, name: str) -> list[Html]:
     ]
 
 
-def _shortened(name: str, length: int = 18) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"
+def _shortened(name: str) -> str:
+    """Return a name that fits beside a chart: names often differ at their end, so the middle goes."""
+    if len(name) <= _LONGEST:
+        return name
+    return f"{name[: _LONGEST // 2]}…{name[-(_LONGEST // 2 - 1) :]}"

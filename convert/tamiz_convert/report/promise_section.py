@@ -108,30 +108,36 @@ def _promised(promise: Mapping[str, Any]) -> tuple[Child, Child]:
 
 def _certificate(promise: Mapping[str, Any]) -> list[tuple[str, Child]]:
     own = promise["certificate"]
+    at = (
+        "one for each, below"
+        if promise["subsets"]
+        else f"answered from confidence {threshold(promise['threshold'])}"
+    )
     evidence = f"{plural(own['n_errors'], 'error')} among {count(own['n_accepted'])} accepted of {plural(own['n_rows'], 'row')}"
-    if promise["subsets"]:
-        return [("threshold", "one for each, below"), ("method", own["method"]), ("evidence", evidence)]
-    return [
-        ("threshold", f"answered from confidence {threshold(promise['threshold'])}"),
+    rows = [
+        ("threshold", at),
         ("method", own["method"]),
         ("evidence", evidence),
         ("p-value", f"{own['p_value']:.3g}, exact binomial test"),
-        (
-            "upper bound",
-            f"{percent(own['error_upper_bound'], 2)}, one-sided Clopper–Pearson, describes these rows",
-        ),
     ]
+    if own["error_upper_bound"] is not None:
+        bound = percent(own["error_upper_bound"], 2)
+        rows.append(("upper bound", f"{bound}, one-sided Clopper–Pearson, describes these rows"))
+    return [*rows]
 
 
 def _subsets(promise: Mapping[str, Any]) -> list[Child]:
-    by = "predicted class" if promise["subdivision"] == "predicted_class" else str(promise["slice_input"])
+    by_class = promise["subdivision"] == "predicted_class"
+    by = "predicted class" if by_class else str(promise["slice_input"])
     left = [each for each in promise["subsets"] if not each["certificate"]]
     shown = table(
         f"Thresholds by {by}",
         [by, "threshold", "promised", "rows", "accepted", "errors", "p-value"],
         [_subset(each) for each in promise["subsets"]],
         text_columns=(0, 2),
-        note="Where nothing could be certified, the gate abstains from every row." if left else None,
+        note=None
+        if by_class
+        else "A request with any other value has to reach the strictest of these thresholds.",
     )
     return [shown, _reasons(left)] if left else [shown]
 

@@ -49,7 +49,7 @@ def comparison_section(data: Mapping[str, Any]) -> Section:
         content.append(_baselines(data))
     if data["latency"]:
         content.append(_latency(data["latency"]))
-    return Section("comparison", "Beside the original, simpler rules, and the clock", "Comparisons", content)
+    return Section("comparison", "How it compares", "Comparisons", content)
 
 
 def _summary(checks: Sequence[Mapping[str, Any]]) -> str:

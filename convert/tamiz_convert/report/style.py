@@ -130,7 +130,7 @@ details .scroll.tall { max-height: 24rem; overflow-y: auto }
 .slider label { display: block; font-weight: 600 }
 button { font: inherit; font-size: .875rem; color: var(--accent); background: var(--paper); border: 1px solid var(--edge);
   border-radius: .375rem; padding: .25rem .75rem; cursor: pointer }
-.slider button { display: block; margin-top: .75rem }
+.slider p { margin-bottom: .75rem }
 .slider input { width: 100%; margin: .75rem 0; height: 1.5rem; accent-color: var(--accent) }
 .slider .facts { margin: 1rem 0; grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); gap: 1rem 1.5rem }
 [hidden] { display: none !important }
@@ -143,7 +143,7 @@ button { font: inherit; font-size: .875rem; color: var(--accent); background: va
 }
 @media print {
   @page { size: A4; margin: 18mm 16mm }
-  body { font-size: 10pt }
+  html { font-size: 10pt }
   body > * { max-width: none; padding-inline: 0 }
   header { padding-top: 0 }
   nav, .slider, .skip, details.screen { display: none }

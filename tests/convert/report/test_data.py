@@ -144,7 +144,7 @@ def test_margins_have_no_before(made_evidence):
     data = report_data(replace(evidence, certification=bare))
     assert data["calibration"]["before"] is None
     assert data["risk_coverage"]["before"] is None
-    assert "Before" not in render_html(replace(evidence, certification=bare))
+    assert "Without the calibrator" not in render_html(replace(evidence, certification=bare))
 
 
 def test_both_files_are_written_and_say_the_same(cancer_evidence, tmp_path):

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from tamiz.v1.manifest_pb2 import Certificate, Promise, Subdivision, SubsetThreshold, Threshold
 from tamiz_convert.report import render_html
 from tamiz_convert.report.style import DARK, LIGHT
 
@@ -127,6 +128,59 @@ def test_what_comes_from_data_is_text(made_evidence):
     assert not page.all("img")
     assert "alert" not in page.text[page.all("script")[0][0]]
     assert page.text[page.all("h1")[0][0]] == EVIL
+
+
+@pytest.mark.parametrize(
+    ("threshold", "shown"),
+    [
+        (
+            Threshold(
+                value=0.8,
+                certificate=Certificate(
+                    max_error=0.3, confidence_level=0.9, promise=Promise.PROMISE_JOINT_ERROR
+                ),
+            ),
+            "≤ 30%",
+        ),
+        (
+            Threshold(
+                value=0.8,
+                certificate=Certificate(
+                    min_coverage=0.4, confidence_level=0.9, promise=Promise.PROMISE_COVERAGE
+                ),
+            ),
+            "≥ 40%",
+        ),
+        (
+            Threshold(
+                value=0.8,
+                certificate=Certificate(max_error=0.3, confidence_level=0.9),
+                subdivision=Subdivision.SUBDIVISION_SLICE,
+                slice_input="region",
+                subsets=[
+                    SubsetThreshold(name="north", value=0.7, certificate=Certificate(max_error=0.3)),
+                    SubsetThreshold(name="south", value=2.0, not_certified="too few rows"),
+                ],
+            ),
+            "For each of 1 out of 2 values of region",
+        ),
+        (
+            Threshold(
+                value=0.8,
+                not_certified="no subset could be certified",
+                subdivision=Subdivision.SUBDIVISION_PREDICTED_CLASS,
+                subsets=[SubsetThreshold(name="class 0", value=0.8, not_certified="too few rows")],
+            ),
+            "Nothing is promised",
+        ),
+    ],
+)
+def test_every_kind_of_promise_has_its_page(made_evidence, threshold, shown):
+    evidence = made_evidence(300, 3, slices={"region": np.array(["north", "south", "west"] * 100)})
+    evidence.manifest.threshold.CopyFrom(threshold)
+    text = render_html(evidence)
+    Page(text)
+    assert shown in text
 
 
 def test_many_rows_and_classes_stay_below_two_megabytes(made_evidence):
