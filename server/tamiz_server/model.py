@@ -95,18 +95,18 @@ class Model:
         """
         n_rows = len(inputs[self.specs[0].name])
         try:
-            probabilities, *subset = self._session.run(self._outputs, inputs)
+            outputs = self._session.run(self._outputs, inputs)
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise ModelFailed("the model failed on these rows; the server's log says how") from error
+        probabilities: NDArray[np.float64] = outputs[0]
         if probabilities.shape != (n_rows, self.n_classes):
             raise ModelFailed(
                 f"the model answered {list(probabilities.shape)} for {n_rows} rows and {self.n_classes} classes"
             )
-        if not subset:
-            return probabilities, None
-        if subset[0].shape != (n_rows,):
-            raise ModelFailed(f"the model answered slices of shape {list(subset[0].shape)} for {n_rows} rows")
-        return probabilities, subset[0]
+        subset: NDArray[np.int64] | None = outputs[1] if len(outputs) > 1 else None
+        if subset is not None and subset.shape != (n_rows,):
+            raise ModelFailed(f"the model answered slices of shape {list(subset.shape)} for {n_rows} rows")
+        return probabilities, subset
 
     def _open(self, content: bytes) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
