@@ -98,10 +98,11 @@ def _recalibrate(arguments: argparse.Namespace) -> None:
 
 def _compare(arguments: argparse.Namespace) -> None:
     table, labels = load_rows(arguments.data, arguments.target)
-    features = arguments.features or _named_columns(arguments.a)
     sliced = select(table, arguments.slices, arguments.data)
-    rest = [name for name in table.columns if name not in arguments.slices]
-    rows = select(table, features or rest, arguments.data)
+    read = {name for spec in read_manifest(arguments.a).inputs for name in spec.column_names}
+    rest = [name for name in table.columns if name in read or name not in arguments.slices]
+    features = arguments.features or _named_columns(arguments.a) or rest
+    rows = select(table, features, arguments.data)
     with _progress() as progress:
         found = compare(
             arguments.a,
@@ -121,7 +122,7 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     table, labels = load_rows(arguments.data, arguments.target)
-    named = _named_columns(arguments.bundle)
+    named = any(spec.column_names for spec in read_manifest(arguments.bundle).inputs)
     features = select(table, arguments.features or list(table.columns), arguments.data)
     rows = table if named else features.to_numpy()
     results = check_bundle(arguments.bundle, rows, labels, arguments.checks, seed=arguments.seed)
@@ -176,8 +177,10 @@ def _settings(arguments: argparse.Namespace, rows: Callable[..., Any]) -> dict[s
 
 def _named_columns(bundle: Path) -> list[str] | None:
     """Return the columns that a bundle reads by name; None where it was made of a matrix without names."""
-    names = [name for spec in read_manifest(bundle).inputs for name in spec.column_names]
-    return names or None
+    specs = read_manifest(bundle).inputs
+    if not all(spec.column_names for spec in specs):
+        return None
+    return [name for spec in specs for name in spec.column_names]
 
 
 def _feature_names(estimator: Any) -> list[str] | None:
