@@ -87,8 +87,11 @@ def bundle_rows(arguments: argparse.Namespace, bundle: Path) -> FileRows:
 
 
 def named_columns(bundle: Path) -> list[str]:
-    """Return the columns that a bundle reads by name; none where it was made of a matrix without names."""
-    return [name for spec in read_manifest(bundle).inputs for name in spec.column_names]
+    """Return the columns that a bundle reads by name; none where it reads any input by order only."""
+    specs = read_manifest(bundle).inputs
+    if not all(spec.column_names for spec in specs):
+        return []
+    return [name for spec in specs for name in spec.column_names]
 
 
 def split_settings(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -85,10 +85,11 @@ def _recalibrate(arguments: argparse.Namespace) -> None:
 
 def _compare(arguments: argparse.Namespace) -> None:
     table, labels = load_rows(arguments.data, arguments.target)
-    features = arguments.features or named_columns(arguments.a)
     sliced = select(table, arguments.slices, arguments.data)
-    rest = [name for name in table.columns if name not in arguments.slices]
-    rows = select(table, features or rest, arguments.data)
+    read = {name for spec in read_manifest(arguments.a).inputs for name in spec.column_names}
+    rest = [name for name in table.columns if name in read or name not in arguments.slices]
+    features = arguments.features or named_columns(arguments.a) or rest
+    rows = select(table, features, arguments.data)
     with _progress() as progress:
         found = compare(
             arguments.a,
@@ -109,7 +110,8 @@ def _compare(arguments: argparse.Namespace) -> None:
 def _check(arguments: argparse.Namespace) -> None:
     table, labels = load_rows(arguments.data, arguments.target)
     features = select(table, arguments.features or list(table.columns), arguments.data)
-    rows = table if named_columns(arguments.bundle) else features.to_numpy()
+    named = any(spec.column_names for spec in read_manifest(arguments.bundle).inputs)
+    rows = table if named else features.to_numpy()
     results = check_bundle(arguments.bundle, rows, labels, arguments.checks, seed=arguments.seed)
     _tell(arguments, results)
     refuse_blocked(results)

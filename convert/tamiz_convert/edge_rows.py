@@ -74,8 +74,10 @@ def _columns(
     numeric: list[Any] = []
     text: list[Any] = []
     may_miss: list[Any] = []
+    beside = {name for spec in inputs for name in spec.column_names}
     for spec in inputs:
-        names = columns_of.get(spec.name) or list(spec.column_names) or list(base.columns)
+        own = columns_of.get(spec.name) or list(spec.column_names)
+        names = own or [column for column in base.columns if column not in beside]
         if spec.dtype == DataType.DATA_TYPE_STRING:
             text += names
         elif spec.dtype in _FLOATS:

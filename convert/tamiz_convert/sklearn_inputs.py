@@ -157,7 +157,16 @@ class MatrixAndColumns:
 
 
 def inputs_of(specs: Sequence[InputSpec]) -> Inputs | MatrixAndColumns:
-    """Return the inputs that a manifest describes."""
+    """Return the inputs that a manifest describes.
+
+    Raises:
+        RowsError: for inputs that no table or matrix of numbers fills.
+    """
+    odd = [spec.name for spec in specs if len(spec.shape) != _MATRIX_DIMENSIONS]
+    if odd:
+        raise RowsError(
+            f"the bundle reads {', '.join(odd)} with other than two dimensions, and only tables and matrices can be given here"
+        )
     matrices = [spec for spec in specs if spec.name == FEATURES and list(spec.column_names) != [FEATURES]]
     columns = [spec for spec in specs if spec not in matrices]
     may_miss = frozenset(spec.name for spec in columns if spec.missing_values_allowed)

@@ -365,6 +365,7 @@ def test_what_cannot_be_compared_is_refused(bundles, rows):
         ({"slices": {"x": y[:3]}}, RowsError, "slice 'x' has 3 values for 135 rows"),
         ({"slices": {"x": X[:, 0]}}, RowsError, "different values; a slice needs rows"),
         ({"at_error": 1.0}, ExportError, "at_error is 1.0; expected a share"),
+        ({"n_resamples": 0}, ExportError, "n_resamples is 0; expected at least 1"),
     ):
         with pytest.raises(error, match=message):
             compare(*bundles, **({"rows": X, "labels": y} | arguments))

@@ -192,6 +192,51 @@ def test_thresholds_by_slice_are_certified_again_by_slice(customers, models, nam
     assert Subject.read(models / "m/3").predict(table).accepted.any()
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_bundle_with_slices_from_the_command_line(customers, models, named, monkeypatch):
+    columns = ["age", "income"]
+    X = customers.train[columns]
+    model = GaussianNB().fit(X if named else X.to_numpy(), customers.y_train)
+    table = customers.held_out[[*columns, "city"]].reset_index(drop=True)
+    settings = {
+        "calibration": (table, customers.y_held_out),
+        "max_error": 0.45,
+        "seed": 1,
+        "slice_by": "city",
+    }
+    export(model, models / "m/1", **settings)
+    table.assign(y=customers.y_held_out).to_parquet(models / "rows.parquet")
+    monkeypatch.chdir(models)
+    rows = ["--target", "y", "--seed", "1"]
+    command = [
+        "recalibrate",
+        "m/1",
+        "--calibration",
+        "rows.parquet",
+        "--max-error",
+        "0.45",
+        "--output",
+        "m/2",
+        *rows,
+    ]
+    assert main(command) == 0
+    assert read_manifest(models / "m/2").threshold == read_manifest(models / "m/1").threshold
+    command = [
+        "compare",
+        "m/1",
+        "m/2",
+        "--data",
+        "rows.parquet",
+        "--slices",
+        "city",
+        "--json",
+        "out.json",
+        *rows,
+    ]
+    assert main(command) == 0
+    assert "A and B do the same" in (models / "out.json").read_text()
+
+
 def test_thresholds_by_class_are_certified_again_by_class(logistic, rows, models):
     settings = {"calibration": rows, "max_error": 0.15}
     one = export(logistic, models / "m/1", **settings, per_class=True).manifest

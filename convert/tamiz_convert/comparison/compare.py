@@ -84,17 +84,21 @@ def compare(
         slices: columns of the rows, or name → (n_rows,) values; every value is looked at by itself.
         at_error: the error among accepted rows at which coverage is compared; by default the one that A promises, else B's,
             else the one that A makes on these rows.
-        n_resamples: how many times the rows are drawn for the intervals.
+        n_resamples: how many times the rows are drawn for the intervals; with fewer than 320 only the accuracy, which is
+            tested exactly, can be called better.
         seed: of the draws.
         progress: called with the name of each step and the share of the work done before it.
 
     Raises:
         BundleError: if a file is no bundle, or if the two do not answer the same question.
         RowsError: for rows, labels or slices that cannot be used.
+        ExportError: for an error or a number of resamples that makes no sense.
     """
     say = progress or (lambda _step, _share: None)
     if at_error is not None and not 0.0 <= at_error < 1.0:
         raise ExportError(f"at_error is {at_error}; expected a share from 0 to below 1")
+    if n_resamples < 1:
+        raise ExportError(f"n_resamples is {n_resamples}; expected at least 1")
     one, other = _Bundle.read(a), _Bundle.read(b)
     position = _matched(one, other)
     given = labeled(rows, labels, classes_of(one.manifest.classes), "compared")
