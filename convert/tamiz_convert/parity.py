@@ -182,6 +182,7 @@ def check_parity_in_parts(
     """
     runner = Runner(_with_scores(model, scores.shape[1]))
     expected = own(scores)
+    thresholds = np.broadcast_to(threshold, len(scores))
     largest = 0.0
     for batch_size in batch_sizes:
         n_rows = len(scores) if batch_size == max(batch_sizes) else _ROWS_IN_SMALL_BATCHES
@@ -191,7 +192,7 @@ def check_parity_in_parts(
         for pair in pairs:
             _compare(*pair, tolerance, batch_size, describe)
         _compare_labels(*pairs[0], 2 * tolerance, describe)
-        _compare_decisions(*pairs[1], threshold, tolerance, describe)
+        _compare_decisions(*pairs[1], thresholds[:n_rows], tolerance, describe)
         largest = max(largest, *(_largest_difference(*pair) for pair in pairs))
     return Parity(
         n_rows=len(scores),
