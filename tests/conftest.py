@@ -23,7 +23,15 @@ from google.protobuf import json_format
 from onnx import TensorProto, helper, numpy_helper
 
 from tamiz.bundle_format import FILE_NAME, MANIFEST_KEY, PROBABILITIES, graph_digest
-from tamiz.v1.manifest_pb2 import Certificate, Classes, DataType, InputSpec, Manifest, Threshold
+from tamiz.v1.manifest_pb2 import (
+    Certificate,
+    Classes,
+    DataType,
+    InputSpec,
+    Manifest,
+    Subdivision,
+    Threshold,
+)
 from tamiz.v1.onnx_file_pb2 import OnnxFile
 
 MakeBundle = Callable[..., Path]
@@ -124,8 +132,52 @@ def text_graph() -> onnx.GraphProto:
     )
 
 
+def sliced_graph() -> onnx.GraphProto:
+    """`softmax_graph` beside a region that names the slice: north is 0, south 1, anything else -1.
+
+    region [n, 1] string ─► Reshape [n] ─► Equal("north"), Equal("south") ─► Where ─► subset
+    """
+    graph = softmax_graph()
+    graph.input.append(helper.make_tensor_value_info("region", TensorProto.STRING, [None, 1]))
+    graph.output.append(helper.make_tensor_value_info("subset", TensorProto.INT64, [None]))
+    graph.node.extend(
+        [
+            helper.make_node("Reshape", ["region", "flat"], ["name"]),
+            helper.make_node("Equal", ["name", "north"], ["is_north"]),
+            helper.make_node("Equal", ["name", "south"], ["is_south"]),
+            helper.make_node("Where", ["is_south", "one", "unknown"], ["south_or_not"]),
+            helper.make_node("Where", ["is_north", "zero", "south_or_not"], ["subset"]),
+        ]
+    )
+    for name, value in (("flat", [-1]), ("zero", [0]), ("one", [1]), ("unknown", [-1])):
+        graph.initializer.append(numpy_helper.from_array(np.array(value, dtype=np.int64), name))
+    for name in ("north", "south"):
+        graph.initializer.append(helper.make_tensor(name, TensorProto.STRING, [1], [name.encode()]))
+    return graph
+
+
+def by_slice(manifest: Manifest, south: float = 0.9) -> None:
+    """Give a manifest of `sliced_graph` its thresholds: 0.6 in the north, another in the south."""
+    threshold = manifest.threshold
+    threshold.value = max(0.6, south)
+    threshold.subdivision = Subdivision.SUBDIVISION_SLICE
+    threshold.slice_input = "region"
+    threshold.subsets.add(name="north", value=0.6, certificate=threshold.certificate)
+    threshold.subsets.add(name="south", value=south, not_certified="too few rows")
+
+
+def by_class(manifest: Manifest) -> None:
+    """Give a manifest its thresholds: 0.6 for the class "no", 0.9 for the class "yes"."""
+    threshold = manifest.threshold
+    threshold.value = 0.9
+    threshold.subdivision = Subdivision.SUBDIVISION_PREDICTED_CLASS
+    threshold.subsets.add(name="no", value=0.6, certificate=threshold.certificate)
+    threshold.subsets.add(name="yes", value=0.9, certificate=threshold.certificate)
+
+
 GRAPHS = {
     "softmax": softmax_graph,
+    "sliced": sliced_graph,
     "failing": failing_graph,
     "slow": slow_graph,
     "slower": lambda: slow_graph(1_200),
@@ -174,6 +226,18 @@ def write_bundle(
     folder.mkdir(parents=True)
     (folder / FILE_NAME).write_bytes(model.SerializeToString())
     return folder / FILE_NAME
+
+
+@pytest.fixture(name="by_slice")
+def by_slice_fixture() -> Callable[..., None]:
+    """`by_slice(manifest)` gives it thresholds that differ by slice."""
+    return by_slice
+
+
+@pytest.fixture(name="by_class")
+def by_class_fixture() -> Callable[[Manifest], None]:
+    """`by_class(manifest)` gives it thresholds that differ by class."""
+    return by_class
 
 
 @pytest.fixture

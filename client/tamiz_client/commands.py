@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tamiz.promise_text import promised
 from tamiz_client.channel import TlsOptions
 from tamiz_client.client import Client
 from tamiz_client.errors import TamizClientError
@@ -61,7 +62,7 @@ def _models(client: Client, arguments: argparse.Namespace) -> int:
         if threshold.HasField("certificate"):
             certificate = threshold.certificate
             promise = (
-                f"error ≤ {certificate.max_error:g} with confidence {certificate.confidence_level:g}, about"
+                f"{promised(certificate)}, with confidence {certificate.confidence_level:g}; about"
                 f" {certificate.expected_coverage:.0%} answered"
             )
         table.add_row(name, ", ".join(map(str, versions)), f"{threshold.value:.6g}", promise)

@@ -24,7 +24,8 @@ class Result:
         probabilities: (n_rows, n_classes), float64, NaN in abstained rows; None unless asked for.
         classes: (n_classes,), int64 or str: the classes, in the order of the columns of `probabilities`.
         model_name, model_version: who answered.
-        threshold: the threshold that was applied.
+        threshold: the threshold that was applied; where the model's thresholds differ by class or slice, the largest of them.
+        thresholds: (n_rows,), float64: what the confidence of each row had to reach.
         queue_duration_us, compute_duration_us: how long the request waited and was computed, in microseconds.
     """
 
@@ -37,6 +38,7 @@ class Result:
     model_name: str
     model_version: int
     threshold: float
+    thresholds: NDArray[np.float64]
     queue_duration_us: int
     compute_duration_us: int
 
@@ -44,9 +46,10 @@ class Result:
         return len(self.accepted)
 
     def __repr__(self) -> str:
+        at = "threshold" if (self.thresholds == self.threshold).all() else "thresholds up to"
         return (
             f"Result({int(self.accepted.sum())} of {len(self)} rows accepted by {self.model_name}/{self.model_version} at"
-            f" threshold {self.threshold:g})"
+            f" {at} {self.threshold:g})"
         )
 
     @property
@@ -112,6 +115,7 @@ def to_result(response: PredictResponse) -> Result:
         model_name=response.model_name,
         model_version=response.model_version,
         threshold=response.threshold,
+        thresholds=np.array(response.thresholds or [response.threshold] * len(index), dtype=np.float64),
         queue_duration_us=response.queue_duration_us,
         compute_duration_us=response.compute_duration_us,
     )

@@ -89,7 +89,28 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     promise.add_argument(
         "--max-error", type=float, metavar="E", help="certify a threshold for this error among accepted rows"
     )
+    promise.add_argument(
+        "--max-joint-error",
+        type=float,
+        metavar="E",
+        help="certify a threshold for this share of all rows being accepted and wrong",
+    )
+    promise.add_argument(
+        "--min-coverage",
+        type=float,
+        metavar="C",
+        help="certify a threshold at which this share of the rows is answered, whatever their error",
+    )
     promise.add_argument("--threshold", type=float, metavar="T", help="a fixed threshold, without a promise")
+    subdivision = parser.add_mutually_exclusive_group()
+    subdivision.add_argument(
+        "--per-class",
+        action="store_true",
+        help="keep --max-error within each predicted class, by a threshold for each",
+    )
+    subdivision.add_argument(
+        "--slice-by", metavar="COLUMN", help="keep --max-error within each value of this column"
+    )
     parser.add_argument(
         "--confidence-level",
         type=float,
@@ -101,7 +122,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--calibrator",
         default="temperature",
         metavar="NAME",
-        help="none, sigmoid, isotonic or temperature (default: temperature)",
+        help="none, sigmoid, sigmoid-logit, isotonic, temperature, beta, venn-abers, vector or dirichlet"
+        " (default: temperature)",
     )
     parser.add_argument(
         "--certification",
@@ -123,7 +145,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="the training rows, to make sure that no held-out row is among them",
     )
     parser.add_argument(
-        "--allow-uncertified", action="store_true", help="export even if --max-error cannot be proven"
+        "--allow-uncertified", action="store_true", help="export even if the promise cannot be proven"
     )
     _add_checks(parser)
     parser.add_argument(

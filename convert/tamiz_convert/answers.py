@@ -1,4 +1,4 @@
-"""What a bundle answers, offline: its graph in onnxruntime, and the gate's rules as the server applies them."""
+"""What a bundle answers, given what its graph computed: the gate's rules, offline, as the server applies them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from tamiz.bundle_format import PROBABILITIES, SUBSET
-from tamiz.v1.manifest_pb2 import Manifest, Subdivision, Threshold
-from tamiz_convert.bundle_graph import output_of
-from tamiz_convert.parity import Feed, Runner
+from tamiz.thresholds import Thresholds
+from tamiz.v1.manifest_pb2 import Manifest
+from tamiz_convert.parity import Feed
 
 NO_CLASS: Final = -1
 """The prediction for a row that has none."""
@@ -39,21 +37,6 @@ class Answers:
     accepted: NDArray[np.bool_]
 
 
-def answers_of(model: onnx.ModelProto, manifest: Manifest, feed: Feed) -> Answers:
-    """Return what a bundle answers.
-
-    Args:
-        model: the bundle's graph.
-        manifest: what the bundle says of itself; its thresholds are applied.
-        feed: input name → (n_rows, …).
-    """
-    probabilities = Runner(output_of(model, PROBABILITIES)).run(feed)
-    subset = None
-    if manifest.threshold.subdivision == Subdivision.SUBDIVISION_SLICE:
-        subset = Runner(output_of(model, SUBSET)).run(feed).astype(np.int64)
-    return judged(manifest, feed, probabilities, subset)
-
-
 def judged(
     manifest: Manifest,
     feed: Feed,
@@ -74,7 +57,7 @@ def judged(
     scored = proper & _valid(manifest, feed)
     predicted = np.where(scored, probabilities.argmax(axis=1), NO_CLASS)
     confidence = np.where(scored, probabilities.max(axis=1), 0.0)
-    thresholds = _thresholds(manifest.threshold, predicted, subset)
+    thresholds = Thresholds(manifest.threshold).of_rows(probabilities, subset)
     return Answers(probabilities, predicted, confidence, scored & (confidence >= thresholds))
 
 
@@ -87,15 +70,3 @@ def _valid(manifest: Manifest, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.b
             bad = np.isinf(array) if spec.missing_values_allowed else ~np.isfinite(array)
             valid &= ~bad.reshape(len(array), -1).any(axis=1)
     return valid
-
-
-def _thresholds(
-    threshold: Threshold, predicted: NDArray[np.int64], subset: NDArray[np.int64] | None
-) -> NDArray[np.float64]:
-    """Return what each row's confidence has to reach; where the row belongs to no known subset, the strictest."""
-    if threshold.subdivision == Subdivision.SUBDIVISION_PREDICTED_CLASS:
-        subset = predicted
-    if subset is None:
-        return np.full(len(predicted), threshold.value)
-    values = np.array([*(each.value for each in threshold.subsets), threshold.value])
-    return values[np.where((subset >= 0) & (subset < len(threshold.subsets)), subset, -1)]

@@ -33,6 +33,22 @@ from tamiz_convert.tables import load_estimator, load_rows, select, write_text
 
 __all__ = ["ExportError", "run"]
 
+_SETTINGS: Final = (
+    "name",
+    "calibrator",
+    "max_error",
+    "max_joint_error",
+    "min_coverage",
+    "per_class",
+    "slice_by",
+    "confidence_level",
+    "threshold",
+    "allow_uncertified",
+    "certification_fraction",
+    "seed",
+)
+"""What an export and a recalibration are told alike, besides the rows."""
+
 
 def run(arguments: argparse.Namespace) -> None:
     """Run a parsed command.
@@ -46,14 +62,14 @@ def run(arguments: argparse.Namespace) -> None:
 def _sklearn(arguments: argparse.Namespace) -> None:
     estimator = load_estimator(arguments.model, trust_pickle=arguments.trust_pickle)
     features = _columns(arguments, _feature_names(estimator))
+    named = hasattr(unwrap(estimator).estimator, "feature_names_in_")
 
-    def rows(path: Path | None) -> Any:
+    def rows(path: Path | None, slice_by: str | None = None) -> Any:
         if path is None:
             return None
-        table, labels = load_rows(path, arguments.target, features=features)
-        return (
-            table if hasattr(unwrap(estimator).estimator, "feature_names_in_") else table.to_numpy()
-        ), labels
+        columns = features and list(dict.fromkeys([*features, *([slice_by] if slice_by else [])]))
+        table, labels = load_rows(path, arguments.target, features=columns)
+        return (table if named or slice_by else table.to_numpy()), labels
 
     with _told(arguments), _progress() as progress:
         report = export(estimator, arguments.output, **_settings(arguments, rows), progress=progress)
@@ -64,8 +80,9 @@ def _sklearn(arguments: argparse.Namespace) -> None:
 def _recalibrate(arguments: argparse.Namespace) -> None:
     features = _columns(arguments, _named_columns(arguments.bundle))
 
-    def rows(path: Path | None) -> Any:
-        return path and load_rows(path, arguments.target, features=features)
+    def rows(path: Path | None, slice_by: str | None = None) -> Any:
+        columns = features and list(dict.fromkeys([*features, *([slice_by] if slice_by else [])]))
+        return path and load_rows(path, arguments.target, features=columns)
 
     with _told(arguments), _progress() as progress:
         report = recalibrate(
@@ -81,10 +98,11 @@ def _recalibrate(arguments: argparse.Namespace) -> None:
 
 def _compare(arguments: argparse.Namespace) -> None:
     table, labels = load_rows(arguments.data, arguments.target)
-    features = arguments.features or _named_columns(arguments.a)
     sliced = select(table, arguments.slices, arguments.data)
-    rest = [name for name in table.columns if name not in arguments.slices]
-    rows = select(table, features or rest, arguments.data)
+    read = {name for spec in read_manifest(arguments.a).inputs for name in spec.column_names}
+    rest = [name for name in table.columns if name in read or name not in arguments.slices]
+    features = arguments.features or _named_columns(arguments.a) or rest
+    rows = select(table, features, arguments.data)
     with _progress() as progress:
         found = compare(
             arguments.a,
@@ -104,7 +122,7 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     table, labels = load_rows(arguments.data, arguments.target)
-    named = _named_columns(arguments.bundle)
+    named = any(spec.column_names for spec in read_manifest(arguments.bundle).inputs)
     features = select(table, arguments.features or list(table.columns), arguments.data)
     rows = table if named else features.to_numpy()
     results = check_bundle(arguments.bundle, rows, labels, arguments.checks, seed=arguments.seed)
@@ -146,29 +164,23 @@ def _columns(arguments: argparse.Namespace, known: list[str] | None) -> list[str
     return features + sorted(checked - set(features))
 
 
-def _settings(arguments: argparse.Namespace, rows: Callable[[Path | None], Any]) -> dict[str, Any]:
+def _settings(arguments: argparse.Namespace, rows: Callable[..., Any]) -> dict[str, Any]:
     """Return what an export and a recalibration are told alike."""
     return {
-        "calibration": rows(arguments.calibration),
-        "certification": rows(arguments.certification),
+        "calibration": rows(arguments.calibration, arguments.slice_by),
+        "certification": rows(arguments.certification, arguments.slice_by),
         "train": rows(arguments.train),
-        "name": arguments.name,
-        "calibrator": arguments.calibrator,
-        "max_error": arguments.max_error,
-        "confidence_level": arguments.confidence_level,
-        "threshold": arguments.threshold,
-        "allow_uncertified": arguments.allow_uncertified,
-        "certification_fraction": arguments.certification_fraction,
         "checks": arguments.checks,
-        "check_rows": rows(arguments.check_data),
-        "seed": arguments.seed,
-    }
+        "check_rows": rows(arguments.check_data, arguments.slice_by),
+    } | {name: getattr(arguments, name) for name in _SETTINGS}
 
 
 def _named_columns(bundle: Path) -> list[str] | None:
     """Return the columns that a bundle reads by name; None where it was made of a matrix without names."""
-    names = [name for spec in read_manifest(bundle).inputs for name in spec.column_names]
-    return names or None
+    specs = read_manifest(bundle).inputs
+    if not all(spec.column_names for spec in specs):
+        return None
+    return [name for spec in specs for name in spec.column_names]
 
 
 def _feature_names(estimator: Any) -> list[str] | None:

@@ -67,8 +67,9 @@ def edge_rows(
 def _columns(base: pd.DataFrame, inputs: Sequence[InputSpec]) -> tuple[list[Any], list[Any], list[Any]]:
     """Return the float columns, the string columns, and the columns that may be missing."""
     numeric, text, may_miss = [], [], []
+    beside = {name for spec in inputs for name in spec.column_names}
     for spec in inputs:
-        names = list(spec.column_names) or list(base.columns)
+        names = list(spec.column_names) or [column for column in base.columns if column not in beside]
         if spec.dtype == DataType.DATA_TYPE_STRING:
             text += names
         elif spec.dtype in _FLOATS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,22 +31,22 @@ class ScoredRows:
     thresholds: NDArray[np.float64]
     slices: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def confidence(self) -> NDArray[np.float64]:
         """(n_rows,), float64, the probability of the predicted class; NaN where a probability is."""
         return np.asarray(self.probabilities.max(axis=1))
 
-    @property
+    @cached_property
     def prediction(self) -> NDArray[np.int64]:
         """(n_rows,), int64, the index of the most probable class, the first of equals."""
         return np.asarray(self.probabilities.argmax(axis=1))
 
-    @property
+    @cached_property
     def wrong(self) -> NDArray[np.bool_]:
         """(n_rows,), whether the prediction is not the row's class."""
         return np.asarray(self.prediction != self.y)
 
-    @property
+    @cached_property
     def accepted(self) -> NDArray[np.bool_]:
         """(n_rows,), whether the gate answers the row."""
         return np.asarray(self.confidence >= self.thresholds)
@@ -83,7 +84,7 @@ class Evidence:
     """All that an export found out.
 
     Attributes:
-        manifest: what the bundle says of itself.
+        manifest: what the bundle says of itself, as it was written: with its format version and digest.
         calibration: the rows that fitted the calibrator.
         certification: the rows that certified the threshold; everything that the report measures is measured on these.
         attainable: ascending numbers of rows; the last one is the number at hand, or beyond.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,23 +12,26 @@ import onnx
 import pandas as pd
 from numpy.typing import NDArray
 
+from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import Manifest, Parity, Threshold
 from tamiz_convert import calibrators, manifest, metrics
 from tamiz_convert.bundle import write_bundle
 from tamiz_convert.bundle_subject import Subject
 from tamiz_convert.calibrators import Calibrator, Identity
-from tamiz_convert.certify import certify
 from tamiz_convert.checks import Rule
 from tamiz_convert.edge_rows import edge_rows
-from tamiz_convert.errors import BundleError, ExportError, UnattainableError
+from tamiz_convert.errors import BundleError
 from tamiz_convert.export_report import ExportReport
 from tamiz_convert.graft import graft
-from tamiz_convert.held_out import SplitPlan, held_out
-from tamiz_convert.parity import Runner, check_parity
+from tamiz_convert.held_out import HeldOut, SplitPlan, held_out
+from tamiz_convert.parity import Runner, check_parity, check_subsets
 from tamiz_convert.release import Checks, Release
 from tamiz_convert.rows import LabeledRows
 from tamiz_convert.score_graph import ScoreGraph
 from tamiz_convert.sklearn_graph import from_sklearn, unwrap
+from tamiz_convert.slices import Given, SliceColumn, take_slices
+from tamiz_convert.subset_graph import append_subset, inputs_with
+from tamiz_convert.threshold_choice import Judged, Policy, choose_threshold
 
 Progress = Callable[[str, float], None]
 
@@ -36,31 +39,8 @@ DEFAULT_CALIBRATOR: Final = "temperature"
 """The one that never changes the order of rows and needs the fewest of them: it has one parameter."""
 
 _NO_CHECKS: Final = Release()
-_ACCEPT_NONE: Final = 2.0
-_TOLERANCE: Final = {"isotonic": 1e-4}
+_TOLERANCE: Final = {"isotonic": 1e-4, "venn-abers": 1e-4}
 _DEFAULT_TOLERANCE: Final = 1e-5
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What the caller asked of the threshold."""
-
-    max_error: float | None
-    confidence_level: float
-    threshold: float | None
-    allow_uncertified: bool
-
-    def __post_init__(self) -> None:
-        if (self.max_error is None) == (self.threshold is None):
-            raise ExportError(
-                "give either max_error (a threshold is certified for it) or threshold (it is taken as it is)"
-            )
-        for name in ("max_error", "confidence_level"):
-            value = getattr(self, name)
-            if value is not None and not 0.0 < value < 1.0:
-                raise ExportError(f"{name} is {value}; expected a number between 0 and 1")
-        if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
-            raise ExportError(f"threshold is {self.threshold}; expected a confidence from 0 to 1")
 
 
 def export(
@@ -74,7 +54,11 @@ def export(
     calibrator: str = DEFAULT_CALIBRATOR,
     max_error: float | None = None,
     confidence_level: float = 0.9,
+    max_joint_error: float | None = None,
+    min_coverage: float | None = None,
     threshold: float | None = None,
+    per_class: bool = False,
+    slice_by: str | None = None,
     allow_uncertified: bool = False,
     certification_fraction: float = 0.5,
     groups: Any = None,
@@ -97,11 +81,18 @@ def export(
         certification: (X, y), rows that certify the threshold and measure the calibrator; used for nothing else.
         train: the training rows, X or (X, y), only to make sure that no held-out row is among them.
         name: a name for people; by default that of the model's folder.
-        calibrator: "none", "sigmoid", "isotonic" or "temperature".
+        calibrator: one of `calibrators.METHODS`.
         max_error: the wanted bound on the error among accepted rows.
         confidence_level: the wanted probability that it holds.
-        threshold: a fixed threshold instead, from 0 to 1, without a promise.
-        allow_uncertified: export even if `max_error` cannot be proven; the bundle then says that it is not certified.
+        max_joint_error: instead, the wanted bound on the share of all rows that are accepted and wrong.
+        min_coverage: instead, the wanted share of accepted rows, whatever their error.
+        threshold: instead, a fixed threshold from 0 to 1, without a promise.
+        per_class: keep `max_error` within each predicted class, by a threshold for each. A class for which it cannot be proven
+            abstains wholly.
+        slice_by: likewise for each value of this column (text, whole numbers or bool) of the held-out rows, which are then
+            DataFrames. The estimator need not know the column; requests will have to hold it. A row with an unknown value
+            gets the strictest threshold: it abstains if any known slice could not be certified.
+        allow_uncertified: export even if the promise cannot be proven; the bundle then says that it is not certified.
         certification_fraction: the share of `calibration` that certifies.
         groups: (n_rows,), one value per calibration row, such as a customer's number: rows of one value stay on one side of
             every split.
@@ -124,25 +115,35 @@ def export(
             `errors`; nothing was written.
     """
     say = progress or (lambda _step, _share: None)
-    policy = Policy(max_error, confidence_level, threshold, allow_uncertified)
+    policy = Policy(
+        max_error,
+        max_joint_error,
+        min_coverage,
+        threshold,
+        confidence_level,
+        allow_uncertified,
+        per_class,
+        slice_by,
+    )
     folder = version_folder(output)
     plan = SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed)
     release = Release.of(checks, baselines, check_rows)
 
     say("converting the estimator", 0.0)
-    graph = from_sklearn(estimator, calibration[0])
+    given = take_slices(calibration, certification, slice_by, getattr(estimator, "feature_names_in_", ()))
     return export_graph(
-        graph,
+        from_sklearn(estimator, given.calibration[0]),
         folder,
-        estimator=estimator,
-        held_out_rows=(calibration, certification, train),
-        name=name,
-        calibrator=calibrator,
+        given=given,
+        train=train,
         policy=policy,
         plan=plan,
-        notes=unwrap(estimator).notes,
+        calibrator=calibrator,
+        name=name,
         release=release,
         say=say,
+        estimator=estimator,
+        notes=unwrap(estimator).notes,
     )
 
 
@@ -150,7 +151,8 @@ def export_graph(
     graph: ScoreGraph,
     folder: Path,
     *,
-    held_out_rows: tuple[tuple[Any, Any], tuple[Any, Any] | None, Any],
+    given: Given,
+    train: Any,
     policy: Policy,
     plan: SplitPlan,
     calibrator: str,
@@ -166,11 +168,12 @@ def export_graph(
     Args:
         graph: the score graph.
         folder: of the version, as `version_folder` gives it.
-        held_out_rows: calibration, certification and train, as in `export`.
+        given: the held-out rows, the slices taken out.
+        train: as in `export`; likewise `calibrator` and `name`.
         policy: what is asked of the threshold.
         plan: how the rows are divided.
-        calibrator: as in `export`.
-        name: as in `export`.
+        calibrator: see `train`.
+        name: see `train`.
         release: what it has to pass.
         say: is called with the name of each step and the share of the work done before it.
         estimator: what the graph was made of, to find edge rows; None where only the graph is left.
@@ -181,7 +184,9 @@ def export_graph(
         RowsError, UnattainableError, ParityError, SpecificationError, BlockedError, BundleError: see `errors`; nothing was
             written.
     """
-    parts = held_out(*held_out_rows, graph.classes, plan)
+    column = given.column
+    inputs = graph.inputs if column is None else inputs_with(graph.inputs, column)
+    parts = held_out(given.calibration, given.certification, train, graph.classes, plan, given.slices)
     fitting, certifying = parts.fitting, parts.certifying
 
     say("fitting the calibrator", 0.3)
@@ -190,18 +195,23 @@ def export_graph(
     say("certifying the threshold", 0.5)
     runner = Runner(model)
     probabilities = (runner.run(graph.feed(fitting.rows)), runner.run(graph.feed(certifying.rows)))
-    chosen = _choose_threshold(policy, (fitting, certifying), probabilities)
+    calibrating, proving = (
+        _judged(*each, column) for each in zip(probabilities, (fitting, certifying), strict=True)
+    )
+    chosen = choose_threshold(policy, calibrating, proving, _subset_names(policy, graph, column))
+    if column is not None:
+        model = append_subset(model, column)
 
     say("comparing with the reference", 0.6)
-    rows = _concatenated(fitting.rows, certifying.rows)
-    parity = _check(estimator, graph, fitted, model, rows, chosen.value, plan.seed)
+    rows = _joined(fitting, certifying)
+    parity = _check(estimator, graph, fitted, model, rows, column, chosen, plan.seed)
 
     say("describing the bundle", 0.85)
     described = Manifest(
         name=name or folder.parent.name,
         created_at=manifest.created_at(),
         library_versions=manifest.library_versions(),
-        inputs=graph.inputs,
+        inputs=inputs,
         classes=manifest.class_message(graph.classes),
         calibrator=manifest.calibrator_message(
             fitted,
@@ -210,7 +220,9 @@ def export_graph(
             metrics.summarize(probabilities[1], certifying.y),
         ),
         threshold=chosen,
-        reference_histograms=manifest.reference_histograms(np.concatenate(probabilities).max(axis=1), rows),
+        reference_histograms=manifest.reference_histograms(
+            np.concatenate(probabilities).max(axis=1), rows.rows
+        ),
         parity=parity,
         estimator=graph.estimator,
         scores_kind=graph.kind,
@@ -219,7 +231,10 @@ def export_graph(
         recalibrated_from=recalibrated_from,
     )
     say("checking the release", 0.9)
-    outcome = release.hold(Subject(model, described, graph.feed), parts, plan.seed, held_out_rows[2])
+    subject = Subject(model, described, graph.feed)
+    if column is not None:  # the gate reads the slice as well, and it is asked as requests will ask it
+        subject, parts = Subject(model, described), _with_column(parts, column)
+    outcome = release.hold(subject, parts, plan.seed, train)
 
     say("writing the bundle", 0.95)
     path = write_bundle(model, described, folder)
@@ -256,32 +271,19 @@ def _calibrate(graph: ScoreGraph, rows: LabeledRows, method: str) -> tuple[Calib
     return fitted, graft(graph.model, fitted, n_classes=n_classes)
 
 
-def _choose_threshold(
-    policy: Policy,
-    rows: tuple[LabeledRows, LabeledRows],
-    probabilities: tuple[NDArray[np.float64], NDArray[np.float64]],
-) -> Threshold:
-    if policy.max_error is None:
-        return Threshold(value=policy.threshold, not_certified="fixed by the caller")
-    confidence = [each.max(axis=1) for each in probabilities]
-    error = [each.argmax(axis=1) != part.y for each, part in zip(probabilities, rows, strict=True)]
-    try:
-        certified = certify(
-            confidence[0],
-            error[0],
-            confidence[1],
-            error[1],
-            max_error=policy.max_error,
-            confidence_level=policy.confidence_level,
-        )
-    except UnattainableError as unattainable:
-        if not policy.allow_uncertified:
-            raise
-        value = _ACCEPT_NONE if unattainable.threshold is None else unattainable.threshold
-        return Threshold(value=value, not_certified=str(unattainable))
-    return manifest.threshold_message(
-        certified, max_error=policy.max_error, confidence_level=policy.confidence_level
-    )
+def _judged(probabilities: NDArray[np.float64], rows: LabeledRows, column: SliceColumn | None) -> Judged:
+    return Judged(probabilities, rows.y, _slice_index(rows.slices, column))
+
+
+def _slice_index(values: NDArray[Any] | None, column: SliceColumn | None) -> NDArray[np.int64] | None:
+    return None if column is None or values is None else column.index(values)
+
+
+def _subset_names(policy: Policy, graph: ScoreGraph, column: SliceColumn | None) -> list[str]:
+    """Return the names of the subsets that get a threshold each; none where all rows share one."""
+    if policy.per_class:
+        return [str(label) for label in graph.classes.tolist()]
+    return [] if column is None else column.names
 
 
 def _check(
@@ -289,26 +291,40 @@ def _check(
     graph: ScoreGraph,
     calibrator: Calibrator,
     model: onnx.ModelProto,
-    rows: Any,
-    threshold: float,
+    rows: LabeledRows,
+    column: SliceColumn | None,
+    threshold: Threshold,
     seed: int,
 ) -> Parity:
     """Compare the graph with its reference and the fitted calibrator, on the held-out rows and on edge rows."""
-    edges = edge_rows(rows, graph.inputs, estimator, graph.reference, seed)
-    compared = _concatenated(edges, rows) if len(edges) else rows
+    edges = edge_rows(rows.rows, graph.inputs, estimator, graph.reference, seed)
+    compared = _concatenated(edges, rows.rows) if len(edges) else rows.rows
 
     def describe(row: int) -> str:
         return f"edge row {row}" if row < len(edges) else f"held-out row {row - len(edges)}"
 
-    scores = graph.reference(compared)
+    feed, index = graph.feed(compared), None
+    if column is not None and rows.slices is not None:
+        feed, index = column.completed(feed, rows.slices)
+        check_subsets(model, feed, index, describe=describe)
+    expected = calibrator.predict(graph.reference(compared))
     return check_parity(
         model,
-        graph.feed(compared),
-        calibrator.predict(scores),
+        feed,
+        expected,
         tolerance=_TOLERANCE.get(calibrator.method, _DEFAULT_TOLERANCE),
-        threshold=threshold,
+        threshold=Thresholds(threshold).of_rows(expected, index),
         describe=describe,
     )
+
+
+def _with_column(parts: HeldOut, column: SliceColumn) -> HeldOut:
+    """Return held-out rows with the column that names their slices."""
+    fitting, certifying = (
+        replace(each, rows=each.rows.assign(**{column.name: each.slices}))
+        for each in (parts.fitting, parts.certifying)
+    )
+    return replace(parts, fitting=fitting, certifying=certifying)
 
 
 def _metrics_before(graph: ScoreGraph, rows: LabeledRows) -> list[tuple[str, float]]:
@@ -316,6 +332,13 @@ def _metrics_before(graph: ScoreGraph, rows: LabeledRows) -> list[tuple[str, flo
     if graph.kind == "margins":
         return []
     return metrics.summarize(Identity(graph.kind).predict(graph.reference(rows.rows)), rows.y)
+
+
+def _joined(first: LabeledRows, second: LabeledRows) -> LabeledRows:
+    slices = None
+    if first.slices is not None and second.slices is not None:
+        slices = np.concatenate([first.slices, second.slices])
+    return LabeledRows(_concatenated(first.rows, second.rows), np.concatenate([first.y, second.y]), slices)
 
 
 def _concatenated(first: Any, second: Any) -> Any:

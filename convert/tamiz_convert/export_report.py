@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_convert.check_result import CheckResult
+from tamiz_convert.promise_text import promise_lines
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class ExportReport:
     def __str__(self) -> str:
         manifest = self.manifest
         lines = [
-            promise(manifest),
+            *promise_lines(manifest.threshold),
             f"calibrator {manifest.calibrator.method}, fitted on {manifest.calibrator.n_rows} rows: {improvement(manifest)}",
             f"parity: {manifest.parity.n_rows} rows, largest difference {manifest.parity.max_probability_difference:.1e}",
             f"written: {self.path}",
@@ -39,20 +40,6 @@ class ExportReport:
             if each.status != "passed"
         ]
         return "\n".join([*(f"note: {note}" for note in self.notes), *warnings, *lines])
-
-
-def promise(manifest: Manifest) -> str:
-    """Return what the threshold promises, in a sentence."""
-    threshold = manifest.threshold
-    if not threshold.HasField("certificate"):
-        return f"threshold {threshold.value:.6g}, not certified: {threshold.not_certified}"
-    certificate = threshold.certificate
-    return (
-        f"threshold {threshold.value:.6g}: at most {certificate.max_error:.3g} of the accepted rows are wrong, with"
-        f" confidence {certificate.confidence_level:.3g}; about {certificate.expected_coverage:.0%} of the rows are expected"
-        f" to be answered ({certificate.n_errors} errors among {certificate.n_accepted} accepted of {certificate.n_rows}"
-        " certification rows)"
-    )
 
 
 def improvement(manifest: Manifest) -> str:

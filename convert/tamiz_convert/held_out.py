@@ -68,6 +68,7 @@ def held_out(
     train: Any,
     classes: Labels,
     plan: SplitPlan,
+    slices: tuple[NDArray[Any] | None, NDArray[Any] | None] = (None, None),
 ) -> HeldOut:
     """Check held-out rows and divide them.
 
@@ -77,18 +78,19 @@ def held_out(
         train: the training rows, X or (X, y), to make sure that no held-out row is among them; or None.
         classes: the estimator's classes.
         plan: how to divide.
+        slices: the value that names the slice of each row, of the calibration and of the certification rows.
 
     Raises:
         RowsError: for rows or labels that cannot be used, rows that stand on two sides, or many that repeat others.
     """
-    given = labeled(*calibration, classes, "calibration")
+    given = labeled(*calibration, classes, "calibration", slices[0])
     groups = _groups(plan.groups, len(given))
     notes = _duplicates(given, "calibration", allowed=plan.allow_duplicates)
     if certification is None:
         fitting, certifying = divide(given, plan)
         parts = HeldOut(given.take(fitting), given.take(certifying), _taken(groups, fitting), notes)
     else:
-        others = labeled(*certification, classes, "certification")
+        others = labeled(*certification, classes, "certification", slices[1])
         refuse_overlap(others.rows, given.rows, "certification", "calibration")
         notes += _duplicates(others, "certification", allowed=plan.allow_duplicates)
         parts = HeldOut(given, others, groups, notes)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from tamiz.dtypes import name_of
 from tamiz.v1.manifest_pb2 import InputSpec, Manifest
-from tamiz_convert.export_report import promise
+from tamiz_convert.promise_text import promise_lines
 
 _MAX_SHOWN = 12
 
@@ -42,7 +43,7 @@ def _facts(manifest: Manifest, size_bytes: int) -> RenderableType:
         ("classes", _shortened(list(manifest.classes.integers) or list(manifest.classes.strings))),
         ("calibrator", f"{manifest.calibrator.method}, fitted on {manifest.calibrator.n_rows} held-out rows"),
         ("threshold", f"{manifest.threshold.value:.6g}"),
-        ("certificate", promise(manifest)),
+        ("certificate", escape("\n".join(promise_lines(manifest.threshold)))),
         ("parity", parity),
         ("libraries", libraries),
         ("format", f"{manifest.format_version}, {size_bytes:,} bytes, digest checked"),

@@ -17,16 +17,13 @@ from tamiz.v1.manifest_pb2 import (
     Calibrator as CalibratorMessage,
 )
 from tamiz.v1.manifest_pb2 import (
-    Certificate,
     Classes,
     Histogram,
     Metric,
     Parameter,
     RowSet,
-    Threshold,
 )
 from tamiz_convert.calibrators import Calibrator
-from tamiz_convert.certify import METHOD, Certified
 from tamiz_convert.rows import LabeledRows, digest
 from tamiz_convert.score_graph import Labels
 
@@ -69,22 +66,6 @@ def calibrator_message(
         metrics_before=[Metric(name=name, value=value) for name, value in before],
         metrics_after=[Metric(name=name, value=value) for name, value in after],
     )
-
-
-def threshold_message(certified: Certified, *, max_error: float, confidence_level: float) -> Threshold:
-    """Return a certified threshold."""
-    certificate = Certificate(
-        method=METHOD,
-        max_error=max_error,
-        confidence_level=confidence_level,
-        n_rows=certified.n_rows,
-        n_accepted=certified.n_accepted,
-        n_errors=certified.n_errors,
-        p_value=certified.p_value,
-        error_upper_bound=certified.error_upper_bound,
-        expected_coverage=certified.n_accepted / certified.n_rows,
-    )
-    return Threshold(value=certified.threshold, certificate=certificate)
 
 
 def row_set(role: str, rows: LabeledRows) -> RowSet:

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from tamiz.bundle_format import PROBABILITIES
+from tamiz.bundle_format import PROBABILITIES, SUBSET
 from tamiz.v1.manifest_pb2 import Parity
 from tamiz_convert.errors import ParityError
 
@@ -28,7 +28,13 @@ _ONLY_ERRORS: Final = 3
 class Runner:
     """A graph in onnxruntime, with one thread, as the server runs a fast model."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, output: str | None = None) -> None:
+        """Open a graph.
+
+        Args:
+            model: the graph.
+            output: which output to give; by default the first.
+        """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -36,7 +42,7 @@ class Runner:
         self._session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        self._output = self._session.get_outputs()[0].name
+        self._output = output or self._session.get_outputs()[0].name
 
     def run(self, feed: Feed, batch_size: int = 64) -> Array:
         """Return the graph's output for all rows, computed in batches.
@@ -63,7 +69,7 @@ def check_parity(
     expected: Array,
     *,
     tolerance: float,
-    threshold: float,
+    threshold: float | Array,
     batch_sizes: Sequence[int] = BATCH_SIZES,
     describe: Callable[[int], str] = str,
 ) -> Parity:
@@ -74,7 +80,7 @@ def check_parity(
         feed: the rows, as onnxruntime reads them.
         expected: (n_rows, n_classes), what the estimator and the fitted calibrator give for the same rows.
         tolerance: the largest allowed difference of a probability.
-        threshold: the gate's; rows within 1e-6 of it may fall on either side.
+        threshold: the gate's, one or (n_rows,); rows within 1e-6 of it may fall on either side.
         batch_sizes: the batch sizes to compare at; the smaller ones on the first rows only.
         describe: row number → what to call the row in an error.
 
@@ -105,6 +111,39 @@ def check_parity(
     )
 
 
+def check_subsets(
+    model: onnx.ModelProto,
+    feed: Feed,
+    expected: NDArray[np.int64],
+    *,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    describe: Callable[[int], str] = str,
+) -> None:
+    """Compare the graph's output `subset` with the slices that were certified.
+
+    Args:
+        model: a graph with the output `subset`.
+        feed: the rows, as onnxruntime reads them.
+        expected: (n_rows,), the index of each row's slice, or -1.
+        batch_sizes: the batch sizes to compare at; the smaller ones on the first rows only.
+        describe: row number → what to call the row in an error.
+
+    Raises:
+        ParityError: with the row and both indices.
+    """
+    runner = Runner(model, SUBSET)
+    for batch_size in batch_sizes:
+        rows = slice(None if batch_size == max(batch_sizes) else _ROWS_IN_SMALL_BATCHES)
+        found = runner.run({name: array[rows] for name, array in feed.items()}, batch_size)
+        wrong = np.flatnonzero(found != expected[rows])
+        if len(wrong):
+            row = int(wrong[0])
+            raise ParityError(
+                f"{len(wrong)} rows are put into another slice at batch size {batch_size}; the first is {describe(row)}: the"
+                f" graph gives number {found[row]}, expected {expected[row]}"
+            )
+
+
 def _compare(
     found: Array, expected: Array, tolerance: float, batch_size: int, describe: Callable[[int], str]
 ) -> None:
@@ -124,7 +163,7 @@ def _compare(
 
 
 def _compare_decisions(
-    found: Array, expected: Array, threshold: float, tolerance: float, describe: Callable[[int], str]
+    found: Array, expected: Array, threshold: float | Array, tolerance: float, describe: Callable[[int], str]
 ) -> None:
     """Labels and acceptance have to be the same, but for ties and for rows on the threshold."""
     finite = np.asarray(np.isfinite(expected).all(axis=1))
@@ -138,6 +177,7 @@ def _compare_decisions(
             f" {found[row].tolist()}, expected {expected[row].tolist()}"
         )
     confidence, wanted = found.max(axis=1), expected.max(axis=1)
+    threshold = np.broadcast_to(threshold, len(wanted))
     with np.errstate(invalid="ignore"):
         crossed: NDArray[np.bool_] = (
             finite
@@ -147,6 +187,6 @@ def _compare_decisions(
     if crossed.any():
         row = int(np.argmax(crossed))
         raise ParityError(
-            f"{describe(row)} crosses the threshold {threshold:g}: its confidence is {confidence[row]:.9g} in the graph,"
+            f"{describe(row)} crosses the threshold {threshold[row]:g}: its confidence is {confidence[row]:.9g} in the graph,"
             f" expected {wanted[row]:.9g}"
         )

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tamiz.v1.manifest_pb2 import Subdivision, Threshold
 from tamiz_convert.bundle import read_bundle
 from tamiz_convert.bundle_graph import from_bundle
 from tamiz_convert.checks import Rule
 from tamiz_convert.errors import BundleError
-from tamiz_convert.export import DEFAULT_CALIBRATOR, Policy, Progress, export_graph, version_folder
+from tamiz_convert.export import DEFAULT_CALIBRATOR, Progress, export_graph, version_folder
 from tamiz_convert.export_report import ExportReport
 from tamiz_convert.held_out import SplitPlan
 from tamiz_convert.release import Checks, Release
+from tamiz_convert.slices import take_slices
+from tamiz_convert.threshold_choice import Policy
 
 
 def recalibrate(
@@ -27,7 +30,11 @@ def recalibrate(
     calibrator: str = DEFAULT_CALIBRATOR,
     max_error: float | None = None,
     confidence_level: float = 0.9,
+    max_joint_error: float | None = None,
+    min_coverage: float | None = None,
     threshold: float | None = None,
+    per_class: bool = False,
+    slice_by: str | None = None,
     allow_uncertified: bool = False,
     certification_fraction: float = 0.5,
     groups: Any = None,
@@ -53,7 +60,12 @@ def recalibrate(
         calibrator: as in `export`; likewise those below.
         max_error: the wanted bound on the error among accepted rows.
         confidence_level: the wanted probability that it holds.
-        threshold: a fixed threshold instead, without a promise.
+        max_joint_error: instead, the wanted bound on the share of all rows that are accepted and wrong.
+        min_coverage: instead, the wanted share of accepted rows, whatever their error.
+        threshold: instead, a fixed threshold, without a promise.
+        per_class: keep `max_error` within each predicted class.
+        slice_by: keep it within each value of this column. Where neither is given, `max_error` is kept as the bundle keeps
+            it: within each class or slice if its thresholds differ.
         allow_uncertified: write the bundle even if `max_error` cannot be proven.
         certification_fraction: the share of `calibration` that certifies.
         groups: (n_rows,), which calibration rows belong together.
@@ -76,7 +88,6 @@ def recalibrate(
             written.
     """
     say = progress or (lambda _step, _share: None)
-    policy = Policy(max_error, confidence_level, threshold, allow_uncertified)
     plan = SplitPlan(certification_fraction, groups, splitter, allow_duplicates, seed)
     release = Release.of(checks, baselines, check_rows)
     folder = version_folder(output)
@@ -85,18 +96,40 @@ def recalibrate(
     source = Path(bundle)
     model, manifest = read_bundle(source)
     _refuse_same_place(source, folder, meant=replace)
+    if max_error is not None and not per_class and slice_by is None:
+        per_class, slice_by = _subdivision(manifest.threshold)
+    policy = Policy(
+        max_error,
+        max_joint_error,
+        min_coverage,
+        threshold,
+        confidence_level,
+        allow_uncertified,
+        per_class,
+        slice_by,
+    )
+    graph = from_bundle(model, manifest, with_subset=slice_by is None)
+    known = [name for spec in graph.inputs for name in spec.column_names]
     return export_graph(
-        from_bundle(model, manifest),
+        graph,
         folder,
-        held_out_rows=(calibration, certification, train),
-        name=name,
-        calibrator=calibrator,
+        given=take_slices(calibration, certification, slice_by, known),
+        train=train,
         policy=policy,
         plan=plan,
-        recalibrated_from=manifest.graph_digest,
+        calibrator=calibrator,
+        name=name,
         release=release,
         say=say,
+        recalibrated_from=manifest.graph_digest,
     )
+
+
+def _subdivision(threshold: Threshold) -> tuple[bool, str | None]:
+    """Return by what the thresholds of a bundle differ: by predicted class, and by which column."""
+    by_class = threshold.subdivision == Subdivision.SUBDIVISION_PREDICTED_CLASS
+    by_slice = threshold.subdivision == Subdivision.SUBDIVISION_SLICE
+    return by_class, threshold.slice_input if by_slice else None
 
 
 def _refuse_same_place(source: Path, folder: Path, *, meant: bool) -> None:

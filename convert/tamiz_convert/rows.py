@@ -23,10 +23,12 @@ class LabeledRows:
     Attributes:
         rows: (n_rows, n_features), ndarray or DataFrame.
         y: (n_rows,), int64, indices into the classes.
+        slices: (n_rows,), the value that names each row's slice: text, int64 or bool; None where there are no slices.
     """
 
     rows: Any
     y: NDArray[np.int64]
+    slices: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -34,10 +36,13 @@ class LabeledRows:
     def take(self, indices: NDArray[np.int64]) -> LabeledRows:
         """Return some of the rows, in the given order."""
         rows = self.rows.iloc[indices] if isinstance(self.rows, pd.DataFrame) else self.rows[indices]
-        return LabeledRows(rows, self.y[indices])
+        slices = None if self.slices is None else self.slices[indices]
+        return LabeledRows(rows, self.y[indices], slices)
 
 
-def labeled(rows: Any, labels: Any, classes: Labels, what: str) -> LabeledRows:
+def labeled(
+    rows: Any, labels: Any, classes: Labels, what: str, slices: NDArray[Any] | None = None
+) -> LabeledRows:
     """Check held-out rows, and turn their labels into indices of the classes.
 
     Args:
@@ -45,6 +50,7 @@ def labeled(rows: Any, labels: Any, classes: Labels, what: str) -> LabeledRows:
         labels: (n_rows,), in the classes' own type.
         classes: the estimator's classes.
         what: what to call the rows in an error.
+        slices: (n_rows,), the value that names each row's slice, if there are slices.
 
     Raises:
         RowsError: for no rows, another number of labels than rows, a missing label, labels of another type, or labels
@@ -71,7 +77,7 @@ def labeled(rows: Any, labels: Any, classes: Labels, what: str) -> LabeledRows:
         raise RowsError(
             f"{len(missing)} {what} label(s) are missing (NaN or None), the first in row {missing[0]}; remove those rows"
         )
-    return LabeledRows(rows, _indices(values, classes, what))
+    return LabeledRows(rows, _indices(values, classes, what), slices)
 
 
 def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:

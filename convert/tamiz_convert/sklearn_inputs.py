@@ -141,14 +141,42 @@ class ColumnInputs:
 Inputs = MatrixInput | ColumnInputs
 
 
-def inputs_of(specs: Sequence[InputSpec]) -> Inputs:
-    """Return the inputs that a manifest describes."""
-    first = specs[0]
-    if len(specs) == 1 and (first.name == FEATURES or not first.column_names):
-        return MatrixInput(first.dtype, first.shape[1], tuple(first.column_names))
-    dtypes = {spec.name: spec.dtype for spec in specs}
-    may_miss = frozenset(spec.name for spec in specs if spec.missing_values_allowed)
-    return ColumnInputs(dtypes, tuple(dtypes), may_miss)
+@dataclass(frozen=True)
+class MatrixAndColumns:
+    """A matrix, and columns beside it that the matrix does not hold, such as the one that names the slice."""
+
+    matrix: MatrixInput
+    columns: ColumnInputs
+
+    def feed(self, rows: Any) -> dict[str, NDArray[Any]]:
+        """Return rows as onnxruntime reads them; where the matrix has no names, it is all but the columns."""
+        beside = self.columns.feed(rows)
+        if not self.matrix.column_names:
+            rows = rows.drop(columns=list(self.columns.dtypes))
+        return self.matrix.feed(rows) | beside
+
+
+def inputs_of(specs: Sequence[InputSpec]) -> Inputs | MatrixAndColumns:
+    """Return the inputs that a manifest describes.
+
+    Raises:
+        RowsError: for inputs that no table or matrix of numbers fills.
+    """
+    odd = [spec.name for spec in specs if len(spec.shape) != _MATRIX_DIMENSIONS]
+    if odd:
+        raise RowsError(
+            f"the bundle reads {', '.join(odd)} with other than two dimensions, and only tables and matrices can be given here"
+        )
+    matrices = [spec for spec in specs if spec.name == FEATURES and list(spec.column_names) != [FEATURES]]
+    columns = [spec for spec in specs if spec not in matrices]
+    may_miss = frozenset(spec.name for spec in columns if spec.missing_values_allowed)
+    named = ColumnInputs(
+        {spec.name: spec.dtype for spec in columns}, tuple(s.name for s in columns), may_miss
+    )
+    if not matrices:
+        return named
+    matrix = MatrixInput(matrices[0].dtype, matrices[0].shape[1], tuple(matrices[0].column_names))
+    return MatrixAndColumns(matrix, named) if columns else matrix
 
 
 def elem_type(spec: InputSpec) -> int:

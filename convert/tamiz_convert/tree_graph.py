@@ -190,6 +190,7 @@ def _several_values_attributes(trees: Sequence[Tree]) -> dict[str, Any]:
     leaf = np.concatenate([tree.is_leaf for tree in trees])
     values = np.concatenate([tree.value for tree in trees])[leaf]
     n_values = values.shape[1]
+    target = np.repeat([tree.target for tree in trees], sizes)[leaf]
     children = {side: np.concatenate([getattr(tree, side) for tree in trees]) for side in ("left", "right")}
     missing = np.concatenate([tree.missing_left for tree in trees])
     return {
@@ -203,6 +204,6 @@ def _several_values_attributes(trees: Sequence[Tree]) -> dict[str, Any]:
         "nodes_missing_value_tracks_true": (missing & ~leaf).astype(int).tolist(),
         "target_treeids": np.repeat(tree_id[leaf], n_values).tolist(),
         "target_nodeids": np.repeat(node_id[leaf], n_values).tolist(),
-        "target_ids": np.tile(np.arange(n_values), int(leaf.sum())).tolist(),
+        "target_ids": (target[:, None] + np.arange(n_values)).ravel().tolist(),
         "target_weights_as_tensor": attribute_tensor(values.ravel()),
     }

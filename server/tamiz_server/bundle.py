@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tamiz.bundle_format import FormatError, parse_bundle
-from tamiz.v1.manifest_pb2 import DataType, Manifest
+from tamiz.thresholds import MAX_SUBSETS
+from tamiz.v1.manifest_pb2 import DataType, Manifest, Promise, Subdivision, SubsetThreshold, Threshold
 from tamiz_server.errors import BundleError
 
 _MIN_CLASSES = 2
+_SHARES = (
+    "max_error",
+    "min_coverage",
+    "confidence_level",
+    "p_value",
+    "error_upper_bound",
+    "expected_coverage",
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,61 @@ def _check_manifest(path: Path, manifest: Manifest) -> None:
         integers + strings >= _MIN_CLASSES,
         f"has {integers + strings} classes, at least {_MIN_CLASSES} are needed",
     )
-    value = manifest.threshold.value
     require(manifest.HasField("threshold"), "has no threshold")
-    require(math.isfinite(value) and value >= 0, f"has the threshold {value}")
+    _check_threshold(manifest.threshold, "the threshold", require)
+    _check_subsets(manifest, require)
+
+
+def _check_threshold(
+    threshold: Threshold | SubsetThreshold, what: str, require: Callable[[bool, str], None]
+) -> None:
+    value = threshold.value
+    require(math.isfinite(value) and value >= 0, f"has {what} {value}")
+    if not threshold.HasField("certificate"):
+        return
+    certificate = threshold.certificate
+    require(
+        certificate.promise in Promise.values(),
+        f"has a certificate of {what} with an unknown promise ({certificate.promise})",
+    )
+    counts = (0, certificate.n_errors, certificate.n_accepted, certificate.n_rows)
+    require(
+        list(counts) == sorted(counts),
+        f"has a certificate of {what} with {certificate.n_errors} errors among {certificate.n_accepted} accepted of"
+        f" {certificate.n_rows} rows",
+    )
+    for name in _SHARES:
+        share = getattr(certificate, name)
+        require(0.0 <= share <= 1.0, f"has a certificate of {what} with the {name} {share}")
+
+
+def _check_subsets(manifest: Manifest, require: Callable[[bool, str], None]) -> None:
+    threshold = manifest.threshold
+    by, subsets = threshold.subdivision, threshold.subsets
+    require(by in Subdivision.values(), f"divides the rows in an unknown way ({by})")
+    by_slice = by == Subdivision.SUBDIVISION_SLICE
+    inputs = [spec.name for spec in manifest.inputs]
+    require(
+        not by_slice or threshold.slice_input in inputs,
+        f"names {threshold.slice_input!r} as the input with the slice, which is none of its inputs",
+    )
+    require(by_slice or not threshold.slice_input, "names an input with the slice, and has no slices")
+    n_classes = len(manifest.classes.integers) or len(manifest.classes.strings)
+    fewest, most = {
+        Subdivision.SUBDIVISION_UNSPECIFIED: (0, 0),
+        Subdivision.SUBDIVISION_PREDICTED_CLASS: (n_classes, min(n_classes, MAX_SUBSETS)),
+        Subdivision.SUBDIVISION_SLICE: (1, MAX_SUBSETS),
+    }[by]
+    require(
+        fewest <= len(subsets) <= most,
+        f"has {len(subsets)} thresholds for {Subdivision.Name(by)}, expected {fewest} to {most}",
+    )
+    names = [subset.name for subset in subsets]
+    require(len(set(names)) == len(names), "names a class or slice twice")
+    for subset in subsets:
+        _check_threshold(subset, f"the threshold of {subset.name!r}", require)
+    strictest = max((subset.value for subset in subsets), default=threshold.value)
+    require(
+        threshold.value == strictest,
+        f"has the threshold {threshold.value}, and {strictest} as the strictest of its subsets",
+    )

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamiz.bundle_format import NO_CLASS
+from tamiz.thresholds import Thresholds
 from tamiz_server.batching import BatchQueue, Entry, Slice
 from tamiz_server.config import Config
 from tamiz_server.errors import DeadlineExceeded, ModelFailed, TamizError
@@ -49,9 +50,11 @@ class Work(NamedTuple):
     Attributes:
         inputs: checked arrays, one per input of the model.
         n_rows: their number of rows.
-        threshold: the confidence that the rows have to reach.
+        threshold: the confidence that the rows have to reach: all of it, or, where the model's thresholds differ by class or
+            slice, what the request asks for besides each row's own.
         deadline_s: when the caller stops waiting, on time.monotonic's clock; infinite when never.
         wants_probabilities: whether the answer holds them.
+        overrides: whether `threshold` takes the place of each row's own, where these differ.
     """
 
     inputs: Inputs
@@ -59,6 +62,7 @@ class Work(NamedTuple):
     threshold: float
     deadline_s: float = math.inf
     wants_probabilities: bool = False
+    overrides: bool = False
 
 
 @dataclass(slots=True)
@@ -68,6 +72,7 @@ class Answer:
     Attributes:
         accepted, reasons, class_index, confidence: one entry per row; reasons are values of the contract's `Reason`.
         probabilities: blocks of (rows, n_classes), float64, together n_rows; empty unless they were asked for.
+        thresholds: what each row had to reach, where the model's thresholds differ by class or slice; otherwise empty.
         queue_s: how long the request waited until its first row was computed.
         compute_s: how long the batches took that its rows were in.
     """
@@ -77,6 +82,7 @@ class Answer:
     class_index: list[int]
     confidence: list[float]
     probabilities: list[NDArray[np.float64]]
+    thresholds: list[float]
     queue_s: float
     compute_s: float
 
@@ -108,6 +114,7 @@ class _Outcome(NamedTuple):
     probabilities: NDArray[np.float64] | None
     seconds: float
     error: ModelFailed | None = None
+    thresholds: list[float] | None = None
 
 
 class Engine:
@@ -123,6 +130,7 @@ class Engine:
         self.model = model
         self.metrics = metrics
         self.inline = model.batch_seconds <= config.inline_limit_us * _US
+        self._own = Thresholds(model.manifest.threshold)
         self._reveal = config.reveal_abstained
         self._queue: BatchQueue[_Pending] = BatchQueue(
             max_batch_size=config.max_batch_size,
@@ -275,7 +283,7 @@ class Engine:
         started_s = _now_s()
         inputs = _gather(batch, self.model)
         try:
-            probabilities = self.model.run(inputs)
+            probabilities, subset = self.model.run(inputs)
         except ModelFailed as error:
             if len(batch) > 1:
                 return [outcome for single in batch for outcome in self._run_batch([single])]
@@ -286,8 +294,13 @@ class Engine:
                 error.__cause__ or error,
             )
             return [_Outcome(batch, None, None, _now_s() - started_s, error)]
-        decisions = decide(probabilities, _thresholds(batch), valid_rows(inputs, self.model.specs))
-        return [_Outcome(batch, decisions, probabilities, _now_s() - started_s)]
+        valid = valid_rows(inputs, self.model.specs)
+        if not self._own.differ:
+            decisions = decide(probabilities, _thresholds(batch), valid)
+            return [_Outcome(batch, decisions, probabilities, _now_s() - started_s)]
+        thresholds = _raised(batch, self._own.of_rows(probabilities, subset))
+        decisions = decide(probabilities, thresholds, valid)
+        return [_Outcome(batch, decisions, probabilities, _now_s() - started_s, None, thresholds)]
 
     def _deliver(self, started_s: float, outcomes: list[_Outcome]) -> None:
         """Give each waiter its rows. Each future is resolved on its own: a cancelled one leaves the rest untouched."""
@@ -298,7 +311,7 @@ class Engine:
                     part.entry.fail(outcome.error or ModelFailed(_FAILED))
                 continue
             self._count(outcome.decisions, outcome.seconds)
-            self._split(outcome.batch, outcome.decisions, outcome.probabilities, started_s, outcome.seconds)
+            self._split(outcome, outcome.decisions, outcome.probabilities, started_s)
 
     def _count(self, decisions: Decisions, seconds: float) -> None:
         self.metrics.batch_done(seconds, len(decisions.accepted))
@@ -306,17 +319,17 @@ class Engine:
 
     def _split(
         self,
-        batch: _Batch,
+        outcome: _Outcome,
         decisions: Decisions,
         probabilities: NDArray[np.float64],
         started_s: float,
-        seconds: float,
     ) -> None:
         class_index, confidence, accepted, reasons = decisions
         if not self._reveal:
             class_index = [index if ok else NO_CLASS for index, ok in zip(class_index, accepted, strict=True)]
+        seconds, thresholds = outcome.seconds, outcome.thresholds
         row = 0
-        for entry, start, stop in batch:
+        for entry, start, stop in outcome.batch:
             rows = slice(row, row + stop - start)
             row = rows.stop
             answer = entry.answer
@@ -324,7 +337,14 @@ class Engine:
                 queue_s = started_s - entry.arrived_s
                 self.metrics.queue_duration.observe(queue_s)
                 answer = entry.answer = Answer(
-                    accepted[rows], reasons[rows], class_index[rows], confidence[rows], [], queue_s, seconds
+                    accepted[rows],
+                    reasons[rows],
+                    class_index[rows],
+                    confidence[rows],
+                    [],
+                    [],
+                    queue_s,
+                    seconds,
                 )
             else:
                 answer.accepted += accepted[rows]
@@ -332,6 +352,8 @@ class Engine:
                 answer.class_index += class_index[rows]
                 answer.confidence += confidence[rows]
                 answer.compute_s += seconds
+            if thresholds is not None:
+                answer.thresholds += thresholds[rows]
             if entry.work.wants_probabilities:
                 answer.probabilities.append(self._published(probabilities[rows], accepted[rows]))
             future = entry.future
@@ -363,3 +385,17 @@ def _thresholds(batch: _Batch) -> list[float]:
     for entry, start, stop in batch:
         thresholds += [entry.work.threshold] * (stop - start)
     return thresholds
+
+
+def _raised(batch: _Batch, own: NDArray[np.float64]) -> list[float]:
+    """Return each row's threshold: its own, raised (or replaced) by what its request asks for."""
+    row = 0
+    for entry, start, stop in batch:
+        rows = slice(row, row + stop - start)
+        row = rows.stop
+        if entry.work.overrides:
+            own[rows] = entry.work.threshold
+        elif entry.work.threshold > 0.0:
+            np.maximum(own[rows], entry.work.threshold, out=own[rows])
+    raised: list[float] = own.tolist()
+    return raised

@@ -3,15 +3,15 @@
 The event loop counts in plain Python numbers, once per batch wherever it can; prometheus_client turns them into text
 when somebody asks. (One `Histogram.observe` of prometheus_client takes a lock and 1.5 µs; a request would need four.)
 Labels are bounded: models and versions are those on disk, codes and reasons those of the contract; a request for an
-unknown model is counted under an empty model.
+unknown model is counted under an empty model. A bundle has at most a hundred subsets (`tamiz.thresholds.MAX_SUBSETS`).
 """
 
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress
-from operator import not_
+from operator import attrgetter, not_
 from typing import Final
 
 import numpy as np
@@ -24,7 +24,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from tamiz.v1.manifest_pb2 import Manifest
+from tamiz.v1.manifest_pb2 import Manifest, Promise
 from tamiz.v1.prediction_pb2 import Reason
 
 DURATION_BUCKETS_S: Final = (
@@ -39,6 +39,15 @@ CONFIDENCE_BUCKETS: Final = tuple(k / 20 for k in range(1, 21))
 
 _REASONS: Final = {reason: Reason.Name(reason).removeprefix("REASON_").lower() for reason in Reason.values()}
 _MODEL_LABELS: Final = ("model", "version")
+_MAX_ERROR: Final = ("tamiz_certificate_max_error", attrgetter("max_error"))
+_PROMISES: Final = {
+    Promise.PROMISE_UNSPECIFIED: _MAX_ERROR,
+    Promise.PROMISE_SELECTIVE_ERROR: _MAX_ERROR,
+    Promise.PROMISE_JOINT_ERROR: ("tamiz_certificate_max_joint_error", attrgetter("max_error")),
+    Promise.PROMISE_COVERAGE: ("tamiz_certificate_min_coverage", attrgetter("min_coverage")),
+}
+"""Each promise has a gauge of its own, so that no alert takes one for another."""
+
 _FLUSH_AT: Final = 4096
 
 # name, labels, help. The samples are made in `Metrics.collect`; this table is also the one in the documents.
@@ -67,11 +76,30 @@ HISTOGRAMS: Final = {
 GAUGES: Final = {
     "tamiz_queue_rows": (_MODEL_LABELS, "Rows that wait now."),
     "tamiz_requests_in_flight": ((), "Predict requests that are being answered now."),
-    "tamiz_threshold": (_MODEL_LABELS, "The threshold of the bundle. Above 1 it accepts nothing."),
-    "tamiz_certified": (_MODEL_LABELS, "1 if the threshold has a certificate, else 0."),
+    "tamiz_threshold": (
+        _MODEL_LABELS,
+        "The threshold of the bundle, the strictest where they differ. Above 1 it accepts nothing.",
+    ),
+    "tamiz_certified": (
+        _MODEL_LABELS,
+        "1 if the threshold has a certificate, else 0. What it promises: the one of the three gauges below that is there.",
+    ),
     "tamiz_certificate_max_error": (_MODEL_LABELS, "The promised bound on the error among accepted rows."),
+    "tamiz_certificate_max_joint_error": (
+        _MODEL_LABELS,
+        "The promised bound on the share of all rows that are accepted and wrong.",
+    ),
+    "tamiz_certificate_min_coverage": (_MODEL_LABELS, "The promised share of accepted rows."),
     "tamiz_certificate_confidence_level": (_MODEL_LABELS, "The probability with which the promise holds."),
     "tamiz_certificate_expected_coverage": (_MODEL_LABELS, "The share of rows accepted at certification."),
+    "tamiz_subset_threshold": (
+        (*_MODEL_LABELS, "subset"),
+        "The threshold of each predicted class or slice, where they differ. Above 1 it abstains wholly.",
+    ),
+    "tamiz_subset_certified": (
+        (*_MODEL_LABELS, "subset"),
+        "1 if the class or slice has a certificate, else 0.",
+    ),
     "tamiz_build_info": (("version",), "The version of the server; always 1."),
 }
 
@@ -231,18 +259,7 @@ class Metrics(Collector):
         families["tamiz_requests_in_flight"].add_metric((), self.received - ended)
         for model in models:
             families["tamiz_queue_rows"].add_metric(model.labels, model.queue_rows)
-            families["tamiz_threshold"].add_metric(model.labels, model.threshold.value)
-            certified = model.threshold.HasField("certificate")
-            families["tamiz_certified"].add_metric(model.labels, certified)
-            if certified:
-                promise = model.threshold.certificate
-                families["tamiz_certificate_max_error"].add_metric(model.labels, promise.max_error)
-                families["tamiz_certificate_confidence_level"].add_metric(
-                    model.labels, promise.confidence_level
-                )
-                families["tamiz_certificate_expected_coverage"].add_metric(
-                    model.labels, promise.expected_coverage
-                )
+            _add_threshold(families, model)
         yield from families.values()
 
 
@@ -260,6 +277,25 @@ def metric_table() -> str:
         "| `process_…` | gauge, counter | – | CPU, memory, file descriptors and start time of the process. |"
     )
     return "\n".join(rows)
+
+
+def _add_threshold(families: Mapping[str, GaugeMetricFamily], model: ModelMetrics) -> None:
+    """Add the threshold of a model, what it promises, and those of its subsets."""
+    threshold = model.threshold
+    families["tamiz_threshold"].add_metric(model.labels, threshold.value)
+    families["tamiz_certified"].add_metric(model.labels, threshold.HasField("certificate"))
+    if threshold.HasField("certificate"):
+        certificate = threshold.certificate
+        name, promised = _PROMISES[certificate.promise]
+        families[name].add_metric(model.labels, promised(certificate))
+        families["tamiz_certificate_confidence_level"].add_metric(model.labels, certificate.confidence_level)
+        families["tamiz_certificate_expected_coverage"].add_metric(
+            model.labels, certificate.expected_coverage
+        )
+    for subset in threshold.subsets:
+        labels = (*model.labels, subset.name)
+        families["tamiz_subset_threshold"].add_metric(labels, subset.value)
+        families["tamiz_subset_certified"].add_metric(labels, subset.HasField("certificate"))
 
 
 def _outcome(accepted: bool) -> str:  # noqa: FBT001  a label's two values

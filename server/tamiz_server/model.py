@@ -9,9 +9,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from tamiz.bundle_format import PROBABILITIES
+from tamiz.bundle_format import PROBABILITIES, SUBSET
 from tamiz.dtypes import name_of
-from tamiz.v1.manifest_pb2 import DataType, Manifest
+from tamiz.v1.manifest_pb2 import DataType, Manifest, Subdivision
 from tamiz_server.bundle import Bundle
 from tamiz_server.errors import BundleError, ModelFailed
 from tamiz_server.tensors import Inputs, Spec
@@ -31,6 +31,7 @@ _ONNX_TYPES: Final = {
     "tensor(double)": DataType.DATA_TYPE_FLOAT64,
     "tensor(string)": DataType.DATA_TYPE_STRING,
 }
+_OUTPUT_TYPES: Final = {PROBABILITIES: "tensor(double)", SUBSET: "tensor(int64)"}
 _WARM_UP_RUNS: Final = 3
 _ONLY_ERRORS: Final = 3
 
@@ -69,6 +70,8 @@ class Model:
         self.max_batch_size = max_batch_size
         self.n_threads = n_threads or 1
         self._path = bundle.path
+        by_slice = self.manifest.threshold.subdivision == Subdivision.SUBDIVISION_SLICE
+        self._outputs = (PROBABILITIES, SUBSET) if by_slice else (PROBABILITIES,)
         self._session = self._open(bundle.content)
         self._check_graph()
         self.batch_seconds = self._warm_up()
@@ -77,28 +80,33 @@ class Model:
             self._session = self._open(bundle.content)
             self.batch_seconds = self._warm_up()
 
-    def run(self, inputs: Inputs) -> NDArray[np.float64]:
+    def run(self, inputs: Inputs) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
         """Compute calibrated probabilities.
 
         Args:
             inputs: one array per spec, all with the same number of rows, at most `max_batch_size`.
 
         Returns:
-            (n_rows, n_classes), float64. Rows that the model cannot handle hold NaN.
+            (n_rows, n_classes), float64; rows that the model cannot handle hold NaN. And, where the thresholds differ by
+            slice, (n_rows,), int64, the index of each row's slice; otherwise None.
 
         Raises:
             ModelFailed: if onnxruntime fails, or answers for another number of rows than it was asked.
         """
         n_rows = len(inputs[self.specs[0].name])
         try:
-            probabilities: NDArray[np.float64] = self._session.run((PROBABILITIES,), inputs)[0]
+            outputs = self._session.run(self._outputs, inputs)
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise ModelFailed("the model failed on these rows; the server's log says how") from error
+        probabilities: NDArray[np.float64] = outputs[0]
         if probabilities.shape != (n_rows, self.n_classes):
             raise ModelFailed(
                 f"the model answered {list(probabilities.shape)} for {n_rows} rows and {self.n_classes} classes"
             )
-        return probabilities
+        subset: NDArray[np.int64] | None = outputs[1] if len(outputs) > 1 else None
+        if subset is not None and subset.shape != (n_rows,):
+            raise ModelFailed(f"the model answered slices of shape {list(subset.shape)} for {n_rows} rows")
+        return probabilities, subset
 
     def _open(self, content: bytes) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
@@ -125,8 +133,10 @@ class Model:
             if _ONNX_TYPES.get(each.type) != spec.data_type:
                 raise self._contradiction(f"input {spec.name!r} of {each.type}", name_of(spec.data_type))
         outputs = {each.name: each.type for each in self._session.get_outputs()}
-        if outputs.get(PROBABILITIES) != "tensor(double)":
-            raise self._contradiction(f"outputs {outputs}", f"{PROBABILITIES!r} of tensor(double)")
+        found = {name: outputs[name] for name in _OUTPUT_TYPES if name in outputs}
+        wanted = {name: _OUTPUT_TYPES[name] for name in self._outputs}
+        if found != wanted:
+            raise self._contradiction(f"outputs {outputs}", f"{wanted}")
 
     def _contradiction(self, graph: str, manifest: str) -> BundleError:
         return BundleError(

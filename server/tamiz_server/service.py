@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from tamiz.thresholds import Thresholds
 from tamiz.v1.prediction_pb2 import (
     BatchingSettings,
     GetModelRequest,
@@ -46,7 +47,8 @@ class Served:
 
     Attributes:
         engine: answers its requests.
-        threshold: the bundle's.
+        threshold: what every row has to reach at least: the bundle's, or 0 where its thresholds differ by class or slice.
+        differ: whether they do; then the engine knows each row's own.
         prefix: `model_name`, `model_version` and `classes` of a PredictResponse, serialized. Protobuf messages are
             merged by putting their bytes one after the other.
     """
@@ -54,7 +56,9 @@ class Served:
     def __init__(self, name: str, version: int, engine: Engine) -> None:
         self.engine = engine
         manifest = engine.model.manifest
-        self.threshold: float = manifest.threshold.value
+        thresholds = Thresholds(manifest.threshold)
+        self.differ = thresholds.differ
+        self.threshold = 0.0 if thresholds.differ else thresholds.strictest
         self.prefix = PredictResponse(
             model_name=name, model_version=version, classes=manifest.classes
         ).SerializeToString()
@@ -101,6 +105,8 @@ class Service:
             threshold = self._threshold(request, served)
             inputs, n_rows = read_inputs(request.inputs, served.engine.model.specs)
             work = Work(inputs, n_rows, threshold, deadline_s, request.return_probabilities)
+            if served.differ and self._config.allow_looser_thresholds and request.HasField("threshold"):
+                work = work._replace(overrides=True)
             return _serialize(served, await served.engine.predict(work), threshold)
         except TamizError as error:
             code = error.code
@@ -163,7 +169,10 @@ class Service:
         return version, versions[version]
 
     def _threshold(self, request: PredictRequest, served: Served) -> float:
-        """Return the threshold to apply: a request may be stricter than the bundle, looser only by permission."""
+        """Return the threshold to apply: a request may be stricter than the bundle, looser only by permission.
+
+        Where the bundle's thresholds differ, the engine compares this with each row's own.
+        """
         if not request.HasField("threshold"):
             return served.threshold
         wanted = request.threshold
@@ -191,6 +200,9 @@ def _serialize(served: Served, answer: Answer, threshold: float) -> bytes:
         queue_duration_us=math.ceil(answer.queue_s * 1e6),
         compute_duration_us=math.ceil(answer.compute_s * 1e6),
     )
+    if answer.thresholds:
+        columns.thresholds.extend(answer.thresholds)
+        columns.threshold = max(answer.thresholds)
     return served.prefix + columns.SerializeToString()
 
 

@@ -1,31 +1,42 @@
-"""Calibrators against scikit-learn, golden values, and bad input."""
+"""Calibrators: golden values, what holds for all of them, and bad input."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
-from sklearn.calibration import _SigmoidCalibration, _TemperatureScaling
-from sklearn.isotonic import IsotonicRegression
 
-from tamiz_convert.calibrators import METHODS, Identity, Sigmoid, fit, one_vs_rest
-from tamiz_convert.errors import EstimatorError, RowsError
+from tamiz_convert.__main__ import main
+from tamiz_convert.calibrators import METHODS, Identity, fit, rebuild
+from tamiz_convert.calibrators.one_vs_rest import one_vs_rest, sigmoids
+from tamiz_convert.errors import BundleError, EstimatorError, RowsError
 
 F = np.array([-2, -1, -0.5, 0.2, 0.7, 1.1, 2, 3])[:, None]
 F_Y = np.array([0, 0, 1, 0, 1, 0, 1, 1])
 Z = np.array([[2, 0.1, -1], [0.3, 1.2, 0.1], [0, 0.2, 0.5], [1.5, 1.4, 0], [-0.2, 0.3, 2.1], [0.9, 0.1, 0.2]])
 Z_Y = np.array([0, 1, 1, 0, 2, 2])
+KINDS = ["logits", "margins", "probabilities"]
+CASES = [
+    (method, kind)
+    for method in METHODS
+    for kind in KINDS
+    if not (kind == "margins" and METHODS[method].needs_probabilities)
+]
 
 
-def made(n: int, n_classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Scores with labels drawn from their own softmax, twice as sure as they should be."""
+def made(n: int, n_classes: int, seed: int = 0, kind: str = "logits") -> tuple[np.ndarray, np.ndarray]:
+    """Scores with labels drawn from their own probabilities, which are surer than they should be."""
     random = np.random.default_rng(seed)
     scores = random.normal(0, 3, (n, 1 if n_classes == 2 else n_classes))
     logits = np.concatenate([-scores, scores], axis=1) / 2 if n_classes == 2 else scores
-    p = softmax(logits / 2, axis=1)
-    return scores, np.array([random.choice(n_classes, p=row) for row in p])
+    y = np.array([random.choice(n_classes, p=row) for row in softmax(logits / 2, axis=1)])
+    y[:n_classes] = np.arange(n_classes)
+    if kind == "probabilities":
+        p = softmax(logits, axis=1)
+        scores = p[:, 1:] if n_classes == 2 else p
+    return scores, y
 
 
 def test_golden_values_of_the_sigmoid():
@@ -41,135 +52,181 @@ def test_golden_values_of_the_temperature():
     assert dict(several.parameters())["beta"][0] == pytest.approx(1.753697632731634, rel=1e-7)
 
 
-@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
-@pytest.mark.parametrize("seed", range(5))
-def test_the_sigmoid_is_scikit_learns(scale, seed):
-    scores, y = made(300, 2, seed)
-    ours = fit("sigmoid", scores * scale, y, kind="margins", n_classes=2).predict(scores * scale)[:, 1]
-    theirs = _SigmoidCalibration().fit(scores[:, 0] * scale, y).predict(scores[:, 0] * scale)
-    np.testing.assert_allclose(ours, theirs, atol=2e-6)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_sigmoid_is_at_least_as_close_to_the_optimum_as_scikit_learns(seed):
-    scores, y = made(300, 2, seed)
-    n_positive, n_negative = y.sum(), len(y) - y.sum()
-    target = np.where(y == 1, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
-
-    def loss(a: float, b: float) -> float:
-        p = 1 / (1 + np.exp(a * scores[:, 0] + b))
-        return -(target * np.log(p) + (1 - target) * np.log(1 - p)).sum()
-
-    ours = fit("sigmoid", scores, y, kind="margins", n_classes=2)
-    theirs = _SigmoidCalibration().fit(scores[:, 0], y)
-    assert loss(ours.a[0], ours.b[0]) <= loss(theirs.a_, theirs.b_) + 1e-12
-
-
-@pytest.mark.parametrize("n_classes", [2, 5])
-def test_the_temperature_is_scikit_learns(n_classes):
-    scores, y = made(300, n_classes)
-    ours = fit("temperature", scores, y, kind="logits", n_classes=n_classes)
-    theirs = _TemperatureScaling().fit(scores[:, 0] if n_classes == 2 else scores, y)
-    np.testing.assert_allclose(dict(ours.parameters())["beta"][0], theirs.beta_, rtol=1e-7)
-
-
-def test_the_temperature_of_probabilities_is_that_of_their_logarithms():
-    scores, y = made(300, 4)
-    p = softmax(scores, axis=1)
-    of_p = fit("temperature", p, y, kind="probabilities", n_classes=4)
-    of_z = fit("temperature", scores, y, kind="logits", n_classes=4)
-    np.testing.assert_allclose(of_p.predict(p), of_z.predict(scores), atol=1e-6)
-
-
-def test_the_isotonic_is_scikit_learns_but_for_its_floor():
-    scores, y = made(500, 2)
-    fitted = fit("isotonic", scores, y, kind="margins", n_classes=2)
-    theirs = IsotonicRegression(out_of_bounds="clip").fit(scores[:, 0], y)
-    grid = np.linspace(-12, 12, 1001)
-    knots = np.clip(theirs.y_thresholds_, 1 / 502, 1 - 1 / 502)
-    found = fitted.predict(grid[:, None])[:, 1]
-    np.testing.assert_allclose(found, np.interp(grid, theirs.X_thresholds_, knots), atol=1e-12)
-    np.testing.assert_allclose(found, theirs.predict(grid), atol=1 / 502)
-    assert fitted.predict(grid[:, None]).min() >= 1 / 502 - 1e-15
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_probabilities_are_probabilities(method, n_classes):
-    scores, y = made(200, n_classes)
-    fitted = fit(method, scores, y, kind="logits", n_classes=n_classes)
-    p = fitted.predict(np.concatenate([scores, scores * 1e6]))
-    assert p.shape == (400, n_classes)
+@pytest.mark.parametrize(("method", "kind"), CASES)
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_probabilities_are_probabilities(method, kind, n_classes):
+    scores, y = made(200, n_classes, kind=kind)
+    fitted = fit(method, scores, y, kind=kind, n_classes=n_classes)
+    asked = scores if kind == "probabilities" else np.concatenate([scores, scores * 1e6])
+    p = fitted.predict(asked)
+    assert p.shape == (len(asked), n_classes)
     assert (p >= 0).all()
     np.testing.assert_allclose(p.sum(axis=1), 1.0, atol=1e-12)
     assert fitted.method == method
 
 
-@pytest.mark.parametrize("method", ["sigmoid", "temperature"])
-def test_a_calibrator_improves_the_log_loss_of_scores_that_are_too_sure(method):
-    scores, y = made(2_000, 3)
-    fitted = fit(method, scores[:1000], y[:1000], kind="logits", n_classes=3)
+@pytest.mark.parametrize(("method", "kind"), CASES)
+@pytest.mark.parametrize("n_classes", [2, 3, 12])
+def test_a_calibrator_rebuilt_from_its_parameters_is_the_same(method, kind, n_classes):
+    scores, y = made(200, n_classes, kind=kind)
+    fitted = fit(method, scores, y, kind=kind, n_classes=n_classes)
+    again = rebuild(method, fitted.parameters(), kind=kind)
+    assert type(again) is type(fitted)
+    assert again.parameters() == fitted.parameters()
+    np.testing.assert_array_equal(again.predict(scores), fitted.predict(scores))
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "none"])
+def test_a_calibrator_lowers_the_log_loss_of_scores_that_are_too_sure(method):
+    scores, y = made(2_000, 3, kind="probabilities")
+    fitted = fit(method, scores[:1000], y[:1000], kind="probabilities", n_classes=3)
 
     def log_loss(p: np.ndarray) -> float:
         return -np.log(p[np.arange(1000), y[1000:]]).mean()
 
-    assert (
-        log_loss(fitted.predict(scores[1000:])) < log_loss(Identity("logits").predict(scores[1000:])) - 0.03
-    )
+    before = log_loss(Identity("probabilities").predict(scores[1000:]))
+    assert log_loss(fitted.predict(scores[1000:])) < before - 0.03
 
 
+@pytest.mark.parametrize("method", ["temperature", "vector", "sigmoid-logit", "beta", "dirichlet"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_probabilities_that_are_right_already_stay(method, n_classes):
+    random = np.random.default_rng(0)
+    p = random.dirichlet(np.ones(n_classes), 20_000)
+    y = (p.cumsum(axis=1) > random.random((len(p), 1))).argmax(axis=1)
+    scores = p[:, 1:] if n_classes == 2 else p
+    fitted = fit(method, scores, y, kind="probabilities", n_classes=n_classes)
+    # One against the rest and renormalized is not the identity; the others hold it among their parameters.
+    bound = 0.08 if n_classes > 2 and method in ("sigmoid-logit", "beta") else 0.02
+    assert np.abs(fitted.predict(scores) - p).max() < bound
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "sigmoid-logit", "isotonic", "temperature", "vector"])
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_the_scale_of_margins_does_not_matter(method, n_classes, scale):
+    scores, y = made(400, n_classes)
+    one = fit(method, scores, y, kind="margins", n_classes=n_classes).predict(scores)
+    other = fit(method, scores * scale, y, kind="margins", n_classes=n_classes).predict(scores * scale)
+    np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@settings(deadline=None)
 @given(st.floats(-1e3, 1e3), st.integers(2, 200))
 def test_constant_scores_give_the_share_of_each_class(score, n):
     y = np.arange(n) % 2
-    for method in ("sigmoid", "isotonic"):
+    for method in ("sigmoid", "isotonic", "venn-abers"):
         p = fit(method, np.full((n, 1), score), y, kind="margins", n_classes=2).predict(np.array([[score]]))
         assert p[0, 1] == pytest.approx(y.mean(), abs=0.26 if n < 5 else 0.1)
 
 
-def test_separable_scores_stay_away_from_certainty():
+@pytest.mark.parametrize("method", ["beta", "dirichlet", "vector"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_constant_probabilities_give_the_share_of_each_class(method, n_classes):
+    p = np.full((300, n_classes), 1.0 / n_classes)
+    y = np.array([0] * 150 + [1] * 150) if n_classes == 2 else np.array([0] * 150 + [1] * 90 + [2] * 60)
+    scores = p[:, 1:] if n_classes == 2 else p
+    found = fit(method, scores, y, kind="probabilities", n_classes=n_classes).predict(scores[:1])
+    np.testing.assert_allclose(found[0], np.bincount(y) / 300, atol=0.01)
+
+
+@pytest.mark.parametrize(("method", "kind"), CASES)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_scores_that_separate_the_classes_leave_the_parameters_finite(method, kind, n_classes):
+    y = np.arange(60) % n_classes
+    certain = np.eye(n_classes)[y]
+    scores = certain if kind == "probabilities" else 20.0 * certain - 10.0
+    scores = scores[:, 1:] if n_classes == 2 else scores
+    fitted = fit(method, scores, y, kind=kind, n_classes=n_classes)
+    assert all(np.isfinite(values).all() for _, values in fitted.parameters())
+    p = fitted.predict(scores)
+    assert (p.argmax(axis=1) == y).all()
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "sigmoid-logit", "isotonic", "venn-abers"])
+def test_separable_scores_stay_away_from_certainty(method):
     scores = np.array([[-2.0], [-1.0], [1.0], [2.0]])
-    y = np.array([0, 0, 1, 1])
-    for method in ("sigmoid", "isotonic"):
-        p = fit(method, scores, y, kind="margins", n_classes=2).predict(scores)
-        assert 0 < p.min() <= p.max() < 1
+    p = fit(method, scores, np.array([0, 0, 1, 1]), kind="margins", n_classes=2).predict(scores)
+    assert 0.1 < p.min() <= p.max() < 0.9
 
 
 def test_a_row_that_every_class_denies_becomes_uniform():
-    np.testing.assert_allclose(one_vs_rest(np.zeros((1, 4))), np.full((1, 4), 0.25))
-    sigmoid = Sigmoid(np.array([-1.0, -1.0, -1.0]), np.zeros(3))
-    np.testing.assert_allclose(sigmoid.predict(np.full((1, 3), -1e9)), np.full((1, 3), 1 / 3))
+    np.testing.assert_allclose(one_vs_rest(sigmoids(np.full((1, 4), -1e9))), np.full((1, 4), 0.25))
 
 
-@pytest.mark.parametrize(
-    ("method", "kind", "error", "message"),
-    [
-        (
-            "platt",
-            "logits",
-            EstimatorError,
-            "unknown calibrator 'platt'; there are: none, sigmoid, isotonic, temp",
-        ),
-        ("none", "margins", EstimatorError, "choose sigmoid, isotonic or temperature"),
-    ],
-)
-def test_a_calibrator_that_cannot_be_is_refused(method, kind, error, message):
-    with pytest.raises(error, match=message):
-        fit(method, F, F_Y, kind=kind, n_classes=2)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("method", "kind"), CASES)
+def test_a_row_with_a_score_that_is_not_finite_gets_no_probabilities(method, kind, value):
+    scores, y = made(100, 3, kind=kind)
+    fitted = fit(method, scores, y, kind=kind, n_classes=3)
+    scores[1, 2] = value
+    p = fitted.predict(scores[:3])
+    assert np.isnan(p[1]).all()
+    assert np.isfinite(p[[0, 2]]).all()
 
 
-def test_scores_that_are_not_finite_are_refused():
+def test_an_unknown_calibrator_is_refused_with_those_that_there_are():
+    with pytest.raises(EstimatorError, match=f"unknown calibrator 'platt'; there are: {', '.join(METHODS)}$"):
+        fit("platt", F, F_Y, kind="logits", n_classes=2)
+    with pytest.raises(EstimatorError, match="unknown calibrator 'platt'"):
+        rebuild("platt", [], kind="logits")
+
+
+@pytest.mark.parametrize("method", ["none", "beta", "dirichlet"])
+def test_margins_are_refused_where_probabilities_are_needed(method):
+    choose = "choose sigmoid, sigmoid-logit, isotonic, temperature, venn-abers or vector"
+    with pytest.raises(EstimatorError, match=f"calibrator '{method}' needs .* only margins; {choose}"):
+        fit(method, F, F_Y, kind="margins", n_classes=2)
+
+
+def test_a_missing_parameter_is_named():
+    with pytest.raises(BundleError, match="calibrator 'beta' lacks its parameter 'b'; it has: a, c"):
+        rebuild("beta", [("a", [1.0]), ("c", [0.0])], kind="logits")
+    with pytest.raises(BundleError, match="calibrator 'isotonic' lacks its parameter 'x_0'; it has: none"):
+        rebuild("isotonic", [], kind="logits")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_scores_that_are_not_finite_are_refused(method):
+    scores = np.where(np.isin(np.arange(8), [3, 5])[:, None], np.nan, F)
+    message = r"no finite score for 2 calibration row\(s\), the first of them row 3"
+    with pytest.raises(RowsError, match=message):
+        fit(method, scores, F_Y, kind="logits", n_classes=2)
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "none"])
+def test_a_class_without_calibration_rows_is_refused_by_its_label(method):
+    y = np.array([0, 0, 2, 2, 0, 2])
+    with pytest.raises(RowsError, match="no calibration row of class 1:"):
+        fit(method, Z, y, kind="logits", n_classes=3)
+    with pytest.raises(RowsError, match="no calibration row of class 'bird', 'cow':"):
+        fit(method, Z, y * 0, kind="logits", n_classes=3, classes=["ant", "bird", "cow"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_scores_that_are_no_probabilities_are_refused(method):
+    p = softmax(Z, axis=1)
+    p[4] *= 1.01
+    with pytest.raises(EstimatorError, match=r"those of calibration row 4 sum to 1\.01, expected 1"):
+        fit(method, p, Z_Y, kind="probabilities", n_classes=3)
+    p[2, 1] = -0.5
     with pytest.raises(
-        RowsError, match=r"no finite score for 2 calibration row\(s\), the first of them row 3"
+        EstimatorError, match=r"no probabilities: calibration row 2 has -0\.5; expected numbers"
     ):
-        fit(
-            "sigmoid",
-            np.where(np.isin(np.arange(8), [3, 5])[:, None], np.nan, F),
-            F_Y,
-            kind="logits",
-            n_classes=2,
-        )
+        fit(method, p, Z_Y, kind="probabilities", n_classes=3)
+    with pytest.raises(EstimatorError, match="no probabilities: calibration row 7 has 3; expected numbers"):
+        fit(method, np.maximum(F, 0) * (F != 2) * (F != 1.1), F_Y, kind="probabilities", n_classes=2)
 
 
-def test_a_class_without_calibration_rows_is_refused():
-    with pytest.raises(RowsError, match="no calibration row of class number 1"):
-        fit("isotonic", Z, np.array([0, 0, 2, 2, 0, 2]), kind="logits", n_classes=3)
+def test_the_rounding_of_float32_is_no_reason_to_refuse_probabilities():
+    scores, y = made(300, 10, kind="probabilities")
+    rounded = scores.astype(np.float32).astype(np.float64) - 3.6e-7
+    assert np.isfinite(fit("beta", rounded, y, kind="probabilities", n_classes=10).predict(rounded)).all()
+
+
+def test_the_command_names_every_calibrator(capsys):
+    with pytest.raises(SystemExit):
+        main(["sklearn", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    *others, last = METHODS
+    assert f"{', '.join(others)} or {last} (default: temperature)" in text

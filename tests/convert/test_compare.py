@@ -23,9 +23,10 @@ from sklearn.preprocessing import StandardScaler
 from tamiz.v1.manifest_pb2 import Classes, Subdivision, SubsetThreshold
 from tamiz_convert import BundleError, ExportError, RowsError, compare, export, metrics
 from tamiz_convert.__main__ import main
-from tamiz_convert.answers import NO_CLASS, Answers, answers_of
+from tamiz_convert.answers import NO_CLASS, Answers
 from tamiz_convert.bundle import read_bundle, write_bundle
 from tamiz_convert.bundle_graph import output_of
+from tamiz_convert.bundle_subject import Subject
 from tamiz_convert.comparison.differences import (
     HIGHER_IS_BETTER,
     Measured,
@@ -93,7 +94,7 @@ def test_what_is_measured_is_what_the_metrics_say(bundles, rows, found):
     X, y = rows
     for bundle, side in zip(bundles, ("a", "b"), strict=True):
         model, manifest = read_bundle(bundle)
-        probabilities = answers_of(model, manifest, {"features": X}).probabilities
+        probabilities = Subject(model, manifest).predict(X).probabilities
         for name, value in metrics.summarize(probabilities, y):
             if name in HIGHER_IS_BETTER:
                 assert getattr(found.measure(name), side) == pytest.approx(value, abs=1e-12), name
@@ -290,7 +291,7 @@ def test_offline_answers_are_the_servers_decisions(bundles, rows):
     X[3, 2], X[5, 1] = np.nan, -np.inf
     for bundle in bundles:
         model, manifest = read_bundle(bundle)
-        answers = answers_of(model, manifest, {"features": X})
+        answers = Subject(model, manifest).predict(X)
         specs = [Spec.of(spec) for spec in manifest.inputs]
         decided = gate.decide(
             answers.probabilities, [manifest.threshold.value] * len(X), valid_rows({"features": X}, specs)
@@ -307,12 +308,12 @@ def test_offline_answers_are_the_servers_decisions(bundles, rows):
 def test_thresholds_may_differ_by_predicted_class_and_by_slice(bundles, rows):
     X = rows[0]
     model, manifest = read_bundle(bundles[0])
-    probabilities = answers_of(model, manifest, {"features": X}).probabilities
+    probabilities = Subject(model, manifest).predict(X).probabilities
     confidence, predicted = probabilities.max(axis=1), probabilities.argmax(axis=1)
     manifest.threshold.value = 0.95
     manifest.threshold.subsets.extend([SubsetThreshold(value=0.6), SubsetThreshold(value=0.9)])
     manifest.threshold.subdivision = Subdivision.SUBDIVISION_PREDICTED_CLASS
-    by_class = answers_of(model, manifest, {"features": X})
+    by_class = Subject(model, manifest).predict(X)
     np.testing.assert_array_equal(by_class.accepted, confidence >= np.array([0.6, 0.9])[predicted])
 
     manifest.threshold.subdivision = Subdivision.SUBDIVISION_SLICE
@@ -336,7 +337,7 @@ def test_thresholds_may_differ_by_predicted_class_and_by_slice(bundles, rows):
     onnx.checker.check_model(output_of(model, "subset"))
     subset = np.floor(X[:, 0]).astype(int) % 3 - 1
     assert set(subset) == {-1, 0, 1}
-    by_slice = answers_of(model, manifest, {"features": X})
+    by_slice = Subject(model, manifest).predict(X)
     np.testing.assert_array_equal(by_slice.accepted, confidence >= np.array([0.6, 0.9, 0.95])[subset])
 
 
@@ -364,6 +365,7 @@ def test_what_cannot_be_compared_is_refused(bundles, rows):
         ({"slices": {"x": y[:3]}}, RowsError, "slice 'x' has 3 values for 135 rows"),
         ({"slices": {"x": X[:, 0]}}, RowsError, "different values; a slice needs rows"),
         ({"at_error": 1.0}, ExportError, "at_error is 1.0; expected a share"),
+        ({"n_resamples": 0}, ExportError, "n_resamples is 0; expected at least 1"),
     ):
         with pytest.raises(error, match=message):
             compare(*bundles, **({"rows": X, "labels": y} | arguments))

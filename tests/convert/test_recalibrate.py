@@ -18,11 +18,13 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
 from tamiz.bundle_format import MANIFEST_KEY
+from tamiz.v1.manifest_pb2 import Subdivision
 from tamiz_client import Client
 from tamiz_convert import BundleError, EstimatorError, RowsError, export, read_manifest, recalibrate
 from tamiz_convert.__main__ import main
 from tamiz_convert.bundle import read_bundle
 from tamiz_convert.bundle_graph import cut_at_scores, from_bundle
+from tamiz_convert.bundle_subject import Subject
 from tamiz_convert.calibrators import Temperature
 from tamiz_convert.graft import graft
 from tamiz_convert.sklearn_graph import from_sklearn
@@ -164,6 +166,85 @@ def test_several_classes_with_string_labels(wine, models):
     assert list(two.classes.strings) == ["barbera", "barolo", "grignolino"]
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_thresholds_by_slice_are_certified_again_by_slice(customers, models, named):
+    columns = ["age", "income"]
+    X = customers.train[columns]
+    model = GaussianNB().fit(X if named else X.to_numpy(), customers.y_train)
+    table = customers.held_out[[*columns, "city"]].reset_index(drop=True)
+    settings = {"calibration": (table, customers.y_held_out), "max_error": 0.45, "seed": 1}
+    one = export(model, models / "m/1", **settings, slice_by="city").manifest
+    assert one.threshold.subdivision == Subdivision.SUBDIVISION_SLICE
+    two = recalibrate(models / "m/1", models / "m/2", **settings).manifest
+    assert two.threshold == one.threshold
+    assert two.inputs == one.inputs
+    assert_same_calibrator(two, one)
+    assert read_manifest(models / "m/2").graph_digest == read_manifest(models / "m/1").graph_digest
+    np.testing.assert_array_equal(
+        Subject.read(models / "m/1").predict(table).accepted,
+        Subject.read(models / "m/2").predict(table).accepted,
+    )
+
+    fixed = recalibrate(models / "m/2", models / "m/3", calibration=settings["calibration"], threshold=0.7)
+    assert fixed.manifest.inputs == one.inputs, "the same requests reach it"
+    outputs = [each.name for each in read_bundle(models / "m/3")[0].graph.output]
+    assert outputs == ["probabilities", "subset"]
+    assert Subject.read(models / "m/3").predict(table).accepted.any()
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_bundle_with_slices_from_the_command_line(customers, models, named, monkeypatch):
+    columns = ["age", "income"]
+    X = customers.train[columns]
+    model = GaussianNB().fit(X if named else X.to_numpy(), customers.y_train)
+    table = customers.held_out[[*columns, "city"]].reset_index(drop=True)
+    settings = {
+        "calibration": (table, customers.y_held_out),
+        "max_error": 0.45,
+        "seed": 1,
+        "slice_by": "city",
+    }
+    export(model, models / "m/1", **settings)
+    table.assign(y=customers.y_held_out).to_parquet(models / "rows.parquet")
+    monkeypatch.chdir(models)
+    rows = ["--target", "y", "--seed", "1"]
+    command = [
+        "recalibrate",
+        "m/1",
+        "--calibration",
+        "rows.parquet",
+        "--max-error",
+        "0.45",
+        "--output",
+        "m/2",
+        *rows,
+    ]
+    assert main(command) == 0
+    assert read_manifest(models / "m/2").threshold == read_manifest(models / "m/1").threshold
+    command = [
+        "compare",
+        "m/1",
+        "m/2",
+        "--data",
+        "rows.parquet",
+        "--slices",
+        "city",
+        "--json",
+        "out.json",
+        *rows,
+    ]
+    assert main(command) == 0
+    assert "A and B do the same" in (models / "out.json").read_text()
+
+
+def test_thresholds_by_class_are_certified_again_by_class(logistic, rows, models):
+    settings = {"calibration": rows, "max_error": 0.15}
+    one = export(logistic, models / "m/1", **settings, per_class=True).manifest
+    two = recalibrate(models / "m/1", models / "m/2", **settings).manifest
+    assert len(two.threshold.subsets) == 2
+    assert two.threshold == one.threshold
+
+
 def test_another_output_of_the_graph_survives(logistic, rows):
     graph = from_sklearn(logistic, rows[0])
     model = onnx.ModelProto()
@@ -181,7 +262,7 @@ def test_another_output_of_the_graph_survives(logistic, rows):
         session = onnxruntime.InferenceSession(each.SerializeToString())
         assert [output.name for output in session.get_outputs()] == ["probabilities", "subset"]
         assert session.run(["subset"], {"features": rows[0]})[0].tolist() == list(rows[0].shape)
-    assert "largest" not in {node.name for node in again.graph.node}, "nothing needs it"
+    assert again == grafted
 
 
 def test_what_a_loop_reads_from_outside_survives():

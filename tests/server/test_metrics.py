@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from tamiz.v1.manifest_pb2 import Certificate, Manifest, Threshold
+from tamiz.v1.manifest_pb2 import Certificate, Manifest, Promise, SubsetThreshold, Threshold
 from tamiz.v1.prediction_pb2 import Reason
 from tamiz_server.metrics import COUNTERS, GAUGES, HISTOGRAMS, Distribution, Metrics
 
-ORDER = ("model", "version", "outcome", "reason", "code", "le")
+ORDER = ("model", "version", "subset", "outcome", "reason", "code", "le")
 
 
 def samples(metrics: Metrics) -> dict[str, dict[tuple[str, ...], float]]:
@@ -75,6 +75,30 @@ def test_a_certificate_is_shown_where_there_is_one(metrics):
     assert found["tamiz_certified"] == {("good", "1"): 1, ("bare", "2"): 0}
     assert found["tamiz_certificate_max_error"] == {("good", "1"): 0.02}
     assert found["tamiz_certificate_expected_coverage"] == {("good", "1"): 0.87}
+
+
+def test_each_promise_has_a_gauge_of_its_own(metrics):
+    for version, promise in enumerate(
+        (Promise.PROMISE_SELECTIVE_ERROR, Promise.PROMISE_JOINT_ERROR, Promise.PROMISE_COVERAGE), start=1
+    ):
+        certificate = Certificate(promise=promise, max_error=0.02, min_coverage=0.8, confidence_level=0.9)
+        metrics.model("m", version, Manifest(threshold=Threshold(value=0.8, certificate=certificate)))
+    found = samples(metrics)
+    assert found["tamiz_certified"] == {("m", "1"): 1, ("m", "2"): 1, ("m", "3"): 1}
+    assert found["tamiz_certificate_max_error"] == {("m", "1"): 0.02}
+    assert found["tamiz_certificate_max_joint_error"] == {("m", "2"): 0.02}
+    assert found["tamiz_certificate_min_coverage"] == {("m", "3"): 0.8}
+
+
+def test_each_class_or_slice_shows_its_threshold(metrics):
+    subsets = [
+        SubsetThreshold(name="north", value=0.6, certificate=Certificate()),
+        SubsetThreshold(name="south", value=2.0, not_certified="too few rows"),
+    ]
+    metrics.model("m", 1, Manifest(threshold=Threshold(value=2.0, subsets=subsets)))
+    found = samples(metrics)
+    assert found["tamiz_subset_threshold"] == {("m", "1", "north"): 0.6, ("m", "1", "south"): 2.0}
+    assert found["tamiz_subset_certified"] == {("m", "1", "north"): 1, ("m", "1", "south"): 0}
 
 
 def test_requests_in_flight_are_received_less_ended(metrics):

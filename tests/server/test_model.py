@@ -24,7 +24,7 @@ def test_it_gives_probabilities(make_bundle):
     model = load(make_bundle())
     features = np.array([[0.0, 1.0], [2.0, 2.0]], dtype=np.float32)
     expected = np.exp(features) / np.exp(features).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(model.run({"features": features}), expected, atol=1e-15)
+    np.testing.assert_allclose(model.run({"features": features})[0], expected, atol=1e-15)
     assert model.n_classes == 2
     assert model.batch_seconds > 0
 
@@ -32,7 +32,7 @@ def test_it_gives_probabilities(make_bundle):
 def test_it_warms_up_with_every_type_of_input(make_bundle):
     model = load(make_bundle(graph="text"))
     inputs = {"answer": np.array([["yes"], ["no"]], dtype=object), "age": np.array([[0.7], [0.7]])}
-    np.testing.assert_allclose(model.run(inputs), [[0.3, 0.7], [1.0, 0.0]])
+    np.testing.assert_allclose(model.run(inputs)[0], [[0.3, 0.7], [1.0, 0.0]])
 
 
 def test_a_failure_of_onnxruntime_is_a_model_failure_with_the_cause_kept(make_bundle):
@@ -70,3 +70,28 @@ def test_a_fast_model_gets_one_thread_and_a_slow_one_all(make_bundle):
 def test_a_graph_that_is_not_what_the_manifest_says_is_refused(make_bundle, change, message):
     with pytest.raises(BundleError, match=message):
         load(make_bundle(change=change))
+
+
+def test_it_gives_the_slice_of_each_row_where_thresholds_differ_by_it(make_bundle, by_slice, by_class):
+    inputs = {
+        "features": np.zeros((3, 2), dtype=np.float32),
+        "region": np.array([["south"], ["moon"], ["north"]], dtype=object),
+    }
+    probabilities, subset = load(make_bundle(graph="sliced", change=by_slice)).run(inputs)
+    assert probabilities.shape == (3, 2)
+    assert subset.tolist() == [1, -1, 0]
+    features = {"features": inputs["features"]}
+    assert load(make_bundle("m/2", change=by_class)).run(features)[1] is None
+
+
+def test_the_output_with_the_slice_is_there_exactly_if_thresholds_differ_by_it(make_bundle, by_slice):
+    def of_softmax(manifest):
+        by_slice(manifest)
+        manifest.threshold.slice_input = "features"
+
+    with pytest.raises(
+        BundleError, match=r"the graph has outputs .* its manifest says .*'subset': 'tensor\(int64\)'"
+    ):
+        load(make_bundle(change=of_softmax))
+    with pytest.raises(BundleError, match=r"the graph has outputs .*'subset'.* its manifest says"):
+        load(make_bundle("m/2", "sliced"))

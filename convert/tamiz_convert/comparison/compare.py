@@ -13,16 +13,16 @@ import onnx
 from numpy.typing import NDArray
 
 from tamiz.bundle_format import PROBABILITIES
-from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest
-from tamiz_convert.answers import NO_CLASS, Answers, answers_of
+from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest, Promise
+from tamiz_convert.answers import NO_CLASS, Answers
 from tamiz_convert.bundle import read_bundle
 from tamiz_convert.bundle_graph import classes_of, output_of
+from tamiz_convert.bundle_subject import Subject
 from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, holm, relabeled
 from tamiz_convert.comparison.measure import Measure
 from tamiz_convert.comparison.result import Bin, Compared, Comparison, Discordance
 from tamiz_convert.comparison.slices import slice_columns, slices_of
 from tamiz_convert.errors import BundleError, ExportError, RowsError
-from tamiz_convert.export_report import promise
 from tamiz_convert.latency import LATENCY_BATCH_SIZES, median_us
 from tamiz_convert.metrics import (
     Array,
@@ -32,35 +32,34 @@ from tamiz_convert.metrics import (
     if_calibrated,
     reliability_diagram,
 )
-from tamiz_convert.parity import Feed, Runner
-from tamiz_convert.rows import labeled
+from tamiz_convert.parity import Runner
+from tamiz_convert.promise_text import promise
+from tamiz_convert.rows import LabeledRows, labeled
 from tamiz_convert.sklearn_inputs import inputs_of
 
 Progress = Callable[[str, float], None]
 
 _CURVE_POINTS: Final = 300
 _BINS: Final = 10
+_OF_ACCEPTED: Final = (Promise.PROMISE_UNSPECIFIED, Promise.PROMISE_SELECTIVE_ERROR)
 
 
 @dataclass(frozen=True)
 class _Bundle:
     """A bundle that takes part."""
 
-    path: Path
+    name: str
     model: onnx.ModelProto
     manifest: Manifest
 
     @classmethod
     def read(cls, path: str | Path) -> _Bundle:
-        return cls(Path(path), *read_bundle(Path(path)))
+        """Open the version's folder, or the file in it."""
+        folder = Path(path).resolve() if Path(path).is_dir() else Path(path).resolve().parent
+        return cls(f"{folder.parent.name}/{folder.name}", *read_bundle(Path(path)))
 
-    @property
-    def name(self) -> str:
-        folder = self.path.resolve() if self.path.is_dir() else self.path.resolve().parent
-        return f"{folder.parent.name}/{folder.name}"
-
-    def feed(self, rows: Any) -> Feed:
-        return inputs_of(self.manifest.inputs).feed(rows)
+    def answers(self, rows: Any) -> Answers:
+        return Subject(self.model, self.manifest).predict(rows)
 
 
 def compare(
@@ -85,28 +84,28 @@ def compare(
         slices: columns of the rows, or name → (n_rows,) values; every value is looked at by itself.
         at_error: the error among accepted rows at which coverage is compared; by default the one that A promises, else B's,
             else the one that A makes on these rows.
-        n_resamples: how many times the rows are drawn for the intervals.
+        n_resamples: how many times the rows are drawn for the intervals; with fewer than 320 only the accuracy, which is
+            tested exactly, can be called better.
         seed: of the draws.
         progress: called with the name of each step and the share of the work done before it.
 
     Raises:
         BundleError: if a file is no bundle, or if the two do not answer the same question.
         RowsError: for rows, labels or slices that cannot be used.
+        ExportError: for an error or a number of resamples that makes no sense.
     """
     say = progress or (lambda _step, _share: None)
     if at_error is not None and not 0.0 <= at_error < 1.0:
         raise ExportError(f"at_error is {at_error}; expected a share from 0 to below 1")
+    if n_resamples < 1:
+        raise ExportError(f"n_resamples is {n_resamples}; expected at least 1")
     one, other = _Bundle.read(a), _Bundle.read(b)
     position = _matched(one, other)
     given = labeled(rows, labels, classes_of(one.manifest.classes), "compared")
     columns = slice_columns(slices, given.rows)
 
     say("running both", 0.0)
-    feeds = (one.feed(given.rows), other.feed(given.rows))
-    answers = (
-        answers_of(one.model, one.manifest, feeds[0]),
-        relabeled(answers_of(other.model, other.manifest, feeds[1]), position),
-    )
+    answers = (one.answers(given.rows), relabeled(other.answers(given.rows), position))
     compared = (answers[0].predicted != NO_CLASS) & (answers[1].predicted != NO_CLASS)
     if not compared.any():
         raise RowsError("there is no row for which both bundles have probabilities: all abstain as invalid")
@@ -121,7 +120,7 @@ def compare(
     measures = _measures(measured, answers, discordance.p_value, n_resamples, seed)
 
     say("measuring latency", 0.8)
-    latency = _latency((one, other), feeds)
+    latency = _latency((one, other), given)
     say("done", 1.0)
     sides = [
         _side(bundle, found, each, given.y, times)
@@ -172,8 +171,9 @@ def _named(values: Sequence[Any]) -> str:
 
 def _at_error(a: _Bundle, b: _Bundle, answers: Answers, y: Classes) -> float:
     for bundle in (a, b):
-        if bundle.manifest.threshold.certificate.max_error > 0:
-            return float(bundle.manifest.threshold.certificate.max_error)
+        certificate = bundle.manifest.threshold.certificate
+        if certificate.max_error > 0 and certificate.promise in _OF_ACCEPTED:
+            return float(certificate.max_error)
     accepted = answers.accepted
     return float((answers.predicted != y)[accepted].mean()) if accepted.any() else 0.0
 
@@ -224,15 +224,14 @@ def _discordance(measured: tuple[Measured, Measured], answers: tuple[Answers, An
     )
 
 
-def _latency(bundles: tuple[_Bundle, _Bundle], feeds: tuple[Feed, Feed]) -> list[dict[int, float]]:
+def _latency(bundles: tuple[_Bundle, _Bundle], rows: LabeledRows) -> list[dict[int, float]]:
     """Return batch size → median time, for each bundle; rows are repeated where there are too few."""
     runners = [Runner(output_of(each.model, PROBABILITIES)) for each in bundles]
     found: list[dict[int, float]] = [{}, {}]
     for size in LATENCY_BATCH_SIZES:
-        batches = [
-            {name: array[np.arange(size) % len(array)] for name, array in feed.items()} for feed in feeds
-        ]
-        for times, microseconds in zip(found, median_us(runners, batches), strict=True):
+        batch = rows.take(np.arange(size) % len(rows)).rows
+        feeds = [inputs_of(each.manifest.inputs).feed(batch) for each in bundles]
+        for times, microseconds in zip(found, median_us(runners, feeds), strict=True):
             times[size] = microseconds
     return found
 
@@ -246,7 +245,7 @@ def _side(
         graph_digest=bundle.manifest.graph_digest,
         estimator=bundle.manifest.estimator,
         calibrator=bundle.manifest.calibrator.method,
-        threshold=promise(bundle.manifest),
+        threshold=promise(bundle.manifest.threshold),
         n_unscored=_count(answers.predicted == NO_CLASS),
         curve=_thinned(*measured.curve()),
         reliability=_bins(reliability_diagram(answers.probabilities[rows], y[rows], _BINS, equal_mass)),

@@ -36,7 +36,7 @@ def debiased_l2(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
     """Return √Σ (rows in bin / rows) (gap² − a (1 − a) / (rows in bin − 1)), a being the bin's accuracy; at least 0.
 
     What is taken off is how much of gap² the chance of the labels makes, so that the square is unbiased (Kumar, Liang & Ma
-    2019, section 4). Bins hold equally many rows; a bin of one row counts 0.
+    2019). Bins hold equally many rows; a bin of one row counts 0.
     """
     bins = _of_confidence(probabilities, y, n_bins, equal_mass)
     accuracy = bins.observed / np.maximum(bins.counts, 1.0)

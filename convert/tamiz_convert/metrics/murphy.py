@@ -39,7 +39,7 @@ class Murphy:
 def murphy(probabilities: Array, y: Classes, n_bins: int = 15, binning: Binning = equal_width) -> Murphy:
     """Return Murphy's decomposition of the Brier score (1973), with the terms within bins that make it exact.
 
-    The latter after Stephenson, Coelho & Jolliffe (2008), section 2. Each class's probability is binned by itself.
+    The latter after Stephenson, Coelho & Jolliffe (2008). Each class's probability is binned by itself.
     """
     hits = one_hot(probabilities, y)
     parts = [

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.metrics.bins import totals
-from tamiz_convert.metrics.ranking import area
+from tamiz_convert.metrics.ranking import area, aurc, by_confidence
 from tamiz_convert.metrics.resample import resamples
-from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of
+from tamiz_convert.metrics.top_label import Array, Classes, correct_of
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,9 @@ def aurc_difference(
         seed: of the draws.
     """
     ranked, other = _Ranked.of(probabilities, y), _Ranked.of(others, y)
-    once = np.ones(len(y), dtype=np.int64)
     drawn = resamples(len(y), n_resamples, seed, groups)
     differences = [ranked.aurc(times) - other.aurc(times) for times in drawn]
-    return PairedDifference(ranked.aurc(once) - other.aurc(once), float(np.std(differences)))
+    return PairedDifference(aurc(probabilities, y) - aurc(others, y), float(np.std(differences)))
 
 
 @dataclass(frozen=True)
@@ -53,19 +51,22 @@ class _Ranked:
     """Rows ranked once, so that a resample is only a matter of how often each of them counts.
 
     Attributes:
-        block: (n_rows,), which distinct confidence each row has, the highest first.
-        wrong: (n_rows,), whether its predicted class is wrong.
+        order: (n_rows,), the rows by confidence, the highest first.
+        starts: (n_blocks,), where in that order each distinct confidence starts.
+        wrong: (n_rows,), whether each row's predicted class is wrong, in that order.
     """
 
-    block: NDArray[np.int64]
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
     wrong: NDArray[np.bool_]
 
     @classmethod
     def of(cls, probabilities: Array, y: Classes) -> _Ranked:
-        _, block = np.unique(-confidence_of(probabilities), return_inverse=True)
-        return cls(block, ~correct_of(probabilities, y))
+        order, starts = by_confidence(probabilities)
+        return cls(order, starts, ~correct_of(probabilities, y)[order])
 
     def aurc(self, times: NDArray[np.int64]) -> float:
         """Return the AURC with each row counted so many times."""
-        rows = totals(self.block, times).astype(np.int64)
-        return area(rows, totals(self.block, times * self.wrong))
+        ordered = times[self.order]
+        rows = np.add.reduceat(ordered, self.starts)
+        return area(rows, np.add.reduceat(ordered * self.wrong, self.starts))

@@ -7,11 +7,11 @@ distinct confidence, and the order of rows does not matter. Within such a block 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.metrics.bins import totals
 from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of
 
 
@@ -33,7 +33,7 @@ class RiskCoverageCurve:
 def aurc(probabilities: Array, y: Classes) -> float:
     """Return the area under the risk-coverage curve: the mean over i of the error among the i most confident rows.
 
-    Geifman, Uziel & El-Yaniv 2019, section 3.
+    Geifman, Uziel & El-Yaniv 2019.
     """
     _, rows, errors = _blocks(probabilities, y)
     return area(rows, errors)
@@ -100,15 +100,29 @@ def area(rows: NDArray[np.int64], errors: Array) -> float:
     """
     through = np.cumsum(rows)
     before, n_rows = through - rows, int(through[-1])
-    harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, n_rows + 1))])
+    harmonic = _harmonic_numbers(n_rows)
     errors_before = np.cumsum(errors) - errors
     rate = errors / np.maximum(rows, 1)
     risks = errors + (errors_before - rate * before) * (harmonic[through] - harmonic[before])
     return float(risks.sum() / n_rows)
 
 
+@lru_cache(maxsize=4)
+def _harmonic_numbers(n: int) -> Array:
+    """Return H(0) … H(n): the same for every resample of n rows."""
+    return np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, n + 1))])
+
+
+def by_confidence(probabilities: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (n_rows,), the rows in descending order of confidence, and where each distinct one starts in it."""
+    confidence = confidence_of(probabilities)
+    order = np.argsort(-confidence)
+    return order, np.flatnonzero(np.diff(confidence[order], prepend=np.inf))
+
+
 def _blocks(probabilities: Array, y: Classes) -> tuple[Array, NDArray[np.int64], Array]:
     """Return the distinct confidences, descending, with the rows and the errors at each."""
-    wrong = ~correct_of(probabilities, y)
-    negative, block, rows = np.unique(-confidence_of(probabilities), return_inverse=True, return_counts=True)
-    return -negative, rows, totals(block, wrong)
+    order, starts = by_confidence(probabilities)
+    thresholds = confidence_of(probabilities)[order[starts]]
+    wrong = (~correct_of(probabilities, y)[order]).astype(np.float64)
+    return thresholds, np.diff(starts, append=len(y)), np.add.reduceat(wrong, starts)

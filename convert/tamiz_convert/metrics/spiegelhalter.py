@@ -25,7 +25,7 @@ class CalibrationTest:
 
 
 def spiegelhalter(probabilities: Array, y: Classes) -> CalibrationTest:
-    """Test the Brier score against its mean and variance under calibration (Spiegelhalter 1986, section 4).
+    """Test the Brier score against its mean and variance under calibration (Spiegelhalter 1986, Statistics in Medicine 5).
 
     For several classes the same of their sum: with labels drawn from p, a row's score has the mean 1 − Σ p² and the variance
     4 (Σ p³ − (Σ p²)²), which for two classes is his statistic. Probabilities that allow for no variance (only 0 and 1,

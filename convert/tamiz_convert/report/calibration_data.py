@@ -57,7 +57,8 @@ def _quality(probabilities: NDArray[np.float64], y: NDArray[np.int64], seed: int
     if len(y) == 0:
         return None
     test = spiegelhalter(probabilities, y)
-    calibrated = if_calibrated(probabilities, seed=seed)
+    n_resamples = int(np.clip(_WORK / probabilities.size, _FEWEST_RESAMPLES, _MOST_RESAMPLES))
+    calibrated = if_calibrated(probabilities, n_resamples=n_resamples, seed=seed)
     return {
         "reliability": _reliability(reliability_diagram(probabilities, y, _BINS, equal_mass)),
         "ece": {
@@ -66,7 +67,7 @@ def _quality(probabilities: NDArray[np.float64], y: NDArray[np.int64], seed: int
             "calibrated_q95": calibrated.quantile_95,
         },
         "spiegelhalter": {"z": test.z, "p_value": test.p_value},
-        "metrics": _metrics(probabilities, y, seed),
+        "metrics": _metrics(probabilities, y, n_resamples, seed),
     }
 
 
@@ -84,9 +85,10 @@ def _reliability(diagram: ReliabilityDiagram) -> list[dict[str, Any]]:
     ]
 
 
-def _metrics(probabilities: NDArray[np.float64], y: NDArray[np.int64], seed: int) -> list[dict[str, Any]]:
+def _metrics(
+    probabilities: NDArray[np.float64], y: NDArray[np.int64], n_resamples: int, seed: int
+) -> list[dict[str, Any]]:
     """Return every metric of the manifest; an interval for those that are cheap enough to be computed again and again."""
-    n_resamples = int(np.clip(_WORK / probabilities.size, _FEWEST_RESAMPLES, _MOST_RESAMPLES))
     resampled = {name: METRICS[name] for name in _WITH_INTERVAL}
     intervals = bootstrap(probabilities, y, resampled, n_resamples=n_resamples, seed=seed)
     return [

@@ -22,7 +22,7 @@ _METRICS: Final = {
     "debiased_l2_15_equal_mass": "calibration error, debiased root mean square, 15 bins of equal mass",
     "mce_15": "largest calibration error of 15 bins",
     "classwise_ece_15": "calibration error, mean over the classes",
-    "e_aurc": "that area, less what the best ranking would have",
+    "e_aurc": "risk-coverage area beyond the best ranking",
     "augrc": "area under the generalized risk-coverage curve",
     "spiegelhalter_z": "Spiegelhalter z (near 0 is better; above: too sure)",
 }
@@ -38,8 +38,13 @@ def calibration_section(data: Mapping[str, Any]) -> Section:
         ]
     else:
         content = [
-            element("p", _verdict(after["ece"], found["n_rows"])),
-            charts(*([_diagram("Before", before)] if before else []), _diagram("With the calibrator", after)),
+            element(
+                "p", _verdict(after["ece"], found["n_rows"], certified=data["promise"]["kind"] != "none")
+            ),
+            charts(
+                *([_diagram("Without the calibrator", before)] if before else []),
+                _diagram("With the calibrator", after),
+            ),
             _bins(after["reliability"]),
             _metrics(before, after),
         ]
@@ -47,12 +52,13 @@ def calibration_section(data: Mapping[str, Any]) -> Section:
     return Section("calibration", "Can the confidence be believed?", "Calibration", content)
 
 
-def _verdict(ece: Mapping[str, Any], n_rows: int) -> str:
+def _verdict(ece: Mapping[str, Any], n_rows: int, *, certified: bool) -> str:
+    apart = " The certificate does not rest on it." if certified else ""
     within = ece["value"] <= ece["calibrated_q95"]
     judged = (
         "That is within what chance alone explains."
         if within
-        else "That is more than chance explains: take the confidence with care. The certificate does not rest on it."
+        else f"That is more than chance explains: take the confidence with care.{apart}"
     )
     return (
         f"When it says 90%, is it right nine times in ten? The calibration error is {percent(ece['value'], 2)}. On"
@@ -65,7 +71,7 @@ def _diagram(title: str, quality: Mapping[str, Any]) -> Child:
     ece = quality["ece"]
     caption = (
         f"Calibration error {percent(ece['value'], 2)}; a calibrated model would show {percent(ece['calibrated_mean'], 2)}. On the"
-        " dotted line confidence is right. Each bin holds about as many rows; bars are 95% intervals."
+        " dotted line confidence is right. Each bin holds about equally many rows; bars are 95% intervals."
     )
     drawing = reliability_chart(f"Right predictions by confidence, {title.lower()}", quality["reliability"])
     return figure(title, caption, drawing)

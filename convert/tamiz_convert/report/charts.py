@@ -14,7 +14,9 @@ Numbers = Mapping[str, Any]
 _ROOM_ABOVE: Final = 1.15
 _ROW_HEIGHT: Final = 24.0
 _LETTER: Final = 7.0
+_LONGEST: Final = 18
 _SQUARE: Final = 340.0
+_MIDDLE: Final = 0.5
 
 
 def reliability_chart(title: str, bins: Sequence[Numbers], ideal_note: str = "") -> Html:
@@ -193,13 +195,17 @@ def _level(plot: Plot, value: float, name: str) -> list[Html]:
 
 
 def _upright(plot: Plot, value: float, name: str) -> list[Html]:
-    """Return an upright limit with its name to its left."""
+    """Return an upright limit with its name beside it, on the side where there is room."""
     line = plot.line([(value, plot.y.low), (value, plot.y.high)], "limit")
+    anchor, dx = ("end", -4.0) if plot.x.share(value) > _MIDDLE else ("start", 4.0)
     return [
         line,
-        plot.text(value, plot.y.high, name, class_="limit-name halo", anchor="end", dx=-4.0, dy=10.0),
+        plot.text(value, plot.y.high, name, class_="limit-name halo", anchor=anchor, dx=dx, dy=10.0),
     ]
 
 
-def _shortened(name: str, length: int = 18) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"
+def _shortened(name: str) -> str:
+    """Return a name that fits beside a chart: names often differ at their end, so the middle goes."""
+    if len(name) <= _LONGEST:
+        return name
+    return f"{name[: _LONGEST // 2]}…{name[-(_LONGEST // 2 - 1) :]}"

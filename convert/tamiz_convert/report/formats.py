@@ -8,6 +8,8 @@ from typing import Final
 NOTHING: Final = "–"
 """What stands for a number that there is not."""
 
+_CROWDED: Final = 0.999
+
 
 def percent(value: float | None, decimals: int = 1) -> str:
     """Return a share as a percentage with so many decimals: 0.934 → "93.4%"."""
@@ -21,7 +23,7 @@ def plain_percent(value: float) -> str:
 
 def number(value: float | None, decimals: int = 4) -> str:
     """Return a number with so many decimals."""
-    return NOTHING if value is None else f"{value:.{decimals}f}"
+    return NOTHING if value is None else f"{value:.{decimals}f}".replace("-", "−")
 
 
 def count(value: int) -> str:
@@ -30,10 +32,12 @@ def count(value: int) -> str:
 
 
 def threshold(value: float | None) -> str:
-    """Return a threshold; one above 1 accepts nothing, and says so."""
+    """Return a threshold; one above 1 accepts nothing, and says so. Close to 1, where they crowd, it has more digits."""
     if value is None:
         return NOTHING
-    return "none accepted" if value > 1.0 else f"{value:.4f}"
+    if value > 1.0:
+        return "none accepted"
+    return f"{value:.4f}" if value < _CROWDED else f"{value:.6f}"
 
 
 def interval(bounds: Sequence[float] | None, decimals: int = 1) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from tamiz_convert.report.charts import (
     attainable_chart,
@@ -17,6 +17,8 @@ from tamiz_convert.report.page import Section
 from tamiz_convert.report.plot import Points, charts, figure
 from tamiz_convert.report.slider import slider
 from tamiz_convert.report.table import Row, table
+
+_RIGHT_OF_IT: Final = "Rows by confidence. What lies right of the threshold is answered."
 
 
 def gate_section(data: Mapping[str, Any]) -> Section:
@@ -57,16 +59,16 @@ def _histogram(data: Mapping[str, Any]) -> Child:
     histogram, promise = data["confidence_histogram"], data["promise"]
     threshold = None if promise["subsets"] else promise["threshold"]
     drawing = confidence_chart("Rows by confidence", histogram["edges"], histogram["counts"], threshold)
-    return figure(
-        "How confident it is", "Rows by confidence. What lies right of the threshold is answered.", drawing
-    )
+    caption = "Rows by confidence." if threshold is None else _RIGHT_OF_IT
+    return figure("How confident it is", caption, drawing)
 
 
 def _attainable(data: Mapping[str, Any]) -> list[Child]:
-    points, max_error = data["attainable"], data["promise"]["max_error"]
+    points = [each for each in data["attainable"] if each["max_error"]]
     if not points:
         return []
     n_rows = data["gate"]["n_rows"]
+    drawn = [_attainable_figure(points, data["promise"]["max_error"], n_rows)] if len(points) > 1 else []
     rows = [
         Row(
             [count(each["n_rows"]), percent(each["max_error"], 2), percent(each["coverage"])],
@@ -74,17 +76,12 @@ def _attainable(data: Mapping[str, Any]) -> list[Child]:
         )
         for each in points
     ]
-    numbers = table("Provable error", ["rows", "error", "answered"], rows, text_columns=())
-    caption = "The smallest error that so many rows like these would prove. The ring is the number at hand."
-    drawn = (
-        [
-            figure(
-                "What more rows would prove",
-                caption,
-                attainable_chart("Provable error by rows", points, max_error, n_rows),
-            )
-        ]
-        if len(points) > 1
-        else []
-    )
+    note = "Highlighted: the number at hand."
+    numbers = table("Provable error", ["rows", "error", "answered"], rows, text_columns=(), note=note)
     return [element("h3", "Would more labelled rows help?"), charts(*drawn, numbers)]
+
+
+def _attainable_figure(points: Sequence[Mapping[str, Any]], max_error: float | None, n_rows: int) -> Child:
+    caption = "The smallest error that so many rows like these would prove. The ring is the number at hand."
+    drawing = attainable_chart("Provable error by rows", points, max_error, n_rows)
+    return figure("What more rows would prove", caption, drawing)

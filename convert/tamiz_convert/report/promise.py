@@ -89,7 +89,7 @@ def _certificate(certificate: Certificate) -> dict[str, Any]:
         "n_accepted": certificate.n_accepted,
         "n_errors": certificate.n_errors,
         "p_value": certificate.p_value,
-        "error_upper_bound": certificate.error_upper_bound,
+        "error_upper_bound": None if kind == "coverage" else certificate.error_upper_bound,
         "expected_coverage": certificate.expected_coverage,
     }
 

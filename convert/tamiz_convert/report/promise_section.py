@@ -23,15 +23,27 @@ from tamiz_convert.report.table import facts, pairs, table
 def promise_lead(data: Mapping[str, Any]) -> list[Child]:
     """Return the promise as a sentence, and the figures that belong to it."""
     gate, promise = data["gate"], data["promise"]
-    answered = (
-        f"About {percent(gate['coverage'], 0)} of requests like these will be answered. The rest comes back as “not sure”,"
-        " so that somebody or something else can decide."
-    )
     return [
         element("p", promise["sentence"], class_="lead"),
-        element("p", answered if gate["n_accepted"] else "With this threshold no request will be answered."),
+        element("p", _answered(gate, promise)),
         facts(_facts(gate, promise)),
     ]
+
+
+def _answered(gate: Mapping[str, Any], promise: Mapping[str, Any]) -> str:
+    if not gate["n_accepted"]:
+        return "With this threshold no request will be answered."
+    closed = [each["name"] for each in promise["subsets"] if each["threshold"] > 1.0]
+    never = f" What belongs to the other {len(closed)} is never answered." if closed else ""
+    share = (
+        "Nearly all"
+        if gate["n_accepted"] == gate["n_rows"]
+        else f"About {percent(gate['coverage'], 0)} of the"
+    )
+    return (
+        f"{share} requests like these will be answered. The rest comes back as “not sure”, so that somebody or something else"
+        f" can decide.{never}"
+    )
 
 
 def promise_section(data: Mapping[str, Any]) -> Section:
@@ -61,13 +73,23 @@ def _standing(promise: Mapping[str, Any], n_rows: int) -> str:
 
 
 def _facts(gate: Mapping[str, Any], promise: Mapping[str, Any]) -> list[tuple[str, Child, Child]]:
-    answered = f"{count(gate['n_accepted'])} of {plural(gate['n_rows'], 'row')}; 95% interval {interval(gate['coverage_interval'])}"
-    wrong = f"{count(gate['n_errors'])} of {plural(gate['n_accepted'], 'answer')}; 95% interval {interval(gate['error_interval'])}"
+    answered = [
+        f"{count(gate['n_accepted'])} of {plural(gate['n_rows'], 'row')}; ",
+        _within(gate["coverage_interval"]),
+    ]
+    wrong = [
+        f"{count(gate['n_errors'])} of {plural(gate['n_accepted'], 'answer')}; ",
+        _within(gate["error_interval"]),
+    ]
     return [
         ("Answered", percent(gate["coverage"]), answered),
         ("Wrong among the answers", percent(gate["error"]), wrong if gate["n_accepted"] else NOTHING),
         ("Promised", *_promised(promise)),
     ]
+
+
+def _within(bounds: Sequence[float] | None) -> Html:
+    return element("span", f"95% interval {interval(bounds)}", class_="whole")
 
 
 def _promised(promise: Mapping[str, Any]) -> tuple[Child, Child]:
@@ -86,30 +108,36 @@ def _promised(promise: Mapping[str, Any]) -> tuple[Child, Child]:
 
 def _certificate(promise: Mapping[str, Any]) -> list[tuple[str, Child]]:
     own = promise["certificate"]
+    at = (
+        "one for each, below"
+        if promise["subsets"]
+        else f"answered from confidence {threshold(promise['threshold'])}"
+    )
     evidence = f"{plural(own['n_errors'], 'error')} among {count(own['n_accepted'])} accepted of {plural(own['n_rows'], 'row')}"
-    if promise["subsets"]:
-        return [("threshold", "one for each, below"), ("method", own["method"]), ("evidence", evidence)]
-    return [
-        ("threshold", f"answered from confidence {threshold(promise['threshold'])}"),
+    rows = [
+        ("threshold", at),
         ("method", own["method"]),
         ("evidence", evidence),
         ("p-value", f"{own['p_value']:.3g}, exact binomial test"),
-        (
-            "upper bound",
-            f"{percent(own['error_upper_bound'], 2)}, one-sided Clopper–Pearson, describes these rows",
-        ),
     ]
+    if own["error_upper_bound"] is not None:
+        bound = percent(own["error_upper_bound"], 2)
+        rows.append(("upper bound", f"{bound}, one-sided Clopper–Pearson, describes these rows"))
+    return [*rows]
 
 
 def _subsets(promise: Mapping[str, Any]) -> list[Child]:
-    by = "predicted class" if promise["subdivision"] == "predicted_class" else str(promise["slice_input"])
+    by_class = promise["subdivision"] == "predicted_class"
+    by = "predicted class" if by_class else str(promise["slice_input"])
     left = [each for each in promise["subsets"] if not each["certificate"]]
     shown = table(
         f"Thresholds by {by}",
         [by, "threshold", "promised", "rows", "accepted", "errors", "p-value"],
         [_subset(each) for each in promise["subsets"]],
         text_columns=(0, 2),
-        note="Where nothing could be certified, the gate abstains from every row." if left else None,
+        note=None
+        if by_class
+        else "A request with any other value has to reach the strictest of these thresholds.",
     )
     return [shown, _reasons(left)] if left else [shown]
 
@@ -127,6 +155,7 @@ def _subset(subset: Mapping[str, Any]) -> Sequence[Child]:
         f"≥ {plain_percent(own['min_coverage'])} answered" if own["promise"] == "coverage" else _at_most(own)
     )
     counted = [count(own[key]) for key in ("n_rows", "n_accepted", "n_errors")]
+    promised = element("span", promised, class_="whole")
     return [subset["name"], threshold(subset["threshold"]), promised, *counted, number(own["p_value"])]
 
 

@@ -51,9 +51,10 @@ def slider(data: Mapping[str, Any], plot: Plot, *, certified: bool) -> list[Chil
     """
     points, level = data["points"], plain_percent(data["confidence_level"])
     at = next(i for i, point in enumerate(points) if point["as_exported"])
+    several = points[at]["threshold"] is None
     bound = f"upper bound, {level}"
     return [
-        _panel(len(points), at, bound, certified=certified),
+        _panel(len(points), at, bound, _remarks(certified=certified, several=several)),
         element(
             "details",
             element("summary", f"All {len(points)} thresholds as a table"),
@@ -63,48 +64,44 @@ def slider(data: Mapping[str, Any], plot: Plot, *, certified: bool) -> list[Chil
     ]
 
 
-def _panel(n_points: int, at: int, bound: str, *, certified: bool) -> Html:
+def _remarks(*, certified: bool, several: bool) -> tuple[str, str]:
+    """Return what is said at the exported threshold, and what anywhere else."""
     unproven = "a threshold that is picked after looking at these rows is not proven by them."
-    moved = f"This voids the certificate: {unproven}" if certified else unproven.capitalize()
+    elsewhere = f"This voids the certificate: {unproven}" if certified else unproven.capitalize()
+    if several:
+        elsewhere += " It is one for all rows, in place of one for each subset."
+    return "As exported." + (" Moving the slider voids the certificate." if certified else ""), elsewhere
+
+
+def _panel(n_points: int, at: int, bound: str, remarks: tuple[str, str]) -> Html:
+    reach = {"min": 0, "max": n_points - 1, "step": 1, "value": at}
+    exported, elsewhere = remarks
     return element(
         "div",
         element("label", "Try another threshold", for_="threshold"),
-        element(
-            "input",
-            type="range",
-            id="threshold",
-            min=0,
-            max=n_points - 1,
-            step=1,
-            value=at,
-            aria_describedby="slider-note",
-        ),
-        element(
-            "dl",
-            (
-                element("div", element("dt", name), element("dd", id=f"slider-{key}"))
-                for key, name in (
-                    ("threshold", "threshold"),
-                    ("answered", "answered"),
-                    ("error", "wrong among them"),
-                    ("bound", bound),
-                )
-            ),
-            class_="facts",
-        ),
+        element("input", type="range", id="threshold", aria_describedby="slider-note", **reach),
+        _readings(bound),
         element(
             "p",
-            element("span", "As exported.", id="slider-exported"),
-            element("span", moved, id="slider-moved", hidden=True),
-            " ",
-            element("button", "Back to the exported threshold", type="button", id="slider-back"),
+            element("span", exported, id="slider-exported"),
+            element("span", elsewhere, id="slider-moved", hidden=True),
             id="slider-note",
             class_="small",
         ),
+        element("button", "Back to the exported threshold", type="button", id="slider-back"),
         class_="panel slider",
         id="slider",
         hidden=True,
     )
+
+
+def _readings(bound: str) -> Html:
+    """Return the places where the script puts the cells of the chosen row."""
+    named = {"threshold": "threshold", "answered": "answered", "error": "wrong among them", "bound": bound}
+    items = (
+        element("div", element("dt", name), element("dd", id=f"slider-{key}")) for key, name in named.items()
+    )
+    return element("dl", items, class_="facts")
 
 
 def _table(points: list[Mapping[str, Any]], bound: str, plot: Plot) -> Html:
@@ -113,7 +110,8 @@ def _table(points: list[Mapping[str, Any]], bound: str, plot: Plot) -> Html:
         ["threshold", "answered", "answers", "wrong", "wrong among them", bound],
         [_row(point, plot) for point in points],
         text_columns=(),
-        note="Strict to loose. The bounds are one-sided, Clopper–Pearson, each for itself; only the marked row may carry a certificate.",
+        note="Strict to loose. The bounds are one-sided, Clopper–Pearson, each for itself. Only the highlighted row, the exported"
+        " one, may carry a certificate.",
         box="scroll tall",
     )
 
@@ -121,7 +119,7 @@ def _table(points: list[Mapping[str, Any]], bound: str, plot: Plot) -> Html:
 def _row(point: Mapping[str, Any], plot: Plot) -> Row:
     error, exported = point["error"], point["as_exported"]
     x, y = (None, None) if error is None else plot.at(point["coverage"], error)
-    name = threshold(point["threshold"]) if point["threshold"] is not None else "one per subset"
+    name = threshold(point["threshold"]) if point["threshold"] is not None else "several"
     cells = [
         _named("threshold", name),
         _named("answered", percent(point["coverage"])),

@@ -108,17 +108,20 @@ caption small { font-size: .875rem }
 th, td { padding: .375rem .875rem; text-align: left; vertical-align: baseline; border-bottom: 1px solid var(--rule) }
 th:first-child, td:first-child { padding-left: 0 }
 thead th { color: var(--quiet); font-weight: 500; vertical-align: bottom; border-bottom-color: var(--edge) }
-tbody th { font-weight: 400; min-width: 5rem; max-width: 20rem; overflow-wrap: anywhere; position: sticky; left: 0;
+tbody th { font-weight: 400; min-width: min(9rem, 40vw); max-width: 20rem; overflow-wrap: anywhere; position: sticky; left: 0;
   background: var(--paper) }
-.number { text-align: right; white-space: nowrap }
+.number { text-align: right }
+td.number, th.number[scope=row] { white-space: nowrap }
 tr.chosen > th, tr.chosen > td { background: var(--wash); font-weight: 600 }
 .matrix tbody td { min-width: 2.5rem; padding: .375rem .5rem; border: 1px solid var(--rule) }
-.matrix thead .number { padding-inline: .5rem }
+.matrix thead .number { padding-inline: .5rem; max-width: 6rem; overflow-wrap: anywhere }
+tbody th.number, .matrix tbody th { min-width: 0 }
 .matrix tbody th { padding-right: 1rem }
 .matrix td.right { font-weight: 600; box-shadow: inset 0 0 0 1px var(--edge) }
 .matrix td.wrong { font-weight: 600; background: var(--wash) }
 .matrix td.none { color: var(--quiet) }
 .words { min-width: 16rem }
+.whole { white-space: nowrap }
 .failed { color: var(--alarm); font-weight: 600 }
 
 details { margin: 1rem 0 }
@@ -127,9 +130,9 @@ details .scroll.tall { max-height: 24rem; overflow-y: auto }
 .slider label { display: block; font-weight: 600 }
 button { font: inherit; font-size: .875rem; color: var(--accent); background: var(--paper); border: 1px solid var(--edge);
   border-radius: .375rem; padding: .25rem .75rem; cursor: pointer }
-.slider button { display: block; margin-top: .75rem }
+.slider p { margin-bottom: .75rem }
 .slider input { width: 100%; margin: .75rem 0; height: 1.5rem; accent-color: var(--accent) }
-.slider .facts { margin: 1rem 0 }
+.slider .facts { margin: 1rem 0; grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); gap: 1rem 1.5rem }
 [hidden] { display: none !important }
 
 @media (max-width: 30rem) {
@@ -140,20 +143,23 @@ button { font: inherit; font-size: .875rem; color: var(--accent); background: va
 }
 @media print {
   @page { size: A4; margin: 18mm 16mm }
-  body { font-size: 10pt }
+  html { font-size: 10pt }
   body > * { max-width: none; padding-inline: 0 }
   header { padding-top: 0 }
   nav, .slider, .skip, details.screen { display: none }
   summary { color: inherit; list-style: none; font-weight: 600 }
   details:not([open])::details-content { content-visibility: visible; block-size: auto }
   section { padding-top: 2rem }
-  h2, h3, figcaption, caption { break-after: avoid }
-  figure, .facts > div, tr, .panel { break-inside: avoid }
+  h2, h3, h2 + p, h3 + p, figcaption { break-after: avoid }
+  h2, h3, p, li, .charts, figure, .facts, table, tr, dd { break-inside: avoid }
   .charts { grid-template-columns: 1fr 1fr; gap: 1.25rem }
   thead { display: table-header-group }
   .scroll, details .scroll.tall { overflow: visible; max-height: none }
-  table { font-size: 8.5pt }
-  th, td { padding: .2rem .5rem }
+  table { font-size: 8pt; max-width: 100% }
+  th, td { padding: .2rem .375rem }
+  tbody th { min-width: 0; position: static }
+  .words { min-width: 0 }
+  td code { font-size: 6.5pt }
   .pale, .band, .bar, .dot, td, th { print-color-adjust: exact; -webkit-print-color-adjust: exact }
 }
 """

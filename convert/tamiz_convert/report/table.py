@@ -14,7 +14,7 @@ class Row:
 
     Attributes:
         cells: one per column; the first names the row.
-        chosen: whether it stands out.
+        chosen: whether it stands out, to the eye and to a screen reader.
         attributes: of the `tr`, for a script.
     """
 
@@ -90,7 +90,14 @@ def _row(row: Row | Sequence[Child], text: frozenset[int]) -> Html:
     first, *rest = row.cells
     cells = [element("td", cell, class_=_kind(i, text)) for i, cell in enumerate(rest, start=1)]
     head = element("th", first, scope="row", class_=_kind(0, text))
-    return element("tr", head, cells, class_="chosen" if row.chosen else None, **row.attributes)
+    return element(
+        "tr",
+        head,
+        cells,
+        class_="chosen" if row.chosen else None,
+        aria_current="true" if row.chosen else None,
+        **row.attributes,
+    )
 
 
 def _kind(column: int, text: frozenset[int]) -> str | None:

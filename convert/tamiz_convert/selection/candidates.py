@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from tamiz_convert.calibrators import METHODS
 from tamiz_convert.score_graph import ScoresKind
 from tamiz_convert.selection.settings import SelectionSettings
 
@@ -21,7 +22,6 @@ BY_FLEXIBILITY: Final[tuple[str, ...]] = (
 )
 """All calibrators, from the simplest to the one that follows the rows most closely."""
 
-_FOR_PROBABILITIES: Final = ("none", "sigmoid-logit", "beta", "dirichlet")
 _FOR_MORE_CLASSES: Final = ("vector", "dirichlet")
 _FOR_FEW_ROWS: Final = ("none", "temperature")
 _TWO: Final = 2
@@ -51,10 +51,10 @@ class Rows:
 
 def objection(method: str, rows: Rows, settings: SelectionSettings) -> str | None:
     """Return why a calibrator is no candidate, for people; None if it is one."""
-    if rows.kind == "margins" and method in _FOR_PROBABILITIES:
+    if rows.kind == "margins" and METHODS[method].needs_probabilities:
         return "needs probabilities, and the scores are margins"
-    if rows.kind == "logits" and method == "sigmoid-logit":
-        return "is the same as sigmoid, since the scores are logits"
+    if rows.kind != "probabilities" and method == "sigmoid-logit":
+        return f"is the same as sigmoid, since the scores are {rows.kind}"
     if rows.n_classes == _TWO and method in _FOR_MORE_CLASSES:
         return "is for more than two classes"
     if method == rows.reference:

@@ -104,10 +104,10 @@ def _veto(
     winner: OutOfFold, reference: OutOfFold, judges: Judges, settings: SelectionSettings, seed: int
 ) -> str | None:
     """Return why a candidate may not win: it would rank rows worse than the estimator does."""
-    if winner is reference:
+    if ranking(winner, judges) <= ranking(reference, judges) + _ROUNDING:
         return None
     worse = _ranking_difference(winner, reference, judges, settings, seed)
-    if worse.difference <= settings.veto_standard_errors * worse.standard_error + _ROUNDING:
+    if worse.difference <= settings.veto_standard_errors * worse.standard_error:
         return None
     return (
         f"it ranks rows worse than {reference.method}: AURC {ranking(winner, judges):.4g} against"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -64,16 +65,29 @@ def fold(
         _refuse_few_groups(groups, n_folds)
         used = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
         description = f"{n_folds} stratified folds of whole groups"
-    try:
-        found = [(np.asarray(one), np.asarray(other)) for one, other in used.split(scores, y, groups)]
-    except ValueError as error:
-        raise RowsError(f"{used!r} cannot fold {len(y)} calibration rows: {error}") from error
-    parts = tuple((fitting, judging) for fitting, judging in found if len(judging))
+    parts = _split(used, scores, y, groups)
     _refuse_no_folds(parts, used)
     _refuse_shared_rows(parts, used)
     if groups is not None:
         _refuse_shared_groups(parts, groups, used)
     return Folds(parts, description)
+
+
+def _split(
+    splitter: Any, scores: Array, y: Classes, groups: NDArray[Any] | None
+) -> tuple[tuple[Positions, Positions], ...]:
+    """Return the folds in which a row judges.
+
+    What scikit-learn warns of (a splitter that ignores groups, a rare class) is checked by what came out.
+    """
+    if not hasattr(splitter, "split"):
+        raise RowsError(f"the splitter is {splitter!r}; expected one of scikit-learn's, such as KFold(5)")
+    try:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            found = [(np.asarray(one), np.asarray(other)) for one, other in splitter.split(scores, y, groups)]
+    except ValueError as error:
+        raise RowsError(f"{splitter!r} cannot fold {len(y)} calibration rows: {error}") from error
+    return tuple((fitting, judging) for fitting, judging in found if len(judging))
 
 
 def _refuse_few_groups(groups: NDArray[Any], n_folds: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.calibrators import METHODS
+from tamiz_convert import calibrators
 from tamiz_convert.errors import RowsError
 from tamiz_convert.metrics import Array, Classes, brier, ece
 from tamiz_convert.score_graph import ScoresKind
@@ -55,12 +55,15 @@ def select_calibrator(
 
     Raises:
         RowsError: for scores that are not finite, labels or groups of another length, and rows that cannot be folded.
+        EstimatorError: for scores that are said to be probabilities and are none.
     """
     belonging = _checked(scores, y, groups)
     rows = Rows(kind, n_classes, len(y), int(np.bincount(y, minlength=n_classes).min()))
-    thought_of = [method for method in BY_FLEXIBILITY if method in METHODS]
-    out: dict[str, str] = {method: why for method in thought_of if (why := objection(method, rows, settings))}
-    methods = [method for method in thought_of if method not in out]
+    # What the reference refuses (NaN, scores that are no probabilities) no calibrator takes.
+    calibrators.fit(rows.reference, scores, y, kind=kind, n_classes=n_classes)
+    objections = {method: objection(method, rows, settings) for method in BY_FLEXIBILITY}
+    methods = [method for method, why in objections.items() if why is None]
+    out = {method: why for method, why in objections.items() if why is not None}
     if len(methods) == 1:
         return _unopposed(rows, out, settings, seed)
 
@@ -87,12 +90,6 @@ def _checked(scores: Array, y: Classes, groups: Any) -> NDArray[Any] | None:
     if len(scores) != len(y):
         raise RowsError(
             f"there are scores of {len(scores)} calibration rows and {len(y)} labels; expected one per row"
-        )
-    wrong = np.flatnonzero(~np.isfinite(scores).all(axis=1))
-    if len(wrong):
-        raise RowsError(
-            f"the estimator gives no finite score for {len(wrong)} calibration row(s), the first of them row {wrong[0]};"
-            " remove or impute them"
         )
     if groups is None:
         return None
@@ -128,7 +125,9 @@ def _try(
             tried.append(out_of_fold(method, scores, y, folds, kind=rows.kind, n_classes=rows.n_classes))
         except RowsError as error:
             if method == rows.reference:
-                raise
+                raise RowsError(
+                    f"calibrators cannot be compared: {error}; use other folds, or name one"
+                ) from error
             failed[method] = str(error)
     return tried, failed
 

@@ -43,7 +43,7 @@ class SelectionSettings:
     most_rows_venn_abers: int = 20_000
     rows_per_squared_class_dirichlet: int = 20
     n_folds: int = 5
-    n_resamples: int = 200
+    n_resamples: int = 100
 
     def __post_init__(self) -> None:
         for field in fields(self):

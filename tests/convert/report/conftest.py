@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+from scipy.stats import binom
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -30,12 +31,14 @@ from tamiz.v1.manifest_pb2 import (
     Threshold,
 )
 from tamiz_convert import export
+from tamiz_convert.binomial import upper_bound
 from tamiz_convert.bundle import read_manifest
 from tamiz_convert.calibrators import Identity
-from tamiz_convert.certify import METHOD, certify
+from tamiz_convert.certify import certify
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.evidence import AttainableError, Baseline, Evidence, Latency, ScoredRows
+from tamiz_convert.fixed_sequence import METHOD
 from tamiz_convert.parity import Runner
 from tamiz_convert.sklearn_graph import from_sklearn
 
@@ -118,6 +121,8 @@ def per_class(evidence: Evidence, max_error: float, confidence_level: float = 0.
         n_rows=len(rows.y),
         n_accepted=n,
         n_errors=k,
+        p_value=binom.cdf(k, n, max_error),
+        error_upper_bound=upper_bound(k, n, 1.0 - confidence_level),
         expected_coverage=n / len(rows.y),
     )
     threshold = Threshold(

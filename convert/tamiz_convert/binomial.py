@@ -1,0 +1,69 @@
+"""Exact statements about a share, from counts: so many of so many rows."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta, binom
+
+_EXACT_ROWS: Final = 2_000
+_MAX_ROWS_TOLD: Final = 1_000_000
+
+Counts = NDArray[np.int64] | NDArray[np.float64] | int
+"""Whole numbers."""
+
+
+def p_values(n_errors: Counts, n_rows: Counts, max_error: float) -> NDArray[np.float64]:
+    """Return the p-values of the exact test against an error above `max_error`: P(Binomial(n, max_error) <= k).
+
+    Args:
+        n_errors: how many rows are wrong, counts and never rates.
+        n_rows: of how many; of none, the p-value is 1.
+        max_error: the error that is to be refuted.
+    """
+    n = np.asarray(n_rows)
+    return np.where(n > 0, binom.cdf(n_errors, np.maximum(n, 1), max_error), 1.0)
+
+
+def upper_bound(n_errors: int, n_rows: int, delta: float) -> float:
+    """Return the one-sided Clopper-Pearson bound: the error is at most this with probability 1 − delta.
+
+    Args:
+        n_errors: how many rows are wrong.
+        n_rows: of how many.
+        delta: the probability that the bound fails.
+    """
+    if n_errors >= n_rows:
+        return 1.0
+    return float(beta.ppf(1.0 - delta, n_errors + 1, n_rows - n_errors))
+
+
+def fewest_rows(max_error: float, delta: float) -> int:
+    """Return how many rows without a single error prove `max_error`: the smallest n with (1 − max_error)ⁿ <= delta."""
+    return math.ceil(math.log(delta) / math.log1p(-max_error))
+
+
+def rows_needed(error: float, max_error: float, delta: float, *, more_than: int = 0) -> int:
+    """Return how many accepted rows prove `max_error`, if the share `error` of them is wrong.
+
+    Args:
+        error: the share that is wrong, below `max_error`.
+        max_error: what is to be proven.
+        delta: the probability that the proof fails.
+        more_than: how many rows did not prove it.
+
+    Returns:
+        The smallest n with P(Binomial(n, max_error) <= floor(n error)) <= delta; above a few thousand within a
+        percent, and at most a million.
+    """
+    low = max(more_than + 1, fewest_rows(max_error, delta))
+    if error == 0.0:
+        return low
+    # The p-value is no monotone function of n, because floor has steps: one by one at first, then in growing steps.
+    exact: NDArray[Any] = np.arange(low, low + _EXACT_ROWS)
+    n = np.concatenate([exact, np.geomspace(exact[-1], _MAX_ROWS_TOLD, _EXACT_ROWS).round()])
+    proven = p_values(np.floor(n * error), n, max_error) <= delta
+    return int(n[np.argmax(proven)]) if proven.any() else _MAX_ROWS_TOLD

@@ -1,0 +1,107 @@
+"""`dirichlet`: each class's probability may depend on those of all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+from scipy.special import softmax
+
+from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.score_nodes import append_guard, append_log, append_probabilities
+from tamiz_convert.calibrators.scores import finite_rows, log_probabilities
+from tamiz_convert.calibrators.softmax_regression import RIDGE, softmax_regression
+from tamiz_convert.graph_builder import GraphBuilder
+from tamiz_convert.score_graph import ScoresKind
+
+OFF_DIAGONAL_SPREAD: Final = 0.1
+INTERCEPT_SPREAD: Final = 1.0
+"""How far weights off the diagonal, and intercepts, are expected to be from 0: standard deviations of a normal prior.
+
+In the terms of ODIR λ = k (k − 1) / (2 n · 0.1²) and μ = k / (2 n), so that the penalty fades as rows come in. Nothing is
+tuned: on simulated scores of 3 and 10 classes with 200 to 5,000 rows this was within 0.02 of the log loss of the best of
+λ = μ = 10⁻³ … 10, and better than all of them with 200 rows of 10 classes.
+"""
+
+
+@dataclass(frozen=True)
+class Dirichlet:
+    """`dirichlet`: softmax(W log p + b) (Kull et al. 2019), with their off-diagonal and intercept regularization (ODIR).
+
+    p are the estimator's own probabilities; W the unit matrix and b = 0 leave them as they are.
+
+    Attributes:
+        w: (n_classes, n_classes), float64.
+        b: (n_classes,), float64.
+        kind: what the scores are; logits or probabilities.
+    """
+
+    w: Array
+    b: Array
+    kind: ScoresKind
+    method: ClassVar[str] = "dirichlet"
+    needs_probabilities: ClassVar[bool] = True
+
+    @classmethod
+    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Dirichlet:
+        """See `Calibrator.fit`."""
+        unit = np.eye(scores.shape[1] if scores.shape[1] > 1 else 2)
+        off_diagonal = np.where(unit > 0.0, RIDGE, 1.0 / (OFF_DIAGONAL_SPREAD**2 * len(y)))
+        intercept = np.full(len(unit), 1.0 / (INTERCEPT_SPREAD**2 * len(y)))
+        w, b = fit_affine(log_probabilities(scores, kind), y, off_diagonal, intercept)
+        return cls(w, b, kind)
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Dirichlet:
+        """See `Calibrator.from_parameters`."""
+        b = parameters["b"]
+        return cls(parameters["w"].reshape(len(b), len(b)), b, kind)
+
+    def parameters(self) -> list[tuple[str, list[float]]]:
+        """See `Calibrator.parameters`; `w` row by row."""
+        return [("w", self.w.ravel().tolist()), ("b", self.b.tolist())]
+
+    def predict(self, scores: Array) -> Array:
+        """See `Calibrator.predict`."""
+        logs = log_probabilities(finite_rows(scores), self.kind)
+        return np.asarray(softmax(logs @ self.w.T + self.b, axis=1))
+
+    def append(self, builder: GraphBuilder, n_scores: int) -> str:
+        """Probabilities ─► Log ─► Gemm(Wᵀ, b) ─► Softmax."""
+        logs = append_log(builder, append_probabilities(builder, self.kind, n_scores))
+        linear = builder.add("Gemm", logs, builder.constant(self.w.T), builder.constant(self.b))
+        return append_guard(builder, builder.add("Softmax", linear, axis=1))
+
+
+def fit_affine(
+    logs: Array, y: ClassIndices, weight_penalty: Array, intercept_penalty: Array
+) -> tuple[Array, Array]:
+    """Return the W and b of least mean log loss + penalty / 2 · squared distance from the unit matrix and 0.
+
+    Args:
+        logs: (n_rows, n_classes), float64.
+        y: (n_rows,), the index of each row's class.
+        weight_penalty: (n_classes, n_classes).
+        intercept_penalty: (n_classes,).
+    """
+    k = logs.shape[1]
+    start = np.column_stack([np.eye(k), np.zeros(k)])
+    penalty = np.column_stack([weight_penalty, intercept_penalty])
+    with_ones = np.column_stack([logs, np.ones(len(logs))])
+    found = softmax_regression(_Affine(with_ones), y, start.ravel(), penalty.ravel()).reshape(k, k + 1)
+    return found[:, :k], found[:, k]
+
+
+@dataclass(frozen=True)
+class _Affine:
+    """(W | b) → W z + b; see `softmax_regression.LinearMap`."""
+
+    features: Array
+
+    def z(self, parameters: Array) -> Array:
+        return np.asarray(self.features @ parameters.reshape(-1, self.features.shape[1]).T)
+
+    def transposed(self, residuals: Array) -> Array:
+        return np.asarray((residuals.T @ self.features).ravel())

@@ -1,0 +1,52 @@
+"""`none`: the estimator's own probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.score_nodes import append_guard, append_probabilities
+from tamiz_convert.calibrators.scores import finite_rows, probabilities
+from tamiz_convert.graph_builder import GraphBuilder
+from tamiz_convert.score_graph import ScoresKind
+
+
+@dataclass(frozen=True)
+class Identity:
+    """`none`: the estimator's own probabilities.
+
+    Attributes:
+        kind: what the scores are; logits or probabilities.
+    """
+
+    kind: ScoresKind
+    method: ClassVar[str] = "none"
+    needs_probabilities: ClassVar[bool] = True
+
+    @classmethod
+    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Identity:  # noqa: ARG003  nothing is fitted
+        """See `Calibrator.fit`."""
+        return cls(kind)
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Identity:  # noqa: ARG003  none
+        """See `Calibrator.from_parameters`."""
+        return cls(kind)
+
+    def parameters(self) -> list[tuple[str, list[float]]]:
+        """See `Calibrator.parameters`."""
+        return []
+
+    def predict(self, scores: Array) -> Array:
+        """See `Calibrator.predict`."""
+        return probabilities(finite_rows(scores), self.kind)
+
+    def append(self, builder: GraphBuilder, n_scores: int) -> str:
+        """Scores ─► Softmax | Clip."""
+        own = append_probabilities(builder, self.kind, n_scores)
+        is_guarded = (
+            self.kind != "probabilities" and n_scores == 1
+        )  # both columns are NaN where the score is not finite
+        return own if is_guarded else append_guard(builder, own)

@@ -1,0 +1,81 @@
+"""`isotonic`: piecewise linear, ascending."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from sklearn.isotonic import IsotonicRegression
+
+from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.columns import from_named, named
+from tamiz_convert.calibrators.one_vs_rest import append_one_vs_rest, one_vs_rest, targets
+from tamiz_convert.calibrators.score_nodes import append_guard
+from tamiz_convert.calibrators.scores import finite_rows
+from tamiz_convert.calibrators.search import append_look_up, append_search
+from tamiz_convert.graph_builder import GraphBuilder
+from tamiz_convert.score_graph import SCORES, ScoresKind
+
+
+@dataclass(frozen=True)
+class Isotonic:
+    """`isotonic`: piecewise linear through knots, constant beyond them; several classes one-vs-rest, renormalized.
+
+    The values are kept within [1/(n+2), 1 − 1/(n+2)], n being the number of calibration rows: a bin without an error
+    proves no certainty, and one wrong row at probability 0 would make the log loss infinite.
+
+    Attributes:
+        x, y: per score the knots, ascending, and the probabilities there.
+    """
+
+    x: tuple[Array, ...]
+    y: tuple[Array, ...]
+    method: ClassVar[str] = "isotonic"
+    needs_probabilities: ClassVar[bool] = False
+
+    @classmethod
+    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Isotonic:  # noqa: ARG003  any scores do
+        """See `Calibrator.fit`."""
+        floor = 1.0 / (len(y) + 2.0)
+        knots, values = [], []
+        for k, target in enumerate(targets(scores, y)):
+            fitted = IsotonicRegression(out_of_bounds="clip").fit(scores[:, k], target)
+            knots.append(np.asarray(fitted.X_thresholds_, dtype=np.float64))
+            values.append(np.clip(np.asarray(fitted.y_thresholds_, dtype=np.float64), floor, 1.0 - floor))
+        return cls(tuple(knots), tuple(values))
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Isotonic:  # noqa: ARG003  any do
+        """See `Calibrator.from_parameters`."""
+        return cls(*from_named(parameters, "x", "y"))
+
+    def parameters(self) -> list[tuple[str, list[float]]]:
+        """See `Calibrator.parameters`."""
+        return named(x=self.x, y=self.y)
+
+    def predict(self, scores: Array) -> Array:
+        """See `Calibrator.predict`."""
+        scores = finite_rows(scores)
+        columns = [np.interp(scores[:, k], self.x[k], self.y[k]) for k in range(len(self.x))]
+        return one_vs_rest(np.stack(columns, axis=1))
+
+    def append(self, builder: GraphBuilder, n_scores: int) -> str:
+        """Scores ─► number of the segment ─► y + rise · Clip((score − x) / width, 0, 1) ─► one-vs-rest."""
+        segment = append_search(builder, [x[1:-1] for x in self.x])
+        start, width, value, rise = (
+            append_look_up(builder, tables, segment)
+            for tables in zip(*map(_segments, self.x, self.y), strict=True)
+        )
+        share = builder.add("Div", builder.add("Sub", SCORES, start), width)
+        clipped = builder.add("Clip", share, builder.constant(0.0), builder.constant(1.0))
+        columns = builder.add("Add", value, builder.add("Mul", rise, clipped))
+        return append_guard(builder, append_one_vs_rest(builder, columns, n_scores))
+
+
+def _segments(x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
+    """Return where each segment starts, its width, its value there, and how much it rises; one knot makes a flat one."""
+    if len(x) == 1:
+        return x, np.ones(1), y, np.zeros(1)
+    return x[:-1], np.diff(x), y[:-1], np.diff(y)

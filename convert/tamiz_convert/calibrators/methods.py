@@ -1,0 +1,147 @@
+"""The calibrators by name: fit one, or rebuild one from its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from tamiz_convert.calibrators.beta import Beta
+from tamiz_convert.calibrators.calibrator import Array, Calibrator, ClassIndices
+from tamiz_convert.calibrators.dirichlet import Dirichlet
+from tamiz_convert.calibrators.identity import Identity
+from tamiz_convert.calibrators.isotonic import Isotonic
+from tamiz_convert.calibrators.sigmoid import Sigmoid
+from tamiz_convert.calibrators.sigmoid_logit import SigmoidLogit
+from tamiz_convert.calibrators.temperature import Temperature
+from tamiz_convert.calibrators.vector import Vector
+from tamiz_convert.calibrators.venn_abers import VennAbers
+from tamiz_convert.errors import BundleError, EstimatorError, RowsError
+from tamiz_convert.score_graph import ScoresKind
+
+METHODS: Final[dict[str, type[Calibrator]]] = {
+    "none": Identity,
+    "sigmoid": Sigmoid,
+    "sigmoid-logit": SigmoidLogit,
+    "isotonic": Isotonic,
+    "temperature": Temperature,
+    "beta": Beta,
+    "venn-abers": VennAbers,
+    "vector": Vector,
+    "dirichlet": Dirichlet,
+}
+"""Name → class. A new calibrator is a file with such a class, and a line here."""
+
+_ROUNDING: Final = 1e-4
+"""How far probabilities may be from what they should be: far above float32's rounding, far below a wrong scale."""
+
+
+def fit(
+    method: str,
+    scores: Array,
+    y: ClassIndices,
+    *,
+    kind: ScoresKind,
+    n_classes: int,
+    classes: Sequence[Any] | None = None,
+) -> Calibrator:
+    """Fit a calibrator.
+
+    Args:
+        method: one of METHODS.
+        scores: (n_rows, 1) for two classes, else (n_rows, n_classes), float64.
+        y: (n_rows,), the index of each row's class.
+        kind: what the scores are.
+        n_classes: how many classes there are.
+        classes: (n_classes,), their labels, for messages.
+
+    Raises:
+        EstimatorError: if the method is unknown, needs probabilities that the scores do not carry, or the probabilities
+            are none.
+        RowsError: if scores are not finite, or a class is missing.
+    """
+    calibrator = _class_of(method)
+    if kind == "margins" and calibrator.needs_probabilities:
+        raise EstimatorError(
+            f"calibrator {method!r} needs an estimator with probabilities of its own, and this one has only margins;"
+            f" choose {_choice(name for name, other in METHODS.items() if not other.needs_probabilities)}"
+        )
+    _refuse_not_finite(scores)
+    if kind == "probabilities":
+        _refuse_improper(scores)
+    if calibrator is not Identity:
+        _refuse_absent(y, range(n_classes) if classes is None else classes)
+    return calibrator.fit(scores, y, kind)
+
+
+def rebuild(
+    method: str, parameters: Iterable[tuple[str, Sequence[float]]], *, kind: ScoresKind
+) -> Calibrator:
+    """Return the fitted calibrator that had these parameters: the inverse of `Calibrator.parameters`, exact.
+
+    Args:
+        method: one of METHODS.
+        parameters: as `Calibrator.parameters` gives them.
+        kind: what the scores are that it was fitted on.
+
+    Raises:
+        EstimatorError: if the method is unknown.
+        BundleError: if a parameter is missing.
+    """
+    arrays = {name: np.array(values, dtype=np.float64) for name, values in parameters}
+    try:
+        return _class_of(method).from_parameters(arrays, kind)
+    except KeyError as missing:
+        raise BundleError(
+            f"calibrator {method!r} lacks its parameter {missing}; it has: {', '.join(arrays) or 'none'}"
+        ) from missing
+
+
+def _class_of(method: str) -> type[Calibrator]:
+    if method not in METHODS:
+        raise EstimatorError(f"unknown calibrator {method!r}; there are: {', '.join(METHODS)}")
+    return METHODS[method]
+
+
+def _choice(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}"
+
+
+def _refuse_not_finite(scores: Array) -> None:
+    if not np.isfinite(scores).all():
+        rows = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+        raise RowsError(
+            f"the estimator gives no finite score for {len(rows)} calibration row(s), the first of them row {rows[0]};"
+            " remove or impute them"
+        )
+
+
+def _refuse_improper(scores: Array) -> None:
+    """Refuse what lies outside [0, 1], and rows that do not sum to 1."""
+    outside = np.flatnonzero(((scores < -_ROUNDING) | (scores > 1.0 + _ROUNDING)).any(axis=1))
+    if len(outside):
+        row = scores[outside[0]]
+        worst = row[np.argmax(np.maximum(-row, row - 1.0))]
+        raise EstimatorError(
+            f"the estimator's scores are no probabilities: calibration row {outside[0]} has {worst:.6g}; expected numbers"
+            " from 0 to 1"
+        )
+    total = scores.sum(axis=1)
+    improper = np.flatnonzero(np.abs(total - 1.0) > _ROUNDING)
+    if scores.shape[1] > 1 and len(improper):
+        raise EstimatorError(
+            f"the estimator's scores are no probabilities: those of calibration row {improper[0]} sum to"
+            f" {total[improper[0]]:.6g}, expected 1; divide each row by its sum"
+        )
+
+
+def _refuse_absent(y: ClassIndices, classes: Sequence[Any]) -> None:
+    present = set(np.unique(y).tolist())
+    absent = [label for k, label in enumerate(classes) if k not in present]
+    if absent:
+        named = ", ".join(repr(label.item() if isinstance(label, np.generic) else label) for label in absent)
+        raise RowsError(
+            f"no calibration row of class {named}: a calibrator learns each class from its own rows; add some"
+        )

@@ -1,0 +1,82 @@
+"""`sigmoid`: Platt's, on the scores as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.logistic import logistic_regression
+from tamiz_convert.calibrators.one_vs_rest import (
+    append_one_vs_rest,
+    append_sigmoids,
+    one_vs_rest,
+    sigmoids,
+    targets,
+)
+from tamiz_convert.calibrators.score_nodes import append_binary, append_guard
+from tamiz_convert.calibrators.scores import finite_rows
+from tamiz_convert.graph_builder import GraphBuilder
+from tamiz_convert.score_graph import SCORES, ScoresKind
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """`sigmoid`: p = 1 / (1 + exp(a s + b)) (Platt 1999, with his targets); several classes one-vs-rest, renormalized.
+
+    Attributes:
+        a, b: (n_scores,), float64.
+    """
+
+    a: Array
+    b: Array
+    method: ClassVar[str] = "sigmoid"
+    needs_probabilities: ClassVar[bool] = False
+
+    @classmethod
+    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Sigmoid:  # noqa: ARG003  any scores do
+        """See `Calibrator.fit`."""
+        return cls(*platt(scores, y))
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Sigmoid:  # noqa: ARG003  any do
+        """See `Calibrator.from_parameters`."""
+        return cls(parameters["a"], parameters["b"])
+
+    def parameters(self) -> list[tuple[str, list[float]]]:
+        """See `Calibrator.parameters`."""
+        return [("a", self.a.tolist()), ("b", self.b.tolist())]
+
+    def predict(self, scores: Array) -> Array:
+        """See `Calibrator.predict`."""
+        return one_vs_rest(sigmoids(-(finite_rows(scores) * self.a + self.b)))
+
+    def append(self, builder: GraphBuilder, n_scores: int) -> str:
+        """Two classes: scores ─► Gemm ─► Softmax. More: scores ─► sigmoid of each ─► one-vs-rest."""
+        if n_scores == 1:
+            return append_binary(builder, SCORES, -self.a, -float(self.b[0]))
+        return append_guard(builder, append_platt(builder, SCORES, self.a, self.b))
+
+
+def platt(scores: Array, y: ClassIndices) -> tuple[Array, Array]:
+    """Return Platt's (a, b) of each column of scores.
+
+    His targets, (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2), keep both finite where the scores separate the classes.
+    """
+    fitted = []
+    for k, target in enumerate(targets(scores, y)):
+        n_positive, n_negative = target.sum(), len(target) - target.sum()
+        smoothed = np.where(target > 0, (n_positive + 1.0) / (n_positive + 2.0), 1.0 / (n_negative + 2.0))
+        fitted.append(-logistic_regression(np.column_stack([scores[:, k], np.ones(len(scores))]), smoothed))
+    a, b = np.transpose(fitted)
+    return a, b
+
+
+def append_platt(builder: GraphBuilder, scores: str, a: Array, b: Array) -> str:
+    """Scores [n, k] ─► Mul(−a) ─► Sub(b) ─► sigmoid of each ─► one-vs-rest."""
+    scaled = builder.add("Mul", scores, builder.constant(-a))
+    linear = builder.add("Sub", scaled, builder.constant(b))
+    return append_one_vs_rest(builder, append_sigmoids(builder, linear), len(a))

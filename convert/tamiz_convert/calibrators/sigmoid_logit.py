@@ -1,0 +1,81 @@
+"""`sigmoid-logit`: Platt's sigmoid on the logit of probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.one_vs_rest import one_vs_rest, sigmoids
+from tamiz_convert.calibrators.score_nodes import (
+    append_binary,
+    append_guard,
+    append_log,
+    append_log_complements,
+    append_probabilities,
+)
+from tamiz_convert.calibrators.scores import finite_rows, log_complements, log_probabilities, probabilities
+from tamiz_convert.calibrators.sigmoid import Sigmoid, append_platt, platt
+from tamiz_convert.graph_builder import GraphBuilder
+from tamiz_convert.score_graph import ScoresKind
+
+
+@dataclass(frozen=True)
+class SigmoidLogit:
+    """`sigmoid-logit`: p = 1 / (1 + exp(a z + b)), z being log(p / (1 − p)) of probabilities; else as `sigmoid`.
+
+    It holds the identity, a = −1 and b = 0, which `sigmoid` on probabilities does not.
+
+    Attributes:
+        a, b: (n_scores,), float64.
+        kind: what the scores are.
+    """
+
+    a: Array
+    b: Array
+    kind: ScoresKind
+    method: ClassVar[str] = "sigmoid-logit"
+    needs_probabilities: ClassVar[bool] = False
+
+    @classmethod
+    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> SigmoidLogit:
+        """See `Calibrator.fit`."""
+        return cls(*platt(_logit(scores, kind), y), kind)
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> SigmoidLogit:
+        """See `Calibrator.from_parameters`."""
+        return cls(parameters["a"], parameters["b"], kind)
+
+    def parameters(self) -> list[tuple[str, list[float]]]:
+        """See `Calibrator.parameters`."""
+        return [("a", self.a.tolist()), ("b", self.b.tolist())]
+
+    def predict(self, scores: Array) -> Array:
+        """See `Calibrator.predict`."""
+        return one_vs_rest(sigmoids(-(_logit(finite_rows(scores), self.kind) * self.a + self.b)))
+
+    def append(self, builder: GraphBuilder, n_scores: int) -> str:
+        """Probabilities ─► Log ─► sigmoid; other scores as in `Sigmoid.append`."""
+        if self.kind != "probabilities":
+            return Sigmoid(self.a, self.b).append(builder, n_scores)
+        own = append_probabilities(builder, self.kind, n_scores)
+        logs = append_log(builder, own)
+        if n_scores == 1:
+            weights = np.concatenate([self.a, -self.a])
+            return append_guard(builder, append_binary(builder, logs, weights, -float(self.b[0])))
+        logit = builder.add("Sub", logs, append_log_complements(builder, own))
+        return append_guard(builder, append_platt(builder, logit, self.a, self.b))
+
+
+def _logit(scores: Array, kind: ScoresKind) -> Array:
+    """Return log(p / (1 − p)) of each score that is a probability; other scores as they are."""
+    if kind != "probabilities":
+        return scores
+    logs = log_probabilities(scores, kind)
+    if scores.shape[1] == 1:
+        return logs[:, 1:] - logs[:, :1]
+    return np.asarray(logs - log_complements(probabilities(scores, kind)))

@@ -1,0 +1,84 @@
+"""`temperature`: one parameter, and the order of rows and classes stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import softmax
+
+from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.score_nodes import append_guard, append_logits
+from tamiz_convert.calibrators.scores import finite_rows, logits
+from tamiz_convert.graph_builder import GraphBuilder
+from tamiz_convert.score_graph import SCORES, ScoresKind
+
+_LOG_BETA_BOUNDS: Final = (-10.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """`temperature`: softmax(beta z) with beta = 1 / T (Guo et al. 2017).
+
+    z are the scores; for two classes (−s, s); of probabilities the logarithms.
+
+    Attributes:
+        beta: the inverse temperature.
+        kind: what the scores are.
+    """
+
+    beta: float
+    kind: ScoresKind
+    method: ClassVar[str] = "temperature"
+    needs_probabilities: ClassVar[bool] = False
+
+    @classmethod
+    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Temperature:
+        """See `Calibrator.fit`."""
+        return cls(_inverse_temperature(logits(scores, kind), y), kind)
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Temperature:
+        """See `Calibrator.from_parameters`."""
+        return cls(float(parameters["beta"][0]), kind)
+
+    def parameters(self) -> list[tuple[str, list[float]]]:
+        """See `Calibrator.parameters`."""
+        return [("beta", [self.beta])]
+
+    def predict(self, scores: Array) -> Array:
+        """See `Calibrator.predict`."""
+        return np.asarray(softmax(self.beta * logits(finite_rows(scores), self.kind), axis=1))
+
+    def append(self, builder: GraphBuilder, n_scores: int) -> str:
+        """Logits ─► Mul(beta) ─► Softmax; two scores are made of one by Mul([−beta, beta])."""
+        if (
+            self.kind != "probabilities" and n_scores == 1
+        ):  # both columns are NaN where the score is not finite
+            beta = builder.constant([-self.beta, self.beta])
+            return builder.add("Softmax", builder.add("Mul", SCORES, beta), axis=1)
+        scaled = builder.add("Mul", append_logits(builder, self.kind, n_scores), builder.constant(self.beta))
+        return append_guard(builder, builder.add("Softmax", scaled, axis=1))
+
+
+def _inverse_temperature(z: Array, y: ClassIndices) -> float:
+    """Return the beta of least log loss within scikit-learn's bounds: where the slope of the convex loss is 0.
+
+    Args:
+        z: (n_rows, n_classes), float64.
+        y: (n_rows,), the index of each row's class.
+    """
+    below_top = z - z.max(axis=1, keepdims=True)
+    of_truth = below_top[np.arange(len(y)), y].mean()
+
+    def slope(log_beta: float) -> float:
+        odds = np.exp(np.exp(log_beta) * below_top)
+        return float(((odds * below_top).sum(axis=1) / odds.sum(axis=1)).mean() - of_truth)
+
+    low, high = _LOG_BETA_BOUNDS
+    if slope(low) >= 0.0:
+        return float(np.exp(low))
+    return float(np.exp(high if slope(high) <= 0.0 else brentq(slope, low, high)))

@@ -1,0 +1,81 @@
+"""`vector`: a slope and an offset per class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import softmax
+
+from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.score_nodes import append_guard, append_logits
+from tamiz_convert.calibrators.scores import finite_rows, logits
+from tamiz_convert.calibrators.softmax_regression import RIDGE, softmax_regression
+from tamiz_convert.calibrators.temperature import Temperature
+from tamiz_convert.graph_builder import GraphBuilder
+from tamiz_convert.score_graph import ScoresKind
+
+
+@dataclass(frozen=True)
+class Vector:
+    """`vector`: softmax(w z + b), with one w and one b per class (vector scaling, Guo et al. 2017, section 4.2).
+
+    z as for `temperature`: the scores; for two classes (−s, s); of probabilities the logarithms. Two classes are then a
+    sigmoid of the score without Platt's targets, or, of probabilities, `beta` without its bounds.
+
+    Attributes:
+        w, b: (n_classes,), float64.
+        kind: what the scores are.
+    """
+
+    w: Array
+    b: Array
+    kind: ScoresKind
+    method: ClassVar[str] = "vector"
+    needs_probabilities: ClassVar[bool] = False
+
+    @classmethod
+    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Vector:
+        """See `Calibrator.fit`; starts from `temperature`, so that the scale of the scores does not matter."""
+        beta = Temperature.fit(scores, y, kind).beta
+        z = beta * logits(scores, kind)
+        start = np.repeat([1.0, 0.0], z.shape[1])
+        w, b = np.split(softmax_regression(_Scaling(z), y, start, np.full_like(start, RIDGE)), 2)
+        return cls(beta * w, b, kind)
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Vector:
+        """See `Calibrator.from_parameters`."""
+        return cls(parameters["w"], parameters["b"], kind)
+
+    def parameters(self) -> list[tuple[str, list[float]]]:
+        """See `Calibrator.parameters`."""
+        return [("w", self.w.tolist()), ("b", self.b.tolist())]
+
+    def predict(self, scores: Array) -> Array:
+        """See `Calibrator.predict`."""
+        z = logits(finite_rows(scores), self.kind)
+        return np.asarray(softmax(z * self.w + self.b, axis=1))
+
+    def append(self, builder: GraphBuilder, n_scores: int) -> str:
+        """Logits ─► Mul(w) ─► Add(b) ─► Softmax."""
+        z = append_logits(builder, self.kind, n_scores)
+        scaled = builder.add("Mul", z, builder.constant(self.w))
+        linear = builder.add("Add", scaled, builder.constant(self.b))
+        return append_guard(builder, builder.add("Softmax", linear, axis=1))
+
+
+@dataclass(frozen=True)
+class _Scaling:
+    """(w, b) → w z + b; see `softmax_regression.LinearMap`."""
+
+    features: Array
+
+    def z(self, parameters: Array) -> Array:
+        w, b = np.split(parameters, 2)
+        return np.asarray(self.features * w + b)
+
+    def transposed(self, residuals: Array) -> Array:
+        return np.concatenate([(residuals * self.features).sum(axis=0), residuals.sum(axis=0)])

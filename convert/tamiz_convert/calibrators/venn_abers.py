@@ -1,0 +1,170 @@
+"""`venn-abers`: isotonic regression that accounts for the row it is asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.columns import from_named, named
+from tamiz_convert.calibrators.one_vs_rest import append_one_vs_rest, one_vs_rest, targets
+from tamiz_convert.calibrators.score_nodes import append_guard
+from tamiz_convert.calibrators.scores import finite_rows
+from tamiz_convert.calibrators.search import append_look_up, append_search
+from tamiz_convert.graph_builder import GraphBuilder
+from tamiz_convert.score_graph import ScoresKind
+
+_TIE: Final = 1e-6
+"""Scores that differ by less than this share of their range count as equal.
+
+Each score has a step of its own, and a row must not fall off it because its score comes out differently in the last digits
+of float32. The price is the order of probabilities that differ by less than that from 0, or from 1.
+"""
+
+_Point = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class VennAbers:
+    """`venn-abers`: p = p₁ / (1 − p₀ + p₁), the inductive Venn-Abers predictor (Vovk, Petej & Fedorova 2015).
+
+    p₀ and p₁ are what isotonic regression gives a row that joins the calibration rows as one of the other classes, or of
+    its own; one of them is perfectly calibrated. As functions of the score they are steps. Several classes one-vs-rest,
+    renormalized.
+
+    Attributes:
+        x: per score where the steps end, ascending; a score on an end belongs to the lower step.
+        p0, p1: per score the two on each step, one more than ends.
+    """
+
+    x: tuple[Array, ...]
+    p0: tuple[Array, ...]
+    p1: tuple[Array, ...]
+    method: ClassVar[str] = "venn-abers"
+    needs_probabilities: ClassVar[bool] = False
+
+    @classmethod
+    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> VennAbers:  # noqa: ARG003  any scores do
+        """See `Calibrator.fit`."""
+        fitted = [_steps(scores[:, k], target) for k, target in enumerate(targets(scores, y))]
+        x, p0, p1 = zip(*fitted, strict=True)
+        return cls(x, p0, p1)
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> VennAbers:  # noqa: ARG003  any do
+        """See `Calibrator.from_parameters`."""
+        return cls(*from_named(parameters, "x", "p0", "p1"))
+
+    def parameters(self) -> list[tuple[str, list[float]]]:
+        """See `Calibrator.parameters`."""
+        return named(x=self.x, p0=self.p0, p1=self.p1)
+
+    def predict(self, scores: Array) -> Array:
+        """See `Calibrator.predict`."""
+        scores = finite_rows(scores)
+        columns = [table[np.searchsorted(x, scores[:, k])] for k, (x, table) in enumerate(self._merged())]
+        return one_vs_rest(np.where(np.isnan(scores), np.nan, np.stack(columns, axis=1)))
+
+    def append(self, builder: GraphBuilder, n_scores: int) -> str:
+        """Scores ─► number of the step ─► Gather(p) ─► one-vs-rest."""
+        step = append_search(builder, self.x)
+        columns = append_look_up(builder, [table for _, table in self._merged()], step)
+        return append_guard(builder, append_one_vs_rest(builder, columns, n_scores))
+
+    def _merged(self) -> list[tuple[Array, Array]]:
+        """Return per score the ends of the steps, and p on each: above 0, as p₁ is."""
+        return [(x, p1 / (1.0 - p0 + p1)) for x, p0, p1 in zip(self.x, self.p0, self.p1, strict=True)]
+
+
+def _steps(score: Array, target: Array) -> tuple[Array, Array, Array]:
+    """Return the ends of the steps, and p₀ and p₁ on each.
+
+    Each place where calibration rows stand is a step, for scores that count as equal to theirs, and between two places is
+    one for scores that do not: there p₀ is that of the place below, p₁ that of the place above.
+    """
+    distinct, row = np.unique(score, return_inverse=True)
+    reach = _TIE * (distinct[-1] - distinct[0])
+    is_first = _is_first_of_place(distinct, reach)
+    place = (np.cumsum(is_first) - 1)[row]
+    weights = np.bincount(place)
+    positive = np.bincount(place, target).astype(np.int64)
+    p1 = _with_a_positive(weights, positive)
+    p0 = 1.0 - _with_a_positive(weights[::-1], (weights - positive)[::-1])[::-1]
+    number = np.arange(len(weights))
+    p0 = p0[np.append(np.column_stack([number, number + 1]), len(weights))]
+    p1 = p1[np.append(np.column_stack([number, number]), len(weights))]
+    is_end = (np.diff(p0) != 0) | (np.diff(p1) != 0)
+    starts = np.append(True, is_end)
+    ends = _ends(distinct[is_first], distinct[np.append(is_first[1:], True)], reach)
+    return ends[is_end], p0[starts], p1[starts]
+
+
+def _is_first_of_place(distinct: Array, reach: float) -> NDArray[np.bool_]:
+    """Return which of ascending scores begins a place: each is more than `reach` above the first of the place before."""
+    is_first, limit = [], -np.inf
+    for score in distinct.tolist():
+        is_first.append(score > limit)
+        if is_first[-1]:
+            limit = score + reach
+    return np.array(is_first)
+
+
+def _ends(first: Array, last: Array, reach: float) -> Array:
+    """Return from where to where scores belong to each place, (2 · n_places,), ascending.
+
+    That is up to `reach` below its first score and above its last, but no nearer to another place.
+    """
+    just_below = np.nextafter(first, -np.inf)
+    middle = np.minimum(last[:-1] + (first[1:] - last[:-1]) / 2.0, just_below[1:])
+    starts = np.minimum(np.maximum(first - reach, np.append(-np.inf, middle)), just_below)
+    ends = np.minimum(last + reach, np.append(middle, np.inf))
+    return np.column_stack([starts, ends]).ravel()
+
+
+def _with_a_positive(weights: ClassIndices, positive: ClassIndices) -> Array:
+    """Return what isotonic regression gives a positive row at each place among calibration rows.
+
+    Algorithms 1 and 2 of Vovk, Petej & Fedorova (2015): the slope, where the row stands, of the greatest convex minorant
+    of the cumulative sums; of one place after the other in a time linear in all.
+
+    Args:
+        weights: (n_places,), how many rows stand at each place, in ascending order of their scores.
+        positive: (n_places,), how many of them are positive.
+
+    Returns:
+        (n_places + 1,), float64, ascending; the last is for a row above all others.
+    """
+    points = [(-1, -1), (0, 0), *zip(np.cumsum(weights).tolist(), np.cumsum(positive).tolist(), strict=True)]
+    corners = _corners(points)
+    slopes = []
+    for i in range(2, len(points)):
+        (x, y), (next_x, next_y) = corners[-1], corners[-2]
+        slopes.append((next_y - y) / (next_x - x))
+        before, here, after = points[i - 2], points[i - 1], points[i]
+        moved = points[i - 1] = (before[0] + after[0] - here[0], before[1] + after[1] - here[1])
+        if _turns_left(corners[-1], corners[-2], moved) or i == len(points) - 1:
+            continue
+        corners.pop()
+        while len(corners) > 1 and not _turns_left(moved, corners[-1], corners[-2]):
+            corners.pop()
+        corners.append(moved)
+    return np.array([*slopes, 1.0])
+
+
+def _corners(points: list[_Point]) -> list[_Point]:
+    """Return the corners of the greatest convex minorant, from right to left."""
+    corners: list[_Point] = []
+    for point in points:
+        while len(corners) > 1 and not _turns_left(corners[-2], corners[-1], point):
+            corners.pop()
+        corners.append(point)
+    return corners[::-1]
+
+
+def _turns_left(a: _Point, b: _Point, c: _Point) -> bool:
+    """Return whether c lies above the line from a to b; exact, as the coordinates are integers."""
+    return (b[0] - a[0]) * (c[1] - a[1]) > (b[1] - a[1]) * (c[0] - a[0])

@@ -1,0 +1,129 @@
+"""Split fixed-sequence testing: the walk from strict to loose thresholds, until one cannot be proven.
+
+Candidate thresholds are placed, ordered from strict to loose, and the most promising one is chosen as the start, all on
+the *calibration* rows. From there on, each candidate is tested on the *certification* rows, whose labels are used nowhere
+else: p = P(Binomial(n, max_error) <= k) for k errors among n accepted rows. The sequence ends with the first p above
+delta; the threshold is the last one before. Given the calibration rows the order is fixed, so a wrong promise needs the
+rejection of the first candidate whose true error is above `max_error`, which has probability at most delta: no
+correction for the number of candidates, no assumption on the scores.
+(Fixed-sequence testing within Learn then Test: Angelopoulos, Bates, Candès, Jordan & Lei, arXiv 2110.01052.)
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz_convert.binomial import fewest_rows, p_values
+
+METHOD: Final = "split-fixed-sequence-testing"
+
+_N_CANDIDATES: Final = 40
+_ROWS_AT_START: Final = 3
+"""The strictest candidate is expected to accept so many times the fewest rows that could prove anything."""
+
+Confidences = NDArray[np.float64]
+Errors = NDArray[np.bool_]
+
+
+class Outcomes:
+    """Confidences and errors of some rows, for counting at any threshold.
+
+    Attributes:
+        confidence: (n,), descending, the finite ones only: a row without a confidence is never accepted.
+        n_rows: how many rows there are, those without a confidence among them.
+    """
+
+    def __init__(self, confidence: Confidences, error: Errors) -> None:
+        order = np.argsort(-confidence, kind="stable")  # NaN comes last
+        self.confidence = confidence[order][: int(np.isfinite(confidence).sum())]
+        self.n_rows = len(confidence)
+        self._weight = 1.0
+        self._ascending = self.confidence[::-1]
+        self._errors = np.concatenate([[0], np.cumsum(error[order].astype(np.int64))])
+
+    def times(self, weight: float) -> Outcomes:
+        """Return the same rows, each counted so many times: what more (or fewer) rows like these would look like.
+
+        Counts are rounded against the promise, errors up and rows down. Where rows are added, the share of errors is taken
+        as (k + ½) / (n + 1), the mean of Jeffreys' posterior: a few right rows at the top are not multiplied into a proof.
+        """
+        other = Outcomes.__new__(Outcomes)
+        other.__dict__ |= self.__dict__
+        other.n_rows = int(self.n_rows * weight)
+        other._weight = weight  # noqa: SLF001  its own class
+        return other
+
+    @property
+    def n_finite(self) -> int:
+        """How many rows can be accepted at all."""
+        return int(len(self.confidence) * self._weight)
+
+    def errors_and_rows(self, thresholds: Confidences) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the errors and the accepted rows at each threshold; counts, never rates."""
+        n_accepted = len(self._ascending) - np.searchsorted(self._ascending, thresholds, side="left")
+        n_errors = self._errors[n_accepted]
+        if self._weight == 1.0:
+            return n_errors, n_accepted
+        n_scaled = n_accepted * self._weight
+        share = n_errors / np.maximum(n_accepted, 1)
+        if self._weight > 1.0:
+            share = (n_errors + 0.5) / (n_accepted + 1)
+        return np.ceil(n_scaled * share).astype(np.int64), np.floor(n_scaled).astype(np.int64)
+
+
+class Walk(NamedTuple):
+    """The candidates from the start on, strict to loose, and what the certification rows say of each."""
+
+    path: Confidences
+    n_errors: NDArray[np.int64]
+    n_accepted: NDArray[np.int64]
+    p_values: NDArray[np.float64]
+
+    def last_proven(self, delta: float) -> int:
+        """Return the position before the first failure; -1 if the first test fails."""
+        failed = np.flatnonzero(self.p_values > delta)
+        return (int(failed[0]) if len(failed) else len(self.p_values)) - 1
+
+
+def walk(calibration: Outcomes, certification: Outcomes, max_error: float, delta: float) -> Walk | None:
+    """Test all candidates; None if there are too few rows to prove anything.
+
+    Args:
+        calibration: the rows that place and order the candidates.
+        certification: the rows that test them.
+        max_error: what is to be proven of the error among accepted rows, between 0 and 1.
+        delta: the probability that the proof may fail with, between 0 and 1.
+    """
+    fewest = fewest_rows(max_error, delta)
+    if calibration.n_finite < fewest or certification.n_rows < fewest:
+        return None
+    candidates = _candidates(calibration, fewest)
+    hopes = p_values(*calibration.errors_and_rows(candidates), max_error)
+    path = candidates[int(np.argmin(hopes)) :]
+    n_errors, n_accepted = certification.errors_and_rows(path)
+    return Walk(path, n_errors, n_accepted, p_values(n_errors, n_accepted, max_error))
+
+
+def midway_below(ascending: Confidences, values: Confidences) -> Confidences:
+    """Return thresholds that accept from the given confidences on, each midway to the next lower one.
+
+    So the last digit of an inference library moves no row across a threshold.
+
+    Args:
+        ascending: (n,), all confidences, ascending.
+        values: (m,), some of them. Of the lowest one, the threshold is that confidence itself.
+    """
+    lower = np.searchsorted(ascending, values, side="left") - 1
+    return (values + np.where(lower >= 0, ascending[np.maximum(lower, 0)], values)) / 2.0
+
+
+def _candidates(calibration: Outcomes, fewest: int) -> Confidences:
+    """Return candidate thresholds, strict to loose, at quantiles of the calibration rows."""
+    n_rows = len(calibration.confidence)
+    strictest = min(1.0, _ROWS_AT_START * fewest / calibration.n_finite)
+    positions = np.ceil(np.linspace(strictest, 1.0, _N_CANDIDATES) * n_rows).astype(int) - 1
+    chosen = np.unique(calibration.confidence[positions])[::-1]
+    return midway_below(calibration.confidence[::-1], chosen)

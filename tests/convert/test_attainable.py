@@ -1,0 +1,56 @@
+"""The curve of the attainable error, and what is advised."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tamiz_convert.attainable import attainable_errors
+from tamiz_convert.certify import certify
+from tamiz_convert.errors import UnattainableError
+from tamiz_convert.fixed_sequence import Outcomes
+
+
+def sample(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    confidence = random.beta(8.0, 1.0, n)
+    return confidence, random.random(n) > confidence
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_more_rows_never_prove_less_and_the_rows_at_hand_prove_what_is_said(seed):
+    rows = *sample(600, seed), *sample(600, seed + 100)
+    curve = attainable_errors(*rows, confidence_level=0.9)
+    assert [entry.n_rows for entry in curve] == sorted({entry.n_rows for entry in curve})
+    errors = [entry.max_error for entry in curve]
+    assert errors == sorted(errors, reverse=True)
+    at_hand = next(entry for entry in curve if entry.n_rows == 600)
+    certified = certify(*rows, max_error=at_hand.max_error, confidence_level=0.9)
+    assert at_hand.coverage == certified.n_accepted / 600
+
+
+def test_a_number_of_rows_that_proves_nothing_has_no_entry():
+    curve = attainable_errors(*sample(24, 1), *sample(24, 2), confidence_level=0.9)
+    assert all(entry.max_error <= 0.5 for entry in curve)
+    assert curve[0].n_rows > 24 / 8
+    nothing = np.full(50, np.nan), np.zeros(50, dtype=bool)
+    assert attainable_errors(*nothing, *nothing, confidence_level=0.9) == []
+
+
+def test_rows_counted_more_often_are_rounded_against_the_promise():
+    confidence, error = np.array([0.9, 0.8, 0.7]), np.array([False, True, False])
+    rows = Outcomes(confidence, error)
+    thresholds = np.array([0.85, 0.75, 0.65])
+    half, double = rows.times(0.5), rows.times(2.0)
+    assert [counts.tolist() for counts in half.errors_and_rows(thresholds)] == [[0, 1, 1], [0, 1, 1]]
+    assert [counts.tolist() for counts in double.errors_and_rows(thresholds)] == [[1, 2, 3], [2, 4, 6]]
+    assert (half.n_rows, double.n_rows) == (1, 6)
+    assert [counts.tolist() for counts in rows.errors_and_rows(thresholds)] == [[0, 1, 1], [1, 2, 3]]
+
+
+def test_it_is_said_how_many_times_as_many_rows_would_do():
+    confidence = np.linspace(0.9, 1.0, 400)
+    error = np.zeros(400, dtype=bool)
+    error[::25] = True
+    with pytest.raises(UnattainableError, match="more rows \\(about 2 times as many like these would do\\)"):
+        certify(confidence, error, confidence, error, max_error=0.05, confidence_level=0.9)

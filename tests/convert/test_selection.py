@@ -1,0 +1,539 @@
+"""Which calibrator wins: the cut-offs at their edges, the rule, the veto, and how rows are folded."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from scipy.special import expit, softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    RepeatedKFold,
+    ShuffleSplit,
+    StratifiedKFold,
+    TimeSeriesSplit,
+)
+
+from tamiz_convert import calibrators
+from tamiz_convert.errors import EstimatorError, ExportError, RowsError
+from tamiz_convert.metrics import aurc, log_loss
+from tamiz_convert.metrics.losses import log_losses
+from tamiz_convert.selection import SelectionSettings, select_calibrator
+from tamiz_convert.selection.candidates import BY_FLEXIBILITY, Rows, objection
+from tamiz_convert.selection.choice import Judges, _ranking_difference, choose, ranking, standard_error
+from tamiz_convert.selection.folds import fold
+from tamiz_convert.selection.out_of_fold import OutOfFold, out_of_fold
+
+DEFAULTS = SelectionSettings()
+
+
+def binary(
+    n: int, seed: int = 0, *, sharpness: float = 2.0, shift: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that are `sharpness` times as sure as they should be, and off by `shift`."""
+    random = np.random.default_rng(seed)
+    truth = random.normal(0, 1.5, n)
+    return (truth * sharpness + shift)[:, None], (random.random(n) < expit(truth)).astype(np.int64)
+
+
+def several(n: int, n_classes: int, seed: int = 0, *, bias: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    truth = random.normal(0, 2, (n, n_classes))
+    y = (softmax(truth, axis=1).cumsum(axis=1) > random.random((n, 1))).argmax(axis=1)
+    return 2 * truth + bias * np.arange(n_classes), y
+
+
+def statuses(selection) -> dict[str, str]:
+    return {candidate.method: candidate.status for candidate in selection.candidates}
+
+
+def test_every_calibrator_has_its_place():
+    assert sorted(BY_FLEXIBILITY) == sorted(calibrators.METHODS)
+
+
+MANY = Rows("probabilities", 2, 20_000, 10_000)
+MANY_OF_FOUR = replace(MANY, n_classes=4)
+
+
+@pytest.mark.parametrize(
+    ("method", "enough", "too_few", "why"),
+    [
+        ("temperature", replace(MANY, n_rows=100), replace(MANY, n_rows=99), "needs 100 rows, there are 99"),
+        ("sigmoid", replace(MANY, n_rows=300), replace(MANY, n_rows=299), "needs 300 rows, there are 299"),
+        (
+            "vector",
+            replace(MANY_OF_FOUR, n_rows=300),
+            replace(MANY_OF_FOUR, n_rows=299),
+            "needs 300 rows, ther",
+        ),
+        (
+            "temperature",
+            replace(MANY, n_minor=2),
+            replace(MANY, n_minor=1),
+            "needs 2 rows of the rarest class",
+        ),
+        (
+            "sigmoid",
+            replace(MANY, n_minor=15),
+            replace(MANY, n_minor=14),
+            "needs 15 rows of the rarest class, th",
+        ),
+        (
+            "sigmoid-logit",
+            replace(MANY, n_minor=15),
+            replace(MANY, n_minor=14),
+            "needs 15 rows of the rarest",
+        ),
+        (
+            "beta",
+            replace(MANY, n_minor=50),
+            replace(MANY, n_minor=49),
+            "needs 50 rows of the rarest class, there",
+        ),
+        (
+            "venn-abers",
+            replace(MANY, n_minor=50),
+            replace(MANY, n_minor=49),
+            "needs 50 rows of the rarest class",
+        ),
+        (
+            "isotonic",
+            replace(MANY, n_minor=300),
+            replace(MANY, n_minor=299),
+            "needs 300 rows of the rarest class",
+        ),
+        ("venn-abers", MANY, replace(MANY, n_rows=20_001), "is for at most 20,000 rows, there are 20,001"),
+        (
+            "dirichlet",
+            replace(MANY_OF_FOUR, n_rows=320),
+            replace(MANY_OF_FOUR, n_rows=319),
+            "needs 320 rows for 4",
+        ),
+        ("dirichlet", MANY_OF_FOUR, MANY, "is for more than two classes"),
+        ("vector", MANY_OF_FOUR, MANY, "is for more than two classes"),
+        (
+            "sigmoid-logit",
+            MANY,
+            replace(MANY, kind="logits"),
+            "is the same as sigmoid, since the scores are logits",
+        ),
+        (
+            "sigmoid-logit",
+            MANY,
+            replace(MANY, kind="margins"),
+            "is the same as sigmoid, since the scores are mar",
+        ),
+        ("none", MANY, replace(MANY, kind="margins"), "needs probabilities, and the scores are margins"),
+        ("beta", MANY, replace(MANY, kind="margins"), "needs probabilities, and the scores are margins"),
+        (
+            "dirichlet",
+            MANY_OF_FOUR,
+            replace(MANY_OF_FOUR, kind="margins"),
+            "needs probabilities, and the scor",
+        ),
+    ],
+)
+def test_who_is_a_candidate_on_how_many_rows(method, enough, too_few, why):
+    assert objection(method, enough, DEFAULTS) is None
+    assert objection(method, too_few, DEFAULTS).startswith(why)
+
+
+@pytest.mark.parametrize("kind", ["logits", "probabilities", "margins"])
+def test_the_estimators_own_ranking_is_always_a_candidate(kind):
+    rows = Rows(kind, 2, 0, 0)
+    assert objection(rows.reference, rows, DEFAULTS) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "rows", "change", "why"),
+    [
+        (
+            "temperature",
+            MANY,
+            {"rows_to_fit": 25_000, "rows_to_compare": 25_000},
+            "needs 25,000 rows, there are 20,000",
+        ),
+        ("sigmoid", MANY, {"rows_to_compare": 25_000}, "needs 25,000 rows, there are 20,000"),
+        ("sigmoid", MANY, {"minor_rows_sigmoid": 10_001}, "needs 10,001 rows of the rarest class"),
+        ("beta", MANY, {"minor_rows_beta": 10_001}, "needs 10,001 rows of the rarest class"),
+        ("venn-abers", MANY, {"minor_rows_beta": 10_001}, "needs 10,001 rows of the rarest class"),
+        ("venn-abers", MANY, {"most_rows_venn_abers": 19_999}, "is for at most 19,999 rows"),
+        ("isotonic", MANY, {"minor_rows_isotonic": 10_001}, "needs 10,001 rows of the rarest class"),
+        (
+            "dirichlet",
+            MANY_OF_FOUR,
+            {"rows_per_squared_class_dirichlet": 1_251},
+            "needs 20,016 rows for 4 classes",
+        ),
+    ],
+)
+def test_a_cut_off_that_is_changed_is_respected(method, rows, change, why):
+    assert objection(method, rows, DEFAULTS) is None
+    assert objection(method, rows, replace(DEFAULTS, rows_to_take_lowest=30_000, **change)).startswith(why)
+
+
+def test_on_fewer_than_a_hundred_rows_nothing_is_fitted_that_can_be_avoided():
+    scores, y = binary(99)
+    found = select_calibrator(scores, y, kind="logits", n_classes=2)
+    assert found.method == "none"
+    assert found.n_judging == 0
+    assert statuses(found)["temperature"] == "not a candidate: needs 100 rows, there are 99"
+    (note,) = found.notes
+    assert note.startswith("99 calibration row(s)")
+    assert note.endswith("bring 100 or more")
+    assert select_calibrator(scores, y, kind="margins", n_classes=2).method == "temperature"
+
+
+@pytest.mark.parametrize("n", [100, 299])
+def test_on_few_rows_temperature_wins_unless_it_is_worse(n):
+    sure = select_calibrator(*binary(n, sharpness=3.0), kind="logits", n_classes=2)
+    assert sure.method == "temperature"
+    assert [candidate.method for candidate in sure.candidates if candidate.metrics] == ["none", "temperature"]
+    assert "unless it makes the out-of-fold log loss worse" in sure.reason
+    winners = set()
+    for seed in range(12):
+        found = select_calibrator(*binary(n, seed, sharpness=1.0), kind="logits", n_classes=2)
+        none, temperature = (each.log_loss for each in found.candidates[:2])
+        assert found.method == ("temperature" if temperature <= none else "none")
+        winners.add(found.method)
+    assert winners == {"none", "temperature"}
+
+
+def shifted(losses: np.ndarray, by: float, spread: float) -> np.ndarray:
+    """Losses whose paired difference to the given ones has this mean and this standard error."""
+    noise = np.where(np.arange(len(losses)) % 2 == 0, 1.0, -1.0) * spread * np.sqrt(len(losses) - 1)
+    return losses + by + noise
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "behind", "winner"),
+    [
+        (999, 0.0049, "temperature"),
+        (999, 0.0051, "sigmoid"),
+        (1000, 0.0049, "sigmoid"),
+        (1000, -0.0001, "temperature"),
+    ],
+)
+def test_the_simplest_within_half_a_standard_error_wins_below_a_thousand_rows(n_rows, behind, winner):
+    random = np.random.default_rng(0)
+    p, losses = np.full((400, 2), 0.5), random.uniform(0.2, 0.9, 400)
+    none = OutOfFold("none", p, losses + 1.0)
+    temperature = OutOfFold("temperature", p, shifted(losses, behind, 0.01))
+    sigmoid = OutOfFold("sigmoid", p, losses)
+    judges = Judges(np.zeros(400, int), np.arange(400) % 5, None, n_rows)
+    assert standard_error(temperature, sigmoid, None) == pytest.approx(0.01)
+    found = choose([none, temperature, sigmoid], none, judges, DEFAULTS, 0)
+    assert found.winner.method == winner
+    wide = choose([none, temperature, sigmoid], none, judges, replace(DEFAULTS, standard_errors=2.0), 0)
+    assert wide.winner.method == ("temperature" if n_rows < 1000 else winner)
+
+
+def test_copies_of_a_row_in_a_group_do_not_narrow_the_standard_error():
+    random = np.random.default_rng(0)
+    p, one, other = np.full((50, 2), 0.5), random.random(50), random.random(50)
+    alone = standard_error(OutOfFold("a", p, one), OutOfFold("b", p, other), None)
+    difference = one - other
+    assert alone == pytest.approx(difference.std(ddof=1) / np.sqrt(50))
+    copied = [OutOfFold("", np.repeat(p, 4, axis=0), np.repeat(losses, 4)) for losses in (one, other)]
+    assert standard_error(*copied, np.repeat(np.arange(50), 4)) == pytest.approx(alone)
+    assert standard_error(*copied, None) < 0.6 * alone
+
+
+def test_copies_of_a_row_in_a_group_do_not_sharpen_the_veto():
+    random = np.random.default_rng(0)
+    one, other = (random.dirichlet(np.ones(3), 300) for _ in range(2))
+    y, fold_of = random.integers(0, 3, 300), np.arange(300) % 5
+    errors = {}
+    for name, copies, told in (("once", 1, True), ("told", 4, True), ("untold", 4, False)):
+        rows = np.repeat(np.arange(300), copies)
+        pair = (OutOfFold("", each[rows], log_losses(each[rows], y[rows])) for each in (one, other))
+        judges = Judges(y[rows], fold_of[rows], rows if told else None, len(rows))
+        errors[name] = _ranking_difference(*pair, judges, DEFAULTS, 0).standard_error
+    assert errors["told"] == pytest.approx(errors["once"], rel=0.1)
+    assert errors["untold"] < 0.6 * errors["once"]
+
+
+def test_the_lowest_out_of_fold_log_loss_wins_on_many_rows():
+    scores, y = binary(2_000, shift=1.5)
+    found = select_calibrator(scores, y, kind="logits", n_classes=2)
+    tried = [candidate for candidate in found.candidates if candidate.metrics]
+    assert [candidate.method for candidate in tried if candidate.chosen] == [found.method]
+    assert found.method == min(tried, key=lambda candidate: candidate.log_loss).method
+    assert found.method in {"sigmoid", "beta"}  # temperature cannot undo a shift
+    assert found.reason.startswith(f"{found.method} has the lowest out-of-fold log loss of")
+    assert [name for name, _ in tried[0].metrics] == ["log_loss", "brier", "ece_15", "aurc"]
+    assert {candidate.standard_error == 0.0 for candidate in tried if candidate.chosen} == {True}
+    assert all(candidate.standard_error > 0.0 for candidate in tried if not candidate.chosen)
+    assert statuses(found)["none"].startswith("beaten: its log loss is higher by 0.")
+    assert (found.n_rows, found.n_judging, found.folds) == (2_000, 2_000, "5 stratified folds")
+
+
+def test_what_is_measured_is_what_cross_validation_by_hand_measures():
+    scores, y = several(600, 3)
+    found = select_calibrator(scores, y, kind="logits", n_classes=3, seed=7)
+    by_hand, areas = np.empty((600, 3)), []
+    for fitting, judging in StratifiedKFold(5, shuffle=True, random_state=7).split(scores, y):
+        fitted = calibrators.fit("vector", scores[fitting], y[fitting], kind="logits", n_classes=3)
+        by_hand[judging] = fitted.predict(scores[judging])
+        areas.append(aurc(by_hand[judging], y[judging]))
+    vector = next(candidate for candidate in found.candidates if candidate.method == "vector")
+    assert vector.log_loss == pytest.approx(log_loss(by_hand, y), abs=1e-12)
+    assert vector.aurc == pytest.approx(np.mean(areas), abs=1e-12)
+
+
+def test_a_bias_of_each_class_asks_for_vector_or_dirichlet():
+    found = select_calibrator(*several(2_000, 4, bias=1.0), kind="logits", n_classes=4)
+    assert found.method in {"vector", "dirichlet"}
+    assert statuses(found)["temperature"].startswith("beaten")
+
+
+def test_a_bend_that_no_formula_has_asks_for_a_table():
+    random = np.random.default_rng(0)
+    score = random.uniform(0, 1, 8_000)
+    truth = np.where(score < 0.4, 0.1, np.where(score < 0.7, 0.35, 0.95))
+    y = (random.random(8_000) < truth).astype(np.int64)
+    found = select_calibrator(score[:, None], y, kind="probabilities", n_classes=2)
+    assert found.method in {"isotonic", "venn-abers"}
+
+
+@pytest.fixture(scope="module")
+def digits_scores(digits) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that are not sure enough, but rank rows well."""
+    fitted = LogisticRegression(C=0.001, max_iter=2_000).fit(digits.train, digits.y_train)
+    return fitted.decision_function(digits.held_out), digits.y_held_out
+
+
+def test_one_vs_rest_isotonic_is_vetoed_on_few_rows_of_ten_classes(digits_scores):
+    scores, y = digits_scores
+    folds = fold(scores, y, None, None, 5, 0)
+    none, isotonic = (
+        out_of_fold(method, scores, y, folds, kind="logits", n_classes=10) for method in ("none", "isotonic")
+    )
+    judges = Judges(y[folds.judging], folds.numbers, None, len(y))
+    assert isotonic.log_loss < none.log_loss - 0.05
+    assert ranking(isotonic, judges) > 1.5 * ranking(none, judges)
+    found = choose([none, isotonic], none, judges, DEFAULTS, 0)
+    assert found.winner is none
+    assert found.vetoed["isotonic"].startswith("it ranks rows worse than none: AURC 0.0")
+    lenient = choose([none, isotonic], none, judges, replace(DEFAULTS, veto_standard_errors=50.0), 0)
+    assert lenient.winner is isotonic
+    assert lenient.vetoed == {}
+
+
+def test_the_next_best_that_is_not_vetoed_wins_and_the_veto_is_told():
+    random = np.random.default_rng(1)
+    score = random.normal(0, 2, 20_000)
+    y = (random.random(20_000) < expit(0.6 * score + 0.3 * np.sin(2 * score))).astype(np.int64)
+    found = select_calibrator(score[:, None], y, kind="logits", n_classes=2)
+    tried = {candidate.method: candidate for candidate in found.candidates if candidate.metrics}
+    assert tried["venn-abers"].status.startswith("vetoed: it ranks rows worse than none")
+    assert tried["isotonic"].status.startswith("vetoed: it ranks rows worse than none")
+    assert tried["venn-abers"].log_loss < tried[found.method].log_loss
+    assert found.method == min(
+        (method for method in tried if method not in {"venn-abers", "isotonic"}),
+        key=lambda method: tried[method].log_loss,
+    )
+    assert "passed over, for they rank rows worse than none: venn-abers, isotonic" in found.reason
+
+
+@examples(max_examples=15, deadline=None)
+@given(st.integers(0, 999), st.integers(100, 250))
+def test_temperature_is_never_vetoed_for_two_classes_since_it_keeps_their_order(seed, n):
+    found = select_calibrator(*binary(n, seed, sharpness=3.0), kind="logits", n_classes=2)
+    assert not statuses(found)["temperature"].startswith("vetoed")
+
+
+def test_margins_are_compared_with_temperature():
+    found = select_calibrator(*binary(1_200, shift=2.0), kind="margins", n_classes=2)
+    tried = [candidate.method for candidate in found.candidates if candidate.metrics]
+    assert tried == ["temperature", "sigmoid", "venn-abers", "isotonic"]
+    assert found.method in {"sigmoid", "venn-abers"}  # temperature cannot undo a shift
+    assert statuses(found)["none"] == "not a candidate: needs probabilities, and the scores are margins"
+
+
+@examples(max_examples=30, deadline=None)
+@given(st.integers(5, 40), st.integers(0, 99))
+def test_rows_of_one_group_are_never_on_both_sides(n_groups, seed):
+    random = np.random.default_rng(seed)
+    groups = np.concatenate([np.arange(n_groups), random.integers(0, n_groups, 200)])
+    scores, y = binary(len(groups), seed)
+    folds = fold(scores, y, groups, None, 5, seed)
+    for fitting, judging in folds.parts:
+        assert not set(groups[fitting]) & set(groups[judging])
+        assert sorted([*fitting, *judging]) == list(range(len(y)))
+    assert sorted(folds.judging) == list(range(len(y)))
+
+
+def test_groups_reach_the_folds_and_what_is_measured():
+    scores, y = binary(600)
+    groups = np.arange(600) // 6
+    found = select_calibrator(scores, y, kind="logits", n_classes=2, groups=groups.tolist())
+    assert found.folds == "5 stratified folds of whole groups"
+    assert found != select_calibrator(scores, y, kind="logits", n_classes=2)
+
+
+def test_in_the_order_of_time_the_first_rows_never_judge():
+    scores, y = binary(1_200)
+    found = select_calibrator(scores, y, kind="logits", n_classes=2, splitter=TimeSeriesSplit(5))
+    assert (found.n_rows, found.n_judging) == (1_200, 1_000)
+    assert found.folds.startswith("TimeSeriesSplit(")
+    folds = fold(scores, y, None, TimeSeriesSplit(5), 5, 0)
+    for (_, judging), (fitting, later) in pairwise(folds.parts):
+        assert judging.max() <= fitting.max() < later.min()
+
+
+def test_a_splitter_that_keeps_groups_together_may_be_given_with_groups():
+    scores, y = binary(600)
+    groups = np.arange(600) // 6
+    chosen = {"kind": "logits", "n_classes": 2, "groups": groups}
+    assert select_calibrator(scores, y, splitter=GroupKFold(4), **chosen).n_judging == 600
+    with pytest.raises(RowsError, match=r"KFold.* puts the group \d+ on both sides of fold 1"):
+        select_calibrator(scores, y, splitter=KFold(4, shuffle=True, random_state=0), **chosen)
+
+
+def test_a_seed_gives_the_same_selection_and_another_one_other_folds():
+    scores, y = several(500, 3)
+    first, again, other = (
+        select_calibrator(scores, y, kind="logits", n_classes=3, seed=seed) for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert (first.seed, other.seed) == (1, 2)
+    assert [candidate.log_loss for candidate in first.candidates] != [
+        candidate.log_loss for candidate in other.candidates
+    ]
+
+
+def test_a_rare_class_means_fewer_folds_and_none_at_all_with_one_row():
+    scores, y = binary(400)
+    y[:] = 0
+    y[:3] = 1
+    found = select_calibrator(scores, y, kind="logits", n_classes=2)
+    assert found.folds == "3 stratified folds"
+    y[:2] = 0
+    alone = select_calibrator(scores, y, kind="logits", n_classes=2)
+    assert (alone.method, alone.folds) == ("none", "")
+    assert statuses(alone)["sigmoid"].endswith("needs 15 rows of the rarest class, there are 1")
+    assert "bring more of every class" in alone.notes[0]
+
+
+def test_a_candidate_that_a_fold_denies_a_class_is_out_with_the_reason():
+    scores, y = binary(400)
+    order = np.argsort(y, kind="stable")
+    found = select_calibrator(
+        scores[order], y[order], kind="logits", n_classes=2, splitter=TimeSeriesSplit(4)
+    )
+    assert found.method == "none"
+    assert statuses(found)["temperature"].startswith(
+        "not a candidate: in fold 1, no calibration row of class 1"
+    )
+    assert "no calibrator could be compared with none" in found.notes[0]
+    assert found.reason == "none is the only calibrator that could be fitted in every fold"
+    with pytest.raises(RowsError, match="in fold 1, no calibration row of class 1"):
+        select_calibrator(scores[order], y[order], kind="margins", n_classes=2, splitter=TimeSeriesSplit(4))
+
+
+def test_a_calibrator_that_gives_no_probability_is_out(monkeypatch):
+    class Broken(calibrators.METHODS["beta"]):
+        def predict(self, scores):
+            return np.full((len(scores), 2), np.nan)
+
+    monkeypatch.setitem(calibrators.METHODS, "beta", Broken)
+    found = select_calibrator(*binary(500), kind="logits", n_classes=2)
+    assert statuses(found)["beta"] == (
+        "not a candidate: in fold 1, it gives NaN or infinity instead of a probability"
+    )
+
+
+def with_nan(scores: np.ndarray) -> np.ndarray:
+    return np.where(np.isin(np.arange(len(scores)), [7, 9])[:, None], np.nan, scores)
+
+
+@pytest.mark.parametrize(
+    ("n", "change", "message"),
+    [
+        (400, {"groups": np.arange(399)}, "there are 400 calibration rows and 399 groups"),
+        (400, {"groups": np.arange(400) % 4}, "there are 4 groups of calibration rows and 5 folds"),
+        (400, {"splitter": 5}, r"the splitter is 5; expected one of scikit-learn's, such as KFold\(5\)"),
+        (400, {"splitter": TimeSeriesSplit(401)}, "cannot fold 400 calibration rows: "),
+        (400, {"splitter": RepeatedKFold(n_splits=4, n_repeats=2)}, "lets rows judge more than once"),
+        (400, {"splitter": ShuffleSplit(5, random_state=0)}, "lets rows judge more than once"),
+    ],
+)
+def test_rows_that_cannot_be_folded_are_refused(n, change, message):
+    scores, y = binary(n)
+    with pytest.raises(RowsError, match=message):
+        select_calibrator(scores, y, kind="logits", n_classes=2, **change)
+
+
+@pytest.mark.parametrize("n", [50, 400])
+def test_scores_that_are_not_finite_and_labels_of_another_length_are_refused(n):
+    scores, y = binary(n)
+    with pytest.raises(
+        RowsError, match=r"no finite score for 2 calibration row\(s\), the first of them row 7"
+    ):
+        select_calibrator(with_nan(scores), y, kind="logits", n_classes=2)
+    with pytest.raises(EstimatorError, match="the estimator's scores are no probabilities"):
+        select_calibrator(scores, y, kind="probabilities", n_classes=2)
+    with pytest.raises(RowsError, match=f"scores of {n} calibration rows and {n - 1} labels"):
+        select_calibrator(scores, y[1:], kind="logits", n_classes=2)
+
+
+def test_a_splitter_that_judges_by_what_it_fits_or_by_nothing_is_refused():
+    class Own:
+        def __init__(self, *parts):
+            self.parts = parts
+
+        def split(self, X, y=None, groups=None):
+            return iter(self.parts)
+
+    scores, y = binary(10)
+    rows = np.arange(10)
+    with pytest.raises(RowsError, match="puts rows on both sides of fold 1"):
+        fold(scores, y, None, Own((rows, rows[:3])), 5, 0)
+    with pytest.raises(RowsError, match="gives no row to judge a calibrator by"):
+        fold(scores, y, None, Own((rows, rows[:0])), 5, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows_to_fit": 1}, "rows_to_fit is 1; expected a whole number from 2 up"),
+        ({"n_folds": 1}, "n_folds is 1; expected a whole number from 2 up"),
+        ({"n_resamples": 10.5}, "n_resamples is 10.5; expected a whole number from 2 up"),
+        ({"minor_rows_beta": -1}, "minor_rows_beta is -1; expected a whole number from 0 up"),
+        ({"standard_errors": -0.5}, "standard_errors is -0.5; expected a number from 0 up"),
+        ({"veto_standard_errors": float("nan")}, "veto_standard_errors is nan; expected a number from 0 up"),
+        ({"rows_to_fit": 301}, "are 301, 300 and 1000; expected them to ascend"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(change, message):
+    with pytest.raises(ExportError, match=message):
+        SelectionSettings(**change)
+
+
+def test_the_number_of_folds_is_respected():
+    scores, y = binary(400)
+    found = select_calibrator(scores, y, kind="logits", n_classes=2, settings=SelectionSettings(n_folds=3))
+    assert found.folds == "3 stratified folds"
+
+
+def test_losses_are_those_of_the_metric():
+    p = np.array([[0.9, 0.1], [0.0, 1.0]])
+    np.testing.assert_allclose(log_losses(p, np.array([0, 0])), [-np.log(0.9), -np.log(1e-15)])
+
+
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+def test_twenty_thousand_rows_take_seconds(kind):
+    scores, y = binary(20_000)
+    begun = time.process_time()
+    found = select_calibrator(expit(scores) if kind == "probabilities" else scores, y, kind=kind, n_classes=2)
+    assert time.process_time() - begun < 10.0
+    assert sum(bool(candidate.metrics) for candidate in found.candidates) == (6 if kind == "logits" else 7)
