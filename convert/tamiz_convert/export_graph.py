@@ -96,7 +96,7 @@ def export_graph(
     complete = HeldOut(
         with_slices(rows.fitting, column), with_slices(rows.certifying, column), rows.groups, rows.notes
     )
-    outcome = settings.release.hold(Subject(model, described, feed), complete, seed)
+    outcome = settings.release.hold(Subject(model, described, feed), complete, seed, given.train)
 
     say("measuring for the report", 0.85)
     notes = (*graph.notes, *rows.notes, *(fitted.selection.notes if fitted.selection else ()))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tamiz_convert.bundle_subject import Subject
 from tamiz_convert.check_result import CheckResult
@@ -78,18 +79,28 @@ class Release:
         rows = parts.certifying
         if self.rows is not None:
             rows = labeled(*self.rows, subject.classes, "check")
-            refuse_overlap(rows.rows, parts.fitting.rows, "check", "calibration")
-            refuse_overlap(rows.rows, parts.certifying.rows, "check", "certification")
-            if train is not None:
-                refuse_overlap(
-                    rows.rows, train[0] if isinstance(train, tuple) else train, "check", "training"
-                )
+            _refuse_seen(rows.rows, parts, train)
         predictions = baseline_predictions(self.baselines, rows.rows, parts.fitting.y, subject.classes)
         results: tuple[CheckResult, ...] = ()
         if self.specification is not None:
             results = run_checks(self.specification, subject, rows, baselines=predictions, seed=seed)
             refuse_blocked(results)
         return Outcome(results, baseline_entries(predictions, rows.y))
+
+
+def _refuse_seen(rows: Any, parts: HeldOut, train: Any) -> None:
+    """Refuse check rows that the export has seen, by the columns that both have: those of the checks may be one's alone."""
+    seen = {
+        "calibration": parts.fitting.rows,
+        "certification": parts.certifying.rows,
+        "training": train[0] if isinstance(train, tuple) else train,
+    }
+    for whose, others in seen.items():
+        if others is None:
+            continue
+        both = isinstance(rows, pd.DataFrame) and isinstance(others, pd.DataFrame)
+        common = [name for name in rows.columns if name in others.columns] if both else slice(None)
+        refuse_overlap(rows[common], others[common], "check", whose)
 
 
 def check_bundle(

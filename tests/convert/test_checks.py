@@ -231,6 +231,8 @@ def test_the_same_seed_makes_the_same_noise_whatever_else_is_checked(good, rows)
     both = {"version": 1, "invariance": [INVARIANCE], "perturbation": [PERTURBATION]}
     among = check_bundle(good, *rows, both, seed=3)
     assert [each.observed for each in alone] == [each.observed for each in among[5:]]
+    twice = check(good, rows, "perturbation", [PERTURBATION, PERTURBATION], seed=3)
+    assert [each.observed for each in twice[:4]] != [each.observed for each in twice[4:]]
     other = check(good, rows, "perturbation", [PERTURBATION], seed=4)
     assert [each.observed for each in other] != [each.observed for each in alone]
 

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
+from tamiz_convert.answers import Answers
 from tamiz_convert.checks.betting import MeanAtMost
+from tamiz_convert.checks.changes import label_flips
 from tamiz_convert.checks.claims import AtLeast, AtMost
 from tamiz_convert.checks.differences import GainAtLeast, LossAtMost, RiseAtMost
 from tamiz_convert.checks.finding import Claimed, Decided, Heading
@@ -16,6 +18,27 @@ from tamiz_convert.checks.holm import holm
 from tamiz_convert.checks.judge import judge
 
 ALPHA = 0.05
+
+
+def answers(predicted, accepted):
+    predicted = np.array(predicted)
+    probabilities = np.eye(2)[np.maximum(predicted, 0)]
+    return Answers(probabilities, predicted, probabilities.max(axis=1), np.array(accepted, dtype=bool))
+
+
+def test_what_a_change_does_to_labels_and_to_answers_is_counted_apart():
+    before = answers([0, 0, 0, 0, 1, 1, -1], [1, 1, 1, 1, 0, 0, 0])
+    once = answers([0, 1, 1, -1, 0, 1, 1], [1, 1, 0, 0, 0, 1, 1])
+    again = answers([1, 0, 0, 0, 1, 1, -1], [1, 1, 1, 1, 0, 0, 0])
+    counts = [
+        (each.heading.name, each.claim.n_hits, each.claim.n_rows, each.heading.severity)
+        for each in label_flips(heading(), before, [once, again], 0.1)
+    ]
+    assert counts == [
+        ("it: all rows", 4, 6, "block"),
+        ("it: accepted rows", 2, 4, "block"),
+        ("it: accepted, then abstained", 2, 4, "warn"),
+    ]
 
 
 def heading(name="it"):
@@ -109,6 +132,19 @@ def test_a_bound_on_a_mean_holds_as_often_as_it_says_and_is_not_vacuous():
     assert failures <= binom.ppf(0.999, 600, 0.1)
     bounds = [MeanAtMost(values, 0.1).bound(0.05) for values in samples[:20]]
     assert mean < np.mean(bounds) < 0.03
+
+
+def test_each_stake_depends_on_earlier_rows_only():
+    values, limit = np.random.default_rng(3).beta(1, 30, 150), 0.06
+    capital, best, total, squares, variance = 1.0, 1.0, 0.0, 0.0, 0.25
+    for row, value in enumerate(values, start=1):
+        stake = min(0.9 / (1 - limit), np.sqrt(2 * np.log(20) / (len(values) * variance)))
+        capital *= 1 - stake * (value - limit)
+        best = max(best, capital)
+        total += value
+        squares += (value - (0.5 + total) / (row + 1)) ** 2
+        variance = (0.25 + squares) / (row + 1)
+    assert MeanAtMost(values, limit).p_value == pytest.approx(1 / best, rel=1e-9)
 
 
 def test_a_mean_above_its_limit_is_refuted():

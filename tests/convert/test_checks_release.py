@@ -80,6 +80,10 @@ def test_the_checks_see_their_own_rows_if_there_are_any(model, calibration, outp
     options = {"calibration": calibration, "threshold": 0.8, "checks": PASSES}
     with pytest.raises(RowsError, match="check rows are calibration rows as well"):
         export(model, output, **options, check_rows=calibration)
+    more = calibration[0].assign(shop="a")[["shop", *calibration[0].columns[::-1]]]
+    other = options | {"calibration": own, "certification": calibration}
+    with pytest.raises(RowsError, match="check rows are certification rows as well"):
+        export(model, output, **other, check_rows=(more, calibration[1]))
     with pytest.raises(RowsError, match="check rows are training rows as well"):
         export(model, output, **options, check_rows=own, train=own[0][:20])
 

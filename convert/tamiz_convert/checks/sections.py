@@ -109,13 +109,14 @@ class CalibrationCheck(Check):
 
     Attributes:
         test: which test; Spiegelhalter's needs no bins.
-        min_p: a p-value below it is a failure; of this test, and of the log loss.
+        min_p: a p-value below it is a failure; of this test, and of the log loss. The calibrator was fitted on a sample itself,
+            so that more than this share of sound ones fail.
         ece: a limit of the calibration error.
         log_loss_not_worse_than: "identity": the probabilities without the calibrator.
     """
 
     test: Literal["spiegelhalter"] = "spiegelhalter"
-    min_p: float = 0.01
+    min_p: float = 0.001
     ece: EceLimit | None = None
     log_loss_not_worse_than: Literal["identity"] | None = None
 
