@@ -33,6 +33,7 @@ class FileRows:
         target: the column with the labels.
         features: the columns with the features, as the user gave them; None for those that the model names.
         names: the columns that the model names; None for a model that takes whole tables.
+        as_table: whether rows stay a table although the model names no columns: because one of them names the slice.
         kept: further columns that are kept: of slices and of checks.
         dropped: columns that are no features: of groups.
     """
@@ -40,15 +41,12 @@ class FileRows:
     target: str
     features: Sequence[str] | None
     names: ColumnNames | None
+    as_table: bool
     kept: Sequence[str] = ()
     dropped: Sequence[str] = ()
 
-    def load(self, path: Path | None, *, as_table: bool = False) -> Any:
+    def load(self, path: Path | None) -> Any:
         """Return (rows, labels); None without a file.
-
-        Args:
-            path: the file.
-            as_table: whether columns without a name to the model stay a table.
 
         Raises:
             RowsError: if the file cannot be read, or lacks a column.
@@ -66,7 +64,7 @@ class FileRows:
         elif names:
             wanted = [name for name in names if name in table.columns]
             features = table[list(dict.fromkeys([*wanted, *kept]))]
-        if names is None or names or as_table:
+        if names is None or names or self.as_table:
             return features, labels
         return features.to_numpy(), labels
 
@@ -77,13 +75,13 @@ def export_rows(arguments: argparse.Namespace, model: Any) -> FileRows:
     if not isinstance(model, (OnnxModel, TorchModel)):
         estimator = unwrap(model).estimator
         names = lambda table: names_in(estimator, table)  # noqa: E731  one line, and mypy knows its type
-    return _reader(arguments, names)
+    return _reader(arguments, names, as_table=arguments.slice_by is not None)
 
 
 def bundle_rows(arguments: argparse.Namespace, bundle: Path) -> FileRows:
     """Return the reader for a bundle."""
     known = named_columns(bundle)
-    return _reader(arguments, lambda _table: known)
+    return _reader(arguments, lambda _table: known, as_table=True)
 
 
 def named_columns(bundle: Path) -> list[str]:
@@ -110,9 +108,9 @@ def split_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return settings
 
 
-def _reader(arguments: argparse.Namespace, names: ColumnNames | None) -> FileRows:
+def _reader(arguments: argparse.Namespace, names: ColumnNames | None, *, as_table: bool) -> FileRows:
     kept = [*arguments.slices, *([arguments.slice_by] if arguments.slice_by else [])]
     if arguments.checks is not None:
         kept += sorted(map(str, specification_of(arguments.checks).columns()))
     dropped = [] if arguments.groups is None else [arguments.groups]
-    return FileRows(arguments.target, arguments.features, names, kept, dropped)
+    return FileRows(arguments.target, arguments.features, names, as_table, kept, dropped)

@@ -162,12 +162,11 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
 
 def _settings(arguments: argparse.Namespace, rows: FileRows) -> dict[str, Any]:
     """Return what an export and a recalibration are told alike."""
-    sliced = arguments.slice_by is not None
     return {
-        "calibration": rows.load(arguments.calibration, as_table=sliced),
-        "certification": rows.load(arguments.certification, as_table=sliced),
-        "check_rows": rows.load(arguments.check_data, as_table=sliced),
-        "train": rows.load(arguments.train, as_table=sliced),
+        "calibration": rows.load(arguments.calibration),
+        "certification": rows.load(arguments.certification),
+        "check_rows": rows.load(arguments.check_data),
+        "train": rows.load(arguments.train),
         **split_settings(arguments),
         **{name: getattr(arguments, name) for name in _SETTINGS},
     }

@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 
 from tamiz_convert import calibrators
-from tamiz_convert.calibrators import Calibrator
+from tamiz_convert.calibrators import Calibrator, refuse_absent
 from tamiz_convert.graft import graft
 from tamiz_convert.held_out import HeldOut
 from tamiz_convert.parity import Runner
@@ -57,6 +57,7 @@ def fit_calibrator(
     scores = Runner(graph.model).run(graph.feed(rows.fitting.rows))
     selection = None
     if method is None:
+        refuse_absent(y, graph.classes.tolist())
         selection = select_calibrator(
             scores,
             y,

@@ -224,12 +224,13 @@ def test_the_rounding_of_float32_is_no_reason_to_refuse_probabilities():
     assert np.isfinite(fit("beta", rounded, y, kind="probabilities", n_classes=10).predict(rounded)).all()
 
 
-def test_the_command_names_every_calibrator(capsys):
+def test_the_command_names_every_calibrator(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
     with pytest.raises(SystemExit):
         main(["sklearn", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     *others, last = METHODS
-    assert f"{', '.join(others)} or {last} (default: temperature)" in text
+    assert f"{', '.join(others)} or {last} (default: auto)" in text
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -52,7 +52,12 @@ def bundles(cancer, tmp_path_factory):
     ):
         model.fit(cancer.train, cancer.y_train)
         export(
-            model, models / "tumors" / version, calibration=held_out, max_error=0.1, allow_uncertified=True
+            model,
+            models / "tumors" / version,
+            calibration=held_out,
+            calibrator="temperature",
+            max_error=0.1,
+            allow_uncertified=True,
         )
     return models / "tumors/1", models / "tumors/2"
 

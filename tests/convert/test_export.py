@@ -37,7 +37,7 @@ from tamiz_convert import (
     read_manifest,
 )
 from tamiz_convert.__main__ import main
-from tamiz_convert.sklearn_graph import from_sklearn
+from tamiz_convert.sources import score_graph
 
 export_module = sys.modules["tamiz_convert.export"]  # the package's attribute of this name is the function
 
@@ -135,11 +135,11 @@ def test_candidate_thresholds_come_from_the_calibration_rows_not_from_those_that
 def test_a_graph_that_does_not_agree_with_scikit_learn_stops_the_export(
     off_by, model, held_out, output, monkeypatch
 ):
-    def converted(estimator, rows):
-        graph = from_sklearn(estimator, rows)
+    def converted(*given):
+        graph = score_graph(*given)
         return replace(graph, reference=lambda asked: graph.reference(asked) + off_by)
 
-    monkeypatch.setattr(export_module, "from_sklearn", converted)
+    monkeypatch.setattr(export_module, "score_graph", converted)
     with pytest.raises(ParityError, match=r"(edge|held-out) row \d+"):
         export(model, output, calibration=held_out, threshold=0.9)
     assert not output.parent.exists()

@@ -14,7 +14,7 @@ from tamiz_convert.calibrators.calibrator import Calibrator
 from tamiz_convert.calibrators.dirichlet import Dirichlet
 from tamiz_convert.calibrators.identity import Identity
 from tamiz_convert.calibrators.isotonic import Isotonic
-from tamiz_convert.calibrators.methods import METHODS, fit, rebuild
+from tamiz_convert.calibrators.methods import METHODS, fit, rebuild, refuse_absent
 from tamiz_convert.calibrators.sigmoid import Sigmoid
 from tamiz_convert.calibrators.sigmoid_logit import SigmoidLogit
 from tamiz_convert.calibrators.temperature import Temperature
@@ -35,4 +35,5 @@ __all__ = [
     "VennAbers",
     "fit",
     "rebuild",
+    "refuse_absent",
 ]

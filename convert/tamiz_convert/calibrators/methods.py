@@ -71,7 +71,7 @@ def fit(
     if kind == "probabilities":
         _refuse_improper(scores)
     if calibrator is not Identity:
-        _refuse_absent(y, range(n_classes) if classes is None else classes)
+        refuse_absent(y, range(n_classes) if classes is None else classes)
     return calibrator.fit(scores, y, kind)
 
 
@@ -137,7 +137,16 @@ def _refuse_improper(scores: Array) -> None:
         )
 
 
-def _refuse_absent(y: ClassIndices, classes: Sequence[Any]) -> None:
+def refuse_absent(y: ClassIndices, classes: Sequence[Any]) -> None:
+    """Refuse rows among which a class is missing.
+
+    Args:
+        y: (n_rows,), the index of each row's class.
+        classes: (n_classes,), their labels.
+
+    Raises:
+        RowsError: with the labels that are missing.
+    """
     present = set(np.unique(y).tolist())
     absent = [label for k, label in enumerate(classes) if k not in present]
     if absent:

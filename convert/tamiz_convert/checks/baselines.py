@@ -13,6 +13,7 @@ from tamiz_convert.answers import NO_CLASS
 from tamiz_convert.checks.table import Table
 from tamiz_convert.errors import SpecificationError
 from tamiz_convert.evidence import Baseline
+from tamiz_convert.raw_rows import count
 from tamiz_convert.score_graph import Labels
 
 MAJORITY: Final = "majority"
@@ -39,7 +40,7 @@ def baseline_predictions(
         SpecificationError: if a rule gives another number of labels, or its column is missing.
     """
     most_frequent = int(np.bincount(calibration_y).argmax())
-    predicted = {MAJORITY: np.full(len(rows), most_frequent, dtype=np.int64)}
+    predicted = {MAJORITY: np.full(count(rows), most_frequent, dtype=np.int64)}
     for name, rule in (rules or {}).items():
         predicted[name] = column_baseline(_labels(name, rule, rows), classes)
     return predicted
@@ -64,8 +65,8 @@ def _labels(name: str, rule: Rule, rows: Any) -> Any:
     if not callable(rule):
         return Table.of(rows).column(rule, f"baseline {name!r}")
     labels = np.asarray(rule(rows.copy() if isinstance(rows, pd.DataFrame) else rows)).ravel()
-    if len(labels) != len(rows):
+    if len(labels) != count(rows):
         raise SpecificationError(
-            f"baseline {name!r} gives {len(labels)} labels for {len(rows)} rows; expected one per row"
+            f"baseline {name!r} gives {len(labels)} labels for {count(rows)} rows; expected one per row"
         )
     return labels
