@@ -41,9 +41,23 @@ def exported(rows, tmp_path_factory):
     held_out = X[N_TRAIN:], y[N_TRAIN:]
     without = X[features][N_TRAIN:], y[N_TRAIN:]
     models = tmp_path_factory.mktemp("exported")
-    export(model, models / "slices/1", calibration=held_out, max_error=0.06, slice_by="region")
-    export(model, models / "classes/1", calibration=without, max_error=0.25, per_class=True)
-    export(model, models / "joint/1", calibration=without, max_joint_error=0.05)
+    export(
+        model,
+        models / "slices/1",
+        calibration=held_out,
+        calibrator="temperature",
+        max_error=0.06,
+        slice_by="region",
+    )
+    export(
+        model,
+        models / "classes/1",
+        calibration=without,
+        calibrator="temperature",
+        max_error=0.25,
+        per_class=True,
+    )
+    export(model, models / "joint/1", calibration=without, calibrator="temperature", max_joint_error=0.05)
     return models
 
 
