@@ -9,6 +9,7 @@
     └── ModelFailed        INTERNAL            the model failed on these rows
 
     BundleError            a file that cannot be served (never reaches a caller)
+    SettingsError          a model's settings that cannot be right (never reaches a caller)
     ConfigError            settings that cannot be right (never reaches a caller)
 
 Each class names its gRPC status, because there is no clearer vocabulary for it; nothing here imports grpc.
@@ -67,6 +68,10 @@ class ModelFailed(TamizError):
 
 class BundleError(Exception):
     """A file that cannot be served: the message says why, and what to do."""
+
+
+class SettingsError(Exception):
+    """A model's `settings.toml` that cannot be right: the message names section, key and what was expected."""
 
 
 class ConfigError(Exception):
