@@ -37,6 +37,7 @@ from tamiz_server.tensors import Inputs, valid_rows
 _log = logging.getLogger(__name__)
 
 _US: Final = 1e-6
+_DRAIN_POLL_S: Final = 0.01
 _EXPIRED: Final = "the deadline passed while the request waited; it was not computed"
 _FAILED: Final = "the server failed on these rows; its log says how"
 
@@ -166,6 +167,11 @@ class Engine:
             self._queue.drop(entry)
             self.metrics.queue_rows = self._queue.n_rows
             raise
+
+    async def drain(self) -> None:
+        """Return when all that was accepted is computed. To be called when nothing new comes any more."""
+        while self._queue.n_rows or self._running:  # noqa: ASYNC110  an event would cost every request
+            await asyncio.sleep(_DRAIN_POLL_S)
 
     def close(self) -> None:
         """Stop. To be called when nothing waits any more."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from tamiz_server.model_settings import ModelSettings
 from tamiz_server.version_policy import VersionPolicy
@@ -27,6 +27,8 @@ SETTLE_S: Final = 1.0
 
 Key = tuple[str, int]
 """A model's name and a version."""
+
+K_ = TypeVar("K_", Key, str)
 
 
 class Stamp(NamedTuple):
@@ -274,13 +276,7 @@ class Lifecycle:
                 del kept[name]
 
 
-def _see(
-    files: dict[Key, _File] | dict[str, _File],
-    stamps: Mapping[Key, Stamp] | Mapping[str, Stamp],
-    now_s: float,
-    *,
-    patient: bool,
-) -> None:
+def _see(files: dict[K_, _File], stamps: Mapping[K_, Stamp], now_s: float, *, patient: bool) -> None:
     for key, stamp in stamps.items():
-        file = files.setdefault(key, _File(stamp, now_s, settled=False))  # type: ignore[call-overload]
+        file = files.setdefault(key, _File(stamp, now_s, settled=False))
         file.see(stamp, now_s, patient=patient)
