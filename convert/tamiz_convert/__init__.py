@@ -3,7 +3,7 @@
 from typing import NoReturn
 
 try:
-    from tamiz_convert.bundle import read_manifest
+    from tamiz_convert.bundles.bundle import read_manifest
     from tamiz_convert.checks import Specification
     from tamiz_convert.comparison import Comparison, compare
     from tamiz_convert.errors import (
@@ -18,10 +18,10 @@ try:
     )
     from tamiz_convert.export import export
     from tamiz_convert.export_report import ExportReport
-    from tamiz_convert.onnx_graph import OnnxModel
     from tamiz_convert.recalibrate import recalibrate
     from tamiz_convert.release import check_bundle
-    from tamiz_convert.torch_graph import TorchModel
+    from tamiz_convert.sources.onnx_graph import OnnxModel
+    from tamiz_convert.sources.torch_graph import TorchModel
 except ModuleNotFoundError as error:
     _MISSING = error.name
 

@@ -32,7 +32,7 @@ from tamiz_convert.comparison.page import to_html, to_json
 from tamiz_convert.inspection import show
 from tamiz_convert.model_files import load_booster, load_estimator, load_torch
 from tamiz_convert.release import refuse_blocked
-from tamiz_convert.tables import load_rows, select, write_text
+from tamiz_convert.rows.tables import load_rows, select, write_text
 
 __all__ = ["ExportError", "run"]
 

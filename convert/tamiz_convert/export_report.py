@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tamiz.v1.manifest_pb2 import Manifest
+from tamiz_convert.certificates.promise_text import promise_lines
 from tamiz_convert.check_result import CheckResult
-from tamiz_convert.promise_text import promise_lines
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import Threshold
-from tamiz_convert.attainable import attainable_errors
 from tamiz_convert.calibrators import Identity
+from tamiz_convert.certificates.attainable import attainable_errors
 from tamiz_convert.errors import RowsError
 from tamiz_convert.evidence import AttainableError, Latency, ScoredRows
 from tamiz_convert.latency import LATENCY_BATCH_SIZES, median_us
 from tamiz_convert.parity import Feed, Runner
-from tamiz_convert.rows import LabeledRows
+from tamiz_convert.rows.labeled import LabeledRows
+from tamiz_convert.rows.slices import SliceColumn, slice_name, slice_values
 from tamiz_convert.score_graph import ScoreGraph
-from tamiz_convert.slices import SliceColumn, slice_name, slice_values
 
 Array = NDArray[np.float64]
 

@@ -10,8 +10,8 @@ import onnx
 from tamiz_convert import calibrators
 from tamiz_convert.calibrators import Calibrator, refuse_absent
 from tamiz_convert.graft import graft
-from tamiz_convert.held_out import HeldOut
 from tamiz_convert.parity import Runner
+from tamiz_convert.rows.held_out import HeldOut
 from tamiz_convert.score_graph import ScoreGraph
 from tamiz_convert.selection import Selection, SelectionSettings, select_calibrator
 

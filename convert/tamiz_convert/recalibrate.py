@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from tamiz.v1.manifest_pb2 import Subdivision, Threshold
-from tamiz_convert.bundle import read_bundle
-from tamiz_convert.bundle_graph import from_bundle
+from tamiz_convert.bundles.bundle import read_bundle
+from tamiz_convert.bundles.graph import from_bundle
+from tamiz_convert.certificates.threshold_choice import Policy
 from tamiz_convert.checks import Rule
 from tamiz_convert.errors import BundleError
 from tamiz_convert.export_graph import export_graph
 from tamiz_convert.export_report import ExportReport
-from tamiz_convert.held_out import SplitPlan
 from tamiz_convert.release import Checks, Release
+from tamiz_convert.rows.held_out import SplitPlan
+from tamiz_convert.rows.slices import take_slices
 from tamiz_convert.selection import SelectionSettings
 from tamiz_convert.settings import AUTO, Progress, Settings, silent, version_folder
-from tamiz_convert.slices import take_slices
-from tamiz_convert.threshold_choice import Policy
 
 
 def recalibrate(

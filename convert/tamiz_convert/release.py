@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tamiz_convert.bundle_subject import Subject
+from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.checks import (
     Rule,
@@ -21,8 +21,8 @@ from tamiz_convert.checks import (
 )
 from tamiz_convert.errors import BlockedError
 from tamiz_convert.evidence import Baseline
-from tamiz_convert.held_out import HeldOut
-from tamiz_convert.rows import labeled, refuse_overlap
+from tamiz_convert.rows.held_out import HeldOut
+from tamiz_convert.rows.labeled import labeled, refuse_overlap
 
 Checks = str | Path | Mapping[str, Any] | Specification
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tamiz_convert.certificates.threshold_choice import Policy
 from tamiz_convert.errors import BundleError
-from tamiz_convert.held_out import SplitPlan
 from tamiz_convert.release import Release
+from tamiz_convert.rows.held_out import SplitPlan
 from tamiz_convert.selection import SelectionSettings
-from tamiz_convert.threshold_choice import Policy
 
 Progress = Callable[[str, float], None]
 

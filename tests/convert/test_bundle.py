@@ -14,8 +14,9 @@ from onnx import TensorProto
 
 from tamiz.bundle_format import FORMAT_VERSION
 from tamiz.v1.manifest_pb2 import Manifest
-from tamiz_convert import BundleError, bundle, read_manifest
-from tamiz_convert.bundle import write_bundle
+from tamiz_convert import BundleError, read_manifest
+from tamiz_convert.bundles import bundle
+from tamiz_convert.bundles.bundle import write_bundle
 from tamiz_convert.graph_builder import GraphBuilder
 
 
@@ -69,7 +70,7 @@ import os, signal, sys
 from pathlib import Path
 from test_bundle import graph
 from tamiz.v1.manifest_pb2 import Manifest
-from tamiz_convert import bundle
+from tamiz_convert.bundles import bundle
 step = sys.argv[2]
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
 if step == "before the rename":

@@ -24,9 +24,9 @@ from tamiz.v1.manifest_pb2 import Classes, Subdivision, SubsetThreshold
 from tamiz_convert import BundleError, ExportError, RowsError, compare, export, metrics
 from tamiz_convert.__main__ import main
 from tamiz_convert.answers import NO_CLASS, Answers
-from tamiz_convert.bundle import read_bundle, write_bundle
-from tamiz_convert.bundle_graph import output_of
-from tamiz_convert.bundle_subject import Subject
+from tamiz_convert.bundles.bundle import read_bundle, write_bundle
+from tamiz_convert.bundles.graph import output_of
+from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.comparison.differences import (
     HIGHER_IS_BETTER,
     Measured,

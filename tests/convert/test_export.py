@@ -37,7 +37,7 @@ from tamiz_convert import (
     read_manifest,
 )
 from tamiz_convert.__main__ import main
-from tamiz_convert.sources import score_graph
+from tamiz_convert.sources.kinds import score_graph
 
 export_module = sys.modules["tamiz_convert.export"]  # the package's attribute of this name is the function
 

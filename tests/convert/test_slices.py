@@ -15,7 +15,14 @@ from tamiz.bundle_format import PROBABILITIES
 from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import DataType, InputSpec, Subdivision, SubsetThreshold, Threshold
 from tamiz_convert.errors import RowsError
-from tamiz_convert.slices import MISSING, SliceColumn, row_thresholds, slice_values, subset_index, take_slices
+from tamiz_convert.rows.slices import (
+    MISSING,
+    SliceColumn,
+    row_thresholds,
+    slice_values,
+    subset_index,
+    take_slices,
+)
 from tamiz_convert.subset_graph import append_subset, inputs_with
 
 

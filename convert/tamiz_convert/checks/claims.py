@@ -13,7 +13,7 @@ from typing import Protocol
 
 from scipy.stats import binom
 
-from tamiz_convert.binomial import upper_bound
+from tamiz_convert.certificates.binomial import upper_bound
 
 
 class Claim(Protocol):

@@ -10,7 +10,7 @@ from typing import Final
 
 from scipy.stats import binom
 
-from tamiz_convert.binomial import upper_bound
+from tamiz_convert.certificates.binomial import upper_bound
 from tamiz_convert.checks.claims import lower_bound
 
 _SMALLEST: Final = 1e-12

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from tamiz.v1.manifest_pb2 import InputSpec
-from tamiz_convert.array_inputs import ArrayInputs
 from tamiz_convert.parity import Feed
-from tamiz_convert.sklearn_inputs import FEATURES, inputs_of
+from tamiz_convert.sources.array_inputs import ArrayInputs
+from tamiz_convert.sources.sklearn_inputs import FEATURES, inputs_of
 
 _MATRIX_DIMENSIONS = 2
 

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from tamiz.dtypes import to_data_type
 from tamiz.v1.manifest_pb2 import InputSpec
-from tamiz_convert.array_inputs import ArrayInputs
 from tamiz_convert.errors import EstimatorError, RowsError
-from tamiz_convert.foreign_onnx import followable
-from tamiz_convert.raw_rows import as_rows, count, take
-from tamiz_convert.score_columns import check_output, end_in_scores, named_classes, to_scores
+from tamiz_convert.rows.raw import as_rows, count, take
 from tamiz_convert.score_graph import ScoreGraph, ScoresKind, public_name
+from tamiz_convert.sources.array_inputs import ArrayInputs
+from tamiz_convert.sources.foreign_onnx import followable
+from tamiz_convert.sources.score_columns import check_output, end_in_scores, named_classes, to_scores
 
 _FEATURES: Final = "features"
 _OUTPUT: Final = "output"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import RowsError
-from tamiz_convert.raw_rows import flat, take
+from tamiz_convert.rows.raw import flat, take
 from tamiz_convert.score_graph import ScoreGraph
 
 UNSEEN: Final = "never-seen-before"

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tamiz_convert import catboost_trees, lightgbm_trees, xgboost_trees
-from tamiz_convert.booster import Booster
+from tamiz_convert.sources import catboost_trees, lightgbm_trees, xgboost_trees
+from tamiz_convert.sources.booster import Booster
 
 _READERS: Final[dict[str, Callable[[Any], Booster]]] = {
     "catboost": catboost_trees.read,

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from tamiz.bundle_format import PROBABILITIES, SUBSET
 from tamiz.v1.manifest_pb2 import Manifest, Subdivision
 from tamiz_convert.answers import Answers, judged
-from tamiz_convert.bundle import read_bundle
-from tamiz_convert.bundle_graph import classes_of, from_bundle, output_of
-from tamiz_convert.bundle_inputs import feed_of
+from tamiz_convert.bundles.bundle import read_bundle
+from tamiz_convert.bundles.graph import classes_of, from_bundle, output_of
+from tamiz_convert.bundles.inputs import feed_of
 from tamiz_convert.calibrators import Identity
 from tamiz_convert.latency import median_us
 from tamiz_convert.parity import Feed, Runner

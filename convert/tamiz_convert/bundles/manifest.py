@@ -29,8 +29,8 @@ from tamiz.v1.manifest_pb2 import (
 from tamiz_convert.calibrators import Calibrator
 from tamiz_convert.evidence import ScoredRows
 from tamiz_convert.metrics import summarize
-from tamiz_convert.raw_rows import features
-from tamiz_convert.rows import LabeledRows, digest
+from tamiz_convert.rows.labeled import LabeledRows, digest
+from tamiz_convert.rows.raw import features
 from tamiz_convert.score_graph import Labels
 from tamiz_convert.selection import Candidate, Selection
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tamiz_convert.parity import Feed
-from tamiz_convert.rows import LabeledRows
+from tamiz_convert.rows.labeled import LabeledRows
+from tamiz_convert.rows.slices import SliceColumn, slice_values
 from tamiz_convert.score_graph import ScoreGraph
-from tamiz_convert.slices import SliceColumn, slice_values
 
 
 def with_slices(rows: LabeledRows, column: SliceColumn | None) -> LabeledRows:

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 from tamiz.bundle_format import PROBABILITIES, SUBSET
 from tamiz.dtypes import NUMERIC_DTYPES
 from tamiz.v1.manifest_pb2 import Classes, InputSpec, Manifest
-from tamiz_convert.bundle_inputs import feed_of
+from tamiz_convert.bundles.inputs import feed_of
 from tamiz_convert.errors import BundleError
 from tamiz_convert.parity import Feed, Runner
 from tamiz_convert.score_graph import SCORES, Labels, ScoreGraph, ScoresKind

@@ -10,14 +10,14 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tamiz_convert.booster_graph import from_booster
-from tamiz_convert.boosters import is_native
 from tamiz_convert.errors import EstimatorError
-from tamiz_convert.estimator_scores import supported
-from tamiz_convert.onnx_graph import OnnxModel, from_onnx, input_names
 from tamiz_convert.score_graph import ScoreGraph, class_labels
-from tamiz_convert.sklearn_graph import from_sklearn, names_in, unwrap
-from tamiz_convert.torch_graph import TorchModel, from_torch
+from tamiz_convert.sources.booster_graph import from_booster
+from tamiz_convert.sources.boosters import is_native
+from tamiz_convert.sources.estimator_scores import supported
+from tamiz_convert.sources.onnx_graph import OnnxModel, from_onnx, input_names
+from tamiz_convert.sources.sklearn_graph import from_sklearn, names_in, unwrap
+from tamiz_convert.sources.torch_graph import TorchModel, from_torch
 
 _TORCH: Final = "torch"
 

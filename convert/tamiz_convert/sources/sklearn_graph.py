@@ -20,19 +20,19 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
-from tamiz_convert.boosters import column_names, is_booster, read_booster
 from tamiz_convert.errors import EstimatorError, RowsError
-from tamiz_convert.estimator_scores import Scores, append_scores, supported
 from tamiz_convert.graph_builder import GraphBuilder
-from tamiz_convert.preprocessing_graph import (
+from tamiz_convert.rows.raw import as_rows
+from tamiz_convert.score_graph import SCORES, Labels, ScoreGraph, ScoresKind, class_labels, public_name
+from tamiz_convert.sources.boosters import column_names, is_booster, read_booster
+from tamiz_convert.sources.estimator_scores import Scores, append_scores, supported
+from tamiz_convert.sources.preprocessing_graph import (
     Matrix,
     Preprocessing,
     columns_that_may_miss,
     used_columns,
 )
-from tamiz_convert.raw_rows import as_rows
-from tamiz_convert.score_graph import SCORES, Labels, ScoreGraph, ScoresKind, class_labels, public_name
-from tamiz_convert.sklearn_inputs import ColumnInputs, Inputs, MatrixInput, elem_type
+from tamiz_convert.sources.sklearn_inputs import ColumnInputs, Inputs, MatrixInput, elem_type
 
 _BINARY: Final = 2
 _LINK_TOLERANCE: Final = 1e-6

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from tamiz.thresholds import ACCEPT_NONE, MAX_SUBSETS
 from tamiz.v1.manifest_pb2 import Certificate, Promise, Subdivision, SubsetThreshold, Threshold
-from tamiz_convert.certify import Certified, certify
-from tamiz_convert.errors import ExportError, UnattainableError
-from tamiz_convert.fixed_sequence import METHOD
-from tamiz_convert.promises import (
+from tamiz_convert.certificates.certify import Certified, certify
+from tamiz_convert.certificates.fixed_sequence import METHOD
+from tamiz_convert.certificates.promises import (
     COVERAGE_METHOD,
     JOINT_ERROR_METHOD,
     certify_coverage,
     certify_joint_error,
 )
-from tamiz_convert.subsets import SubsetRows, SubsetsCertified, certify_subsets
+from tamiz_convert.certificates.subsets import SubsetRows, SubsetsCertified, certify_subsets
+from tamiz_convert.errors import ExportError, UnattainableError
 
 _WISHES: Final = ("max_error", "max_joint_error", "min_coverage", "threshold")
 
