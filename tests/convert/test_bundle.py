@@ -85,7 +85,7 @@ bundle.write_bundle(graph(3), Manifest(name="new"), Path(sys.argv[1]))
 def test_a_process_that_is_killed_while_writing_leaves_the_old_bundle(tmp_path, step):
     folder = tmp_path / "m" / "1"
     old = write_bundle(graph(), Manifest(name="old"), folder).read_bytes()
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     done = subprocess.run([sys.executable, "-c", _KILLED, str(folder), step], env=environment, check=False)
     assert done.returncode == -signal.SIGKILL
     assert (folder / "model.onnx").read_bytes() == old

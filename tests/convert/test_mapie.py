@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mapie.risk_control import BinaryClassificationController, BinaryRisk
 
-from tamiz_convert.certificates.binomial import p_values
+from tamiz_convert.binomial import p_values
 from tamiz_convert.certificates.fixed_sequence import Outcomes, walk
 from tamiz_convert.certificates.promises import certify_joint_error
 

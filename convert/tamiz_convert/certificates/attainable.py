@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from tamiz_convert.certificates.binomial import fewest_rows, rows_needed, upper_bound
+from tamiz_convert.binomial import fewest_rows, rows_needed, upper_bound
 from tamiz_convert.certificates.fixed_sequence import Confidences, Errors, Outcomes, Walk, walk
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.evidence import AttainableError

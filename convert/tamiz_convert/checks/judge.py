@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tamiz_convert.certificates.binomial import rows_needed
+from tamiz_convert.binomial import rows_needed
 from tamiz_convert.check_result import CheckResult, Status
 from tamiz_convert.checks.claims import AtLeast, AtMost
 from tamiz_convert.checks.finding import Claimed, Decided, Finding, Heading

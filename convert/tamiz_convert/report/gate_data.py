@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamiz.v1.manifest_pb2 import Manifest, Subdivision
-from tamiz_convert.certificates.binomial import upper_bound
+from tamiz_convert.binomial import upper_bound
 from tamiz_convert.evidence import ScoredRows
 from tamiz_convert.metrics import risk_coverage_curve
 

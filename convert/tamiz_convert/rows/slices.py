@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tamiz.dtypes import NUMERIC_DTYPES
-from tamiz.thresholds import MAX_SUBSETS, Thresholds
-from tamiz.v1.manifest_pb2 import DataType, InputSpec, Subdivision, Threshold
+from tamiz.thresholds import MAX_SUBSETS
+from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import RowsError
 
 MISSING: Final = "(missing)"
@@ -190,6 +190,14 @@ def slice_values(table: Any, name: str, what: str) -> Values:
     return _as_values(table[name], name, what)
 
 
+def slice_texts(column: pd.Series[Any]) -> NDArray[np.str_]:
+    """Return (n_rows,) values of a column as text, `MISSING` where there is none: for slices that are only looked at."""
+    missing = column.isna()
+    return np.array(
+        [MISSING if none else str(value) for value, none in zip(column, missing, strict=True)], dtype=np.str_
+    )
+
+
 def subset_index(names: Sequence[str], values: Values) -> NDArray[np.int64]:
     """Return the index of each value's slice, as the graph's output `subset` gives it.
 
@@ -202,30 +210,6 @@ def subset_index(names: Sequence[str], values: Values) -> NDArray[np.int64]:
     """
     position = {name: index for index, name in enumerate(names)}
     return np.array([position.get(slice_name(value), -1) for value in values.tolist()], dtype=np.int64)
-
-
-def row_thresholds(
-    threshold: Threshold, probabilities: NDArray[np.float64], values: Values | None = None
-) -> NDArray[np.float64]:
-    """Return the confidence that each row has to reach: what the server applies, without a server.
-
-    Args:
-        threshold: of the manifest.
-        probabilities: (n_rows, n_classes), float64, calibrated.
-        values: (n_rows,), what `slice_values` returned; only where the thresholds differ by slice.
-
-    Returns:
-        (n_rows,), float64.
-
-    Raises:
-        RowsError: if the thresholds differ by slice and no values are given.
-    """
-    if threshold.subdivision != Subdivision.SUBDIVISION_SLICE:
-        return Thresholds(threshold).of_rows(probabilities)
-    if values is None:
-        raise RowsError(f"the thresholds differ by {threshold.slice_input!r}: the rows need that column")
-    names = [subset.name for subset in threshold.subsets]
-    return Thresholds(threshold).of_rows(probabilities, subset_index(names, values))
 
 
 def _as_values(column: pd.Series[Any], name: str, what: str) -> Values:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tamiz_convert.certificates.binomial import upper_bound
+from tamiz_convert.binomial import upper_bound
 from tamiz_convert.report import report_data, write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")

@@ -12,13 +12,13 @@ from tamiz_convert.bundles.graph import from_bundle
 from tamiz_convert.certificates.threshold_choice import Policy
 from tamiz_convert.checks import Rule
 from tamiz_convert.errors import BundleError
-from tamiz_convert.export_graph import export_graph
-from tamiz_convert.export_report import ExportReport
-from tamiz_convert.release import Checks, Release
+from tamiz_convert.pipeline.export_graph import export_graph
+from tamiz_convert.pipeline.export_report import ExportReport
+from tamiz_convert.pipeline.release import Checks, Release
+from tamiz_convert.pipeline.settings import AUTO, Progress, Settings, silent, version_folder
 from tamiz_convert.rows.held_out import SplitPlan
 from tamiz_convert.rows.slices import take_slices
 from tamiz_convert.selection import SelectionSettings
-from tamiz_convert.settings import AUTO, Progress, Settings, silent, version_folder
 
 
 def recalibrate(
@@ -54,6 +54,8 @@ def recalibrate(
 ) -> ExportReport:
     """Give a bundle a new calibrator and a new threshold, without the estimator that it was made of.
 
+    The same rows and settings give the same calibrator, threshold and certificate as the export did.
+
     Args:
         bundle: the version's folder, or the file in it.
         output: `<name>/<version>` of the new version, such as "models/churn/2".
@@ -85,8 +87,6 @@ def recalibrate(
         replace: write over the bundle itself, if the output is where it lies.
         seed: of every random step.
         progress: called with the name of each step and the share of the work done before it.
-
-    The same rows and settings give the same calibrator, threshold and certificate as the export did.
 
     Returns:
         The new bundle's path and manifest, which names the old one's digest in `recalibrated_from`, and notes.

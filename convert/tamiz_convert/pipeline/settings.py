@@ -9,7 +9,7 @@ from typing import Final
 
 from tamiz_convert.certificates.threshold_choice import Policy
 from tamiz_convert.errors import BundleError
-from tamiz_convert.release import Release
+from tamiz_convert.pipeline.release import Release
 from tamiz_convert.rows.held_out import SplitPlan
 from tamiz_convert.selection import SelectionSettings
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from tamiz_convert.certificates.threshold_choice import Policy
 from tamiz_convert.checks import Rule
-from tamiz_convert.export_graph import export_graph
-from tamiz_convert.export_report import ExportReport
-from tamiz_convert.release import Checks, Release
+from tamiz_convert.pipeline.export_graph import export_graph
+from tamiz_convert.pipeline.export_report import ExportReport
+from tamiz_convert.pipeline.release import Checks, Release
+from tamiz_convert.pipeline.settings import AUTO, Progress, Settings, silent, version_folder
 from tamiz_convert.rows.held_out import SplitPlan
 from tamiz_convert.rows.slices import take_slices
 from tamiz_convert.selection import SelectionSettings
-from tamiz_convert.settings import AUTO, Progress, Settings, silent, version_folder
 from tamiz_convert.sources.kinds import known_columns, score_graph
 
 
