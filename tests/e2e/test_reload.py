@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import subprocess
+import sys
 import time
 import urllib.request
 from collections import Counter
@@ -19,6 +21,8 @@ from grpc import aio
 from prometheus_client.parser import text_string_to_metric_families
 
 from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Tensor
+from tamiz_client import Client
+from tamiz_client.errors import ModelNotFound
 
 PREDICT = "/tamiz.v1.PredictionService/Predict"
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -204,6 +208,36 @@ def test_a_hundred_swaps_under_load_lose_no_request(make_bundle, start_server, p
     load = run_under_load(server, scenario, ("", "1"))
     assert load.failures == []
     assert sums(server)["tamiz_model_loads_total"] == 102
+    assert server.stop() == 0
+
+
+def test_the_client_follows_a_label(make_bundle, start_server, models, put):
+    make_bundle("m/1")
+    make_bundle("m/2")
+    (models / "m/settings.toml").write_text("[labels]\nstable = 1\n")
+    server = start_server("--model-poll-interval-s", "0")
+    with Client(server.target) as client:
+        assert client.predict("m", [[0, 3]], version="stable").model_version == 1
+        assert client.model("m", "stable").version == 1
+        set_labels(models, "[labels]\nstable = 2\n")
+        server.process.send_signal(signal.SIGHUP)
+        until_s = time.monotonic() + 10
+        while client.model("m", "stable").version != 2 and time.monotonic() < until_s:
+            time.sleep(0.02)
+        assert client.predict("m", [[0, 3]], version="stable").model_version == 2
+        with pytest.raises(
+            ModelNotFound, match="no label 'canary' of model 'm' here; its labels are: stable"
+        ):
+            client.predict("m", [[0, 3]], version="canary")
+    command = [sys.executable, "-m", "tamiz_client", "predict", "m", "--server", server.target]
+    done = subprocess.run(
+        [*command, "--input", "-", "--version", "stable", "--output", "-"],
+        input="a,b\n0,3\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines()[1].startswith('"yes",'), done
     assert server.stop() == 0
 
 
