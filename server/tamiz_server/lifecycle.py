@@ -132,9 +132,11 @@ class Lifecycle:
         """
         if not disk.readable or (self.served and not disk.versions):
             return
-        for key in [key for key in self._bundles if key not in disk.versions]:
+        for key in self._bundles.keys() - disk.versions.keys():
             if key[0] not in disk.unreadable:
                 del self._bundles[key]
+        for name in self._settings_files.keys() - disk.settings.keys() - disk.unreadable:
+            del self._settings_files[name]
         _see(self._bundles, disk.versions, now_s, patient=patient)
         _see(self._settings_files, disk.settings, now_s, patient=patient)
         self._forget()
@@ -245,8 +247,10 @@ class Lifecycle:
         return self._chosen(name) | (labelled & self._on_disk(name))
 
     def _needed(self, name: str) -> set[int]:
-        """Return the versions that have to stay: those wanted, and those whose successors are not served yet."""
+        """Return the versions that have to stay: those wanted, and those whose successors may come yet."""
         served, chosen = self._versions_served(name), self._chosen(name)
+        if name in self._settings_files and self._settings_files[name].pending:
+            return served  # they may move a label away from a version that is gone already
         if not chosen & served and any(self._bundles[name, version].pending for version in chosen):
             return served
         predecessors = {

@@ -185,6 +185,32 @@ def test_named_versions_are_served_and_no_others():
     assert world.served == {1, 3}
 
 
+def test_a_version_that_left_and_is_wanted_again_is_loaded_again():
+    world = World()
+    world.write(1)
+    world.write(2)
+    for version, did in (
+        (1, [("load", 1)]),
+        (2, [("load", 2), ("unload", 1)]),
+        (1, [("load", 1), ("unload", 2)]),
+    ):
+        world.set(ModelSettings(versions=VersionPolicy(named=frozenset({version}))))
+        assert world.look(patient=False) == did
+
+
+def test_a_removed_version_does_not_outlive_a_successor_that_failed():
+    world = World()
+    world.write(1)
+    world.write(3)
+    world.label(stable=1)
+    world.look(patient=False)
+    world.write(2, good=False)
+    world.label(stable=2)
+    world.remove(1)
+    assert world.look(patient=False) == [("failed", 2), ("unload", 1)]
+    assert world.labels == {}
+
+
 def test_a_labelled_version_is_served_whatever_the_policy():
     world = World(LATEST)
     for version in (1, 2, 3):
@@ -198,6 +224,7 @@ def test_a_labelled_version_is_served_whatever_the_policy():
 def test_a_label_moves_only_once_its_new_version_is_served():
     world = World(LATEST)
     world.write(1)
+    world.write(3)
     world.label(stable=1)
     world.look(patient=False)
     world.write(2, good=False)
@@ -205,7 +232,7 @@ def test_a_label_moves_only_once_its_new_version_is_served():
     world.look(patient=False)
     assert world.labels == {"stable": 1}
     assert world.lifecycle.waiting_labels("m") == {"stable": 2}
-    assert world.served == {1}
+    assert world.served == {1, 3}
     world.write(2)
     assert world.look() == [("load", 2), ("unload", 1)]
     assert world.labels == {"stable": 2}
@@ -223,23 +250,49 @@ def test_rollback_is_moving_a_label_back():
 
 
 def test_the_old_version_of_a_label_outlives_its_folder_while_the_new_one_loads():
-    world = World()
+    world = World(LATEST)
     world.write(1)
+    world.write(3)
     world.label(stable=1)
     world.look(patient=False)
-    world.write(2, good=False)
     world.label(stable=2)
     world.look(0.1)
-    world.look(SETTLE_S / 2)
+    world.look(SETTLE_S)
+    world.write(2, good=False)
+    world.look(0.1)
     world.remove(1)
-    world.label(stable=2)
-    world.write(2, good=False)
-    world.look(0.1)
+    assert world.look(0.1) == []
     assert world.labels == {"stable": 1}
     world.write(2)
-    world.look(SETTLE_S)
+    assert world.look(0.1) == [("load", 2), ("unload", 1)]
     assert world.labels == {"stable": 2}
-    assert world.served == {2}
+    assert world.served == {2, 3}
+
+
+def test_a_version_that_is_removed_right_after_its_label_was_moved_stays_until_the_settings_are_read():
+    world = World()
+    world.write(1)
+    world.write(2)
+    world.label(stable=1)
+    world.look(patient=False)
+    world.label(stable=2)
+    world.remove(1)
+    assert world.look(0.1) == []
+    assert world.labels == {"stable": 1}
+    assert world.look(SETTLE_S) == [("unload", 1)]
+    assert world.labels == {"stable": 2}
+
+
+def test_a_label_of_a_version_that_was_removed_names_nothing():
+    world = World()
+    world.write(1)
+    world.write(2)
+    world.label(stable=1)
+    world.look(patient=False)
+    world.remove(1)
+    world.look()
+    assert world.labels == {}
+    assert world.lifecycle.waiting_labels("m") == {"stable": 1}
 
 
 @pytest.mark.parametrize("readable", [True, False])
@@ -256,7 +309,7 @@ def test_a_model_folder_that_cannot_be_read_changes_nothing_for_this_model():
     world = World()
     world.write(1)
     world.versions["other", 7] = Stamp(1, 1, 1, 1)
-    world.look()
+    world.look(patient=False)
     del world.versions["m", 1]
     assert world.look(unreadable=frozenset({"m"})) == []
     assert world.served == {1, 7}
@@ -325,7 +378,7 @@ class Operator(RuleBasedStateMachine):
     @precondition(lambda self: self.world is not None)
     @rule(after_s=st.sampled_from([0.1, SETTLE_S, 5.0]), patient=st.booleans())
     def look(self, after_s, patient):
-        before = self.world.served
+        before, labels = self.world.served, dict(self.world.labels)
         did = self.world.look(after_s, patient=patient)
         unloaded = {version for verb, version in did if verb == "unload"}
         on_disk = {version for _, version in self.world.versions}
@@ -336,6 +389,9 @@ class Operator(RuleBasedStateMachine):
         allowed = self.world.lifecycle.settings("m").versions
         if before & (on_disk if allowed is None else allowed.choose(on_disk)):
             assert self.world.served
+        # A label that is still set and named what is still there names something still.
+        for label in labels.keys() & self.world.lifecycle.settings("m").labels.keys():
+            assert label in self.world.labels or labels[label] not in on_disk
 
     @precondition(lambda self: self.world is not None)
     @rule()
