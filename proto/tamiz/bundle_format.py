@@ -6,13 +6,14 @@ The change procedure of the format stands at the top of `manifest.proto`.
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
 from tamiz.v1.manifest_pb2 import Manifest
-from tamiz.v1.onnx_file_pb2 import OnnxFile
+from tamiz.v1.onnx_file_pb2 import MetadataEntry, OnnxFile
+from tamiz.wire_fields import WireError, bytes_fields
 
 FORMAT_VERSION: Final = 2
 """The newest format that this code writes and reads; it reads all lower ones."""
@@ -33,7 +34,51 @@ NO_CLASS: Final = 0xFFFF_FFFF
 """The `class_index` of an abstained row: no index of any array."""
 
 
-def graph_digest(file: OnnxFile) -> str:
+class OnnxParts(NamedTuple):
+    """The parts of an ONNX file that a bundle is about, as stored.
+
+    Attributes:
+        graph: what it computes.
+        opset_import, functions: what that means.
+        metadata_props: what is said of it, each a `MetadataEntry`.
+    """
+
+    graph: memoryview
+    opset_import: tuple[memoryview, ...]
+    functions: tuple[memoryview, ...]
+    metadata_props: tuple[MetadataEntry, ...]
+
+    @classmethod
+    def of(cls, content: bytes) -> OnnxParts:
+        """Find the parts of a file; without a graph it has an empty one.
+
+        Raises:
+            WireError, DecodeError: if it is no ONNX file.
+            FormatError: if it holds several graphs, which ONNX's own parser would take for one.
+        """
+        found: dict[int, list[memoryview]] = {}
+        for number, field in bytes_fields(content):
+            found.setdefault(number, []).append(field)
+        graphs, opsets, entries, functions = (found.get(number, []) for number in _PART_NUMBERS)
+        if len(graphs) > 1:
+            raise FormatError(f"it holds {len(graphs)} graphs; export it again")
+        return cls(
+            graphs[0] if graphs else memoryview(b""),
+            tuple(opsets),
+            tuple(functions),
+            tuple(MetadataEntry.FromString(bytes(entry)) for entry in entries),
+        )
+
+
+_PART_NUMBERS: Final = (
+    OnnxFile.GRAPH_FIELD_NUMBER,
+    OnnxFile.OPSET_IMPORT_FIELD_NUMBER,
+    OnnxFile.METADATA_PROPS_FIELD_NUMBER,
+    OnnxFile.FUNCTIONS_FIELD_NUMBER,
+)
+
+
+def graph_digest(file: OnnxFile | OnnxParts) -> str:
     """Return the digest of what a bundle computes, whatever its metadata say.
 
     Args:
@@ -64,8 +109,8 @@ def parse_bundle(content: bytes) -> Manifest:
             not the one that the manifest was written for.
     """
     try:
-        file = OnnxFile.FromString(content)
-    except DecodeError as error:
+        file = OnnxParts.of(content)
+    except (WireError, DecodeError) as error:
         raise FormatError("truncated, or no ONNX file; export it again") from error
     manifest = _manifest(file)
     if manifest.format_version > FORMAT_VERSION:
@@ -84,7 +129,7 @@ def parse_bundle(content: bytes) -> Manifest:
     return manifest
 
 
-def _manifest(file: OnnxFile) -> Manifest:
+def _manifest(file: OnnxParts) -> Manifest:
     text = next((entry.value for entry in file.metadata_props if entry.key == MANIFEST_KEY), None)
     if text is None:
         raise FormatError(
