@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -31,6 +33,14 @@ def test_labels_name_versions():
 def test_versions_are_all_the_latest_or_named_ones(text, served):
     policy = parse_settings(text).versions
     assert (policy and policy.choose([1, 2, 3])) == served
+
+
+def test_the_example_in_the_documents_is_one():
+    document = (Path(__file__).parents[2] / "docs/reload.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
+    assert parse_settings(example) == ModelSettings(
+        versions=VersionPolicy(named=frozenset({3, 5})), labels={"stable": 3, "canary": 5}
+    )
 
 
 def test_settings_do_not_change():
