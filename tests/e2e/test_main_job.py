@@ -174,7 +174,8 @@ def test_metrics_count_what_was_asked(served, cancer):
         if line.startswith("tamiz_rows_total{") and 'version="1"' in line
     ]
     assert sum(rows) == 50
-    assert page(served, "/healthz") == (200, "SERVING\n")
+    not_loaded = (f"not loaded: {name}/1; the log says why\n" for name in ("garbage", "spoiled", "truncated"))
+    assert page(served, "/healthz") == (200, "".join(("SERVING\n", *not_loaded)))
     assert page(served, "/other")[0] == 404
 
 
