@@ -68,16 +68,17 @@ def export_graph(
     parity = check_reference(graph, fitted.calibrator, model, everything, column, threshold, seed)
 
     say("describing the bundle", 0.75)
+    inputs = manifest.with_seen_missing(graph.inputs, graph.feed(everything.rows))
     described = sealed(
         model,
         Manifest(
             name=settings.name or settings.folder.parent.name,
             created_at=manifest.created_at(),
             library_versions=manifest.library_versions(graph.libraries),
-            inputs=graph.inputs if column is None else inputs_with(graph.inputs, column),
+            inputs=inputs if column is None else inputs_with(inputs, column),
             classes=manifest.class_message(graph.classes),
             calibrator=manifest.calibrator_message(
-                fitted.calibrator, fitted.selection, len(rows.fitting), scored[1]
+                fitted.calibrator, fitted.selection, len(rows.fitting), scored[1], seed
             ),
             threshold=threshold,
             reference_histograms=manifest.reference_histograms(
