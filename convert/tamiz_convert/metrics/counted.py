@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamiz_convert.metrics.losses import accuracy, brier, brier_losses, log_loss, log_losses
-from tamiz_convert.metrics.ranking import area, augrc, aurc, by_confidence, generalized_area
-from tamiz_convert.metrics.top_label import Array, Classes, Metric, correct_of
+from tamiz_convert.metrics.ranking import Ranked, area, augrc, aurc, generalized_area
+from tamiz_convert.metrics.top_label import Array, Classes, Metric, confidence_of, correct_of
 
 Times = NDArray[np.int64]
 Counted = Callable[[Times], float]
@@ -49,14 +49,8 @@ def _ranked(
     measure: Callable[[NDArray[np.int64], Array], float], probabilities: Array, y: Classes
 ) -> Counted:
     """Return a function of the rows and errors at each distinct confidence; resampling only changes these counts."""
-    order, starts = by_confidence(probabilities)
-    wrong = (~correct_of(probabilities, y))[order].astype(np.float64)
-
-    def of_times(times: Times) -> float:
-        ordered = times[order]
-        return measure(np.add.reduceat(ordered, starts), np.add.reduceat(ordered * wrong, starts))
-
-    return of_times
+    ranked = Ranked.of(confidence_of(probabilities), ~correct_of(probabilities, y))
+    return lambda times: measure(*ranked.counts(times))
 
 
 _FAST: Final[Mapping[Metric, Callable[[Array, Classes], Counted]]] = {
