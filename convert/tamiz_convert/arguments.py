@@ -75,7 +75,22 @@ def _add_recalibrate(parser: argparse.ArgumentParser) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """Add what an export and a recalibration are told alike."""
-    parser.add_argument(
+    _add_rows(parser.add_argument_group("rows"))
+    _add_promise(parser)
+    _add_calibrator(parser.add_argument_group("calibrator"))
+    checks = parser.add_argument_group("release checks")
+    _add_checks(checks)
+    checks.add_argument(
+        "--check-data",
+        type=Path,
+        metavar="FILE",
+        help="separate rows for the release checks; by default those of the certificate",
+    )
+    _add_written(parser.add_argument_group("what is written"))
+
+
+def _add_rows(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--calibration",
         type=Path,
         required=True,
@@ -83,17 +98,55 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="rows that the model was not trained on, with their labels: .parquet or .csv; for torch and onnx also .npz with"
         " one array per input",
     )
-    parser.add_argument(
+    group.add_argument(
         "--target", required=True, metavar="COLUMN", help="the column (or array) with the labels"
     )
-    parser.add_argument(
+    group.add_argument(
         "--features",
         type=_list,
         metavar="A,B,…",
         help="the columns with the features, in the order of the training; by default those that the model names,"
         " else all but the target",
     )
-    promise = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument(
+        "--certification",
+        type=Path,
+        metavar="FILE",
+        help="separate rows for the certificate; by default a part of --calibration",
+    )
+    group.add_argument(
+        "--certification-fraction",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="how large a part (default: 0.5)",
+    )
+    belonging = group.add_mutually_exclusive_group()
+    belonging.add_argument(
+        "--groups",
+        metavar="COLUMN",
+        help="rows with the same value of this column stay on one side of every split",
+    )
+    belonging.add_argument(
+        "--time-ordered",
+        action="store_true",
+        help="the rows are in the order of time: the last ones certify, and folds look ahead",
+    )
+    group.add_argument(
+        "--allow-duplicates", action="store_true", help="take the rows although many of them repeat others"
+    )
+    group.add_argument(
+        "--train",
+        type=Path,
+        metavar="FILE",
+        help="the training rows, to make sure that no held-out row is among them",
+    )
+    group.add_argument("--seed", type=int, default=0, help="of every random step (default: 0)")
+
+
+def _add_promise(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("promise", "what is to be certified; one of the first four")
+    promise = group.add_mutually_exclusive_group(required=True)
     promise.add_argument(
         "--max-error", type=float, metavar="E", help="certify a threshold for this error among accepted rows"
     )
@@ -110,7 +163,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="certify a threshold at which this share of the rows is answered, whatever their error",
     )
     promise.add_argument("--threshold", type=float, metavar="T", help="a fixed threshold, without a promise")
-    subdivision = parser.add_mutually_exclusive_group()
+    subdivision = group.add_mutually_exclusive_group()
     subdivision.add_argument(
         "--per-class",
         action="store_true",
@@ -119,79 +172,44 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     subdivision.add_argument(
         "--slice-by", metavar="COLUMN", help="keep --max-error within each value of this column"
     )
-    parser.add_argument(
+    group.add_argument(
         "--confidence-level",
         type=float,
         default=0.9,
         metavar="P",
         help="the probability of the promise (default: 0.9)",
     )
-    parser.add_argument(
+    group.add_argument(
+        "--allow-uncertified", action="store_true", help="export even if the promise cannot be proven"
+    )
+
+
+def _add_calibrator(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--calibrator",
         default="auto",
         metavar="NAME",
         help="auto (by out-of-fold log loss), none, sigmoid, sigmoid-logit, isotonic, temperature, beta, venn-abers, vector or"
         " dirichlet (default: auto)",
     )
-    parser.add_argument(
-        "--certification",
-        type=Path,
-        metavar="FILE",
-        help="separate rows for the certificate; by default a part of --calibration",
-    )
-    parser.add_argument(
-        "--certification-fraction",
-        type=float,
-        default=0.5,
-        metavar="SHARE",
-        help="how large a part (default: 0.5)",
-    )
-    belonging = parser.add_mutually_exclusive_group()
-    belonging.add_argument(
-        "--groups",
-        metavar="COLUMN",
-        help="rows with the same value of this column stay on one side of every split",
-    )
-    belonging.add_argument(
-        "--time-ordered",
-        action="store_true",
-        help="the rows are in the order of time: the last ones certify, and folds look ahead",
-    )
-    parser.add_argument(
-        "--allow-duplicates", action="store_true", help="take the rows although many of them repeat others"
-    )
-    parser.add_argument(
-        "--train",
-        type=Path,
-        metavar="FILE",
-        help="the training rows, to make sure that no held-out row is among them",
-    )
-    parser.add_argument(
-        "--allow-uncertified", action="store_true", help="export even if the promise cannot be proven"
-    )
-    _add_checks(parser)
-    parser.add_argument(
-        "--check-data",
-        type=Path,
-        metavar="FILE",
-        help="separate rows for the release checks; by default those of the certificate",
-    )
-    parser.add_argument(
+
+
+def _add_written(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--slices",
         type=_list,
         default=[],
         metavar="A,B,…",
         help="columns whose every value the report looks at by itself",
     )
-    parser.add_argument(
+    group.add_argument(
         "--no-report",
         dest="report",
         action="store_false",
         help="write no report.html and report.json beside the bundle",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of every random step (default: 0)")
-    parser.add_argument("--name", help="a name for people; by default that of the model's folder")
-    parser.add_argument(
+    group.add_argument("--name", help="a name for people; by default that of the model's folder")
+    group.add_argument(
         "--output", type=Path, required=True, metavar="NAME/VERSION", help="for example models/churn/1"
     )
 
@@ -217,7 +235,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
 
 
-def _add_checks(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+def _add_checks(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
     """Add what is said of release checks."""
     parser.add_argument(
         "--checks", type=Path, required=required, metavar="FILE", help="the release checks, as YAML"

@@ -116,7 +116,7 @@ def _inspect(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json_format.MessageToJson(manifest))  # noqa: T201  a command's output
     else:
-        show(manifest, path.stat().st_size, Console(highlight=False))
+        show(manifest, path, Console(highlight=False))
 
 
 def _sklearn(arguments: argparse.Namespace) -> Any:

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
 from tamiz.dtypes import name_of
-from tamiz.v1.manifest_pb2 import InputSpec, Manifest, Threshold
+from tamiz.v1.manifest_pb2 import Calibrator, InputSpec, Manifest, Threshold
 from tamiz_convert.certificates.promise_text import promise_lines
+from tamiz_convert.report import PAGE_NAME
 
 _MAX_SHOWN = 12
 
 
-def show(manifest: Manifest, size_bytes: int, console: Console) -> None:
+def show(manifest: Manifest, path: Path, console: Console) -> None:
     """Print what a bundle says of itself.
 
     Args:
         manifest: of the bundle, its digest already checked.
-        size_bytes: of the file.
+        path: of the file.
         console: where to print.
     """
-    console.print(Group(_facts(manifest, size_bytes), _inputs(manifest.inputs), _quality(manifest)))
+    parts = [_facts(manifest, path), _inputs(manifest.inputs), _quality(manifest)]
+    if manifest.calibrator.candidates:
+        parts.append(_candidates(manifest.calibrator))
+    console.print(Group(*parts))
 
 
-def _facts(manifest: Manifest, size_bytes: int) -> RenderableType:
+def _facts(manifest: Manifest, path: Path) -> RenderableType:
+    page = path.with_name(PAGE_NAME)
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -40,23 +46,29 @@ def _facts(manifest: Manifest, size_bytes: int) -> RenderableType:
         ("name", manifest.name),
         ("created", manifest.created_at.ToDatetime().isoformat(sep=" ", timespec="seconds") + " UTC"),
         ("estimator", manifest.estimator),
+        ("scores", manifest.scores_kind or "not known"),
         ("classes", _shortened(list(manifest.classes.integers) or list(manifest.classes.strings))),
         ("calibrator", f"{manifest.calibrator.method}, fitted on {manifest.calibrator.n_rows} held-out rows"),
+        *([("chosen", manifest.calibrator.reason)] if manifest.calibrator.reason else []),
         ("threshold", _threshold(manifest.threshold)),
-        ("certificate", escape("\n".join(promise_lines(manifest.threshold)))),
+        ("certificate", "\n".join(promise_lines(manifest.threshold))),
         ("parity", parity),
+        *((f"{each.role} rows", f"{each.n_rows:,}, {each.digest}") for each in manifest.row_sets),
+        ("seed", str(manifest.seed)),
         ("libraries", libraries),
-        ("format", f"{manifest.format_version}, {size_bytes:,} bytes, digest checked"),
+        ("format", f"{manifest.format_version}, {path.stat().st_size:,} bytes, digest checked"),
         ("digest", manifest.graph_digest),
         *([("recalibrated from", manifest.recalibrated_from)] if manifest.recalibrated_from else []),
+        *([("report", str(page))] if page.exists() else []),
     ):
-        table.add_row(f"[bold]{name}[/bold]", value)
+        table.add_row(f"[bold]{name}[/bold]", escape(value))
     return table
 
 
 def _threshold(threshold: Threshold) -> str:
     n_subsets = len(threshold.subsets)
-    return f"{threshold.value:.6g}" + (f", the strictest of {n_subsets}" if n_subsets else "")
+    value = f"{threshold.value:.6g}" if threshold.value <= 1.0 else "above every confidence"
+    return value + (f", the strictest of {n_subsets}" if n_subsets else "")
 
 
 def _inputs(specs: Iterable[InputSpec]) -> RenderableType:
@@ -77,6 +89,23 @@ def _quality(manifest: Manifest) -> RenderableType:
     before = {metric.name: f"{metric.value:.4f}" for metric in manifest.calibrator.metrics_before}
     for metric in manifest.calibrator.metrics_after:
         table.add_row(metric.name, before.get(metric.name, "–"), f"{metric.value:.4f}")
+    return table
+
+
+def _candidates(calibrator: Calibrator) -> RenderableType:
+    """Return how the calibrators compared out of fold; less is better."""
+    names = list(dict.fromkeys(metric.name for each in calibrator.candidates for metric in each.metrics))
+    table = Table(
+        "calibrator", "outcome", *names, title="out of fold, on the calibration rows", title_justify="left"
+    )
+    for each in calibrator.candidates:
+        found = {metric.name: f"{metric.value:.4f}" for metric in each.metrics}
+        table.add_row(
+            each.method,
+            escape(each.status),
+            *(found.get(name, "–") for name in names),
+            style="bold" if each.chosen else None,
+        )
     return table
 
 
