@@ -121,12 +121,13 @@ def recalibrate(
         slices=slices,
         name=name,
         with_report=report,
+        recalibrated_from=manifest.graph_digest,
         say=say,
     )
     graph = from_bundle(model, manifest, with_subset=slice_by is None)
     known = [name for spec in graph.inputs for name in spec.column_names]
     given = take_slices(calibration, certification, train, slice_by, known)
-    return export_graph(graph, given, settings, recalibrated_from=manifest.graph_digest)
+    return export_graph(graph, given, settings)
 
 
 def _subdivision(threshold: Threshold) -> tuple[bool, str | None]:
