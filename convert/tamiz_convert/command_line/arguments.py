@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from tamiz_convert.export_arguments import add_checks, add_settings, names
+from tamiz_convert.command_line.export_arguments import add_checks, add_settings, names
 
 
 def parser() -> argparse.ArgumentParser:

@@ -15,12 +15,12 @@ from tamiz.bundle_format import FILE_NAME
 from tamiz_convert.bundles.bundle import read_manifest
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.checks import show_results, write_json, write_junit
-from tamiz_convert.command_rows import FileRows, bundle_rows, export_rows, named_columns, split_settings
+from tamiz_convert.command_line.inspection import show
+from tamiz_convert.command_line.model_files import load_booster, load_estimator, load_torch
+from tamiz_convert.command_line.rows import FileRows, bundle_rows, export_rows, named_columns, split_settings
 from tamiz_convert.comparison import compare, terminal
 from tamiz_convert.comparison.page import to_html, to_json
 from tamiz_convert.errors import BlockedError
-from tamiz_convert.inspection import show
-from tamiz_convert.model_files import load_booster, load_estimator, load_torch
 from tamiz_convert.pipeline.export import export
 from tamiz_convert.pipeline.export_report import ExportReport
 from tamiz_convert.pipeline.recalibrate import recalibrate
