@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("tamiz-convert: interrupted; nothing was written", file=sys.stderr)  # noqa: T201  a command's message
+        print("tamiz-convert: interrupted; nothing is half written", file=sys.stderr)  # noqa: T201  a command's message
         return _INTERRUPTED
     except commands.ExportError as error:
         print(f"tamiz-convert: {error}", file=sys.stderr)  # noqa: T201  a command's message

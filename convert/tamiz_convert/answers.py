@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamiz.thresholds import Thresholds
-from tamiz.v1.manifest_pb2 import Manifest
+from tamiz.v1.manifest_pb2 import InputSpec, Manifest
 from tamiz_convert.parity import Feed
 
 NO_CLASS: Final = -1
@@ -54,17 +54,22 @@ def judged(
     with np.errstate(invalid="ignore"):
         proper = np.abs(probabilities.sum(axis=1) - 1.0) <= _TOLERANCE
         proper &= probabilities.min(axis=1) >= -_TOLERANCE
-    scored = proper & _valid(manifest, feed)
+    scored = proper & valid_rows(manifest.inputs, feed)
     predicted = np.where(scored, probabilities.argmax(axis=1), NO_CLASS)
     confidence = np.where(scored, probabilities.max(axis=1), 0.0)
     thresholds = Thresholds(manifest.threshold).of_rows(probabilities, subset)
     return Answers(probabilities, predicted, confidence, scored & (confidence >= thresholds))
 
 
-def _valid(manifest: Manifest, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """Return which rows hold only values that the model can handle: no infinity, and NaN only where it is allowed."""
+def valid_rows(inputs: Iterable[InputSpec], feed: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Return which rows hold only values that the model can handle: no infinity, and NaN only where it is allowed.
+
+    Args:
+        inputs: the manifest's descriptions.
+        feed: input name → (n_rows, …).
+    """
     valid = np.ones(len(next(iter(feed.values()))), dtype=bool)
-    for spec in manifest.inputs:
+    for spec in inputs:
         array = feed[spec.name]
         if array.dtype.kind == "f":
             bad = np.isinf(array) if spec.missing_values_allowed else ~np.isfinite(array)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ from tamiz_convert.comparison.page import to_html, to_json
 from tamiz_convert.inspection import show
 from tamiz_convert.model_files import load_booster, load_estimator, load_torch
 from tamiz_convert.release import refuse_blocked
-from tamiz_convert.tables import load_rows, select, write_text
+from tamiz_convert.tables import ARRAYS, load_arrays, load_rows, select, write_text
 
 __all__ = ["ExportError", "run"]
 
@@ -84,19 +84,32 @@ def _recalibrate(arguments: argparse.Namespace) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
+    if arguments.data.suffix == ARRAYS:
+        rows, labels = load_arrays(arguments.data, arguments.target)
+        _compare_rows(arguments, rows, labels, arguments.slices)
+        return
     table, labels = load_rows(arguments.data, arguments.target)
     sliced = select(table, arguments.slices, arguments.data)
-    read = {name for spec in read_manifest(arguments.a).inputs for name in spec.column_names}
+    manifest = read_manifest(arguments.a)
+    read = {name for spec in manifest.inputs for name in spec.column_names}
     rest = [name for name in table.columns if name in read or name not in arguments.slices]
     features = arguments.features or named_columns(arguments.a) or rest
+    if manifest.threshold.slice_input:
+        features = list(dict.fromkeys([*features, manifest.threshold.slice_input]))
     rows = select(table, features, arguments.data)
+    _compare_rows(arguments, rows, labels, {name: sliced[name] for name in arguments.slices})
+
+
+def _compare_rows(
+    arguments: argparse.Namespace, rows: Any, labels: Any, slices: Sequence[str] | Mapping[str, Any]
+) -> None:
     with _progress() as progress:
         found = compare(
             arguments.a,
             arguments.b,
             rows,
             labels,
-            slices={name: sliced[name] for name in arguments.slices},
+            slices=slices,
             at_error=arguments.at_error,
             seed=arguments.seed,
             progress=progress,
@@ -108,13 +121,19 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    table, labels = load_rows(arguments.data, arguments.target)
-    features = select(table, arguments.features or list(table.columns), arguments.data)
-    named = any(spec.column_names for spec in read_manifest(arguments.bundle).inputs)
-    rows = table if named else features.to_numpy()
+    rows, labels = _check_rows(arguments)
     results = check_bundle(arguments.bundle, rows, labels, arguments.checks, seed=arguments.seed)
     _tell(arguments, results)
     refuse_blocked(results)
+
+
+def _check_rows(arguments: argparse.Namespace) -> tuple[Any, Any]:
+    if arguments.data.suffix == ARRAYS:
+        return load_arrays(arguments.data, arguments.target)
+    table, labels = load_rows(arguments.data, arguments.target)
+    features = select(table, arguments.features or list(table.columns), arguments.data)
+    named = any(spec.column_names for spec in read_manifest(arguments.bundle).inputs)
+    return (table if named else features.to_numpy()), labels
 
 
 def _inspect(arguments: argparse.Namespace) -> None:

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from tamiz.v1.manifest_pb2 import Manifest, Threshold
 from tamiz_convert import findings, manifest
+from tamiz_convert.answers import valid_rows
 from tamiz_convert.bundle import sealed, write_bundle
 from tamiz_convert.bundle_subject import Subject
 from tamiz_convert.evidence import Evidence
 from tamiz_convert.export_report import ExportReport
+from tamiz_convert.files import together
 from tamiz_convert.fitting import Fitted, fit_calibrator
 from tamiz_convert.held_out import HeldOut, held_out
 from tamiz_convert.parity import Runner
@@ -99,7 +101,7 @@ def export_graph(
     outcome = settings.release.hold(Subject(model, described, feed), complete, seed, given.train)
 
     say("measuring for the report", 0.85)
-    notes = (*graph.notes, *rows.notes, *(fitted.selection.notes if fitted.selection else ()))
+    notes = (*graph.notes, *rows.notes, *fitted.notes)
     files = {}
     if settings.with_report:
         evidence = Evidence(
@@ -115,14 +117,18 @@ def export_graph(
         files = report_files(evidence)
 
     say("writing", 0.95)
-    path = write_bundle(model, described, settings.folder)
-    write_files(files, settings.folder)
+    with together():
+        path = write_bundle(model, described, settings.folder)
+        write_files(files, settings.folder)
     say("done", 1.0)
     return ExportReport(path, described, notes, outcome.checks, path.with_name(PAGE_NAME) if files else None)
 
 
 def _probabilities(graph: ScoreGraph, fitted: Fitted, rows: LabeledRows) -> Array:
-    return Runner(fitted.model).run(graph.feed(rows.rows))
+    """Return what the gate goes by: NaN where the graph computes something of values that the gate does not let through."""
+    feed = graph.feed(rows.rows)
+    probabilities = Runner(fitted.model).run(feed)
+    return np.where(valid_rows(graph.inputs, feed)[:, None], probabilities, np.nan)
 
 
 def _threshold(

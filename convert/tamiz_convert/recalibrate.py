@@ -17,6 +17,7 @@ from tamiz_convert.held_out import SplitPlan
 from tamiz_convert.release import Checks, Release
 from tamiz_convert.selection import SelectionSettings
 from tamiz_convert.settings import AUTO, Progress, Settings, silent, version_folder
+from tamiz_convert.sliced_rows import passing_over
 from tamiz_convert.slices import take_slices
 from tamiz_convert.threshold_choice import Policy
 
@@ -126,7 +127,8 @@ def recalibrate(
     graph = from_bundle(model, manifest, with_subset=slice_by is None)
     known = [name for spec in graph.inputs for name in spec.column_names]
     given = take_slices(calibration, certification, train, slice_by, known)
-    return export_graph(graph, given, settings, recalibrated_from=manifest.graph_digest)
+    beside = [column for column in slices if column not in known]
+    return export_graph(passing_over(graph, beside), given, settings, recalibrated_from=manifest.graph_digest)
 
 
 def _subdivision(threshold: Threshold) -> tuple[bool, str | None]:
