@@ -85,8 +85,7 @@ def _recalibrate(arguments: argparse.Namespace) -> None:
 
 def _compare(arguments: argparse.Namespace) -> None:
     if arguments.data.suffix == ARRAYS:
-        rows, labels = load_arrays(arguments.data, arguments.target)
-        _compare_rows(arguments, rows, labels, arguments.slices)
+        _compare_rows(arguments, *load_arrays(arguments.data, arguments.target), arguments.slices)
         return
     table, labels = load_rows(arguments.data, arguments.target)
     sliced = select(table, arguments.slices, arguments.data)

@@ -97,9 +97,8 @@ def _separable(scores: Array, y: ClassIndices) -> tuple[str, ...]:
         is_separable = bool(len(first) and len(second) and first.max() < second.min())
     else:
         is_separable = bool((scores.argmax(axis=1) == y).all())
-    if not is_separable:
-        return ()
-    return (
+    note = (
         f"the scores separate the classes of all {len(y)} calibration rows without an error, so that nothing in these rows"
-        " says how sure to be; make sure that no feature gives the label away",
+        " says how sure to be; make sure that no feature gives the label away"
     )
+    return (note,) if is_separable else ()
