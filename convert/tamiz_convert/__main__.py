@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        _say("interrupted; nothing was written")
+        _say("interrupted; nothing is half written")
         return _INTERRUPTED
     except ExportError as error:
         _say(str(error))

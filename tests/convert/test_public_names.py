@@ -66,4 +66,4 @@ def test_an_interruption_while_it_imports_is_a_line_and_no_traceback(monkeypatch
     monkeypatch.delattr(command_line, "commands", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
     assert main(["inspect", "models/m/1"]) == 130
-    assert capsys.readouterr().err == "tamiz-convert: interrupted; nothing was written\n"
+    assert capsys.readouterr().err == "tamiz-convert: interrupted; nothing is half written\n"

@@ -82,7 +82,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="rows that the bundle has not seen, with their labels: .parquet or .csv",
+        help="rows that the bundle has not seen, with their labels: .parquet, .csv, or .npz with one array per input",
     )
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
     parser.add_argument(
@@ -106,7 +106,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="rows that neither model has seen, with their labels: .parquet or .csv",
+        help="rows that neither model has seen, with their labels: .parquet, .csv, or .npz with one array per input",
     )
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
     parser.add_argument(

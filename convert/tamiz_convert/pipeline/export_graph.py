@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tamiz.gate_rules import valid_rows
 from tamiz.v1.manifest_pb2 import Manifest, Parity, Threshold
 from tamiz_convert.bundles import manifest
 from tamiz_convert.bundles.bundle import sealed, write_bundle
 from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.certificates.threshold_choice import Judged, Policy, choose_threshold
 from tamiz_convert.evidence import Evidence, Latency, ScoredRows
+from tamiz_convert.files import together
 from tamiz_convert.parity import Runner
 from tamiz_convert.pipeline import findings
 from tamiz_convert.pipeline.export_report import ExportReport
@@ -76,21 +78,26 @@ def export_graph(graph: ScoreGraph, given: Given, settings: Settings) -> ExportR
     outcome = settings.release.hold(Subject(model, described, feed), complete, seed, given.train)
 
     say("measuring for the report", 0.85)
-    notes = (*graph.notes, *rows.notes, *(fitted.selection.notes if fitted.selection else ()))
+    notes = (*graph.notes, *rows.notes, *fitted.notes)
     files: dict[str, bytes] = {}
     if settings.with_report:
         timed = findings.latency(graph, model, feed(complete.certifying.rows))
         files = report_files(_evidence(described, scored, outcome, timed, notes, settings))
 
     say("writing", 0.95)
-    path = write_bundle(model, described, settings.folder)
-    write_files(files, settings.folder)
+    with together():
+        path = write_bundle(model, described, settings.folder)
+        write_files(files, settings.folder)
     say("done", 1.0)
     return ExportReport(path, described, notes, outcome.checks, path.with_name(PAGE_NAME) if files else None)
 
 
 def _probabilities(graph: ScoreGraph, fitted: Fitted, rows: LabeledRows) -> Array:
-    return Runner(fitted.model).run(graph.feed(rows.rows))
+    """Return what the gate goes by: NaN where the graph computes something of values that the gate does not let through."""
+    feed = graph.feed(rows.rows)
+    probabilities = Runner(fitted.model).run(feed)
+    valid = valid_rows(feed, graph.inputs)
+    return probabilities if valid is None else np.where(valid[:, None], probabilities, np.nan)
 
 
 def _threshold(
