@@ -16,7 +16,7 @@ from tamiz_client import Client
 from tamiz_client.__main__ import main as client_main
 from tamiz_convert import export, read_manifest
 from tamiz_convert.parity import Runner
-from tamiz_convert.rows.slices import row_thresholds, slice_values
+from tamiz_convert.rows.slices import slice_values, subset_index
 
 N_TRAIN = 1_000
 
@@ -112,7 +112,8 @@ def test_served_decisions_are_the_offline_ones(server, rows, tmp_path, name):
     if name == "slices":
         feed["region"] = asked[["region"]].to_numpy(dtype=object)
     probabilities = Runner(onnx.load(path)).run(feed)
-    offline = row_thresholds(threshold, probabilities, slice_values(asked, "region", "asked"))
+    subset = subset_index([each.name for each in threshold.subsets], slice_values(asked, "region", "asked"))
+    offline = Thresholds(threshold).of_rows(probabilities, subset)
     with Client(server.target) as client:
         result = client.predict(name, asked)
     np.testing.assert_array_equal(result.thresholds, offline)
