@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from tamiz.thresholds import ACCEPT_NONE
+from tamiz.thresholds import ACCEPT_NONE, Thresholds
 from tamiz_client import Client
 from tamiz_client.__main__ import main as client_main
 from tamiz_convert import export, read_manifest
