@@ -123,7 +123,8 @@ def _advice(calibration: Outcomes, certification: Outcomes, max_error: float, de
     attainable = smallest_error(calibration, certification, delta)
     more = _times_as_many(calibration, certification, max_error, delta)
     rows = "more rows" if more is None else f"more rows (about {more} times as many like these would do)"
-    if attainable is None:
+    # Another path may prove an even smaller error: to look for the one that does is to look until something holds.
+    if attainable is None or attainable.max_error <= max_error:
         return f"Bring {rows}, or improve the model"
     return (
         f"Ask for max_error={attainable.max_error:g}, which these rows prove with {attainable.coverage:.0%} of them answered,"

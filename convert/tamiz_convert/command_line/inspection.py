@@ -12,27 +12,26 @@ from rich.table import Table
 from tamiz.dtypes import name_of
 from tamiz.v1.manifest_pb2 import Calibrator, InputSpec, Manifest, Threshold
 from tamiz_convert.certificates.promise_text import promise_lines
-from tamiz_convert.report import PAGE_NAME
 
 _MAX_SHOWN = 12
 
 
-def show(manifest: Manifest, path: Path, console: Console) -> None:
+def show(manifest: Manifest, size_bytes: int, console: Console, page: Path | None = None) -> None:
     """Print what a bundle says of itself.
 
     Args:
         manifest: of the bundle, its digest already checked.
-        path: of the file.
+        size_bytes: of the file.
         console: where to print.
+        page: the report beside it, if there is one.
     """
-    parts = [_facts(manifest, path), _inputs(manifest.inputs), _quality(manifest)]
+    parts = [_facts(manifest, size_bytes, page), _inputs(manifest.inputs), _quality(manifest)]
     if manifest.calibrator.candidates:
         parts.append(_candidates(manifest.calibrator))
     console.print(Group(*parts))
 
 
-def _facts(manifest: Manifest, path: Path) -> RenderableType:
-    page = path.with_name(PAGE_NAME)
+def _facts(manifest: Manifest, size_bytes: int, page: Path | None) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -46,20 +45,20 @@ def _facts(manifest: Manifest, path: Path) -> RenderableType:
         ("name", manifest.name),
         ("created", manifest.created_at.ToDatetime().isoformat(sep=" ", timespec="seconds") + " UTC"),
         ("estimator", manifest.estimator),
-        ("scores", manifest.scores_kind or "not known"),
         ("classes", _shortened(list(manifest.classes.integers) or list(manifest.classes.strings))),
+        ("scores", manifest.scores_kind or "of a kind that is not said"),
         ("calibrator", f"{manifest.calibrator.method}, fitted on {manifest.calibrator.n_rows} held-out rows"),
         *([("chosen", manifest.calibrator.reason)] if manifest.calibrator.reason else []),
         ("threshold", _threshold(manifest.threshold)),
         ("certificate", "\n".join(promise_lines(manifest.threshold))),
         ("parity", parity),
-        *((f"{each.role} rows", f"{each.n_rows:,}, {each.digest}") for each in manifest.row_sets),
+        *((f"{each.role} rows", f"{each.n_rows}, {each.digest}") for each in manifest.row_sets),
         ("seed", str(manifest.seed)),
         ("libraries", libraries),
-        ("format", f"{manifest.format_version}, {path.stat().st_size:,} bytes, digest checked"),
+        ("format", f"{manifest.format_version}, {size_bytes:,} bytes, digest checked"),
         ("digest", manifest.graph_digest),
         *([("recalibrated from", manifest.recalibrated_from)] if manifest.recalibrated_from else []),
-        *([("report", str(page))] if page.exists() else []),
+        *([("report", str(page))] if page else []),
     ):
         table.add_row(f"[bold]{name}[/bold]", escape(value))
     return table
@@ -78,7 +77,8 @@ def _inputs(specs: Iterable[InputSpec]) -> RenderableType:
     for spec in specs:
         shape = ", ".join("rows" if size < 0 else str(size) for size in spec.shape)
         missing = "allowed" if spec.missing_values_allowed else "abstain"
-        table.add_row(spec.name, name_of(spec.dtype), shape, missing, _shortened(list(spec.column_names)))
+        columns = _shortened(list(spec.column_names))
+        table.add_row(escape(spec.name), name_of(spec.dtype), shape, missing, escape(columns))
     return table
 
 
@@ -93,19 +93,12 @@ def _quality(manifest: Manifest) -> RenderableType:
 
 
 def _candidates(calibrator: Calibrator) -> RenderableType:
-    """Return how the calibrators compared out of fold; less is better."""
-    names = list(dict.fromkeys(metric.name for each in calibrator.candidates for metric in each.metrics))
-    table = Table(
-        "calibrator", "outcome", *names, title="out of fold, on the calibration rows", title_justify="left"
-    )
+    names = [metric.name for metric in max(calibrator.candidates, key=lambda each: len(each.metrics)).metrics]
+    table = Table("calibrator", *names, "what became of it", title="out of fold", title_justify="left")
     for each in calibrator.candidates:
-        found = {metric.name: f"{metric.value:.4f}" for metric in each.metrics}
-        table.add_row(
-            each.method,
-            escape(each.status),
-            *(found.get(name, "–") for name in names),
-            style="bold" if each.chosen else None,
-        )
+        values = {metric.name: f"{metric.value:.4f}" for metric in each.metrics}
+        cells = [each.method, *(values.get(name, "–") for name in names), escape(each.status)]
+        table.add_row(*cells, style="bold" if each.chosen else None)
     return table
 
 
