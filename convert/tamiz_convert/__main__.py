@@ -19,6 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(f"tamiz-convert: {error}", file=sys.stderr)  # noqa: T201  a command's message
         return 1
+    except KeyboardInterrupt:  # the libraries take a moment to load
+        return _interrupted()
     try:
         commands.run(arguments)
         sys.stdout.flush()
@@ -26,12 +28,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("tamiz-convert: interrupted; nothing is half written", file=sys.stderr)  # noqa: T201  a command's message
-        return _INTERRUPTED
+        return _interrupted()
     except commands.ExportError as error:
         print(f"tamiz-convert: {error}", file=sys.stderr)  # noqa: T201  a command's message
         return 1
     return 0
+
+
+def _interrupted() -> int:
+    print("tamiz-convert: interrupted; nothing is half written", file=sys.stderr)  # noqa: T201  a command's message
+    return _INTERRUPTED
 
 
 if __name__ == "__main__":
