@@ -26,7 +26,7 @@ def compared(found, expected, threshold):
 @pytest.mark.parametrize("threshold", [0.8, np.array([0.5, 0.8])])
 @pytest.mark.parametrize(("found", "expected"), [(0.80004, 0.79997), (0.79997, 0.80004), (0.8, 0.799998)])
 def test_a_row_that_crosses_its_threshold_stops_the_export(found, expected, threshold):
-    with pytest.raises(ParityError, match="1 crosses the threshold 0.8"):
+    with pytest.raises(ParityError, match=r"1 crosses the threshold 0\.8"):
         compared([0.9, found], [0.9, expected], threshold)
 
 
