@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 
+from tamiz.gate_rules import valid_rows
 from tamiz.thresholds import ACCEPT_NONE, Thresholds
 from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest, Subdivision, SubsetThreshold, Threshold
 from tamiz_convert import OnnxModel, export
 from tamiz_convert.answers import NO_CLASS, judged
 from tamiz_server import gate
-from tamiz_server.tensors import Spec, valid_rows
+from tamiz_server.tensors import Spec
 
 N_CLASSES = 3
 DIVISIONS = (

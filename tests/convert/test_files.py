@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from tamiz_convert import export, read_manifest
+from tamiz_convert.__main__ import main
 from tamiz_convert.files import together
 from tamiz_convert.pipeline import export_graph
 
@@ -68,6 +70,19 @@ def test_an_interruption_between_bundle_and_report_comes_too_late(trained, tmp_p
     assert report["model"]["graph_digest"] == read_manifest(folder).graph_digest
     with pytest.raises(KeyboardInterrupt):  # afterwards the keyboard is heard again
         signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interruption_while_the_command_loads_its_libraries_is_no_traceback(monkeypatch, capsys):
+    class Interrupting:
+        def find_spec(self, name, *_):
+            if name == "tamiz_convert.command_line.commands":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "tamiz_convert.command_line.commands", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    monkeypatch.delattr("tamiz_convert.command_line.commands", raising=False)
+    assert main(["inspect", "m/1"]) == 130
+    assert capsys.readouterr().err == "tamiz-convert: interrupted; nothing is half written\n"
 
 
 def test_in_another_thread_signals_are_left_alone():

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import TimeSeriesSplit
 
-from tamiz_convert import RowsError, export
+from tamiz_convert import RowsError, export, fitting, recalibrate
 from tamiz_convert.calibrators import METHODS
+from tamiz_convert.selection import select_calibrator
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +40,40 @@ def test_scores_that_separate_the_classes_are_noted(n_classes, rows, tmp_path):
         model, tmp_path / "m/2", calibration=(apart, y), calibrator="temperature", threshold=0.9, report=False
     )
     assert not any("separate the classes" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("options", "folds"),
+    [
+        ({}, "5 stratified folds"),
+        ({"groups": np.arange(1_000) // 4}, "5 stratified folds of whole groups"),
+        ({"splitter": TimeSeriesSplit(3)}, repr(TimeSeriesSplit(3))),
+    ],
+)
+@pytest.mark.parametrize("again", [False, True])
+def test_what_is_said_of_the_rows_reaches_the_folds_of_the_choice(
+    options, folds, again, tmp_path, monkeypatch
+):
+    random = np.random.default_rng(1)
+    X = random.normal(size=(1_000, 2))
+    y = (X[:, 0] + random.logistic(size=1_000) / 2 > 0).astype(int)
+    model = LogisticRegression().fit(X[:, ::-1], y)
+    chosen = []
+
+    def recorded(*arguments, **settings):
+        chosen.append(select_calibrator(*arguments, **settings))
+        return chosen[-1]
+
+    if again:
+        export(
+            model, tmp_path / "m/1", calibration=(X, y), calibrator="temperature", threshold=0.6, report=False
+        )
+    monkeypatch.setattr(fitting, "select_calibrator", recorded)
+    held_out = {"calibration": (X, y), "threshold": 0.6, "report": False, **options}
+    if again:
+        recalibrate(tmp_path / "m/1", tmp_path / "m/2", **held_out)
+    else:
+        export(model, tmp_path / "m/1", **held_out)
+    (selection,) = chosen
+    assert selection.folds == folds
+    assert 450 <= selection.n_rows <= 550

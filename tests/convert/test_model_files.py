@@ -122,7 +122,9 @@ def test_rows_of_four_dimensions_are_recalibrated_compared_and_checked(files, tm
     assert main(["recalibrate", first, "--calibration", *rows, "--threshold", "0.9", "--output", second]) == 0
     assert main(["compare", first, second, "--data", *rows, "--json", str(tmp_path / "compared.json")]) == 0
     assert (tmp_path / "compared.json").exists()
-    (tmp_path / "checks.yaml").write_text("abstention:\n  - {generate: nan, expect: all_abstain}\n")
+    (tmp_path / "checks.yaml").write_text(
+        "version: 1\nabstention:\n  - {generate: nan, expect: all_abstain}\n"
+    )
     assert main(["check", first, "--data", *rows, "--checks", str(tmp_path / "checks.yaml")]) == 0
     assert "1 passed" in capsys.readouterr().out
     assert main(["compare", first, second, "--data", *rows, "--slices", "x"]) == 1

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from tamiz_convert import EstimatorError, OnnxModel, RowsError, export
+from tamiz_convert.calibrators import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +117,9 @@ def test_every_calibrator_and_named_classes(check, weights, scaled):
     names = np.array(["a", "b", "c"])
     report = check(linear(weights), calibrators=("none",), classes=names, y=names[scaled[3]])
     assert list(report.manifest.classes.strings) == names.tolist()
-    check(linear(weights))
-    check(linear(weights), "margins", calibrators=("sigmoid", "temperature", "isotonic"))
+    check(linear(weights), calibrators=METHODS)
+    margins = [method for method, calibrator in METHODS.items() if not calibrator.needs_probabilities]
+    check(linear(weights), "margins", calibrators=margins)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 import tamiz_convert
-from tamiz_convert import command_line
-from tamiz_convert.__main__ import main
 
 HEAVY = ("numpy", "onnx", "onnxruntime", "pandas", "rich", "sklearn", "torch")
 
@@ -43,7 +41,6 @@ def test_without_the_extra_it_is_named(monkeypatch):
 def test_help_imports_nothing_heavy():
     script = f"""
 import sys
-from tamiz_convert import command_line
 from tamiz_convert.__main__ import main
 try:
     main(["--help"])
@@ -53,17 +50,3 @@ finally:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "recalibrate" in done.stdout
-
-
-class Interrupting:
-    def find_spec(self, name, _path, _target=None):
-        if name == "tamiz_convert.command_line.commands":
-            raise KeyboardInterrupt
-
-
-def test_an_interruption_while_it_imports_is_a_line_and_no_traceback(monkeypatch, capsys):
-    monkeypatch.delitem(sys.modules, "tamiz_convert.command_line.commands", raising=False)
-    monkeypatch.delattr(command_line, "commands", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
-    assert main(["inspect", "models/m/1"]) == 130
-    assert capsys.readouterr().err == "tamiz-convert: interrupted; nothing is half written\n"
