@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tamiz_convert.arguments import parser
+from tamiz_convert.command_line.arguments import parser
 from tamiz_convert.errors import ExportError
 
 _INTERRUPTED = 130
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        _say("interrupted; nothing was written")
+        _say("interrupted; nothing is half written")
         return _INTERRUPTED
     except ExportError as error:
         _say(str(error))
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     try:
-        from tamiz_convert import commands  # noqa: PLC0415  heavy, and possibly not installed
+        from tamiz_convert.command_line import commands  # noqa: PLC0415  heavy, and possibly not installed
     except ModuleNotFoundError as error:
         _say(f"{error.name} is not installed; exporting needs: pip install 'tamiz[convert]'")
         return 1

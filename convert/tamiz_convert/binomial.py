@@ -46,6 +46,11 @@ def lower_bound(n_hits: int, n_rows: int, delta: float) -> float:
     return 1.0 - upper_bound(n_rows - n_hits, n_rows, delta)
 
 
+def interval(n_hits: int, n_rows: int, delta: float) -> tuple[float, float]:
+    """Return the two-sided Clopper-Pearson interval, which fails with probability `delta`; n_rows is not 0."""
+    return lower_bound(n_hits, n_rows, delta / 2.0), upper_bound(n_hits, n_rows, delta / 2.0)
+
+
 def fewest_rows(max_error: float, delta: float) -> int:
     """Return how many rows without a single error prove `max_error`: the smallest n with (1 − max_error)ⁿ <= delta."""
     return math.ceil(math.log(delta) / math.log1p(-max_error))

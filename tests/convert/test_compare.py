@@ -271,12 +271,9 @@ def test_a_row_that_one_of_them_cannot_score_counts_as_abstained_and_in_nothing_
         np.where(np.random.default_rng(0).random(cancer.train.shape) < 0.02, np.nan, cancer.train),
         cancer.y_train,
     )
-    export(
-        tolerant,
-        tmp_path / "m/1",
-        calibration=(cancer.held_out[:150], cancer.y_held_out[:150]),
-        threshold=0.5,
-    )
+    with_missing = cancer.held_out[:150].copy()
+    with_missing[:20, 3] = np.nan
+    export(tolerant, tmp_path / "m/1", calibration=(with_missing, cancer.y_held_out[:150]), threshold=0.5)
     X, y = rows[0].copy(), rows[1]
     X[:10, 3] = np.nan
     X[10:12, 0] = np.inf

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import tamiz_convert
-from tamiz_convert.__main__ import main
 
 HEAVY = ("numpy", "onnx", "onnxruntime", "pandas", "rich", "sklearn", "torch")
 
@@ -51,17 +50,3 @@ finally:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "recalibrate" in done.stdout
-
-
-class Interrupting:
-    def find_spec(self, name, _path, _target=None):
-        if name == "tamiz_convert.commands":
-            raise KeyboardInterrupt
-
-
-def test_an_interruption_while_it_imports_is_a_line_and_no_traceback(monkeypatch, capsys):
-    monkeypatch.delitem(sys.modules, "tamiz_convert.commands", raising=False)
-    monkeypatch.delattr(tamiz_convert, "commands", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
-    assert main(["inspect", "models/m/1"]) == 130
-    assert capsys.readouterr().err == "tamiz-convert: interrupted; nothing was written\n"

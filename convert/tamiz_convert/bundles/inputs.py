@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ from tamiz_convert.parity import Feed
 from tamiz_convert.sources.array_inputs import ArrayInputs
 from tamiz_convert.sources.sklearn_inputs import FEATURES, inputs_of
 
-_MATRIX_DIMENSIONS = 2
+_MATRIX_DIMENSIONS: Final = 2
 
 
 def feed_of(specs: Sequence[InputSpec]) -> Callable[[Any], Feed]:

@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -22,13 +22,14 @@ from tamiz.v1.manifest_pb2 import (
 from tamiz.v1.manifest_pb2 import (
     Classes,
     Histogram,
+    InputSpec,
     Metric,
     Parameter,
     RowSet,
 )
 from tamiz_convert.calibrators import Calibrator
 from tamiz_convert.evidence import ScoredRows
-from tamiz_convert.metrics import summarize
+from tamiz_convert.metrics import if_calibrated, summarize
 from tamiz_convert.rows.labeled import LabeledRows, digest
 from tamiz_convert.rows.raw import features
 from tamiz_convert.score_graph import Labels
@@ -60,7 +61,7 @@ def class_message(classes: Labels) -> Classes:
 
 
 def calibrator_message(
-    calibrator: Calibrator, selection: Selection | None, n_rows: int, certification: ScoredRows
+    calibrator: Calibrator, selection: Selection | None, n_rows: int, certification: ScoredRows, seed: int
 ) -> CalibratorMessage:
     """Return a fitted calibrator, how it was chosen, and the metrics before it and with it.
 
@@ -69,17 +70,41 @@ def calibrator_message(
         selection: how it was chosen; None where the caller named it.
         n_rows: how many rows it was fitted on.
         certification: the rows that it is measured on.
+        seed: of the calibration error that a perfectly calibrated model would show on as many rows.
     """
     y, before = certification.y, certification.probabilities_before
+
+    def measured(probabilities: NDArray[np.float64]) -> list[Metric]:
+        by_chance = if_calibrated(probabilities, seed=seed).mean
+        return _metrics([*summarize(probabilities, y), ("ece_15_if_calibrated", by_chance)])
+
     return CalibratorMessage(
         method=calibrator.method,
         parameters=[Parameter(name=name, values=values) for name, values in calibrator.parameters()],
         n_rows=n_rows,
-        metrics_before=[] if before is None else _metrics(summarize(before, y)),
-        metrics_after=_metrics(summarize(certification.probabilities, y)),
+        metrics_before=[] if before is None else measured(before),
+        metrics_after=measured(certification.probabilities),
         candidates=[] if selection is None else [_candidate(each) for each in selection.candidates],
         reason="" if selection is None else selection.reason,
     )
+
+
+def with_seen_missing(inputs: Sequence[InputSpec], feed: Mapping[str, NDArray[Any]]) -> tuple[InputSpec, ...]:
+    """Return inputs that allow missing values only where held-out rows had some: nothing is known of the others.
+
+    Args:
+        inputs: of the model, which may take NaN in stride although it never met one.
+        feed: what the graph reads of all held-out rows.
+    """
+    found = []
+    for spec in inputs:
+        seen = InputSpec()
+        seen.CopyFrom(spec)
+        array = feed[spec.name]
+        if array.dtype.kind == "f":
+            seen.missing_values_allowed &= bool(np.isnan(array).any())
+        found.append(seen)
+    return tuple(found)
 
 
 def row_sets(fitting: LabeledRows, certifying: LabeledRows) -> list[RowSet]:

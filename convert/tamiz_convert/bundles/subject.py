@@ -17,7 +17,7 @@ from tamiz_convert.bundles.bundle import read_bundle
 from tamiz_convert.bundles.graph import classes_of, from_bundle, output_of
 from tamiz_convert.bundles.inputs import feed_of
 from tamiz_convert.calibrators import Identity
-from tamiz_convert.latency import median_us
+from tamiz_convert.latency import median_us, repeated
 from tamiz_convert.parity import Feed, Runner
 from tamiz_convert.score_graph import SCORES, Labels
 
@@ -28,6 +28,8 @@ class Subject:
     Attributes:
         manifest: what the bundle says, or will say, of itself.
         classes: (n_classes,), int64 or str.
+        feed: rows as the caller has them → what the graph reads.
+        runner: the graph in onnxruntime, asked for its probabilities.
     """
 
     def __init__(
@@ -44,8 +46,8 @@ class Subject:
         self.manifest = manifest
         self.classes: Labels = classes_of(manifest.classes)
         self._model = model
-        self._feed = feed or feed_of(manifest.inputs)
-        self._runner = Runner(output_of(model, PROBABILITIES))
+        self.feed = feed or feed_of(manifest.inputs)
+        self.runner = Runner(output_of(model, PROBABILITIES))
         has_slices = manifest.threshold.subdivision == Subdivision.SUBDIVISION_SLICE
         self._subset = Runner(output_of(model, SUBSET)) if has_slices else None
 
@@ -67,19 +69,17 @@ class Subject:
         Raises:
             RowsError: for rows that lack a column, or hold values that cannot be sent.
         """
-        feed = self._feed(rows)
+        feed = self.feed(rows)
         subset = None if self._subset is None else self._subset.run(feed).astype(np.int64)
-        return judged(self.manifest, feed, self._runner.run(feed), subset)
+        return judged(self.manifest, feed, self.runner.run(feed), subset)
 
     def uncalibrated(self, rows: Any) -> NDArray[np.float64] | None:
         """Return (n_rows, n_classes) the estimator's own probabilities; None where its scores carry none."""
         kind = from_bundle(self._model, self.manifest).kind
         if kind == "margins":
             return None
-        return Identity(kind).predict(Runner(output_of(self._model, SCORES)).run(self._feed(rows)))
+        return Identity(kind).predict(Runner(output_of(self._model, SCORES)).run(self.feed(rows)))
 
     def median_us(self, rows: Any, batch_size: int) -> float:
         """Return the median time of one batch in onnxruntime, in microseconds; rows are repeated where there are too few."""
-        feed = self._feed(rows)
-        batch = {name: array[np.arange(batch_size) % len(array)] for name, array in feed.items()}
-        return median_us([self._runner], [batch])[0]
+        return median_us([self.runner], [repeated(self.feed(rows), batch_size)])[0]

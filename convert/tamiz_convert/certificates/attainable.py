@@ -111,7 +111,7 @@ def nothing_proven(
             "; more rows alone will not help: the model is wrong too often even where it is most confident"
         )
     return UnattainableError(
-        f"no threshold keeps the error at or below {max_error:g} with confidence {1.0 - delta:g}: at the best one {k} of {n}"
+        f"no threshold keeps the error at or below {max_error:g} with confidence {1.0 - delta:g}: at the best one tried {k} of {n}"
         f" accepted certification rows are wrong, which proves {bounds[best]:.4g}{needed}."
         f" {_advice(calibration, certification, max_error, delta)}",
         threshold=float(found.path[0]),
@@ -123,9 +123,13 @@ def _advice(calibration: Outcomes, certification: Outcomes, max_error: float, de
     attainable = smallest_error(calibration, certification, delta)
     more = _times_as_many(calibration, certification, max_error, delta)
     rows = "more rows" if more is None else f"more rows (about {more} times as many like these would do)"
-    if attainable is None:
+    # Another path may prove an even smaller error: to look for the one that does is to look until something holds.
+    if attainable is None or attainable.max_error <= max_error:
         return f"Bring {rows}, or improve the model"
-    return f"Ask for max_error={attainable.max_error:g}, which these rows prove, bring {rows}, or improve the model"
+    return (
+        f"Ask for max_error={attainable.max_error:g}, which these rows prove with {attainable.coverage:.0%} of them answered,"
+        f" bring {rows}, or improve the model"
+    )
 
 
 def _times_as_many(

@@ -8,7 +8,7 @@ from tamiz.v1.manifest_pb2 import Subdivision, SubsetThreshold, Threshold
 
 def promise(threshold: Threshold) -> str:
     """Return what a threshold promises over all rows, in a sentence."""
-    which = "thresholds of their own" if threshold.subsets else f"threshold {threshold.value:.6g}"
+    which = _which(threshold)
     if not threshold.HasField("certificate"):
         return f"{which}, not certified: {threshold.not_certified}"
     certificate = threshold.certificate
@@ -17,6 +17,14 @@ def promise(threshold: Threshold) -> str:
         f" {certificate.expected_coverage:.0%} of the rows are expected to be answered ({certificate.n_errors} errors among"
         f" {certificate.n_accepted} accepted of {certificate.n_rows} certification rows)"
     )
+
+
+def _which(threshold: Threshold) -> str:
+    if not threshold.subsets:
+        return "accepts nothing" if threshold.value > 1.0 else f"threshold {threshold.value:.6g}"
+    if threshold.subdivision == Subdivision.SUBDIVISION_PREDICTED_CLASS:
+        return f"a threshold for each of {len(threshold.subsets)} predicted classes"
+    return f"a threshold for each of {len(threshold.subsets)} values of {threshold.slice_input}"
 
 
 def promise_lines(threshold: Threshold) -> list[str]:

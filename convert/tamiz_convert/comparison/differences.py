@@ -21,10 +21,9 @@ from scipy.stats import binomtest
 from tamiz_convert.answers import NO_CLASS, Answers
 from tamiz_convert.metrics import Array, Classes, equal_width
 from tamiz_convert.metrics.bins import bin_numbers, totals
-from tamiz_convert.metrics.losses import log_losses
+from tamiz_convert.metrics.losses import brier_losses, log_losses
 from tamiz_convert.metrics.ranking import Ranked
 from tamiz_convert.metrics.resample import resamples
-from tamiz_convert.metrics.top_label import one_hot
 
 Times: TypeAlias = NDArray[np.int64]
 """(n_rows,), how often each row counts."""
@@ -70,7 +69,7 @@ class Measured:
         self.at_error = at_error
         self._log_loss, self._brier = np.zeros(len(y)), np.zeros(len(y))
         self._log_loss[rows] = log_losses(probabilities, labels)
-        self._brier[rows] = ((probabilities - one_hot(probabilities, labels)) ** 2).sum(axis=1)
+        self._brier[rows] = brier_losses(probabilities, labels)
         self._bin = bin_numbers(answers.confidence, equal_width(answers.confidence, N_BINS))
         self._gap = self.right - answers.confidence
         self._ranked = Ranked.of(answers.confidence, self.wrong, rows)

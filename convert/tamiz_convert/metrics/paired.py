@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.metrics.ranking import Ranked, aurc
+from tamiz_convert.metrics.counted import counted
+from tamiz_convert.metrics.ranking import aurc
 from tamiz_convert.metrics.resample import resamples
-from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of
+from tamiz_convert.metrics.top_label import Array, Classes
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def aurc_difference(
         n_resamples: how many times the rows are drawn, with replacement.
         seed: of the draws.
     """
-    ranked, other = (Ranked.of(confidence_of(each), ~correct_of(each, y)) for each in (probabilities, others))
+    own, other = counted(aurc, probabilities, y), counted(aurc, others, y)
     drawn = resamples(len(y), n_resamples, seed, groups)
-    differences = [ranked.aurc(times) - other.aurc(times) for times in drawn]
+    differences = [own(times) - other(times) for times in drawn]
     return PairedDifference(aurc(probabilities, y) - aurc(others, y), float(np.std(differences)))

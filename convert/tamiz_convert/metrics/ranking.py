@@ -96,8 +96,7 @@ def augrc(probabilities: Array, y: Classes) -> float:
     the top of the ranking by how few rows are there.
     """
     _, rows, errors = _blocks(probabilities, y)
-    before = np.cumsum(errors) - errors
-    return float((rows * before + errors * (rows + 1) / 2.0).sum() / len(y) ** 2)
+    return generalized_area(rows, errors)
 
 
 def risk_coverage_curve(probabilities: Array, y: Classes) -> RiskCoverageCurve:
@@ -145,6 +144,12 @@ def area(rows: NDArray[np.int64], errors: Array) -> float:
     rate = errors / np.maximum(rows, 1)
     risks = errors + (errors_before - rate * before) * (harmonic[through] - harmonic[before])
     return float(risks.sum() / n_rows)
+
+
+def generalized_area(rows: NDArray[np.int64], errors: Array) -> float:
+    """Return what `augrc` returns, from counts at each distinct confidence as `area` takes them."""
+    before = np.cumsum(errors) - errors
+    return float((rows * before + errors * (rows + 1) / 2.0).sum() / int(rows.sum()) ** 2)
 
 
 @lru_cache(maxsize=4)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.binomial import lower_bound, upper_bound
+from tamiz_convert.binomial import interval
 from tamiz_convert.metrics.bins import Binning, binned, equal_width
 from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of
 
@@ -47,8 +47,12 @@ def reliability_diagram(
     bins = binned(confidence, correct_of(probabilities, y), upper)
     rows = np.where(bins.counts > 0, bins.counts, np.nan)
     counts, hits = bins.counts.astype(np.int64), bins.observed.astype(np.int64)
-    intervals = [_interval(k, n, 1.0 - level) for k, n in zip(hits.tolist(), counts.tolist(), strict=True)]
-    low, high = np.array(intervals).T
+    low, high = np.array(
+        [
+            interval(k, n, 1.0 - level) if n else (math.nan, math.nan)
+            for k, n in zip(hits.tolist(), counts.tolist(), strict=True)
+        ]
+    ).T
     return ReliabilityDiagram(
         edges=np.concatenate([[0.0], upper]),
         n_rows=counts,
@@ -57,10 +61,3 @@ def reliability_diagram(
         low=low,
         high=high,
     )
-
-
-def _interval(k: int, n: int, alpha: float) -> tuple[float, float]:
-    """Return the exact two-sided interval of a share of k in n; NaN of none."""
-    if n == 0:
-        return math.nan, math.nan
-    return lower_bound(k, n, alpha / 2.0), upper_bound(k, n, alpha / 2.0)

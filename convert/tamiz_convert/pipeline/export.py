@@ -13,6 +13,7 @@ from tamiz_convert.pipeline.export_report import ExportReport
 from tamiz_convert.pipeline.release import Checks, Release
 from tamiz_convert.pipeline.settings import AUTO, Progress, Settings, silent, version_folder
 from tamiz_convert.rows.held_out import SplitPlan
+from tamiz_convert.rows.sliced import passing_over, without
 from tamiz_convert.rows.slices import take_slices
 from tamiz_convert.selection import SelectionSettings
 from tamiz_convert.sources.kinds import known_columns, score_graph
@@ -88,7 +89,8 @@ def export(
         check_rows: (X, y), rows for the checks alone; by default the certification rows, whose labels chose the threshold
             already, so that rates among accepted rows look a little better than they are.
         baselines: simpler rules to beat, by name: rows → labels, or the column that holds them.
-        slices: columns of the rows (text, whole numbers or bool) whose every value the report looks at by itself.
+        slices: columns of the rows (text, whole numbers or bool) whose every value the report looks at by itself. A model
+            that knows its columns by their order only takes all others for features.
         report: whether report.html and report.json are written beside the bundle.
         seed: of every random step.
         progress: called with the name of each step and the share of the work done before it.
@@ -122,5 +124,8 @@ def export(
         say=progress or silent,
     )
     settings.say("converting the model", 0.0)
-    given = take_slices(calibration, certification, train, slice_by, known_columns(model, calibration[0]))
-    return export_graph(score_graph(model, given.calibration[0], classes), given, settings)
+    known = known_columns(model, calibration[0])
+    given = take_slices(calibration, certification, train, slice_by, known)
+    beside = [column for column in slices if column not in known]
+    graph = score_graph(model, without(given.calibration[0], beside), classes)
+    return export_graph(passing_over(graph, beside), given, settings)

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_convert.certificates.promise_text import promise_lines
 from tamiz_convert.check_result import CheckResult
+
+_HEADLINES: Final = {
+    "accuracy": "accuracy",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "ece_15": "calibration error",
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class ExportReport:
         lines = [
             *promise_lines(manifest.threshold),
             f"calibrator {manifest.calibrator.method}, fitted on {manifest.calibrator.n_rows} rows: {improvement(manifest)}",
+            *([f"chosen: {manifest.calibrator.reason}"] if manifest.calibrator.reason else []),
+            *self._passed(),
             f"parity: {manifest.parity.n_rows} rows, largest difference {manifest.parity.max_probability_difference:.1e}",
             f"written: {self.path}",
             *([f"report: {self.page}"] if self.page else []),
@@ -44,12 +54,17 @@ class ExportReport:
         ]
         return "\n".join([*(f"note: {note}" for note in self.notes), *warnings, *lines])
 
+    def _passed(self) -> list[str]:
+        n_passed = sum(each.status == "passed" for each in self.checks)
+        return [f"checks: {n_passed} of {len(self.checks)} passed"] if self.checks else []
+
 
 def improvement(manifest: Manifest) -> str:
-    """Return the metrics, before → after where there is a before."""
+    """Return the metrics that matter most, before → after where there is a before. All of them stand in the manifest."""
     before = {metric.name: metric.value for metric in manifest.calibrator.metrics_before}
     parts = []
     for metric in manifest.calibrator.metrics_after:
-        was = f"{before[metric.name]:.4f} → " if metric.name in before else ""
-        parts.append(f"{metric.name} {was}{metric.value:.4f}")
+        if metric.name in _HEADLINES:
+            was = f"{before[metric.name]:.4f} → " if metric.name in before else ""
+            parts.append(f"{_HEADLINES[metric.name]} {was}{metric.value:.4f}")
     return ", ".join(parts)

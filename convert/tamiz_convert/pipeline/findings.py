@@ -16,7 +16,7 @@ from tamiz_convert.calibrators import Identity
 from tamiz_convert.certificates.attainable import attainable_errors
 from tamiz_convert.errors import RowsError
 from tamiz_convert.evidence import AttainableError, Latency, ScoredRows
-from tamiz_convert.latency import LATENCY_BATCH_SIZES, median_us
+from tamiz_convert.latency import LATENCY_BATCH_SIZES, median_us, repeated
 from tamiz_convert.parity import Feed, Runner
 from tamiz_convert.rows.labeled import LabeledRows
 from tamiz_convert.rows.slices import SliceColumn, slice_name, slice_values
@@ -83,7 +83,7 @@ def latency(graph: ScoreGraph, model: onnx.ModelProto, feed: Feed) -> list[Laten
     own = {spec.name for spec in graph.inputs}
     measured = []
     for batch_size in LATENCY_BATCH_SIZES:
-        batch = {name: array[np.arange(batch_size) % len(array)] for name, array in feed.items()}
+        batch = repeated(feed, batch_size)
         scores_us, calibrated_us = median_us(
             runners, [{name: array for name, array in batch.items() if name in own}, batch]
         )

@@ -17,6 +17,7 @@ from tamiz_convert.pipeline.export_report import ExportReport
 from tamiz_convert.pipeline.release import Checks, Release
 from tamiz_convert.pipeline.settings import AUTO, Progress, Settings, silent, version_folder
 from tamiz_convert.rows.held_out import SplitPlan
+from tamiz_convert.rows.sliced import passing_over
 from tamiz_convert.rows.slices import take_slices
 from tamiz_convert.selection import SelectionSettings
 
@@ -121,12 +122,14 @@ def recalibrate(
         slices=slices,
         name=name,
         with_report=report,
+        recalibrated_from=manifest.graph_digest,
         say=say,
     )
     graph = from_bundle(model, manifest, with_subset=slice_by is None)
     known = [name for spec in graph.inputs for name in spec.column_names]
     given = take_slices(calibration, certification, train, slice_by, known)
-    return export_graph(graph, given, settings, recalibrated_from=manifest.graph_digest)
+    beside = [column for column in slices if column not in known]
+    return export_graph(passing_over(graph, beside), given, settings)
 
 
 def _subdivision(threshold: Threshold) -> tuple[bool, str | None]:

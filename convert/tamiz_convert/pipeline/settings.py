@@ -37,6 +37,7 @@ class Settings:
         slices: columns whose values the report looks at one by one.
         name: for people; by default that of the model's folder.
         with_report: whether a report is written beside the bundle.
+        recalibrated_from: the digest of the bundle that the graph was cut out of; empty for a new export.
         say: called with the name of each step and the share of the work done before it.
     """
 
@@ -49,6 +50,7 @@ class Settings:
     slices: Sequence[str] = ()
     name: str | None = None
     with_report: bool = True
+    recalibrated_from: str = ""
     say: Progress = silent
 
 

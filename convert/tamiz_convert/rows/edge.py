@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tamiz.v1.manifest_pb2 import DataType, InputSpec
+from tamiz.v1.manifest_pb2 import DataType
 from tamiz_convert.errors import RowsError
 from tamiz_convert.rows.raw import flat, take
 from tamiz_convert.score_graph import ScoreGraph
@@ -36,7 +36,7 @@ def edge_rows(rows: Any, graph: ScoreGraph, seed: int = 0) -> Any:
     random = np.random.default_rng(seed)
     all_rows = flat(rows)
     base = all_rows.table.sample(min(_N_ROWS, len(all_rows.table)), random_state=seed)
-    numeric, text, may_miss = _columns(base, graph.inputs, all_rows.columns_of)
+    numeric, text, may_miss = _columns(base, graph, all_rows.columns_of)
     some = _some(numeric, random)
     made = [
         _beside(base, numeric, np.float64),
@@ -68,14 +68,14 @@ def _extremes(column: pd.Series[Any], graph: ScoreGraph) -> tuple[float, ...]:
 
 
 def _columns(
-    base: pd.DataFrame, inputs: Sequence[InputSpec], columns_of: Mapping[str, list[Any]]
+    base: pd.DataFrame, graph: ScoreGraph, columns_of: Mapping[str, list[Any]]
 ) -> tuple[list[Any], list[Any], list[Any]]:
     """Return the float columns, the string columns, and the columns that may be missing."""
     numeric: list[Any] = []
     text: list[Any] = []
     may_miss: list[Any] = []
-    beside = {name for spec in inputs for name in spec.column_names}
-    for spec in inputs:
+    beside = {name for spec in graph.inputs for name in spec.column_names} | set(graph.passed_over)
+    for spec in graph.inputs:
         own = columns_of.get(spec.name) or list(spec.column_names)
         names = own or [column for column in base.columns if column not in beside]
         if spec.dtype == DataType.DATA_TYPE_STRING:

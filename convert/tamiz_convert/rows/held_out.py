@@ -6,7 +6,7 @@ certificate would be tested on what the calibrator has already seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -98,7 +98,7 @@ def held_out(
         seen = train[0] if isinstance(train, tuple) else train
         refuse_overlap(given.rows, seen, "calibration", "training")
         refuse_overlap(parts.certifying.rows, seen, "certification", "training")
-    return parts
+    return replace(parts, notes=(*notes, *_absent(parts.certifying, classes)))
 
 
 def divide(rows: LabeledRows, plan: SplitPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -163,6 +163,15 @@ def _groups(groups: Any, n_rows: int) -> NDArray[Any] | None:
 
 def _taken(groups: NDArray[Any] | None, positions: NDArray[np.int64]) -> NDArray[Any] | None:
     return None if groups is None else groups[positions]
+
+
+def _absent(rows: LabeledRows, classes: Labels) -> tuple[str, ...]:
+    """Return a note on classes without certification rows."""
+    absent = np.setdiff1d(np.arange(len(classes)), rows.y)
+    if len(absent) == 0:
+        return ()
+    named = ", ".join(repr(classes[index].item()) for index in absent)
+    return (f"no certification row is of class {named}: what is certified says nothing of such rows",)
 
 
 def _duplicates(rows: LabeledRows, what: str, *, allowed: bool) -> tuple[str, ...]:

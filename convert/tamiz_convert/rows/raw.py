@@ -102,6 +102,15 @@ def features(rows: Any) -> pd.DataFrame:
     return pd.DataFrame(rows if rows.ndim == _MATRIX_DIMENSIONS else rows[:, :0].reshape(len(rows), 0))
 
 
+def not_numbers(rows: Any) -> str:
+    """Return which columns of a table hold no numbers, in words for an error; nothing of other rows."""
+    if not isinstance(rows, pd.DataFrame):
+        return ""
+    odd = rows.columns.difference(rows.select_dtypes(["number", "bool"]).columns, sort=False)
+    named = ", ".join(repr(name) for name in odd)
+    return f" (no numbers: {named}; leave out what is no feature, as with --features)" if named else ""
+
+
 def _column(array: NDArray[Any]) -> NDArray[Any]:
     return array.reshape(-1, 1) if array.ndim == 1 else array
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
+
+import pandas as pd
 
 from tamiz_convert.parity import Feed
 from tamiz_convert.rows.labeled import LabeledRows
@@ -16,6 +19,28 @@ def with_slices(rows: LabeledRows, column: SliceColumn | None) -> LabeledRows:
     if column is None or column.name in rows.rows.columns:
         return rows
     return LabeledRows(rows.rows.assign(**{column.name: rows.slices}), rows.y, rows.slices)
+
+
+def passing_over(graph: ScoreGraph, names: Sequence[str]) -> ScoreGraph:
+    """Return a score graph that reads columns by their order, and takes all but these for features.
+
+    Args:
+        graph: the score graph of a model that does not know its columns by name.
+        names: columns that only name slices.
+    """
+    if not names:
+        return graph
+    return replace(
+        graph,
+        feed=lambda rows: graph.feed(without(rows, names)),
+        reference=lambda rows: graph.reference(without(rows, names)),
+        passed_over=tuple(names),
+    )
+
+
+def without(rows: Any, names: Sequence[str]) -> Any:
+    """Return rows of a table without some columns, if it has them; any other rows as they are."""
+    return rows.drop(columns=list(names), errors="ignore") if isinstance(rows, pd.DataFrame) else rows
 
 
 def feeder(graph: ScoreGraph, column: SliceColumn | None) -> Callable[[Any], Feed]:

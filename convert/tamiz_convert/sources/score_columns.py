@@ -120,10 +120,12 @@ def _check_kind(values: NDArray[np.float64], kind: ScoresKind, what: str) -> Non
             if in_unit
             else f"it reaches from {values.min():.4g} to {values.max():.4g}"
         )
-        raise EstimatorError(f"{what} holds no probabilities: {sums}; if it holds logits, say kind='logits'")
+        raise EstimatorError(
+            f"{what} holds no probabilities: {sums}; if it holds logits, say kind='logits' (--scores logits)"
+        )
     if kind == "logits" and looks_like_probabilities:
         how = "lie between 0 and 1, as behind a sigmoid" if is_one else "sum to 1, as behind a softmax"
         raise EstimatorError(
             f"{what} holds no logits: its {'values' if is_one else 'rows'} {how}. Let the model give the logits, which"
-            " calibrate better, or say kind='probabilities'"
+            " calibrate better, or say kind='probabilities' (--scores probabilities)"
         )

@@ -18,6 +18,7 @@ from onnx import TensorProto
 from tamiz.dtypes import NUMERIC_DTYPES, name_of
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import RowsError
+from tamiz_convert.rows.raw import not_numbers
 
 FEATURES: Final = "features"
 
@@ -224,4 +225,4 @@ def _to_float64(rows: Any) -> NDArray[np.float64]:
     try:
         return np.asarray(rows, dtype=np.float64)
     except (ValueError, TypeError) as error:
-        raise RowsError(f"the rows are not all numbers: {error}") from error
+        raise RowsError(f"the rows are not all numbers: {error}{not_numbers(rows)}") from error

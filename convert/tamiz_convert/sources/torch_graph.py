@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tamiz.dtypes import to_data_type
 from tamiz.v1.manifest_pb2 import InputSpec
 from tamiz_convert.errors import EstimatorError, RowsError
-from tamiz_convert.rows.raw import as_rows, count, take
+from tamiz_convert.rows.raw import as_rows, count, not_numbers, take
 from tamiz_convert.score_graph import ScoreGraph, ScoresKind, public_name
 from tamiz_convert.sources.array_inputs import ArrayInputs
 from tamiz_convert.sources.foreign_onnx import followable
@@ -162,7 +162,9 @@ def _wanted(rows: Any, names: Sequence[str], module: Any) -> list[InputSpec]:
     for name in names:
         array = rows[name] if isinstance(rows, dict) else np.asarray(rows)
         if array.dtype.kind not in "biuf":
-            raise RowsError(f"input {name!r} holds {array.dtype} values; torch reads numbers only")
+            raise RowsError(
+                f"input {name!r} holds {array.dtype} values{not_numbers(rows)}; torch reads numbers only"
+            )
         dtype = floating if array.dtype.kind == "f" else array.dtype
         specs.append(InputSpec(name=name, dtype=to_data_type(dtype)))
     return specs

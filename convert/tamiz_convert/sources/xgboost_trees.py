@@ -7,6 +7,7 @@ threshold, which is what the nodes compare with.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -44,17 +45,36 @@ def read(model: Any) -> Booster:
             "XGBoost with booster='gblinear' is a linear model and not supported; train a LogisticRegression, or"
             " booster='gbtree'"
         )
-    weights = gradient_booster.get("weight_drop")  # of DART, whose trees are in a model within
     forest = gradient_booster.get("gbtree", gradient_booster)["model"]
     n_rounds, notes = _rounds(booster, forest, is_native=is_native)
+    return Booster(
+        library="XGBoost",
+        distribution="xgboost",
+        trees=_trees(gradient_booster, forest, n_rounds),
+        bias=_bias(learner),
+        kind=kind,
+        classes=None,
+        rounds_to_float32=True,
+        n_features=int(learner["learner_model_param"]["num_feature"]),
+        column_names=tuple(learner["feature_names"]),
+        raw=_raw(booster, n_rounds),
+        sparse_zeros_are_missing=True,
+        is_single_precision=True,
+        notes=notes,
+    )
+
+
+def _trees(gradient_booster: dict[str, Any], forest: dict[str, Any], n_rounds: int) -> list[Tree]:
     n_trees = forest["iteration_indptr"][n_rounds]
-    trees = [
+    weights = gradient_booster.get("weight_drop")  # of DART, whose trees are in a model within
+    targets = zip(forest["trees"][:n_trees], forest["tree_info"][:n_trees], strict=True)
+    return [
         _tree(tree, target, 1.0 if weights is None else weights[index])
-        for index, (tree, target) in enumerate(
-            zip(forest["trees"][:n_trees], forest["tree_info"][:n_trees], strict=True)
-        )
+        for index, (tree, target) in enumerate(targets)
     ]
 
+
+def _raw(booster: Any, n_rounds: int) -> Callable[[Any], NDArray[np.float64]]:
     def raw(features: Any) -> NDArray[np.float64]:
         rows = as_features(features)
         return as_scores(
@@ -63,21 +83,7 @@ def read(model: Any) -> Booster:
             )
         )
 
-    return Booster(
-        library="XGBoost",
-        distribution="xgboost",
-        trees=trees,
-        bias=_bias(learner),
-        kind=kind,
-        classes=None,
-        rounds_to_float32=True,
-        n_features=int(learner["learner_model_param"]["num_feature"]),
-        column_names=tuple(learner["feature_names"]),
-        raw=raw,
-        sparse_zeros_are_missing=True,
-        is_single_precision=True,
-        notes=notes,
-    )
+    return raw
 
 
 def _check_missing(model: Any) -> None:

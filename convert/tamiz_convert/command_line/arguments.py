@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from tamiz_convert.command_line.export_arguments import add_checks, add_settings, names
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
@@ -27,12 +29,12 @@ def _add_sklearn(parser: argparse.ArgumentParser) -> None:
     _add_trust(parser)
     parser.add_argument(
         "--trust-types",
-        type=_list,
+        type=names,
         default=[],
         metavar="A,B,…",
         help="types that a .skops file may hold besides those of scikit-learn and numpy",
     )
-    _add_settings(parser)
+    add_settings(parser)
 
 
 def _add_torch(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +46,7 @@ def _add_torch(parser: argparse.ArgumentParser) -> None:
     _add_trust(parser)
     _add_scores(parser, default="logits")
     _add_classes(parser)
-    _add_settings(parser)
+    add_settings(parser)
 
 
 def _add_booster(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +54,7 @@ def _add_booster(parser: argparse.ArgumentParser) -> None:
         "model", type=Path, help="the booster: .json or .ubj of XGBoost, .txt of LightGBM, .cbm of CatBoost"
     )
     _add_classes(parser)
-    _add_settings(parser)
+    add_settings(parser)
 
 
 def _add_onnx(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +64,7 @@ def _add_onnx(parser: argparse.ArgumentParser) -> None:
     )
     _add_scores(parser, default=None)
     _add_classes(parser)
-    _add_settings(parser)
+    add_settings(parser)
 
 
 def _add_recalibrate(parser: argparse.ArgumentParser) -> None:
@@ -70,130 +72,7 @@ def _add_recalibrate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replace", action="store_true", help="write over the bundle itself, if --output is where it lies"
     )
-    _add_settings(parser)
-
-
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add what an export and a recalibration are told alike."""
-    parser.add_argument(
-        "--calibration",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="rows that the model was not trained on, with their labels: .parquet or .csv; for torch and onnx also .npz with"
-        " one array per input",
-    )
-    parser.add_argument(
-        "--target", required=True, metavar="COLUMN", help="the column (or array) with the labels"
-    )
-    parser.add_argument(
-        "--features",
-        type=_list,
-        metavar="A,B,…",
-        help="the columns with the features, in the order of the training; by default those that the model names,"
-        " else all but the target",
-    )
-    promise = parser.add_mutually_exclusive_group(required=True)
-    promise.add_argument(
-        "--max-error", type=float, metavar="E", help="certify a threshold for this error among accepted rows"
-    )
-    promise.add_argument(
-        "--max-joint-error",
-        type=float,
-        metavar="E",
-        help="certify a threshold for this share of all rows being accepted and wrong",
-    )
-    promise.add_argument(
-        "--min-coverage",
-        type=float,
-        metavar="C",
-        help="certify a threshold at which this share of the rows is answered, whatever their error",
-    )
-    promise.add_argument("--threshold", type=float, metavar="T", help="a fixed threshold, without a promise")
-    subdivision = parser.add_mutually_exclusive_group()
-    subdivision.add_argument(
-        "--per-class",
-        action="store_true",
-        help="keep --max-error within each predicted class, by a threshold for each",
-    )
-    subdivision.add_argument(
-        "--slice-by", metavar="COLUMN", help="keep --max-error within each value of this column"
-    )
-    parser.add_argument(
-        "--confidence-level",
-        type=float,
-        default=0.9,
-        metavar="P",
-        help="the probability of the promise (default: 0.9)",
-    )
-    parser.add_argument(
-        "--calibrator",
-        default="auto",
-        metavar="NAME",
-        help="auto (by out-of-fold log loss), none, sigmoid, sigmoid-logit, isotonic, temperature, beta, venn-abers, vector or"
-        " dirichlet (default: auto)",
-    )
-    parser.add_argument(
-        "--certification",
-        type=Path,
-        metavar="FILE",
-        help="separate rows for the certificate; by default a part of --calibration",
-    )
-    parser.add_argument(
-        "--certification-fraction",
-        type=float,
-        default=0.5,
-        metavar="SHARE",
-        help="how large a part (default: 0.5)",
-    )
-    belonging = parser.add_mutually_exclusive_group()
-    belonging.add_argument(
-        "--groups",
-        metavar="COLUMN",
-        help="rows with the same value of this column stay on one side of every split",
-    )
-    belonging.add_argument(
-        "--time-ordered",
-        action="store_true",
-        help="the rows are in the order of time: the last ones certify, and folds look ahead",
-    )
-    parser.add_argument(
-        "--allow-duplicates", action="store_true", help="take the rows although many of them repeat others"
-    )
-    parser.add_argument(
-        "--train",
-        type=Path,
-        metavar="FILE",
-        help="the training rows, to make sure that no held-out row is among them",
-    )
-    parser.add_argument(
-        "--allow-uncertified", action="store_true", help="export even if the promise cannot be proven"
-    )
-    _add_checks(parser)
-    parser.add_argument(
-        "--check-data",
-        type=Path,
-        metavar="FILE",
-        help="separate rows for the release checks; by default those of the certificate",
-    )
-    parser.add_argument(
-        "--slices",
-        type=_list,
-        default=[],
-        metavar="A,B,…",
-        help="columns whose every value the report looks at by itself",
-    )
-    parser.add_argument(
-        "--no-report",
-        dest="report",
-        action="store_false",
-        help="write no report.html and report.json beside the bundle",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of every random step (default: 0)")
-    parser.add_argument("--name", help="a name for people; by default that of the model's folder")
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="NAME/VERSION", help="for example models/churn/1"
-    )
+    add_settings(parser)
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
@@ -203,37 +82,18 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="rows that the bundle has not seen, with their labels: .parquet or .csv",
+        help="rows that the bundle has not seen, with their labels: .parquet, .csv, or .npz with one array per input",
     )
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
     parser.add_argument(
         "--features",
-        type=_list,
+        type=names,
         metavar="A,B,…",
         help="the columns with the features, in the order of the training, where the bundle names none; by default all but"
         " the target",
     )
-    _add_checks(parser, required=True)
+    add_checks(parser, required=True)
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
-
-
-def _add_checks(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
-    """Add what is said of release checks."""
-    parser.add_argument(
-        "--checks", type=Path, required=required, metavar="FILE", help="the release checks, as YAML"
-    )
-    parser.add_argument(
-        "--junit",
-        type=Path,
-        metavar="FILE",
-        help="write their results as JUnit XML, also if they are not passed",
-    )
-    parser.add_argument(
-        "--checks-json",
-        type=Path,
-        metavar="FILE",
-        help="write their results as JSON, also if they are not passed",
-    )
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
@@ -246,19 +106,19 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="rows that neither model has seen, with their labels: .parquet or .csv",
+        help="rows that neither model has seen, with their labels: .parquet, .csv, or .npz with one array per input",
     )
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
     parser.add_argument(
         "--features",
-        type=_list,
+        type=names,
         metavar="A,B,…",
         help="the columns with the features, in the order of the training; by default those that the bundles name, else"
         " all but the target and the slices",
     )
     parser.add_argument(
         "--slices",
-        type=_list,
+        type=names,
         default=[],
         metavar="A,B,…",
         help="columns whose every value is looked at by itself",
@@ -299,14 +159,10 @@ def _add_scores(parser: argparse.ArgumentParser, *, default: str | None) -> None
 def _add_classes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classes",
-        type=_list,
+        type=names,
         metavar="A,B,…",
         help="the labels in the order of the model's outputs; by default 0,1,…",
     )
-
-
-def _list(text: str) -> list[str]:
-    return text.split(",")
 
 
 _COMMANDS: Final[dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]]] = {

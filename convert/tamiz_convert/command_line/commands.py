@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -15,17 +15,18 @@ from tamiz.bundle_format import FILE_NAME
 from tamiz_convert.bundles.bundle import read_manifest
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.checks import show_results, write_json, write_junit
-from tamiz_convert.command_rows import FileRows, bundle_rows, export_rows, named_columns, split_settings
+from tamiz_convert.command_line.inspection import show
+from tamiz_convert.command_line.model_files import load_booster, load_estimator, load_torch
+from tamiz_convert.command_line.rows import FileRows, bundle_rows, export_rows, named_columns, split_settings
 from tamiz_convert.comparison import compare, terminal
 from tamiz_convert.comparison.page import to_html, to_json
 from tamiz_convert.errors import BlockedError
-from tamiz_convert.inspection import show
-from tamiz_convert.model_files import load_booster, load_estimator, load_torch
 from tamiz_convert.pipeline.export import export
 from tamiz_convert.pipeline.export_report import ExportReport
 from tamiz_convert.pipeline.recalibrate import recalibrate
 from tamiz_convert.pipeline.release import check_bundle, refuse_blocked
-from tamiz_convert.rows.tables import load_rows, select, write_text
+from tamiz_convert.report import PAGE_NAME
+from tamiz_convert.rows.tables import ARRAYS, load_arrays, load_rows, select, write_text
 from tamiz_convert.sources.onnx_graph import OnnxModel
 from tamiz_convert.sources.torch_graph import TorchModel
 
@@ -77,19 +78,31 @@ def _recalibrate(arguments: argparse.Namespace) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
+    if arguments.data.suffix == ARRAYS:
+        _compare_rows(arguments, *load_arrays(arguments.data, arguments.target), arguments.slices)
+        return
     table, labels = load_rows(arguments.data, arguments.target)
     sliced = select(table, arguments.slices, arguments.data)
-    read = {name for spec in read_manifest(arguments.a).inputs for name in spec.column_names}
+    manifest = read_manifest(arguments.a)
+    read = {name for spec in manifest.inputs for name in spec.column_names}
     rest = [name for name in table.columns if name in read or name not in arguments.slices]
     features = arguments.features or named_columns(arguments.a) or rest
+    if manifest.threshold.slice_input:
+        features = list(dict.fromkeys([*features, manifest.threshold.slice_input]))
     rows = select(table, features, arguments.data)
+    _compare_rows(arguments, rows, labels, {name: sliced[name] for name in arguments.slices})
+
+
+def _compare_rows(
+    arguments: argparse.Namespace, rows: Any, labels: Any, slices: Sequence[str] | Mapping[str, Any]
+) -> None:
     with _progress() as progress:
         found = compare(
             arguments.a,
             arguments.b,
             rows,
             labels,
-            slices={name: sliced[name] for name in arguments.slices},
+            slices=slices,
             at_error=arguments.at_error,
             seed=arguments.seed,
             progress=progress,
@@ -101,13 +114,19 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    table, labels = load_rows(arguments.data, arguments.target)
-    features = select(table, arguments.features or list(table.columns), arguments.data)
-    named = any(spec.column_names for spec in read_manifest(arguments.bundle).inputs)
-    rows = table if named else features.to_numpy()
+    rows, labels = _check_rows(arguments)
     results = check_bundle(arguments.bundle, rows, labels, arguments.checks, seed=arguments.seed)
     _tell(arguments, results)
     refuse_blocked(results)
+
+
+def _check_rows(arguments: argparse.Namespace) -> tuple[Any, Any]:
+    if arguments.data.suffix == ARRAYS:
+        return load_arrays(arguments.data, arguments.target)
+    table, labels = load_rows(arguments.data, arguments.target)
+    features = select(table, arguments.features or list(table.columns), arguments.data)
+    named = any(spec.column_names for spec in read_manifest(arguments.bundle).inputs)
+    return (table if named else features.to_numpy()), labels
 
 
 def _inspect(arguments: argparse.Namespace) -> None:
@@ -116,7 +135,8 @@ def _inspect(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json_format.MessageToJson(manifest))  # noqa: T201  a command's output
     else:
-        show(manifest, path.stat().st_size, Console(highlight=False))
+        page = path.with_name(PAGE_NAME)
+        show(manifest, path.stat().st_size, Console(highlight=False), page if page.exists() else None)
 
 
 def _sklearn(arguments: argparse.Namespace) -> Any:

@@ -14,6 +14,8 @@ from sklearn.model_selection import TimeSeriesSplit
 
 from tamiz_convert.bundles.bundle import read_manifest
 from tamiz_convert.checks import specification_of
+from tamiz_convert.errors import RowsError
+from tamiz_convert.rows.raw import not_numbers
 from tamiz_convert.rows.tables import ARRAYS, load_arrays, load_rows, read_table, select
 from tamiz_convert.sources.onnx_graph import OnnxModel
 from tamiz_convert.sources.sklearn_graph import names_in, unwrap
@@ -66,6 +68,9 @@ class FileRows:
             features = table[list(dict.fromkeys([*wanted, *kept]))]
         if names is None or names or self.as_table:
             return features, labels
+        odd = not_numbers(features)
+        if odd:
+            raise RowsError(f"{path}: the model takes all columns for features, in their order{odd}")
         return features.to_numpy(), labels
 
 
@@ -75,13 +80,14 @@ def export_rows(arguments: argparse.Namespace, model: Any) -> FileRows:
     if not isinstance(model, (OnnxModel, TorchModel)):
         estimator = unwrap(model).estimator
         names = lambda table: names_in(estimator, table)  # noqa: E731  one line, and mypy knows its type
-    return _reader(arguments, names, as_table=arguments.slice_by is not None)
+    return _reader(arguments, names, as_table=bool(arguments.slice_by or arguments.slices))
 
 
 def bundle_rows(arguments: argparse.Namespace, bundle: Path) -> FileRows:
     """Return the reader for a bundle."""
     known = named_columns(bundle)
-    return _reader(arguments, lambda _table: known, as_table=True)
+    slice_input = read_manifest(bundle).threshold.slice_input
+    return _reader(arguments, lambda _table: known, as_table=True, kept=[slice_input] if slice_input else [])
 
 
 def named_columns(bundle: Path) -> list[str]:
@@ -108,8 +114,10 @@ def split_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return settings
 
 
-def _reader(arguments: argparse.Namespace, names: ColumnNames | None, *, as_table: bool) -> FileRows:
-    kept = [*arguments.slices, *([arguments.slice_by] if arguments.slice_by else [])]
+def _reader(
+    arguments: argparse.Namespace, names: ColumnNames | None, *, as_table: bool, kept: Sequence[str] = ()
+) -> FileRows:
+    kept = [*kept, *arguments.slices, *([arguments.slice_by] if arguments.slice_by else [])]
     if arguments.checks is not None:
         kept += sorted(map(str, specification_of(arguments.checks).columns()))
     dropped = [] if arguments.groups is None else [arguments.groups]
