@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Final
@@ -42,6 +43,7 @@ class App:
         self._metrics = Metrics(version("tamiz"))
         self._service = Service(config, self._metrics)
         self._engines: list[Engine] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._grpc = GrpcServer(self._service, config)
         self._http = HttpServer(
             config.host, config.metrics_port, {"/metrics": self._metrics_page, "/healthz": self._health_page}
@@ -88,6 +90,7 @@ class App:
         metrics = self._metrics.model(result.name, result.version, result.model.manifest)
         engine = Engine(result.model, metrics, self._config)
         self._engines.append(engine)
+        engine.on_rest = partial(self._on_rest, result.name, engine)
         self._service.add(result.name, result.version, engine)
         threshold = result.model.manifest.threshold
         _log.info(
@@ -102,6 +105,13 @@ class App:
             result.model.n_threads,
             "in the event loop" if engine.inline else "in a thread of its own",
         )
+
+    def _on_rest(self, name: str, engine: Engine, rests: bool) -> None:  # noqa: FBT001  a callback of Engine
+        """Say NOT_SERVING of a model while the version that answers by default rests."""
+        if self._service.highest(name) is engine:
+            task = self._loop.create_task(self._grpc.set_health(name, serving=not rests))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def _announce(self, served: list[str]) -> None:
         host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
@@ -122,6 +132,7 @@ class App:
         await self._grpc.enter_graceful_shutdown()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stop_at_once.wait(), delay_s)
+        self._service.end_streams()
         drained = asyncio.create_task(self._grpc.stop(timeout_s))
         cut_short = asyncio.create_task(self._stop_at_once.wait())
         await asyncio.wait({drained, cut_short}, return_when=asyncio.FIRST_COMPLETED)
