@@ -208,6 +208,7 @@ class Engine:
         if now_s >= work.deadline_s:
             raise DeadlineExceeded(_EXPIRED)
         entry = _Pending(work, now_s, None, None)
+        entry.taken = work.n_rows  # it never was in the queue, and takes nothing out of it should it fail
         self._patience.computed(1)
         (outcome,) = self._run([Slice(entry, 0, work.n_rows)])
         self._deliver(now_s, [outcome])

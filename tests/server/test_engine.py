@@ -136,6 +136,19 @@ def test_one_bad_request_fails_alone(make_engine, in_thread):
     asyncio.run(scenario())
 
 
+def test_a_lone_request_that_fails_leaves_the_count_of_waiting_rows_alone(make_engine):
+    async def scenario() -> None:
+        engine = make_engine("failing", max_failures=0)
+        for _ in range(20):
+            with pytest.raises(ModelFailed):
+                await engine.predict(Work({"row": np.array([[99]])}, 1, 0.8))
+        assert engine._queue.n_rows == 0
+        await engine.predict(Work({"row": np.array([[0]])}, 1, 0.8))
+        assert engine.metrics.queue_rows == 0
+
+    asyncio.run(scenario())
+
+
 def test_a_split_request_that_fails_in_the_middle_fails_once_and_whole(make_engine):
     async def scenario() -> None:
         engine = make_engine("failing", max_batch_size=2)
