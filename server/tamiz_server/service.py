@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 
 SERVICE_NAME: Final = "tamiz.v1.PredictionService"
 
+_LINGER_S: Final = 0.3
 _RESPONSE_TAG: Final = bytes([StreamPredictResponse.RESPONSE_FIELD_NUMBER << 3 | 2])
 """Field `response` of StreamPredictResponse, of protobuf's wire type 2: a length and as many bytes."""
 
@@ -178,11 +179,19 @@ class Service:
         if stream.was_ended:
             raise Unavailable("the server is stopping; send what has no answer yet to another replica")
 
-    def end_streams(self) -> None:
-        """Have every stream answer what it has read, and end: those that are open, and those to come."""
+    async def end_streams(self) -> None:
+        """Have every stream answer what it has read, and end: those that are open, and those to come.
+
+        Returns when those that were open have ended, and their callers had a moment to learn it: a connection that is
+        closed while the caller still sends is torn down, and the last answers with it.
+        """
         self._ending = True
-        for stream in self._open:
+        streams = list(self._open)
+        for stream in streams:
             stream.end()
+        await asyncio.gather(*(stream.ended.wait() for stream in streams))
+        if streams:
+            await asyncio.sleep(_LINGER_S)
 
     async def _answer_on_stream(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:
         """Return a StreamPredictResponse, whatever becomes of the request."""
