@@ -57,7 +57,7 @@ class AsyncClient:
         model: str,
         rows: Any,
         *,
-        version: int | None = None,
+        version: int | str | None = None,
         threshold: float | None = None,
         return_probabilities: bool = False,
         timeout_s: float | None = None,
@@ -148,9 +148,9 @@ class AsyncClient:
         return await self._run(self._calls.models(), timeout_s)
 
     async def model(
-        self, name: str, version: int | None = None, *, timeout_s: float | None = None
+        self, name: str, version: int | str | None = None, *, timeout_s: float | None = None
     ) -> ModelInfo:
-        """Return what a served version says of itself; the highest one if none is named."""
+        """Return what a served version, named by number or label, says of itself; the highest one if none is named."""
         return await self._run(self._calls.model(name, version), timeout_s)
 
     async def health(self, model: str = "", *, timeout_s: float | None = None) -> bool:

@@ -65,7 +65,7 @@ class Client:
         model: str,
         rows: Any,
         *,
-        version: int | None = None,
+        version: int | str | None = None,
         threshold: float | None = None,
         return_probabilities: bool = False,
         timeout_s: float | None = None,
@@ -75,7 +75,7 @@ class Client:
         Args:
             model: the model's name.
             rows: (n_rows, n_features) ndarray, a DataFrame by column name, or a dict of arrays by input name.
-            version: None for the highest.
+            version: a version, or the label of one, such as "stable"; None for the highest.
             threshold: a confidence from 0 to 1 that rows have to reach besides the model's own threshold.
             return_probabilities: whether the result holds the probability of every class.
             timeout_s: how long the call may take.
@@ -188,8 +188,10 @@ class Client:
         """Return the served models: name → versions, ascending."""
         return self._run(self._calls.models(), timeout_s)
 
-    def model(self, name: str, version: int | None = None, *, timeout_s: float | None = None) -> ModelInfo:
-        """Return what a served version says of itself; the highest one if none is named."""
+    def model(
+        self, name: str, version: int | str | None = None, *, timeout_s: float | None = None
+    ) -> ModelInfo:
+        """Return what a served version, named by number or label, says of itself; the highest one if none is named."""
         return self._run(self._calls.model(name, version), timeout_s)
 
     def health(self, model: str = "", *, timeout_s: float | None = None) -> bool:

@@ -9,7 +9,6 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Final
@@ -17,9 +16,8 @@ from typing import Final
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from tamiz_server.config import Config
-from tamiz_server.engine import Engine
 from tamiz_server.metrics import Metrics
-from tamiz_server.repository import LoadResult, load_all
+from tamiz_server.reloader import Reloader
 from tamiz_server.service import SERVICE_NAME, Service
 from tamiz_server.transports.grpcio import GrpcServer
 from tamiz_server.transports.http import HttpServer, Page
@@ -42,9 +40,8 @@ class App:
         self._loop = asyncio.get_running_loop()
         self._metrics = Metrics(version("tamiz"))
         self._service = Service(config, self._metrics)
-        self._engines: list[Engine] = []
-        self._tasks: set[asyncio.Task[None]] = set()
         self._grpc = GrpcServer(self._service, config)
+        self._reloader = Reloader(config, self._service, self._metrics, self._set_health)
         self._http = HttpServer(
             config.host, config.metrics_port, {"/metrics": self._metrics_page, "/healthz": self._health_page}
         )
@@ -58,60 +55,31 @@ class App:
             try:
                 await self._grpc.start()
                 await self._load()
-                await self._stop.wait()
+                await self._serve()
                 await self._drain()
             finally:
                 await self._grpc.stop(0)
                 self._http.stop()
-                for engine in self._engines:
-                    engine.close()
+                self._reloader.close()
 
     async def _load(self) -> None:
-        """Load all versions, in a thread, so that health is answered meanwhile; then say ready."""
-        results = await asyncio.to_thread(lambda: list(load_all(self._config)))
-        for result in results:
-            self._add(result)
-        # What was loaded lives as long as the process: the collector need not look at it again and again.
+        """Load what is there, in a thread, so that health is answered meanwhile; then say ready."""
+        await self._reloader.look(patient=False)
+        # What was loaded lives long: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
-        served = [f"{result.name}/{result.version}" for result in results if result.model]
-        self._service.ready = bool(served)
-        names = {result.name for result in results}
-        for name in ("", SERVICE_NAME, *names):
-            serving = self._service.serves(name) if name in names else bool(served)
-            await self._grpc.set_health(name, serving=serving)
-        self._announce(served)
+        self._announce(self._reloader.served())
 
-    def _add(self, result: LoadResult) -> None:
-        self._metrics.loads[result.name, "loaded" if result.model else "failed"] += 1
-        if result.model is None:
-            _log.error("model %s version %d is not served: %s", result.name, result.version, result.error)
-            return
-        metrics = self._metrics.model(result.name, result.version, result.model.manifest)
-        engine = Engine(result.model, metrics, self._config)
-        self._engines.append(engine)
-        engine.on_rest = partial(self._on_rest, result.name, engine)
-        self._service.add(result.name, result.version, engine)
-        threshold = result.model.manifest.threshold
-        _log.info(
-            "model %s version %d: threshold %.6g%s (%s), %.0f µs per %d rows on %d thread(s), %s",
-            result.name,
-            result.version,
-            threshold.value,
-            f", the strictest of {len(threshold.subsets)}" if threshold.subsets else "",
-            "certified" if threshold.HasField("certificate") else "not certified",
-            result.model.batch_seconds * 1e6,
-            result.model.max_batch_size,
-            result.model.n_threads,
-            "in the event loop" if engine.inline else "in a thread of its own",
-        )
+    async def _serve(self) -> None:
+        """Serve until a signal comes, in step with what is on disk."""
+        watching = asyncio.create_task(self._reloader.watch())
+        await self._stop.wait()
+        watching.cancel()
 
-    def _on_rest(self, name: str, engine: Engine, rests: bool) -> None:  # noqa: FBT001  a callback of Engine
-        """Say NOT_SERVING of a model while the version that answers by default rests."""
-        if self._service.highest(name) is engine:
-            task = self._loop.create_task(self._grpc.set_health(name, serving=not rests))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    async def _set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001  a SetHealth
+        await self._grpc.set_health(name, serving)
+        if not name:
+            await self._grpc.set_health(SERVICE_NAME, serving)
 
     def _announce(self, served: list[str]) -> None:
         host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
@@ -150,7 +118,7 @@ class App:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Stop at SIGTERM; at SIGINT without the delay; at a second signal at once."""
+        """Stop at SIGTERM; at SIGINT without the delay; at a second signal at once. Look at the disk at SIGHUP."""
 
         def on_signal(number: signal.Signals) -> None:
             if self._stop.is_set() or number == signal.SIGINT:
@@ -160,10 +128,11 @@ class App:
         handled = (signal.SIGTERM, signal.SIGINT)
         for number in handled:
             self._loop.add_signal_handler(number, on_signal, number)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reloader.nudge)
         try:
             yield
         finally:
-            for number in handled:
+            for number in (*handled, signal.SIGHUP):
                 self._loop.remove_signal_handler(number)
 
     def _in_loop(self, function: Callable[[], None]) -> bool:
@@ -188,5 +157,8 @@ class App:
     def _health_page(self) -> Page:
         alive = self._in_loop(lambda: None)
         if alive and self._service.ready and not self._stop.is_set():
-            return Page(HTTPStatus.OK, "text/plain", b"SERVING\n")
+            problems = (
+                f"not loaded: {where}; the log says why\n" for where in sorted(self._metrics.problems)
+            )
+            return Page(HTTPStatus.OK, "text/plain", "".join(("SERVING\n", *problems)).encode())
         return Page(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"NOT_SERVING\n")

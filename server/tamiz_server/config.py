@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tamiz_server.errors import ConfigError
+from tamiz_server.version_policy import VersionPolicy
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
@@ -33,6 +34,15 @@ class Config:
 
     model_repository: Path = field(
         metadata={"help": "folder of bundles: <name>/<version>/model.onnx, version a positive integer"}
+    )
+    version_policy: str = _setting(
+        "all",
+        "which versions of a model are served: all, latest, or latest:N for the N highest; a model's settings.toml may say"
+        " otherwise, and a version that has a label is served besides",
+    )
+    model_poll_interval_s: float = _setting(
+        2.0,
+        "how often to look for new, changed and removed versions and settings, in seconds; 0: only at SIGHUP",
     )
     host: str = _setting(
         "127.0.0.1",
@@ -97,6 +107,7 @@ class Config:
 
     def __post_init__(self) -> None:
         self._check_path()
+        self._check_version_policy()
         self._check_host()
         for name in ("grpc_port", "metrics_port"):
             self._check_range(name, 0, _MAX_PORT)
@@ -118,6 +129,7 @@ class Config:
             "inline_limit_us",
             "drain_delay_s",
             "drain_timeout_s",
+            "model_poll_interval_s",
         ):
             self._check_range(name, 0)
         if self.log_level not in _LOG_LEVELS:
@@ -129,6 +141,12 @@ class Config:
                 f"--model-repository: {self.model_repository} is not a folder; expected one that holds"
                 " <name>/<version>/model.onnx, as tamiz-convert writes them"
             )
+
+    def _check_version_policy(self) -> None:
+        try:
+            VersionPolicy.parse(self.version_policy)
+        except ValueError as error:
+            raise ConfigError(f"--version-policy is {error}") from None
 
     def _check_host(self) -> None:
         try:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamiz.bundle_format import NO_CLASS
+from tamiz.gate_rules import valid_rows
 from tamiz.thresholds import Thresholds
 from tamiz_server.batching import BatchQueue, Entry, Slice
 from tamiz_server.circuit import Circuit
@@ -33,11 +34,12 @@ from tamiz_server.gate import Decisions, decide
 from tamiz_server.metrics import ModelMetrics
 from tamiz_server.model import Model
 from tamiz_server.patience import Patience
-from tamiz_server.tensors import Inputs, valid_rows
+from tamiz_server.tensors import Inputs
 
 _log = logging.getLogger(__name__)
 
 _US: Final = 1e-6
+_DRAIN_POLL_S: Final = 0.01
 _EXPIRED: Final = "the deadline passed while the request waited; it was not computed"
 _RESTS: Final = (
     "the model failed again and again and rests for a while; try another replica, or again in some seconds"
@@ -186,6 +188,11 @@ class Engine:
             self._queue.drop(entry)
             self.metrics.queue_rows = self._queue.n_rows
             raise
+
+    async def drain(self) -> None:
+        """Return when all that was accepted is computed. To be called when nothing new comes any more."""
+        while self._queue.n_rows or self._idle_threads < self.config.max_concurrency:  # noqa: ASYNC110  an event would cost every request
+            await asyncio.sleep(_DRAIN_POLL_S)
 
     def close(self) -> None:
         """Stop. To be called when nothing waits any more."""

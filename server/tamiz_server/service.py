@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from typing import Final, TypeVar
 
@@ -99,19 +99,26 @@ class Service:
         self._highest: dict[str, int] = {}
         self._open: set[OrderedStream] = set()
         self._ending = False
+        self._labels: dict[str, Mapping[str, int]] = {}
 
     def add(self, name: str, version: int, engine: Engine) -> None:
-        """Serve a version."""
+        """Serve a version, from the next request on; in place of the one that has been served under its number."""
         self._served.setdefault(name, {})[version] = Served(name, version, engine)
         self._highest[name] = max(self._served[name])
 
-    def serves(self, name: str) -> bool:
-        """Return whether any version of a model is served."""
-        return name in self._served
+    def remove(self, name: str, version: int) -> None:
+        """Serve a version no more, from the next request on; what its engine has accepted is answered."""
+        versions = self._served[name]
+        del versions[version]
+        if versions:
+            self._highest[name] = max(versions)
+        else:
+            for each in (self._served, self._highest, self._labels):
+                each.pop(name, None)
 
-    def highest(self, name: str) -> Engine:
-        """Return the engine of a model's highest version, which answers requests that name none."""
-        return self._served[name][self._highest[name]].engine
+    def set_labels(self, name: str, labels: Mapping[str, int]) -> None:
+        """Let requests name versions of a model by these labels, and no others; each version is served."""
+        self._labels[name] = labels
 
     async def predict(
         self, body: bytes, deadline_s: float, metadata: Metadata, parsed: PredictRequest | None = None
@@ -123,7 +130,7 @@ class Service:
         code = "OK"
         try:
             request = _parse(PredictRequest, body) if parsed is None else parsed
-            _, served = self._find(request.model_name, request.model_version)
+            _, served = self._find(request.model_name, request.model_version, request.model_label)
             threshold = self._threshold(request, served)
             inputs, n_rows = read_inputs(request.inputs, served.engine.model.specs)
             if request.timeout_us:
@@ -209,14 +216,15 @@ class Service:
         _parse(ListModelsRequest, body)
         self._require_ready()
         models = [
-            ModelVersions(name=name, versions=sorted(self._served[name])) for name in sorted(self._served)
+            ModelVersions(name=name, versions=sorted(self._served[name]), labels=self._labels.get(name))
+            for name in sorted(self._served)
         ]
         return ListModelsResponse(models=models).SerializeToString()
 
     async def get_model(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:  # noqa: ARG002  a Method
         """Answer a GetModelRequest with a GetModelResponse; see `Method`."""
         request = _parse(GetModelRequest, body)
-        version, served = self._find(request.name, request.version)
+        version, served = self._find(request.name, request.version, request.model_label)
         config = served.engine.config
         return GetModelResponse(
             name=request.name,
@@ -236,17 +244,31 @@ class Service:
         if not self.ready:
             raise Unavailable("the server is loading its models, or stopping; try again, or another replica")
 
-    def _find(self, name: str, version: int) -> tuple[int, Served]:
+    def _find(self, name: str, version: int, label: str = "") -> tuple[int, Served]:
+        """Return the version that a request names, by number, by label, or not at all: then the highest."""
         self._require_ready()
         versions = self._served.get(name)
         if versions is None:
             known = ", ".join(sorted(self._served)) or "none"
             raise ModelNotFound(f"no model {name!r} here; served are: {known}")
+        if label:
+            version = self._labelled(name, version, label)
         version = version or self._highest[name]
         if version not in versions:
             known = ", ".join(map(str, sorted(versions)))
             raise ModelNotFound(f"no version {version} of model {name!r} here; served are: {known}")
         return version, versions[version]
+
+    def _labelled(self, name: str, version: int, label: str) -> int:
+        if version:
+            raise InvalidRequest(
+                f"the request names version {version} and label {label!r}: expected one of them"
+            )
+        labels = self._labels.get(name, {})
+        if label not in labels:
+            known = ", ".join(sorted(labels)) or "none"
+            raise ModelNotFound(f"no label {label!r} of model {name!r} here; its labels are: {known}")
+        return labels[label]
 
     def _threshold(self, request: PredictRequest, served: Served) -> float:
         """Return the threshold to apply: a request may be stricter than the bundle, looser only by permission.
