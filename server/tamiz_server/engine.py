@@ -33,6 +33,7 @@ from tamiz_server.errors import DeadlineExceeded, ModelFailed, TamizError, Unava
 from tamiz_server.gate import Decisions, decide
 from tamiz_server.metrics import ModelMetrics
 from tamiz_server.model import Model
+from tamiz_server.niceness import give_way
 from tamiz_server.patience import Patience
 from tamiz_server.tensors import Inputs
 
@@ -158,7 +159,9 @@ class Engine:
         )
         self._loop = asyncio.get_running_loop()
         self._circuit = Circuit(max_failures=config.max_failures, cooldown_s=config.failure_cooldown_s)
-        self._threads = None if self.inline else ThreadPoolExecutor(config.max_concurrency, "tamiz-model")
+        self._threads = (
+            None if self.inline else ThreadPoolExecutor(config.max_concurrency, "tamiz-model", give_way)
+        )
         self._idle_threads = config.max_concurrency
         self._patience = Patience()
         self._scheduled = False
