@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+import sys
+import threading
 import time
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tamiz_client import CallFailed, Client, RetryPolicy, ServerUnavailable
+from tamiz_server.cpus import available_cpus
+from tamiz_server.niceness import NICENESS
 
 ROW = {"row": np.array([[0]])}
 BAD_ROW = {"row": np.array([[99]])}
@@ -81,3 +86,69 @@ def test_a_model_that_fails_again_and_again_rests_and_its_neighbour_goes_on(make
     assert "failed on 4 batches in a row" in log
     assert "answers again" in log
     assert server.stop() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows the niceness of a thread")
+def test_the_threads_of_a_slow_model_give_way_and_no_others(make_bundle, start_server):
+    make_bundle("slow/1", "slower")
+    make_bundle("fast/1")
+    server = start_server("--intra-op-threads", "0")
+    with Client(server.target) as client:
+        client.predict("slow", np.zeros((1, 2)))
+    niceness = {}
+    for task in Path(f"/proc/{server.process.pid}/task").iterdir():
+        _, fields = re.fullmatch(r"\d+ \((.*)\) (.*)\s*", (task / "stat").read_text()).groups()
+        niceness[int(task.name)] = int(fields.split()[16])
+    own = niceness.pop(server.process.pid)  # the event loop's thread
+    assert set(niceness.values()) == {own, own + NICENESS}
+    n_computing = available_cpus()  # the engine's thread computes with those of onnxruntime's pool
+    assert list(niceness.values()).count(own + NICENESS) == n_computing
+
+
+def p99_s(call, seconds: float = 2.0) -> float:
+    times = []
+    until_s = time.perf_counter() + seconds
+    while (started_s := time.perf_counter()) < until_s:
+        call()
+        times.append(time.perf_counter() - started_s)
+        time.sleep(max(0.0, started_s + 0.005 - time.perf_counter()))
+    return float(np.quantile(times, 0.99))
+
+
+def test_a_slow_model_at_saturation_leaves_a_fast_one_its_latency(make_bundle, start_server):
+    make_bundle("slow/1", "slower")
+    make_bundle("fast/1")
+    server = start_server()
+    stop = threading.Event()
+    n_answers = []
+
+    def saturate() -> None:
+        with Client(server.target, timeout_s=60) as client:
+            while not stop.is_set():
+                client.predict("slow", np.zeros((1, 2)))
+                n_answers.append(1)
+
+    with Client(server.target) as client:
+        client.predict("fast", np.zeros((1, 2)))
+
+        def ask() -> None:
+            client.predict("fast", np.zeros((1, 2)))
+
+        # Other processes may take a core at any time, so the best of some rounds counts. A batch takes over 50 ms: a fast
+        # model that waited for it, or for the core, would show it in every round.
+        ratios = []
+        for _ in range(4):
+            alone_s = p99_s(ask)
+            stop.clear()
+            threads = [threading.Thread(target=saturate) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.3)
+            ratios.append(p99_s(ask) / alone_s)
+            stop.set()
+            for thread in threads:
+                thread.join()
+            if ratios[-1] <= 3:
+                break
+    assert len(n_answers) > 5
+    assert min(ratios) <= 3, ratios
