@@ -75,8 +75,9 @@ class Config:
     failure_cooldown_s: float = _setting(5.0, "how long it rests before a request is let through, in seconds")
     max_message_bytes: int = _setting(64 * 1024 * 1024, "largest request or answer, in bytes")
     max_stream_requests: int = _setting(
-        64,
-        "how many requests of one stream may be in flight: beyond it a stream is not read until its answers are taken",
+        16,
+        "how many requests of one stream may be in flight: beyond it a stream is not read until its answers are taken."
+        " Times the rows of a request it should fit into --max-queue-size, or a stream is refused what it sends",
     )
     intra_op_threads: int = _setting(
         0,
