@@ -57,6 +57,10 @@ class Calls:
             self._forget(model, version)
         return result
 
+    def info(self, model: str, version: int | None) -> Steps[ModelInfo]:
+        """Return what a version says of itself, as far as it is known; ask otherwise."""
+        return self._info(model, version)
+
     def models(self) -> Steps[dict[str, list[int]]]:
         """Ask for the served models."""
         body = yield LIST_MODELS, ListModelsRequest().SerializeToString()

@@ -100,7 +100,7 @@ class App:
         await self._grpc.enter_graceful_shutdown()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stop_at_once.wait(), delay_s)
-        drained = asyncio.create_task(self._grpc.stop(timeout_s))
+        drained = asyncio.create_task(self._finish(timeout_s))
         cut_short = asyncio.create_task(self._stop_at_once.wait())
         await asyncio.wait({drained, cut_short}, return_when=asyncio.FIRST_COMPLETED)
         cut_short.cancel()
@@ -108,6 +108,13 @@ class App:
             await self._grpc.stop(0)
         await drained
         _log.info("stopped: %d requests received, %d answered", *self._metrics.conservation())
+
+    async def _finish(self, timeout_s: float) -> None:
+        """Wait for what is in flight, streams first: a stream would not end by itself."""
+        until_s = self._loop.time() + timeout_s
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._service.end_streams(), timeout_s)
+        await self._grpc.stop(max(0.0, until_s - self._loop.time()))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

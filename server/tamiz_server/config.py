@@ -63,7 +63,22 @@ class Config:
         "how many rows may wait, per model version; more are refused with RESOURCE_EXHAUSTED. Also the most rows of"
         " one request",
     )
+    max_concurrency: int = _setting(
+        1,
+        "how many batches of a model version may be computed at once, where it runs in threads of its own",
+    )
+    max_failures: int = _setting(
+        10,
+        "a model version that fails on so many batches in a row rests: requests are refused with UNAVAILABLE, and one is"
+        " let through after every cool-down, until a batch succeeds; 0: it never rests",
+    )
+    failure_cooldown_s: float = _setting(5.0, "how long it rests before a request is let through, in seconds")
     max_message_bytes: int = _setting(64 * 1024 * 1024, "largest request or answer, in bytes")
+    max_stream_requests: int = _setting(
+        16,
+        "how many requests of one stream may be in flight: beyond it a stream is not read until its answers are taken."
+        " Times the rows of a request it should fit into --max-queue-size, or a stream is refused what it sends",
+    )
     intra_op_threads: int = _setting(
         0,
         "threads of onnxruntime per model; 0 decides at warm-up: one for a fast model, as many as the control group's"
@@ -99,10 +114,18 @@ class Config:
             self._check_range(name, 0, _MAX_PORT)
         if self.grpc_port == self.metrics_port != 0:
             raise ConfigError(f"--grpc-port and --metrics-port are both {self.grpc_port}: choose two ports")
-        for name in ("max_batch_size", "max_queue_size", "max_message_bytes"):
+        for name in (
+            "max_batch_size",
+            "max_queue_size",
+            "max_message_bytes",
+            "max_stream_requests",
+            "max_concurrency",
+        ):
             self._check_range(name, 1)
         for name in (
             "max_queue_delay_us",
+            "max_failures",
+            "failure_cooldown_s",
             "intra_op_threads",
             "inline_limit_us",
             "drain_delay_s",

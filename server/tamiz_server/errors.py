@@ -5,7 +5,7 @@
     ├── ModelNotFound      NOT_FOUND           no such model or version
     ├── QueueFull          RESOURCE_EXHAUSTED  too many rows are waiting
     ├── DeadlineExceeded   DEADLINE_EXCEEDED   it waited too long, and was not computed
-    ├── Unavailable        UNAVAILABLE         starting or stopping
+    ├── Unavailable        UNAVAILABLE         starting, stopping, or resting after failures
     └── ModelFailed        INTERNAL            the model failed on these rows
 
     BundleError            a file that cannot be served (never reaches a caller)
@@ -55,7 +55,7 @@ class DeadlineExceeded(TamizError):
 
 
 class Unavailable(TamizError):
-    """The server is starting or stopping; another replica may answer."""
+    """The server is starting or stopping, or the model rests after failures; another replica may answer."""
 
     code = "UNAVAILABLE"
 

@@ -146,9 +146,13 @@ class Lifecycle:
         return [name for name, file in self._settings_files.items() if file.due and file.settled]
 
     def settings_read(self, name: str, settings: ModelSettings) -> None:
-        """Put a model's settings in force."""
+        """Put a model's settings in force; where those of its batches changed, its versions are to be loaded again."""
         file = self._settings_files[name]
         file.taken = file.stamp
+        if settings.batching != self.settings(name).batching:
+            for key in self.served:
+                if key[0] == name and key in self._bundles:
+                    self._bundles[key].taken = None
         self._settings[name] = settings
         self._move_labels(name)
 

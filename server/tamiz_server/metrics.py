@@ -83,6 +83,11 @@ HISTOGRAMS: Final = {
 GAUGES: Final = {
     "tamiz_queue_rows": (_MODEL_LABELS, "Rows that wait now."),
     "tamiz_requests_in_flight": ((), "Predict requests that are being answered now."),
+    "tamiz_circuit_open": (
+        _MODEL_LABELS,
+        "1 while requests are refused because the model failed on too many batches in a row, else 0.",
+    ),
+    "tamiz_streams_open": ((), "Streams of StreamPredict that are open now."),
     "tamiz_threshold": (
         _MODEL_LABELS,
         "The threshold of the bundle, the strictest where they differ. Above 1 it accepts nothing.",
@@ -169,6 +174,7 @@ class ModelMetrics:
         self.batch_rows = Distribution(BATCH_BUCKETS_ROWS)
         self.confidence = {accepted: Distribution(CONFIDENCE_BUCKETS) for accepted in (True, False)}
         self.queue_rows = 0
+        self.circuit_open = False
 
     def batch_done(self, seconds: float, n_rows: int) -> None:
         """Count one computed batch."""
@@ -201,6 +207,7 @@ class Metrics(Collector):
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
         self.received = 0
+        self.open_streams = 0
         self.unattributed: Tally[str] = Tally()
         """Requests that ended before their model was known, by code."""
         self.loads: Tally[tuple[str, str]] = Tally()
@@ -301,9 +308,11 @@ class Metrics(Collector):
             for tally in (self.unattributed, self._unloaded, *(model.requests for model in models))
         )
         families["tamiz_requests_in_flight"].add_metric((), self.received - ended)
+        families["tamiz_streams_open"].add_metric((), self.open_streams)
         for model in models:
             families["tamiz_model_served"].add_metric(model.labels, 1)
             families["tamiz_queue_rows"].add_metric(model.labels, model.queue_rows)
+            families["tamiz_circuit_open"].add_metric(model.labels, model.circuit_open)
             _add_threshold(families, model)
         for name, labels in list(self.labels.items()):
             for label, version in labels.items():

@@ -14,6 +14,7 @@ from tamiz.dtypes import name_of
 from tamiz.v1.manifest_pb2 import DataType, Manifest, Subdivision
 from tamiz_server.bundle import Bundle
 from tamiz_server.errors import BundleError, ModelFailed
+from tamiz_server.niceness import call_giving_way
 from tamiz_server.tensors import Inputs, Spec
 
 _ONNX_TYPES: Final = {
@@ -77,7 +78,7 @@ class Model:
         self.batch_seconds = self._warm_up()
         if n_threads == 0 and cpus > 1 and self.batch_seconds > slow_above_s:
             self.n_threads = cpus
-            self._session = self._open(bundle.content)
+            self._session = call_giving_way(lambda: self._open(bundle.content))
             self.batch_seconds = self._warm_up()
 
     def run(self, inputs: Inputs) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:

@@ -7,6 +7,9 @@
     stable = 3
     canary = 5
 
+    [batching]                # otherwise what the flags of these names say; see `batching_settings`
+    max_batch_size = 256
+
 A section is a function that reads it and a line in `_SECTIONS`; what it reads is a field of `ModelSettings`. Unknown
 sections and keys are refused: a setting that is misspelled must not be passed over.
 """
@@ -21,6 +24,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from tamiz_server.batching_settings import read_batching
 from tamiz_server.errors import SettingsError
 from tamiz_server.version_policy import VersionPolicy
 
@@ -40,10 +44,12 @@ class ModelSettings:
     Attributes:
         versions: which versions are to be served; None: those that `--version-policy` says.
         labels: label → the version that it names.
+        batching: settings that differ from the flags → their values.
     """
 
     versions: VersionPolicy | None = None
     labels: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    batching: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def read_settings(path: Path) -> ModelSettings:
@@ -127,4 +133,8 @@ def _listed(sections: Mapping[str, Any]) -> str:
     return " or ".join(f"[{name}]" for name in sections)
 
 
-_SECTIONS: Final[Mapping[str, Callable[[dict[str, Any]], Any]]] = {"versions": _versions, "labels": _labels}
+_SECTIONS: Final[Mapping[str, Callable[[dict[str, Any]], Any]]] = {
+    "versions": _versions,
+    "labels": _labels,
+    "batching": read_batching,
+}

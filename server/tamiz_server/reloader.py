@@ -13,8 +13,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
+from tamiz_server.batching_settings import of_model
 from tamiz_server.config import Config
 from tamiz_server.engine import Engine
 from tamiz_server.errors import BundleError, SettingsError
@@ -32,6 +34,8 @@ SetHealth = Callable[[str, bool | None], Awaitable[None]]
 """Says whether a model or version is serving; None: it is not known here any more."""
 
 _SETTINGS: Final = "settings"
+_OTHER_SETTINGS: Final = b""
+"""In place of the digest of what is served: it is to be loaded again, even if its file is the same."""
 
 
 class Reloader:
@@ -54,6 +58,9 @@ class Reloader:
         self._remarks: tuple[str, ...] = ()
         self._said: dict[str, list[str]] = {}
         self._health: dict[str, bool] = {}
+        self._saying = asyncio.Lock()
+        self._resting: set[Engine] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._nudged = asyncio.Event()
 
     def served(self) -> list[str]:
@@ -129,6 +136,10 @@ class Reloader:
         self.problems.pop(where, None)
         if settings != self._lifecycle.settings(name):
             _log.info("model %s: new settings are in force", name)
+        if settings.batching != self._lifecycle.settings(name).batching:
+            for key in self._digests:
+                if key[0] == name:
+                    self._digests[key] = _OTHER_SETTINGS
         self._lifecycle.settings_read(name, settings)
         self._publish_labels(name)
 
@@ -136,7 +147,7 @@ class Reloader:
         """Load a version and serve it, in place of the one that has been served under its number."""
         path = bundle_path(self._config.model_repository, key)
         try:
-            loaded = await asyncio.to_thread(load, path, self._config, self._digests.get(key, b""))
+            loaded = await asyncio.to_thread(load, path, self._config_of(key), self._digests.get(key, b""))
         except BundleError as error:
             self._failed(key, str(error))
             return
@@ -167,7 +178,10 @@ class Reloader:
     def _serve(self, key: Key, loaded: Loaded) -> None:
         name, version = key
         metrics = self._metrics.model(name, version, loaded.model.manifest)
-        engine = Engine(loaded.model, metrics, self._config)
+        engine = Engine(loaded.model, metrics, self._config_of(key))
+        engine.on_rest = partial(
+            self._on_rest, key
+        )  # that holds no engine: one in a cycle would outlive its use
         self._service.add(name, version, engine)
         self._metrics.loads[name, "loaded"] += 1
         old = self._engines.get(key)
@@ -175,6 +189,20 @@ class Reloader:
         if old is not None:
             self._retire(old)
         _announce(key, loaded.model, engine, replaced=old is not None)
+
+    def _config_of(self, key: Key) -> Config:
+        return of_model(self._config, self._lifecycle.settings(key[0]).batching)
+
+    def _on_rest(self, key: Key, engine: Engine, rests: bool) -> None:  # noqa: FBT001  a callback of Engine
+        """Say in health that a version rests after failures, or does no more."""
+        (self._resting.add if rests else self._resting.discard)(engine)
+        if self._engines.get(key) is engine:
+            task = asyncio.create_task(self._publish())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _works(self, key: Key) -> bool:
+        return key in self._lifecycle.served and self._engines.get(key) not in self._resting
 
     def _unload(self, key: Key) -> None:
         name, version = key
@@ -193,6 +221,7 @@ class Reloader:
             await engine.drain()
             engine.close()
             del self._leaving[engine]
+            self._resting.discard(engine)
 
         self._leaving[engine] = asyncio.create_task(drain())
 
@@ -205,11 +234,14 @@ class Reloader:
             self._metrics.forget(name)
             self._said.pop(name, None)
         names = {name for name, _ in lifecycle.served}
+        working = {
+            name for name in names if self._works(max(key for key in lifecycle.served if key[0] == name))
+        }
         self._metrics.problems = frozenset(self.problems)
         self._service.ready = bool(names)
         failures = lifecycle.failures()
-        health = {name: name in names for name in {name for name, _ in failures} | names}
-        health |= {_where(key): key in lifecycle.served for key in (*failures, *lifecycle.served)}
+        health = {name: name in working for name in {name for name, _ in failures} | names}
+        health |= {_where(key): self._works(key) for key in (*failures, *lifecycle.served)}
         await self._publish_health(health | {"": bool(names)})
 
     def _publish_labels(self, name: str) -> None:
@@ -223,12 +255,13 @@ class Reloader:
         self._metrics.labels[name] = labels
 
     async def _publish_health(self, health: dict[str, bool]) -> None:
-        for name in self._health.keys() - health.keys():
-            await self._set_health(name, None)
-        for name, serving in health.items():
-            if self._health.get(name) is not serving:
-                await self._set_health(name, serving)
-        self._health = health
+        said, self._health = self._health, health
+        async with self._saying:
+            for name in said.keys() - health.keys():
+                await self._set_health(name, None)
+            for name, serving in health.items():
+                if said.get(name) is not serving:
+                    await self._set_health(name, serving)
 
     def _is_there(self, where: str) -> bool:
         name, _, version = where.rpartition("/")

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
 from typing import Final, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from google.protobuf.message import DecodeError
 from tamiz.thresholds import Thresholds
 from tamiz.v1.prediction_pb2 import (
     BatchingSettings,
+    Failure,
     GetModelRequest,
     GetModelResponse,
     ListModelsRequest,
@@ -22,16 +24,23 @@ from tamiz.v1.prediction_pb2 import (
     ModelVersions,
     PredictRequest,
     PredictResponse,
+    Priority,
+    StreamPredictResponse,
 )
 from tamiz_server.config import Config
 from tamiz_server.engine import Answer, Engine, Work
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, TamizError, Unavailable
 from tamiz_server.metrics import Metrics
+from tamiz_server.streams import OrderedStream
 from tamiz_server.tensors import read_inputs
 
 _log = logging.getLogger(__name__)
 
 SERVICE_NAME: Final = "tamiz.v1.PredictionService"
+
+_LINGER_S: Final = 0.3
+_RESPONSE_TAG: Final = bytes([StreamPredictResponse.RESPONSE_FIELD_NUMBER << 3 | 2])
+"""Field `response` of StreamPredictResponse, of protobuf's wire type 2: a length and as many bytes."""
 
 _Message = TypeVar("_Message", PredictRequest, ListModelsRequest, GetModelRequest)
 
@@ -40,6 +49,9 @@ Metadata = Callable[[], Iterable[tuple[str, str | bytes]] | None]
 
 Method = Callable[[bytes, float, Metadata], Awaitable[bytes]]
 """Message bytes, deadline in seconds on time.monotonic's clock (infinite: none) and metadata → answer bytes, or TamizError."""
+
+Stream = Callable[[AsyncIterator[bytes], float, Metadata], AsyncGenerator[bytes, None]]
+"""As `Method`, for many messages: the answers end as the messages do, or with a TamizError. To be closed when left early."""
 
 
 class Served:
@@ -69,6 +81,7 @@ class Service:
 
     Attributes:
         methods: method name, as in the contract → its implementation.
+        streams: the same for methods that take and give a stream of messages.
         ready: whether requests are answered; until it is set they get Unavailable.
     """
 
@@ -79,10 +92,13 @@ class Service:
             "ListModels": self.list_models,
             "GetModel": self.get_model,
         }
+        self.streams: dict[str, Stream] = {"StreamPredict": self.stream_predict}
         self._config = config
         self._metrics = metrics
         self._served: dict[str, dict[int, Served]] = {}
         self._highest: dict[str, int] = {}
+        self._open: set[OrderedStream] = set()
+        self._ending = False
         self._labels: dict[str, Mapping[str, int]] = {}
 
     def add(self, name: str, version: int, engine: Engine) -> None:
@@ -104,18 +120,24 @@ class Service:
         """Let requests name versions of a model by these labels, and no others; each version is served."""
         self._labels[name] = labels
 
-    async def predict(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:
-        """Answer a PredictRequest with a PredictResponse; see `Method`."""
+    async def predict(
+        self, body: bytes, deadline_s: float, metadata: Metadata, parsed: PredictRequest | None = None
+    ) -> bytes:
+        """Answer a PredictRequest with a PredictResponse; see `Method`. `parsed`: the message, where it is known already."""
         started_s = time.monotonic()
         self._metrics.received += 1
         served: Served | None = None
         code = "OK"
         try:
-            request = _parse(PredictRequest, body)
+            request = _parse(PredictRequest, body) if parsed is None else parsed
             _, served = self._find(request.model_name, request.model_version, request.model_label)
             threshold = self._threshold(request, served)
             inputs, n_rows = read_inputs(request.inputs, served.engine.model.specs)
+            if request.timeout_us:
+                deadline_s = min(deadline_s, started_s + request.timeout_us * 1e-6)
             work = Work(inputs, n_rows, threshold, deadline_s, request.return_probabilities)
+            if request.priority == Priority.PRIORITY_LOW:
+                work = work._replace(gives_way=True)
             if served.differ and self._config.allow_looser_thresholds and request.HasField("threshold"):
                 work = work._replace(overrides=True)
             return _serialize(served, await served.engine.predict(work), threshold)
@@ -136,6 +158,59 @@ class Service:
                 served.engine.metrics.requests[code] += 1
                 served.engine.metrics.request_duration.observe(time.monotonic() - started_s)
 
+    async def stream_predict(
+        self, bodies: AsyncIterator[bytes], deadline_s: float, metadata: Metadata
+    ) -> AsyncGenerator[bytes, None]:
+        """Answer each PredictRequest with a StreamPredictResponse, in order; see `Stream`."""
+
+        async def answer(body: bytes) -> bytes:
+            return await self._answer_on_stream(body, deadline_s, metadata)
+
+        stream = OrderedStream(
+            bodies,
+            answer,
+            max_requests=self._config.max_stream_requests,
+            max_bytes=self._config.max_message_bytes,
+        )
+        self._open.add(stream)
+        self._metrics.open_streams = len(self._open)
+        if self._ending:
+            stream.end()
+        try:
+            async with aclosing(stream.answers()) as answers:
+                async for each in answers:
+                    yield each
+        finally:
+            self._open.remove(stream)
+            self._metrics.open_streams = len(self._open)
+        if stream.was_ended:
+            raise Unavailable("the server is stopping; send what has no answer yet to another replica")
+
+    async def end_streams(self) -> None:
+        """Have every stream answer what it has read, and end: those that are open, and those to come.
+
+        Returns when those that were open have ended, and their callers had a moment to learn it: a connection that is
+        closed while the caller still sends is torn down, and the last answers with it.
+        """
+        self._ending = True
+        streams = list(self._open)
+        for stream in streams:
+            stream.end()
+        await asyncio.gather(*(stream.ended.wait() for stream in streams))
+        if streams:
+            await asyncio.sleep(_LINGER_S)
+
+    async def _answer_on_stream(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:
+        """Return a StreamPredictResponse, whatever becomes of the request."""
+        id_ = ""
+        try:
+            request = _parse_if_whole(body)
+            id_ = request.id if request else ""
+            return _on_stream(id_, await self.predict(body, deadline_s, metadata, request))
+        except TamizError as error:
+            failure = Failure(code=f"STATUS_CODE_{error.code}", message=str(error))
+            return StreamPredictResponse(id=id_, failure=failure).SerializeToString()
+
     async def list_models(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:  # noqa: ARG002  a Method
         """Answer a ListModelsRequest with a ListModelsResponse; see `Method`."""
         _parse(ListModelsRequest, body)
@@ -150,7 +225,7 @@ class Service:
         """Answer a GetModelRequest with a GetModelResponse; see `Method`."""
         request = _parse(GetModelRequest, body)
         version, served = self._find(request.name, request.version, request.model_label)
-        config = self._config
+        config = served.engine.config
         return GetModelResponse(
             name=request.name,
             version=version,
@@ -159,6 +234,7 @@ class Service:
                 max_batch_size=config.max_batch_size,
                 max_queue_delay_us=config.max_queue_delay_us,
                 max_queue_size=config.max_queue_size,
+                max_concurrency=config.max_concurrency,
             ),
             looser_thresholds_allowed=config.allow_looser_thresholds,
             abstained_revealed=config.reveal_abstained,
@@ -207,6 +283,13 @@ class Service:
         return wanted if self._config.allow_looser_thresholds else max(wanted, served.threshold)
 
 
+def _parse_if_whole(body: bytes) -> PredictRequest | None:
+    try:
+        return PredictRequest.FromString(body)
+    except DecodeError:
+        return None  # `predict` says and counts what is wrong
+
+
 def _parse(type_: type[_Message], body: bytes) -> _Message:
     try:
         return type_.FromString(body)
@@ -230,6 +313,22 @@ def _serialize(served: Served, answer: Answer, threshold: float) -> bytes:
         columns.thresholds.extend(answer.thresholds)
         columns.threshold = max(answer.thresholds)
     return served.prefix + columns.SerializeToString()
+
+
+def _on_stream(id_: str, response: bytes) -> bytes:
+    """Return a StreamPredictResponse around a serialized PredictResponse, which is not built and parsed again for it."""
+    head = StreamPredictResponse(id=id_).SerializeToString()
+    return b"".join((head, _RESPONSE_TAG, _varint(len(response)), response))
+
+
+def _varint(number: int) -> bytes:
+    """Return a length as protobuf writes it: seven bits per byte, the lowest first."""
+    encoded = bytearray()
+    while number > 0x7F:  # noqa: PLR2004  seven bits
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
 
 
 def _request_id(metadata: Metadata) -> str:

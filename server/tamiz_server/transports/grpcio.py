@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, Final
 
 import grpc
@@ -14,9 +15,10 @@ from grpc_reflection.v1alpha import reflection
 
 from tamiz_server.config import Config
 from tamiz_server.errors import ConfigError, TamizError
-from tamiz_server.service import SERVICE_NAME, Method, Service
+from tamiz_server.service import SERVICE_NAME, Method, Service, Stream
 
 _Handler = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
+_StreamHandler = Callable[[AsyncIterator[bytes], "aio.ServicerContext[bytes, bytes]"], Awaitable[None]]
 
 _STATUS: Final = {
     True: health_pb2.HealthCheckResponse.SERVING,
@@ -92,6 +94,9 @@ class _Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic onl
         self._handlers = {
             f"/{SERVICE_NAME}/{name}": grpc.unary_unary_rpc_method_handler(_handler(method))
             for name, method in service.methods.items()
+        } | {
+            f"/{SERVICE_NAME}/{name}": grpc.stream_stream_rpc_method_handler(_stream_handler(stream))
+            for name, stream in service.streams.items()
         }
 
     def service(
@@ -102,12 +107,28 @@ class _Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic onl
 
 def _handler(method: Method) -> _Handler:
     async def handle(body: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
-        remaining_s = context.time_remaining()
-        deadline_s = math.inf if remaining_s is None else time.monotonic() + remaining_s
-
         try:
-            return await method(body, deadline_s, context.invocation_metadata)
+            return await method(body, _deadline_s(context), context.invocation_metadata)
         except TamizError as error:
             await context.abort(grpc.StatusCode[error.code], str(error))
 
     return handle
+
+
+def _stream_handler(stream: Stream) -> _StreamHandler:
+    async def handle(bodies: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
+        try:
+            # Closed here and now when the caller goes away while an answer is being written: what waits is freed.
+            async with aclosing(stream(bodies, _deadline_s(context), context.invocation_metadata)) as answers:
+                async for answer in answers:
+                    await context.write(answer)
+        except TamizError as error:
+            await context.abort(grpc.StatusCode[error.code], str(error))
+
+    return handle
+
+
+def _deadline_s(context: aio.ServicerContext[bytes, bytes]) -> float:
+    """Return the call's deadline on time.monotonic's clock; infinite when there is none."""
+    remaining_s = context.time_remaining()
+    return math.inf if remaining_s is None else time.monotonic() + remaining_s
