@@ -18,8 +18,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from tamiz_server.config import Config
 from tamiz_server.engine import Engine
 from tamiz_server.metrics import Metrics
+from tamiz_server.oip.service import OipService
 from tamiz_server.repository import LoadResult, load_all
-from tamiz_server.service import SERVICE_NAME, Service
+from tamiz_server.service import Service
 from tamiz_server.transports.grpcio import GrpcServer
 from tamiz_server.transports.http import HttpServer, Page
 
@@ -41,8 +42,9 @@ class App:
         self._loop = asyncio.get_running_loop()
         self._metrics = Metrics(version("tamiz"))
         self._service = Service(config, self._metrics)
+        self._oip = OipService(self._service, config, version("tamiz"))
         self._engines: list[Engine] = []
-        self._grpc = GrpcServer(self._service, config)
+        self._grpc = GrpcServer((self._service, self._oip), config)
         self._http = HttpServer(
             config.host, config.metrics_port, {"/metrics": self._metrics_page, "/healthz": self._health_page}
         )
@@ -75,7 +77,7 @@ class App:
         served = [f"{result.name}/{result.version}" for result in results if result.model]
         self._service.ready = bool(served)
         names = {result.name for result in results}
-        for name in ("", SERVICE_NAME, *names):
+        for name in ("", self._service.name, self._oip.name, *names):
             serving = self._service.serves(name) if name in names else bool(served)
             await self._grpc.set_health(name, serving=serving)
         self._announce(served)
@@ -83,6 +85,7 @@ class App:
     def _add(self, result: LoadResult) -> None:
         self._metrics.loads[result.name, "loaded" if result.model else "failed"] += 1
         if result.model is None:
+            self._service.failed.add((result.name, result.version))
             _log.error("model %s version %d is not served: %s", result.name, result.version, result.error)
             return
         metrics = self._metrics.model(result.name, result.version, result.model.manifest)
@@ -119,6 +122,7 @@ class App:
         _log.info(
             "stopping: NOT_SERVING from now on, requests are still answered; a second signal stops at once"
         )
+        self._service.stopping = True
         await self._grpc.enter_graceful_shutdown()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stop_at_once.wait(), delay_s)

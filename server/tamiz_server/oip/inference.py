@@ -1,0 +1,71 @@
+"""How the protocol puts a request for predictions, and its answer."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from tamiz.oip.inference import ModelInferRequest, ModelInferResponse
+from tamiz_server.engine import Answer
+from tamiz_server.errors import ModelNotFound
+from tamiz_server.oip.outputs import PROBABILITIES, Labels, add_outputs, requested_outputs
+from tamiz_server.oip.parameters import read_threshold, read_timeout_s
+from tamiz_server.oip.tensors import read_inputs
+from tamiz_server.service import Served, Wish, parse
+from tamiz_server.tensors import Inputs
+
+_VERSION: Final = re.compile("[1-9][0-9]{0,18}")
+
+
+class Inference:
+    """The dialect of `inference.GRPCInferenceService`; see `tamiz_server.service.Dialect`."""
+
+    def __init__(self) -> None:
+        self._labels: WeakKeyDictionary[Served, Labels] = WeakKeyDictionary()
+
+    def parse(self, body: bytes) -> ModelInferRequest:
+        """Return the message."""
+        return parse(ModelInferRequest, body)
+
+    def model(self, request: ModelInferRequest) -> tuple[str, int]:
+        """Return name and version of the model."""
+        return request.model_name, version_number(request.model_name, request.model_version)
+
+    def read(self, request: ModelInferRequest, served: Served, deadline_s: float) -> tuple[Inputs, int, Wish]:
+        """Return the inputs, how many rows they have, and what is wished."""
+        timeout_s = read_timeout_s(request.parameters)
+        if timeout_s is not None:
+            deadline_s = min(deadline_s, time.monotonic() + timeout_s)
+        probabilities = PROBABILITIES in requested_outputs(request)
+        inputs, n_rows = read_inputs(request, served.engine.model.specs)
+        return inputs, n_rows, Wish(read_threshold(request.parameters), deadline_s, probabilities)
+
+    def write(self, request: ModelInferRequest, served: Served, answer: Answer, threshold: float) -> bytes:
+        """Return the answer as a message."""
+        response = ModelInferResponse(
+            model_name=served.name, model_version=str(served.version), id=request.id
+        )
+        add_outputs(response, requested_outputs(request), self.labels(served), answer, threshold)
+        return response.SerializeToString()
+
+    def labels(self, served: Served) -> Labels:
+        """Return the classes of a version as labels; built once."""
+        labels = self._labels.get(served)
+        if labels is None:
+            labels = self._labels[served] = Labels(served.engine.model.manifest.classes)
+        return labels
+
+
+def version_number(name: str, version: str) -> int:
+    """Return a version as the service knows it; empty: 0, which stands for the highest.
+
+    Raises:
+        ModelNotFound: for what is no version of any model.
+    """
+    if not version:
+        return 0
+    if not _VERSION.fullmatch(version):
+        raise ModelNotFound(f"no version {version!r} of model {name!r} here: a version is a positive integer")
+    return int(version)
