@@ -12,7 +12,9 @@ from kserve import InferenceGRPCClient, InferInput, InferRequest
 SURE = np.array([[0.0, 3.0], [0.0, 0.1], [4.0, 0.0]], dtype=np.float32)
 
 
-def request(rows: np.ndarray, datatype: str, *, binary: bool, name: str = "m", **fields: object) -> InferRequest:
+def request(
+    rows: np.ndarray, datatype: str, *, binary: bool, name: str = "m", **fields: object
+) -> InferRequest:
     sent = InferInput("features", list(rows.shape), datatype)
     sent.set_data_from_numpy(rows, binary_data=binary)
     return InferRequest(model_name=name, infer_inputs=[sent], **fields)
@@ -38,13 +40,16 @@ async def main() -> None:
         answer = await client.infer(request(SURE, "FP32", binary=True, parameters={"threshold": "0.96"}))
         accepted = next(each for each in answer.outputs if each.name == "accepted")
         assert accepted.as_numpy().tolist() == [False, False, True]
-        for wrong, code in ((request(SURE, "FP32", binary=True, name="nobody"), "NOT_FOUND"),):
-            try:
-                await client.infer(wrong)
-            except grpc.RpcError as error:
-                assert error.code().name == code, error
-            else:
-                raise AssertionError(f"expected {code}")
+        error = await failure(client, request(SURE, "FP32", binary=True, name="nobody"))
+        assert error.code() == grpc.StatusCode.NOT_FOUND, error
+
+
+async def failure(client: InferenceGRPCClient, wrong: InferRequest) -> grpc.RpcError:
+    try:
+        answer = await client.infer(wrong)
+    except grpc.RpcError as error:
+        return error
+    raise AssertionError(f"expected an error, got {answer}")
 
 
 asyncio.run(main())

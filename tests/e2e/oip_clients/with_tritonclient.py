@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import numpy as np
@@ -27,14 +27,18 @@ def outputs(*names: str) -> list[triton.InferRequestedOutput]:
     return [triton.InferRequestedOutput(name) for name in names]
 
 
-def refused(call: Any, code: str, words: str) -> None:
+def failure(call: Callable[[], object]) -> InferenceServerException:
     try:
-        call()
+        answer = call()
     except InferenceServerException as error:
-        assert error.status() == f"StatusCode.{code}", error
-        assert words in error.message(), error
-    else:
-        raise AssertionError(f"expected {code}: {words}")
+        return error
+    raise AssertionError(f"expected an error, got {answer}")
+
+
+def refused(call: Callable[[], object], code: str, words: str) -> None:
+    error = failure(call)
+    assert error.status() == f"StatusCode.{code}", error
+    assert words in error.message(), error
 
 
 def check_live_ready_and_described(client: triton.InferenceServerClient) -> None:
@@ -48,7 +52,9 @@ def check_live_ready_and_described(client: triton.InferenceServerClient) -> None
     assert (server.name, server.version) == ("tamiz", "0.1.0")
     model = client.get_model_metadata("m")
     assert (model.name, list(model.versions), model.platform) == ("m", ["1", "2"], "onnxruntime_onnx")
-    assert [(each.name, each.datatype, list(each.shape)) for each in model.inputs] == [("features", "FP32", [-1, 2])]
+    assert [(each.name, each.datatype, list(each.shape)) for each in model.inputs] == [
+        ("features", "FP32", [-1, 2])
+    ]
     assert [(each.name, each.datatype, list(each.shape)) for each in model.outputs] == [
         ("label", "BYTES", [-1]),
         ("confidence", "FP64", [-1]),
@@ -92,7 +98,11 @@ def check_only_requested_outputs_come(client: triton.InferenceServerClient) -> N
     assert probabilities.shape == (3, 2)
     assert np.isnan(probabilities[1]).all(), "an abstained row has none"
     np.testing.assert_allclose(probabilities[[0, 2]].sum(axis=1), 1.0)
-    refused(lambda: client.infer("m", [features()], outputs=outputs("nothing")), "INVALID_ARGUMENT", "unknown output")
+    refused(
+        lambda: client.infer("m", [features()], outputs=outputs("nothing")),
+        "INVALID_ARGUMENT",
+        "unknown output",
+    )
 
 
 def check_integer_classes(client: triton.InferenceServerClient) -> None:
@@ -144,13 +154,19 @@ def check_other_datatypes(client: triton.InferenceServerClient) -> None:
         "INVALID_ARGUMENT",
         "holds 16777217 in row 0, which FP32 cannot hold exactly",
     )
-    refused(lambda: client.infer("m", [features(SURE.astype(np.float64), "FP64")]), "INVALID_ARGUMENT", "expected FP32")
+    refused(
+        lambda: client.infer("m", [features(SURE.astype(np.float64), "FP64")]),
+        "INVALID_ARGUMENT",
+        "expected FP32",
+    )
 
 
 def check_bad_requests(client: triton.InferenceServerClient) -> None:
     refused(lambda: client.infer("nobody", [features()]), "NOT_FOUND", "served are: m, numbers, text")
     refused(lambda: client.infer("m", [features()], model_version="9"), "NOT_FOUND", "served are: 1, 2")
-    refused(lambda: client.infer("m", [features()], model_version="newest"), "NOT_FOUND", "no version 'newest'")
+    refused(
+        lambda: client.infer("m", [features()], model_version="newest"), "NOT_FOUND", "no version 'newest'"
+    )
     refused(lambda: client.infer("m", [features(SURE[:, :1])]), "INVALID_ARGUMENT", "got shape [3, 1]")
     refused(lambda: client.infer("m", [features(SURE[:0])]), "INVALID_ARGUMENT", "at least one")
 
@@ -212,7 +228,9 @@ def check_a_stream_is_answered_in_order(client: triton.InferenceServerClient) ->
 async def check_asyncio(target: str) -> None:
     async with triton_aio.InferenceServerClient(target) as client:
         assert await client.is_server_ready()
-        results = await asyncio.gather(*(client.infer("m", [features()], request_id=str(k)) for k in range(20)))
+        results = await asyncio.gather(
+            *(client.infer("m", [features()], request_id=str(k)) for k in range(20))
+        )
         assert [result.get_response().id for result in results] == [str(k) for k in range(20)]
         assert all(result.as_numpy("label").tolist() == [b"yes", b"", b"no"] for result in results)
 
@@ -230,7 +248,6 @@ def main() -> None:
         for name, check in list(globals().items()):
             if name.startswith("check_") and name != "check_asyncio":
                 check(client)
-                print(name)
     asyncio.run(check_asyncio(target))
 
 
