@@ -126,6 +126,7 @@ class App:
         await self._grpc.enter_graceful_shutdown()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stop_at_once.wait(), delay_s)
+        self._service.end_streams()
         drained = asyncio.create_task(self._grpc.stop(timeout_s))
         cut_short = asyncio.create_task(self._stop_at_once.wait())
         await asyncio.wait({drained, cut_short}, return_when=asyncio.FIRST_COMPLETED)

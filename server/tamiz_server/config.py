@@ -54,6 +54,10 @@ class Config:
         " one request",
     )
     max_message_bytes: int = _setting(64 * 1024 * 1024, "largest request or answer, in bytes")
+    max_stream_requests: int = _setting(
+        64,
+        "how many requests of one stream may be in flight: beyond it a stream is not read until its answers are taken",
+    )
     intra_op_threads: int = _setting(
         0,
         "threads of onnxruntime per model; 0 decides at warm-up: one for a fast model, as many as the control group's"
@@ -88,7 +92,7 @@ class Config:
             self._check_range(name, 0, _MAX_PORT)
         if self.grpc_port == self.metrics_port != 0:
             raise ConfigError(f"--grpc-port and --metrics-port are both {self.grpc_port}: choose two ports")
-        for name in ("max_batch_size", "max_queue_size", "max_message_bytes"):
+        for name in ("max_batch_size", "max_queue_size", "max_message_bytes", "max_stream_requests"):
             self._check_range(name, 1)
         for name in (
             "max_queue_delay_us",

@@ -76,6 +76,7 @@ HISTOGRAMS: Final = {
 GAUGES: Final = {
     "tamiz_queue_rows": (_MODEL_LABELS, "Rows that wait now."),
     "tamiz_requests_in_flight": ((), "Predict requests that are being answered now."),
+    "tamiz_streams_open": ((), "Streams of requests that are open now."),
     "tamiz_threshold": (
         _MODEL_LABELS,
         "The threshold of the bundle, the strictest where they differ. Above 1 it accepts nothing.",
@@ -207,6 +208,7 @@ class Metrics(Collector):
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
         self.received = 0
+        self.open_streams = 0
         self.unattributed: Tally[str] = Tally()
         """Requests that ended before their model was known, by code."""
         self.loads: Tally[tuple[str, str]] = Tally()
@@ -276,6 +278,7 @@ class Metrics(Collector):
         families["tamiz_build_info"].add_metric((self._server_version,), 1)
         ended = sum(self.unattributed.values()) + sum(sum(model.requests.values()) for model in models)
         families["tamiz_requests_in_flight"].add_metric((), self.received - ended)
+        families["tamiz_streams_open"].add_metric((), self.open_streams)
         for model in models:
             families["tamiz_queue_rows"].add_metric(model.labels, model.queue_rows)
             _add_threshold(families, model)

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, NamedTuple, Protocol, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import aclosing
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
@@ -27,6 +28,7 @@ from tamiz_server.config import Config
 from tamiz_server.engine import Answer, Engine, Work
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, TamizError, Unavailable
 from tamiz_server.metrics import Metrics
+from tamiz_server.streams import OrderedStream
 from tamiz_server.tensors import Inputs, read_inputs
 
 _log = logging.getLogger(__name__)
@@ -42,6 +44,9 @@ Metadata = Callable[[], Iterable[tuple[str, str | bytes]] | None]
 Method = Callable[[bytes, float, Metadata], Awaitable[bytes]]
 """Message bytes, deadline in seconds on time.monotonic's clock (infinite: none) and metadata → answer bytes, or TamizError."""
 
+Stream = Callable[[AsyncIterator[bytes], float, Metadata], AsyncGenerator[bytes, None]]
+"""As `Method`, for many messages: the answers end as the messages do, or with a TamizError. To be closed when left early."""
+
 
 class Methods(Protocol):
     """A service, as a transport sees it.
@@ -49,10 +54,12 @@ class Methods(Protocol):
     Attributes:
         name: the service's name on the wire.
         methods: method name, as in the contract → its implementation.
+        streams: the same for methods that take and give a stream of messages.
     """
 
     name: str
     methods: dict[str, Method]
+    streams: dict[str, Stream]
 
 
 class Served:
@@ -116,6 +123,7 @@ class Service:
     Attributes:
         name: the service's name on the wire.
         methods: method name, as in the contract → its implementation.
+        streams: the same for methods that take and give a stream of messages.
         ready: whether requests are answered; until it is set they get Unavailable.
         stopping: whether health says NOT_SERVING because the server is about to stop; requests are still answered.
         failed: name and version of what could not be loaded.
@@ -132,10 +140,13 @@ class Service:
             "ListModels": self.list_models,
             "GetModel": self.get_model,
         }
+        self.streams: dict[str, Stream] = {}
         self._config = config
         self._metrics = metrics
         self._served: dict[str, dict[int, Served]] = {}
         self._highest: dict[str, int] = {}
+        self._open: set[OrderedStream] = set()
+        self._ending = False
 
     def add(self, name: str, version: int, engine: Engine) -> None:
         """Serve a version."""
@@ -159,15 +170,23 @@ class Service:
         return await self.answer(_TYPED, body, deadline_s, metadata)
 
     async def answer(
-        self, dialect: Dialect[_Request], body: bytes, deadline_s: float, metadata: Metadata
+        self,
+        dialect: Dialect[_Request],
+        body: bytes,
+        deadline_s: float,
+        metadata: Metadata,
+        parsed: _Request | None = None,
     ) -> bytes:
-        """Answer a request for predictions in any protocol; see `Method`. Every one is counted, once, by its outcome."""
+        """Answer a request for predictions in any protocol; see `Method`. Every one is counted, once, by its outcome.
+
+        `parsed`: the message, where it is known already.
+        """
         started_s = time.monotonic()
         self._metrics.received += 1
         served: Served | None = None
         code = "OK"
         try:
-            request = dialect.parse(body)
+            request = dialect.parse(body) if parsed is None else parsed
             served = self.find(*dialect.model(request))
             inputs, n_rows, wish = dialect.read(request, served, deadline_s)
             work = self._work(served, inputs, n_rows, wish)
@@ -189,6 +208,36 @@ class Service:
                 self._metrics.unattributed[code] += 1
             else:
                 served.engine.metrics.request_ended(code, started_s, time.monotonic())
+
+    async def stream(
+        self, bodies: AsyncIterator[bytes], answer: Callable[[bytes], Coroutine[Any, Any, bytes]]
+    ) -> AsyncGenerator[bytes, None]:
+        """Answer each message of a stream, in order; see `Stream`. `answer` answers one, its errors included."""
+        stream = OrderedStream(
+            bodies,
+            answer,
+            max_requests=self._config.max_stream_requests,
+            max_bytes=self._config.max_message_bytes,
+        )
+        self._open.add(stream)
+        self._metrics.open_streams = len(self._open)
+        if self._ending:
+            stream.end()
+        try:
+            async with aclosing(stream.answers()) as answers:
+                async for each in answers:
+                    yield each
+        finally:
+            self._open.remove(stream)
+            self._metrics.open_streams = len(self._open)
+        if stream.was_ended:
+            raise Unavailable("the server is stopping; send what has no answer yet to another replica")
+
+    def end_streams(self) -> None:
+        """Have every stream answer what it has read, and end: those that are open, and those to come."""
+        self._ending = True
+        for stream in self._open:
+            stream.end()
 
     async def list_models(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:  # noqa: ARG002  a Method
         """Answer a ListModelsRequest with a ListModelsResponse; see `Method`."""

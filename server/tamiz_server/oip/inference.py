@@ -7,9 +7,9 @@ import time
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from tamiz.oip.inference import ModelInferRequest, ModelInferResponse
+from tamiz.oip.inference import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
 from tamiz_server.engine import Answer
-from tamiz_server.errors import ModelNotFound
+from tamiz_server.errors import ModelNotFound, TamizError
 from tamiz_server.oip.outputs import PROBABILITIES, Labels, add_outputs, requested_outputs
 from tamiz_server.oip.parameters import read_threshold, read_timeout_s
 from tamiz_server.oip.tensors import read_inputs
@@ -17,6 +17,7 @@ from tamiz_server.service import Served, Wish, parse
 from tamiz_server.tensors import Inputs
 
 _VERSION: Final = re.compile("[1-9][0-9]{0,18}")
+_FINAL_WANTED: Final = "triton_enable_empty_final_response"
 
 
 class Inference:
@@ -44,11 +45,17 @@ class Inference:
 
     def write(self, request: ModelInferRequest, served: Served, answer: Answer, threshold: float) -> bytes:
         """Return the answer as a message."""
+        return self.respond(request, served, answer, threshold).SerializeToString()
+
+    def respond(
+        self, request: ModelInferRequest, served: Served, answer: Answer, threshold: float
+    ) -> ModelInferResponse:
+        """Return the answer."""
         response = ModelInferResponse(
             model_name=served.name, model_version=str(served.version), id=request.id
         )
         add_outputs(response, requested_outputs(request), self.labels(served), answer, threshold)
-        return response.SerializeToString()
+        return response
 
     def labels(self, served: Served) -> Labels:
         """Return the classes of a version as labels; built once."""
@@ -56,6 +63,26 @@ class Inference:
         if labels is None:
             labels = self._labels[served] = Labels(served.engine.model.manifest.classes)
         return labels
+
+
+class StreamInference(Inference):
+    """The dialect of ModelStreamInfer: the same requests, answers wrapped."""
+
+    def write(self, request: ModelInferRequest, served: Served, answer: Answer, threshold: float) -> bytes:
+        """Return the answer as a message of a stream."""
+        response = self.respond(request, served, answer, threshold)
+        # Triton's clients may ask to be told which answer to a request is the last: here there is one to each.
+        if _FINAL_WANTED in request.parameters and request.parameters[_FINAL_WANTED].bool_param:
+            response.parameters["triton_final_response"].bool_param = True
+        return ModelStreamInferResponse(infer_response=response).SerializeToString()
+
+
+def failure_on_stream(request: ModelInferRequest | None, error: TamizError) -> bytes:
+    """Return an error as a message of a stream."""
+    return ModelStreamInferResponse(
+        error_message=f"{error.code}: {error}",
+        infer_response=ModelInferResponse(id=request.id if request else ""),
+    ).SerializeToString()
 
 
 def version_number(name: str, version: str) -> int:

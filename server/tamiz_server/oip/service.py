@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from google.protobuf.message import Message
@@ -28,10 +29,10 @@ from tamiz.oip.inference import (
     ServerReadyResponse,
 )
 from tamiz_server.config import Config
-from tamiz_server.errors import ModelNotFound, NotOffered
+from tamiz_server.errors import InvalidRequest, ModelNotFound, NotOffered, TamizError
 from tamiz_server.oip.description import configuration, metadata, statistics
-from tamiz_server.oip.inference import Inference, version_number
-from tamiz_server.service import Metadata, Method, Served, Service, parse
+from tamiz_server.oip.inference import Inference, StreamInference, failure_on_stream, version_number
+from tamiz_server.service import Metadata, Method, Served, Service, Stream, parse
 
 OIP_SERVICE_NAME: Final = DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
@@ -46,6 +47,7 @@ class OipService:
     Attributes:
         name: the service's name on the wire.
         methods: method name, as in the protocol → its implementation.
+        streams: the same for methods that take and give a stream of messages.
     """
 
     name = OIP_SERVICE_NAME
@@ -56,6 +58,8 @@ class OipService:
         self._config = config
         self._server_version = server_version
         self._inference = Inference()
+        self._stream_inference = StreamInference()
+        self.streams: dict[str, Stream] = {"ModelStreamInfer": self.model_stream_infer}
         self.methods: dict[str, Method] = {
             "ServerLive": _method(ServerLiveRequest, lambda _: ServerLiveResponse(live=True)),
             "ServerReady": _method(ServerReadyRequest, lambda _: ServerReadyResponse(ready=self._is_ready())),
@@ -73,6 +77,22 @@ class OipService:
     async def model_infer(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:
         """Answer a ModelInferRequest with a ModelInferResponse; see `Method`."""
         return await self._service.answer(self._inference, body, deadline_s, metadata)
+
+    def model_stream_infer(
+        self, bodies: AsyncIterator[bytes], deadline_s: float, metadata: Metadata
+    ) -> AsyncGenerator[bytes, None]:
+        """Answer each ModelInferRequest with a ModelStreamInferResponse, in order; see `Stream`."""
+
+        async def answer(body: bytes) -> bytes:
+            request = None
+            try:
+                with suppress(InvalidRequest):  # the service says and counts what is wrong
+                    request = self._stream_inference.parse(body)
+                return await self._service.answer(self._stream_inference, body, deadline_s, metadata, request)
+            except TamizError as error:
+                return failure_on_stream(request, error)
+
+        return self._service.stream(bodies, answer)
 
     def _is_ready(self) -> bool:
         return self._service.ready and not self._service.stopping

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
 import grpc
@@ -13,10 +14,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from tamiz_server.config import Config
 from tamiz_server.errors import ConfigError, TamizError
-from tamiz_server.service import Method, Methods
+from tamiz_server.service import Method, Methods, Stream
 from tamiz_server.transports.reflection import enable_reflection
 
 _Handler = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
+_StreamHandler = Callable[[AsyncIterator[bytes], "aio.ServicerContext[bytes, bytes]"], Awaitable[None]]
 
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -86,6 +88,10 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic on
             f"/{service.name}/{name}": grpc.unary_unary_rpc_method_handler(_handler(method))
             for service in services
             for name, method in service.methods.items()
+        } | {
+            f"/{service.name}/{name}": grpc.stream_stream_rpc_method_handler(_stream_handler(stream))
+            for service in services
+            for name, stream in service.streams.items()
         }
 
     def service(
@@ -96,12 +102,28 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic on
 
 def _handler(method: Method) -> _Handler:
     async def handle(body: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
-        remaining_s = context.time_remaining()
-        deadline_s = math.inf if remaining_s is None else time.monotonic() + remaining_s
-
         try:
-            return await method(body, deadline_s, context.invocation_metadata)
+            return await method(body, _deadline_s(context), context.invocation_metadata)
         except TamizError as error:
             await context.abort(grpc.StatusCode[error.code], str(error))
 
     return handle
+
+
+def _stream_handler(stream: Stream) -> _StreamHandler:
+    async def handle(bodies: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
+        try:
+            # Closed here and now when the caller goes away while an answer is being written: what waits is freed.
+            async with aclosing(stream(bodies, _deadline_s(context), context.invocation_metadata)) as answers:
+                async for answer in answers:
+                    await context.write(answer)
+        except TamizError as error:
+            await context.abort(grpc.StatusCode[error.code], str(error))
+
+    return handle
+
+
+def _deadline_s(context: aio.ServicerContext[bytes, bytes]) -> float:
+    """Return the call's deadline on time.monotonic's clock; infinite when there is none."""
+    remaining_s = context.time_remaining()
+    return math.inf if remaining_s is None else time.monotonic() + remaining_s

@@ -1,0 +1,97 @@
+"""Many requests over one stream: computed side by side, answered in order, read no faster than answers are taken.
+
+requests ──► read, while there is room ──► a task each ──► answers, in order ──► transport
+                        ▲                                                           │
+                        └──────────────────── frees room ◄──────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from typing import Any
+
+_Answer = Callable[[bytes], Coroutine[Any, Any, bytes]]
+
+
+class OrderedStream:
+    """The requests of one stream that are in flight, and their answers.
+
+    A request is in flight from when it was read until its answer was taken. Beyond `max_requests`, or `max_bytes` of
+    requests, nothing more is read: the transport then holds the sender back, instead of memory that grows.
+    """
+
+    def __init__(
+        self, bodies: AsyncIterator[bytes], answer: _Answer, *, max_requests: int, max_bytes: int
+    ) -> None:
+        """Begin to read.
+
+        Args:
+            bodies: the requests.
+            answer: answers one request; an error of the request is an answer as well.
+            max_requests: how many requests may be in flight, at least 1.
+            max_bytes: reading stops when this many bytes of requests are in flight; the last may go beyond.
+        """
+        self._answer = answer
+        self._max_requests = max_requests
+        self._max_bytes = max_bytes
+        self._n_requests = 0
+        self._n_bytes = 0
+        self._room = asyncio.Event()
+        self._read: asyncio.Queue[tuple[asyncio.Task[bytes], int] | None] = asyncio.Queue()
+        self._reader = asyncio.create_task(self._read_all(bodies))
+
+    def end(self) -> None:
+        """Read no further; what was read is still answered."""
+        self._reader.cancel()
+
+    @property
+    def was_ended(self) -> bool:
+        """Whether the stream was ended from this side, and not by the sender."""
+        return self._reader.cancelled()
+
+    async def answers(self) -> AsyncGenerator[bytes, None]:
+        """Return the answers, in the order of the requests.
+
+        Closing it, or cancelling who waits for it, cancels what is in flight.
+        """
+        try:
+            while (item := await self._read.get()) is not None:
+                task, size = item
+                yield await task
+                self._free(size)
+            if not self._reader.cancelled():
+                self._reader.result()
+        finally:
+            await self._abandon()
+
+    async def _read_all(self, bodies: AsyncIterator[bytes]) -> None:
+        try:
+            async for body in bodies:
+                self._n_requests += 1
+                self._n_bytes += len(body)
+                self._read.put_nowait((asyncio.create_task(self._answer(body)), len(body)))
+                while not self._has_room():
+                    self._room.clear()
+                    await self._room.wait()
+        finally:
+            self._read.put_nowait(None)
+
+    def _has_room(self) -> bool:
+        return self._n_requests < self._max_requests and self._n_bytes < self._max_bytes
+
+    def _free(self, size: int) -> None:
+        self._n_requests -= 1
+        self._n_bytes -= size
+        self._room.set()
+
+    async def _abandon(self) -> None:
+        """Cancel whatever is still at work, and see it end."""
+        at_work: list[asyncio.Task[Any]] = [self._reader]
+        while not self._read.empty():
+            item = self._read.get_nowait()
+            if item is not None:
+                at_work.append(item[0])
+        for task in at_work:
+            task.cancel()
+        await asyncio.gather(*at_work, return_exceptions=True)
