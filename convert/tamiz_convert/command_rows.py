@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import TimeSeriesSplit
 
-from tamiz_convert.bundle import read_manifest
+from tamiz_convert.bundles.bundle import read_manifest
 from tamiz_convert.checks import specification_of
-from tamiz_convert.onnx_graph import OnnxModel
-from tamiz_convert.sklearn_graph import names_in, unwrap
-from tamiz_convert.tables import ARRAYS, load_arrays, load_rows, read_table, select
-from tamiz_convert.torch_graph import TorchModel
+from tamiz_convert.rows.tables import ARRAYS, load_arrays, load_rows, read_table, select
+from tamiz_convert.sources.onnx_graph import OnnxModel
+from tamiz_convert.sources.sklearn_graph import names_in, unwrap
+from tamiz_convert.sources.torch_graph import TorchModel
 
 _FOLDS = 5
 

@@ -12,29 +12,22 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tamiz.bundle_format import FILE_NAME
-from tamiz_convert import (
-    BlockedError,
-    ExportError,
-    ExportReport,
-    OnnxModel,
-    TorchModel,
-    check_bundle,
-    compare,
-    export,
-    read_manifest,
-    recalibrate,
-)
+from tamiz_convert.bundles.bundle import read_manifest
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.checks import show_results, write_json, write_junit
 from tamiz_convert.command_rows import FileRows, bundle_rows, export_rows, named_columns, split_settings
-from tamiz_convert.comparison import terminal
+from tamiz_convert.comparison import compare, terminal
 from tamiz_convert.comparison.page import to_html, to_json
+from tamiz_convert.errors import BlockedError
 from tamiz_convert.inspection import show
 from tamiz_convert.model_files import load_booster, load_estimator, load_torch
-from tamiz_convert.release import refuse_blocked
-from tamiz_convert.tables import load_rows, select, write_text
-
-__all__ = ["ExportError", "run"]
+from tamiz_convert.pipeline.export import export
+from tamiz_convert.pipeline.export_report import ExportReport
+from tamiz_convert.pipeline.recalibrate import recalibrate
+from tamiz_convert.pipeline.release import check_bundle, refuse_blocked
+from tamiz_convert.rows.tables import load_rows, select, write_text
+from tamiz_convert.sources.onnx_graph import OnnxModel
+from tamiz_convert.sources.torch_graph import TorchModel
 
 _SETTINGS: Final = (
     "name",

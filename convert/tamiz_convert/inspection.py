@@ -10,7 +10,7 @@ from rich.table import Table
 
 from tamiz.dtypes import name_of
 from tamiz.v1.manifest_pb2 import InputSpec, Manifest, Threshold
-from tamiz_convert.promise_text import promise_lines
+from tamiz_convert.certificates.promise_text import promise_lines
 
 _MAX_SHOWN = 12
 

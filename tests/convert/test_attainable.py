@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tamiz_convert.attainable import attainable_errors
-from tamiz_convert.certify import certify
+from tamiz_convert.certificates.attainable import attainable_errors
+from tamiz_convert.certificates.certify import certify
+from tamiz_convert.certificates.fixed_sequence import Outcomes
 from tamiz_convert.errors import UnattainableError
-from tamiz_convert.fixed_sequence import Outcomes
 
 
 def sample(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

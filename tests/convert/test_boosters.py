@@ -17,7 +17,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from tamiz_convert import EstimatorError, ParityError, RowsError, export, xgboost_trees
+from tamiz_convert import EstimatorError, ParityError, RowsError, export
+from tamiz_convert.sources import xgboost_trees
 
 CALIBRATORS = {"none": 1e-5, "temperature": 1e-5, "isotonic": 1e-4}
 CAT = {"verbose": 0, "allow_writing_files": False, "thread_count": 1}

@@ -20,13 +20,14 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tamiz.gate_rules import valid_rows
 from tamiz.v1.manifest_pb2 import Classes, Subdivision, SubsetThreshold
 from tamiz_convert import BundleError, ExportError, RowsError, compare, export, metrics
 from tamiz_convert.__main__ import main
 from tamiz_convert.answers import NO_CLASS, Answers
-from tamiz_convert.bundle import read_bundle, write_bundle
-from tamiz_convert.bundle_graph import output_of
-from tamiz_convert.bundle_subject import Subject
+from tamiz_convert.bundles.bundle import read_bundle, write_bundle
+from tamiz_convert.bundles.graph import output_of
+from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.comparison.differences import (
     HIGHER_IS_BETTER,
     Measured,
@@ -36,7 +37,7 @@ from tamiz_convert.comparison.differences import (
 )
 from tamiz_convert.comparison.page import to_html, to_json
 from tamiz_server import gate
-from tamiz_server.tensors import Spec, valid_rows
+from tamiz_server.tensors import Spec
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 
 import joblib
@@ -37,9 +36,8 @@ from tamiz_convert import (
     read_manifest,
 )
 from tamiz_convert.__main__ import main
-from tamiz_convert.sources import score_graph
-
-export_module = sys.modules["tamiz_convert.export"]  # the package's attribute of this name is the function
+from tamiz_convert.pipeline import export as export_module
+from tamiz_convert.sources.kinds import score_graph
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from tamiz.thresholds import ACCEPT_NONE, Thresholds
 from tamiz.v1.manifest_pb2 import DataType, Promise, Subdivision
 from tamiz_convert import ExportError, RowsError, UnattainableError, export, read_manifest
 from tamiz_convert.__main__ import main
-from tamiz_convert.slices import row_thresholds, slice_values
+from tamiz_convert.rows.slices import row_thresholds, slice_values
 
 N_TRAIN = 1_000
 

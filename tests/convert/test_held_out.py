@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import TimeSeriesSplit
 
 from tamiz_convert.errors import RowsError
-from tamiz_convert.held_out import SplitPlan, divide, held_out
-from tamiz_convert.rows import LabeledRows
+from tamiz_convert.rows.held_out import SplitPlan, divide, held_out
+from tamiz_convert.rows.labeled import LabeledRows
 
 CLASSES = np.array([0, 1])
 

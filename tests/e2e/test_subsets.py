@@ -16,7 +16,7 @@ from tamiz_client import Client
 from tamiz_client.__main__ import main as client_main
 from tamiz_convert import export, read_manifest
 from tamiz_convert.parity import Runner
-from tamiz_convert.slices import row_thresholds, slice_values
+from tamiz_convert.rows.slices import row_thresholds, slice_values
 
 N_TRAIN = 1_000
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from tamiz.bundle_format import PROBABILITIES
 from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest, Promise
 from tamiz_convert.answers import NO_CLASS, Answers
-from tamiz_convert.bundle import read_bundle
-from tamiz_convert.bundle_graph import classes_of, output_of
-from tamiz_convert.bundle_inputs import feed_of
-from tamiz_convert.bundle_subject import Subject
+from tamiz_convert.bundles.bundle import read_bundle
+from tamiz_convert.bundles.graph import classes_of, output_of
+from tamiz_convert.bundles.inputs import feed_of
+from tamiz_convert.bundles.subject import Subject
+from tamiz_convert.certificates.promise_text import promise
 from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, holm, relabeled
 from tamiz_convert.comparison.measure import Measure
 from tamiz_convert.comparison.result import Bin, Compared, Comparison, Discordance
@@ -34,8 +35,7 @@ from tamiz_convert.metrics import (
     reliability_diagram,
 )
 from tamiz_convert.parity import Runner
-from tamiz_convert.promise_text import promise
-from tamiz_convert.rows import LabeledRows, labeled
+from tamiz_convert.rows.labeled import LabeledRows, labeled
 
 Progress = Callable[[str, float], None]
 
