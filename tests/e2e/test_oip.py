@@ -35,7 +35,7 @@ def clients(tmp_path) -> Path:
     folder = tmp_path / "clients"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     pip = [sys.executable, "-m", "pip", "--python", folder / "bin/python", "--disable-pip-version-check"]
-    # The list is complete, and most of what it names is never imported.
+    # The list is complete, and nobody reads most of it: neither resolving nor compiling is worth the time.
     install = ["install", "--quiet", "--no-deps", "--no-compile", "-r", CLIENTS / "requirements.txt"]
     subprocess.run([*pip, *install], check=True, capture_output=True)
     return folder / "bin/python"
