@@ -76,7 +76,12 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=".parquet, .csv, or - for CSV on standard output; without it a table is shown",
     )
-    parser.add_argument("--version", type=int, metavar="N", help="the model's version (default: the highest)")
+    parser.add_argument(
+        "--version",
+        type=_version,
+        metavar="N",
+        help="the model's version, or the label of one (default: the highest)",
+    )
     parser.add_argument(
         "--threshold", type=float, metavar="T", help="a stricter threshold than the model's own"
     )
@@ -93,6 +98,10 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--chunk-rows", type=_positive, default=1024, metavar="N", help="rows per call (default: 1024)"
     )
+
+
+def _version(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def _positive(text: str) -> int:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 from grpc import aio
 
 from tamiz_client.calls import Calls, Steps, T
-from tamiz_client.channel import MAX_MESSAGE_BYTES, PATHS, RetryPolicy, TlsOptions, channel_options
+from tamiz_client.channel import (
+    MAX_MESSAGE_BYTES,
+    PATHS,
+    STREAM_PREDICT,
+    RetryPolicy,
+    TlsOptions,
+    channel_options,
+)
 from tamiz_client.errors import CallFailed, ServerUnavailable, call_failed
 from tamiz_client.result import ModelInfo, Result
+from tamiz_client.streaming import Conversation
 
 _POLL_S = 0.1
 
@@ -41,6 +49,7 @@ class AsyncClient:
         self._metadata = tuple(metadata)
         call = self._channel.unary_unary
         self._paths = {path: call(path) for path in PATHS}  # type: ignore[call-arg]  # messages stay bytes
+        self._stream = self._channel.stream_stream(STREAM_PREDICT)  # type: ignore[call-arg]  # as above
         self._calls = Calls()
 
     async def predict(
@@ -48,7 +57,7 @@ class AsyncClient:
         model: str,
         rows: Any,
         *,
-        version: int | None = None,
+        version: int | str | None = None,
         threshold: float | None = None,
         return_probabilities: bool = False,
         timeout_s: float | None = None,
@@ -63,14 +72,85 @@ class AsyncClient:
         )
         return await self._run(steps, timeout_s)
 
+    @overload
+    def stream(
+        self,
+        model: str,
+        chunks: Iterable[Any] | AsyncIterable[Any],
+        *,
+        version: int | None = None,
+        threshold: float | None = None,
+        return_probabilities: bool = False,
+        low_priority: bool = False,
+        request_timeout_s: float | None = None,
+        timeout_s: float | None = None,
+        return_errors: Literal[False] = False,
+    ) -> AsyncIterator[Result]: ...
+
+    @overload
+    def stream(
+        self,
+        model: str,
+        chunks: Iterable[Any] | AsyncIterable[Any],
+        *,
+        version: int | None = None,
+        threshold: float | None = None,
+        return_probabilities: bool = False,
+        low_priority: bool = False,
+        request_timeout_s: float | None = None,
+        timeout_s: float | None = None,
+        return_errors: Literal[True],
+    ) -> AsyncIterator[Result | CallFailed]: ...
+
+    async def stream(
+        self,
+        model: str,
+        chunks: Iterable[Any] | AsyncIterable[Any],
+        *,
+        version: int | None = None,
+        threshold: float | None = None,
+        return_probabilities: bool = False,
+        low_priority: bool = False,
+        request_timeout_s: float | None = None,
+        timeout_s: float | None = None,
+        return_errors: bool = False,
+    ) -> AsyncIterator[Result | CallFailed]:
+        """Ask for predictions on any number of chunks of rows, over one stream; see `Client.stream`.
+
+        `chunks` may be iterable asynchronously. To be closed, as with contextlib.aclosing, when left early.
+        """
+        info = await self._run(self._calls.info(model, version), timeout_s)
+        conversation = Conversation(
+            self._target,
+            info,
+            low_priority=low_priority,
+            request_timeout_s=request_timeout_s,
+            version=version,
+            threshold=threshold,
+            return_probabilities=return_probabilities,
+        )
+        call = self._stream(_bodies(conversation, chunks), timeout=timeout_s, metadata=self._metadata)
+        try:
+            async for body in call:
+                outcome = conversation.hear(body)
+                if isinstance(outcome, CallFailed) and not return_errors:
+                    raise outcome
+                yield outcome
+            if conversation.error is not None:
+                raise conversation.error
+        except aio.AioRpcError as error:
+            raise call_failed(error, self._target) from None
+        finally:
+            call.cancel()
+
     async def models(self, *, timeout_s: float | None = None) -> dict[str, list[int]]:
         """Return the served models: name → versions, ascending."""
         return await self._run(self._calls.models(), timeout_s)
 
     async def model(
-        self, name: str, version: int | None = None, *, timeout_s: float | None = None
+        self, name: str, version: int | str | None = None, *, timeout_s: float | None = None
     ) -> ModelInfo:
-        """Return what a served version says of itself; the highest one if none is named."""
+        """Return what a served version, named by number or label, says of itself; the highest one if none is named."""
         return await self._run(self._calls.model(name, version), timeout_s)
 
     async def health(self, model: str = "", *, timeout_s: float | None = None) -> bool:
@@ -125,3 +205,18 @@ class AsyncClient:
         except aio.AioRpcError as error:
             raise call_failed(error, self._target) from None
         return answer
+
+
+async def _bodies(
+    conversation: Conversation, chunks: Iterable[Any] | AsyncIterable[Any]
+) -> AsyncIterator[bytes]:
+    """Return the requests. gRPC runs this in a task of its own, where an error would be lost: it is kept."""
+    try:
+        if isinstance(chunks, AsyncIterable):
+            async for rows in chunks:
+                yield conversation.ask(rows)
+        else:
+            for rows in chunks:
+                yield conversation.ask(rows)
+    except Exception as error:  # noqa: BLE001  raised where the answers are read
+        conversation.error = error

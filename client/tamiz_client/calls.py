@@ -23,6 +23,9 @@ from tamiz_client.messages import health_request, is_serving
 from tamiz_client.result import ModelInfo, Result, to_result
 
 T = TypeVar("T")
+Version = int | str | None
+"""A version, the label of one, or None for the highest."""
+
 Steps = Generator[tuple[str, bytes], bytes, T]
 
 
@@ -30,9 +33,9 @@ class Calls:
     """The calls of one client, and what it remembers of the models: their inputs, looked up once."""
 
     def __init__(self) -> None:
-        self._infos: dict[tuple[str, int], ModelInfo] = {}
+        self._infos: dict[tuple[str, Version], ModelInfo] = {}
 
-    def predict(self, model: str, rows: Any, *, version: int | None, **wishes: Any) -> Steps[Result]:
+    def predict(self, model: str, rows: Any, *, version: Version, **wishes: Any) -> Steps[Result]:
         """Ask for predictions; `wishes` are those of `encoding.build_request`."""
         info = yield from self._info(model, version)
 
@@ -54,14 +57,23 @@ class Calls:
             self._forget(model, version)
         return result
 
+    def info(self, model: str, version: int | None) -> Steps[ModelInfo]:
+        """Return what a version says of itself, as far as it is known; ask otherwise."""
+        return self._info(model, version)
+
     def models(self) -> Steps[dict[str, list[int]]]:
         """Ask for the served models."""
         body = yield LIST_MODELS, ListModelsRequest().SerializeToString()
         return {each.name: list(each.versions) for each in ListModelsResponse.FromString(body).models}
 
-    def model(self, name: str, version: int | None) -> Steps[ModelInfo]:
+    def model(self, name: str, version: Version) -> Steps[ModelInfo]:
         """Ask what a served version says of itself."""
-        body = yield GET_MODEL, GetModelRequest(name=name, version=version or 0).SerializeToString()
+        request = GetModelRequest(name=name)
+        if isinstance(version, str):
+            request.model_label = version
+        else:
+            request.version = version or 0
+        body = yield GET_MODEL, request.SerializeToString()
         return ModelInfo.of(GetModelResponse.FromString(body))
 
     def health(self, model: str) -> Steps[bool]:
@@ -72,11 +84,11 @@ class Calls:
             return False
         return is_serving(body)
 
-    def _info(self, model: str, version: int | None) -> Steps[ModelInfo]:
-        key = (model, version or 0)
+    def _info(self, model: str, version: Version) -> Steps[ModelInfo]:
+        key = (model, version or None)
         if key not in self._infos:
             self._infos[key] = yield from self.model(model, version)
         return self._infos[key]
 
-    def _forget(self, model: str, version: int | None) -> None:
-        self._infos.pop((model, version or 0), None)
+    def _forget(self, model: str, version: Version) -> None:
+        self._infos.pop((model, version or None), None)

@@ -14,6 +14,7 @@ from tamiz_client.errors import TamizClientError
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 
 PREDICT: Final = "/tamiz.v1.PredictionService/Predict"
+STREAM_PREDICT: Final = "/tamiz.v1.PredictionService/StreamPredict"
 LIST_MODELS: Final = "/tamiz.v1.PredictionService/ListModels"
 GET_MODEL: Final = "/tamiz.v1.PredictionService/GetModel"
 HEALTH: Final = "/grpc.health.v1.Health/Check"

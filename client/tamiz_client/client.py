@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 import grpc
 
 from tamiz_client.calls import Calls, Steps, T
-from tamiz_client.channel import MAX_MESSAGE_BYTES, PATHS, RetryPolicy, TlsOptions, channel_options
+from tamiz_client.channel import (
+    MAX_MESSAGE_BYTES,
+    PATHS,
+    STREAM_PREDICT,
+    RetryPolicy,
+    TlsOptions,
+    channel_options,
+)
 from tamiz_client.errors import CallFailed, ServerUnavailable, call_failed
 from tamiz_client.result import ModelInfo, Result
+from tamiz_client.streaming import Conversation
 
 _POLL_S = 0.1
 
@@ -49,6 +57,7 @@ class Client:
         self._metadata = tuple(metadata)
         call = self._channel.unary_unary
         self._paths = {path: call(path) for path in PATHS}  # type: ignore[call-arg]  # messages stay bytes
+        self._stream = self._channel.stream_stream(STREAM_PREDICT)  # type: ignore[call-arg]  # as above
         self._calls = Calls()
 
     def predict(
@@ -56,7 +65,7 @@ class Client:
         model: str,
         rows: Any,
         *,
-        version: int | None = None,
+        version: int | str | None = None,
         threshold: float | None = None,
         return_probabilities: bool = False,
         timeout_s: float | None = None,
@@ -66,7 +75,7 @@ class Client:
         Args:
             model: the model's name.
             rows: (n_rows, n_features) ndarray, a DataFrame by column name, or a dict of arrays by input name.
-            version: None for the highest.
+            version: a version, or the label of one, such as "stable"; None for the highest.
             threshold: a confidence from 0 to 1 that rows have to reach besides the model's own threshold.
             return_probabilities: whether the result holds the probability of every class.
             timeout_s: how long the call may take.
@@ -87,12 +96,102 @@ class Client:
         )
         return self._run(steps, timeout_s)
 
+    @overload
+    def stream(
+        self,
+        model: str,
+        chunks: Iterable[Any],
+        *,
+        version: int | None = None,
+        threshold: float | None = None,
+        return_probabilities: bool = False,
+        low_priority: bool = False,
+        request_timeout_s: float | None = None,
+        timeout_s: float | None = None,
+        return_errors: Literal[False] = False,
+    ) -> Iterator[Result]: ...
+
+    @overload
+    def stream(
+        self,
+        model: str,
+        chunks: Iterable[Any],
+        *,
+        version: int | None = None,
+        threshold: float | None = None,
+        return_probabilities: bool = False,
+        low_priority: bool = False,
+        request_timeout_s: float | None = None,
+        timeout_s: float | None = None,
+        return_errors: Literal[True],
+    ) -> Iterator[Result | CallFailed]: ...
+
+    def stream(
+        self,
+        model: str,
+        chunks: Iterable[Any],
+        *,
+        version: int | None = None,
+        threshold: float | None = None,
+        return_probabilities: bool = False,
+        low_priority: bool = False,
+        request_timeout_s: float | None = None,
+        timeout_s: float | None = None,
+        return_errors: bool = False,
+    ) -> Iterator[Result | CallFailed]:
+        """Ask for predictions on any number of chunks of rows, over one stream.
+
+        Chunks are asked side by side and answered in order: as many as the server takes at a time, so that neither side holds
+        more than these, however many there are.
+
+        Args:
+            model: the model's name.
+            chunks: each as `rows` in `predict`.
+            version: None for the highest.
+            threshold: as in `predict`.
+            return_probabilities: as in `predict`.
+            low_priority: whether others go first while these wait.
+            request_timeout_s: how long each chunk may wait to be computed.
+            timeout_s: how long the whole stream may take; None for any time.
+            return_errors: whether a chunk that the server did not answer is returned as its CallFailed, in its place;
+                otherwise it is raised, and ends the stream.
+
+        Raises:
+            InvalidRows: if a chunk does not fit the model, after the answers to those before it.
+            CallFailed: if the server did not answer a chunk, or ended the stream; what was answered before has been returned.
+        """
+        info = self._run(self._calls.info(model, version), timeout_s)
+        conversation = Conversation(
+            self._target,
+            info,
+            low_priority=low_priority,
+            request_timeout_s=request_timeout_s,
+            version=version,
+            threshold=threshold,
+            return_probabilities=return_probabilities,
+        )
+        call = self._stream(_bodies(conversation, chunks), timeout=timeout_s, metadata=self._metadata)
+        try:
+            for body in call:
+                outcome = conversation.hear(body)
+                if isinstance(outcome, CallFailed) and not return_errors:
+                    raise outcome
+                yield outcome
+            if conversation.error is not None:
+                raise conversation.error
+        except grpc.RpcError as error:
+            raise call_failed(error, self._target) from None
+        finally:
+            call.cancel()  # type: ignore[no-untyped-call]  # grpc's stubs leave it out
+
     def models(self, *, timeout_s: float | None = None) -> dict[str, list[int]]:
         """Return the served models: name → versions, ascending."""
         return self._run(self._calls.models(), timeout_s)
 
-    def model(self, name: str, version: int | None = None, *, timeout_s: float | None = None) -> ModelInfo:
-        """Return what a served version says of itself; the highest one if none is named."""
+    def model(
+        self, name: str, version: int | str | None = None, *, timeout_s: float | None = None
+    ) -> ModelInfo:
+        """Return what a served version, named by number or label, says of itself; the highest one if none is named."""
         return self._run(self._calls.model(name, version), timeout_s)
 
     def health(self, model: str = "", *, timeout_s: float | None = None) -> bool:
@@ -147,3 +246,12 @@ class Client:
         except grpc.RpcError as error:
             raise call_failed(error, self._target) from None
         return answer
+
+
+def _bodies(conversation: Conversation, chunks: Iterable[Any]) -> Iterator[bytes]:
+    """Return the requests. gRPC runs this in a thread of its own, where an error would be lost: it is kept."""
+    try:
+        for rows in chunks:
+            yield conversation.ask(rows)
+    except Exception as error:  # noqa: BLE001  raised where the answers are read
+        conversation.error = error

@@ -23,7 +23,7 @@ def build_request(
     rows: Any,
     specs: Sequence[InputSpec],
     *,
-    version: int | None = None,
+    version: int | str | None = None,
     threshold: float | None = None,
     return_probabilities: bool = False,
 ) -> PredictRequest:
@@ -34,7 +34,7 @@ def build_request(
         rows: an ndarray for a model with one input; a table (anything with `columns` or `column_names`, such as a pandas
             or polars DataFrame or a pyarrow Table) by column name; or a dict of arrays by input or column name.
         specs: the inputs that the model reads.
-        version: None for the highest.
+        version: a version, or the label of one; None for the highest.
         threshold: a stricter threshold than the model's own; None for that.
         return_probabilities: whether to ask for the probability of every class.
 
@@ -43,7 +43,8 @@ def build_request(
     """
     return PredictRequest(
         model_name=model,
-        model_version=version or 0,
+        model_version=0 if isinstance(version, str) else version or 0,
+        model_label=version if isinstance(version, str) else "",
         inputs=[_tensor(array, spec) for array, spec in zip(_arrays(rows, specs), specs, strict=True)],
         threshold=threshold,
         return_probabilities=return_probabilities,

@@ -77,6 +77,9 @@ _BY_CODE: Final[dict[str, type[CallFailed]]] = {
 
 def call_failed(error: grpc.RpcError, target: str) -> CallFailed:
     """Return gRPC's error as one of ours, with the server's own words."""
-    code = error.code().name
-    details = error.details() or "no details"
+    return failed_with(error.code().name, error.details() or "no details", target)
+
+
+def failed_with(code: str, details: str, target: str) -> CallFailed:
+    """Return the error for a status: its name, and the server's own words."""
     return _BY_CODE.get(code, CallFailed)(f"{target}: {code}: {details}", code)

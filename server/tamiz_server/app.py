@@ -16,10 +16,9 @@ from typing import Final
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from tamiz_server.config import Config
-from tamiz_server.engine import Engine
 from tamiz_server.metrics import Metrics
 from tamiz_server.oip.service import OipService
-from tamiz_server.repository import LoadResult, load_all
+from tamiz_server.reloader import Reloader
 from tamiz_server.service import Service
 from tamiz_server.transports.grpcio import GrpcServer
 from tamiz_server.transports.http import HttpServer, Page
@@ -42,9 +41,9 @@ class App:
         self._loop = asyncio.get_running_loop()
         self._metrics = Metrics(version("tamiz"))
         self._service = Service(config, self._metrics)
-        self._oip = OipService(self._service, config, version("tamiz"))
-        self._engines: list[Engine] = []
+        self._oip = OipService(self._service, version("tamiz"))
         self._grpc = GrpcServer((self._service, self._oip), config)
+        self._reloader = Reloader(config, self._service, self._metrics, self._set_health)
         self._http = HttpServer(
             config.host, config.metrics_port, {"/metrics": self._metrics_page, "/healthz": self._health_page}
         )
@@ -58,53 +57,32 @@ class App:
             try:
                 await self._grpc.start()
                 await self._load()
-                await self._stop.wait()
+                await self._serve()
                 await self._drain()
             finally:
                 await self._grpc.stop(0)
                 self._http.stop()
-                for engine in self._engines:
-                    engine.close()
+                self._reloader.close()
 
     async def _load(self) -> None:
-        """Load all versions, in a thread, so that health is answered meanwhile; then say ready."""
-        results = await asyncio.to_thread(lambda: list(load_all(self._config)))
-        for result in results:
-            self._add(result)
-        # What was loaded lives as long as the process: the collector need not look at it again and again.
+        """Load what is there, in a thread, so that health is answered meanwhile; then say ready."""
+        await self._reloader.look(patient=False)
+        # What was loaded lives long: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
-        served = [f"{result.name}/{result.version}" for result in results if result.model]
-        self._service.ready = bool(served)
-        names = {result.name for result in results}
-        for name in ("", self._service.name, self._oip.name, *names):
-            serving = self._service.serves(name) if name in names else bool(served)
-            await self._grpc.set_health(name, serving=serving)
-        self._announce(served)
+        self._announce(self._reloader.served())
 
-    def _add(self, result: LoadResult) -> None:
-        self._metrics.loads[result.name, "loaded" if result.model else "failed"] += 1
-        if result.model is None:
-            self._service.failed.add((result.name, result.version))
-            _log.error("model %s version %d is not served: %s", result.name, result.version, result.error)
-            return
-        metrics = self._metrics.model(result.name, result.version, result.model.manifest)
-        engine = Engine(result.model, metrics, self._config)
-        self._engines.append(engine)
-        self._service.add(result.name, result.version, engine)
-        threshold = result.model.manifest.threshold
-        _log.info(
-            "model %s version %d: threshold %.6g%s (%s), %.0f µs per %d rows on %d thread(s), %s",
-            result.name,
-            result.version,
-            threshold.value,
-            f", the strictest of {len(threshold.subsets)}" if threshold.subsets else "",
-            "certified" if threshold.HasField("certificate") else "not certified",
-            result.model.batch_seconds * 1e6,
-            result.model.max_batch_size,
-            result.model.n_threads,
-            "in the event loop" if engine.inline else "in a thread of its own",
-        )
+    async def _serve(self) -> None:
+        """Serve until a signal comes, in step with what is on disk."""
+        watching = asyncio.create_task(self._reloader.watch())
+        await self._stop.wait()
+        watching.cancel()
+
+    async def _set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001  a SetHealth
+        await self._grpc.set_health(name, serving)
+        if not name:
+            for service in (self._service, self._oip):
+                await self._grpc.set_health(service.name, serving)
 
     def _announce(self, served: list[str]) -> None:
         host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
@@ -126,8 +104,7 @@ class App:
         await self._grpc.enter_graceful_shutdown()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stop_at_once.wait(), delay_s)
-        self._service.end_streams()
-        drained = asyncio.create_task(self._grpc.stop(timeout_s))
+        drained = asyncio.create_task(self._finish(timeout_s))
         cut_short = asyncio.create_task(self._stop_at_once.wait())
         await asyncio.wait({drained, cut_short}, return_when=asyncio.FIRST_COMPLETED)
         cut_short.cancel()
@@ -136,9 +113,16 @@ class App:
         await drained
         _log.info("stopped: %d requests received, %d answered", *self._metrics.conservation())
 
+    async def _finish(self, timeout_s: float) -> None:
+        """Wait for what is in flight, streams first: a stream would not end by itself."""
+        until_s = self._loop.time() + timeout_s
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._service.end_streams(), timeout_s)
+        await self._grpc.stop(max(0.0, until_s - self._loop.time()))
+
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Stop at SIGTERM; at SIGINT without the delay; at a second signal at once."""
+        """Stop at SIGTERM; at SIGINT without the delay; at a second signal at once. Look at the disk at SIGHUP."""
 
         def on_signal(number: signal.Signals) -> None:
             if self._stop.is_set() or number == signal.SIGINT:
@@ -148,10 +132,11 @@ class App:
         handled = (signal.SIGTERM, signal.SIGINT)
         for number in handled:
             self._loop.add_signal_handler(number, on_signal, number)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reloader.nudge)
         try:
             yield
         finally:
-            for number in handled:
+            for number in (*handled, signal.SIGHUP):
                 self._loop.remove_signal_handler(number)
 
     def _in_loop(self, function: Callable[[], None]) -> bool:
@@ -176,5 +161,8 @@ class App:
     def _health_page(self) -> Page:
         alive = self._in_loop(lambda: None)
         if alive and self._service.ready and not self._stop.is_set():
-            return Page(HTTPStatus.OK, "text/plain", b"SERVING\n")
+            problems = (
+                f"not loaded: {where}; the log says why\n" for where in sorted(self._metrics.problems)
+            )
+            return Page(HTTPStatus.OK, "text/plain", "".join(("SERVING\n", *problems)).encode())
         return Page(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"NOT_SERVING\n")

@@ -16,6 +16,12 @@ from tamiz_server.errors import InvalidRequest, QueueFull
 _COMPACT_ABOVE: Final = 64
 """Deadlines of finished entries are swept out when they outnumber the waiting ones by this many."""
 
+YIELDS_UP_TO: Final = 7
+"""Entries that give way do so for at most this many batches in a row; the next one begins with them."""
+
+ROOM_OF_YIELDING: Final = 0.5
+"""The share of the queue that entries that give way may fill, so that it is never full of them."""
+
 
 class Entry:
     """One request that waits.
@@ -23,19 +29,27 @@ class Entry:
     Attributes:
         n_rows: how many rows it has.
         key: entries share a batch only when their keys are equal (the shapes of a model with dynamic dimensions).
+        gives_way: whether it lets others go first.
         arrived_s: when it came.
         deadline_s: when its caller stops waiting; infinite when never.
         taken: how many of its rows have been put into batches.
         dropped: whether it left the queue unserved (expired or cancelled).
     """
 
-    __slots__ = ("arrived_s", "deadline_s", "dropped", "key", "n_rows", "taken")
+    __slots__ = ("arrived_s", "deadline_s", "dropped", "gives_way", "key", "n_rows", "taken")
 
     def __init__(
-        self, n_rows: int, *, arrived_s: float, deadline_s: float = math.inf, key: Any = None
+        self,
+        n_rows: int,
+        *,
+        arrived_s: float,
+        deadline_s: float = math.inf,
+        key: Any = None,
+        gives_way: bool = False,
     ) -> None:
         self.n_rows = n_rows
         self.key = key
+        self.gives_way = gives_way
         self.arrived_s = arrived_s
         self.deadline_s = deadline_s
         self.taken = 0
@@ -54,7 +68,10 @@ class Slice(NamedTuple, Generic[E_]):
 
 
 class BatchQueue(Generic[E_]):
-    """Requests that wait, first come, first served.
+    """Requests that wait, first come, first served, in two levels: those that give way to others, and the others.
+
+    A batch takes the others first, and fills what room they leave. Who gives way does so for `YIELDS_UP_TO` batches in
+    a row; the next batch begins with them, so that they get that share of the batches at any load.
 
     A request that fits into a batch is never torn apart; one with more rows than `max_batch_size` goes in parts.
     """
@@ -66,6 +83,9 @@ class BatchQueue(Generic[E_]):
         self.n_rows = 0
         """How many rows wait."""
         self._waiting: deque[E_] = deque()
+        self._yielding: deque[E_] = deque()
+        self._n_yielding_rows = 0
+        self._yielded = 0
         self._deadlines: list[tuple[float, int, E_]] = []
         self._order = count()
 
@@ -85,12 +105,26 @@ class BatchQueue(Generic[E_]):
             raise QueueFull(
                 f"the queue is full: {self.n_rows} rows are waiting, there is room for {self.max_queue_size}"
             )
-        self._waiting.append(entry)
+        if entry.gives_way:
+            self._append_yielding(entry)
+        else:
+            self._waiting.append(entry)
         self.n_rows += entry.n_rows
         if entry.deadline_s < math.inf:
             heapq.heappush(self._deadlines, (entry.deadline_s, next(self._order), entry))
-            if len(self._deadlines) > 2 * len(self._waiting) + _COMPACT_ABOVE:
+            if len(self._deadlines) > 2 * (len(self._waiting) + len(self._yielding)) + _COMPACT_ABOVE:
                 self._compact()
+
+    def _append_yielding(self, entry: E_) -> None:
+        """Let an entry wait that gives way: as long as no more rows do than their share of the room, or it is the only one."""
+        room = int(self.max_queue_size * ROOM_OF_YIELDING)
+        if self._n_yielding_rows and self._n_yielding_rows + entry.n_rows > room:
+            raise QueueFull(
+                f"the queue is full for requests of low priority: {self._n_yielding_rows} of their rows are waiting, there"
+                f" is room for {room}"
+            )
+        self._yielding.append(entry)
+        self._n_yielding_rows += entry.n_rows
 
     def drop(self, entry: E_) -> bool:
         """Take an entry out unserved; return whether any of its rows still waited."""
@@ -98,6 +132,8 @@ class BatchQueue(Generic[E_]):
             return False
         entry.dropped = True
         self.n_rows -= entry.n_rows - entry.taken
+        if entry.gives_way:
+            self._n_yielding_rows -= entry.n_rows - entry.taken
         return True
 
     def expire(self, now_s: float) -> list[E_]:
@@ -117,9 +153,27 @@ class BatchQueue(Generic[E_]):
         if not self._is_due(now_s):
             return []
         batch: list[Slice[E_]] = []
+        if not self._n_yielding_rows:
+            self._fill(batch, self._waiting, self.max_batch_size)
+            return batch
+        levels = (self._waiting, self._yielding) if self._yields() else (self._yielding, self._waiting)
         room = self.max_batch_size
-        while room and self._drop_front():
-            entry = self._waiting[0]
+        for level in levels:
+            room = self._fill(batch, level, room)
+        return batch
+
+    def _yields(self) -> bool:
+        """Return whether those that give way do so once more, in the batch that is made up now."""
+        self._yielded += 1
+        if self._yielded > YIELDS_UP_TO or not _drop_front(self._waiting):
+            self._yielded = 0
+            return False
+        return True
+
+    def _fill(self, batch: list[Slice[E_]], level: deque[E_], room: int) -> int:
+        """Move entries from a level into a batch that has some room; return how much is left."""
+        while room and _drop_front(level):
+            entry = level[0]
             rest = entry.n_rows - entry.taken
             if batch and (
                 entry.key != batch[0].entry.key or (rest > room and entry.n_rows <= self.max_batch_size)
@@ -129,39 +183,42 @@ class BatchQueue(Generic[E_]):
             batch.append(Slice(entry, entry.taken, entry.taken + size))
             entry.taken += size
             room -= size
-        self.n_rows -= self.max_batch_size - room
-        return batch
+            self.n_rows -= size
+            if entry.gives_way:
+                self._n_yielding_rows -= size
+        return room
 
     def wake_s(self) -> float:
         """Return when something may be due next: a batch or an expiry; infinite when nothing waits."""
-        if not self._drop_front():
-            return math.inf
-        return min(self.expiry_s(), self._waiting[0].arrived_s + self.max_queue_delay_s)
+        return min(self.expiry_s(), self._oldest_s() + self.max_queue_delay_s)
 
     def expiry_s(self) -> float:
         """Return when the next waiting entry expires; infinite when none does."""
-        while self._deadlines and not self._waits(self._deadlines[0][2]):
+        while self._deadlines and not _waits(self._deadlines[0][2]):
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else math.inf
 
     def _is_due(self, now_s: float) -> bool:
-        if not self._drop_front():
+        if not self.n_rows:
             return False
-        return (
-            self.n_rows >= self.max_batch_size or now_s >= self._waiting[0].arrived_s + self.max_queue_delay_s
-        )
+        return self.n_rows >= self.max_batch_size or now_s >= self._oldest_s() + self.max_queue_delay_s
 
-    def _drop_front(self) -> bool:
-        """Remove what no longer waits from the front; return whether anything does."""
-        waiting = self._waiting
-        while waiting and not self._waits(waiting[0]):
-            waiting.popleft()
-        return bool(waiting)
-
-    @staticmethod
-    def _waits(entry: Entry) -> bool:
-        return not entry.dropped and entry.taken < entry.n_rows
+    def _oldest_s(self) -> float:
+        """Return when the oldest waiting entry came; infinite when nothing waits."""
+        oldest_s = self._waiting[0].arrived_s if _drop_front(self._waiting) else math.inf
+        return min(oldest_s, self._yielding[0].arrived_s) if _drop_front(self._yielding) else oldest_s
 
     def _compact(self) -> None:
-        self._deadlines = [item for item in self._deadlines if self._waits(item[2])]
+        self._deadlines = [item for item in self._deadlines if _waits(item[2])]
         heapq.heapify(self._deadlines)
+
+
+def _drop_front(level: deque[E_]) -> bool:
+    """Remove what no longer waits from the front; return whether anything does."""
+    while level and not _waits(level[0]):
+        level.popleft()
+    return bool(level)
+
+
+def _waits(entry: Entry) -> bool:
+    return not entry.dropped and entry.taken < entry.n_rows

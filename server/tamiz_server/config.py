@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tamiz_server.errors import ConfigError
+from tamiz_server.version_policy import VersionPolicy
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
@@ -33,6 +34,15 @@ class Config:
 
     model_repository: Path = field(
         metadata={"help": "folder of bundles: <name>/<version>/model.onnx, version a positive integer"}
+    )
+    version_policy: str = _setting(
+        "all",
+        "which versions of a model are served: all, latest, or latest:N for the N highest; a model's settings.toml may say"
+        " otherwise, and a version that has a label is served besides",
+    )
+    model_poll_interval_s: float = _setting(
+        2.0,
+        "how often to look for new, changed and removed versions and settings, in seconds; 0: only at SIGHUP",
     )
     host: str = _setting(
         "127.0.0.1",
@@ -53,6 +63,16 @@ class Config:
         "how many rows may wait, per model version; more are refused with RESOURCE_EXHAUSTED. Also the most rows of"
         " one request",
     )
+    max_concurrency: int = _setting(
+        1,
+        "how many batches of a model version may be computed at once, where it runs in threads of its own",
+    )
+    max_failures: int = _setting(
+        10,
+        "a model version that fails on so many batches in a row rests: requests are refused with UNAVAILABLE, and one is"
+        " let through after every cool-down, until a batch succeeds; 0: it never rests",
+    )
+    failure_cooldown_s: float = _setting(5.0, "how long it rests before a request is let through, in seconds")
     max_message_bytes: int = _setting(64 * 1024 * 1024, "largest request or answer, in bytes")
     max_stream_requests: int = _setting(
         64,
@@ -87,19 +107,29 @@ class Config:
 
     def __post_init__(self) -> None:
         self._check_path()
+        self._check_version_policy()
         self._check_host()
         for name in ("grpc_port", "metrics_port"):
             self._check_range(name, 0, _MAX_PORT)
         if self.grpc_port == self.metrics_port != 0:
             raise ConfigError(f"--grpc-port and --metrics-port are both {self.grpc_port}: choose two ports")
-        for name in ("max_batch_size", "max_queue_size", "max_message_bytes", "max_stream_requests"):
+        for name in (
+            "max_batch_size",
+            "max_queue_size",
+            "max_message_bytes",
+            "max_stream_requests",
+            "max_concurrency",
+        ):
             self._check_range(name, 1)
         for name in (
             "max_queue_delay_us",
+            "max_failures",
+            "failure_cooldown_s",
             "intra_op_threads",
             "inline_limit_us",
             "drain_delay_s",
             "drain_timeout_s",
+            "model_poll_interval_s",
         ):
             self._check_range(name, 0)
         if self.log_level not in _LOG_LEVELS:
@@ -111,6 +141,12 @@ class Config:
                 f"--model-repository: {self.model_repository} is not a folder; expected one that holds"
                 " <name>/<version>/model.onnx, as tamiz-convert writes them"
             )
+
+    def _check_version_policy(self) -> None:
+        try:
+            VersionPolicy.parse(self.version_policy)
+        except ValueError as error:
+            raise ConfigError(f"--version-policy is {error}") from None
 
     def _check_host(self) -> None:
         try:

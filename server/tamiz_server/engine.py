@@ -15,7 +15,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -27,8 +27,9 @@ from tamiz.bundle_format import NO_CLASS
 from tamiz.gate_rules import valid_rows
 from tamiz.thresholds import Thresholds
 from tamiz_server.batching import BatchQueue, Entry, Slice
+from tamiz_server.circuit import Circuit
 from tamiz_server.config import Config
-from tamiz_server.errors import DeadlineExceeded, ModelFailed, TamizError
+from tamiz_server.errors import DeadlineExceeded, ModelFailed, TamizError, Unavailable
 from tamiz_server.gate import Decisions, decide
 from tamiz_server.metrics import ModelMetrics
 from tamiz_server.model import Model
@@ -38,7 +39,11 @@ from tamiz_server.tensors import Inputs
 _log = logging.getLogger(__name__)
 
 _US: Final = 1e-6
+_DRAIN_POLL_S: Final = 0.01
 _EXPIRED: Final = "the deadline passed while the request waited; it was not computed"
+_RESTS: Final = (
+    "the model failed again and again and rests for a while; try another replica, or again in some seconds"
+)
 _FAILED: Final = "the server failed on these rows; its log says how"
 
 # The clock is time.monotonic, not the loop's: uvloop's stands still within a turn and counts whole milliseconds.
@@ -56,6 +61,7 @@ class Work(NamedTuple):
         deadline_s: when the caller stops waiting, on time.monotonic's clock; infinite when never.
         wants_probabilities: whether the answer holds them.
         overrides: whether `threshold` takes the place of each row's own, where these differ.
+        gives_way: whether others go first while it waits; see `batching`.
     """
 
     inputs: Inputs
@@ -64,6 +70,7 @@ class Work(NamedTuple):
     deadline_s: float = math.inf
     wants_probabilities: bool = False
     overrides: bool = False
+    gives_way: bool = False
 
 
 @dataclass(slots=True)
@@ -94,7 +101,13 @@ class _Pending(Entry):
     __slots__ = ("answer", "future", "work")
 
     def __init__(self, work: Work, arrived_s: float, key: Any, future: asyncio.Future[Answer] | None) -> None:
-        super().__init__(work.n_rows, arrived_s=arrived_s, deadline_s=work.deadline_s, key=key)
+        super().__init__(
+            work.n_rows,
+            arrived_s=arrived_s,
+            deadline_s=work.deadline_s,
+            key=key,
+            gives_way=work.gives_way,
+        )
         self.work = work
         self.future = future
         self.answer: Answer | None = None
@@ -124,12 +137,16 @@ class Engine:
     Attributes:
         model: the version's model.
         metrics: its counts.
+        config: the settings in force for this model.
         inline: whether the model runs in the event loop.
+        on_rest: called when the model begins to rest after failures (True), and when it may be asked again (False).
     """
 
     def __init__(self, model: Model, metrics: ModelMetrics, config: Config) -> None:
         self.model = model
         self.metrics = metrics
+        self.config = config
+        self.on_rest: Callable[[bool], None] = lambda _rests: None
         self.inline = model.batch_seconds <= config.inline_limit_us * _US
         self._own = Thresholds(model.manifest.threshold)
         self._reveal = config.reveal_abstained
@@ -139,9 +156,10 @@ class Engine:
             max_queue_size=config.max_queue_size,
         )
         self._loop = asyncio.get_running_loop()
-        self._thread = None if self.inline else ThreadPoolExecutor(1, thread_name_prefix="tamiz-model")
+        self._circuit = Circuit(max_failures=config.max_failures, cooldown_s=config.failure_cooldown_s)
+        self._threads = None if self.inline else ThreadPoolExecutor(config.max_concurrency, "tamiz-model")
+        self._idle_threads = config.max_concurrency
         self._patience = Patience()
-        self._running = False
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = math.inf
@@ -156,7 +174,10 @@ class Engine:
             InvalidRequest: if there are more rows than can ever wait.
             DeadlineExceeded: if the deadline came before the rows were computed.
             ModelFailed: if the model failed on these rows.
+            Unavailable: if the model rests, because it failed again and again.
         """
+        if self._circuit.is_open and self._circuit.refuses(_now_s()):
+            raise Unavailable(_RESTS)
         if self._runs_at_once(work):
             return self._run_at_once(work)
         future: asyncio.Future[Answer] = self._loop.create_future()
@@ -168,11 +189,16 @@ class Engine:
             self.metrics.queue_rows = self._queue.n_rows
             raise
 
+    async def drain(self) -> None:
+        """Return when all that was accepted is computed. To be called when nothing new comes any more."""
+        while self._queue.n_rows or self._idle_threads < self.config.max_concurrency:  # noqa: ASYNC110  an event would cost every request
+            await asyncio.sleep(_DRAIN_POLL_S)
+
     def close(self) -> None:
         """Stop. To be called when nothing waits any more."""
         self._set_timer(math.inf)
-        if self._thread is not None:
-            self._thread.shutdown(wait=False)
+        if self._threads is not None:
+            self._threads.shutdown(wait=False)
 
     def _runs_at_once(self, work: Work) -> bool:
         """Return whether a request need not wait: the engine is idle, and nobody else seems to be coming."""
@@ -189,6 +215,7 @@ class Engine:
         if now_s >= work.deadline_s:
             raise DeadlineExceeded(_EXPIRED)
         entry = _Pending(work, now_s, None, None)
+        entry.taken = work.n_rows  # it never was in the queue, and takes nothing out of it should it fail
         self._patience.computed(1)
         (outcome,) = self._run([Slice(entry, 0, work.n_rows)])
         self._deliver(now_s, [outcome])
@@ -201,7 +228,7 @@ class Engine:
         entry = _Pending(work, _now_s(), key, future)
         self._queue.append(entry)
         self.metrics.queue_rows = self._queue.n_rows
-        if self._running:
+        if not self._idle_threads:
             self._set_timer(min(self._timer_s, work.deadline_s))
         elif self._patience.arrived():
             self._schedule()
@@ -226,7 +253,7 @@ class Engine:
         """Compute the next batch, if there is one and it is due."""
         now_s = _now_s()
         self._expire(now_s)
-        if self._running:
+        if not self._idle_threads:
             self._set_timer(self._queue.expiry_s())
             return
         batch = self._queue.take(now_s)
@@ -235,25 +262,53 @@ class Engine:
             self._set_timer(self._queue.wake_s())
             return
         self._patience.computed(len(batch))
-        if self._thread is None:
+        if self._threads is None:
             self._deliver(now_s, self._run(batch))
             if self._queue.n_rows:
                 self._schedule()
         else:
-            self._running = True
+            self._idle_threads -= 1
             self._set_timer(self._queue.expiry_s())
-            self._thread.submit(self._run, batch).add_done_callback(
+            self._threads.submit(self._run, batch).add_done_callback(
                 lambda future: self._loop.call_soon_threadsafe(self._thread_done, now_s, future)
             )
+            if self._idle_threads and self._queue.n_rows:
+                self._schedule()
 
     def _thread_done(self, started_s: float, future: Future[list[_Outcome]]) -> None:
-        self._running = False
+        self._idle_threads += 1
         self._deliver(started_s, future.result())
         self._dispatch()
 
     def _expire(self, now_s: float) -> None:
         for entry in self._queue.expire(now_s):
             entry.fail(DeadlineExceeded(_EXPIRED))
+
+    def _take_note(self, *, failed: bool) -> None:
+        """Tell the circuit how a batch ended, and others what follows from it."""
+        circuit, was_open = self._circuit, self._circuit.is_open
+        if not failed:
+            circuit.succeeded()
+        else:
+            circuit.failed(_now_s())
+        self.metrics.circuit_open = circuit.is_open
+        if circuit.is_open:
+            self.on_rest(True)
+            self._loop.call_later(circuit.ready_s() - _now_s(), self._end_rest, circuit.ready_s())
+        if circuit.is_open != was_open:
+            _log.warning(
+                "model %s version %s %s",
+                *self.metrics.labels,
+                f"failed on {self.config.max_failures} batches in a row: requests are refused with UNAVAILABLE, one is let"
+                f" through every {self.config.failure_cooldown_s:g} s"
+                if circuit.is_open
+                else "answers again: requests are taken as before",
+            )
+
+    def _end_rest(self, ready_s: float) -> None:
+        """Say that the model may be asked again, unless it has failed since: without traffic it could not show that it works."""
+        if ready_s == self._circuit.ready_s():
+            self.on_rest(False)
 
     def _set_timer(self, when_s: float) -> None:
         """Have `_dispatch` called at a time; infinite: not at all."""
@@ -305,6 +360,9 @@ class Engine:
 
     def _deliver(self, started_s: float, outcomes: list[_Outcome]) -> None:
         """Give each waiter its rows. Each future is resolved on its own: a cancelled one leaves the rest untouched."""
+        failed = all(outcome.decisions is None for outcome in outcomes)
+        if failed or self._circuit.counts:
+            self._take_note(failed=failed)
         for outcome in outcomes:
             if outcome.decisions is None or outcome.probabilities is None:
                 for part in outcome.batch:

@@ -5,11 +5,12 @@
     ├── ModelNotFound      NOT_FOUND           no such model or version
     ├── QueueFull          RESOURCE_EXHAUSTED  too many rows are waiting
     ├── DeadlineExceeded   DEADLINE_EXCEEDED   it waited too long, and was not computed
-    ├── Unavailable        UNAVAILABLE         starting or stopping
+    ├── Unavailable        UNAVAILABLE         starting, stopping, or resting after failures
     ├── NotOffered         UNIMPLEMENTED       the protocol knows the method, this server does not do it
     └── ModelFailed        INTERNAL            the model failed on these rows
 
     BundleError            a file that cannot be served (never reaches a caller)
+    SettingsError          a model's settings that cannot be right (never reaches a caller)
     ConfigError            settings that cannot be right (never reaches a caller)
 
 Each class names its gRPC status, because there is no clearer vocabulary for it; nothing here imports grpc.
@@ -55,7 +56,7 @@ class DeadlineExceeded(TamizError):
 
 
 class Unavailable(TamizError):
-    """The server is starting or stopping; another replica may answer."""
+    """The server is starting or stopping, or the model rests after failures; another replica may answer."""
 
     code = "UNAVAILABLE"
 
@@ -74,6 +75,10 @@ class ModelFailed(TamizError):
 
 class BundleError(Exception):
     """A file that cannot be served: the message says why, and what to do."""
+
+
+class SettingsError(Exception):
+    """A model's `settings.toml` that cannot be right: the message names section, key and what was expected."""
 
 
 class ConfigError(Exception):

@@ -55,13 +55,20 @@ COUNTERS: Final = {
     "tamiz_requests_received": ((), "Predict requests that arrived."),
     "tamiz_requests": (
         (*_MODEL_LABELS, "code"),
-        "Predict requests that ended, by gRPC status. received = ended + in flight. The model is empty where it is unknown.",
+        "Predict requests that ended, by gRPC status. received = these + unloaded + in flight. No model: it is unknown.",
     ),
     "tamiz_rows": (
         (*_MODEL_LABELS, "outcome", "reason"),
         "Rows that were decided: accepted, or abstained and why.",
     ),
-    "tamiz_model_loads": (("model", "result"), "Attempts to load a version, by result: loaded or failed."),
+    "tamiz_requests_unloaded": (
+        ("code",),
+        "Predict requests of versions that are served no more: what tamiz_requests said of them when they left.",
+    ),
+    "tamiz_model_loads": (
+        ("model", "result"),
+        "Attempts to load a version, by result: loaded or failed. A failure is counted once, until the file changes.",
+    ),
 }
 HISTOGRAMS: Final = {
     "tamiz_request_duration_seconds": (
@@ -76,6 +83,10 @@ HISTOGRAMS: Final = {
 GAUGES: Final = {
     "tamiz_queue_rows": (_MODEL_LABELS, "Rows that wait now."),
     "tamiz_requests_in_flight": ((), "Predict requests that are being answered now."),
+    "tamiz_circuit_open": (
+        _MODEL_LABELS,
+        "1 while requests are refused because the model failed on too many batches in a row, else 0.",
+    ),
     "tamiz_streams_open": ((), "Streams of requests that are open now."),
     "tamiz_threshold": (
         _MODEL_LABELS,
@@ -100,6 +111,12 @@ GAUGES: Final = {
     "tamiz_subset_certified": (
         (*_MODEL_LABELS, "subset"),
         "1 if the class or slice has a certificate, else 0.",
+    ),
+    "tamiz_model_served": (_MODEL_LABELS, "1 for each version that is served."),
+    "tamiz_model_label": (("model", "label"), "The version that a label names."),
+    "tamiz_reload_failed": (
+        ("model", "what"),
+        "1 for what is on disk and could not be loaded: a version's number, or settings. What was loaded before is in force.",
     ),
     "tamiz_build_info": (("version",), "The version of the server; always 1."),
 }
@@ -162,6 +179,7 @@ class ModelMetrics:
         self.batch_rows = Distribution(BATCH_BUCKETS_ROWS)
         self.confidence = {accepted: Distribution(CONFIDENCE_BUCKETS) for accepted in (True, False)}
         self.queue_rows = 0
+        self.circuit_open = False
         self.compute_s = 0.0
         """Over all answered requests, how long the batches took that they were in."""
         self.failed_s = 0.0
@@ -212,14 +230,38 @@ class Metrics(Collector):
         self.unattributed: Tally[str] = Tally()
         """Requests that ended before their model was known, by code."""
         self.loads: Tally[tuple[str, str]] = Tally()
+        self.labels: dict[str, Mapping[str, int]] = {}
+        """By model: label → version."""
+        self.problems: frozenset[str] = frozenset()
+        """What is on disk and could not be loaded: "name/version" or "name/settings"."""
+        self._unloaded: Tally[str] = Tally()
         self._server_version = server_version
         self._models: dict[tuple[str, str], ModelMetrics] = {}
 
     def model(self, name: str, version: int, manifest: Manifest) -> ModelMetrics:
-        """Return the counts of a version that begins to be served."""
-        metrics = ModelMetrics(name, version, manifest)
-        self._models[metrics.labels] = metrics
+        """Return the counts of a version that begins to be served; they go on where it takes another's place."""
+        metrics = self._models.get((name, str(version)))
+        if metrics is None:
+            metrics = ModelMetrics(name, version, manifest)
+            self._models[metrics.labels] = metrics
+        metrics.threshold = manifest.threshold
         return metrics
+
+    def retire(self, name: str, version: int) -> None:
+        """Show a version no more. Its requests stay counted, also those that have yet to end."""
+        metrics = self._models.pop((name, str(version)))
+        self._unloaded.update(metrics.requests)
+        metrics.requests = self._unloaded
+
+    def names(self) -> set[str]:
+        """Return the models of which anything is shown."""
+        return {name for name, _ in (*self._models, *self.loads)} | self.labels.keys()
+
+    def forget(self, name: str) -> None:
+        """Show nothing more of a model that is gone."""
+        self.labels.pop(name, None)
+        for key in [key for key in self.loads if key[0] == name]:
+            del self.loads[key]
 
     def flush(self) -> None:
         """Bring the histograms up to date. To be called in the event loop, before the text is made elsewhere."""
@@ -233,7 +275,9 @@ class Metrics(Collector):
 
     def conservation(self) -> tuple[int, int]:
         """Return how many Predict requests were received, and how many of them were answered with OK."""
-        return self.received, sum(model.requests["OK"] for model in self._models.values())
+        return self.received, self._unloaded["OK"] + sum(
+            model.requests["OK"] for model in self._models.values()
+        )
 
     def collect(self) -> Iterable[Metric]:
         """Return all metrics, as prometheus_client wants them."""
@@ -250,6 +294,8 @@ class Metrics(Collector):
         families["tamiz_requests_received"].add_metric((), self.received)
         for code, count in list(self.unattributed.items()):
             families["tamiz_requests"].add_metric(("", "", code), count)
+        for code, count in list(self._unloaded.items()):
+            families["tamiz_requests_unloaded"].add_metric((code,), count)
         for (name, result), count in list(self.loads.items()):
             families["tamiz_model_loads"].add_metric((name, result), count)
         for model in models:
@@ -276,12 +322,23 @@ class Metrics(Collector):
             name: GaugeMetricFamily(name, help_, labels=labels) for name, (labels, help_) in GAUGES.items()
         }
         families["tamiz_build_info"].add_metric((self._server_version,), 1)
-        ended = sum(self.unattributed.values()) + sum(sum(model.requests.values()) for model in models)
+        ended = sum(
+            sum(tally.values())
+            for tally in (self.unattributed, self._unloaded, *(model.requests for model in models))
+        )
         families["tamiz_requests_in_flight"].add_metric((), self.received - ended)
         families["tamiz_streams_open"].add_metric((), self.open_streams)
         for model in models:
+            families["tamiz_model_served"].add_metric(model.labels, 1)
             families["tamiz_queue_rows"].add_metric(model.labels, model.queue_rows)
+            families["tamiz_circuit_open"].add_metric(model.labels, model.circuit_open)
             _add_threshold(families, model)
+        for name, labels in list(self.labels.items()):
+            for label, version in labels.items():
+                families["tamiz_model_label"].add_metric((name, label), version)
+        for where in sorted(self.problems):
+            name, _, what = where.rpartition("/")
+            families["tamiz_reload_failed"].add_metric((name, what), 1)
         yield from families.values()
 
 

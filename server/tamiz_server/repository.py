@@ -1,99 +1,125 @@
-"""Models and versions on disk, loaded: `<repository>/<name>/<version>/model.onnx`, as Triton and TF Serving lay them out."""
+"""Models and versions on disk: `<repository>/<name>/<version>/model.onnx`, as Triton and TF Serving lay them out.
+
+What is there is found here, and loaded; what of it is to be served, and when, `lifecycle` says.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
 from tamiz.bundle_format import FILE_NAME
+from tamiz_server import model_settings
 from tamiz_server.bundle import read_bundle
 from tamiz_server.config import Config
 from tamiz_server.cpus import available_cpus
-from tamiz_server.errors import BundleError
+from tamiz_server.lifecycle import MISSING, Disk, Key, Stamp
 from tamiz_server.model import Model
 
-_log = logging.getLogger(__name__)
 
+def look(repository: Path) -> Disk:
+    """Return what is on disk: every version and every model's settings, without reading any of them.
 
-@dataclass(frozen=True)
-class LoadResult:
-    """What came of one version on disk: a model, or the reason why there is none."""
-
-    name: str
-    version: int
-    model: Model | None
-    error: str = ""
-
-
-def versions_on_disk(repository: Path) -> Iterator[tuple[str, int, Path]]:
-    """Return name, version and file of every version, sorted; folders that are no versions are passed over, and said."""
-    if _is_there(repository / FILE_NAME):
-        _log.warning(
-            "%s holds a %s, as a version does: --model-repository is the folder two above, which holds <name>/<version>/",
-            repository,
-            FILE_NAME,
+    Folders that are no versions are passed over, and remarked on.
+    """
+    versions: dict[Key, Stamp] = {}
+    settings: dict[str, Stamp] = {}
+    unreadable: set[str] = set()
+    remarks: list[str] = []
+    if _stamp(repository / FILE_NAME) != MISSING:
+        remarks.append(
+            f"{repository} holds a {FILE_NAME}, as a version does: --model-repository is the folder two above, which holds"
+            " <name>/<version>/"
         )
-    for model_folder in _folders(repository):
-        versions = {}
-        for folder in _folders(model_folder):
-            if folder.name.isdecimal() and int(folder.name) > 0 and folder.name == str(int(folder.name)):
-                versions[int(folder.name)] = folder / FILE_NAME
-            elif not folder.name.startswith("."):
-                _log.warning(
-                    "%s is passed over: a version is a positive integer without leading zeros", folder
-                )
-        if _is_there(model_folder / FILE_NAME):
-            _log.warning(
-                "%s is passed over: it holds a %s, as a version does, where a model was expected; is --model-repository one"
-                " folder too deep?",
-                model_folder,
-                FILE_NAME,
-            )
-        elif not versions and not model_folder.name.startswith("."):
-            _log.warning(
-                "%s is passed over: it holds no version folder, such as %s/1", model_folder, model_folder
-            )
-        for version in sorted(versions):
-            yield model_folder.name, version, versions[version]
+    models = _folders(repository, remarks)
+    for model in models or ():
+        folders = _folders(model, remarks)
+        if folders is None:
+            unreadable.add(model.name)
+            continue
+        found = _versions(model, folders, remarks)
+        versions |= {(model.name, version): _stamp(found[version] / FILE_NAME) for version in sorted(found)}
+        if found:
+            settings[model.name] = _stamp(model / model_settings.FILE_NAME)
+    return Disk(versions, settings, frozenset(unreadable), tuple(remarks), readable=models is not None)
 
 
-def _folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted; none, and say so, where it cannot be read: the others are served."""
+def _versions(model: Path, folders: list[Path], remarks: list[str]) -> dict[int, Path]:
+    versions = {}
+    for folder in folders:
+        if folder.name.isdecimal() and int(folder.name) > 0 and folder.name == str(int(folder.name)):
+            versions[int(folder.name)] = folder
+        elif not folder.name.startswith("."):
+            remarks.append(f"{folder} is passed over: a version is a positive integer without leading zeros")
+    if _stamp(model / FILE_NAME) != MISSING:
+        remarks.append(
+            f"{model} is passed over: it holds a {FILE_NAME}, as a version does, where a model was expected; is"
+            " --model-repository one folder too deep?"
+        )
+    elif not versions and not model.name.startswith("."):
+        remarks.append(f"{model} is passed over: it holds no version folder, such as {model}/1")
+    return versions
+
+
+def _folders(folder: Path, remarks: list[str]) -> list[Path] | None:
+    """Return the folders in a folder, sorted; None, and a remark, where it cannot be read: the others are served."""
     try:
         return sorted(path for path in folder.iterdir() if path.is_dir())
     except OSError as error:
-        _log.error("%s is passed over: it cannot be read (%s)", folder, error.strerror)
-        return []
+        remarks.append(f"{folder} is passed over: it cannot be read ({error.strerror})")
+        return None
 
 
-def _is_there(path: Path) -> bool:
+def _stamp(path: Path) -> Stamp:
     try:
-        return path.exists()
-    except OSError:  # a folder above it cannot be entered
-        return False
+        found = path.stat()
+    except OSError:  # it is not there, or a folder above it cannot be entered
+        return MISSING
+    return Stamp(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def load_all(config: Config) -> Iterator[LoadResult]:
-    """Load every version in the repository, one by one; one that cannot be served does not stop the others."""
-    for name, version, path in versions_on_disk(config.model_repository):
-        try:
-            yield LoadResult(name, version, load(path, config))
-        except BundleError as error:
-            yield LoadResult(name, version, None, str(error))
+def bundle_path(repository: Path, key: Key) -> Path:
+    """Return where a version's bundle lies."""
+    name, version = key
+    return repository / name / str(version) / FILE_NAME
 
 
-def load(path: Path, config: Config) -> Model:
+def settings_path(repository: Path, name: str) -> Path:
+    """Return where a model's settings lie."""
+    return repository / name / model_settings.FILE_NAME
+
+
+class Loaded(NamedTuple):
+    """A version, loaded and warmed up, and the SHA-256 of its file."""
+
+    model: Model
+    digest: bytes
+
+
+def load(path: Path, config: Config, known: bytes = b"") -> Loaded | None:
     """Load and warm up one version.
+
+    Args:
+        path: its file.
+        config: how it is to be run.
+        known: the digest of the content that is served already.
+
+    Returns:
+        The version; None where its file holds what is served already.
 
     Raises:
         BundleError: if it cannot be served.
     """
-    return Model(
-        read_bundle(path),
+    bundle = read_bundle(path)
+    digest = hashlib.sha256(bundle.content).digest()
+    if digest == known:
+        return None
+    model = Model(
+        bundle,
         max_batch_size=config.max_batch_size,
         n_threads=config.intra_op_threads,
         cpus=available_cpus(),
         slow_above_s=config.inline_limit_us * 1e-6,
     )
+    return Loaded(model, digest)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 from tamiz.thresholds import Thresholds
 from tamiz.v1.prediction_pb2 import (
     BatchingSettings,
+    Failure,
     GetModelRequest,
     GetModelResponse,
     ListModelsRequest,
@@ -23,6 +24,8 @@ from tamiz.v1.prediction_pb2 import (
     ModelVersions,
     PredictRequest,
     PredictResponse,
+    Priority,
+    StreamPredictResponse,
 )
 from tamiz_server.config import Config
 from tamiz_server.engine import Answer, Engine, Work
@@ -34,6 +37,10 @@ from tamiz_server.tensors import Inputs, read_inputs
 _log = logging.getLogger(__name__)
 
 SERVICE_NAME: Final = "tamiz.v1.PredictionService"
+
+_LINGER_S: Final = 0.3
+_RESPONSE_TAG: Final = bytes([StreamPredictResponse.RESPONSE_FIELD_NUMBER << 3 | 2])
+"""Field `response` of StreamPredictResponse, of protobuf's wire type 2: a length and as many bytes."""
 
 _Message = TypeVar("_Message", bound=Message)
 _Request = TypeVar("_Request")
@@ -94,11 +101,13 @@ class Wish(NamedTuple):
         threshold: the smallest confidence that the caller accepts; None where it says nothing.
         deadline_s: when it stops waiting, on time.monotonic's clock; infinite when never.
         probabilities: whether the answer shall hold them.
+        gives_way: whether others go first while it waits.
     """
 
     threshold: float | None
     deadline_s: float
     probabilities: bool
+    gives_way: bool = False
 
 
 class Dialect(Protocol[_Request]):
@@ -107,8 +116,8 @@ class Dialect(Protocol[_Request]):
     def parse(self, body: bytes) -> _Request:
         """Return the message."""
 
-    def model(self, request: _Request) -> tuple[str, int]:
-        """Return name and version of the model; version 0 stands for the highest that is served."""
+    def model(self, request: _Request) -> tuple[str, int, str]:
+        """Return name, version and label of the model, as `Service.find` takes them."""
 
     def read(self, request: _Request, served: Served, deadline_s: float) -> tuple[Inputs, int, Wish]:
         """Return the inputs, how many rows they have, and what is wished; the call itself ends at `deadline_s`."""
@@ -140,22 +149,33 @@ class Service:
             "ListModels": self.list_models,
             "GetModel": self.get_model,
         }
-        self.streams: dict[str, Stream] = {}
+        self.streams: dict[str, Stream] = {"StreamPredict": self.stream_predict}
         self._config = config
         self._metrics = metrics
         self._served: dict[str, dict[int, Served]] = {}
         self._highest: dict[str, int] = {}
         self._open: set[OrderedStream] = set()
         self._ending = False
+        self._labels: dict[str, Mapping[str, int]] = {}
 
     def add(self, name: str, version: int, engine: Engine) -> None:
-        """Serve a version."""
+        """Serve a version, from the next request on; in place of the one that has been served under its number."""
         self._served.setdefault(name, {})[version] = Served(name, version, engine)
         self._highest[name] = max(self._served[name])
 
-    def serves(self, name: str) -> bool:
-        """Return whether any version of a model is served."""
-        return name in self._served
+    def remove(self, name: str, version: int) -> None:
+        """Serve a version no more, from the next request on; what its engine has accepted is answered."""
+        versions = self._served[name]
+        del versions[version]
+        if versions:
+            self._highest[name] = max(versions)
+        else:
+            for each in (self._served, self._highest, self._labels):
+                each.pop(name, None)
+
+    def set_labels(self, name: str, labels: Mapping[str, int]) -> None:
+        """Let requests name versions of a model by these labels, and no others; each version is served."""
+        self._labels[name] = labels
 
     def versions(self) -> list[Served]:
         """Return every served version, sorted by name and version."""
@@ -233,26 +253,56 @@ class Service:
         if stream.was_ended:
             raise Unavailable("the server is stopping; send what has no answer yet to another replica")
 
-    def end_streams(self) -> None:
-        """Have every stream answer what it has read, and end: those that are open, and those to come."""
+    def stream_predict(
+        self, bodies: AsyncIterator[bytes], deadline_s: float, metadata: Metadata
+    ) -> AsyncGenerator[bytes, None]:
+        """Answer each PredictRequest with a StreamPredictResponse, in order; see `Stream`."""
+
+        async def answer(body: bytes) -> bytes:
+            return await self._answer_on_stream(body, deadline_s, metadata)
+
+        return self.stream(bodies, answer)
+
+    async def end_streams(self) -> None:
+        """Have every stream answer what it has read, and end: those that are open, and those to come.
+
+        Returns when those that were open have ended, and their callers had a moment to learn it: a connection that is
+        closed while the caller still sends is torn down, and the last answers with it.
+        """
         self._ending = True
-        for stream in self._open:
+        streams = list(self._open)
+        for stream in streams:
             stream.end()
+        await asyncio.gather(*(stream.ended.wait() for stream in streams))
+        if streams:
+            await asyncio.sleep(_LINGER_S)
+
+    async def _answer_on_stream(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:
+        """Return a StreamPredictResponse, whatever becomes of the request."""
+        id_ = ""
+        try:
+            request = _parse_if_whole(body)
+            id_ = request.id if request else ""
+            return _on_stream(id_, await self.answer(_TYPED, body, deadline_s, metadata, request))
+        except TamizError as error:
+            failure = Failure(code=f"STATUS_CODE_{error.code}", message=str(error))
+            return StreamPredictResponse(id=id_, failure=failure).SerializeToString()
 
     async def list_models(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:  # noqa: ARG002  a Method
         """Answer a ListModelsRequest with a ListModelsResponse; see `Method`."""
         parse(ListModelsRequest, body)
         self.require_ready()
         models = [
-            ModelVersions(name=name, versions=sorted(self._served[name])) for name in sorted(self._served)
+            ModelVersions(name=name, versions=sorted(self._served[name]), labels=self._labels.get(name))
+            for name in sorted(self._served)
         ]
         return ListModelsResponse(models=models).SerializeToString()
 
     async def get_model(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:  # noqa: ARG002  a Method
         """Answer a GetModelRequest with a GetModelResponse; see `Method`."""
         request = parse(GetModelRequest, body)
-        served = self.find(request.name, request.version)
-        config = self._config
+        served = self.find(request.name, request.version, request.model_label)
+        config = served.engine.config
         return GetModelResponse(
             name=served.name,
             version=served.version,
@@ -261,6 +311,7 @@ class Service:
                 max_batch_size=config.max_batch_size,
                 max_queue_delay_us=config.max_queue_delay_us,
                 max_queue_size=config.max_queue_size,
+                max_concurrency=config.max_concurrency,
             ),
             looser_thresholds_allowed=config.allow_looser_thresholds,
             abstained_revealed=config.reveal_abstained,
@@ -271,11 +322,12 @@ class Service:
         if not self.ready:
             raise Unavailable("the server is loading its models, or stopping; try again, or another replica")
 
-    def find(self, name: str, version: int) -> Served:
-        """Return a served version; version 0 stands for the highest.
+    def find(self, name: str, version: int, label: str = "") -> Served:
+        """Return the version that a request names, by number, by label, or not at all (0 and empty): then the highest.
 
         Raises:
             Unavailable: as long as no request is answered.
+            InvalidRequest: if both are given.
             ModelNotFound: if it is not served.
         """
         self.require_ready()
@@ -283,11 +335,24 @@ class Service:
         if versions is None:
             known = ", ".join(sorted(self._served)) or "none"
             raise ModelNotFound(f"no model {name!r} here; served are: {known}")
+        if label:
+            version = self._labelled(name, version, label)
         version = version or self._highest[name]
         if version not in versions:
             known = ", ".join(map(str, sorted(versions)))
             raise ModelNotFound(f"no version {version} of model {name!r} here; served are: {known}")
         return versions[version]
+
+    def _labelled(self, name: str, version: int, label: str) -> int:
+        if version:
+            raise InvalidRequest(
+                f"the request names version {version} and label {label!r}: expected one of them"
+            )
+        labels = self._labels.get(name, {})
+        if label not in labels:
+            known = ", ".join(sorted(labels)) or "none"
+            raise ModelNotFound(f"no label {label!r} of model {name!r} here; its labels are: {known}")
+        return labels[label]
 
     def _work(self, served: Served, inputs: Inputs, n_rows: int, wish: Wish) -> Work:
         """Return what the engine has to do. A request may be stricter than the bundle, looser only by permission.
@@ -296,13 +361,26 @@ class Service:
         """
         wanted = wish.threshold
         if wanted is None:
-            return Work(inputs, n_rows, served.threshold, wish.deadline_s, wish.probabilities)
+            return Work(
+                inputs,
+                n_rows,
+                served.threshold,
+                wish.deadline_s,
+                wish.probabilities,
+                gives_way=wish.gives_way,
+            )
         if not 0.0 <= wanted <= 1.0:  # false for NaN
             raise InvalidRequest(f"threshold is {wanted}: expected a confidence from 0 to 1")
         looser = self._config.allow_looser_thresholds
         threshold = wanted if looser else max(wanted, served.threshold)
         return Work(
-            inputs, n_rows, threshold, wish.deadline_s, wish.probabilities, overrides=looser and served.differ
+            inputs,
+            n_rows,
+            threshold,
+            wish.deadline_s,
+            wish.probabilities,
+            overrides=looser and served.differ,
+            gives_way=wish.gives_way,
         )
 
 
@@ -312,19 +390,29 @@ class _Typed:
     def parse(self, body: bytes) -> PredictRequest:
         return parse(PredictRequest, body)
 
-    def model(self, request: PredictRequest) -> tuple[str, int]:
-        return request.model_name, request.model_version
+    def model(self, request: PredictRequest) -> tuple[str, int, str]:
+        return request.model_name, request.model_version, request.model_label
 
     def read(self, request: PredictRequest, served: Served, deadline_s: float) -> tuple[Inputs, int, Wish]:
         inputs, n_rows = read_inputs(request.inputs, served.engine.model.specs)
         threshold = request.threshold if request.HasField("threshold") else None
-        return inputs, n_rows, Wish(threshold, deadline_s, request.return_probabilities)
+        if request.timeout_us:
+            deadline_s = min(deadline_s, time.monotonic() + request.timeout_us * 1e-6)
+        gives_way = request.priority == Priority.PRIORITY_LOW
+        return inputs, n_rows, Wish(threshold, deadline_s, request.return_probabilities, gives_way)
 
     def write(self, request: PredictRequest, served: Served, answer: Answer, threshold: float) -> bytes:  # noqa: ARG002
         return _serialize(served, answer, threshold)
 
 
 _TYPED: Final = _Typed()
+
+
+def _parse_if_whole(body: bytes) -> PredictRequest | None:
+    try:
+        return PredictRequest.FromString(body)
+    except DecodeError:
+        return None  # `predict` says and counts what is wrong
 
 
 def parse(type_: type[_Message], body: bytes) -> _Message:
@@ -355,6 +443,22 @@ def _serialize(served: Served, answer: Answer, threshold: float) -> bytes:
         columns.thresholds.extend(answer.thresholds)
         columns.threshold = max(answer.thresholds)
     return served.prefix + columns.SerializeToString()
+
+
+def _on_stream(id_: str, response: bytes) -> bytes:
+    """Return a StreamPredictResponse around a serialized PredictResponse, which is not built and parsed again for it."""
+    head = StreamPredictResponse(id=id_).SerializeToString()
+    return b"".join((head, _RESPONSE_TAG, _varint(len(response)), response))
+
+
+def _varint(number: int) -> bytes:
+    """Return a length as protobuf writes it: seven bits per byte, the lowest first."""
+    encoded = bytearray()
+    while number > 0x7F:  # noqa: PLR2004  seven bits
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
 
 
 def _request_id(metadata: Metadata) -> str:

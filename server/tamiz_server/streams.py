@@ -19,6 +19,9 @@ class OrderedStream:
 
     A request is in flight from when it was read until its answer was taken. Beyond `max_requests`, or `max_bytes` of
     requests, nothing more is read: the transport then holds the sender back, instead of memory that grows.
+
+    Attributes:
+        ended: set when the last answer was taken, or the rest was abandoned.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class OrderedStream:
         self._max_bytes = max_bytes
         self._n_requests = 0
         self._n_bytes = 0
+        self.ended = asyncio.Event()
         self._room = asyncio.Event()
         self._read: asyncio.Queue[tuple[asyncio.Task[bytes], int] | None] = asyncio.Queue()
         self._reader = asyncio.create_task(self._read_all(bodies))
@@ -64,6 +68,7 @@ class OrderedStream:
                 self._reader.result()
         finally:
             await self._abandon()
+            self.ended.set()
 
     async def _read_all(self, bodies: AsyncIterator[bytes]) -> None:
         try:

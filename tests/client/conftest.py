@@ -38,6 +38,8 @@ class Stub:
     def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
         self.calls: Counter[str] = Counter()
         self.metadata: dict[str, str] = {}
+        self.named: list[tuple[int, str]] = []
+        """Version and label of each GetModel and Predict."""
         self.lock = threading.Lock()
         self._server = grpc.server(ThreadPoolExecutor(8))
         handlers = {
@@ -83,6 +85,7 @@ class Stub:
 
     def get_model(self, body: bytes, context: grpc.ServicerContext) -> bytes:
         request = GetModelRequest.FromString(body)
+        self.named.append((request.version, request.model_label))
         with self.lock:
             self.calls[f"GetModel {request.name}"] += 1
         if request.name == "nobody":
@@ -103,6 +106,7 @@ class Stub:
 
     def predict(self, body: bytes, context: grpc.ServicerContext) -> bytes:
         request = PredictRequest.FromString(body)
+        self.named.append((request.model_version, request.model_label))
         name = request.model_name
         with self.lock:
             self.calls[name] += 1

@@ -71,6 +71,15 @@ def test_answers_are_arrays_and_an_abstained_row_has_no_label(kind, stub):
 
 
 @both
+@pytest.mark.parametrize(
+    ("version", "named"), [(None, (0, "")), (3, (3, "")), ("stable", (0, "stable"))], ids=str
+)
+def test_a_version_is_named_by_its_number_or_by_a_label(kind, stub, version, named):
+    ask(kind, stub.target, lambda c: c.predict("plain", ROWS, version=version))
+    assert stub.named == [named, named]
+
+
+@both
 def test_models_and_health(kind, stub):
     assert ask(kind, stub.target, lambda c: c.models()) == {"plain": [1, 3]}
     assert ask(kind, stub.target, lambda c: c.model("plain")).version == 3

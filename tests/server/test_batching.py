@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tamiz_server.batching import BatchQueue, Entry, Slice
+from tamiz_server.batching import YIELDS_UP_TO, BatchQueue, Entry, Slice
 from tamiz_server.errors import InvalidRequest, QueueFull
 
 Queue = BatchQueue[Entry]
@@ -23,9 +23,15 @@ def make_queue(max_batch_size: int = 8, max_queue_delay_s: float = 0.0, max_queu
 
 
 def put(
-    queue: Queue, n_rows: int, arrived_s: float = 0.0, deadline_s: float = math.inf, key: object = None
+    queue: Queue,
+    n_rows: int,
+    arrived_s: float = 0.0,
+    deadline_s: float = math.inf,
+    key: object = None,
+    *,
+    gives_way: bool = False,
 ) -> Entry:
-    entry = Entry(n_rows, arrived_s=arrived_s, deadline_s=deadline_s, key=key)
+    entry = Entry(n_rows, arrived_s=arrived_s, deadline_s=deadline_s, key=key, gives_way=gives_way)
     queue.append(entry)
     return entry
 
@@ -162,6 +168,71 @@ def test_every_row_is_taken_once_in_order_in_batches_no_larger_than_allowed(size
     assert queue.n_rows == 0
 
 
+def test_who_gives_way_is_taken_after_the_others_in_the_room_that_they_leave():
+    queue = make_queue(max_batch_size=4)
+    low, normal, other = put(queue, 2, gives_way=True), put(queue, 3), put(queue, 1, gives_way=True)
+    assert list(batches(queue)) == [[(normal, 0, 3)], [(low, 0, 2), (other, 0, 1)]]
+    assert queue.n_rows == 0
+
+
+def test_who_gives_way_may_fill_half_of_the_queue_and_leaves_the_rest_to_the_others():
+    queue = make_queue(max_queue_size=8)
+    first = put(queue, 4, gives_way=True)
+    with pytest.raises(QueueFull, match="low priority: 4 of their rows are waiting, there is room for 4"):
+        put(queue, 1, gives_way=True)
+    put(queue, 4)
+    with pytest.raises(QueueFull, match="8 rows are waiting"):
+        put(queue, 1)
+    queue.drop(first)
+    put(queue, 4, gives_way=True)
+
+
+def test_a_large_request_that_gives_way_is_taken_into_a_queue_without_others_of_its_kind():
+    queue = make_queue(max_queue_size=8)
+    put(queue, 8, gives_way=True)
+    assert queue.n_rows == 8
+
+
+def test_the_delay_counts_from_the_oldest_of_both_levels():
+    queue = make_queue(max_queue_delay_s=1.0)
+    put(queue, 1, arrived_s=0.0, gives_way=True)
+    put(queue, 1, arrived_s=0.5)
+    assert queue.wake_s() == 1.0
+    assert queue.take(0.9) == []
+    assert len(queue.take(1.0)) == 2
+
+
+@given(
+    low=st.lists(st.integers(1, 9), min_size=1, max_size=12),
+    max_batch_size=st.integers(1, 8),
+    normal=st.lists(st.integers(1, 9), min_size=1, max_size=30),
+)
+def test_who_gives_way_never_starves_however_many_others_come(low, max_batch_size, normal):
+    queue = make_queue(max_batch_size=max_batch_size, max_queue_size=100_000)
+    entries = [put(queue, size, gives_way=True) for size in low]
+    n_batches = 0
+    for position, entry in enumerate(entries):
+        # At worst one batch in so many takes only them, and each of them needs batches of its own.
+        bound = (YIELDS_UP_TO + 1) * sum(-(-size // max_batch_size) for size in low[: position + 1])
+        while entry.taken < entry.n_rows:
+            while queue.n_rows - sum(e.n_rows - e.taken for e in entries) < 2 * max_batch_size:
+                put(queue, normal[n_batches % len(normal)])
+            assert queue.take(0.0)
+            n_batches += 1
+            assert n_batches <= bound, f"entry {position} still waits after {n_batches} batches"
+
+
+@given(st.lists(st.tuples(st.integers(1, 12), st.booleans(), st.sampled_from("ab")), max_size=40))
+def test_within_a_level_first_come_is_first_served(arrivals):
+    queue = make_queue(max_batch_size=8, max_queue_size=10_000)
+    entries = [put(queue, size, gives_way=low, key=key) for size, low, key in arrivals]
+    order = [part.entry for batch in batches(queue) for part in batch]
+    for level in (False, True):
+        taken = [entries.index(entry) for entry in order if entry.gives_way is level]
+        assert taken == sorted(taken)
+    assert sum(e.taken for e in entries) == sum(size for size, _, _ in arrivals)
+
+
 class QueueMachine(RuleBasedStateMachine):
     """Any interleaving of arrivals, batches, expiries and withdrawals conserves rows."""
 
@@ -173,13 +244,13 @@ class QueueMachine(RuleBasedStateMachine):
         self.computed: dict[int, int] = {}
         self.gone: set[int] = set()
 
-    @rule(n_rows=st.integers(1, 12), patience_s=st.sampled_from([0.5, 1.0, 3.0, math.inf]))
-    def arrive(self, n_rows: int, patience_s: float) -> None:
+    @rule(n_rows=st.integers(1, 12), patience_s=st.sampled_from([0.5, 1.0, 3.0, math.inf]), low=st.booleans())
+    def arrive(self, n_rows: int, patience_s: float, *, low: bool) -> None:
         waiting = self.queue.n_rows
         try:
-            entry = put(self.queue, n_rows, self.now_s, self.now_s + patience_s)
+            entry = put(self.queue, n_rows, self.now_s, self.now_s + patience_s, gives_way=low)
         except QueueFull:
-            assert waiting + n_rows > 20
+            assert waiting + n_rows > (10 if low else 20)
         else:
             self.entries.append(entry)
 

@@ -60,6 +60,8 @@ def test_every_field_is_a_flag_and_a_variable_with_a_help_text(tmp_path, field):
         (["--drain-delay-s", "nan"], "--drain-delay-s is nan"),
         (["--reflection=maybe"], "--reflection is 'maybe': expected true or false"),
         (["--host", "localhost"], "--host is 'localhost': expected an IP address"),
+        (["--version-policy", "newest"], "--version-policy is 'newest': expected all, latest, or latest:N"),
+        (["--model-poll-interval-s", "-1"], "--model-poll-interval-s is -1.0: expected at least 0"),
         (["--log-level", "loud"], "expected one of debug, info, warning, error"),
     ],
 )

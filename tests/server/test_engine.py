@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
 
 import numpy as np
@@ -16,7 +17,7 @@ from tamiz.v1.prediction_pb2 import Reason
 from tamiz_server.bundle import read_bundle
 from tamiz_server.config import Config
 from tamiz_server.engine import Engine, Work
-from tamiz_server.errors import DeadlineExceeded, InvalidRequest, ModelFailed, QueueFull
+from tamiz_server.errors import DeadlineExceeded, InvalidRequest, ModelFailed, QueueFull, Unavailable
 from tamiz_server.metrics import ModelMetrics
 from tamiz_server.model import Model
 
@@ -131,6 +132,90 @@ def test_one_bad_request_fails_alone(make_engine, in_thread):
         assert answers[4].accepted == [False]
         again = await engine.predict(requests[0])
         assert again.class_index == [0]
+        engine.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_lone_request_that_fails_leaves_the_count_of_waiting_rows_alone(make_engine):
+    async def scenario() -> None:
+        engine = make_engine("failing", max_failures=0)
+        for _ in range(20):
+            with pytest.raises(ModelFailed):
+                await engine.predict(Work({"row": np.array([[99]])}, 1, 0.8))
+        assert engine._queue.n_rows == 0
+        await engine.predict(Work({"row": np.array([[0]])}, 1, 0.8))
+        assert engine.metrics.queue_rows == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_model_that_fails_again_and_again_rests_until_a_probe_succeeds(make_engine):
+    async def scenario() -> None:
+        engine = make_engine("failing", max_failures=3, failure_cooldown_s=0.2)
+        said: list[bool] = []
+        engine.on_rest = said.append
+        bad, good = (Work({"row": np.array([[row]])}, 1, 0.8) for row in (99, 0))
+        for _ in range(3):
+            with pytest.raises(ModelFailed):
+                await engine.predict(bad)
+        with pytest.raises(Unavailable, match="another replica"):
+            await engine.predict(good)
+        assert engine.metrics.circuit_open
+        await asyncio.sleep(0.25)
+        assert said == [True, False], "health is back when a probe may come, or none would"
+        with pytest.raises(ModelFailed):
+            await engine.predict(bad)
+        with pytest.raises(Unavailable):
+            await engine.predict(good)
+        await asyncio.sleep(0.25)
+        for _ in range(3):
+            assert (await engine.predict(good)).accepted == [True]
+        assert not engine.metrics.circuit_open
+        assert said == [True, False, True, False]
+
+    asyncio.run(scenario())
+
+
+def test_as_many_batches_are_computed_at_once_as_allowed(make_engine):
+    async def at_once(max_concurrency: int) -> int:
+        engine = make_engine("slower", in_thread=True, max_batch_size=1, max_concurrency=max_concurrency)
+        run, now, most = engine._run, 0, 0
+        lock = threading.Lock()
+
+        def counted(batch):
+            nonlocal now, most
+            with lock:
+                now += 1
+                most = max(most, now)
+            try:
+                return run(batch)
+            finally:
+                with lock:
+                    now -= 1
+
+        engine._run = counted
+        answers = await asyncio.gather(*(engine.predict(work(3.0)) for _ in range(12)))
+        assert all(answer.accepted == [True] for answer in answers)
+        engine.close()
+        return most
+
+    assert asyncio.run(at_once(1)) == 1
+    assert asyncio.run(at_once(3)) == 3
+
+
+def test_who_gives_way_is_computed_after_who_came_later(make_engine):
+    async def scenario() -> None:
+        engine = make_engine("slow", in_thread=True, max_batch_size=1)
+        order: list[str] = []
+
+        async def ask(name: str, *, gives_way: bool) -> None:
+            await engine.predict(Work(features(1.0), 1, 0.8, gives_way=gives_way))
+            order.append(name)
+
+        names = ["first", "low", "normal", "normal"]
+        await asyncio.gather(*(ask(name, gives_way=name == "low") for name in names))
+        assert order == ["first", "normal", "normal", "low"]
         engine.close()
 
     asyncio.run(scenario())

@@ -13,7 +13,6 @@ from tamiz.oip.inference import (
     ModelStatistics,
     StatisticDuration,
 )
-from tamiz_server.config import Config
 from tamiz_server.oip.outputs import Labels, output_tensors
 from tamiz_server.oip.tensors import BYTES, DATATYPES
 from tamiz_server.service import Served
@@ -34,8 +33,9 @@ def metadata(served: Served, versions: list[Served], labels: Labels) -> ModelMet
     return response
 
 
-def configuration(served: Served, config: Config, labels: Labels) -> ModelConfig:
+def configuration(served: Served, labels: Labels) -> ModelConfig:
     """Return the settings that a version is served with, in Triton's words."""
+    config = served.engine.config
     described = ModelConfig(
         name=served.name,
         platform=_PLATFORM,

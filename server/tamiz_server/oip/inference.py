@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary
 
 from tamiz.oip.inference import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
 from tamiz_server.engine import Answer
-from tamiz_server.errors import ModelNotFound, TamizError
+from tamiz_server.errors import TamizError
 from tamiz_server.oip.outputs import PROBABILITIES, Labels, add_outputs, requested_outputs
-from tamiz_server.oip.parameters import read_threshold, read_timeout_s
+from tamiz_server.oip.parameters import read_gives_way, read_threshold, read_timeout_s
 from tamiz_server.oip.tensors import read_inputs
 from tamiz_server.service import Served, Wish, parse
 from tamiz_server.tensors import Inputs
@@ -30,9 +30,9 @@ class Inference:
         """Return the message."""
         return parse(ModelInferRequest, body)
 
-    def model(self, request: ModelInferRequest) -> tuple[str, int]:
-        """Return name and version of the model."""
-        return request.model_name, version_number(request.model_name, request.model_version)
+    def model(self, request: ModelInferRequest) -> tuple[str, int, str]:
+        """Return name, version and label of the model."""
+        return request.model_name, *version_or_label(request.model_version)
 
     def read(self, request: ModelInferRequest, served: Served, deadline_s: float) -> tuple[Inputs, int, Wish]:
         """Return the inputs, how many rows they have, and what is wished."""
@@ -41,7 +41,8 @@ class Inference:
             deadline_s = min(deadline_s, time.monotonic() + timeout_s)
         probabilities = PROBABILITIES in requested_outputs(request)
         inputs, n_rows = read_inputs(request, served.engine.model.specs)
-        return inputs, n_rows, Wish(read_threshold(request.parameters), deadline_s, probabilities)
+        threshold, gives_way = read_threshold(request.parameters), read_gives_way(request.parameters)
+        return inputs, n_rows, Wish(threshold, deadline_s, probabilities, gives_way)
 
     def write(self, request: ModelInferRequest, served: Served, answer: Answer, threshold: float) -> bytes:
         """Return the answer as a message."""
@@ -85,14 +86,6 @@ def failure_on_stream(request: ModelInferRequest | None, error: TamizError) -> b
     ).SerializeToString()
 
 
-def version_number(name: str, version: str) -> int:
-    """Return a version as the service knows it; empty: 0, which stands for the highest.
-
-    Raises:
-        ModelNotFound: for what is no version of any model.
-    """
-    if not version:
-        return 0
-    if not _VERSION.fullmatch(version):
-        raise ModelNotFound(f"no version {version!r} of model {name!r} here: a version is a positive integer")
-    return int(version)
+def version_or_label(version: str) -> tuple[int, str]:
+    """Return what the protocol calls a version as the service knows it: a number (0: none was named), or a label."""
+    return (int(version), "") if _VERSION.fullmatch(version) else (0, version)

@@ -1,4 +1,4 @@
-"""The parameters of a request that mean something here: `threshold` and `timeout`."""
+"""The parameters of a request that mean something here: `threshold`, `timeout` and `priority`."""
 
 from __future__ import annotations
 
@@ -49,6 +49,22 @@ def read_timeout_s(parameters: Mapping[str, InferParameter]) -> float | None:
             f"parameter timeout is {value!r} as {kind}: expected microseconds, as an integer that is not negative"
         )
     return int(value) * 1e-6 or None
+
+
+def read_gives_way(parameters: Mapping[str, InferParameter]) -> bool:
+    """Return whether others go first while the request waits: for a priority below the highest, which is 1; 0 stands for it.
+
+    Raises:
+        InvalidRequest: for what is no priority.
+    """
+    if "priority" not in parameters:
+        return False
+    kind, value = _value(parameters["priority"])
+    if kind not in ("int64_param", "uint64_param") or int(value) < 0:
+        raise InvalidRequest(
+            f"parameter priority is {value!r} as {kind}: expected an integer, 1 or nothing for the higher, 2 for the lower"
+        )
+    return int(value) > 1
 
 
 def _value(parameter: InferParameter) -> tuple[str, float | str]:

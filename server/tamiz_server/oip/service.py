@@ -28,10 +28,9 @@ from tamiz.oip.inference import (
     ServerReadyRequest,
     ServerReadyResponse,
 )
-from tamiz_server.config import Config
 from tamiz_server.errors import InvalidRequest, ModelNotFound, NotOffered, TamizError
 from tamiz_server.oip.description import configuration, metadata, statistics
-from tamiz_server.oip.inference import Inference, StreamInference, failure_on_stream, version_number
+from tamiz_server.oip.inference import Inference, StreamInference, failure_on_stream, version_or_label
 from tamiz_server.service import Metadata, Method, Served, Service, Stream, parse
 
 OIP_SERVICE_NAME: Final = DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -52,10 +51,9 @@ class OipService:
 
     name = OIP_SERVICE_NAME
 
-    def __init__(self, service: Service, config: Config, server_version: str) -> None:
+    def __init__(self, service: Service, server_version: str) -> None:
         """Answer for the versions that another service serves; `server_version` is what ServerMetadata says."""
         self._service = service
-        self._config = config
         self._server_version = server_version
         self._inference = Inference()
         self._stream_inference = StreamInference()
@@ -101,12 +99,12 @@ class OipService:
         if not self._is_ready():
             return ModelReadyResponse(ready=False)
         try:
-            self._find(request.name, request.version)
+            served = self._find(request.name, request.version)
         except ModelNotFound:
             if not self._failed(request.name, request.version):
                 raise
             return ModelReadyResponse(ready=False)
-        return ModelReadyResponse(ready=True)
+        return ModelReadyResponse(ready=not served.engine.metrics.circuit_open)
 
     def _server_metadata(self, request: ServerMetadataRequest) -> ServerMetadataResponse:  # noqa: ARG002  it is empty
         return ServerMetadataResponse(name="tamiz", version=self._server_version, extensions=_EXTENSIONS)
@@ -118,7 +116,7 @@ class OipService:
 
     def _model_config(self, request: ModelConfigRequest) -> ModelConfigResponse:
         served = self._find(request.name, request.version)
-        return ModelConfigResponse(config=configuration(served, self._config, self._inference.labels(served)))
+        return ModelConfigResponse(config=configuration(served, self._inference.labels(served)))
 
     def _model_statistics(self, request: ModelStatisticsRequest) -> ModelStatisticsResponse:
         self._service.require_ready()
@@ -138,9 +136,9 @@ class OipService:
             raise ModelNotFound(
                 f"no repository {request.repository_name!r} here: there is one, and it has no name; leave the field empty"
             )
-        states = {(each.name, each.version): "READY" for each in self._service.versions()}
-        if not request.ready:
-            states |= dict.fromkeys(self._service.failed, "UNAVAILABLE")
+        states = {} if request.ready else dict.fromkeys(self._service.failed, "UNAVAILABLE")
+        # What is served goes on being served when a changed file of the same version cannot be loaded.
+        states |= {(each.name, each.version): "READY" for each in self._service.versions()}
         response = RepositoryIndexResponse()
         for (name, version), state in sorted(states.items()):
             reason = "" if state == "READY" else "it could not be loaded; the server's log says why"
@@ -148,7 +146,7 @@ class OipService:
         return response
 
     def _find(self, name: str, version: str) -> Served:
-        return self._service.find(name, version_number(name, version))
+        return self._service.find(name, *version_or_label(version))
 
     def _failed(self, name: str, version: str) -> bool:
         """Return whether a version is there and could not be loaded; with no version, whether any is."""

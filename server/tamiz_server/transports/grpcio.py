@@ -20,8 +20,11 @@ from tamiz_server.transports.reflection import enable_reflection
 _Handler = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
 _StreamHandler = Callable[[AsyncIterator[bytes], "aio.ServicerContext[bytes, bytes]"], Awaitable[None]]
 
-_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+_STATUS: Final = {
+    True: health_pb2.HealthCheckResponse.SERVING,
+    False: health_pb2.HealthCheckResponse.NOT_SERVING,
+    None: health_pb2.HealthCheckResponse.SERVICE_UNKNOWN,
+}
 
 
 class GrpcServer:
@@ -57,7 +60,7 @@ class GrpcServer:
             ConfigError: if the port cannot be had.
         """
         config = self._config
-        await self.set_health("", serving=False)
+        await self.set_health("", False)
         host = f"[{config.host}]" if ":" in config.host else config.host
         try:
             self.port = self._server.add_insecure_port(f"{host}:{config.grpc_port}")
@@ -67,9 +70,12 @@ class GrpcServer:
             ) from error
         await self._server.start()
 
-    async def set_health(self, name: str, *, serving: bool) -> None:
-        """Say whether a service or a model is being served; the empty name stands for the whole server."""
-        await self._health.set(name, _SERVING if serving else _NOT_SERVING)
+    async def set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001  as in a table
+        """Say whether a service, a model or a version ("name/version") is being served; None: it is not known any more.
+
+        The empty name stands for the whole server.
+        """
+        await self._health.set(name, _STATUS[serving])
 
     async def enter_graceful_shutdown(self) -> None:
         """Say NOT_SERVING for everything, from now on; requests are still answered."""

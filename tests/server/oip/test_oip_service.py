@@ -66,7 +66,7 @@ def make_services(make_bundle, by_class, tmp_path) -> Callable[..., tuple[Servic
                 name, version, Engine(model, service._metrics.model(name, version, model.manifest), config)
             )
         service.ready = True
-        return service, OipService(service, config, "0")
+        return service, OipService(service, "0")
 
     return make
 
@@ -172,8 +172,8 @@ def test_an_answer_names_model_version_and_request(make_services):
             "no model 'nobody' here; served are: classes, fail",
         ),
         (request(margins(1.0), model_version="3"), ModelNotFound, "no version 3"),
-        (request(margins(1.0), model_version="0"), ModelNotFound, "no version '0'"),
-        (request(margins(1.0), model_version="latest"), ModelNotFound, "a version is a positive integer"),
+        (request(margins(1.0), model_version="0"), ModelNotFound, "no label '0'"),
+        (request(margins(1.0), model_version="latest"), ModelNotFound, "no label 'latest' of model 'm'"),
         (request(margins(1.0), "score"), InvalidRequest, "unknown output 'score'"),
         (request(margins(*[1.0] * 20_000)), InvalidRequest, "20000 rows; at most 16384"),
         (ModelInferRequest(model_name="m"), InvalidRequest, "is missing"),
@@ -281,9 +281,10 @@ def test_a_stream_ends_with_unavailable_when_the_server_stops_and_what_it_read_i
         stream = oip.streams["ModelStreamInfer"](sent(), math.inf, lambda: ())
         first = ModelStreamInferResponse.FromString(await anext(stream))
         assert first.infer_response.id == "7"
-        service.end_streams()
+        ending = asyncio.ensure_future(service.end_streams())
         with pytest.raises(Unavailable, match="another replica"):
             await anext(stream)
+        await ending
 
     asyncio.run(scenario())
 
@@ -312,6 +313,10 @@ def test_readiness_is_that_of_the_server_and_of_what_could_be_loaded(make_servic
         for name, version in (("nobody", ""), ("m", "9"), ("broken", "5")):
             with pytest.raises(ModelNotFound):
                 await ready(name, version)
+        metrics = service.find("m", 2).engine.metrics
+        metrics.circuit_open = True
+        assert not await ready("m"), "it rests"
+        metrics.circuit_open = False
         service.stopping = True
         assert not await server_ready()
         assert not await ready("m")

@@ -1,0 +1,286 @@
+"""What to load, what to unload, and where labels point: what is on disk × what is served → what to do. Pure policy.
+
+    look(disk) ──► to_read() ──► settings_read, settings_failed
+                   to_load() ──► loaded, unchanged, failed
+                   to_unload() ─► unloaded
+
+The caller owns the disk, the clock and the engines; it looks, asks, does, and says what came of it. Nothing leaves before
+what takes its place is served (availability-preserving, in TF Serving's words), and what fails to load is tried again only
+when it has changed.
+
+A file that is being written is told from a broken one by whether it still changes. A bundle's digest says when it is whole,
+so it is tried as soon as it is seen, and a failure is final once the file has stayed the same for `SETTLE_S`. Settings have
+no digest: they wait as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, TypeVar
+
+from tamiz_server.model_settings import ModelSettings
+from tamiz_server.version_policy import VersionPolicy
+
+SETTLE_S: Final = 1.0
+"""A file that has stayed the same for this long, in seconds, is not being written any more."""
+
+Key = tuple[str, int]
+"""A model's name and a version."""
+
+K_ = TypeVar("K_", Key, str)
+
+
+class Stamp(NamedTuple):
+    """What tells whether a file has changed, without reading it."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+MISSING: Final = Stamp(0, -1, 0, 0)
+"""The stamp of a file that is not there."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What one look at the repository found.
+
+    Attributes:
+        versions: version folders, with the stamp of each one's bundle.
+        settings: models, with the stamp of each one's settings.
+        unreadable: models whose folders could not be read: nothing is concluded from what is not found there.
+        remarks: what a person should be told of it, such as folders that were passed over.
+        readable: whether the repository could be read at all.
+    """
+
+    versions: Mapping[Key, Stamp] = field(default_factory=dict)
+    settings: Mapping[str, Stamp] = field(default_factory=dict)
+    unreadable: frozenset[str] = frozenset()
+    remarks: tuple[str, ...] = ()
+    readable: bool = True
+
+
+@dataclass
+class _File:
+    """A file that is watched.
+
+    Attributes:
+        stamp: how it is now.
+        since_s: since when.
+        settled: whether it is not being written any more.
+        taken: the stamp of the content that is in force; None: none is.
+        tried: the stamp of the content that failed last.
+        final: whether that failure stands until the file changes.
+    """
+
+    stamp: Stamp
+    since_s: float
+    settled: bool
+    taken: Stamp | None = None
+    tried: Stamp | None = None
+    final: bool = False
+
+    def see(self, stamp: Stamp, now_s: float, *, patient: bool) -> None:
+        if stamp != self.stamp:
+            self.stamp, self.since_s = stamp, now_s
+        self.settled = not patient or now_s - self.since_s >= SETTLE_S
+
+    def failed(self) -> bool:
+        """Note a failure; return whether it is final."""
+        self.tried, self.final = self.stamp, self.settled
+        return self.final
+
+    @property
+    def bad(self) -> bool:
+        return self.final and self.tried == self.stamp
+
+    @property
+    def pending(self) -> bool:
+        return self.taken != self.stamp and not self.bad
+
+    @property
+    def due(self) -> bool:
+        return self.pending and (self.settled or self.tried != self.stamp)
+
+
+class Lifecycle:
+    """Which versions there are, which are served, and what to do about it.
+
+    Attributes:
+        served: the versions that are served.
+    """
+
+    def __init__(self, policy: VersionPolicy) -> None:
+        self.served: set[Key] = set()
+        self._policy = policy
+        self._bundles: dict[Key, _File] = {}
+        self._settings_files: dict[str, _File] = {}
+        self._settings: dict[str, ModelSettings] = {}
+        self._labels: dict[str, dict[str, int]] = {}
+
+    def look(self, disk: Disk, now_s: float, *, patient: bool = True) -> None:
+        """Take in what is on disk.
+
+        Args:
+            disk: what was found there. A repository that cannot be read, or that suddenly holds no version at all, is one
+                that went away (an unmounted volume): it changes nothing.
+            now_s: the time, in seconds on any monotonic clock.
+            patient: whether to wait until files have settled; not at the start, nor when an operator says that they have.
+        """
+        if not disk.readable or (self.served and not disk.versions):
+            return
+        for key in [key for key in self._bundles if key not in disk.versions]:
+            if key[0] not in disk.unreadable:
+                del self._bundles[key]
+        _see(self._bundles, disk.versions, now_s, patient=patient)
+        _see(self._settings_files, disk.settings, now_s, patient=patient)
+        self._forget()
+
+    def to_read(self) -> list[str]:
+        """Return the models whose settings are to be read."""
+        return [name for name, file in self._settings_files.items() if file.due and file.settled]
+
+    def settings_read(self, name: str, settings: ModelSettings) -> None:
+        """Put a model's settings in force; where those of its batches changed, its versions are to be loaded again."""
+        file = self._settings_files[name]
+        file.taken = file.stamp
+        if settings.batching != self.settings(name).batching:
+            for key in self.served:
+                if key[0] == name and key in self._bundles:
+                    self._bundles[key].taken = None
+        self._settings[name] = settings
+        self._move_labels(name)
+
+    def settings_failed(self, name: str) -> None:
+        """Leave the settings as they were until the file changes."""
+        self._settings_files[name].failed()
+
+    def settings(self, name: str) -> ModelSettings:
+        """Return the settings of a model that are in force."""
+        return self._settings.get(name, ModelSettings())
+
+    def to_load(self) -> list[Key]:
+        """Return the versions to load, ascending; whatever comes of one may change the answer."""
+        return sorted(
+            (name, version)
+            for name in self._names()
+            for version in self._wanted(name)
+            if self._bundles[name, version].due
+        )
+
+    def loaded(self, key: Key) -> None:
+        """Note that a version is served with the content that it had at the last look, whether it was before or not."""
+        self._bundles[key].taken = self._bundles[key].stamp
+        self.served.add(key)
+        self._move_labels(key[0])
+
+    def failed(self, key: Key) -> bool:
+        """Note that a version cannot be loaded; return whether that is final, or the file may still be written."""
+        return self._bundles[key].failed()
+
+    def to_unload(self) -> list[Key]:
+        """Return the versions that are served and need not be any more."""
+        return sorted(
+            (name, version)
+            for name in {name for name, _ in self.served}
+            for version in self._versions_served(name) - self._needed(name)
+        )
+
+    def unloaded(self, key: Key) -> None:
+        """Note that a version is not served any more."""
+        self.served.discard(key)
+        if key in self._bundles:
+            self._bundles[key].taken = None
+        self._move_labels(key[0])
+        self._forget()
+
+    def labels(self, name: str) -> dict[str, int]:
+        """Return a model's labels: each with the version that it names, which is served.
+
+        A label that was moved stays where it was until its new version is served.
+        """
+        return self._labels.get(name, {})
+
+    def waiting_labels(self, name: str) -> dict[str, int]:
+        """Return the labels that do not name the version that the settings say, each with that version."""
+        in_force = self.labels(name)
+        return {label: v for label, v in self.settings(name).labels.items() if in_force.get(label) != v}
+
+    def failures(self) -> list[Key]:
+        """Return the versions on disk whose content cannot be loaded (an older one may be served in its stead)."""
+        return sorted(key for key, file in self._bundles.items() if file.bad)
+
+    def knows(self, name: str) -> bool:
+        """Return whether a model is on disk or served."""
+        return name in self._settings_files or name in self._names()
+
+    def is_unsettled(self) -> bool:
+        """Return whether something waits for a file to settle: then look again in `SETTLE_S`."""
+        files = (*self._bundles.values(), *self._settings_files.values())
+        return any(file.pending and not file.settled for file in files)
+
+    def _names(self) -> set[str]:
+        return {name for name, _ in self._bundles} | {name for name, _ in self.served}
+
+    def _on_disk(self, name: str) -> set[int]:
+        return {version for each, version in self._bundles if each == name}
+
+    def _versions_served(self, name: str) -> set[int]:
+        return {version for each, version in self.served if each == name}
+
+    def _chosen(self, name: str) -> set[int]:
+        """Return the versions that the policy chooses among those on disk that are served or may yet be."""
+        policy = self.settings(name).versions or self._policy
+        return policy.choose(
+            {
+                version
+                for version in self._on_disk(name)
+                if (name, version) in self.served or not self._bundles[name, version].bad
+            }
+        )
+
+    def _wanted(self, name: str) -> set[int]:
+        """Return the versions on disk that are to be served: chosen by the policy or by a label, old or new."""
+        settings = self.settings(name).labels
+        labelled = {*settings.values(), *self.labels(name).values()}
+        return self._chosen(name) | (labelled & self._on_disk(name))
+
+    def _needed(self, name: str) -> set[int]:
+        """Return the versions that have to stay: those wanted, and those whose successors are not served yet."""
+        served, chosen = self._versions_served(name), self._chosen(name)
+        if not chosen & served and any(self._bundles[name, version].pending for version in chosen):
+            return served
+        predecessors = {
+            self.labels(name)[label]
+            for label, version in self.waiting_labels(name).items()
+            if label in self.labels(name) and self._is_pending((name, version))
+        }
+        return self._wanted(name) | predecessors
+
+    def _is_pending(self, key: Key) -> bool:
+        return key in self._bundles and self._bundles[key].pending
+
+    def _move_labels(self, name: str) -> None:
+        old, served = self.labels(name), self._versions_served(name)
+        new = {}
+        for label, version in self.settings(name).labels.items():
+            target = version if version in served else old.get(label)
+            if target in served:
+                new[label] = target
+        self._labels[name] = new
+
+    def _forget(self) -> None:
+        """Forget the models that are neither on disk nor served."""
+        names = self._names()
+        for kept in (self._settings_files, self._settings, self._labels):
+            for name in [name for name in kept if name not in names]:
+                del kept[name]
+
+
+def _see(files: dict[K_, _File], stamps: Mapping[K_, Stamp], now_s: float, *, patient: bool) -> None:
+    for key, stamp in stamps.items():
+        file = files.setdefault(key, _File(stamp, now_s, settled=False))
+        file.see(stamp, now_s, patient=patient)

@@ -1,0 +1,290 @@
+"""Keeps what is served in step with what is on disk, while requests are answered.
+
+    look at the disk ─► read settings ─► load and warm up, in a thread ─► swap ─► labels ─► drain and close what leaves
+
+`lifecycle` decides, `repository` reads, `service` serves; this does in between what takes time. A swap is one assignment
+between two turns of the event loop: a request finds either the old engine or the new one, and the old one answers all that
+it has accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+from tamiz_server.batching_settings import of_model
+from tamiz_server.config import Config
+from tamiz_server.engine import Engine
+from tamiz_server.errors import BundleError, SettingsError
+from tamiz_server.lifecycle import SETTLE_S, Disk, Key, Lifecycle
+from tamiz_server.metrics import Metrics
+from tamiz_server.model import Model
+from tamiz_server.model_settings import read_settings
+from tamiz_server.repository import Loaded, bundle_path, load, look, settings_path
+from tamiz_server.service import Service
+from tamiz_server.version_policy import VersionPolicy
+
+_log = logging.getLogger(__name__)
+
+SetHealth = Callable[[str, bool | None], Awaitable[None]]
+"""Says whether a model or version is serving; None: it is not known here any more."""
+
+_SETTINGS: Final = "settings"
+_OTHER_SETTINGS: Final = b""
+"""In place of the digest of what is served: it is to be loaded again, even if its file is the same."""
+
+
+class Reloader:
+    """The versions that are served, and those on disk.
+
+    Attributes:
+        problems: "name/version", or "name/settings" → why what is on disk there is not in force.
+    """
+
+    def __init__(self, config: Config, service: Service, metrics: Metrics, set_health: SetHealth) -> None:
+        self.problems: dict[str, str] = {}
+        self._config = config
+        self._service = service
+        self._metrics = metrics
+        self._set_health = set_health
+        self._lifecycle = Lifecycle(VersionPolicy.parse(config.version_policy))
+        self._engines: dict[Key, Engine] = {}
+        self._digests: dict[Key, bytes] = {}
+        self._leaving: dict[Engine, asyncio.Task[None]] = {}
+        self._remarks: tuple[str, ...] = ()
+        self._said: dict[str, list[str]] = {}
+        self._health: dict[str, bool] = {}
+        self._saying = asyncio.Lock()
+        self._resting: set[Engine] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._nudged = asyncio.Event()
+
+    def served(self) -> list[str]:
+        """Return what is served, as "name/version", ascending."""
+        return [_where(key) for key in sorted(self._lifecycle.served)]
+
+    def nudge(self) -> None:
+        """Look now, and take what is there as finished: an operator says so."""
+        self._nudged.set()
+
+    async def watch(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            nudged = await self._pause()
+            try:
+                await self.look(patient=not nudged)
+            except Exception:  # noqa: BLE001  whatever it was, the next look may succeed
+                _log.exception("a look at %s failed: this is a bug", self._config.model_repository)
+
+    async def look(self, *, patient: bool = True) -> None:
+        """Bring what is served in step with what is on disk.
+
+        Args:
+            patient: whether a file that cannot be read may still be written; not at the start, nor after a nudge.
+        """
+        disk = await asyncio.to_thread(look, self._config.model_repository)
+        self._remark(disk)
+        lifecycle = self._lifecycle
+        lifecycle.look(disk, time.monotonic(), patient=patient)
+        for name in lifecycle.to_read():
+            await self._read_settings(name)
+        while keys := lifecycle.to_load():
+            await self._load(keys[-1])
+        for key in lifecycle.to_unload():
+            self._unload(key)
+        await self._publish()
+
+    def close(self) -> None:
+        """Close all engines. To be called when nothing waits any more."""
+        for engine in (*self._engines.values(), *self._leaving):
+            engine.close()
+        for task in self._leaving.values():
+            task.cancel()
+
+    async def _pause(self) -> bool:
+        """Wait until it is time to look, or for a nudge; return whether it was one."""
+        interval_s = self._config.model_poll_interval_s or None
+        if interval_s and self._lifecycle.is_unsettled():
+            interval_s = min(interval_s, SETTLE_S)
+        try:
+            await asyncio.wait_for(self._nudged.wait(), interval_s)
+        except TimeoutError:
+            return False
+        self._nudged.clear()
+        return True
+
+    def _remark(self, disk: Disk) -> None:
+        for remark in disk.remarks:
+            if remark not in self._remarks:
+                _log.warning("%s", remark)
+        self._remarks = disk.remarks
+
+    async def _read_settings(self, name: str) -> None:
+        path = settings_path(self._config.model_repository, name)
+        where = f"{name}/{_SETTINGS}"
+        try:
+            settings = await asyncio.to_thread(read_settings, path)
+        except SettingsError as error:
+            self._lifecycle.settings_failed(name)
+            self.problems[where] = str(error)
+            _log.error("model %s: its settings stay as they were: %s", name, error)
+            return
+        self.problems.pop(where, None)
+        if settings != self._lifecycle.settings(name):
+            _log.info("model %s: new settings are in force", name)
+        if settings.batching != self._lifecycle.settings(name).batching:
+            for key in self._digests:
+                if key[0] == name:
+                    self._digests[key] = _OTHER_SETTINGS
+        self._lifecycle.settings_read(name, settings)
+        self._publish_labels(name)
+
+    async def _load(self, key: Key) -> None:
+        """Load a version and serve it, in place of the one that has been served under its number."""
+        path = bundle_path(self._config.model_repository, key)
+        try:
+            loaded = await asyncio.to_thread(load, path, self._config_of(key), self._digests.get(key, b""))
+        except BundleError as error:
+            self._failed(key, str(error))
+            return
+        except Exception as error:  # noqa: BLE001  the others are to be loaded all the same
+            _log.exception("%s cannot be loaded: this is a bug", path)
+            self._failed(key, f"{path}: {error!r}")
+            return
+        self.problems.pop(_where(key), None)
+        if loaded is not None:
+            self._serve(key, loaded)
+        self._lifecycle.loaded(key)
+        self._publish_labels(key[0])
+
+    def _failed(self, key: Key, reason: str) -> None:
+        if not self._lifecycle.failed(key):
+            return
+        self._metrics.loads[key[0], "failed"] += 1
+        self.problems[_where(key)] = reason
+        if key in self._engines:
+            _log.error(
+                "model %s version %d stays as it was loaded; what is there now is not served: %s",
+                *key,
+                reason,
+            )
+        else:
+            _log.error("model %s version %d is not served: %s", *key, reason)
+
+    def _serve(self, key: Key, loaded: Loaded) -> None:
+        name, version = key
+        metrics = self._metrics.model(name, version, loaded.model.manifest)
+        engine = Engine(loaded.model, metrics, self._config_of(key))
+        engine.on_rest = partial(self._on_rest, key, engine)
+        self._service.add(name, version, engine)
+        self._metrics.loads[name, "loaded"] += 1
+        old = self._engines.get(key)
+        self._engines[key], self._digests[key] = engine, loaded.digest
+        if old is not None:
+            self._retire(old)
+        _announce(key, loaded.model, engine, replaced=old is not None)
+
+    def _config_of(self, key: Key) -> Config:
+        return of_model(self._config, self._lifecycle.settings(key[0]).batching)
+
+    def _on_rest(self, key: Key, engine: Engine, rests: bool) -> None:  # noqa: FBT001  a callback of Engine
+        """Say in health that a version rests after failures, or does no more."""
+        (self._resting.add if rests else self._resting.discard)(engine)
+        if self._engines.get(key) is engine:
+            task = asyncio.create_task(self._publish())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _works(self, key: Key) -> bool:
+        return key in self._lifecycle.served and self._engines.get(key) not in self._resting
+
+    def _unload(self, key: Key) -> None:
+        name, version = key
+        self._lifecycle.unloaded(key)
+        self._publish_labels(name)
+        self._service.remove(name, version)
+        self._digests.pop(key)
+        self._retire(self._engines.pop(key))
+        self._metrics.retire(name, version)
+        _log.info("model %s version %d is served no more", name, version)
+
+    def _retire(self, engine: Engine) -> None:
+        """Close an engine that gets no more requests, once it has answered those that it has."""
+
+        async def drain() -> None:
+            await engine.drain()
+            engine.close()
+            del self._leaving[engine]
+            self._resting.discard(engine)
+
+        self._leaving[engine] = asyncio.create_task(drain())
+
+    async def _publish(self) -> None:
+        """Say what is served now: to requests, to health and to the metrics."""
+        lifecycle = self._lifecycle
+        for where in [where for where in self.problems if not self._is_there(where)]:
+            del self.problems[where]
+        for name in [name for name in self._metrics.names() if not lifecycle.knows(name)]:
+            self._metrics.forget(name)
+            self._said.pop(name, None)
+        names = {name for name, _ in lifecycle.served}
+        working = {
+            name for name in names if self._works(max(key for key in lifecycle.served if key[0] == name))
+        }
+        self._metrics.problems = frozenset(self.problems)
+        self._service.ready = bool(names)
+        failures = lifecycle.failures()
+        self._service.failed = set(failures)
+        health = {name: name in working for name in {name for name, _ in failures} | names}
+        health |= {_where(key): self._works(key) for key in (*failures, *lifecycle.served)}
+        await self._publish_health(health | {"": bool(names)})
+
+    def _publish_labels(self, name: str) -> None:
+        labels, waiting = self._lifecycle.labels(name), self._lifecycle.waiting_labels(name)
+        said = [f"{label} is version {version}" for label, version in sorted(labels.items())]
+        said += [f"{label} waits for version {version}" for label, version in sorted(waiting.items())]
+        if said != self._said.get(name, []):
+            _log.info("model %s: %s", name, ", ".join(said) or "it has no labels any more")
+            self._said[name] = said
+        self._service.set_labels(name, labels)
+        self._metrics.labels[name] = labels
+
+    async def _publish_health(self, health: dict[str, bool]) -> None:
+        said, self._health = self._health, health
+        async with self._saying:
+            for name in said.keys() - health.keys():
+                await self._set_health(name, None)
+            for name, serving in health.items():
+                if said.get(name) is not serving:
+                    await self._set_health(name, serving)
+
+    def _is_there(self, where: str) -> bool:
+        name, _, version = where.rpartition("/")
+        if version == _SETTINGS:
+            return self._lifecycle.knows(name)
+        return (name, int(version)) in self._lifecycle.failures()
+
+
+def _announce(key: Key, model: Model, engine: Engine, *, replaced: bool) -> None:
+    threshold = model.manifest.threshold
+    _log.info(
+        "model %s version %d%s: threshold %.6g%s (%s), %.0f µs per %d rows on %d thread(s), %s",
+        *key,
+        ", loaded again," if replaced else "",
+        threshold.value,
+        f", the strictest of {len(threshold.subsets)}" if threshold.subsets else "",
+        "certified" if threshold.HasField("certificate") else "not certified",
+        model.batch_seconds * 1e6,
+        model.max_batch_size,
+        model.n_threads,
+        "in the event loop" if engine.inline else "in a thread of its own",
+    )
+
+
+def _where(key: Key) -> str:
+    name, version = key
+    return f"{name}/{version}"

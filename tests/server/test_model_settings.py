@@ -1,0 +1,98 @@
+"""A model's settings: what they may say, and how a mistake is named."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tamiz_server.errors import SettingsError
+from tamiz_server.model_settings import ModelSettings, parse_settings, read_settings
+from tamiz_server.version_policy import VersionPolicy
+
+
+def test_labels_name_versions():
+    assert parse_settings("[labels]\nstable = 3\ncanary = 5").labels == {"stable": 3, "canary": 5}
+
+
+@pytest.mark.parametrize(
+    ("text", "served"),
+    [
+        ("", None),
+        ("[versions]", None),
+        ("[versions]\nserve = 'all'", {1, 2, 3}),
+        ("[versions]\nserve = 'latest'", {3}),
+        ("[versions]\nserve = 'latest:2'", {2, 3}),
+        ("[versions]\nserve = [1, 3, 9]", {1, 3}),
+    ],
+)
+def test_versions_are_all_the_latest_or_named_ones(text, served):
+    policy = parse_settings(text).versions
+    assert (policy and policy.choose([1, 2, 3])) == served
+
+
+def test_settings_do_not_change():
+    settings = parse_settings("[labels]\nstable = 3")
+    with pytest.raises(TypeError):
+        settings.labels["stable"] = 4
+    assert settings == parse_settings("[labels]\nstable = 3")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[labels\nstable = 3", "it is no TOML"),
+        ("[label]\nstable = 3", r"unknown section \[label\]: expected \[versions\] or \[labels\]"),
+        ("stable = 3", r"unknown section \[stable\]"),
+        ("labels = 3", r"labels is 3: expected a section \[labels\]"),
+        (
+            "[labels]\nstable = '3'",
+            r"stable in \[labels\] is '3': expected a version, a positive whole number",
+        ),
+        ("[labels]\nstable = 0", "stable in .* is 0"),
+        ("[labels]\nstable = true", "stable in .* is True"),
+        ("[labels]\nstable = 9223372036854775808", "stable in .* is 9223372036854775808"),
+        ("[labels]\n'a b' = 1", r"\[labels\] has 'a b': expected a letter"),
+        ("[labels]\n1 = 1", r"\[labels\] has '1'"),
+        ("[labels]\n" + "\n".join(f"l{k} = 1" for k in range(17)), "has 17 labels: expected at most 16"),
+        ("[versions]\nserves = 'all'", r"\[versions\] has 'serves': expected serve"),
+        (
+            "[versions]\nserve = 'newest'",
+            "serve in .* is 'newest': expected all, latest, latest:N, or a list",
+        ),
+        ("[versions]\nserve = []", r"serve in .* is \[\]"),
+        ("[versions]\nserve = [0]", r"serve in .* is \[0\]"),
+        ("[versions]\nserve = 3", "serve in .* is 3"),
+    ],
+)
+def test_a_mistake_is_named_with_what_was_expected(tmp_path, text, message):
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=f"^{path}: .*{message}"):
+        read_settings(path)
+
+
+def test_without_a_file_there_are_the_defaults(tmp_path):
+    assert read_settings(tmp_path / "settings.toml") == ModelSettings()
+
+
+def test_what_is_no_text_is_named(tmp_path):
+    (tmp_path / "settings.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"cannot be read .*UTF-8"):
+        read_settings(tmp_path / "settings.toml")
+
+
+@given(st.text())
+def test_any_text_gives_settings_or_says_what_is_wrong_with_it(text):
+    with suppress(SettingsError):
+        assert isinstance(parse_settings(text), ModelSettings)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "newest", "latest:", "latest:0", "latest:-1", "latest:x", "all:2", "1,2"]
+)
+def test_an_unknown_policy_is_refused(text):
+    with pytest.raises(ValueError, match="expected all, latest, or latest:N"):
+        VersionPolicy.parse(text)
