@@ -55,7 +55,7 @@ def main() -> int:
 
 def _measure(folder: Path, rounds: int) -> dict[tuple[str, str], list[Figures]]:
     body = _export(folder)
-    ports = {"null": _free_port(), "tamiz": _free_port()}
+    ports = {"null": free_port(), "tamiz": free_port()}
     server = [
         sys.executable,
         "-m",
@@ -145,7 +145,8 @@ def _show(figures: dict[tuple[str, str], list[Figures]]) -> int:
     return 0 if reached else 1
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

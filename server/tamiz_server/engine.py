@@ -139,14 +139,15 @@ class Engine:
         metrics: its counts.
         config: the settings in force for this model.
         inline: whether the model runs in the event loop.
-        on_rest: called when the model begins to rest after failures (True), and when it may be asked again (False).
+        on_rest: called with this engine when the model begins to rest after failures (True), and when it may be asked again
+            (False).
     """
 
     def __init__(self, model: Model, metrics: ModelMetrics, config: Config) -> None:
         self.model = model
         self.metrics = metrics
         self.config = config
-        self.on_rest: Callable[[bool], None] = lambda _rests: None
+        self.on_rest: Callable[[Engine, bool], None] = lambda _engine, _rests: None
         self.inline = model.batch_seconds <= config.inline_limit_us * _US
         self._own = Thresholds(model.manifest.threshold)
         self._reveal = config.reveal_abstained
@@ -293,7 +294,7 @@ class Engine:
             circuit.failed(_now_s())
         self.metrics.circuit_open = circuit.is_open
         if circuit.is_open:
-            self.on_rest(True)
+            self.on_rest(self, True)
             self._loop.call_later(circuit.ready_s() - _now_s(), self._end_rest, circuit.ready_s())
         if circuit.is_open != was_open:
             _log.warning(
@@ -308,7 +309,7 @@ class Engine:
     def _end_rest(self, ready_s: float) -> None:
         """Say that the model may be asked again, unless it has failed since: without traffic it could not show that it works."""
         if ready_s == self._circuit.ready_s():
-            self.on_rest(False)
+            self.on_rest(self, False)
 
     def _set_timer(self, when_s: float) -> None:
         """Have `_dispatch` called at a time; infinite: not at all."""

@@ -179,7 +179,9 @@ class Reloader:
         name, version = key
         metrics = self._metrics.model(name, version, loaded.model.manifest)
         engine = Engine(loaded.model, metrics, self._config_of(key))
-        engine.on_rest = partial(self._on_rest, key, engine)
+        engine.on_rest = partial(
+            self._on_rest, key
+        )  # that holds no engine: one in a cycle would outlive its use
         self._service.add(name, version, engine)
         self._metrics.loads[name, "loaded"] += 1
         old = self._engines.get(key)

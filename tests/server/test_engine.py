@@ -154,7 +154,7 @@ def test_a_model_that_fails_again_and_again_rests_until_a_probe_succeeds(make_en
     async def scenario() -> None:
         engine = make_engine("failing", max_failures=3, failure_cooldown_s=0.2)
         said: list[bool] = []
-        engine.on_rest = said.append
+        engine.on_rest = lambda _engine, rests: said.append(rests)
         bad, good = (Work({"row": np.array([[row]])}, 1, 0.8) for row in (99, 0))
         for _ in range(3):
             with pytest.raises(ModelFailed):

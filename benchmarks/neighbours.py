@@ -1,0 +1,129 @@
+"""`python -m benchmarks.neighbours`: a fast model's latency, alone and beside a slow one at saturation, in one server.
+
+The slow model multiplies large matrices for tens of milliseconds per batch and is never idle; the fast one is asked for
+one row at a modest rate, by a process of its own. Rounds alone and beside alternate. What counts is the ratio of the p99s;
+the goal is at most 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+
+from benchmarks.__main__ import free_port
+from tamiz_client import Client
+from tamiz_convert import export
+
+_GOAL = 3.0
+_N_SATURATORS = 4
+_CHUNK_ROWS = 64
+_PERIOD_S = 0.005
+_BETWEEN_S = 0.3
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def main() -> int:
+    """Run the benchmark; return the exit status: 0 if the goal is reached."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.neighbours", description=__doc__)
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="rounds of each kind; the median counts (default: 5)"
+    )
+    parser.add_argument("--seconds", type=float, default=4.0, help="seconds per round (default: 4)")
+    parser.add_argument("flags", nargs="*", help="flags of tamiz-server, after --")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        _export(Path(folder))
+        port = free_port()
+        command = [sys.executable, "-m", "tamiz_server", f"--model-repository={folder}", "--drain-delay-s=0"]
+        command += [f"--grpc-port={port}", "--metrics-port=0", "--log-level=warning", *arguments.flags]
+        server = subprocess.Popen(command)
+        try:
+            with Client(f"127.0.0.1:{port}") as client:
+                client.wait_until_ready(60)
+            times = _measure(port, arguments.rounds, arguments.seconds)
+        finally:
+            server.terminate()
+            server.wait()
+    return _show(times)
+
+
+def _export(folder: Path) -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    X = (X / X.max(axis=0)).astype(np.float32)
+    slow = MLPClassifier((2_500, 2_500), max_iter=1, random_state=0)
+    with warnings.catch_warnings(action="ignore"):  # one pass is enough for a model that only has to be slow
+        slow.fit(X[:64], y[:64])
+    for name, model in (("fast", LogisticRegression().fit(X[::2], y[::2])), ("slow", slow)):
+        data = (X[1::2], y[1::2])
+        export(model, folder / name / "1", calibration=data, calibrator="sigmoid", threshold=0.9)
+
+
+def _measure(port: int, rounds: int, seconds: float) -> dict[str, list[list[float]]]:
+    """Return the seconds of every call of the fast model, by kind and round."""
+    times: dict[str, list[list[float]]] = {"alone": [], "beside": []}
+    with ProcessPoolExecutor(_N_SATURATORS + 1) as pool:
+        pool.submit(_ask_now_and_then, port, 1.0).result()  # warms up
+        for _ in range(rounds):
+            times["alone"].append(pool.submit(_ask_now_and_then, port, seconds).result())
+            busy: list[Future[int]] = [
+                pool.submit(_saturate, port, seconds + 2 * _BETWEEN_S) for _ in range(_N_SATURATORS)
+            ]
+            time.sleep(_BETWEEN_S)
+            times["beside"].append(pool.submit(_ask_now_and_then, port, seconds).result())
+            n_batches = sum(each.result() for each in busy)
+            console.print(f"the slow model answered {n_batches / seconds:.0f} times a second")
+    return times
+
+
+def _ask_now_and_then(port: int, seconds: float) -> list[float]:
+    row, times = np.zeros((1, 30), np.float32), []
+    with Client(f"127.0.0.1:{port}") as client:
+        client.predict("fast", row)
+        until_s = time.perf_counter() + seconds
+        while (started_s := time.perf_counter()) < until_s:
+            client.predict("fast", row)
+            times.append(time.perf_counter() - started_s)
+            time.sleep(max(0.0, started_s + _PERIOD_S - time.perf_counter()))
+    return times
+
+
+def _saturate(port: int, seconds: float) -> int:
+    """Ask the slow model without pause; return how often."""
+    rows, n_answers = np.zeros((_CHUNK_ROWS, 30), np.float32), 0
+    with Client(f"127.0.0.1:{port}", timeout_s=60) as client:
+        until_s = time.perf_counter() + seconds
+        while time.perf_counter() < until_s:
+            client.predict("slow", rows)
+            n_answers += 1
+    return n_answers
+
+
+def _show(times: dict[str, list[list[float]]]) -> int:
+    table = Table("the fast model", "p50 µs", "p99 µs", "ratio of p99 (goal)")
+    p99s = {kind: [float(np.quantile(each, 0.99)) for each in rounds] for kind, rounds in times.items()}
+    ratio = median(beside / alone for beside, alone in zip(p99s["beside"], p99s["alone"], strict=True))
+    for kind, rounds in times.items():
+        p50 = median(median(each) for each in rounds)
+        note = f"{ratio:.2f} (≤ {_GOAL:g})" if kind == "beside" else ""
+        table.add_row(kind, f"{p50 * 1e6:,.0f}", f"{median(p99s[kind]) * 1e6:,.0f}", note)
+    console.print(table)
+    return 0 if ratio <= _GOAL else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
