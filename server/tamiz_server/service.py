@@ -185,9 +185,9 @@ class Service:
             for version in sorted(self._served[name])
         ]
 
-    async def predict(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:
+    def predict(self, body: bytes, deadline_s: float, metadata: Metadata) -> Coroutine[Any, Any, bytes]:
         """Answer a PredictRequest with a PredictResponse; see `Method`."""
-        return await self.answer(_TYPED, body, deadline_s, metadata)
+        return self.answer(_TYPED, body, deadline_s, metadata)
 
     async def answer(
         self,
