@@ -52,6 +52,9 @@ docs: $(STAMP) ## renew the tables in the README that come from the code
 
 proto: $(TOOLS) ## generate the Python code of the contract
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto proto/tamiz/v1/*.proto
+	$(BIN)/python -m grpc_tools.protoc -Iproto --pyi_out=proto --descriptor_set_out=proto/tamiz/oip/inference.binpb \
+	  proto/tamiz/oip/inference.proto
+	mv proto/tamiz/oip/inference_pb2.pyi proto/tamiz/oip/inference.pyi
 
 clean: ## remove what was generated
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache models

@@ -17,8 +17,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from tamiz_server.config import Config
 from tamiz_server.metrics import Metrics
+from tamiz_server.oip.service import OipService
 from tamiz_server.reloader import Reloader
-from tamiz_server.service import SERVICE_NAME, Service
+from tamiz_server.service import Service
 from tamiz_server.transports.grpcio import GrpcServer
 from tamiz_server.transports.http import HttpServer, Page
 
@@ -40,7 +41,8 @@ class App:
         self._loop = asyncio.get_running_loop()
         self._metrics = Metrics(version("tamiz"))
         self._service = Service(config, self._metrics)
-        self._grpc = GrpcServer(self._service, config)
+        self._oip = OipService(self._service, version("tamiz"))
+        self._grpc = GrpcServer((self._service, self._oip), config)
         self._reloader = Reloader(config, self._service, self._metrics, self._set_health)
         self._http = HttpServer(
             config.host, config.metrics_port, {"/metrics": self._metrics_page, "/healthz": self._health_page}
@@ -79,7 +81,8 @@ class App:
     async def _set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001  a SetHealth
         await self._grpc.set_health(name, serving)
         if not name:
-            await self._grpc.set_health(SERVICE_NAME, serving)
+            for service in (self._service, self._oip):
+                await self._grpc.set_health(service.name, serving)
 
     def _announce(self, served: list[str]) -> None:
         host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
@@ -97,6 +100,7 @@ class App:
         _log.info(
             "stopping: NOT_SERVING from now on, requests are still answered; a second signal stops at once"
         )
+        self._service.stopping = True
         await self._grpc.enter_graceful_shutdown()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stop_at_once.wait(), delay_s)

@@ -6,6 +6,7 @@
     ├── QueueFull          RESOURCE_EXHAUSTED  too many rows are waiting
     ├── DeadlineExceeded   DEADLINE_EXCEEDED   it waited too long, and was not computed
     ├── Unavailable        UNAVAILABLE         starting, stopping, or resting after failures
+    ├── NotOffered         UNIMPLEMENTED       the protocol knows the method, this server does not do it
     └── ModelFailed        INTERNAL            the model failed on these rows
 
     BundleError            a file that cannot be served (never reaches a caller)
@@ -58,6 +59,12 @@ class Unavailable(TamizError):
     """The server is starting or stopping, or the model rests after failures; another replica may answer."""
 
     code = "UNAVAILABLE"
+
+
+class NotOffered(TamizError):
+    """The protocol knows the method, and this server does not do it."""
+
+    code = "UNIMPLEMENTED"
 
 
 class ModelFailed(TamizError):

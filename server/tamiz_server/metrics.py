@@ -87,7 +87,7 @@ GAUGES: Final = {
         _MODEL_LABELS,
         "1 while requests are refused because the model failed on too many batches in a row, else 0.",
     ),
-    "tamiz_streams_open": ((), "Streams of StreamPredict that are open now."),
+    "tamiz_streams_open": ((), "Streams of requests that are open now."),
     "tamiz_threshold": (
         _MODEL_LABELS,
         "The threshold of the bundle, the strictest where they differ. Above 1 it accepts nothing.",
@@ -153,6 +153,11 @@ class Distribution:
             )
             self._sum += float(values.sum())
 
+    def totals(self) -> tuple[int, float]:
+        """Return how many values were counted, and their sum. Only in the event loop."""
+        self.flush()
+        return int(self._counts.sum()), self._sum
+
     def buckets(self) -> tuple[list[tuple[str, float]], float]:
         """Return the cumulated counts by upper bound, and the sum of all values, as of the last flush."""
         bounds = [*(f"{bound:g}" for bound in self._bounds), "+Inf"]
@@ -175,6 +180,20 @@ class ModelMetrics:
         self.confidence = {accepted: Distribution(CONFIDENCE_BUCKETS) for accepted in (True, False)}
         self.queue_rows = 0
         self.circuit_open = False
+        self.compute_s = 0.0
+        """Over all answered requests, how long the batches took that they were in."""
+        self.failed_s = 0.0
+        """Over all requests that were not answered, from arrival to end."""
+        self.last_ended_s = 0.0
+        """When a request last ended, on time.monotonic's clock; 0 if none did."""
+
+    def request_ended(self, code: str, started_s: float, now_s: float) -> None:
+        """Count one request of this version, by gRPC status."""
+        self.requests[code] += 1
+        self.request_duration.observe(now_s - started_s)
+        self.last_ended_s = now_s
+        if code != "OK":
+            self.failed_s += now_s - started_s
 
     def batch_done(self, seconds: float, n_rows: int) -> None:
         """Count one computed batch."""

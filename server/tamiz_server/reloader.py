@@ -240,6 +240,7 @@ class Reloader:
         self._metrics.problems = frozenset(self.problems)
         self._service.ready = bool(names)
         failures = lifecycle.failures()
+        self._service.failed = set(failures)
         health = {name: name in working for name in {name for name, _ in failures} | names}
         health |= {_where(key): self._works(key) for key in (*failures, *lifecycle.served)}
         await self._publish_health(health | {"": bool(names)})

@@ -6,12 +6,12 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import aclosing
-from typing import Final, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from tamiz.thresholds import Thresholds
 from tamiz.v1.prediction_pb2 import (
@@ -32,7 +32,7 @@ from tamiz_server.engine import Answer, Engine, Work
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, TamizError, Unavailable
 from tamiz_server.metrics import Metrics
 from tamiz_server.streams import OrderedStream
-from tamiz_server.tensors import read_inputs
+from tamiz_server.tensors import Inputs, read_inputs
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,8 @@ _LINGER_S: Final = 0.3
 _RESPONSE_TAG: Final = bytes([StreamPredictResponse.RESPONSE_FIELD_NUMBER << 3 | 2])
 """Field `response` of StreamPredictResponse, of protobuf's wire type 2: a length and as many bytes."""
 
-_Message = TypeVar("_Message", PredictRequest, ListModelsRequest, GetModelRequest)
+_Message = TypeVar("_Message", bound=Message)
+_Request = TypeVar("_Request")
 
 Metadata = Callable[[], Iterable[tuple[str, str | bytes]] | None]
 """Gives a call's metadata; a function, because reading them costs and most calls need none."""
@@ -54,10 +55,25 @@ Stream = Callable[[AsyncIterator[bytes], float, Metadata], AsyncGenerator[bytes,
 """As `Method`, for many messages: the answers end as the messages do, or with a TamizError. To be closed when left early."""
 
 
+class Methods(Protocol):
+    """A service, as a transport sees it.
+
+    Attributes:
+        name: the service's name on the wire.
+        methods: method name, as in the contract → its implementation.
+        streams: the same for methods that take and give a stream of messages.
+    """
+
+    name: str
+    methods: dict[str, Method]
+    streams: dict[str, Stream]
+
+
 class Served:
     """One served version: its engine, and the part of every answer that never changes.
 
     Attributes:
+        name, version: the model's name, and which version it is.
         engine: answers its requests.
         threshold: what every row has to reach at least: the bundle's, or 0 where its thresholds differ by class or slice.
         differ: whether they do; then the engine knows each row's own.
@@ -66,6 +82,8 @@ class Served:
     """
 
     def __init__(self, name: str, version: int, engine: Engine) -> None:
+        self.name = name
+        self.version = version
         self.engine = engine
         manifest = engine.model.manifest
         thresholds = Thresholds(manifest.threshold)
@@ -76,17 +94,56 @@ class Served:
         ).SerializeToString()
 
 
-class Service:
-    """`tamiz.v1.PredictionService`.
+class Wish(NamedTuple):
+    """What a request for predictions says besides its rows, in any protocol.
 
     Attributes:
+        threshold: the smallest confidence that the caller accepts; None where it says nothing.
+        deadline_s: when it stops waiting, on time.monotonic's clock; infinite when never.
+        probabilities: whether the answer shall hold them.
+        gives_way: whether others go first while it waits.
+    """
+
+    threshold: float | None
+    deadline_s: float
+    probabilities: bool
+    gives_way: bool = False
+
+
+class Dialect(Protocol[_Request]):
+    """How one protocol puts a request for predictions, and its answer. All but `write` raise InvalidRequest."""
+
+    def parse(self, body: bytes) -> _Request:
+        """Return the message."""
+
+    def model(self, request: _Request) -> tuple[str, int, str]:
+        """Return name, version and label of the model, as `Service.find` takes them."""
+
+    def read(self, request: _Request, served: Served, deadline_s: float) -> tuple[Inputs, int, Wish]:
+        """Return the inputs, how many rows they have, and what is wished; the call itself ends at `deadline_s`."""
+
+    def write(self, request: _Request, served: Served, answer: Answer, threshold: float) -> bytes:
+        """Return the answer as a message; `threshold` is the one that all rows had to reach, unless the answer says."""
+
+
+class Service:
+    """`tamiz.v1.PredictionService`, and what every protocol shares: which versions are served, how a request is answered.
+
+    Attributes:
+        name: the service's name on the wire.
         methods: method name, as in the contract → its implementation.
         streams: the same for methods that take and give a stream of messages.
         ready: whether requests are answered; until it is set they get Unavailable.
+        stopping: whether health says NOT_SERVING because the server is about to stop; requests are still answered.
+        failed: name and version of what could not be loaded.
     """
+
+    name = SERVICE_NAME
 
     def __init__(self, config: Config, metrics: Metrics) -> None:
         self.ready = False
+        self.stopping = False
+        self.failed: set[tuple[str, int]] = set()
         self.methods: dict[str, Method] = {
             "Predict": self.predict,
             "ListModels": self.list_models,
@@ -120,27 +177,42 @@ class Service:
         """Let requests name versions of a model by these labels, and no others; each version is served."""
         self._labels[name] = labels
 
-    async def predict(
-        self, body: bytes, deadline_s: float, metadata: Metadata, parsed: PredictRequest | None = None
+    def versions(self) -> list[Served]:
+        """Return every served version, sorted by name and version."""
+        return [
+            self._served[name][version]
+            for name in sorted(self._served)
+            for version in sorted(self._served[name])
+        ]
+
+    def predict(self, body: bytes, deadline_s: float, metadata: Metadata) -> Coroutine[Any, Any, bytes]:
+        """Answer a PredictRequest with a PredictResponse; see `Method`."""
+        return self.answer(_TYPED, body, deadline_s, metadata)
+
+    async def answer(
+        self,
+        dialect: Dialect[_Request],
+        body: bytes,
+        deadline_s: float,
+        metadata: Metadata,
+        parsed: _Request | None = None,
     ) -> bytes:
-        """Answer a PredictRequest with a PredictResponse; see `Method`. `parsed`: the message, where it is known already."""
+        """Answer a request for predictions in any protocol; see `Method`. Every one is counted, once, by its outcome.
+
+        `parsed`: the message, where it is known already.
+        """
         started_s = time.monotonic()
         self._metrics.received += 1
         served: Served | None = None
         code = "OK"
         try:
-            request = _parse(PredictRequest, body) if parsed is None else parsed
-            _, served = self._find(request.model_name, request.model_version, request.model_label)
-            threshold = self._threshold(request, served)
-            inputs, n_rows = read_inputs(request.inputs, served.engine.model.specs)
-            if request.timeout_us:
-                deadline_s = min(deadline_s, started_s + request.timeout_us * 1e-6)
-            work = Work(inputs, n_rows, threshold, deadline_s, request.return_probabilities)
-            if request.priority == Priority.PRIORITY_LOW:
-                work = work._replace(gives_way=True)
-            if served.differ and self._config.allow_looser_thresholds and request.HasField("threshold"):
-                work = work._replace(overrides=True)
-            return _serialize(served, await served.engine.predict(work), threshold)
+            request = dialect.parse(body) if parsed is None else parsed
+            served = self.find(*dialect.model(request))
+            inputs, n_rows, wish = dialect.read(request, served, deadline_s)
+            work = self._work(served, inputs, n_rows, wish)
+            answer = await served.engine.predict(work)
+            served.engine.metrics.compute_s += answer.compute_s
+            return dialect.write(request, served, answer, work.threshold)
         except TamizError as error:
             code = error.code
             raise
@@ -155,17 +227,12 @@ class Service:
             if served is None:
                 self._metrics.unattributed[code] += 1
             else:
-                served.engine.metrics.requests[code] += 1
-                served.engine.metrics.request_duration.observe(time.monotonic() - started_s)
+                served.engine.metrics.request_ended(code, started_s, time.monotonic())
 
-    async def stream_predict(
-        self, bodies: AsyncIterator[bytes], deadline_s: float, metadata: Metadata
+    async def stream(
+        self, bodies: AsyncIterator[bytes], answer: Callable[[bytes], Coroutine[Any, Any, bytes]]
     ) -> AsyncGenerator[bytes, None]:
-        """Answer each PredictRequest with a StreamPredictResponse, in order; see `Stream`."""
-
-        async def answer(body: bytes) -> bytes:
-            return await self._answer_on_stream(body, deadline_s, metadata)
-
+        """Answer each message of a stream, in order; see `Stream`. `answer` answers one, its errors included."""
         stream = OrderedStream(
             bodies,
             answer,
@@ -185,6 +252,16 @@ class Service:
             self._metrics.open_streams = len(self._open)
         if stream.was_ended:
             raise Unavailable("the server is stopping; send what has no answer yet to another replica")
+
+    def stream_predict(
+        self, bodies: AsyncIterator[bytes], deadline_s: float, metadata: Metadata
+    ) -> AsyncGenerator[bytes, None]:
+        """Answer each PredictRequest with a StreamPredictResponse, in order; see `Stream`."""
+
+        async def answer(body: bytes) -> bytes:
+            return await self._answer_on_stream(body, deadline_s, metadata)
+
+        return self.stream(bodies, answer)
 
     async def end_streams(self) -> None:
         """Have every stream answer what it has read, and end: those that are open, and those to come.
@@ -206,15 +283,15 @@ class Service:
         try:
             request = _parse_if_whole(body)
             id_ = request.id if request else ""
-            return _on_stream(id_, await self.predict(body, deadline_s, metadata, request))
+            return _on_stream(id_, await self.answer(_TYPED, body, deadline_s, metadata, request))
         except TamizError as error:
             failure = Failure(code=f"STATUS_CODE_{error.code}", message=str(error))
             return StreamPredictResponse(id=id_, failure=failure).SerializeToString()
 
     async def list_models(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:  # noqa: ARG002  a Method
         """Answer a ListModelsRequest with a ListModelsResponse; see `Method`."""
-        _parse(ListModelsRequest, body)
-        self._require_ready()
+        parse(ListModelsRequest, body)
+        self.require_ready()
         models = [
             ModelVersions(name=name, versions=sorted(self._served[name]), labels=self._labels.get(name))
             for name in sorted(self._served)
@@ -223,12 +300,12 @@ class Service:
 
     async def get_model(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:  # noqa: ARG002  a Method
         """Answer a GetModelRequest with a GetModelResponse; see `Method`."""
-        request = _parse(GetModelRequest, body)
-        version, served = self._find(request.name, request.version, request.model_label)
+        request = parse(GetModelRequest, body)
+        served = self.find(request.name, request.version, request.model_label)
         config = served.engine.config
         return GetModelResponse(
-            name=request.name,
-            version=version,
+            name=served.name,
+            version=served.version,
             manifest=served.engine.model.manifest,
             batching=BatchingSettings(
                 max_batch_size=config.max_batch_size,
@@ -240,13 +317,20 @@ class Service:
             abstained_revealed=config.reveal_abstained,
         ).SerializeToString()
 
-    def _require_ready(self) -> None:
+    def require_ready(self) -> None:
+        """Raise Unavailable as long as no request is answered."""
         if not self.ready:
             raise Unavailable("the server is loading its models, or stopping; try again, or another replica")
 
-    def _find(self, name: str, version: int, label: str = "") -> tuple[int, Served]:
-        """Return the version that a request names, by number, by label, or not at all: then the highest."""
-        self._require_ready()
+    def find(self, name: str, version: int, label: str = "") -> Served:
+        """Return the version that a request names, by number, by label, or not at all (0 and empty): then the highest.
+
+        Raises:
+            Unavailable: as long as no request is answered.
+            InvalidRequest: if both are given.
+            ModelNotFound: if it is not served.
+        """
+        self.require_ready()
         versions = self._served.get(name)
         if versions is None:
             known = ", ".join(sorted(self._served)) or "none"
@@ -257,7 +341,7 @@ class Service:
         if version not in versions:
             known = ", ".join(map(str, sorted(versions)))
             raise ModelNotFound(f"no version {version} of model {name!r} here; served are: {known}")
-        return version, versions[version]
+        return versions[version]
 
     def _labelled(self, name: str, version: int, label: str) -> int:
         if version:
@@ -270,17 +354,58 @@ class Service:
             raise ModelNotFound(f"no label {label!r} of model {name!r} here; its labels are: {known}")
         return labels[label]
 
-    def _threshold(self, request: PredictRequest, served: Served) -> float:
-        """Return the threshold to apply: a request may be stricter than the bundle, looser only by permission.
+    def _work(self, served: Served, inputs: Inputs, n_rows: int, wish: Wish) -> Work:
+        """Return what the engine has to do. A request may be stricter than the bundle, looser only by permission.
 
-        Where the bundle's thresholds differ, the engine compares this with each row's own.
+        Where the bundle's thresholds differ, the engine compares the wish with each row's own.
         """
-        if not request.HasField("threshold"):
-            return served.threshold
-        wanted = request.threshold
+        wanted = wish.threshold
+        if wanted is None:
+            return Work(
+                inputs,
+                n_rows,
+                served.threshold,
+                wish.deadline_s,
+                wish.probabilities,
+                gives_way=wish.gives_way,
+            )
         if not 0.0 <= wanted <= 1.0:  # false for NaN
             raise InvalidRequest(f"threshold is {wanted}: expected a confidence from 0 to 1")
-        return wanted if self._config.allow_looser_thresholds else max(wanted, served.threshold)
+        looser = self._config.allow_looser_thresholds
+        threshold = wanted if looser else max(wanted, served.threshold)
+        return Work(
+            inputs,
+            n_rows,
+            threshold,
+            wish.deadline_s,
+            wish.probabilities,
+            overrides=looser and served.differ,
+            gives_way=wish.gives_way,
+        )
+
+
+class _Typed:
+    """The dialect of `tamiz.v1.PredictionService`; see `Dialect`."""
+
+    def parse(self, body: bytes) -> PredictRequest:
+        return parse(PredictRequest, body)
+
+    def model(self, request: PredictRequest) -> tuple[str, int, str]:
+        return request.model_name, request.model_version, request.model_label
+
+    def read(self, request: PredictRequest, served: Served, deadline_s: float) -> tuple[Inputs, int, Wish]:
+        inputs, n_rows = read_inputs(request.inputs, served.engine.model.specs)
+        threshold = request.threshold if request.HasField("threshold") else None
+        if request.timeout_us:
+            deadline_s = min(deadline_s, time.monotonic() + request.timeout_us * 1e-6)
+        gives_way = request.priority == Priority.PRIORITY_LOW
+        return inputs, n_rows, Wish(threshold, deadline_s, request.return_probabilities, gives_way)
+
+    def write(self, request: PredictRequest, served: Served, answer: Answer, threshold: float) -> bytes:  # noqa: ARG002
+        return _serialize(served, answer, threshold)
+
+
+_TYPED: Final = _Typed()
 
 
 def _parse_if_whole(body: bytes) -> PredictRequest | None:
@@ -290,7 +415,12 @@ def _parse_if_whole(body: bytes) -> PredictRequest | None:
         return None  # `predict` says and counts what is wrong
 
 
-def _parse(type_: type[_Message], body: bytes) -> _Message:
+def parse(type_: type[_Message], body: bytes) -> _Message:
+    """Return bytes as a message.
+
+    Raises:
+        InvalidRequest: if they are none.
+    """
     try:
         return type_.FromString(body)
     except DecodeError as error:

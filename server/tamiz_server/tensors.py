@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,17 @@ from tamiz.v1.prediction_pb2 import Tensor
 from tamiz_server.errors import InvalidRequest
 
 Inputs = dict[str, NDArray[Any]]
+
+
+class Named(Protocol):
+    """A tensor of any protocol, as it was sent."""
+
+    @property
+    def name(self) -> str:
+        """Which input it is for."""
+
+
+_Sent = TypeVar("_Sent", bound=Named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +78,20 @@ def read_inputs(tensors: Sequence[Tensor], specs: Sequence[Spec]) -> tuple[Input
         InvalidRequest: for an input that is missing, unknown, sent twice, or of the wrong dtype, shape or byte count,
             and for inputs that disagree on the number of rows.
     """
+    return read_each(tensors, specs, _read)
+
+
+def read_each(
+    tensors: Sequence[_Sent], specs: Sequence[Spec], read: Callable[[_Sent, Spec], NDArray[Any]]
+) -> tuple[Inputs, int]:
+    """Return what `read_inputs` does, for tensors of any protocol; `read` returns one as an array, or raises InvalidRequest."""
     if (
         len(tensors) == len(specs) == 1 and tensors[0].name == specs[0].name
     ):  # the common case, without two dicts
-        array = _read(tensors[0], specs[0])
+        array = read(tensors[0], specs[0])
         return {specs[0].name: array}, array.shape[0]
     by_name = _by_name(tensors, specs)
-    inputs = {spec.name: _read(by_name[spec.name], spec) for spec in specs}
+    inputs = {spec.name: read(by_name[spec.name], spec) for spec in specs}
     rows = {name: array.shape[0] for name, array in inputs.items()}
     n_rows = next(iter(rows.values()))
     for name, count in rows.items():
@@ -85,8 +103,8 @@ def read_inputs(tensors: Sequence[Tensor], specs: Sequence[Spec]) -> tuple[Input
     return inputs, n_rows
 
 
-def _by_name(tensors: Sequence[Tensor], specs: Sequence[Spec]) -> dict[str, Tensor]:
-    by_name: dict[str, Tensor] = {}
+def _by_name(tensors: Sequence[_Sent], specs: Sequence[Spec]) -> dict[str, _Sent]:
+    by_name: dict[str, _Sent] = {}
     for tensor in tensors:
         if tensor.name in by_name:
             raise InvalidRequest(f"input {tensor.name!r} was sent twice")
@@ -104,9 +122,7 @@ def _by_name(tensors: Sequence[Tensor], specs: Sequence[Spec]) -> dict[str, Tens
 def _read(tensor: Tensor, spec: Spec) -> NDArray[Any]:
     if tensor.dtype != spec.data_type:
         raise InvalidRequest(f"expected {spec}, got dtype {_type_name(tensor.dtype)}")
-    shape = tuple(tensor.shape)
-    if shape[1:] != spec.tail or not shape or shape[0] < 1:
-        _check_shape(shape, spec)
+    shape = read_shape(tensor.shape, spec)
     if spec.dtype is None:
         return _read_strings(tensor, shape, spec)
     raw = tensor.raw
@@ -120,6 +136,18 @@ def _read(tensor: Tensor, spec: Spec) -> NDArray[Any]:
             f" {len(raw)}"
         )
     return np.ndarray(shape, spec.dtype, raw)  # a read-only view
+
+
+def read_shape(sent: Iterable[int], spec: Spec) -> tuple[int, ...]:
+    """Return a tensor's shape, (rows, *tail).
+
+    Raises:
+        InvalidRequest: if it is not one of the spec, or has no row.
+    """
+    shape = tuple(sent)
+    if shape[1:] != spec.tail or not shape or shape[0] < 1:
+        _check_shape(shape, spec)
+    return shape
 
 
 def _check_shape(shape: tuple[int, ...], spec: Spec) -> None:

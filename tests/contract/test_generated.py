@@ -34,6 +34,24 @@ def test_the_generated_code_is_that_of_the_proto_files(tmp_path):
         assert committed.read_text() == fresh.read_text(), f"{committed.name} is stale: run make proto"
 
 
+def test_the_descriptor_and_the_types_of_the_open_inference_protocol_are_those_of_its_proto_file(tmp_path):
+    status = protoc.main(
+        [
+            "protoc",
+            f"-I{ROOT / 'proto'}",
+            f"--pyi_out={tmp_path}",
+            f"--descriptor_set_out={tmp_path / 'inference.binpb'}",
+            str(ROOT / "proto/tamiz/oip/inference.proto"),
+        ]
+    )
+    assert status == 0
+    committed = ROOT / "proto/tamiz/oip"
+    fresh = (tmp_path / "tamiz/oip/inference_pb2.pyi").read_text()
+    assert (committed / "inference.pyi").read_text() == fresh, "inference.pyi is stale: run make proto"
+    fresh = (tmp_path / "inference.binpb").read_bytes()
+    assert (committed / "inference.binpb").read_bytes() == fresh, "inference.binpb is stale: run make proto"
+
+
 def test_messages_put_one_after_the_other_are_merged():
     # The server prepares the constant part of an answer once and puts it before each answer.
     constant = PredictResponse(model_name="m", model_version=2).SerializeToString()

@@ -52,6 +52,7 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel):
         "tamiz_server",
     }
     assert "tamiz/v1/prediction.proto" in names
+    assert {"tamiz/oip/inference.proto", "tamiz/oip/inference.binpb", "tamiz/oip/inference.pyi"} <= set(names)
     assert "tamiz_client/py.typed" in names
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
 import grpc
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from tamiz_server.config import Config
 from tamiz_server.errors import ConfigError, TamizError
-from tamiz_server.service import SERVICE_NAME, Method, Service, Stream
+from tamiz_server.service import Method, Methods, Stream
+from tamiz_server.transports.reflection import enable_reflection
 
 _Handler = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
 _StreamHandler = Callable[[AsyncIterator[bytes], "aio.ServicerContext[bytes, bytes]"], Awaitable[None]]
@@ -34,7 +34,7 @@ class GrpcServer:
         port: the port that it listens on, once it is started.
     """
 
-    def __init__(self, service: Service, config: Config) -> None:
+    def __init__(self, services: Sequence[Methods], config: Config) -> None:
         self.port = 0
         self._config = config
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the module is not typed
@@ -48,11 +48,10 @@ class GrpcServer:
                 ),  # a second server on the same port is a mistake, not a second worker
             ]
         )
-        self._server.add_generic_rpc_handlers((_Methods(service),))
+        self._server.add_generic_rpc_handlers((_Handlers(services),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if config.reflection:
-            names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            enable_reflection([service.name for service in services], self._server)
 
     async def start(self) -> None:
         """Listen. Health says NOT_SERVING until `set_health` says otherwise.
@@ -87,15 +86,17 @@ class GrpcServer:
         await self._server.stop(grace_s)
 
 
-class _Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs
+class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs
     """Finds the handler of a call by its path; messages stay bytes."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, services: Sequence[Methods]) -> None:
         self._handlers = {
-            f"/{SERVICE_NAME}/{name}": grpc.unary_unary_rpc_method_handler(_handler(method))
+            f"/{service.name}/{name}": grpc.unary_unary_rpc_method_handler(_handler(method))
+            for service in services
             for name, method in service.methods.items()
         } | {
-            f"/{SERVICE_NAME}/{name}": grpc.stream_stream_rpc_method_handler(_stream_handler(stream))
+            f"/{service.name}/{name}": grpc.stream_stream_rpc_method_handler(_stream_handler(stream))
+            for service in services
             for name, stream in service.streams.items()
         }
 

@@ -1,0 +1,73 @@
+"""The parameters of a request that mean something here: `threshold`, `timeout` and `priority`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tamiz.oip.inference import InferParameter
+from tamiz_server.errors import InvalidRequest
+
+
+def read_threshold(parameters: Mapping[str, InferParameter]) -> float | None:
+    """Return the smallest confidence that the caller accepts; None where it says nothing.
+
+    Clients differ in what they can send: KServe's cannot send a double. An integer other than 0 and 1 could be percent or
+    per mille, and is not guessed.
+
+    Raises:
+        InvalidRequest: for what is no number, or an ambiguous one.
+    """
+    if "threshold" not in parameters:
+        return None
+    kind, value = _value(parameters["threshold"])
+    if kind == "double_param":
+        return float(value)
+    if kind in ("int64_param", "uint64_param") and value in (0, 1):
+        return float(value)
+    if kind == "string_param":
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    raise InvalidRequest(
+        f"parameter threshold is {value!r} as {kind}: expected a confidence from 0 to 1, as a double, or as a string such as"
+        " '0.9'"
+    )
+
+
+def read_timeout_s(parameters: Mapping[str, InferParameter]) -> float | None:
+    """Return how many seconds the request may wait, as the parameter says in microseconds; None for no limit.
+
+    Raises:
+        InvalidRequest: for what is no duration.
+    """
+    if "timeout" not in parameters:
+        return None
+    kind, value = _value(parameters["timeout"])
+    if kind not in ("int64_param", "uint64_param") or int(value) < 0:
+        raise InvalidRequest(
+            f"parameter timeout is {value!r} as {kind}: expected microseconds, as an integer that is not negative"
+        )
+    return int(value) * 1e-6 or None
+
+
+def read_gives_way(parameters: Mapping[str, InferParameter]) -> bool:
+    """Return whether others go first while the request waits: for a priority below the highest, which is 1; 0 stands for it.
+
+    Raises:
+        InvalidRequest: for what is no priority.
+    """
+    if "priority" not in parameters:
+        return False
+    kind, value = _value(parameters["priority"])
+    if kind not in ("int64_param", "uint64_param") or int(value) < 0:
+        raise InvalidRequest(
+            f"parameter priority is {value!r} as {kind}: expected an integer, 1 or nothing for the higher, 2 for the lower"
+        )
+    return int(value) > 1
+
+
+def _value(parameter: InferParameter) -> tuple[str, float | str]:
+    """Return which of its fields is filled, and with what."""
+    kind = parameter.WhichOneof("parameter_choice")
+    return (kind, getattr(parameter, kind)) if kind else ("nothing", "")

@@ -1,0 +1,168 @@
+"""`inference.GRPCInferenceService`: bytes in, bytes out, on top of the typed service's engines. It knows no transport."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
+from typing import Final, TypeVar
+
+from google.protobuf.message import Message
+
+from tamiz.oip.inference import (
+    DESCRIPTOR,
+    ModelConfigRequest,
+    ModelConfigResponse,
+    ModelMetadataRequest,
+    ModelReadyRequest,
+    ModelReadyResponse,
+    ModelStatisticsRequest,
+    ModelStatisticsResponse,
+    RepositoryIndexRequest,
+    RepositoryIndexResponse,
+    RepositoryModelLoadRequest,
+    RepositoryModelUnloadRequest,
+    ServerLiveRequest,
+    ServerLiveResponse,
+    ServerMetadataRequest,
+    ServerMetadataResponse,
+    ServerReadyRequest,
+    ServerReadyResponse,
+)
+from tamiz_server.errors import InvalidRequest, ModelNotFound, NotOffered, TamizError
+from tamiz_server.oip.description import configuration, metadata, statistics
+from tamiz_server.oip.inference import Inference, StreamInference, failure_on_stream, version_or_label
+from tamiz_server.service import Metadata, Method, Served, Service, Stream, parse
+
+OIP_SERVICE_NAME: Final = DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+
+_EXTENSIONS: Final = ("model_configuration", "statistics")
+
+_Request = TypeVar("_Request", bound=Message)
+
+
+class OipService:
+    """`inference.GRPCInferenceService`.
+
+    Attributes:
+        name: the service's name on the wire.
+        methods: method name, as in the protocol → its implementation.
+        streams: the same for methods that take and give a stream of messages.
+    """
+
+    name = OIP_SERVICE_NAME
+
+    def __init__(self, service: Service, server_version: str) -> None:
+        """Answer for the versions that another service serves; `server_version` is what ServerMetadata says."""
+        self._service = service
+        self._server_version = server_version
+        self._inference = Inference()
+        self._stream_inference = StreamInference()
+        self.streams: dict[str, Stream] = {"ModelStreamInfer": self.model_stream_infer}
+        self.methods: dict[str, Method] = {
+            "ServerLive": _method(ServerLiveRequest, lambda _: ServerLiveResponse(live=True)),
+            "ServerReady": _method(ServerReadyRequest, lambda _: ServerReadyResponse(ready=self._is_ready())),
+            "ModelReady": _method(ModelReadyRequest, self._model_ready),
+            "ServerMetadata": _method(ServerMetadataRequest, self._server_metadata),
+            "ModelMetadata": _method(ModelMetadataRequest, self._model_metadata),
+            "ModelInfer": self.model_infer,
+            "ModelConfig": _method(ModelConfigRequest, self._model_config),
+            "ModelStatistics": _method(ModelStatisticsRequest, self._model_statistics),
+            "RepositoryIndex": _method(RepositoryIndexRequest, self._repository_index),
+            "RepositoryModelLoad": _method(RepositoryModelLoadRequest, _not_offered),
+            "RepositoryModelUnload": _method(RepositoryModelUnloadRequest, _not_offered),
+        }
+
+    async def model_infer(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:
+        """Answer a ModelInferRequest with a ModelInferResponse; see `Method`."""
+        return await self._service.answer(self._inference, body, deadline_s, metadata)
+
+    def model_stream_infer(
+        self, bodies: AsyncIterator[bytes], deadline_s: float, metadata: Metadata
+    ) -> AsyncGenerator[bytes, None]:
+        """Answer each ModelInferRequest with a ModelStreamInferResponse, in order; see `Stream`."""
+
+        async def answer(body: bytes) -> bytes:
+            request = None
+            try:
+                with suppress(InvalidRequest):  # the service says and counts what is wrong
+                    request = self._stream_inference.parse(body)
+                return await self._service.answer(self._stream_inference, body, deadline_s, metadata, request)
+            except TamizError as error:
+                return failure_on_stream(request, error)
+
+        return self._service.stream(bodies, answer)
+
+    def _is_ready(self) -> bool:
+        return self._service.ready and not self._service.stopping
+
+    def _model_ready(self, request: ModelReadyRequest) -> ModelReadyResponse:
+        if not self._is_ready():
+            return ModelReadyResponse(ready=False)
+        try:
+            served = self._find(request.name, request.version)
+        except ModelNotFound:
+            if not self._failed(request.name, request.version):
+                raise
+            return ModelReadyResponse(ready=False)
+        return ModelReadyResponse(ready=not served.engine.metrics.circuit_open)
+
+    def _server_metadata(self, request: ServerMetadataRequest) -> ServerMetadataResponse:  # noqa: ARG002  it is empty
+        return ServerMetadataResponse(name="tamiz", version=self._server_version, extensions=_EXTENSIONS)
+
+    def _model_metadata(self, request: ModelMetadataRequest) -> Message:
+        served = self._find(request.name, request.version)
+        versions = [each for each in self._service.versions() if each.name == served.name]
+        return metadata(served, versions, self._inference.labels(served))
+
+    def _model_config(self, request: ModelConfigRequest) -> ModelConfigResponse:
+        served = self._find(request.name, request.version)
+        return ModelConfigResponse(config=configuration(served, self._inference.labels(served)))
+
+    def _model_statistics(self, request: ModelStatisticsRequest) -> ModelStatisticsResponse:
+        self._service.require_ready()
+        if request.name:
+            found = self._find(request.name, request.version)
+            chosen = [
+                each
+                for each in self._service.versions()
+                if each is found or (each.name == found.name and not request.version)
+            ]
+        else:
+            chosen = self._service.versions()
+        return ModelStatisticsResponse(model_stats=map(statistics, chosen))
+
+    def _repository_index(self, request: RepositoryIndexRequest) -> RepositoryIndexResponse:
+        if request.repository_name:
+            raise ModelNotFound(
+                f"no repository {request.repository_name!r} here: there is one, and it has no name; leave the field empty"
+            )
+        states = {} if request.ready else dict.fromkeys(self._service.failed, "UNAVAILABLE")
+        # What is served goes on being served when a changed file of the same version cannot be loaded.
+        states |= {(each.name, each.version): "READY" for each in self._service.versions()}
+        response = RepositoryIndexResponse()
+        for (name, version), state in sorted(states.items()):
+            reason = "" if state == "READY" else "it could not be loaded; the server's log says why"
+            response.models.add(name=name, version=str(version), state=state, reason=reason)
+        return response
+
+    def _find(self, name: str, version: str) -> Served:
+        return self._service.find(name, *version_or_label(version))
+
+    def _failed(self, name: str, version: str) -> bool:
+        """Return whether a version is there and could not be loaded; with no version, whether any is."""
+        return any(name == each and version in ("", str(number)) for each, number in self._service.failed)
+
+
+def _method(type_: type[_Request], answer: Callable[[_Request], Message]) -> Method:
+    """Return a method that needs no waiting."""
+
+    async def method(body: bytes, deadline_s: float, metadata: Metadata) -> bytes:  # noqa: ARG001  a Method
+        return answer(parse(type_, body)).SerializeToString()
+
+    return method
+
+
+def _not_offered(request: Message) -> Message:  # noqa: ARG001  whatever it says
+    raise NotOffered(
+        "this server serves what lies in its model repository; models are not loaded or unloaded through the protocol"
+    )
