@@ -11,7 +11,7 @@ from typing import Any, Self
 from grpc import aio
 
 from tamiz_client.calls import Calls, Steps, T
-from tamiz_client.channel import MAX_MESSAGE_BYTES, PATHS, RetryPolicy, TlsOptions, channel_options
+from tamiz_client.channel import MAX_MESSAGE_BYTES, PATHS, RetryPolicy, TlsOptions, bearer, channel_options
 from tamiz_client.errors import CallFailed, ServerUnavailable, call_failed
 from tamiz_client.result import ModelInfo, Result
 
@@ -27,6 +27,7 @@ class AsyncClient:
         *,
         timeout_s: float = 10.0,
         tls: TlsOptions | None = None,
+        token: str | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008  frozen
         metadata: Sequence[tuple[str, str]] = (),
         max_message_bytes: int = MAX_MESSAGE_BYTES,
@@ -38,7 +39,7 @@ class AsyncClient:
             self._channel = aio.secure_channel(target, tls.credentials(), options=options)
         self._target = target
         self._timeout_s = timeout_s
-        self._metadata = tuple(metadata)
+        self._metadata = (*metadata, *bearer(token))
         call = self._channel.unary_unary
         self._paths = {path: call(path) for path in PATHS}  # type: ignore[call-arg]  # messages stay bytes
         self._calls = Calls()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -32,6 +33,7 @@ from tamiz_convert.comparison.page import to_html, to_json
 from tamiz_convert.inspection import show
 from tamiz_convert.model_files import load_booster, load_estimator, load_torch
 from tamiz_convert.release import refuse_blocked
+from tamiz_convert.signing import PASSPHRASE_VARIABLE, make_keys, sign, verify
 from tamiz_convert.tables import load_rows, select, write_text
 
 __all__ = ["ExportError", "run"]
@@ -126,6 +128,24 @@ def _inspect(arguments: argparse.Namespace) -> None:
         show(manifest, path.stat().st_size, Console(highlight=False))
 
 
+def _keygen(arguments: argparse.Namespace) -> None:
+    make_keys(arguments.private, arguments.public, _passphrase())
+    print(f"{arguments.private}, to be kept; {arguments.public}, for servers")  # noqa: T201  a command's output
+
+
+def _sign(arguments: argparse.Namespace) -> None:
+    print(sign(arguments.bundle, arguments.key, _passphrase()))  # noqa: T201  a command's output
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    verify(arguments.bundle, arguments.key)
+    print(f"{arguments.bundle} is as the owner of {arguments.key} has signed it")  # noqa: T201  a command's output
+
+
+def _passphrase() -> str:
+    return os.environ.get(PASSPHRASE_VARIABLE, "")
+
+
 def _sklearn(arguments: argparse.Namespace) -> Any:
     return load_estimator(
         arguments.model, trust_pickle=arguments.trust_pickle, trusted_types=arguments.trust_types
@@ -157,6 +177,9 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "check": _check,
     "compare": _compare,
     "inspect": _inspect,
+    "keygen": _keygen,
+    "sign": _sign,
+    "verify": _verify,
 }
 
 

@@ -15,11 +15,13 @@ from typing import Final
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from tamiz_server.config import Config
+from tamiz_server.access import access_control
+from tamiz_server.config import Config, plain_text_warnings
 from tamiz_server.engine import Engine
 from tamiz_server.metrics import Metrics
 from tamiz_server.repository import LoadResult, load_all
 from tamiz_server.service import SERVICE_NAME, Service
+from tamiz_server.signature import trusted_keys
 from tamiz_server.transports.grpcio import GrpcServer
 from tamiz_server.transports.http import HttpServer, Page
 
@@ -35,17 +37,26 @@ class App:
         """Take the ports; nothing is answered yet.
 
         Raises:
-            ConfigError: if a port cannot be had.
+            ConfigError: if a port cannot be had, or a file of keys, certificates or tokens cannot be used.
         """
+        trusted_keys(config.require_signature)
+        for warning in plain_text_warnings(config):
+            _log.warning(warning)
+        access = access_control(config)
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._metrics = Metrics(version("tamiz"))
         self._service = Service(config, self._metrics)
         self._engines: list[Engine] = []
-        self._grpc = GrpcServer(self._service, config)
+        self._grpc = GrpcServer(self._service, config, access)
         self._http = HttpServer(
-            config.host, config.metrics_port, {"/metrics": self._metrics_page, "/healthz": self._health_page}
+            config.metrics_host or config.host,
+            config.metrics_port,
+            {"/metrics": self._metrics_page, "/healthz": self._health_page},
+            access.admit if access else None,
         )
+        if access is not None:
+            self._metrics.refused = access.refused
         self._stop = asyncio.Event()
         self._stop_at_once = asyncio.Event()
 
@@ -104,8 +115,10 @@ class App:
         )
 
     def _announce(self, served: list[str]) -> None:
-        host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
-        where = f"gRPC on {host}:{self._grpc.port}, metrics on http://{host}:{self._http.port}/metrics"
+        host, metrics_host = map(_in_url, (self._config.host, self._config.metrics_host or self._config.host))
+        where = (
+            f"gRPC on {host}:{self._grpc.port}, metrics on http://{metrics_host}:{self._http.port}/metrics"
+        )
         if served:
             _log.info("ready: serving %s; %s", ", ".join(served), where)
         else:
@@ -173,3 +186,7 @@ class App:
         if alive and self._service.ready and not self._stop.is_set():
             return Page(HTTPStatus.OK, "text/plain", b"SERVING\n")
         return Page(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"NOT_SERVING\n")
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -61,6 +61,10 @@ COUNTERS: Final = {
         (*_MODEL_LABELS, "outcome", "reason"),
         "Rows that were decided: accepted, or abstained and why.",
     ),
+    "tamiz_calls_refused": (
+        ("code",),
+        "Calls of any method or page that access control refused before they were received, by gRPC status.",
+    ),
     "tamiz_model_loads": (("model", "result"), "Attempts to load a version, by result: loaded or failed."),
 }
 HISTOGRAMS: Final = {
@@ -190,6 +194,8 @@ class Metrics(Collector):
         self.received = 0
         self.unattributed: Tally[str] = Tally()
         """Requests that ended before their model was known, by code."""
+        self.refused: Tally[str] = Tally()
+        """Calls that access control refused, by code."""
         self.loads: Tally[tuple[str, str]] = Tally()
         self._server_version = server_version
         self._models: dict[tuple[str, str], ModelMetrics] = {}
@@ -229,6 +235,8 @@ class Metrics(Collector):
         families["tamiz_requests_received"].add_metric((), self.received)
         for code, count in list(self.unattributed.items()):
             families["tamiz_requests"].add_metric(("", "", code), count)
+        for code, count in list(self.refused.items()):
+            families["tamiz_calls_refused"].add_metric((code,), count)
         for (name, result), count in list(self.loads.items()):
             families["tamiz_model_loads"].add_metric((name, result), count)
         for model in models:

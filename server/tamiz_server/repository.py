@@ -11,8 +11,9 @@ from tamiz.bundle_format import FILE_NAME
 from tamiz_server.bundle import read_bundle
 from tamiz_server.config import Config
 from tamiz_server.cpus import available_cpus
-from tamiz_server.errors import BundleError
+from tamiz_server.errors import BundleError, ConfigError
 from tamiz_server.model import Model
+from tamiz_server.signature import trusted_keys
 
 _log = logging.getLogger(__name__)
 
@@ -90,8 +91,12 @@ def load(path: Path, config: Config) -> Model:
     Raises:
         BundleError: if it cannot be served.
     """
+    try:
+        keys = trusted_keys(config.require_signature)
+    except ConfigError as error:  # at the start the file could be used
+        raise BundleError(f"{path}: {error}") from error
     return Model(
-        read_bundle(path),
+        read_bundle(path, keys),
         max_batch_size=config.max_batch_size,
         n_threads=config.intra_op_threads,
         cpus=available_cpus(),

@@ -12,11 +12,17 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from tamiz_server.access import Access
+from tamiz_server.certificates import Certificates, watch_certificates
 from tamiz_server.config import Config
 from tamiz_server.errors import ConfigError, TamizError
 from tamiz_server.service import SERVICE_NAME, Method, Service
+from tamiz_server.transports.grpc_access import AccessInterceptor
+from tamiz_server.watched import Watched
 
 _Handler = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
+
+_FOREVER_MS: Final = 2**31 - 1
 
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -29,20 +35,19 @@ class GrpcServer:
         port: the port that it listens on, once it is started.
     """
 
-    def __init__(self, service: Service, config: Config) -> None:
+    def __init__(self, service: Service, config: Config, access: Access | None = None) -> None:
+        """Make it, with access control if there is any.
+
+        Raises:
+            ConfigError: if the certificates cannot be used.
+        """
         self.port = 0
+        self._certificates = watch_certificates(config)
         self._config = config
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the module is not typed
-        self._server = aio.server(
-            options=[
-                ("grpc.max_receive_message_length", config.max_message_bytes),
-                ("grpc.max_send_message_length", config.max_message_bytes),
-                (
-                    "grpc.so_reuseport",
-                    0,
-                ),  # a second server on the same port is a mistake, not a second worker
-            ]
-        )
+        # An interceptor costs every call a little, also one that lets everybody in.
+        interceptors = (AccessInterceptor(access),) if access else ()
+        self._server = aio.server(options=_options(config), interceptors=interceptors)
         self._server.add_generic_rpc_handlers((_Methods(service),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if config.reflection:
@@ -58,8 +63,12 @@ class GrpcServer:
         config = self._config
         await self.set_health("", serving=False)
         host = f"[{config.host}]" if ":" in config.host else config.host
+        address = f"{host}:{config.grpc_port}"
         try:
-            self.port = self._server.add_insecure_port(f"{host}:{config.grpc_port}")
+            if self._certificates is None:
+                self.port = self._server.add_insecure_port(address)
+            else:
+                self.port = self._server.add_secure_port(address, _credentials(self._certificates))
         except RuntimeError as error:
             raise ConfigError(
                 f"--grpc-port: {config.host}:{config.grpc_port} cannot be listened on; is another server running there?"
@@ -77,6 +86,51 @@ class GrpcServer:
     async def stop(self, grace_s: float) -> None:
         """Take no new calls, wait for those in flight at most `grace_s` seconds, stop."""
         await self._server.stop(grace_s)
+
+
+def _options(config: Config) -> list[tuple[str, int]]:
+    keepalive_ms, min_ping_ms = round(config.keepalive_s * 1e3), round(config.min_ping_interval_s * 1e3)
+    age_ms = round(config.max_connection_age_s * 1e3) or _FOREVER_MS
+    return [
+        ("grpc.max_receive_message_length", config.max_message_bytes),
+        ("grpc.max_send_message_length", config.max_message_bytes),
+        # Between the two gRPC would refuse at random.
+        ("grpc.max_metadata_size", config.max_metadata_bytes),
+        ("grpc.absolute_max_metadata_size", config.max_metadata_bytes),
+        ("grpc.max_concurrent_streams", config.max_concurrent_streams),
+        ("grpc.max_connection_age_ms", age_ms),
+        ("grpc.max_connection_age_grace_ms", round(config.max_connection_age_grace_s * 1e3)),
+        ("grpc.keepalive_time_ms", keepalive_ms),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", min_ping_ms),
+        # A second server on the same port is a mistake, not a second worker.
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+def _credentials(certificates: Watched[Certificates]) -> grpc.ServerCredentials:
+    """Return credentials that gRPC asks for at every handshake, in threads of its own."""
+    served = certificates.current()
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal served
+        current = certificates.current()
+        if current is served:
+            return None
+        served = current
+        return _configuration(current)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(served),
+        renewed,  # type: ignore[arg-type]  # None for no change, which the stubs do not know
+        require_client_authentication=served.client_ca is not None,
+    )
+
+
+def _configuration(certificates: Certificates) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(certificates.key, certificates.chain)], certificates.client_ca
+    )
 
 
 class _Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs

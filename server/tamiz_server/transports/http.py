@@ -8,9 +8,18 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from tamiz_server.errors import ConfigError
+from tamiz_server.errors import ConfigError, TamizError
+
+Admit = Callable[[str, str | None], object]
+"""Path and header `authorization` → nothing that matters here, or TamizError."""
+
+_STATUS: Final = {
+    "UNAUTHENTICATED": HTTPStatus.UNAUTHORIZED,
+    "PERMISSION_DENIED": HTTPStatus.FORBIDDEN,
+    "RESOURCE_EXHAUSTED": HTTPStatus.TOO_MANY_REQUESTS,
+}
 
 
 class Page(NamedTuple):
@@ -28,14 +37,16 @@ class HttpServer:
         port: the port that it listens on.
     """
 
-    def __init__(self, host: str, port: int, pages: dict[str, Callable[[], Page]]) -> None:
-        """Listen.
+    def __init__(
+        self, host: str, port: int, pages: dict[str, Callable[[], Page]], admit: Admit | None = None
+    ) -> None:
+        """Listen; every request is shown to `admit` first.
 
         Raises:
             ConfigError: if the port cannot be had.
         """
         try:
-            self._server = _server_class(host)((host, port), _handler(pages))
+            self._server = _server_class(host)((host, port), _handler(pages, admit))
         except OSError as error:
             raise ConfigError(
                 f"--metrics-port: {host}:{port} cannot be listened on ({error.strerror}); is another server running"
@@ -67,20 +78,30 @@ def _server_class(host: str) -> type[ThreadingHTTPServer]:
     return Server
 
 
-def _handler(pages: dict[str, Callable[[], Page]]) -> type[BaseHTTPRequestHandler]:
+def _handler(pages: dict[str, Callable[[], Page]], admit: Admit | None) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 10  # a client that says nothing does not keep its thread
 
         def do_GET(self) -> None:
-            make = pages.get(self.path.partition("?")[0])
-            known = f"not found; there are: {', '.join(pages)}\n"
-            page = make() if make else Page(HTTPStatus.NOT_FOUND, "text/plain", known.encode())
+            page = self._page(self.path.partition("?")[0])
             self.send_response(page.status)
+            if page.status == HTTPStatus.UNAUTHORIZED:
+                self.send_header("WWW-Authenticate", "Bearer")
             self.send_header("Content-Type", page.content_type)
             self.send_header("Content-Length", str(len(page.body)))
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(page.body)
+
+        def _page(self, path: str) -> Page:
+            if admit is not None:
+                try:
+                    admit(path, self.headers["authorization"])
+                except TamizError as error:
+                    return Page(_STATUS[error.code], "text/plain", f"{error}\n".encode())
+            make = pages.get(path)
+            known = f"not found; there are: {', '.join(pages)}\n"
+            return make() if make else Page(HTTPStatus.NOT_FOUND, "text/plain", known.encode())
 
         do_HEAD = do_GET  # noqa: N815  http.server's name
 
