@@ -17,7 +17,7 @@ from tamiz_convert.errors import SigningError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-PASSPHRASE_VARIABLE: Final = "TAMIZ_KEY_PASSPHRASE"
+PASSPHRASE_VARIABLE: Final = "TAMIZ_KEY_PASSPHRASE"  # noqa: S105  its name
 """The environment variable with the passphrase of a private key."""
 
 
@@ -25,7 +25,8 @@ def make_keys(private: Path, public: Path, passphrase: str = "") -> None:
     """Write a new pair of keys, in PEM format; the private one only for its owner to read.
 
     Args:
-        private, public: the files; neither may be there.
+        private: the file for the private key; it may not be there.
+        public: the file for the public key; neither may it.
         passphrase: encrypts the private key; empty for none.
 
     Raises:
@@ -111,7 +112,8 @@ def _private_key(path: Path, passphrase: str) -> Ed25519PrivateKey:
         raise SigningError(
             f"{path} holds no private key in PEM format, or the passphrase is wrong"
         ) from error
-    return _of_ed25519(path, key, ed25519.Ed25519PrivateKey)
+    private: Ed25519PrivateKey = _of_ed25519(path, key, ed25519.Ed25519PrivateKey)
+    return private
 
 
 def _public_key(path: Path) -> Ed25519PublicKey:
@@ -120,7 +122,8 @@ def _public_key(path: Path) -> Ed25519PublicKey:
         key = serialization.load_pem_public_key(_read(path))
     except ValueError as error:
         raise SigningError(f"{path} holds no public key in PEM format") from error
-    return _of_ed25519(path, key, ed25519.Ed25519PublicKey)
+    public: Ed25519PublicKey = _of_ed25519(path, key, ed25519.Ed25519PublicKey)
+    return public
 
 
 def _of_ed25519(path: Path, key: Any, type_: type) -> Any:

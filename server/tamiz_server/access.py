@@ -155,7 +155,8 @@ class Access:
         scheme, token = authorization[: len(_SCHEME)], authorization[len(_SCHEME) :]
         if scheme.lower() != _SCHEME:
             raise Unauthenticated("the header authorization is not of the form: Bearer TOKEN")
-        grant = self._tokens.current().get(hashlib.sha256(token.encode()).digest())
+        digest = hashlib.sha256(token.encode(errors="replace")).digest()
+        grant = self._tokens.current().get(digest)
         if grant is None:
             raise Unauthenticated("the token is not known here")
         caller = self._callers.get(grant)

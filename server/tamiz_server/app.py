@@ -16,6 +16,7 @@ from typing import Final
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from tamiz_server.access import access_control
+from tamiz_server.certificates import watch_certificates
 from tamiz_server.config import Config, plain_text_warnings
 from tamiz_server.engine import Engine
 from tamiz_server.metrics import Metrics
@@ -48,12 +49,14 @@ class App:
         self._metrics = Metrics(version("tamiz"))
         self._service = Service(config, self._metrics)
         self._engines: list[Engine] = []
-        self._grpc = GrpcServer(self._service, config, access)
+        certificates = watch_certificates(config)
+        self._grpc = GrpcServer(self._service, config, access, certificates)
         self._http = HttpServer(
             config.metrics_host or config.host,
             config.metrics_port,
             {"/metrics": self._metrics_page, "/healthz": self._health_page},
             access.admit if access else None,
+            (lambda: certificates.current().context) if certificates and config.metrics_tls else None,
         )
         if access is not None:
             self._metrics.refused = access.refused
@@ -116,9 +119,8 @@ class App:
 
     def _announce(self, served: list[str]) -> None:
         host, metrics_host = map(_in_url, (self._config.host, self._config.metrics_host or self._config.host))
-        where = (
-            f"gRPC on {host}:{self._grpc.port}, metrics on http://{metrics_host}:{self._http.port}/metrics"
-        )
+        scheme = "https" if self._config.metrics_tls else "http"
+        where = f"gRPC on {host}:{self._grpc.port}, metrics on {scheme}://{metrics_host}:{self._http.port}/metrics"
         if served:
             _log.info("ready: serving %s; %s", ", ".join(served), where)
         else:

@@ -13,17 +13,19 @@ from tamiz_server.watched import Watched
 
 
 class Certificates(NamedTuple):
-    """What TLS needs, PEM-encoded.
+    """What TLS needs.
 
     Attributes:
-        key: the server's private key.
+        key: the server's private key, PEM-encoded, as the others.
         chain: its certificate, and those between it and the authority.
         client_ca: the authorities whose clients may connect; None asks no client for a certificate.
+        context: of Python's ssl, with key and chain, for HTTP.
     """
 
     key: bytes
     chain: bytes
     client_ca: bytes | None
+    context: ssl.SSLContext
 
 
 def watch_certificates(config: Config) -> Watched[Certificates] | None:
@@ -41,17 +43,18 @@ def watch_certificates(config: Config) -> Watched[Certificates] | None:
 def _read(config: Config) -> Certificates:
     """Return the files' content, checked; they are read once more after the check, lest they were moved under it."""
     content = _content(config)
-    _check(config)
+    context = _checked(config)
     if _content(config) != content:
         raise ConfigError("the files for TLS are just being changed; they are read again when that is done")
-    return content
+    key, chain, client_ca = content
+    return Certificates(key, chain, client_ca, context)
 
 
-def _content(config: Config) -> Certificates:
+def _content(config: Config) -> tuple[bytes, bytes, bytes | None]:
     client_ca = (
         _bytes("--tls-client-ca", Path(config.tls_client_ca).read_bytes) if config.tls_client_ca else None
     )
-    return Certificates(
+    return (
         _bytes("--tls-key", Path(config.tls_key).read_bytes),
         _bytes("--tls-certificate", Path(config.tls_certificate).read_bytes),
         client_ca,
@@ -65,7 +68,7 @@ def _bytes(flag: str, read: Callable[[], bytes]) -> bytes:
         raise ConfigError(f"{flag}: {error.filename} cannot be read: {error.strerror}") from error
 
 
-def _check(config: Config) -> None:
+def _checked(config: Config) -> ssl.SSLContext:
     """Let OpenSSL read the files: gRPC says no more than that a handshake failed, and says it later."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
@@ -73,13 +76,14 @@ def _check(config: Config) -> None:
     except OSError as error:
         raise ConfigError(_problem(config, error)) from error
     if not config.tls_client_ca:
-        return
+        return context
     try:
         context.load_verify_locations(config.tls_client_ca)
     except OSError as error:  # ssl.SSLError among them
         raise ConfigError(
             f"--tls-client-ca: {config.tls_client_ca} holds no certificate in PEM format ({_reason(error)})"
         ) from error
+    return context
 
 
 def _problem(config: Config, error: OSError) -> str:

@@ -72,7 +72,8 @@ class Config:
     )
     keepalive_s: float = _setting(
         60.0,
-        "after how long of silence a client is asked whether it still lives; without an answer its calls end",
+        "after how long of silence a client is asked whether it still lives; without an answer within as long again, at most"
+        " 20 s, its connection ends",
     )
     min_ping_interval_s: float = _setting(
         10.0, "a client that asks this more often than that loses its connection (ENHANCE_YOUR_CALM)"
@@ -82,6 +83,10 @@ class Config:
         "file with the server's certificate and those between it and its authority; read again when it changes",
     )
     tls_key: str = _setting("", "file with its private key, without a passphrase")
+    metrics_tls: bool = _setting(
+        default=False,
+        help_="serve /metrics and /healthz over HTTPS, with the same certificate; no client needs one",
+    )
     tls_client_ca: str = _setting(
         "",
         "file with the authorities whose clients may connect (mutual TLS); without it no client needs a certificate",
@@ -164,6 +169,8 @@ class Config:
     def _check_tls(self) -> None:
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ConfigError("--tls-certificate and --tls-key belong together: give both, or neither")
+        if self.metrics_tls and not self.tls_certificate:
+            raise ConfigError("--metrics-tls needs --tls-certificate and --tls-key")
         if self.tls_client_ca and not self.tls_certificate:
             raise ConfigError(
                 "--tls-client-ca needs --tls-certificate and --tls-key: only TLS knows its clients"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import closing, suppress
 
 import numpy as np
 import pytest
@@ -140,6 +141,30 @@ def test_a_rotated_certificate_is_shown_to_new_connections_and_old_ones_live_on(
     with Client(server.target, tls=TlsOptions(authority.certificate)) as new:
         assert new.predict("m", ROWS).labels.tolist() == ["yes", "no"]
     assert server.stop() == 0
+
+
+def test_pages_over_https_show_the_same_certificate_and_its_successor(
+    make_bundle, start_server, authority, served, tmp_path
+):
+    make_bundle()
+    server = start_server(*flags(served, "--metrics-tls", "--tls-client-ca", authority.certificate))
+    context = ssl.create_default_context(cafile=authority.certificate)
+    url = f"https://localhost:{server.metrics_port}"
+    for page, words in (("/healthz", b"SERVING"), ("/metrics", b"tamiz_build_info")):
+        with urllib.request.urlopen(url + page, context=context, timeout=10) as answer:
+            assert words in answer.read()
+    second = authority.issue("second")
+    put(second, tmp_path)
+    assert until(lambda: fingerprint(server.metrics_port) == digest_of(second[1]))
+    with closing(socket.create_connection(("127.0.0.1", server.metrics_port), 5)) as idle:
+        with urllib.request.urlopen(
+            url + "/healthz", context=context, timeout=10
+        ) as answer:  # nobody waits for it
+            assert answer.read() == b"SERVING\n"
+        idle.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        with suppress(ConnectionResetError):
+            assert b"SERVING" not in idle.recv(4096)
+    assert not any("Traceback" in line for line in server.log)
 
 
 def test_a_rotation_that_cannot_be_used_changes_nothing_and_is_said(

@@ -76,7 +76,7 @@ def test_a_token_in_the_place_of_its_hash_is_not_repeated(tmp_path):
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="nowhere.toml cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml cannot be read: No such file"):
         read_tokens(tmp_path / "nowhere.toml")
 
 

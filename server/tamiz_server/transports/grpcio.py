@@ -13,7 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tamiz_server.access import Access
-from tamiz_server.certificates import Certificates, watch_certificates
+from tamiz_server.certificates import Certificates
 from tamiz_server.config import Config
 from tamiz_server.errors import ConfigError, TamizError
 from tamiz_server.service import SERVICE_NAME, Method, Service
@@ -23,6 +23,10 @@ from tamiz_server.watched import Watched
 _Handler = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
 
 _FOREVER_MS: Final = 2**31 - 1
+_HANDSHAKE_WITHIN_MS: Final = (
+    10_000  # gRPC gives two minutes, in which a connection that says nothing is kept
+)
+_ANSWER_WITHIN_MS: Final = 20_000  # gRPC's default for a keepalive ping
 
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -35,14 +39,16 @@ class GrpcServer:
         port: the port that it listens on, once it is started.
     """
 
-    def __init__(self, service: Service, config: Config, access: Access | None = None) -> None:
-        """Make it, with access control if there is any.
-
-        Raises:
-            ConfigError: if the certificates cannot be used.
-        """
+    def __init__(
+        self,
+        service: Service,
+        config: Config,
+        access: Access | None = None,
+        certificates: Watched[Certificates] | None = None,
+    ) -> None:
+        """Make it, with access control and TLS where they are given."""
         self.port = 0
-        self._certificates = watch_certificates(config)
+        self._certificates = certificates
         self._config = config
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the module is not typed
         # An interceptor costs every call a little, also one that lets everybody in.
@@ -90,6 +96,7 @@ class GrpcServer:
 
 def _options(config: Config) -> list[tuple[str, int]]:
     keepalive_ms, min_ping_ms = round(config.keepalive_s * 1e3), round(config.min_ping_interval_s * 1e3)
+    answer_ms = min(keepalive_ms, _ANSWER_WITHIN_MS)
     age_ms = round(config.max_connection_age_s * 1e3) or _FOREVER_MS
     return [
         ("grpc.max_receive_message_length", config.max_message_bytes),
@@ -101,7 +108,11 @@ def _options(config: Config) -> list[tuple[str, int]]:
         ("grpc.max_connection_age_ms", age_ms),
         ("grpc.max_connection_age_grace_ms", round(config.max_connection_age_grace_s * 1e3)),
         ("grpc.keepalive_time_ms", keepalive_ms),
+        # The first alone leaves a dead connection open for the minute that is the second one's default.
+        ("grpc.keepalive_timeout_ms", answer_ms),
+        ("grpc.http2.ping_timeout_ms", answer_ms),
         ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_WITHIN_MS),
         ("grpc.http2.min_ping_interval_without_data_ms", min_ping_ms),
         # A second server on the same port is a mistake, not a second worker.
         ("grpc.so_reuseport", 0),

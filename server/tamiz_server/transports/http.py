@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tamiz_server.errors import ConfigError, TamizError
 
 Admit = Callable[[str, str | None], object]
 """Path and header `authorization` → nothing that matters here, or TamizError."""
+
+_PATIENCE_S: Final = 10  # a client that says nothing does not keep its thread
 
 _STATUS: Final = {
     "UNAUTHENTICATED": HTTPStatus.UNAUTHORIZED,
@@ -38,15 +42,20 @@ class HttpServer:
     """
 
     def __init__(
-        self, host: str, port: int, pages: dict[str, Callable[[], Page]], admit: Admit | None = None
+        self,
+        host: str,
+        port: int,
+        pages: dict[str, Callable[[], Page]],
+        admit: Admit | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
-        """Listen; every request is shown to `admit` first.
+        """Listen; every request is shown to `admit` first, and `tls` gives every connection its certificate.
 
         Raises:
             ConfigError: if the port cannot be had.
         """
         try:
-            self._server = _server_class(host)((host, port), _handler(pages, admit))
+            self._server = _server_class(host, tls)((host, port), _handler(pages, admit))
         except OSError as error:
             raise ConfigError(
                 f"--metrics-port: {host}:{port} cannot be listened on ({error.strerror}); is another server running"
@@ -65,7 +74,7 @@ class HttpServer:
         self._server.server_close()
 
 
-def _server_class(host: str) -> type[ThreadingHTTPServer]:
+def _server_class(host: str, tls: Callable[[], ssl.SSLContext] | None) -> type[ThreadingHTTPServer]:
     class Server(ThreadingHTTPServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         daemon_threads = True
@@ -75,12 +84,23 @@ def _server_class(host: str) -> type[ThreadingHTTPServer]:
             TCPServer.server_bind(self)
             self.server_name, self.server_port = host, self.server_address[1]
 
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            """Answer a connection, in its thread; a handshake that never ends holds up nobody else."""
+            request.settimeout(_PATIENCE_S)
+            with suppress(OSError):  # a client that went away is no news
+                if tls is None:
+                    super().finish_request(request, client_address)
+                    return
+                with tls().wrap_socket(request, server_side=True) as secured:
+                    super().finish_request(secured, client_address)
+                    secured.unwrap()
+
     return Server
 
 
 def _handler(pages: dict[str, Callable[[], Page]], admit: Admit | None) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10  # a client that says nothing does not keep its thread
+        timeout = _PATIENCE_S
 
         def do_GET(self) -> None:
             page = self._page(self.path.partition("?")[0])
