@@ -23,7 +23,7 @@ from tamiz.v1.prediction_pb2 import (
     PredictRequest,
     PredictResponse,
 )
-from tamiz_server.access import CALLER
+from tamiz_server.access import charge_rows
 from tamiz_server.config import Config
 from tamiz_server.engine import Answer, Engine, Work
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, TamizError, Unavailable
@@ -105,8 +105,7 @@ class Service:
             _, served = self._find(request.model_name, request.model_version)
             threshold = self._threshold(request, served)
             inputs, n_rows = read_inputs(request.inputs, served.engine.model.specs)
-            if (caller := CALLER.get()) is not None:
-                caller.charge_rows(n_rows)
+            charge_rows(n_rows)
             work = Work(inputs, n_rows, threshold, deadline_s, request.return_probabilities)
             if served.differ and self._config.allow_looser_thresholds and request.HasField("threshold"):
                 work = work._replace(overrides=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -12,30 +12,31 @@ from tamiz_server.access import CALLER, Access
 from tamiz_server.errors import TamizError
 
 
-class AccessInterceptor(aio.ServerInterceptor):  # type: ignore[type-arg]  # generic only in the type stubs
-    """Lets a call through to its method, or ends it before its first message is read."""
+class Gate(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs
+    """The first whom grpc asks for a call's method: it refuses the call, or leaves it to those that are asked next.
+
+    An interceptor would do the same with two more coroutines per call.
+    """
 
     def __init__(self, access: Access) -> None:
         self._access = access
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
-        """Return the method's handler, or one that refuses; the method sees its caller as `CALLER`."""
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Return a method that refuses; or None, and the call's method will see its caller as `CALLER`."""
         try:
-            caller = self._access.admit(handler_call_details.method, _authorization(handler_call_details))
+            CALLER.set(self._access.admit(handler_call_details.method, _authorization(handler_call_details)))
         except TamizError as error:
             return _refusal(error)
-        CALLER.set(caller)
-        return await continuation(handler_call_details)
+        return None
 
 
 def _authorization(details: grpc.HandlerCallDetails) -> str | None:
-    return next(
-        (str(value) for key, value in details.invocation_metadata or () if key == "authorization"), None
-    )
+    for key, value in details.invocation_metadata or ():
+        if key == "authorization":
+            return str(value)
+    return None
 
 
 def _refusal(error: TamizError) -> grpc.RpcMethodHandler[Any, Any]:

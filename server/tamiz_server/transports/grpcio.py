@@ -17,7 +17,7 @@ from tamiz_server.certificates import Certificates
 from tamiz_server.config import Config
 from tamiz_server.errors import ConfigError, TamizError
 from tamiz_server.service import SERVICE_NAME, Method, Service
-from tamiz_server.transports.grpc_access import AccessInterceptor
+from tamiz_server.transports.grpc_access import Gate
 from tamiz_server.watched import Watched
 
 _Handler = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
@@ -51,9 +51,9 @@ class GrpcServer:
         self._certificates = certificates
         self._config = config
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the module is not typed
-        # An interceptor costs every call a little, also one that lets everybody in.
-        interceptors = (AccessInterceptor(access),) if access else ()
-        self._server = aio.server(options=_options(config), interceptors=interceptors)
+        self._server = aio.server(options=_options(config))
+        if access is not None:
+            self._server.add_generic_rpc_handlers((Gate(access),))  # before all others
         self._server.add_generic_rpc_handlers((_Methods(service),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if config.reflection:
