@@ -17,11 +17,13 @@ from typing import Final
 
 from tamiz_server.config import Config
 from tamiz_server.errors import NotPermitted, RateExceeded, TamizError, Unauthenticated
+from tamiz_server.jwt_keys import JwtKeys, watch_jwt_keys
 from tamiz_server.token_bucket import TokenBucket
 from tamiz_server.tokens import Grant, Right, read_tokens
 from tamiz_server.watched import Watched
 
 _SCHEME: Final = "bearer "
+_MAX_CHECKED: Final = 10_000
 
 _OIP: Final = "/inference.GRPCInferenceService/"
 OPEN: Final = frozenset(
@@ -125,14 +127,19 @@ class Access:
     """
 
     def __init__(
-        self, tokens: Watched[dict[bytes, Grant]], clock: Callable[[], float] = time.monotonic
+        self,
+        tokens: Watched[dict[bytes, Grant]] | None,
+        clock: Callable[[], float] = time.monotonic,
+        jwt_keys: Watched[JwtKeys] | None = None,
     ) -> None:
-        """Take what tokens allow, and a clock in seconds for the rates."""
+        """Take what tokens allow, a clock in seconds for the rates, and who else's tokens count."""
         self.refused: Tally[str] = Tally()
         self._tokens = tokens
         self._clock = clock
         self._lock = threading.Lock()
         self._callers: dict[Grant, Caller] = {}
+        self._jwt_keys = jwt_keys
+        self._jwt_checked: dict[bytes, tuple[Caller, JwtKeys, float]] = {}
 
     def admit(self, path: str, authorization: str | None) -> Caller | None:
         """Return who calls; None where that is not asked.
@@ -167,17 +174,30 @@ class Access:
         if scheme.lower() != _SCHEME:
             raise Unauthenticated("the header authorization is not of the form: Bearer TOKEN")
         digest = hashlib.sha256(token.encode(errors="replace")).digest()
-        grant = self._tokens.current().get(digest)
+        grant = self._tokens.current().get(digest) if self._tokens else None
         if grant is None:
-            raise Unauthenticated("the token is not known here")
+            return self._jwt_caller(digest, token)
         caller = self._callers.get(grant)
         if caller is None:  # a new token, or one with new rights or rates
-            caller = self._remember(grant)
+            caller = self._remember(grant, set(self._tokens.current().values()) if self._tokens else set())
         return caller
 
-    def _remember(self, grant: Grant) -> Caller:
-        """Give a grant its caller; callers of grants that are gone are forgotten."""
-        known = set(self._tokens.current().values())
+    def _jwt_caller(self, digest: bytes, token: str) -> Caller:
+        """Return the bearer of a JSON Web Token; one that was checked with the same keys is known until it expires."""
+        if self._jwt_keys is None:
+            raise Unauthenticated("the token is not known here")
+        keys = self._jwt_keys.current()
+        caller, checked_with, until_s = self._jwt_checked.get(digest, (None, None, 0.0))
+        if caller is None or checked_with is not keys or time.time() > until_s:
+            grant, until_s = keys.check(token)
+            caller = Caller(grant, self._clock)
+            if len(self._jwt_checked) >= _MAX_CHECKED:
+                self._jwt_checked.clear()
+            self._jwt_checked[digest] = caller, keys, until_s
+        return caller
+
+    def _remember(self, grant: Grant, known: set[Grant]) -> Caller:
+        """Give a grant its caller; callers of grants that are not known any more are forgotten."""
         callers = {each: caller for each, caller in self._callers.items() if each in known}
         self._callers = {**callers, grant: Caller(grant, self._clock)}
         return self._callers[grant]
@@ -187,12 +207,13 @@ def access_control(config: Config) -> Access | None:
     """Return what the settings ask for; None where everybody is let in.
 
     Raises:
-        ConfigError: if the file of tokens cannot be used.
+        ConfigError: if the file of tokens or keys cannot be used.
     """
-    if not config.tokens_file:
+    if not config.tokens_file and not config.jwt_keys:
         return None
     path = Path(config.tokens_file)
-    return Access(Watched([path], lambda: read_tokens(path)))
+    tokens = Watched([path], lambda: read_tokens(path)) if config.tokens_file else None
+    return Access(tokens, jwt_keys=watch_jwt_keys(config))
 
 
 def _bucket(rate: float | None, clock: Callable[[], float]) -> TokenBucket | None:

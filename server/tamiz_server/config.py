@@ -96,6 +96,13 @@ class Config:
         "file with the hashes, rights and rates of bearer tokens (docs/security.md); read again when it changes. With it"
         " every call needs a token, except those about health",
     )
+    jwt_keys: str = _setting(
+        "",
+        "file with the public keys (JWKS) of an identity provider, whose JSON Web Tokens are taken as bearer tokens; read"
+        " again when it changes",
+    )
+    jwt_issuer: str = _setting("", "the issuer that such a token has to name")
+    jwt_audience: str = _setting("", "the audience that such a token has to name: what it calls this server")
     require_signature: str = _setting(
         "", "file with the public keys one of which must have signed a bundle (tamiz-convert sign)"
     )
@@ -132,6 +139,7 @@ class Config:
         if self.metrics_host:
             self._check_host("metrics_host", self.metrics_host)
         self._check_tls()
+        self._check_jwt()
         for name in ("grpc_port", "metrics_port"):
             self._check_range(name, 0, _MAX_PORT)
         if self.grpc_port == self.metrics_port != 0 and self.metrics_host in {"", self.host}:
@@ -176,6 +184,14 @@ class Config:
                 "--tls-client-ca needs --tls-certificate and --tls-key: only TLS knows its clients"
             )
 
+    def _check_jwt(self) -> None:
+        given = {bool(each) for each in (self.jwt_keys, self.jwt_issuer, self.jwt_audience)}
+        if len(given) > 1:
+            raise ConfigError(
+                "--jwt-keys, --jwt-issuer and --jwt-audience belong together: a token of the same provider may be meant for"
+                " somebody else"
+            )
+
     @staticmethod
     def _check_host(name: str, host: str) -> None:
         try:
@@ -217,12 +233,12 @@ def plain_text_warnings(config: Config) -> Iterator[str]:
     if ipaddress.ip_address(config.host).is_loopback:
         return
     if not config.tls_certificate:
-        secrets = ", tokens among it" if config.tokens_file else ""
+        secrets = ", tokens among it" if config.tokens_file or config.jwt_keys else ""
         yield (
             f"--host {config.host} is reached from other machines, and in plain text: whoever is on the way reads and"
             f" changes everything{secrets}. Give --tls-certificate and --tls-key, or leave TLS to a proxy on this machine"
         )
-    if not config.tokens_file and not config.tls_client_ca:
+    if not (config.tokens_file or config.jwt_keys or config.tls_client_ca):
         yield (
             f"--host {config.host} is reached from other machines, and everybody there may ask: give --tokens-file or"
             " --tls-client-ca, or see to it that the network lets in nobody else"
