@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tamiz.promise_text import promised
+from tamiz.v1.manifest_pb2 import Threshold
 from tamiz_client.channel import TlsOptions
 from tamiz_client.client import Client
 from tamiz_client.errors import TamizClientError
@@ -70,9 +71,15 @@ def _models(client: Client, arguments: argparse.Namespace) -> int:
                 f"{promised(certificate)}, with confidence {certificate.confidence_level:g}; about"
                 f" {certificate.expected_coverage:.0%} answered"
             )
-        table.add_row(name, ", ".join(map(str, versions)), f"{threshold.value:.6g}", promise)
+        table.add_row(name, ", ".join(map(str, versions)), _threshold(threshold), promise)
     Console(highlight=False).print(table)
     return 0
+
+
+def _threshold(threshold: Threshold) -> str:
+    if threshold.subsets:
+        return f"{len(threshold.subsets)}, by {threshold.slice_input or 'predicted class'}"
+    return f"{threshold.value:.6g}" if threshold.value <= 1.0 else "accepts nothing"
 
 
 def _health(client: Client, arguments: argparse.Namespace) -> int:
@@ -90,27 +97,33 @@ def _predict(client: Client, arguments: argparse.Namespace) -> int:
         with _progress(source.n_rows) as advance:
             for rows, result in _answers(client, info, source, arguments):
                 if sum(table.num_rows for table in shown) < _SHOWN_ROWS:
-                    shown.append(_columns(rows, result, arguments.keep))
+                    shown.append(_columns(rows, result, info, arguments.keep))
                 summary.add(result)
                 advance(len(result))
         _show(shown)
     else:
         with _progress(source.n_rows) as advance, sink(arguments.output) as output:
-            if not _copy(_answers(client, info, source, arguments), output, arguments.keep, summary, advance):
+            answers = _answers(client, info, source, arguments)
+            if not _copy(answers, output, info, arguments.keep, summary, advance):
                 rows = source.schema.empty_table()
                 _check_kept(rows, arguments.keep)
-                output.write(_columns(rows, no_rows(info, arguments.probabilities), arguments.keep))
+                output.write(_columns(rows, no_rows(info, arguments.probabilities), info, arguments.keep))
     Console(stderr=True, highlight=False, soft_wrap=True).print(str(summary))
     return 0
 
 
 def _copy(
-    answers: Iterator[tuple[pa.Table, Result]], output: Sink, keep: Sequence[str], summary: Any, advance: Any
+    answers: Iterator[tuple[pa.Table, Result]],
+    output: Sink,
+    info: ModelInfo,
+    keep: Sequence[str],
+    summary: Any,
+    advance: Any,
 ) -> int:
     """Write all answers; return how many chunks there were."""
     n_chunks = 0
     for n_chunks, (rows, result) in enumerate(answers, start=1):  # noqa: B007  it is the result
-        output.write(_columns(rows, result, keep))
+        output.write(_columns(rows, result, info, keep))
         summary.add(result)
         advance(len(result))
     return n_chunks
@@ -161,13 +174,18 @@ def _check_kept(rows: pa.Table, keep: Sequence[str]) -> None:
         raise TamizClientError(f"--keep names {', '.join(missing)}, which the input has not")
 
 
-def _columns(rows: pa.Table, result: Result, keep: Sequence[str]) -> pa.Table:
-    """Return the answers' columns, after those of the input that are to be kept."""
+def _columns(rows: pa.Table, result: Result, info: ModelInfo, keep: Sequence[str]) -> pa.Table:
+    """Return the answers' columns, after those of the input that are to be kept.
+
+    Where the model's thresholds differ by class or slice, what each row had to reach is among them; above 1: it could not.
+    """
     label_type = pa.string() if result.classes.dtype.kind == "U" else pa.int64()
     types = {"label": label_type, "accepted": pa.bool_(), "reason": pa.string()}
     answers = {
         name: pa.array(values, types.get(name, pa.float64())) for name, values in result.to_dict().items()
     }
+    if info.manifest.threshold.subsets:
+        answers["threshold"] = pa.array(result.thresholds, pa.float64())
     return pa.table({name: rows.column(name) for name in keep} | answers)
 
 

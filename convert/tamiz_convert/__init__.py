@@ -1,56 +1,71 @@
-"""Export of trained classifiers: estimator, calibrator and certified threshold become one ONNX bundle."""
+"""Export of trained classifiers: estimator, calibrator and certified threshold become one ONNX bundle.
 
-from typing import NoReturn
+A name is imported when it is first asked for: `tamiz-convert --help` needs neither the extras nor the time that they take.
+"""
 
-try:
-    from tamiz_convert.bundle import read_manifest
-    from tamiz_convert.checks import Specification
-    from tamiz_convert.comparison import Comparison, compare
-    from tamiz_convert.errors import (
-        BlockedError,
-        BundleError,
-        EstimatorError,
-        ExportError,
-        ParityError,
-        RowsError,
-        SpecificationError,
-        UnattainableError,
-    )
-    from tamiz_convert.export import export
-    from tamiz_convert.export_report import ExportReport
-    from tamiz_convert.onnx_graph import OnnxModel
-    from tamiz_convert.recalibrate import recalibrate
-    from tamiz_convert.release import check_bundle
-    from tamiz_convert.torch_graph import TorchModel
-except ModuleNotFoundError as error:
-    _MISSING = error.name
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
-    def __getattr__(name: str) -> NoReturn:
-        """Name the extra when something is asked for that needs it; `tamiz-convert --help` does not."""
-        if name.startswith("__"):
-            raise AttributeError(name)
+if TYPE_CHECKING:
+    from tamiz_convert.bundles.bundle import read_manifest as read_manifest
+    from tamiz_convert.check_result import CheckResult as CheckResult
+    from tamiz_convert.checks import Specification as Specification
+    from tamiz_convert.comparison import Comparison as Comparison
+    from tamiz_convert.comparison import compare as compare
+    from tamiz_convert.errors import BlockedError as BlockedError
+    from tamiz_convert.errors import BundleError as BundleError
+    from tamiz_convert.errors import EstimatorError as EstimatorError
+    from tamiz_convert.errors import ExportError as ExportError
+    from tamiz_convert.errors import ParityError as ParityError
+    from tamiz_convert.errors import RowsError as RowsError
+    from tamiz_convert.errors import SpecificationError as SpecificationError
+    from tamiz_convert.errors import UnattainableError as UnattainableError
+    from tamiz_convert.pipeline.export import export as export
+    from tamiz_convert.pipeline.export_report import ExportReport as ExportReport
+    from tamiz_convert.pipeline.recalibrate import recalibrate as recalibrate
+    from tamiz_convert.pipeline.release import check_bundle as check_bundle
+    from tamiz_convert.selection import SelectionSettings as SelectionSettings
+    from tamiz_convert.sources.onnx_graph import OnnxModel as OnnxModel
+    from tamiz_convert.sources.torch_graph import TorchModel as TorchModel
+
+_MODULES: Final = {
+    "BlockedError": "errors",
+    "BundleError": "errors",
+    "CheckResult": "check_result",
+    "Comparison": "comparison",
+    "EstimatorError": "errors",
+    "ExportError": "errors",
+    "ExportReport": "pipeline.export_report",
+    "OnnxModel": "sources.onnx_graph",
+    "ParityError": "errors",
+    "RowsError": "errors",
+    "SelectionSettings": "selection",
+    "Specification": "checks",
+    "SpecificationError": "errors",
+    "TorchModel": "sources.torch_graph",
+    "UnattainableError": "errors",
+    "check_bundle": "pipeline.release",
+    "compare": "comparison",
+    "export": "pipeline.export",
+    "read_manifest": "bundles.bundle",
+    "recalibrate": "pipeline.recalibrate",
+}
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first asked for (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"{_MISSING} is not installed; exporting needs: pip install 'tamiz[convert]'"
-        )
+            f"{error.name} is not installed; exporting needs: pip install 'tamiz[convert]'", name=error.name
+        ) from error
+    globals()[name] = value
+    return value
 
 
-__all__ = [
-    "BlockedError",
-    "BundleError",
-    "Comparison",
-    "EstimatorError",
-    "ExportError",
-    "ExportReport",
-    "OnnxModel",
-    "ParityError",
-    "RowsError",
-    "Specification",
-    "SpecificationError",
-    "TorchModel",
-    "UnattainableError",
-    "check_bundle",
-    "compare",
-    "export",
-    "read_manifest",
-    "recalibrate",
-]
+def __dir__() -> list[str]:
+    return __all__

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
 
-from tamiz_convert.arguments import parser
+from tamiz_convert.command_line.arguments import parser
+from tamiz_convert.errors import ExportError
 
 _INTERRUPTED = 130
 
@@ -15,23 +17,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
     arguments = parser().parse_args(argv)
     try:
-        from tamiz_convert import commands  # noqa: PLC0415  heavy, and possibly not installed
-    except ModuleNotFoundError as error:
-        print(f"tamiz-convert: {error}", file=sys.stderr)  # noqa: T201  a command's message
-        return 1
-    try:
-        commands.run(arguments)
-        sys.stdout.flush()
+        return _run(arguments)
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("tamiz-convert: interrupted; nothing was written", file=sys.stderr)  # noqa: T201  a command's message
+        _say("interrupted; nothing is half written")
         return _INTERRUPTED
-    except commands.ExportError as error:
-        print(f"tamiz-convert: {error}", file=sys.stderr)  # noqa: T201  a command's message
+    except ExportError as error:
+        _say(str(error))
         return 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        from tamiz_convert.command_line import commands  # noqa: PLC0415  heavy, and possibly not installed
+    except ModuleNotFoundError as error:
+        _say(f"{error.name} is not installed; exporting needs: pip install 'tamiz[convert]'")
+        return 1
+    commands.run(arguments)
+    sys.stdout.flush()
     return 0
+
+
+def _say(message: str) -> None:
+    print(f"tamiz-convert: {message}", file=sys.stderr)  # noqa: T201  a command's message
 
 
 if __name__ == "__main__":

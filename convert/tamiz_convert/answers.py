@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tamiz.gate_rules import proper_rows, valid_rows
 from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_convert.parity import Feed
 
 NO_CLASS: Final = -1
 """The prediction for a row that has none."""
-
-_TOLERANCE: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -51,22 +49,9 @@ def judged(
         probabilities: (n_rows, n_classes), float64.
         subset: (n_rows,), the graph's output of that name, where the thresholds differ by slice.
     """
-    with np.errstate(invalid="ignore"):
-        proper = np.abs(probabilities.sum(axis=1) - 1.0) <= _TOLERANCE
-        proper &= probabilities.min(axis=1) >= -_TOLERANCE
-    scored = proper & _valid(manifest, feed)
+    proper, valid = proper_rows(probabilities), valid_rows(feed, manifest.inputs)
+    scored = proper if valid is None else proper & valid
     predicted = np.where(scored, probabilities.argmax(axis=1), NO_CLASS)
     confidence = np.where(scored, probabilities.max(axis=1), 0.0)
     thresholds = Thresholds(manifest.threshold).of_rows(probabilities, subset)
     return Answers(probabilities, predicted, confidence, scored & (confidence >= thresholds))
-
-
-def _valid(manifest: Manifest, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """Return which rows hold only values that the model can handle: no infinity, and NaN only where it is allowed."""
-    valid = np.ones(len(next(iter(feed.values()))), dtype=bool)
-    for spec in manifest.inputs:
-        array = feed[spec.name]
-        if array.dtype.kind == "f":
-            bad = np.isinf(array) if spec.missing_values_allowed else ~np.isfinite(array)
-            valid &= ~bad.reshape(len(array), -1).any(axis=1)
-    return valid

@@ -29,7 +29,7 @@ def p_values(n_errors: Counts, n_rows: Counts, max_error: float) -> NDArray[np.f
 
 
 def upper_bound(n_errors: int, n_rows: int, delta: float) -> float:
-    """Return the one-sided Clopper-Pearson bound: the error is at most this with probability 1 − delta.
+    """Return the one-sided Clopper-Pearson bound (1934): the error is at most this with probability 1 − delta.
 
     Args:
         n_errors: how many rows are wrong.
@@ -39,6 +39,16 @@ def upper_bound(n_errors: int, n_rows: int, delta: float) -> float:
     if n_errors >= n_rows:
         return 1.0
     return float(beta.ppf(1.0 - delta, n_errors + 1, n_rows - n_errors))
+
+
+def lower_bound(n_hits: int, n_rows: int, delta: float) -> float:
+    """Return the one-sided Clopper-Pearson bound from below: the rate is at least this with probability 1 − delta."""
+    return 1.0 - upper_bound(n_rows - n_hits, n_rows, delta)
+
+
+def interval(n_hits: int, n_rows: int, delta: float) -> tuple[float, float]:
+    """Return the two-sided Clopper-Pearson interval, which fails with probability `delta`; n_rows is not 0."""
+    return lower_bound(n_hits, n_rows, delta / 2.0), upper_bound(n_hits, n_rows, delta / 2.0)
 
 
 def fewest_rows(max_error: float, delta: float) -> int:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 _LEFTOVER_AFTER_S: Final = 600.0
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Let files that belong together be written together: an interruption from the keyboard comes too late for them."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
 def replace(path: Path, content: bytes) -> None:

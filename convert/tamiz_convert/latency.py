@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
-from numpy.typing import NDArray
+import numpy as np
 
-from tamiz_convert.parity import Runner
+from tamiz_convert.parity import Feed, Runner
 
 LATENCY_BATCH_SIZES: Final = (1, 64)
 
@@ -19,7 +19,7 @@ _AT_LEAST: Final = 3
 _BUDGET_S: Final = 1.0
 
 
-def median_us(runners: Sequence[Runner], feeds: Sequence[Mapping[str, NDArray[Any]]]) -> list[float]:
+def median_us(runners: Sequence[Runner], feeds: Sequence[Feed]) -> list[float]:
     """Return the median time of one run of each graph, in microseconds.
 
     Args:
@@ -39,7 +39,12 @@ def median_us(runners: Sequence[Runner], feeds: Sequence[Mapping[str, NDArray[An
     return [1e6 * median(each[_WARM_UP:] or each) for each in times]
 
 
-def _timed(runner: Runner, feed: Mapping[str, NDArray[Any]]) -> float:
+def repeated(feed: Feed, batch_size: int) -> Feed:
+    """Return one batch of so many rows, in turns where there are too few."""
+    return {name: array[np.arange(batch_size) % len(array)] for name, array in feed.items()}
+
+
+def _timed(runner: Runner, feed: Feed) -> float:
     started = time.perf_counter()
     runner.run_once(feed)
     return time.perf_counter() - started

@@ -47,6 +47,7 @@ class ScoreGraph:
             no digits left there.
         libraries: the distributions that computed the reference, for the manifest.
         notes: what the caller should know.
+        passed_over: columns of the caller's rows that are no features, where these are told by their order only.
     """
 
     model: onnx.ModelProto
@@ -62,6 +63,7 @@ class ScoreGraph:
     compares_anywhere: bool = True
     libraries: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
 
 def class_labels(classes: Any) -> Labels:

@@ -11,7 +11,7 @@ from tamiz.bundle_format import SUBSET
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import RowsError
 from tamiz_convert.graph_builder import ML_OPSET
-from tamiz_convert.slices import SliceColumn
+from tamiz_convert.rows.slices import SliceColumn
 
 _ML: Final = "ai.onnx.ml"
 _PREFIX: Final = "subset_"

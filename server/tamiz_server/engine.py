@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamiz.bundle_format import NO_CLASS
+from tamiz.gate_rules import valid_rows
 from tamiz.thresholds import Thresholds
 from tamiz_server.batching import BatchQueue, Entry, Slice
 from tamiz_server.config import Config
@@ -32,7 +33,7 @@ from tamiz_server.gate import Decisions, decide
 from tamiz_server.metrics import ModelMetrics
 from tamiz_server.model import Model
 from tamiz_server.patience import Patience
-from tamiz_server.tensors import Inputs, valid_rows
+from tamiz_server.tensors import Inputs
 
 _log = logging.getLogger(__name__)
 

@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamiz.bundle_format import NO_CLASS
+from tamiz.gate_rules import TOLERANCE, proper_rows
 from tamiz.v1.prediction_pb2 import Reason
-
-# Probabilities come out of sums of rounded numbers; one beyond this is not a probability any more.
-_TOLERANCE: Final = 1e-6
 
 # Up to so many probabilities Python's own arithmetic is quicker: a numpy call costs a microsecond or more before it
 # begins, and several in a process that has just woken up.
@@ -68,8 +66,8 @@ def decide(
 def _decide_few(probabilities: NDArray[np.float64], thresholds: Sequence[float]) -> Decisions:
     decisions = Decisions([], [], [], [])
     for row, threshold in zip(probabilities.tolist(), thresholds, strict=True):
-        # Written so that a NaN anywhere fails: it survives the sum, and every comparison with it is false.
-        if abs(sum(row) - 1.0) <= _TOLERANCE and min(row) >= -_TOLERANCE:
+        # `proper_rows` of one row.
+        if abs(sum(row) - 1.0) <= TOLERANCE and min(row) >= -TOLERANCE:
             confidence = max(row)
             accepted = confidence >= threshold
             decisions.class_index.append(row.index(confidence))
@@ -86,9 +84,7 @@ def _decide_few(probabilities: NDArray[np.float64], thresholds: Sequence[float])
 
 def _decide_many(probabilities: NDArray[np.float64], thresholds: Sequence[float]) -> Decisions:
     # The same as `_decide_few`, in columns.
-    proper = (np.abs(probabilities.sum(axis=1) - 1.0) <= _TOLERANCE) & (
-        probabilities.min(axis=1) >= -_TOLERANCE
-    )
+    proper = proper_rows(probabilities)
     confidence = np.where(proper, probabilities.max(axis=1), 0.0)
     accepted = proper & (confidence >= np.asarray(thresholds))
     reasons = np.where(accepted, Reason.REASON_NONE, Reason.REASON_LOW_CONFIDENCE)

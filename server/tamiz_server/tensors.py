@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,27 +83,6 @@ def read_inputs(tensors: Sequence[Tensor], specs: Sequence[Spec]) -> tuple[Input
                 f"input {name!r} has {count} rows and input {first!r} has {n_rows}: expected the same"
             )
     return inputs, n_rows
-
-
-def valid_rows(inputs: Inputs, specs: Iterable[Spec]) -> NDArray[np.bool_] | None:
-    """Return which rows hold only values that the model can handle; None when all do.
-
-    A row is invalid when it holds an infinity, or NaN in an input that does not allow missing values.
-    """
-    invalid: NDArray[np.bool_] | None = None
-    for spec in specs:
-        array = inputs[spec.name]
-        if array.dtype.kind != "f" or _all_finite(array):
-            continue
-        bad = np.isinf(array) if spec.missing_values_allowed else ~np.isfinite(array)
-        bad_rows: NDArray[np.bool_] = np.any(bad.reshape(len(array), -1), axis=1)
-        invalid = bad_rows if invalid is None else invalid | bad_rows
-    return None if invalid is None or not invalid.any() else ~invalid
-
-
-def _all_finite(array: NDArray[Any]) -> bool:
-    """Return whether there is neither NaN nor infinity: both survive a sum of squares, which is one quick call."""
-    return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
 
 
 def _by_name(tensors: Sequence[Tensor], specs: Sequence[Spec]) -> dict[str, Tensor]:

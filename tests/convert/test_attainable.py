@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tamiz_convert.attainable import attainable_errors
-from tamiz_convert.certify import certify
+from tamiz_convert.certificates.attainable import attainable_errors
+from tamiz_convert.certificates.certify import certify
+from tamiz_convert.certificates.fixed_sequence import Outcomes
 from tamiz_convert.errors import UnattainableError
-from tamiz_convert.fixed_sequence import Outcomes
 
 
 def sample(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -54,3 +58,19 @@ def test_it_is_said_how_many_times_as_many_rows_would_do():
     error[::25] = True
     with pytest.raises(UnattainableError, match="more rows \\(about 2 times as many like these would do\\)"):
         certify(confidence, error, confidence, error, max_error=0.05, confidence_level=0.9)
+
+
+@given(st.integers(0, 10_000))
+def test_nobody_is_advised_to_ask_for_less_than_was_not_proven(seed):
+    random = np.random.default_rng(seed)
+
+    def some(n: int) -> tuple[np.ndarray, np.ndarray]:
+        confidence = random.uniform(0.5, 1.0, n).round(1)
+        return confidence, random.random(n) > confidence + 0.05
+
+    for max_error in (0.05, 0.1, 0.2):
+        try:
+            certify(*some(300), *some(300), max_error=max_error, confidence_level=0.9)
+        except UnattainableError as error:
+            advised = re.search("max_error=([0-9.e-]+),", str(error))
+            assert advised is None or float(advised[1]) > max_error

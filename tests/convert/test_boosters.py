@@ -17,9 +17,11 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from tamiz_convert import EstimatorError, ParityError, RowsError, export, xgboost_trees
+from tamiz_convert import EstimatorError, ParityError, RowsError, export
+from tamiz_convert.calibrators import METHODS
+from tamiz_convert.sources import xgboost_trees
 
-CALIBRATORS = {"none": 1e-5, "temperature": 1e-5, "isotonic": 1e-4}
+CALIBRATORS = dict.fromkeys(METHODS, 1e-5) | {"isotonic": 1e-4, "venn-abers": 1e-4}
 CAT = {"verbose": 0, "allow_writing_files": False, "thread_count": 1}
 LGB = {"verbose": -1, "n_jobs": 1, "min_child_samples": 5}
 
@@ -63,6 +65,7 @@ def check(model: Any, rows: Any, y: Any, folder: Any, **options: Any) -> Any:
             calibration=(rows, y),
             calibrator=calibrator,
             threshold=0.8,
+            report=False,
             **options,
         )
         parity = report.manifest.parity

@@ -14,8 +14,9 @@ from onnx import TensorProto
 
 from tamiz.bundle_format import FORMAT_VERSION
 from tamiz.v1.manifest_pb2 import Manifest
-from tamiz_convert import BundleError, bundle, read_manifest
-from tamiz_convert.bundle import write_bundle
+from tamiz_convert import BundleError, read_manifest
+from tamiz_convert.bundles import bundle
+from tamiz_convert.bundles.bundle import write_bundle
 from tamiz_convert.graph_builder import GraphBuilder
 
 
@@ -69,7 +70,7 @@ import os, signal, sys
 from pathlib import Path
 from test_bundle import graph
 from tamiz.v1.manifest_pb2 import Manifest
-from tamiz_convert import bundle
+from tamiz_convert.bundles import bundle
 step = sys.argv[2]
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
 if step == "before the rename":
@@ -84,7 +85,7 @@ bundle.write_bundle(graph(3), Manifest(name="new"), Path(sys.argv[1]))
 def test_a_process_that_is_killed_while_writing_leaves_the_old_bundle(tmp_path, step):
     folder = tmp_path / "m" / "1"
     old = write_bundle(graph(), Manifest(name="old"), folder).read_bytes()
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     done = subprocess.run([sys.executable, "-c", _KILLED, str(folder), step], env=environment, check=False)
     assert done.returncode == -signal.SIGKILL
     assert (folder / "model.onnx").read_bytes() == old

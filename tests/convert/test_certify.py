@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from tamiz_convert.binomial import rows_needed, upper_bound
-from tamiz_convert.certify import certify
+from tamiz_convert.certificates.certify import certify
 from tamiz_convert.errors import UnattainableError
 
 

@@ -12,10 +12,10 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from tamiz_convert import Specification, SpecificationError, check_bundle, export
-from tamiz_convert.bundle_subject import Subject
+from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.checks import run_checks, specification_of
 from tamiz_convert.checks.sections import SliceCheck
-from tamiz_convert.rows import labeled
+from tamiz_convert.rows.labeled import labeled
 
 from .applicants import NUMBERS, applicants, fitted
 

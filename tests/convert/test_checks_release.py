@@ -12,11 +12,11 @@ from sklearn.linear_model import LogisticRegression
 
 from tamiz_convert import BlockedError, RowsError, SpecificationError, export, read_manifest, recalibrate
 from tamiz_convert.__main__ import main
-from tamiz_convert.bundle_subject import Subject
+from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.checks import write_json, write_junit
-from tamiz_convert.held_out import SplitPlan, held_out
-from tamiz_convert.release import Release
+from tamiz_convert.pipeline.release import Release
+from tamiz_convert.rows.held_out import SplitPlan, held_out
 
 from .applicants import applicants, fitted
 

@@ -20,13 +20,14 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tamiz.gate_rules import valid_rows
 from tamiz.v1.manifest_pb2 import Classes, Subdivision, SubsetThreshold
 from tamiz_convert import BundleError, ExportError, RowsError, compare, export, metrics
 from tamiz_convert.__main__ import main
 from tamiz_convert.answers import NO_CLASS, Answers
-from tamiz_convert.bundle import read_bundle, write_bundle
-from tamiz_convert.bundle_graph import output_of
-from tamiz_convert.bundle_subject import Subject
+from tamiz_convert.bundles.bundle import read_bundle, write_bundle
+from tamiz_convert.bundles.graph import output_of
+from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.comparison.differences import (
     HIGHER_IS_BETTER,
     Measured,
@@ -36,7 +37,7 @@ from tamiz_convert.comparison.differences import (
 )
 from tamiz_convert.comparison.page import to_html, to_json
 from tamiz_server import gate
-from tamiz_server.tensors import Spec, valid_rows
+from tamiz_server.tensors import Spec
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -270,12 +271,9 @@ def test_a_row_that_one_of_them_cannot_score_counts_as_abstained_and_in_nothing_
         np.where(np.random.default_rng(0).random(cancer.train.shape) < 0.02, np.nan, cancer.train),
         cancer.y_train,
     )
-    export(
-        tolerant,
-        tmp_path / "m/1",
-        calibration=(cancer.held_out[:150], cancer.y_held_out[:150]),
-        threshold=0.5,
-    )
+    with_missing = cancer.held_out[:150].copy()
+    with_missing[:20, 3] = np.nan
+    export(tolerant, tmp_path / "m/1", calibration=(with_missing, cancer.y_held_out[:150]), threshold=0.5)
     X, y = rows[0].copy(), rows[1]
     X[:10, 3] = np.nan
     X[10:12, 0] = np.inf

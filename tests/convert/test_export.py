@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import re
 from dataclasses import replace
 
 import joblib
@@ -37,9 +37,8 @@ from tamiz_convert import (
     read_manifest,
 )
 from tamiz_convert.__main__ import main
-from tamiz_convert.sources import score_graph
-
-export_module = sys.modules["tamiz_convert.export"]  # the package's attribute of this name is the function
+from tamiz_convert.pipeline import export as export_module
+from tamiz_convert.sources.kinds import score_graph
 
 
 @pytest.fixture(scope="module")
@@ -362,6 +361,50 @@ def command(files, *extra: str, rows: str = "rows.parquet") -> list[str]:
     ]
 
 
+def test_what_is_printed_names_the_reason_the_checks_and_few_figures(model, held_out, tmp_path):
+    report = export(
+        model,
+        tmp_path / "m/1",
+        calibration=held_out,
+        threshold=0.9,
+        checks={"version": 1, "selective": {"min_coverage": 0.1}},
+    )
+    lines = str(report).splitlines()
+    assert f"chosen: {report.manifest.calibrator.reason}" in lines
+    assert "checks: 1 of 1 passed" in lines
+    (line,) = (line for line in lines if line.startswith("calibrator "))
+    assert re.findall(r"(?:: |, )([a-zA-Z ]+) [\d.]+ → [\d.]+", line) == [
+        "accuracy",
+        "log loss",
+        "Brier score",
+        "calibration error",
+    ]
+
+
+def test_the_help_puts_options_in_groups(capsys):
+    with pytest.raises(SystemExit):
+        main(["sklearn", "--help"])
+    shown = capsys.readouterr().out
+    groups = ["rows:", "promise:", "calibrator:", "release checks:", "what is written:"]
+    assert [line for line in shown.splitlines() if line in groups] == groups
+
+
+def test_inspecting_shows_every_candidate_in_80_columns(model, held_out, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    export(
+        model,
+        tmp_path / "m/1",
+        calibration=held_out,
+        threshold=0.9,
+    )
+    assert main(["inspect", str(tmp_path / "m/1")]) == 0
+    shown = capsys.readouterr().out
+    candidates = read_manifest(tmp_path / "m/1").calibrator.candidates
+    assert candidates
+    assert all(re.search(rf"│ {each.method} .*│ {each.status.split()[0]}", shown) for each in candidates)
+    assert max(len(line) for line in shown.splitlines()) <= 80
+
+
 @pytest.mark.parametrize("rows", ["rows.parquet", "rows.csv"])
 def test_the_command_exports_and_inspects(files, capsys, rows):
     assert main(command(files, "--max-error", "0.05", "--trust-pickle", rows=rows)) == 0
@@ -377,6 +420,11 @@ def test_the_command_exports_and_inspects(files, capsys, rows):
         "ece_15",
     ):
         assert word in shown
+    assert str(files / "models/cancer/1/report.html") in "".join(shown.split())
+    manifest = read_manifest(files / "models/cancer/1")
+    for each in manifest.row_sets:
+        assert each.digest in "".join(shown.split())
+    assert f"scores {manifest.scores_kind}" in " ".join(shown.split())
     assert main(["inspect", "--json", str(files / "models/cancer/1/model.onnx")]) == 0
     assert json.loads(capsys.readouterr().out)["calibrator"]["method"] == "temperature"
 

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import json
+
 import joblib
 import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
+import torch
+from skl2onnx import to_onnx
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+from torch import nn
 
 from tamiz.thresholds import ACCEPT_NONE, Thresholds
 from tamiz.v1.manifest_pb2 import DataType, Promise, Subdivision
-from tamiz_convert import ExportError, RowsError, UnattainableError, export, read_manifest
+from tamiz_convert import (
+    ExportError,
+    OnnxModel,
+    RowsError,
+    UnattainableError,
+    export,
+    read_manifest,
+    recalibrate,
+)
 from tamiz_convert.__main__ import main
-from tamiz_convert.slices import row_thresholds, slice_values
+from tamiz_convert.rows.slices import slice_values, subset_index
 
 N_TRAIN = 1_000
 
@@ -57,7 +70,8 @@ def offline_and_graph(path, feed, probabilities, values):
     threshold = read_manifest(path).threshold
     found, subset = onnxruntime.InferenceSession(path).run(["probabilities", "subset"], feed)
     np.testing.assert_array_equal(found, probabilities)
-    return row_thresholds(threshold, found, values), Thresholds(threshold).of_rows(found, subset)
+    own = subset_index([each.name for each in threshold.subsets], values)
+    return Thresholds(threshold).of_rows(found, own), Thresholds(threshold).of_rows(found, subset)
 
 
 def test_a_slice_that_the_estimator_never_saw_becomes_an_input(model, customers, held_out, output):
@@ -163,6 +177,75 @@ def test_each_predicted_class_gets_its_threshold(digits, output):
     assert "predicted 3: " in str(report)
     outputs = onnxruntime.InferenceSession(output / "model.onnx").get_outputs()
     assert [each.name for each in outputs] == ["probabilities"]
+
+
+@pytest.mark.parametrize("kind", ["sklearn", "torch", "onnx"])
+def test_a_model_that_reads_columns_by_order_passes_over_those_of_the_report(kind, customers, tmp_path):
+    table, region, y = customers
+    X = table[:N_TRAIN].to_numpy()
+    linear = LogisticRegression().fit(X, y[:N_TRAIN])
+    model = linear
+    if kind == "onnx":
+        file = to_onnx(linear, X[:1].astype(np.float32), options={id(linear): {"zipmap": False}})
+        (tmp_path / "m.onnx").write_bytes(file.SerializeToString())
+        model = OnnxModel(tmp_path / "m.onnx", "probabilities")
+    elif kind == "torch":
+        model = nn.Linear(2, 2).eval()
+        with torch.no_grad():
+            model.weight.copy_(torch.tensor(np.vstack([-linear.coef_, linear.coef_]) / 2))
+    rows = table[N_TRAIN:].copy()
+    rows.insert(0, "region", region[N_TRAIN:])
+    report = export(
+        model,
+        tmp_path / "m/1",
+        calibration=(rows, y[N_TRAIN:]),
+        calibrator="temperature",
+        threshold=0.8,
+        slices=["region"],
+    )
+    assert list(report.manifest.inputs[0].shape) == [-1, 2]
+    assert "region" not in report.manifest.inputs[0].column_names
+    slices = json.loads((tmp_path / "m/1/report.json").read_text())["slices"]
+    assert "north" in json.dumps(slices)
+    again = recalibrate(
+        tmp_path / "m/1",
+        tmp_path / "m/2",
+        calibration=(rows, y[N_TRAIN:]),
+        calibrator="temperature",
+        threshold=0.8,
+        slices=["region"],
+    )
+    assert list(again.manifest.calibrator.parameters[0].values) == pytest.approx(
+        list(report.manifest.calibrator.parameters[0].values)
+    )
+
+
+def test_a_column_of_text_before_a_model_without_names_is_named(customers, tmp_path, capsys):
+    table, region, y = customers
+    joblib.dump(LogisticRegression().fit(table.to_numpy(), y), tmp_path / "m.joblib")
+    table.assign(region=region, y=y)[N_TRAIN:].to_parquet(tmp_path / "rows.parquet")
+    command = ["sklearn", str(tmp_path / "m.joblib"), "--trust-pickle", "--threshold", "0.8"]
+    command += ["--calibration", str(tmp_path / "rows.parquet"), "--target", "y"]
+    assert main([*command, "--output", str(tmp_path / "m/1")]) == 1
+    assert "no numbers: 'region'; leave out what is no feature, as with --features" in capsys.readouterr().err
+    assert main([*command, "--output", str(tmp_path / "m/1"), "--slices", "region"]) == 0
+
+
+def test_a_bundle_with_slices_beside_a_matrix_is_recalibrated_and_compared_by_command(
+    customers, tmp_path, capsys
+):
+    table, region, y = customers
+    joblib.dump(LogisticRegression().fit(table[:N_TRAIN].to_numpy(), y[:N_TRAIN]), tmp_path / "m.joblib")
+    table.assign(region=region, other="x", y=y)[N_TRAIN:].to_parquet(tmp_path / "rows.parquet")
+    rows = ["--target", "y", "--features", "a,b"]
+    certified = ["--calibration", str(tmp_path / "rows.parquet"), *rows, "--max-error", "0.2"]
+    models = [str(tmp_path / "m/1"), str(tmp_path / "m/2")]
+    first = ["sklearn", str(tmp_path / "m.joblib"), "--trust-pickle", "--slice-by", "region"]
+    assert main([*first, *certified, "--output", models[0]]) == 0
+    assert main(["recalibrate", models[0], *certified, "--output", models[1]]) == 0
+    assert read_manifest(tmp_path / "m/2").threshold.slice_input == "region"
+    assert main(["compare", *models, "--data", str(tmp_path / "rows.parquet"), *rows]) == 0
+    assert "do the same" in capsys.readouterr().out
 
 
 def test_other_promises_are_called_what_they_are(model, held_out, output):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import TimeSeriesSplit
 
 from tamiz_convert.errors import RowsError
-from tamiz_convert.held_out import SplitPlan, divide, held_out
-from tamiz_convert.rows import LabeledRows
+from tamiz_convert.rows.held_out import SplitPlan, divide, held_out
+from tamiz_convert.rows.labeled import LabeledRows
 
 CLASSES = np.array([0, 1])
 
@@ -91,3 +91,10 @@ def test_equal_rows_alone_cannot_be_divided():
     rows = (np.zeros((10, 2)), np.zeros(10, dtype=int))
     with pytest.raises(RowsError, match="the same row"):
         held_out(rows, None, None, CLASSES, SplitPlan(allow_duplicates=True))
+
+
+def test_a_class_without_certification_rows_is_noted():
+    X, y = made(40)
+    parts = held_out((X, y), (X + 100, np.zeros(40, dtype=int)), None, CLASSES, SplitPlan())
+    assert parts.notes == ("no certification row is of class 1: what is certified says nothing of such rows",)
+    assert held_out((X, y), None, None, CLASSES, SplitPlan()).notes == ()

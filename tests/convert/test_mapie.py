@@ -7,8 +7,8 @@ import pytest
 from mapie.risk_control import BinaryClassificationController, BinaryRisk
 
 from tamiz_convert.binomial import p_values
-from tamiz_convert.fixed_sequence import Outcomes, walk
-from tamiz_convert.promises import certify_joint_error
+from tamiz_convert.certificates.fixed_sequence import Outcomes, walk
+from tamiz_convert.certificates.promises import certify_joint_error
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Fixed sequence testing requires a monotonic risk"),

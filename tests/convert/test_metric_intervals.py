@@ -19,6 +19,7 @@ from tamiz_convert.metrics import (
     if_calibrated,
     log_loss,
 )
+from tamiz_convert.metrics.counted import counted
 from tamiz_convert.metrics.resample import resamples
 
 
@@ -51,6 +52,24 @@ def test_a_seed_gives_the_same_interval_again_and_another_one_another():
     p, y = made(100)
     assert bootstrap(p, y, n_resamples=20, seed=3) == bootstrap(p, y, n_resamples=20, seed=3)
     assert bootstrap(p, y, n_resamples=20, seed=3) != bootstrap(p, y, n_resamples=20, seed=4)
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("decimals", [1, 12])
+def test_a_row_that_counts_twice_is_a_row_that_is_there_twice(name, decimals):
+    p, y = made(300)
+    p = p.round(decimals)  # with one decimal, many rows tie
+    times = np.random.default_rng(1).integers(0, 4, 300)
+    repeated = np.repeat(np.arange(300), times)
+    expected = METRICS[name](p[repeated], y[repeated])
+    assert counted(METRICS[name], p, y)(times) == pytest.approx(expected, rel=1e-12)
+
+
+def test_intervals_of_many_rows_take_no_time_to_speak_of():
+    p, y = made(10_000, 10)
+    started = time.perf_counter()
+    bootstrap(p, y, {"brier": brier, "log_loss": log_loss, "accuracy": accuracy, "aurc": aurc})
+    assert time.perf_counter() - started < 1.5  # 0.2 s here; 5 s if the rows were copied
 
 
 def test_every_summary_metric_gets_an_interval_around_or_above_its_value():

@@ -115,6 +115,22 @@ def test_every_kind_of_file_becomes_a_bundle(files, tmp_path, capsys, command, m
         assert list(manifest.inputs[0].column_names) == COLUMNS
 
 
+def test_rows_of_four_dimensions_are_recalibrated_compared_and_checked(files, tmp_path, capsys):
+    assert run(files, tmp_path, "torch", "module.pt", "--trust-pickle", rows="rows.npz") == 0
+    first, second = (str(tmp_path / "models/m" / version) for version in "12")
+    rows = [str(files / "rows.npz"), "--target", "label"]
+    assert main(["recalibrate", first, "--calibration", *rows, "--threshold", "0.9", "--output", second]) == 0
+    assert main(["compare", first, second, "--data", *rows, "--json", str(tmp_path / "compared.json")]) == 0
+    assert (tmp_path / "compared.json").exists()
+    (tmp_path / "checks.yaml").write_text(
+        "version: 1\nabstention:\n  - {generate: nan, expect: all_abstain}\n"
+    )
+    assert main(["check", first, "--data", *rows, "--checks", str(tmp_path / "checks.yaml")]) == 0
+    assert "1 passed" in capsys.readouterr().out
+    assert main(["compare", first, second, "--data", *rows, "--slices", "x"]) == 1
+    assert "pass slices as name → values" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("command", "model", "extra", "rows", "message"),
     [

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from tamiz_convert import EstimatorError, OnnxModel, RowsError, export
+from tamiz_convert.calibrators import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +117,9 @@ def test_every_calibrator_and_named_classes(check, weights, scaled):
     names = np.array(["a", "b", "c"])
     report = check(linear(weights), calibrators=("none",), classes=names, y=names[scaled[3]])
     assert list(report.manifest.classes.strings) == names.tolist()
-    check(linear(weights))
-    check(linear(weights), "margins", calibrators=("sigmoid", "temperature", "isotonic"))
+    check(linear(weights), calibrators=METHODS)
+    margins = [method for method, calibrator in METHODS.items() if not calibrator.needs_probabilities]
+    check(linear(weights), "margins", calibrators=margins)
 
 
 @pytest.mark.parametrize(
@@ -309,14 +311,29 @@ def test_images_and_tables_go_through(check, weights, scaled):
     assert list(report.manifest.inputs[0].column_names) == list(table.columns)
 
 
-def test_missing_values_are_allowed_only_if_the_caller_says_so(check, weights, scaled, tmp_path):
+@pytest.mark.parametrize(
+    ("said", "seen", "allowed"), [(False, True, False), (True, True, True), (True, False, False)]
+)
+def test_missing_values_are_allowed_if_the_caller_says_so_and_held_out_rows_hold_some(
+    weights, scaled, tmp_path, said, seen, allowed
+):
+    imputing = [
+        helper.make_node("IsNaN", ["features"], ["missing"]),
+        helper.make_node("Sub", ["b", "b"], ["zeros"]),
+        helper.make_node("ReduceSum", ["zeros"], ["zero"], keepdims=0),
+        helper.make_node("Where", ["missing", "zero", "features"], ["imputed"]),
+        helper.make_node("MatMul", ["imputed", "w"], ["product"]),
+        helper.make_node("Add", ["product", "b"], ["scores"]),
+    ]
     path = tmp_path / "given.onnx"
-    onnx.save(linear(weights), path)
-    for allowed in (False, True):
-        report = export(
-            OnnxModel(path, "logits", missing_values_allowed=allowed),
-            tmp_path / "m/1",
-            calibration=(scaled[2], scaled[3]),
-            threshold=0.5,
-        )
-        assert report.manifest.inputs[0].missing_values_allowed is allowed
+    onnx.save(linear(weights, nodes=imputing), path)
+    rows = scaled[2].copy()
+    if seen:
+        rows[::7, 0] = np.nan
+    report = export(
+        OnnxModel(path, "logits", missing_values_allowed=said),
+        tmp_path / "m/1",
+        calibration=(rows, scaled[3]),
+        threshold=0.5,
+    )
+    assert report.manifest.inputs[0].missing_values_allowed is allowed

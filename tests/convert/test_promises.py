@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from tamiz_convert.binomial import upper_bound
+from tamiz_convert.certificates.promises import certify_coverage, certify_joint_error
 from tamiz_convert.errors import UnattainableError
-from tamiz_convert.promises import certify_coverage, certify_joint_error
 
 
 def sample(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

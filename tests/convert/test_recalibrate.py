@@ -22,12 +22,12 @@ from tamiz.v1.manifest_pb2 import Subdivision
 from tamiz_client import Client
 from tamiz_convert import BundleError, EstimatorError, RowsError, export, read_manifest, recalibrate
 from tamiz_convert.__main__ import main
-from tamiz_convert.bundle import read_bundle
-from tamiz_convert.bundle_graph import cut_at_scores, from_bundle
-from tamiz_convert.bundle_subject import Subject
+from tamiz_convert.bundles.bundle import read_bundle
+from tamiz_convert.bundles.graph import cut_at_scores, from_bundle
+from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.calibrators import Temperature
 from tamiz_convert.graft import graft
-from tamiz_convert.sklearn_graph import from_sklearn
+from tamiz_convert.sources.sklearn_graph import from_sklearn
 
 ESTIMATORS = {
     "logits": lambda: make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),

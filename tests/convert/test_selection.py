@@ -187,7 +187,7 @@ def test_on_fewer_than_a_hundred_rows_nothing_is_fitted_that_can_be_avoided():
     assert found.n_judging == 0
     assert statuses(found)["temperature"] == "not a candidate: needs 100 rows, there are 99"
     (note,) = found.notes
-    assert note.startswith("99 calibration row(s)")
+    assert note.startswith("99 calibration rows")
     assert note.endswith("bring 100 or more")
     assert select_calibrator(scores, y, kind="margins", n_classes=2).method == "temperature"
 

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from tamiz_convert.__main__ import main
+from tamiz_convert.bundles.signing import make_keys, sign, verify
 from tamiz_convert.errors import SigningError
-from tamiz_convert.signing import make_keys, sign, verify
 
 pytest.importorskip("cryptography")
 

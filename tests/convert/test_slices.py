@@ -15,7 +15,13 @@ from tamiz.bundle_format import PROBABILITIES
 from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import DataType, InputSpec, Subdivision, SubsetThreshold, Threshold
 from tamiz_convert.errors import RowsError
-from tamiz_convert.slices import MISSING, SliceColumn, row_thresholds, slice_values, subset_index, take_slices
+from tamiz_convert.rows.slices import (
+    MISSING,
+    SliceColumn,
+    slice_values,
+    subset_index,
+    take_slices,
+)
 from tamiz_convert.subset_graph import append_subset, inputs_with
 
 
@@ -135,19 +141,18 @@ def by_slice() -> Threshold:
     )
 
 
-def test_thresholds_of_rows_without_a_server():
+def test_thresholds_of_rows():
     probabilities = np.array([[0.2, 0.8], [0.7, 0.3], [0.5, 0.5]])
-    values = np.array(["b", "a", "c"], dtype=object)
-    assert row_thresholds(by_slice(), probabilities, values).tolist() == [0.9, 0.6, 0.9]
-    with pytest.raises(RowsError, match="differ by 's': the rows need that column"):
-        row_thresholds(by_slice(), probabilities)
+    subset = subset_index(["a", "b"], np.array(["b", "a", "c"], dtype=object))
+    assert Thresholds(by_slice()).of_rows(probabilities, subset).tolist() == [0.9, 0.6, 0.9]
+    assert Thresholds(by_slice()).of_rows(probabilities).tolist() == [0.9] * 3
     by_class = Threshold(
         value=0.7,
         subdivision=Subdivision.SUBDIVISION_PREDICTED_CLASS,
         subsets=[SubsetThreshold(name="0", value=0.5), SubsetThreshold(name="1", value=0.7)],
     )
-    assert row_thresholds(by_class, probabilities).tolist() == [0.7, 0.5, 0.5]
-    assert row_thresholds(Threshold(value=0.4), probabilities).tolist() == [0.4] * 3
+    assert Thresholds(by_class).of_rows(probabilities).tolist() == [0.7, 0.5, 0.5]
+    assert Thresholds(Threshold(value=0.4)).of_rows(probabilities).tolist() == [0.4] * 3
 
 
 @pytest.mark.parametrize("index", [-1, -2, 2, 99, -(2**63), 2**63 - 1])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tamiz.thresholds import ACCEPT_NONE
-from tamiz_convert.certify import certify
+from tamiz_convert.certificates.certify import certify
+from tamiz_convert.certificates.subsets import SubsetRows, certify_subsets
 from tamiz_convert.errors import UnattainableError
-from tamiz_convert.subsets import SubsetRows, certify_subsets
 
 NAMES = ("easy", "hard", "tiny")
 

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from tamiz.thresholds import ACCEPT_NONE
+from tamiz.thresholds import ACCEPT_NONE, Thresholds
 from tamiz_client import Client
 from tamiz_client.__main__ import main as client_main
 from tamiz_convert import export, read_manifest
 from tamiz_convert.parity import Runner
-from tamiz_convert.slices import row_thresholds, slice_values
+from tamiz_convert.rows.slices import slice_values, subset_index
 
 N_TRAIN = 1_000
 
@@ -100,6 +100,26 @@ def test_each_slice_is_gated_as_it_was_certified(server, rows, tmp_path, capsys)
     assert client_main(["models", "--server", server.target]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "of all rows" in shown
+    assert f"{len(values)}, by region" in shown
+    assert "by predicted class" in shown
+
+
+def test_the_client_writes_what_each_row_had_to_reach(server, rows, tmp_path):
+    X, _ = rows
+    asked = X[N_TRAIN : N_TRAIN + 50]
+    asked.to_csv(tmp_path / "rows.csv", index=False)
+    for name, has in (("slices", True), ("joint", False)):
+        written = tmp_path / f"{name}.csv"
+        command = ["predict", name, "--server", server.target, "--input", str(tmp_path / "rows.csv")]
+        assert client_main([*command, "--keep", "region", "--output", str(written)]) == 0
+        answers = pd.read_csv(written)
+        assert ("threshold" in answers.columns) == has
+        if has:
+            values = {
+                each.name: each.value
+                for each in read_manifest(tmp_path / "models/slices/1").threshold.subsets
+            }
+            np.testing.assert_array_equal(answers["threshold"], answers["region"].map(values))
 
 
 @pytest.mark.parametrize("name", ["slices", "classes", "joint"])
@@ -112,7 +132,8 @@ def test_served_decisions_are_the_offline_ones(server, rows, tmp_path, name):
     if name == "slices":
         feed["region"] = asked[["region"]].to_numpy(dtype=object)
     probabilities = Runner(onnx.load(path)).run(feed)
-    offline = row_thresholds(threshold, probabilities, slice_values(asked, "region", "asked"))
+    subset = subset_index([each.name for each in threshold.subsets], slice_values(asked, "region", "asked"))
+    offline = Thresholds(threshold).of_rows(probabilities, subset)
     with Client(server.target) as client:
         result = client.predict(name, asked)
     np.testing.assert_array_equal(result.thresholds, offline)

@@ -12,7 +12,7 @@ from tamiz.dtypes import NUMERIC_DTYPES, to_data_type
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz.v1.prediction_pb2 import Strings, Tensor
 from tamiz_server.errors import InvalidRequest
-from tamiz_server.tensors import Spec, read_inputs, valid_rows
+from tamiz_server.tensors import Spec, read_inputs
 
 F32, STRING = DataType.DATA_TYPE_FLOAT32, DataType.DATA_TYPE_STRING
 
@@ -117,35 +117,3 @@ def test_wrong_strings_are_named(sent, message):
 def test_inputs_have_to_agree_on_the_number_of_rows():
     with pytest.raises(InvalidRequest, match="input 's' has 3 rows and input 'x' has 2"):
         read_inputs([tensor(), strings("s", "a", "b", "c")], [spec(), spec("s", STRING, (-1, 1))])
-
-
-def rows_of(*rows: list[float], dtype: str = "<f4") -> dict[str, np.ndarray]:
-    return {"x": np.array(rows, dtype=dtype)}
-
-
-def test_finite_rows_are_all_valid():
-    assert valid_rows(rows_of([1, 2, 3], [4, 5, 6]), [spec()]) is None
-    assert (
-        valid_rows(rows_of([3e38, 3e38, 3e38]), [spec()]) is None
-    )  # the sum of squares overflows, the values are fine
-
-
-def test_nan_is_invalid_where_missing_values_are_not_allowed():
-    assert valid_rows(rows_of([1, np.nan, 3], [4, 5, 6]), [spec()]).tolist() == [False, True]
-    assert valid_rows(rows_of([1, np.nan, 3], [4, 5, 6]), [spec(missing=True)]) is None
-
-
-@pytest.mark.parametrize("value", [np.inf, -np.inf])
-def test_an_infinity_is_always_invalid(value):
-    assert valid_rows(rows_of([1, value, 3], [4, 5, 6]), [spec(missing=True)]).tolist() == [False, True]
-
-
-def test_a_row_is_invalid_when_any_of_its_inputs_is():
-    inputs = {"x": np.array([[np.nan], [1], [2]]), "z": np.array([[0], [1], [np.inf]])}
-    specs = [spec("x", shape=(-1, 1)), spec("z", shape=(-1, 1))]
-    assert valid_rows(inputs, specs).tolist() == [False, True, False]
-
-
-def test_integers_and_strings_are_always_valid():
-    inputs = {"i": np.array([[1]]), "s": np.array([["a"]], dtype=object)}
-    assert valid_rows(inputs, [spec("i", DataType.DATA_TYPE_INT64), spec("s", STRING)]) is None

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tamiz_convert.attainable import attainable_errors
-from tamiz_convert.certify import certify, find
+from tamiz_convert.certificates.attainable import attainable_errors
+from tamiz_convert.certificates.certify import certify, find
+from tamiz_convert.certificates.fixed_sequence import Outcomes
 from tamiz_convert.errors import UnattainableError
-from tamiz_convert.fixed_sequence import Outcomes
 
 from .populations import CONFIDENCE_LEVEL, DELTA, MAX_ERROR, POPULATIONS, RESAMPLES, Population, allowed
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tamiz_convert.certificates.promises import certify_coverage, certify_joint_error
 from tamiz_convert.errors import UnattainableError
-from tamiz_convert.promises import certify_coverage, certify_joint_error
 
 from .populations import CONFIDENCE_LEVEL, MAX_ERROR, POPULATIONS, RESAMPLES, allowed
 

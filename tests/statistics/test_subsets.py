@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tamiz_convert.certify import find
-from tamiz_convert.fixed_sequence import Outcomes
-from tamiz_convert.subsets import SubsetRows, find_in_subsets
+from tamiz_convert.certificates.certify import find
+from tamiz_convert.certificates.fixed_sequence import Outcomes
+from tamiz_convert.certificates.subsets import SubsetRows, find_in_subsets
 
 from .populations import CONFIDENCE_LEVEL, DELTA, GRID, MAX_ERROR, RESAMPLES, Population, allowed
 

@@ -13,7 +13,7 @@ from tamiz_convert.answers import NO_CLASS
 from tamiz_convert.checks.table import Table
 from tamiz_convert.errors import SpecificationError
 from tamiz_convert.evidence import Baseline
-from tamiz_convert.raw_rows import count
+from tamiz_convert.rows.raw import count
 from tamiz_convert.score_graph import Labels
 
 MAJORITY: Final = "majority"

@@ -15,8 +15,8 @@ from tamiz_convert.checks.garbage import garbage
 from tamiz_convert.checks.sections import AbstentionCheck, FunctionalityCheck
 from tamiz_convert.checks.table import Table
 from tamiz_convert.errors import RowsError, SpecificationError
-from tamiz_convert.rows import labeled
-from tamiz_convert.tables import read_table
+from tamiz_convert.rows.labeled import labeled
+from tamiz_convert.rows.tables import read_table
 
 
 def check_functionality(check: FunctionalityCheck, where: str, context: Context) -> Iterator[Finding]:

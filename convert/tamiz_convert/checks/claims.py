@@ -13,7 +13,7 @@ from typing import Protocol
 
 from scipy.stats import binom
 
-from tamiz_convert.binomial import upper_bound
+from tamiz_convert.binomial import lower_bound, upper_bound
 
 
 class Claim(Protocol):
@@ -47,11 +47,6 @@ class Claim(Protocol):
     def bound(self, level: float) -> float:
         """Return the one-sided bound that fails with probability `level`; the claim is proven if it keeps the limit."""
         ...
-
-
-def lower_bound(n_hits: int, n_rows: int, level: float) -> float:
-    """Return the one-sided lower Clopper-Pearson bound on a rate."""
-    return 1.0 - upper_bound(n_rows - n_hits, n_rows, level)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def _message(finding: Claimed, status: Status, bound: float | None, level: float
     asked = f"asked for: {finding.quantity} {finding.direction} {claim.limit:.4g}"
     if bound is None:
         return f"{asked}; there are no rows to tell"
-    seen = f"{asked}; found {claim.observed:.4g} in {claim.n_rows:,} row(s)"
+    seen = f"{asked}; found {claim.observed:.4g} in {claim.n_rows:,} {'row' if claim.n_rows == 1 else 'rows'}"
     if status == "passed":
         return f"{seen}, which proves {finding.direction} {bound:.4g}"
     if is_broken:

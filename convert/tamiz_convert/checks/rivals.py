@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamiz_convert.answers import NO_CLASS, Answers
-from tamiz_convert.bundle_subject import Subject
+from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.checks.baselines import column_baseline
 from tamiz_convert.checks.context import Context, count
 from tamiz_convert.checks.did_you_mean import did_you_mean

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.bundle_subject import Subject
+from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.checks.baselines import baseline_predictions
 from tamiz_convert.checks.behavior import check_directional, check_invariance, check_perturbation
@@ -22,7 +22,7 @@ from tamiz_convert.checks.rivals import check_baseline, check_comparison
 from tamiz_convert.checks.slices import check_selective, check_slices
 from tamiz_convert.checks.specification import Specification
 from tamiz_convert.checks.table import Table
-from tamiz_convert.rows import LabeledRows
+from tamiz_convert.rows.labeled import LabeledRows
 
 Progress = Callable[[str, float], None]
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from tamiz_convert.checks.did_you_mean import did_you_mean
 from tamiz_convert.errors import SpecificationError
+from tamiz_convert.rows.slices import slice_texts
 
-MISSING: Final = "(missing)"
 MAX_SLICES: Final = 1000
 _MATRIX: Final = 2
 
@@ -86,7 +86,7 @@ class Table:
         """
         if not by:
             return [("all rows", np.ones(len(self), dtype=bool))]
-        texts = [_texts(self.column(name, where)) for name in by]
+        texts = [slice_texts(self.column(name, where)) for name in by]
         keys = pd.MultiIndex.from_arrays(texts)
         codes, distinct = keys.factorize(sort=True)
         if len(distinct) > MAX_SLICES:
@@ -98,10 +98,6 @@ class Table:
             (", ".join(f"{name} = {value}" for name, value in zip(by, values, strict=True)), codes == index)
             for index, values in enumerate(distinct)
         ]
-
-
-def _texts(column: pd.Series[Any]) -> NDArray[Any]:
-    return column.astype(object).where(column.notna(), MISSING).astype(str).to_numpy()
 
 
 def _assigned(frame: pd.DataFrame, values: Mapping[str | int, Any]) -> pd.DataFrame:

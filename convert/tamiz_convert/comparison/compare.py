@@ -9,22 +9,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from tamiz.bundle_format import PROBABILITIES
 from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest, Promise
 from tamiz_convert.answers import NO_CLASS, Answers
-from tamiz_convert.bundle import read_bundle
-from tamiz_convert.bundle_graph import classes_of, output_of
-from tamiz_convert.bundle_inputs import feed_of
-from tamiz_convert.bundle_subject import Subject
+from tamiz_convert.bundles.subject import Subject
+from tamiz_convert.certificates.promise_text import promise
 from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, holm, relabeled
 from tamiz_convert.comparison.measure import Measure
 from tamiz_convert.comparison.result import Bin, Compared, Comparison, Discordance
 from tamiz_convert.comparison.slices import slice_columns, slices_of
 from tamiz_convert.errors import BundleError, ExportError, RowsError
-from tamiz_convert.latency import LATENCY_BATCH_SIZES, median_us
+from tamiz_convert.latency import LATENCY_BATCH_SIZES, median_us, repeated
 from tamiz_convert.metrics import (
     Array,
     Classes,
@@ -33,9 +29,7 @@ from tamiz_convert.metrics import (
     if_calibrated,
     reliability_diagram,
 )
-from tamiz_convert.parity import Runner
-from tamiz_convert.promise_text import promise
-from tamiz_convert.rows import LabeledRows, labeled
+from tamiz_convert.rows.labeled import LabeledRows, labeled
 
 Progress = Callable[[str, float], None]
 
@@ -49,17 +43,17 @@ class _Bundle:
     """A bundle that takes part."""
 
     name: str
-    model: onnx.ModelProto
-    manifest: Manifest
+    subject: Subject
 
     @classmethod
     def read(cls, path: str | Path) -> _Bundle:
         """Open the version's folder, or the file in it."""
         folder = Path(path).resolve() if Path(path).is_dir() else Path(path).resolve().parent
-        return cls(f"{folder.parent.name}/{folder.name}", *read_bundle(Path(path)))
+        return cls(f"{folder.parent.name}/{folder.name}", Subject.read(path))
 
-    def answers(self, rows: Any) -> Answers:
-        return Subject(self.model, self.manifest).predict(rows)
+    @property
+    def manifest(self) -> Manifest:
+        return self.subject.manifest
 
 
 def compare(
@@ -101,11 +95,11 @@ def compare(
         raise ExportError(f"n_resamples is {n_resamples}; expected at least 1")
     one, other = _Bundle.read(a), _Bundle.read(b)
     position = _matched(one, other)
-    given = labeled(rows, labels, classes_of(one.manifest.classes), "compared")
+    given = labeled(rows, labels, one.subject.classes, "compared")
     columns = slice_columns(slices, given.rows)
 
     say("running both", 0.0)
-    answers = (one.answers(given.rows), relabeled(other.answers(given.rows), position))
+    answers = (one.subject.predict(given.rows), relabeled(other.subject.predict(given.rows), position))
     compared = (answers[0].predicted != NO_CLASS) & (answers[1].predicted != NO_CLASS)
     if not compared.any():
         raise RowsError("there is no row for which both bundles have probabilities: all abstain as invalid")
@@ -142,7 +136,7 @@ def compare(
 
 def _matched(a: _Bundle, b: _Bundle) -> NDArray[np.int64]:
     """Return where each class of B stands among those of A; refuse bundles that do not answer the same question."""
-    ours, theirs = (classes_of(each.manifest.classes).tolist() for each in (a, b))
+    ours, theirs = (each.subject.classes.tolist() for each in (a, b))
     if set(ours) != set(theirs):
         raise BundleError(
             f"the bundles have different classes, {_named(ours)} in A ({a.name}) and {_named(theirs)} in B ({b.name});"
@@ -226,12 +220,13 @@ def _discordance(measured: tuple[Measured, Measured], answers: tuple[Answers, An
 
 def _latency(bundles: tuple[_Bundle, _Bundle], rows: LabeledRows) -> list[dict[int, float]]:
     """Return batch size → median time, for each bundle; rows are repeated where there are too few."""
-    runners = [Runner(output_of(each.model, PROBABILITIES)) for each in bundles]
+    subjects = [each.subject for each in bundles]
+    feeds = [each.feed(rows.rows) for each in subjects]
     found: list[dict[int, float]] = [{}, {}]
     for size in LATENCY_BATCH_SIZES:
-        batch = rows.take(np.arange(size) % len(rows)).rows
-        feeds = [feed_of(each.manifest.inputs)(batch) for each in bundles]
-        for times, microseconds in zip(found, median_us(runners, feeds), strict=True):
+        batches = [repeated(feed, size) for feed in feeds]
+        measured = median_us([each.runner for each in subjects], batches)
+        for times, microseconds in zip(found, measured, strict=True):
             times[size] = microseconds
     return found
 

@@ -21,10 +21,9 @@ from scipy.stats import binomtest
 from tamiz_convert.answers import NO_CLASS, Answers
 from tamiz_convert.metrics import Array, Classes, equal_width
 from tamiz_convert.metrics.bins import bin_numbers, totals
-from tamiz_convert.metrics.losses import log_losses
-from tamiz_convert.metrics.ranking import area
+from tamiz_convert.metrics.losses import brier_losses, log_losses
+from tamiz_convert.metrics.ranking import Ranked
 from tamiz_convert.metrics.resample import resamples
-from tamiz_convert.metrics.top_label import one_hot
 
 Times: TypeAlias = NDArray[np.int64]
 """(n_rows,), how often each row counts."""
@@ -70,11 +69,11 @@ class Measured:
         self.at_error = at_error
         self._log_loss, self._brier = np.zeros(len(y)), np.zeros(len(y))
         self._log_loss[rows] = log_losses(probabilities, labels)
-        self._brier[rows] = ((probabilities - one_hot(probabilities, labels)) ** 2).sum(axis=1)
+        self._brier[rows] = brier_losses(probabilities, labels)
         self._bin = bin_numbers(answers.confidence, equal_width(answers.confidence, N_BINS))
         self._gap = self.right - answers.confidence
-        self._ranked = _Ranked(answers.confidence, self.wrong, rows)
-        self._answerable = _Ranked(
+        self._ranked = Ranked.of(answers.confidence, self.wrong, rows)
+        self._answerable = Ranked.of(
             answers.confidence, self.wrong, np.flatnonzero(answers.predicted != NO_CLASS)
         )
 
@@ -91,38 +90,19 @@ class Measured:
             self._ranked.aurc(times),
             _ratio(n_accepted, n_rows),
             _ratio(accepted @ self.wrong, n_accepted),
-            _ratio(self._answerable.most_accepted(times, self.at_error), n_rows),
+            _ratio(self._most_accepted(times), n_rows),
         ]
+
+    def _most_accepted(self, times: Times) -> int:
+        """Return the most rows that a threshold accepts with at most `at_error` among them."""
+        n_accepted, n_errors = (np.cumsum(each) for each in self._answerable.counts(times))
+        return int(n_accepted[n_errors <= self.at_error * n_accepted].max(initial=0))
 
     def curve(self) -> tuple[Array, Array]:
         """Return coverage (of all rows) and error among the accepted at every threshold, strict to loose."""
         n_rows, n_errors = self._answerable.counts(np.ones(len(self.wrong), dtype=np.int64))
         accepted = np.cumsum(n_rows)
         return accepted / len(self.wrong), np.cumsum(n_errors) / np.maximum(accepted, 1)
-
-
-class _Ranked:
-    """Some of the rows by their confidence, the highest first; rows of equal confidence share a block."""
-
-    def __init__(self, confidence: Array, wrong: NDArray[np.bool_], rows: NDArray[np.int64]) -> None:
-        distinct, self.block = np.unique(-confidence[rows], return_inverse=True)
-        self.rows, self.wrong, self.n_blocks = rows, wrong[rows], len(distinct)
-
-    def counts(self, times: Times) -> tuple[Times, Array]:
-        """Return the rows and the errors of every block."""
-        counted = times[self.rows]
-        n_rows = totals(self.block, counted, self.n_blocks).astype(np.int64)
-        return n_rows, totals(self.block, counted * self.wrong, self.n_blocks)
-
-    def most_accepted(self, times: Times, max_error: float) -> int:
-        """Return the most rows that a threshold accepts with at most this error among them."""
-        n_accepted, n_errors = (np.cumsum(each) for each in self.counts(times))
-        return int(n_accepted[n_errors <= max_error * n_accepted].max(initial=0))
-
-    def aurc(self, times: Times) -> float:
-        """Return the area under the risk-coverage curve."""
-        n_rows, n_errors = self.counts(times)
-        return area(n_rows, n_errors) if n_rows.any() else float("nan")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from tamiz_convert.comparison.result import Comparison
 from tamiz_convert.comparison.slices import Slice
 from tamiz_convert.report.charts import reliability_chart, risk_coverage_plot
 from tamiz_convert.report.element import Child, Html, element
-from tamiz_convert.report.formats import count, percent, plain_percent
+from tamiz_convert.report.formats import count, p_value, percent, plain_percent
 from tamiz_convert.report.page import Section, page
 from tamiz_convert.report.plot import Plot, charts, figure, percent_axis, svg
 from tamiz_convert.report.table import Row, facts, pairs, table
@@ -190,8 +190,8 @@ def _rows(comparison: Comparison) -> Section:
     accepted = (found.both_accepted, found.only_a_accepted, found.only_b_accepted, found.none_accepted)
     cells = [["right", *map(count, right)], ["accepted", *map(count, accepted)]]
     said = (
-        f"{count(found.other_label)} of the {count(found.n_rows)} rows that both score get another label. If both were right"
-        f" equally often, rows that only one predicts rightly would fall so unevenly with probability p = {found.p_value:.2g}"
+        f"{count(found.other_label)} of the {count(found.n_rows)} rows that both score get another label. How likely rows that"
+        f" only one predicts rightly are to fall so unevenly if both were right equally often: p-value {p_value(found.p_value)}"
         " (McNemar's exact test)."
     )
     return Section(

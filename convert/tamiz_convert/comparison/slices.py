@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from tamiz_convert.comparison.differences import Measured, exact_p_value, holm
 from tamiz_convert.comparison.measure import SIGNIFICANCE, Side, ahead
 from tamiz_convert.errors import RowsError
+from tamiz_convert.rows.slices import slice_texts
 
 _MAX_VALUES: Final = 100
-_MISSING: Final = "(missing)"
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,7 @@ def _texts(name: str, values: Any, n_rows: int) -> NDArray[np.str_]:
     column = pd.Series(np.asarray(values, dtype=object).ravel())
     if len(column) != n_rows:
         raise RowsError(f"slice {name!r} has {len(column)} values for {n_rows} rows; expected one per row")
-    texts = np.array(
-        [_MISSING if missing else str(value) for value, missing in zip(column, column.isna(), strict=True)]
-    )
+    texts = slice_texts(column)
     n_values = len(np.unique(texts))
     if n_values > _MAX_VALUES:
         raise RowsError(

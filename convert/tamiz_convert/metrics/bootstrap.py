@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tamiz_convert.metrics.counted import counted
 from tamiz_convert.metrics.resample import resamples
 from tamiz_convert.metrics.summary import METRICS
 from tamiz_convert.metrics.top_label import Array, Classes, Metric
@@ -48,11 +49,10 @@ def bootstrap(
         n_resamples: how many times the rows are drawn, with replacement.
         seed: of the draws.
     """
-    drawn = []
-    for times in resamples(len(y), n_resamples, seed, groups):
-        rows = np.repeat(np.arange(len(y)), times)
-        resampled, labels = probabilities[rows], y[rows]
-        drawn.append([metric(resampled, labels) for metric in metrics.values()])
+    measures = [counted(metric, probabilities, y) for metric in metrics.values()]
+    drawn = [
+        [measure(times) for measure in measures] for times in resamples(len(y), n_resamples, seed, groups)
+    ]
     low, high = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0], axis=0).tolist()
     return {
         name: Interval(metric(probabilities, y), low[k], high[k])

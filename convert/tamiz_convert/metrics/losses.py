@@ -29,4 +29,9 @@ def log_losses(probabilities: Array, y: Classes) -> Array:
 
 def brier(probabilities: Array, y: Classes) -> float:
     """Return the mean over rows of the sum over classes of (p − 1{right})², from 0 to 2."""
-    return float(((probabilities - one_hot(probabilities, y)) ** 2).sum(axis=1).mean())
+    return float(brier_losses(probabilities, y).mean())
+
+
+def brier_losses(probabilities: Array, y: Classes) -> Array:
+    """Return (n_rows,), float64, the Brier score of each row."""
+    return np.asarray(((probabilities - one_hot(probabilities, y)) ** 2).sum(axis=1))

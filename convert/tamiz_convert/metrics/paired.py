@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.metrics.ranking import area, aurc, by_confidence
+from tamiz_convert.metrics.counted import counted
+from tamiz_convert.metrics.ranking import aurc
 from tamiz_convert.metrics.resample import resamples
-from tamiz_convert.metrics.top_label import Array, Classes, correct_of
+from tamiz_convert.metrics.top_label import Array, Classes
 
 
 @dataclass(frozen=True)
@@ -40,33 +41,7 @@ def aurc_difference(
         n_resamples: how many times the rows are drawn, with replacement.
         seed: of the draws.
     """
-    ranked, other = _Ranked.of(probabilities, y), _Ranked.of(others, y)
+    own, other = counted(aurc, probabilities, y), counted(aurc, others, y)
     drawn = resamples(len(y), n_resamples, seed, groups)
-    differences = [ranked.aurc(times) - other.aurc(times) for times in drawn]
+    differences = [own(times) - other(times) for times in drawn]
     return PairedDifference(aurc(probabilities, y) - aurc(others, y), float(np.std(differences)))
-
-
-@dataclass(frozen=True)
-class _Ranked:
-    """Rows ranked once, so that a resample is only a matter of how often each of them counts.
-
-    Attributes:
-        order: (n_rows,), the rows by confidence, the highest first.
-        starts: (n_blocks,), where in that order each distinct confidence starts.
-        wrong: (n_rows,), whether each row's predicted class is wrong, in that order.
-    """
-
-    order: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    wrong: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, probabilities: Array, y: Classes) -> _Ranked:
-        order, starts = by_confidence(probabilities)
-        return cls(order, starts, ~correct_of(probabilities, y)[order])
-
-    def aurc(self, times: NDArray[np.int64]) -> float:
-        """Return the AURC with each row counted so many times."""
-        ordered = times[self.order]
-        rows = np.add.reduceat(ordered, self.starts)
-        return area(rows, np.add.reduceat(ordered * self.wrong, self.starts))

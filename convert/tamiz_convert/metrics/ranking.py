@@ -6,6 +6,7 @@ distinct confidence, and the order of rows does not matter. Within such a block 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -28,6 +29,45 @@ class RiskCoverageCurve:
     thresholds: Array
     coverage: Array
     risk: Array
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Rows ranked once, so that a resample is only a matter of how often each of them counts.
+
+    Attributes:
+        order: (n_ranked,), int64, the rows by confidence, the highest first.
+        starts: (n_blocks,), int64, where in that order each distinct confidence starts.
+        wrong: (n_ranked,), whether each row's predicted class is wrong, in that order.
+    """
+
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    wrong: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, confidence: Array, wrong: NDArray[np.bool_], rows: NDArray[np.int64] | None = None) -> Ranked:
+        """Rank rows.
+
+        Args:
+            confidence: (n_rows,), float64.
+            wrong: (n_rows,), whether each row's predicted class is wrong.
+            rows: (n_ranked,), which of them are ranked; None for all.
+        """
+        which = np.arange(len(confidence)) if rows is None else rows
+        order = which[np.argsort(-confidence[which])]
+        return cls(order, np.flatnonzero(np.diff(confidence[order], prepend=np.inf)), wrong[order])
+
+    def counts(self, times: NDArray[np.int64]) -> tuple[NDArray[np.int64], Array]:
+        """Return (n_blocks,) the rows and the errors of every block, with each of (n_rows,) rows counted so many times."""
+        ordered = times[self.order]
+        errors = np.add.reduceat(ordered * self.wrong, self.starts)
+        return np.add.reduceat(ordered, self.starts), errors.astype(np.float64)
+
+    def aurc(self, times: NDArray[np.int64]) -> float:
+        """Return the area under the risk-coverage curve, likewise; NaN of no rows."""
+        n_rows, n_errors = self.counts(times)
+        return area(n_rows, n_errors) if n_rows.any() else math.nan
 
 
 def aurc(probabilities: Array, y: Classes) -> float:
@@ -56,8 +96,7 @@ def augrc(probabilities: Array, y: Classes) -> float:
     the top of the ranking by how few rows are there.
     """
     _, rows, errors = _blocks(probabilities, y)
-    before = np.cumsum(errors) - errors
-    return float((rows * before + errors * (rows + 1) / 2.0).sum() / len(y) ** 2)
+    return generalized_area(rows, errors)
 
 
 def risk_coverage_curve(probabilities: Array, y: Classes) -> RiskCoverageCurve:
@@ -107,22 +146,20 @@ def area(rows: NDArray[np.int64], errors: Array) -> float:
     return float(risks.sum() / n_rows)
 
 
+def generalized_area(rows: NDArray[np.int64], errors: Array) -> float:
+    """Return what `augrc` returns, from counts at each distinct confidence as `area` takes them."""
+    before = np.cumsum(errors) - errors
+    return float((rows * before + errors * (rows + 1) / 2.0).sum() / int(rows.sum()) ** 2)
+
+
 @lru_cache(maxsize=4)
 def _harmonic_numbers(n: int) -> Array:
     """Return H(0) … H(n): the same for every resample of n rows."""
     return np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, n + 1))])
 
 
-def by_confidence(probabilities: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (n_rows,), the rows in descending order of confidence, and where each distinct one starts in it."""
-    confidence = confidence_of(probabilities)
-    order = np.argsort(-confidence)
-    return order, np.flatnonzero(np.diff(confidence[order], prepend=np.inf))
-
-
 def _blocks(probabilities: Array, y: Classes) -> tuple[Array, NDArray[np.int64], Array]:
     """Return the distinct confidences, descending, with the rows and the errors at each."""
-    order, starts = by_confidence(probabilities)
-    thresholds = confidence_of(probabilities)[order[starts]]
-    wrong = (~correct_of(probabilities, y)[order]).astype(np.float64)
-    return thresholds, np.diff(starts, append=len(y)), np.add.reduceat(wrong, starts)
+    confidence = confidence_of(probabilities)
+    ranked = Ranked.of(confidence, ~correct_of(probabilities, y))
+    return confidence[ranked.order[ranked.starts]], *ranked.counts(np.ones(len(y), dtype=np.int64))

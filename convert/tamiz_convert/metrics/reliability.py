@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
+from tamiz_convert.binomial import interval
 from tamiz_convert.metrics.bins import Binning, binned, equal_width
 from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of
 
@@ -45,20 +46,18 @@ def reliability_diagram(
     upper = binning(confidence, n_bins)
     bins = binned(confidence, correct_of(probabilities, y), upper)
     rows = np.where(bins.counts > 0, bins.counts, np.nan)
-    low, high = _clopper_pearson(bins.observed, rows, 1.0 - level)
+    counts, hits = bins.counts.astype(np.int64), bins.observed.astype(np.int64)
+    low, high = np.array(
+        [
+            interval(k, n, 1.0 - level) if n else (math.nan, math.nan)
+            for k, n in zip(hits.tolist(), counts.tolist(), strict=True)
+        ]
+    ).T
     return ReliabilityDiagram(
         edges=np.concatenate([[0.0], upper]),
-        n_rows=bins.counts.astype(np.int64),
+        n_rows=counts,
         mean_confidence=bins.predicted / rows,
         accuracy=bins.observed / rows,
         low=low,
         high=high,
     )
-
-
-def _clopper_pearson(k: Array, n: Array, alpha: float) -> tuple[Array, Array]:
-    """Return the exact interval of a share of k in n (Clopper & Pearson 1934); NaN where n is."""
-    low = np.where(k > 0, beta.ppf(alpha / 2.0, np.maximum(k, 1.0), n - k + 1.0), 0.0)
-    high = np.where(k < n, beta.ppf(1.0 - alpha / 2.0, k + 1.0, np.maximum(n - k, 1.0)), 1.0)
-    empty = np.isnan(n)
-    return np.where(empty, np.nan, low), np.where(empty, np.nan, high)

@@ -7,11 +7,17 @@ from typing import Any, Final
 
 from tamiz_convert.report.charts import reliability_chart
 from tamiz_convert.report.element import Child, element
-from tamiz_convert.report.formats import NOTHING, count, interval, number, percent, plural
+from tamiz_convert.report.formats import NOTHING, count, interval, number, p_value, percent, plural
 from tamiz_convert.report.page import Section
 from tamiz_convert.report.plot import charts, figure
 from tamiz_convert.report.table import Row, table
 
+_CANDIDATE_METRICS: Final = {
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "ece_15": "calibration error",
+    "aurc": "risk-coverage area",
+}
 _METRICS: Final = {
     "accuracy": "accuracy: right predictions, of all rows (more is better)",
     "log_loss": "log loss",
@@ -32,6 +38,7 @@ def calibration_section(data: Mapping[str, Any]) -> Section:
     """Return the diagrams before and after, and the tables behind them."""
     found = data["calibration"]
     after, before = found["after"], found["before"]
+    calibrated = found["calibrator"]["method"] != "none"
     if after is None:
         content: list[Child] = [
             element("p", "No certification row got a probability: nothing could be measured.")
@@ -42,11 +49,11 @@ def calibration_section(data: Mapping[str, Any]) -> Section:
                 "p", _verdict(after["ece"], found["n_rows"], certified=data["promise"]["kind"] != "none")
             ),
             charts(
-                *([_diagram("Without the calibrator", before)] if before else []),
-                _diagram("With the calibrator", after),
+                *([_diagram("Without the calibrator", before)] if before and calibrated else []),
+                _diagram("With the calibrator" if calibrated else "The model's own confidence", after),
             ),
             _bins(after["reliability"]),
-            _metrics(before, after),
+            _metrics(before if calibrated else None, after),
         ]
     content += [element("h3", "The calibrator"), *_calibrator(found["calibrator"])]
     return Section("calibration", "Can the confidence be believed?", "Calibration", content)
@@ -62,7 +69,7 @@ def _verdict(ece: Mapping[str, Any], n_rows: int, *, certified: bool) -> str:
     )
     return (
         f"When it says 90%, is it right nine times in ten? The calibration error is {percent(ece['value'], 2)}. On"
-        f" {plural(n_rows, 'row')} a model without any would still show about {percent(ece['calibrated_mean'], 2)}, and in one case"
+        f" {plural(n_rows, 'row')} a perfectly calibrated model would still show about {percent(ece['calibrated_mean'], 2)}, and in one case"
         f" of twenty more than {percent(ece['calibrated_q95'], 2)}. {judged}"
     )
 
@@ -70,7 +77,7 @@ def _verdict(ece: Mapping[str, Any], n_rows: int, *, certified: bool) -> str:
 def _diagram(title: str, quality: Mapping[str, Any]) -> Child:
     ece = quality["ece"]
     caption = (
-        f"Calibration error {percent(ece['value'], 2)}; a calibrated model would show {percent(ece['calibrated_mean'], 2)}. On the"
+        f"Calibration error {percent(ece['value'], 2)}; a perfect model would show {percent(ece['calibrated_mean'], 2)}. On the"
         " dotted line confidence is right. Each bin holds about equally many rows; bars are 95% intervals."
     )
     drawing = reliability_chart(f"Right predictions by confidence, {title.lower()}", quality["reliability"])
@@ -89,7 +96,7 @@ def _bins(bins: Sequence[Mapping[str, Any]]) -> Child:
         for each in bins
     ]
     numbers = table(
-        "Bins with the calibrator", ["confidence", "rows", "mean confidence", "right", "95% interval"], rows
+        "Bins of the diagram", ["confidence", "rows", "mean confidence", "right", "95% interval"], rows
     )
     return element("details", element("summary", "The bins as a table"), numbers, class_="screen")
 
@@ -97,15 +104,20 @@ def _bins(bins: Sequence[Mapping[str, Any]]) -> Child:
 def _metrics(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Child:
     was = {each["name"]: each for each in before["metrics"]} if before else {}
     rows = [
-        [_METRICS.get(each["name"], each["name"]), *_measured(was.get(each["name"])), *_measured(each)]
+        [
+            _METRICS.get(each["name"], each["name"]),
+            *(_measured(was.get(each["name"])) if was else []),
+            *_measured(each),
+        ]
         for each in after["metrics"]
     ]
+    heads = ["before", "95% interval", "with calibrator"] if was else ["value"]
     return table(
         "Metrics on the certification rows",
-        ["metric", "before", "95% interval", "with calibrator", "95% interval"],
+        ["metric", *heads, "95% interval"],
         rows,
-        note=f"Less is better, unless it says otherwise. Intervals are from resampling the rows. Spiegelhalter test of calibration:"
-        f" p = {after['spiegelhalter']['p_value']:.3g} with the calibrator.",
+        note="Less is better, unless it says otherwise. Intervals are from resampling the rows. Spiegelhalter test of calibration:"
+        f" p-value {p_value(after['spiegelhalter']['p_value'])}.",
     )
 
 
@@ -117,8 +129,10 @@ def _measured(metric: Mapping[str, Any] | None) -> list[str]:
 
 
 def _calibrator(calibrator: Mapping[str, Any]) -> list[Child]:
-    fitted = f"{calibrator['method']}, fitted on {plural(calibrator['n_rows'], 'held-out row')}."
-    reason = f" {calibrator['reason']}" if calibrator["reason"] else ""
+    rows = plural(calibrator["n_rows"], "held-out row")
+    none = "None: the probabilities are the estimator's own."
+    fitted = none if calibrator["method"] == "none" else f"{calibrator['method']}, fitted on {rows}."
+    reason = f" {calibrator['reason']}." if calibrator["reason"] else ""
     content: list[Child] = [element("p", fitted + reason)]
     if calibrator["candidates"]:
         content.append(_candidates(calibrator["candidates"]))
@@ -136,8 +150,8 @@ def _candidates(candidates: Sequence[Mapping[str, Any]]) -> Child:
     ]
     return table(
         f"The {count(len(candidates))} calibrators that were considered",
-        ["calibrator", "outcome", *(name.replace("_", " ") for name in names)],
+        ["calibrator", "outcome", *(_CANDIDATE_METRICS.get(name, name) for name in names)],
         rows,
         text_columns=(0, 1),
-        note="Out of fold, within the calibration rows; less is better.",
+        note="Each was fitted on four fifths of the calibration rows and measured on the last fifth, five times over. Less is better.",
     )

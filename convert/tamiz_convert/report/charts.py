@@ -119,7 +119,7 @@ def attainable_chart(title: str, points: Sequence[Numbers], max_error: float | N
     line = [(float(p["n_rows"]), float(p["max_error"])) for p in points]
     marks: list[Any] = [plot.line(line), plot.dots(line, radius=3.0)]
     if max_error is not None:
-        marks += _level(plot, max_error, f"promised: at most {plain_percent(max_error)}")
+        marks += _level(plot, max_error, f"promised: at most {plain_percent(max_error)}", at_end=True)
     marks += plot.dots([p for p in line if p[0] == n_rows], "mark", radius=6.0)
     described = "; ".join(f"{count(p['n_rows'])} rows: {percent(p['max_error'])}" for p in points)
     return plot.svg(title, described, marks)
@@ -188,10 +188,11 @@ def _upright_grid(plot: Plot) -> list[Html]:
     return [element("path", d=lines, class_="grid"), *ticks, label]
 
 
-def _level(plot: Plot, value: float, name: str) -> list[Html]:
-    """Return a horizontal limit with its name above it."""
+def _level(plot: Plot, value: float, name: str, *, at_end: bool = False) -> list[Html]:
+    """Return a horizontal limit with its name above it, at the end of it where a curve falls."""
     line = plot.line([(plot.x.low, value), (plot.x.high, value)], "limit")
-    return [line, plot.text(plot.x.low, value, name, class_="limit-name halo", dx=4.0, dy=-5.0)]
+    x, anchor, dx = (plot.x.high, "end", -4.0) if at_end else (plot.x.low, "start", 4.0)
+    return [line, plot.text(x, value, name, class_="limit-name halo", anchor=anchor, dx=dx, dy=-5.0)]
 
 
 def _upright(plot: Plot, value: float, name: str) -> list[Html]:

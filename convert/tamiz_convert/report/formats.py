@@ -9,6 +9,7 @@ NOTHING: Final = "–"
 """What stands for a number that there is not."""
 
 _CROWDED: Final = 0.999
+_SMALLEST: Final = 0.0001
 
 
 def percent(value: float | None, decimals: int = 1) -> str:
@@ -26,6 +27,13 @@ def number(value: float | None, decimals: int = 4) -> str:
     return NOTHING if value is None else f"{value:.{decimals}f}".replace("-", "−")
 
 
+def p_value(value: float | None) -> str:
+    """Return a p-value with three digits, and no more of them than anybody can weigh: 1e-22 → "< 0.0001"."""
+    if value is None:
+        return NOTHING
+    return f"{value:.3g}" if value >= _SMALLEST else f"< {_SMALLEST}"
+
+
 def count(value: int) -> str:
     """Return a whole number with its thousands apart."""
     return f"{value:,}"
@@ -41,11 +49,21 @@ def threshold(value: float | None) -> str:
 
 
 def interval(bounds: Sequence[float] | None, decimals: int = 1) -> str:
-    """Return an interval of shares in percent: (0.01, 0.034) → "1.0–3.4%"."""
+    """Return an interval of shares in percent: (0.01, 0.034) → "1.0–3.4%". Ends that would look alike get one decimal more."""
     if bounds is None:
         return NOTHING
-    low, high = bounds
-    return f"{100 * low:.{decimals}f}–{100 * high:.{decimals}f}%"
+    low, high = (f"{100 * bound:.{decimals}f}" for bound in bounds)
+    if low == high:
+        low, high = (f"{100 * bound:.{decimals + 1}f}" for bound in bounds)
+    return f"{low}–{high}%"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Return names as one would say them: "a, b and c"; of too many, the first ones and how many more there are."""
+    if len(names) > most:
+        return f"{', '.join(names[: most - 1])} and {count(len(names) - most + 1)} more"
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def plural(n: int, singular: str, several: str | None = None) -> str:

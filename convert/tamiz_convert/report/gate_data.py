@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamiz.v1.manifest_pb2 import Manifest, Subdivision
-from tamiz_convert.binomial import upper_bound
+from tamiz_convert.binomial import interval, upper_bound
 from tamiz_convert.evidence import ScoredRows
 from tamiz_convert.metrics import risk_coverage_curve
 
@@ -20,7 +20,7 @@ _PAIRS: Final = 20
 _VALUES_PER_COLUMN: Final = 100
 _DEFAULT_LEVEL: Final = 0.9
 _HISTOGRAM_BINS: Final = 20
-_TAIL: Final = 0.025
+_DELTA: Final = 0.05
 
 Booleans = NDArray[np.bool_]
 
@@ -151,7 +151,7 @@ def _own_thresholds(manifest: Manifest, column: str | None) -> dict[str, float]:
 
 def _interval(k: int, n: int) -> list[float]:
     """Return the two-sided Clopper-Pearson interval of a share of k in n, at 95 %."""
-    return [1.0 - upper_bound(n - k, n, _TAIL), upper_bound(k, n, _TAIL)]
+    return list(interval(k, n, _DELTA))
 
 
 def _curve(probabilities: NDArray[np.float64], y: NDArray[np.int64]) -> list[dict[str, float]]:

@@ -12,7 +12,7 @@ from tamiz_convert.report.charts import (
     risk_coverage_plot,
 )
 from tamiz_convert.report.element import Child, element
-from tamiz_convert.report.formats import count, percent
+from tamiz_convert.report.formats import count, percent, plain_percent
 from tamiz_convert.report.page import Section
 from tamiz_convert.report.plot import Points, charts, figure
 from tamiz_convert.report.slider import slider
@@ -24,15 +24,18 @@ _RIGHT_OF_IT: Final = "Rows by confidence. What lies right of the threshold is a
 def gate_section(data: Mapping[str, Any]) -> Section:
     """Return the curves, the slider, and what more rows would prove."""
     max_error, gate = data["promise"]["max_error"], data["gate"]
-    curves = _curves(data["risk_coverage"])
+    calibrated = data["calibration"]["calibrator"]["method"] != "none"
+    curves = _curves(data["risk_coverage"], calibrated=calibrated)
     point = None if gate["error"] is None else (gate["coverage"], gate["error"])
     drawing = risk_coverage_chart("Error among the answers by share answered", curves, point, max_error)
     dashed = " Dashed: without the calibrator." if len(curves) > 1 else ""
-    explained = f"Rows are answered from the most confident on. The ring is the exported threshold.{dashed}"
+    ring = "the exported thresholds together" if data["promise"]["subsets"] else "the exported threshold"
+    ringed = f" The ring is {ring}." if point else ""
+    explained = f"Rows are answered from the most confident on.{ringed}{dashed}"
     content: list[Child] = [
         element(
             "p",
-            "A stricter threshold answers less and errs less. The rows of this report draw the whole curve.",
+            "A stricter threshold answers less, and as a rule errs less. The rows of this report draw the whole curve.",
         ),
         charts(
             element("div", figure("Error against share answered", explained, drawing), id="risk-coverage"),
@@ -48,8 +51,13 @@ def gate_section(data: Mapping[str, Any]) -> Section:
     return Section("gate", "How much is answered, and how much of it is wrong", "Answers and errors", content)
 
 
-def _curves(data: Mapping[str, Any]) -> list[tuple[str, Points]]:
-    named = (("with the calibrator", data["after"]), ("without it", data["before"]))
+def _curves(data: Mapping[str, Any], *, calibrated: bool) -> list[tuple[str, Points]]:
+    if not calibrated:
+        data = {"after": data["after"], "before": []}
+    named = (
+        ("with the calibrator" if calibrated else "this model", data["after"]),
+        ("without it", data["before"]),
+    )
     return [
         (name, [(each["coverage"], each["error"]) for each in points]) for name, points in named if points
     ]
@@ -59,7 +67,7 @@ def _histogram(data: Mapping[str, Any]) -> Child:
     histogram, promise = data["confidence_histogram"], data["promise"]
     threshold = None if promise["subsets"] else promise["threshold"]
     drawing = confidence_chart("Rows by confidence", histogram["edges"], histogram["counts"], threshold)
-    caption = "Rows by confidence." if threshold is None else _RIGHT_OF_IT
+    caption = "Rows by confidence." if threshold is None or threshold > 1.0 else _RIGHT_OF_IT
     return figure("How confident it is", caption, drawing)
 
 
@@ -77,11 +85,19 @@ def _attainable(data: Mapping[str, Any]) -> list[Child]:
         for each in points
     ]
     note = "Highlighted: the number at hand."
+    parts = (
+        " For all rows under one threshold; each part by itself has fewer rows."
+        if data["promise"]["subsets"]
+        else ""
+    )
+    remark = f"The smallest error that could be promised with {plain_percent(data['thresholds']['confidence_level'])} confidence.{parts}"
     numbers = table("Provable error", ["rows", "error", "answered"], rows, text_columns=(), note=note)
-    return [element("h3", "Would more labelled rows help?"), charts(*drawn, numbers)]
+    return [element("h3", "Would more labelled rows help?"), element("p", remark), charts(*drawn, numbers)]
 
 
 def _attainable_figure(points: Sequence[Mapping[str, Any]], max_error: float | None, n_rows: int) -> Child:
-    caption = "The smallest error that so many rows like these would prove. The ring is the number at hand."
+    caption = (
+        "Other numbers than that at hand (the ring) are an estimate: as if they came out like these rows."
+    )
     drawing = attainable_chart("Provable error by rows", points, max_error, n_rows)
     return figure("What more rows would prove", caption, drawing)

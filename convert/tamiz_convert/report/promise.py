@@ -12,7 +12,7 @@ from tamiz.v1.manifest_pb2 import (
     SubsetThreshold,
     Threshold,
 )
-from tamiz_convert.report.formats import count, plain_percent, plural
+from tamiz_convert.report.formats import count, listed, plain_percent
 
 _KINDS: Final = {
     Promise.PROMISE_UNSPECIFIED: "selective_error",
@@ -52,6 +52,11 @@ def promise_data(manifest: Manifest) -> dict[str, Any]:
         "slice_input": threshold.slice_input or None,
         "subsets": subsets,
     }
+
+
+def accepts_nothing(threshold: Threshold) -> bool:
+    """Return whether no confidence reaches the threshold, nor that of any subset."""
+    return min([each.value for each in threshold.subsets] or [threshold.value]) > 1.0
 
 
 def _leading(threshold: Threshold) -> Certificate | None:
@@ -96,6 +101,8 @@ def _certificate(certificate: Certificate) -> dict[str, Any]:
 
 def _sentence(threshold: Threshold, leading: Certificate | None) -> str:
     if leading is None:
+        if accepts_nothing(threshold):
+            return "Nothing will be answered: what was asked for could not be proven."
         return "Nothing is promised: this threshold is not certified."
     clause = _clause(leading)
     if threshold.subsets:
@@ -157,7 +164,7 @@ def _limit_of_subsets(threshold: Threshold, leading: Certificate) -> str:
         return f"The {subject} within a single class, customer or group: the promise is about all answers together."
     left = [each.name for each in threshold.subsets if not each.HasField("certificate")]
     if left:
-        return f"Anything for {plural(len(left), 'subset')} without a certificate: see the table below."
+        return f"Anything for {listed(left)}, which could not be certified: see the table below."
     return "Anything within a part of a subset: each promise is about its subset as a whole."
 
 

@@ -10,7 +10,8 @@ from tamiz_convert.report.formats import (
     NOTHING,
     count,
     interval,
-    number,
+    listed,
+    p_value,
     percent,
     plain_percent,
     plural,
@@ -31,10 +32,10 @@ def promise_lead(data: Mapping[str, Any]) -> list[Child]:
 
 
 def _answered(gate: Mapping[str, Any], promise: Mapping[str, Any]) -> str:
+    if promise["kind"] == "none" and promise["threshold"] > 1.0 and not gate["n_accepted"]:
+        return "Every request comes back as “not sure”, so that somebody or something else can decide."
     if not gate["n_accepted"]:
-        return "With this threshold no request will be answered."
-    closed = [each["name"] for each in promise["subsets"] if each["threshold"] > 1.0]
-    never = f" What belongs to the other {len(closed)} is never answered." if closed else ""
+        return "With this threshold none of these rows is answered."
     share = (
         "Nearly all"
         if gate["n_accepted"] == gate["n_rows"]
@@ -42,8 +43,18 @@ def _answered(gate: Mapping[str, Any], promise: Mapping[str, Any]) -> str:
     )
     return (
         f"{share} requests like these will be answered. The rest comes back as “not sure”, so that somebody or something else"
-        f" can decide.{never}"
+        f" can decide.{_never(promise)}"
     )
+
+
+def _never(promise: Mapping[str, Any]) -> str:
+    """Return for whom there is no answer, whatever the confidence."""
+    closed = [each["name"] for each in promise["subsets"] if each["threshold"] > 1.0]
+    if not closed:
+        return ""
+    if promise["subdivision"] == "predicted_class":
+        return f" Nothing that the model takes for {listed(closed)} is ever answered."
+    return f" No request with {promise['slice_input']} {listed(closed)} is ever answered."
 
 
 def promise_section(data: Mapping[str, Any]) -> Section:
@@ -65,7 +76,13 @@ def promise_section(data: Mapping[str, Any]) -> Section:
 def _standing(promise: Mapping[str, Any], n_rows: int) -> str:
     if promise["kind"] == "none":
         why = promise["not_certified"] or "see the table below"
-        return f"The threshold is {threshold(promise['threshold'])}. Why there is no certificate: {why}."
+        value = promise["threshold"]
+        at = (
+            "The threshold is above every confidence."
+            if value > 1.0
+            else f"The threshold is {threshold(value)}."
+        )
+        return f"{at} Why there is no certificate: {why}."
     return (
         f"The promise was tested on {plural(n_rows, 'labelled row')} that neither the model nor its calibrator had seen, and holds"
         " for requests that are drawn like them."
@@ -118,10 +135,14 @@ def _certificate(promise: Mapping[str, Any]) -> list[tuple[str, Child]]:
         ("threshold", at),
         ("method", own["method"]),
         ("evidence", evidence),
-        ("p-value", f"{own['p_value']:.3g}, exact binomial test"),
+        (
+            "p-value",
+            f"{p_value(own['p_value'])}, exact binomial test; proven up to {1 - own['confidence_level']:.3g}",
+        ),
     ]
     if own["error_upper_bound"] is not None:
-        bound = percent(own["error_upper_bound"], 2)
+        of = " of all rows" if own["promise"] == "joint_error" else ""
+        bound = f"{percent(own['error_upper_bound'], 2)}{of}"
         rows.append(("upper bound", f"{bound}, one-sided Clopper–Pearson, describes these rows"))
     return [*rows]
 
@@ -135,16 +156,31 @@ def _subsets(promise: Mapping[str, Any]) -> list[Child]:
         [by, "threshold", "promised", "rows", "accepted", "errors", "p-value"],
         [_subset(each) for each in promise["subsets"]],
         text_columns=(0, 2),
-        note=None
-        if by_class
-        else "A request with any other value has to reach the strictest of these thresholds.",
+        note=" ".join(_remarks(promise, by_class=by_class)),
     )
     return [shown, _reasons(left)] if left else [shown]
 
 
+def _remarks(promise: Mapping[str, Any], *, by_class: bool) -> list[str]:
+    """Return what holds for all subsets: the level of each, and what becomes of unknown values."""
+    levels = [each["certificate"]["confidence_level"] for each in promise["subsets"] if each["certificate"]]
+    remarks = [
+        f"Each is proven with {plain_percent(level)} confidence, so that all hold together with"
+        f" {plain_percent(promise['confidence_level'])}."
+        for level in levels[:1]
+    ]
+    if not by_class and promise["threshold"] > 1.0:
+        remarks.append("A request with any other value is not answered.")
+    elif not by_class:
+        remarks.append("A request with any other value has to reach the strictest of these thresholds.")
+    return remarks
+
+
 def _reasons(left: Sequence[Mapping[str, Any]]) -> Html:
     why = ((each["name"], each["not_certified"] or "not certified") for each in left)
-    return element("details", element("summary", f"Why {len(left)} have no certificate"), pairs(why))
+    return element(
+        "details", element("summary", f"Why {plural(len(left), 'has', 'have')} no certificate"), pairs(why)
+    )
 
 
 def _subset(subset: Mapping[str, Any]) -> Sequence[Child]:
@@ -156,7 +192,7 @@ def _subset(subset: Mapping[str, Any]) -> Sequence[Child]:
     )
     counted = [count(own[key]) for key in ("n_rows", "n_accepted", "n_errors")]
     promised = element("span", promised, class_="whole")
-    return [subset["name"], threshold(subset["threshold"]), promised, *counted, number(own["p_value"])]
+    return [subset["name"], threshold(subset["threshold"]), promised, *counted, p_value(own["p_value"])]
 
 
 def _at_most(own: Mapping[str, Any]) -> str:

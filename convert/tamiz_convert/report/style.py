@@ -76,6 +76,7 @@ footer { padding-block: 4rem 3rem; color: var(--quiet); font-size: .875rem }
 .panel > :last-child { margin-bottom: 0 }
 
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 2rem; margin: 1.5rem 0 }
+.charts > .scroll { margin-top: 0 }
 figure { margin: 0; min-width: 0 }
 figure > svg { display: block; width: 100%; height: auto; max-width: 28rem }
 figcaption { max-width: 28rem; margin-bottom: .5rem; font-size: .875rem; line-height: 1.45 }
@@ -120,7 +121,7 @@ tbody th.number, .matrix tbody th { min-width: 0 }
 .matrix td.right { font-weight: 600; box-shadow: inset 0 0 0 1px var(--edge) }
 .matrix td.wrong { font-weight: 600; background: var(--wash) }
 .matrix td.none { color: var(--quiet) }
-.words { min-width: 16rem }
+.block { display: block }
 .whole { white-space: nowrap }
 .failed { color: var(--alarm); font-weight: 600 }
 
@@ -140,6 +141,7 @@ button { font: inherit; font-size: .875rem; color: var(--accent); background: va
   .pairs dd { margin-bottom: .625rem }
   .panel { padding: 1rem; }
   section { padding-top: 3rem }
+  td:not(.number) { min-width: 7rem }
 }
 @media print {
   @page { size: A4; margin: 18mm 16mm }
@@ -157,8 +159,7 @@ button { font: inherit; font-size: .875rem; color: var(--accent); background: va
   .scroll, details .scroll.tall { overflow: visible; max-height: none }
   table { font-size: 8pt; max-width: 100% }
   th, td { padding: .2rem .375rem }
-  tbody th { min-width: 0; position: static }
-  .words { min-width: 0 }
+  tbody th { min-width: 5.5rem; position: static }
   td code { font-size: 6.5pt }
   .pale, .band, .bar, .dot, td, th { print-color-adjust: exact; -webkit-print-color-adjust: exact }
 }

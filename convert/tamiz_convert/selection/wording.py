@@ -54,10 +54,8 @@ def _how(tried: Sequence[OutOfFold], choice: Choice, rows: Rows, settings: Selec
             f" is within {settings.standard_errors:g} standard errors of the lowest, {lowest.log_loss:.4f} of"
             f" {lowest.method}"
         )
-    second = "".join(f", before {each.method} with {each.log_loss:.4f}" for each in left[1:2])
-    return (
-        f"{winner.method} has the lowest out-of-fold log loss of {len(left)}, {winner.log_loss:.4f}{second}"
-    )
+    second = "".join(f"; next is {each.method} ({each.log_loss:.4f})" for each in left[1:2])
+    return f"{winner.method} has the lowest out-of-fold log loss of {len(left)} calibrators ({winner.log_loss:.4f}){second}"
 
 
 def reason_unopposed(rows: Rows) -> str:
@@ -88,4 +86,4 @@ def notes(tried: Sequence[OutOfFold], failed: Mapping[str, str]) -> tuple[str, .
 
 
 def _described(rows: Rows) -> str:
-    return f"{rows.n_rows:,} calibration row(s) with {rows.n_minor:,} of the rarest class"
+    return f"{rows.n_rows:,} calibration rows with {rows.n_minor:,} of the rarest class"

@@ -135,7 +135,7 @@ def test_nothing_accepted_is_a_report_as_well(made_evidence):
     manifest.threshold.value = 2.0
     closed = replace(evidence.certification, thresholds=np.full(200, 2.0))
     page = render_html(replace(evidence, manifest=manifest, certification=closed))
-    assert "no request will be answered" in page
+    assert "Every request comes back as “not sure”" in page
 
 
 def test_margins_have_no_before(made_evidence):

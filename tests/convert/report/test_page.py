@@ -11,6 +11,7 @@ import pytest
 
 from tamiz.v1.manifest_pb2 import Certificate, Promise, Subdivision, SubsetThreshold, Threshold
 from tamiz_convert.report import render_html
+from tamiz_convert.report.formats import interval, p_value
 from tamiz_convert.report.style import DARK, LIGHT
 
 EVIL = "<script>alert(1)</script>"
@@ -173,6 +174,7 @@ def test_what_comes_from_data_is_text(made_evidence):
             ),
             "Nothing is promised",
         ),
+        (Threshold(value=2.0, not_certified="too few rows"), "The threshold is above every confidence."),
     ],
 )
 def test_every_kind_of_promise_has_its_page(made_evidence, threshold, shown):
@@ -181,6 +183,25 @@ def test_every_kind_of_promise_has_its_page(made_evidence, threshold, shown):
     text = render_html(evidence)
     Page(text)
     assert shown in text
+
+
+def test_without_a_calibrator_nothing_is_drawn_twice(made_evidence):
+    evidence = made_evidence(300, 3)
+    with_calibrator = render_html(evidence)
+    evidence.manifest.calibrator.method = "none"
+    text = render_html(evidence)
+    assert "Without the calibrator" in with_calibrator
+    assert "Without the calibrator" not in text
+    assert "Dashed: without the calibrator" not in text
+    assert text.count("<svg") == with_calibrator.count("<svg") - 1
+    assert "The model&#x27;s own confidence" in text
+
+
+def test_numbers_are_rounded_as_people_read_them():
+    assert p_value(1.2e-22) == "< 0.0001"
+    assert p_value(0.0243471) == "0.0243"
+    assert interval((0.01, 0.034)) == "1.0–3.4%"
+    assert interval((0.99963, 1.0)) == "99.96–100.00%"
 
 
 def test_many_rows_and_classes_stay_below_two_megabytes(made_evidence):

@@ -82,7 +82,9 @@ def test_per_slice_says_how_many_values_are_certified():
         manifest(certificate=certificate(), subdivision=by_slice, slice_input="region", subsets=own)
     )
     assert data["sentence"].startswith("For each of 1 out of 2 values of region, at most 2%")
-    assert any("1 subset without a certificate" in line for line in data["not_promised"])
+    assert any(
+        line.startswith("Anything for b, which could not be certified") for line in data["not_promised"]
+    )
     assert data["subsets"][1]["not_certified"] == "too few rows"
 
 
@@ -91,3 +93,26 @@ def test_subsets_of_which_none_is_certified_promise_nothing():
     by_class = Subdivision.SUBDIVISION_PREDICTED_CLASS
     data = promise_data(manifest(not_certified="no subset", subdivision=by_class, subsets=own))
     assert data["kind"] == "none"
+
+
+def test_a_threshold_that_lets_nothing_through_says_so_first():
+    data = promise_data(Manifest(threshold=Threshold(value=2.0, not_certified="too few rows")))
+    assert data["sentence"] == "Nothing will be answered: what was asked for could not be proven."
+
+
+def test_subsets_without_a_certificate_are_named_while_they_are_few():
+    own = [
+        SubsetThreshold(name="a", value=0.8, certificate=certificate()),
+        *(SubsetThreshold(name=f"s{k}", value=2.0, not_certified="too few rows") for k in range(9)),
+    ]
+    by_slice = Subdivision.SUBDIVISION_SLICE
+    few, many = (
+        promise_data(
+            manifest(certificate=certificate(), subdivision=by_slice, slice_input="shop", subsets=own[:n])
+        )["not_promised"]
+        for n in (4, 10)
+    )
+    assert "Anything for s0, s1 and s2, which could not be certified: see the table below." in few
+    assert (
+        "Anything for s0, s1, s2, s3 and 5 more, which could not be certified: see the table below." in many
+    )

@@ -1,0 +1,149 @@
+"""Which error do the rows prove, and which would more of them? Said when an export fails, and shown when it does not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from tamiz_convert.binomial import fewest_rows, rows_needed, upper_bound
+from tamiz_convert.certificates.fixed_sequence import Confidences, Errors, Outcomes, Walk, walk
+from tamiz_convert.errors import UnattainableError
+from tamiz_convert.evidence import AttainableError
+
+CURVE: Final = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Of the rows at hand, how many times as many the curve looks at."""
+
+_STEP: Final = 1.1
+_LARGEST: Final = 0.5
+_MORE_ROWS: Final = (2, 4, 8, 16, 32)
+
+
+def attainable_errors(
+    confidence_calibration: Confidences,
+    error_calibration: Errors,
+    confidence_certification: Confidences,
+    error_certification: Errors,
+    *,
+    confidence_level: float,
+    multiples: Sequence[float] = CURVE,
+) -> list[AttainableError]:
+    """Return how the smallest error that can be proven falls with more rows.
+
+    An extrapolation: calibration and certification rows are counted `multiple` times each, as if more rows came out
+    just like these (`Outcomes.times`), and the whole walk is tried on them; what fewer rows prove, more do as well. Where
+    the multiple is 1 nothing is extrapolated.
+
+    Args:
+        confidence_calibration: (n,), the confidences of the calibration rows.
+        error_calibration: (n,), whether their prediction is wrong.
+        confidence_certification: (m,), the same of the certification rows.
+        error_certification: (m,).
+        confidence_level: the wanted probability that the promise holds, between 0 and 1.
+        multiples: how many times as many rows, ascending.
+
+    Returns:
+        One entry per multiple with which an error up to one half can be proven.
+    """
+    calibration = Outcomes(confidence_calibration, error_calibration)
+    certification = Outcomes(confidence_certification, error_certification)
+    curve: list[AttainableError] = []
+    for each in multiples:
+        rows = certification.times(each)
+        found = smallest_error(calibration.times(each), rows, 1.0 - confidence_level)
+        if curve and (found is None or found.max_error > curve[-1].max_error):
+            found = replace(curve[-1], n_rows=rows.n_rows)
+        if found is not None:
+            curve.append(found)
+    return curve
+
+
+def smallest_error(calibration: Outcomes, certification: Outcomes, delta: float) -> AttainableError | None:
+    """Return the smallest error that these rows prove, within a tenth; None if it is above one half.
+
+    Found by trying, because the path of candidates depends on what is asked for.
+    """
+    n_rows = min(calibration.n_finite, certification.n_rows)
+    if n_rows < 1:
+        return None
+    error = _rounded_up(1.0 - delta ** (1.0 / n_rows))
+    while error <= _LARGEST:
+        found = walk(calibration, certification, error, delta)
+        last = -1 if found is None else found.last_proven(delta)
+        if found is not None and last >= 0:
+            return AttainableError(
+                certification.n_rows, error, int(found.n_accepted[last]) / certification.n_rows
+            )
+        error = _rounded_up(error * _STEP)
+    return None
+
+
+def too_few_rows(
+    calibration: Outcomes, certification: Outcomes, max_error: float, delta: float
+) -> UnattainableError:
+    """Return the error for rows that could prove nothing even if all of them were right."""
+    return UnattainableError(
+        f"{certification.n_rows} certification rows (and {calibration.n_rows} calibration rows) cannot prove an error of at"
+        f" most {max_error:g} with confidence {1.0 - delta:g}: of each at least {fewest_rows(max_error, delta)} accepted rows"
+        f" without a single error are needed. {_advice(calibration, certification, max_error, delta)}",
+        threshold=None,
+    )
+
+
+def nothing_proven(
+    calibration: Outcomes, certification: Outcomes, found: Walk, max_error: float, delta: float
+) -> UnattainableError:
+    """Return the error for a walk whose first test failed."""
+    counts = zip(found.n_errors.tolist(), found.n_accepted.tolist(), strict=True)
+    bounds = [upper_bound(k, n, delta) for k, n in counts]
+    best = int(np.argmin(bounds))
+    k, n = int(found.n_errors[best]), int(found.n_accepted[best])
+    seen = k / n if n else 1.0
+    more = _times_as_many(calibration, certification, max_error, delta)
+    needed = ""
+    if seen < max_error:
+        needed = f"; at that error about {rows_needed(seen, max_error, delta, more_than=n):,} accepted rows would prove it"
+    elif more is None:
+        needed = (
+            "; more rows alone will not help: the model is wrong too often even where it is most confident"
+        )
+    return UnattainableError(
+        f"no threshold keeps the error at or below {max_error:g} with confidence {1.0 - delta:g}: at the best one tried {k} of {n}"
+        f" accepted certification rows are wrong, which proves {bounds[best]:.4g}{needed}."
+        f" {_advice(calibration, certification, max_error, delta)}",
+        threshold=float(found.path[0]),
+    )
+
+
+def _advice(calibration: Outcomes, certification: Outcomes, max_error: float, delta: float) -> str:
+    """Say which error these rows do prove, and how many more would prove what was asked for."""
+    attainable = smallest_error(calibration, certification, delta)
+    more = _times_as_many(calibration, certification, max_error, delta)
+    rows = "more rows" if more is None else f"more rows (about {more} times as many like these would do)"
+    # Another path may prove an even smaller error: to look for the one that does is to look until something holds.
+    if attainable is None or attainable.max_error <= max_error:
+        return f"Bring {rows}, or improve the model"
+    return (
+        f"Ask for max_error={attainable.max_error:g}, which these rows prove with {attainable.coverage:.0%} of them answered,"
+        f" bring {rows}, or improve the model"
+    )
+
+
+def _times_as_many(
+    calibration: Outcomes, certification: Outcomes, max_error: float, delta: float
+) -> int | None:
+    """Return how many times as many rows like these would prove what was asked for; None if too many."""
+    for times in _MORE_ROWS:
+        found = walk(calibration.times(times), certification.times(times), max_error, delta)
+        if found is not None and found.last_proven(delta) >= 0:
+            return times
+    return None
+
+
+def _rounded_up(error: float) -> float:
+    """Return an error with two significant digits, not below what it was."""
+    unit = 10.0 ** (math.floor(math.log10(error)) - 1)
+    return round(math.ceil(error / unit - 1e-9) * unit, 12)

@@ -1,0 +1,88 @@
+"""A threshold with a finite-sample guarantee on the error among accepted rows.
+
+The promise: with probability `confidence_level` over the draw of the certification rows, at most `max_error` of the
+accepted rows are wrong. It holds for rows drawn like the certification rows, whatever the model and its calibration.
+How it is found stands in `fixed_sequence`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tamiz_convert.binomial import upper_bound
+from tamiz_convert.certificates.attainable import nothing_proven, too_few_rows
+from tamiz_convert.certificates.fixed_sequence import Confidences, Errors, Outcomes, Walk, walk
+
+
+@dataclass(frozen=True)
+class Certified:
+    """A threshold and what was found at it.
+
+    Attributes:
+        threshold: accept where the confidence is at least this.
+        n_rows: certification rows.
+        n_accepted, n_errors: how many of them are accepted, and how many of those are wrong.
+        p_value: of the exact binomial test at the threshold.
+        error_upper_bound: one-sided Clopper-Pearson bound on the promised error; describes these rows, promises nothing
+            beyond what was asked for. None where no error is promised.
+    """
+
+    threshold: float
+    n_rows: int
+    n_accepted: int
+    n_errors: int
+    p_value: float
+    error_upper_bound: float | None
+
+
+def certify(
+    confidence_calibration: Confidences,
+    error_calibration: Errors,
+    confidence_certification: Confidences,
+    error_certification: Errors,
+    *,
+    max_error: float,
+    confidence_level: float,
+) -> Certified:
+    """Find the loosest threshold that the certification rows prove.
+
+    Args:
+        confidence_calibration: (n,), the confidences of the calibration rows; NaN is never accepted.
+        error_calibration: (n,), whether their prediction is wrong.
+        confidence_certification: (m,), the same of the certification rows.
+        error_certification: (m,).
+        max_error: the wanted bound on the error among accepted rows, between 0 and 1.
+        confidence_level: the wanted probability that it holds, between 0 and 1.
+
+    Raises:
+        UnattainableError: if no threshold can be proven; the message says what would be needed, and `threshold` is the
+            candidate that looked best on the calibration rows.
+    """
+    delta = 1.0 - confidence_level
+    calibration = Outcomes(confidence_calibration, error_calibration)
+    certification = Outcomes(confidence_certification, error_certification)
+    found = walk(calibration, certification, max_error, delta)
+    if found is None:
+        raise too_few_rows(calibration, certification, max_error, delta)
+    proven = _loosest_proven(found, certification.n_rows, delta)
+    if proven is None:
+        raise nothing_proven(calibration, certification, found, max_error, delta)
+    return proven
+
+
+def find(
+    calibration: Outcomes, certification: Outcomes, *, max_error: float, delta: float
+) -> Certified | None:
+    """Return what `certify` returns, or None where it raises: without the search for advice."""
+    found = walk(calibration, certification, max_error, delta)
+    return None if found is None else _loosest_proven(found, certification.n_rows, delta)
+
+
+def _loosest_proven(found: Walk, n_rows: int, delta: float) -> Certified | None:
+    last = found.last_proven(delta)
+    if last < 0:
+        return None
+    k, n = int(found.n_errors[last]), int(found.n_accepted[last])
+    return Certified(
+        float(found.path[last]), n_rows, n, k, float(found.p_values[last]), upper_bound(k, n, delta)
+    )

@@ -1,0 +1,45 @@
+"""What a threshold promises, in sentences."""
+
+from __future__ import annotations
+
+from tamiz.promise_text import promised
+from tamiz.v1.manifest_pb2 import Subdivision, SubsetThreshold, Threshold
+
+
+def promise(threshold: Threshold) -> str:
+    """Return what a threshold promises over all rows, in a sentence."""
+    which = _which(threshold)
+    if not threshold.HasField("certificate"):
+        return f"{which}, not certified: {threshold.not_certified}"
+    certificate = threshold.certificate
+    return (
+        f"{which}: {promised(certificate)}, with confidence {certificate.confidence_level:.3g}; about"
+        f" {certificate.expected_coverage:.0%} of the rows are expected to be answered ({certificate.n_errors} errors among"
+        f" {certificate.n_accepted} accepted of {certificate.n_rows} certification rows)"
+    )
+
+
+def _which(threshold: Threshold) -> str:
+    if not threshold.subsets:
+        return "accepts nothing" if threshold.value > 1.0 else f"threshold {threshold.value:.6g}"
+    if threshold.subdivision == Subdivision.SUBDIVISION_PREDICTED_CLASS:
+        return f"a threshold for each of {len(threshold.subsets)} predicted classes"
+    return f"a threshold for each of {len(threshold.subsets)} values of {threshold.slice_input}"
+
+
+def promise_lines(threshold: Threshold) -> list[str]:
+    """Return what a threshold promises over all rows, and then what it does for each class or slice."""
+    return [promise(threshold), *(f"  {_subset(threshold, subset)}" for subset in threshold.subsets)]
+
+
+def _subset(threshold: Threshold, subset: SubsetThreshold) -> str:
+    by_class = threshold.subdivision == Subdivision.SUBDIVISION_PREDICTED_CLASS
+    name = f"{'predicted' if by_class else threshold.slice_input} {subset.name}"
+    if not subset.HasField("certificate"):
+        accepts = "abstains wholly" if subset.value > 1.0 else f"threshold {subset.value:.6g}"
+        return f"{name}: {accepts}, not certified: {subset.not_certified}"
+    certificate = subset.certificate
+    return (
+        f"{name}: threshold {subset.value:.6g}, about {certificate.expected_coverage:.0%} answered ({certificate.n_errors}"
+        f" errors among {certificate.n_accepted} accepted of {certificate.n_rows})"
+    )

@@ -1,0 +1,119 @@
+"""Thresholds with another promise than the error among accepted rows, named for what they promise.
+
+Both quantities move in one direction with the threshold, so that scanning from the safe end and stopping at the first
+failure needs no correction for the number of thresholds, not even where these lie on the certification rows' own
+confidences: if the chosen threshold breaks the promise, then so does the boundary case on the safe side of it, and its
+test, one single test, has failed too (Bates, Angelopoulos, Lei, Malik & Jordan, arXiv 2101.02703, theorem 1). No calibration
+rows are needed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from scipy.stats import binom
+
+from tamiz_convert.binomial import fewest_rows, p_values, upper_bound
+from tamiz_convert.certificates.certify import Certified
+from tamiz_convert.certificates.fixed_sequence import Confidences, Errors, Outcomes, midway_below
+from tamiz_convert.errors import UnattainableError
+
+JOINT_ERROR_METHOD: Final = "clopper-pearson-monotone-scan"
+COVERAGE_METHOD: Final = "binomial-order-statistic"
+
+
+def certify_joint_error(
+    confidence: Confidences, error: Errors, *, max_error: float, confidence_level: float
+) -> Certified:
+    """Find the loosest threshold at which at most `max_error` of *all* rows are accepted and wrong.
+
+    Says nothing of the share of errors among the accepted: one that accepts little may be wrong about all of it.
+
+    Args:
+        confidence: (m,), the confidences of the certification rows; NaN is never accepted.
+        error: (m,), whether their prediction is wrong.
+        max_error: the wanted bound on P(accepted and wrong), between 0 and 1.
+        confidence_level: the wanted probability that it holds, between 0 and 1.
+
+    Raises:
+        UnattainableError: if no threshold that accepts any row can be proven.
+    """
+    delta = 1.0 - confidence_level
+    rows = Outcomes(confidence, error)
+    values = np.unique(rows.confidence)[::-1]
+    thresholds = midway_below(rows.confidence[::-1], values)
+    n_errors, n_accepted = rows.errors_and_rows(thresholds)
+    p = p_values(n_errors, np.full(len(thresholds), rows.n_rows), max_error)
+    last = (
+        int(np.count_nonzero(p <= delta)) - 1
+    )  # p rises with the errors, and these with every looser threshold
+    if last < 0:
+        raise _joint_error_unattainable(rows, int(n_errors[0]) if len(n_errors) else 0, max_error, delta)
+    k, n = int(n_errors[last]), int(n_accepted[last])
+    return Certified(
+        float(thresholds[last]), rows.n_rows, n, k, float(p[last]), upper_bound(k, rows.n_rows, delta)
+    )
+
+
+def certify_coverage(
+    confidence: Confidences, error: Errors, *, min_coverage: float, confidence_level: float
+) -> Certified:
+    """Find the strictest threshold at which at least `min_coverage` of the rows are accepted.
+
+    The fewest accepted rows n with P(Binomial(m, min_coverage) >= n) <= 1 − confidence_level are counted off from the top:
+    a one-sided tolerance limit of Wilks (Ann. Math. Statist. 12, 1941). Says nothing of errors.
+
+    Args:
+        confidence: (m,), the confidences of the certification rows; NaN is never accepted.
+        error: (m,), whether their prediction is wrong; counted, not used.
+        min_coverage: the wanted share of accepted rows, between 0 and 1.
+        confidence_level: the wanted probability that it is reached, between 0 and 1.
+
+    Raises:
+        UnattainableError: if not even accepting every row with a confidence proves it.
+    """
+    delta = 1.0 - confidence_level
+    rows = Outcomes(confidence, error)
+    proven = binom.sf(np.arange(rows.n_rows + 1) - 1, rows.n_rows, min_coverage) <= delta
+    needed = int(np.argmax(proven)) if proven.any() else rows.n_rows + 1
+    if needed > len(rows.confidence):
+        raise _coverage_unattainable(rows, min_coverage, delta)
+    threshold = midway_below(rows.confidence[::-1], rows.confidence[needed - 1 : needed])
+    n_errors, n_accepted = (int(counts[0]) for counts in rows.errors_and_rows(threshold))
+    p_value = float(binom.sf(n_accepted - 1, rows.n_rows, min_coverage))
+    return Certified(float(threshold[0]), rows.n_rows, n_accepted, n_errors, p_value, None)
+
+
+def _joint_error_unattainable(
+    rows: Outcomes, n_errors: int, max_error: float, delta: float
+) -> UnattainableError:
+    fewest = fewest_rows(max_error, delta)
+    if rows.n_rows < fewest:
+        problem = f"at least {fewest} are needed, bring more rows, or ask for {1.0 - delta ** (1.0 / rows.n_rows):.2g}"
+    elif len(rows.confidence) == 0:
+        problem = "none of them has a confidence"
+    else:
+        proven = upper_bound(n_errors, rows.n_rows, delta)
+        problem = (
+            f"{n_errors} rows are wrong at the highest confidence alone, which proves {proven:.2g}; ask for that, or improve"
+            " the model"
+        )
+    return UnattainableError(
+        f"{rows.n_rows} certification rows cannot prove that at most {max_error:g} of all rows are accepted and wrong, with"
+        f" confidence {1.0 - delta:g}: {problem}",
+        threshold=None,
+    )
+
+
+def _coverage_unattainable(rows: Outcomes, min_coverage: float, delta: float) -> UnattainableError:
+    n_rows, n_finite = rows.n_rows, len(rows.confidence)
+    without = f" ({n_rows - n_finite} of them have no confidence)" if n_finite < n_rows else ""
+    fewest = math.ceil(math.log(delta) / math.log(min_coverage))
+    return UnattainableError(
+        f"{n_rows} certification rows{without} cannot prove that at least {min_coverage:g} of the rows are accepted, with"
+        f" confidence {1.0 - delta:g}: at least {fewest} rows, all with a confidence, are needed. Bring more rows, or ask for"
+        " less",
+        threshold=None,
+    )

@@ -1,0 +1,174 @@
+"""One threshold per subset of the rows, all certified together.
+
+A certificate over all rows says nothing of a part of them: a pooled threshold keeps its promise while a hard slice in it
+errs many times as often. Here every subset is certified by itself, on its own rows, with its share of the doubt:
+delta / (number of subsets), so that all certificates hold together with probability 1 − delta (Bonferroni's inequality).
+The rows accepted of all subsets are then a mixture of shares of errors that each keep the promise, and so keep it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz.thresholds import ACCEPT_NONE
+from tamiz_convert.binomial import p_values, upper_bound
+from tamiz_convert.certificates.certify import Certified, certify, find
+from tamiz_convert.certificates.fixed_sequence import Confidences, Errors, Outcomes
+from tamiz_convert.errors import UnattainableError
+
+_SHOWN: Final = 3
+
+
+class SubsetRows(NamedTuple):
+    """Held-out rows with the subset of each.
+
+    Attributes:
+        confidence: (n,), float64; NaN is never accepted.
+        error: (n,), bool, whether the prediction is wrong.
+        subset: (n,), int64, which subset the row belongs to, from 0.
+    """
+
+    confidence: Confidences
+    error: Errors
+    subset: NDArray[np.int64]
+
+    def of(self, index: int) -> tuple[Confidences, Errors]:
+        """Return the rows of one subset."""
+        its = self.subset == index
+        return self.confidence[its], self.error[its]
+
+
+@dataclass(frozen=True)
+class SubsetCertified:
+    """What came of one subset.
+
+    Attributes:
+        name: the class or the slice, as text.
+        certified: its threshold; None where nothing could be proven.
+        reason: why nothing could; empty where something was.
+    """
+
+    name: str
+    certified: Certified | None
+    reason: str = ""
+
+    @property
+    def threshold(self) -> float:
+        """Accept where the confidence is at least this: of an uncertified subset, nowhere."""
+        return ACCEPT_NONE if self.certified is None else self.certified.threshold
+
+
+@dataclass(frozen=True)
+class SubsetsCertified:
+    """What came of all subsets.
+
+    Attributes:
+        subsets: one entry per name.
+        overall: over the rows of all subsets together; its threshold is the strictest of them, its p-value and bound those
+            of the pooled counts.
+        confidence_level: of each subset's own certificate, so that all hold together.
+    """
+
+    subsets: tuple[SubsetCertified, ...]
+    overall: Certified
+    confidence_level: float
+
+
+def certify_subsets(
+    calibration: SubsetRows,
+    certification: SubsetRows,
+    names: Sequence[str],
+    *,
+    max_error: float,
+    confidence_level: float,
+) -> SubsetsCertified:
+    """Find, for each subset, the loosest threshold that its certification rows prove.
+
+    Args:
+        calibration: the rows that place the candidates.
+        certification: the rows that prove.
+        names: the names of the subsets, in the order of their indices. Which there are may depend on the rows, but not on
+            confidences or labels.
+        max_error: the wanted bound on the error among the accepted rows of each subset, between 0 and 1.
+        confidence_level: the wanted probability that all of the bounds hold, between 0 and 1.
+
+    Raises:
+        UnattainableError: if no subset can be certified. One that cannot, beside others that can, is no error: it accepts
+            nothing.
+    """
+    own_level = 1.0 - (1.0 - confidence_level) / len(names)
+    found = find_in_subsets(
+        calibration, certification, len(names), max_error=max_error, confidence_level=own_level
+    )
+    subsets = tuple(
+        SubsetCertified(name, certified)
+        if certified is not None
+        else SubsetCertified(
+            name, None, _reason(calibration.of(index), certification.of(index), max_error, own_level)
+        )
+        for index, (name, certified) in enumerate(zip(names, found, strict=True))
+    )
+    proven = [subset.certified for subset in subsets if subset.certified is not None]
+    if not proven:
+        raise _unattainable(subsets, max_error, confidence_level)
+    k, n = sum(each.n_errors for each in proven), sum(each.n_accepted for each in proven)
+    overall = Certified(
+        max(subset.threshold for subset in subsets),
+        len(certification.confidence),
+        n,
+        k,
+        float(p_values(k, n, max_error)),
+        upper_bound(k, n, 1.0 - confidence_level),
+    )
+    return SubsetsCertified(subsets, overall, own_level)
+
+
+def find_in_subsets(
+    calibration: SubsetRows,
+    certification: SubsetRows,
+    n_subsets: int,
+    *,
+    max_error: float,
+    confidence_level: float,
+) -> list[Certified | None]:
+    """Return what each subset's own rows prove with this confidence level; None for nothing."""
+    return [
+        find(
+            Outcomes(*calibration.of(index)),
+            Outcomes(*certification.of(index)),
+            max_error=max_error,
+            delta=1.0 - confidence_level,
+        )
+        for index in range(n_subsets)
+    ]
+
+
+def _reason(
+    calibration: tuple[Confidences, Errors],
+    certification: tuple[Confidences, Errors],
+    max_error: float,
+    confidence_level: float,
+) -> str:
+    """Return why nothing could be proven."""
+    try:
+        certify(*calibration, *certification, max_error=max_error, confidence_level=confidence_level)
+    except UnattainableError as error:
+        return str(error)
+    raise AssertionError("certify proves what find does not: this is a bug")
+
+
+def _unattainable(
+    subsets: Sequence[SubsetCertified], max_error: float, confidence_level: float
+) -> UnattainableError:
+    shown = "; ".join(f"{subset.name!r}: {subset.reason}" for subset in subsets[:_SHOWN])
+    more = f"; and {len(subsets) - _SHOWN} more" if len(subsets) > _SHOWN else ""
+    return UnattainableError(
+        f"none of {len(subsets)} subsets can be certified for an error of at most {max_error:g}, all together with"
+        f" confidence {confidence_level:g}. {shown}{more}",
+        threshold=None,
+    )

@@ -1,0 +1,1 @@
+"""`tamiz-convert`: its arguments, what its subcommands do, and the files that they read."""

@@ -1,0 +1,205 @@
+"""The command line of `tamiz-convert`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from tamiz_convert.command_line.export_arguments import add_checks, add_settings, names
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(
+        prog="tamiz-convert",
+        description="Export trained classifiers as bundles; look into bundles, check, compare and recalibrate them.",
+    )
+    top.add_argument("--version", action="version", version=f"tamiz-convert {version('tamiz')}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (summary, add) in _COMMANDS.items():
+        add(commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."))
+    return top
+
+
+def _add_sklearn(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help="the estimator: a .joblib, .pkl or .skops file")
+    _add_trust(parser)
+    parser.add_argument(
+        "--trust-types",
+        type=names,
+        default=[],
+        metavar="A,B,…",
+        help="types that a .skops file may hold besides those of scikit-learn and numpy",
+    )
+    add_settings(parser)
+
+
+def _add_torch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model",
+        type=Path,
+        help="the module: a .pt2 file of torch.export.save, or a .pt file of torch.save(module)",
+    )
+    _add_trust(parser)
+    _add_scores(parser, default="logits")
+    _add_classes(parser)
+    add_settings(parser)
+
+
+def _add_booster(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model", type=Path, help="the booster: .json or .ubj of XGBoost, .txt of LightGBM, .cbm of CatBoost"
+    )
+    _add_classes(parser)
+    add_settings(parser)
+
+
+def _add_onnx(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help="the .onnx file, with a dynamic number of rows")
+    parser.add_argument(
+        "--output-name", metavar="NAME", help="the output that holds the scores, where there are several"
+    )
+    _add_scores(parser, default=None)
+    _add_classes(parser)
+    add_settings(parser)
+
+
+def _add_recalibrate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
+    parser.add_argument(
+        "--replace", action="store_true", help="write over the bundle itself, if --output is where it lies"
+    )
+    add_settings(parser)
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="rows that the bundle has not seen, with their labels: .parquet, .csv, or .npz with one array per input",
+    )
+    parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
+    parser.add_argument(
+        "--features",
+        type=names,
+        metavar="A,B,…",
+        help="the columns with the features, in the order of the training, where the bundle names none; by default all but"
+        " the target",
+    )
+    add_checks(parser, required=True)
+    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    for name in ("a", "b"):
+        parser.add_argument(
+            name, type=Path, metavar=name.upper(), help="a version's folder, or the file in it"
+        )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="rows that neither model has seen, with their labels: .parquet, .csv, or .npz with one array per input",
+    )
+    parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
+    parser.add_argument(
+        "--features",
+        type=names,
+        metavar="A,B,…",
+        help="the columns with the features, in the order of the training; by default those that the bundles name, else"
+        " all but the target and the slices",
+    )
+    parser.add_argument(
+        "--slices",
+        type=names,
+        default=[],
+        metavar="A,B,…",
+        help="columns whose every value is looked at by itself",
+    )
+    parser.add_argument(
+        "--at-error",
+        type=float,
+        metavar="E",
+        help="the error among accepted rows at which coverage is compared; by default the one that A promises, else B's,"
+        " else what A makes",
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page, complete in itself")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON")
+    parser.add_argument("--seed", type=int, default=0, help="of the intervals (default: 0)")
+
+
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
+    parser.add_argument("--json", action="store_true", help="the whole manifest, as JSON")
+
+
+def _add_keygen(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "private",
+        type=Path,
+        help="the file to write the private key to, encrypted if TAMIZ_KEY_PASSPHRASE is set",
+    )
+    parser.add_argument("public", type=Path, help="the file to write the public key to")
+
+
+def _add_sign(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
+    parser.add_argument(
+        "--key",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the private key; its passphrase, if it has one, comes from TAMIZ_KEY_PASSPHRASE",
+    )
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
+    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the public key")
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust-pickle", action="store_true", help="load it although a pickle can run any code"
+    )
+
+
+def _add_scores(parser: argparse.ArgumentParser, *, default: str | None) -> None:
+    parser.add_argument(
+        "--scores",
+        choices=("logits", "margins", "probabilities"),
+        default=default,
+        required=default is None,
+        help="what the model gives" + (f" (default: {default})" if default else ""),
+    )
+
+
+def _add_classes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--classes",
+        type=names,
+        metavar="A,B,…",
+        help="the labels in the order of the model's outputs; by default 0,1,…",
+    )
+
+
+_COMMANDS: Final[dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]]] = {
+    "sklearn": ("export a trained scikit-learn classifier or Pipeline", _add_sklearn),
+    "torch": ("export a trained torch module", _add_torch),
+    "booster": ("export a booster of XGBoost, LightGBM or CatBoost", _add_booster),
+    "onnx": ("export a classifier that is an ONNX file", _add_onnx),
+    "recalibrate": ("give a bundle a new calibrator and threshold, from new rows", _add_recalibrate),
+    "check": ("hold a bundle to a specification of release checks", _add_check),
+    "compare": ("compare two bundles on the same labeled rows", _add_compare),
+    "keygen": ("make a pair of keys to sign bundles with", _add_keygen),
+    "sign": ("sign a bundle, so that a server can require it", _add_sign),
+    "verify": ("make sure that a bundle is as it was signed", _add_verify),
+    "inspect": ("show what a bundle says of itself, its digest checked", _add_inspect),
+}

@@ -1,0 +1,257 @@
+"""What the subcommands of `tamiz-convert` do."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from google.protobuf import json_format
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tamiz.bundle_format import FILE_NAME
+from tamiz_convert.bundles.bundle import read_manifest
+from tamiz_convert.bundles.signing import PASSPHRASE_VARIABLE, make_keys, sign, verify
+from tamiz_convert.check_result import CheckResult
+from tamiz_convert.checks import show_results, write_json, write_junit
+from tamiz_convert.command_line.inspection import show
+from tamiz_convert.command_line.model_files import load_booster, load_estimator, load_torch
+from tamiz_convert.command_line.rows import FileRows, bundle_rows, export_rows, named_columns, split_settings
+from tamiz_convert.comparison import compare, terminal
+from tamiz_convert.comparison.page import to_html, to_json
+from tamiz_convert.errors import BlockedError
+from tamiz_convert.pipeline.export import export
+from tamiz_convert.pipeline.export_report import ExportReport
+from tamiz_convert.pipeline.recalibrate import recalibrate
+from tamiz_convert.pipeline.release import check_bundle, refuse_blocked
+from tamiz_convert.report import PAGE_NAME
+from tamiz_convert.rows.tables import ARRAYS, load_arrays, load_rows, select, write_text
+from tamiz_convert.sources.onnx_graph import OnnxModel
+from tamiz_convert.sources.torch_graph import TorchModel
+
+_SETTINGS: Final = (
+    "name",
+    "calibrator",
+    "max_error",
+    "max_joint_error",
+    "min_coverage",
+    "per_class",
+    "slice_by",
+    "confidence_level",
+    "threshold",
+    "allow_uncertified",
+    "allow_duplicates",
+    "certification_fraction",
+    "checks",
+    "slices",
+    "report",
+    "seed",
+)
+"""What an export and a recalibration are told alike, besides the rows."""
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run a parsed command.
+
+    Raises:
+        ExportError: for whatever can be foreseen; the message is for people.
+    """
+    _COMMANDS[arguments.command](arguments)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    model = _LOADERS[arguments.command](arguments)
+    settings = _settings(arguments, export_rows(arguments, model))
+    with _told(arguments), _progress() as progress:
+        report = export(model, arguments.output, classes=_classes(arguments), **settings, progress=progress)
+    _show(arguments, report)
+
+
+def _recalibrate(arguments: argparse.Namespace) -> None:
+    settings = _settings(arguments, bundle_rows(arguments, arguments.bundle))
+    with _told(arguments), _progress() as progress:
+        report = recalibrate(
+            arguments.bundle, arguments.output, **settings, replace=arguments.replace, progress=progress
+        )
+    _show(arguments, report)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    if arguments.data.suffix == ARRAYS:
+        _compare_rows(arguments, *load_arrays(arguments.data, arguments.target), arguments.slices)
+        return
+    table, labels = load_rows(arguments.data, arguments.target)
+    sliced = select(table, arguments.slices, arguments.data)
+    manifest = read_manifest(arguments.a)
+    read = {name for spec in manifest.inputs for name in spec.column_names}
+    rest = [name for name in table.columns if name in read or name not in arguments.slices]
+    features = arguments.features or named_columns(arguments.a) or rest
+    if manifest.threshold.slice_input:
+        features = list(dict.fromkeys([*features, manifest.threshold.slice_input]))
+    rows = select(table, features, arguments.data)
+    _compare_rows(arguments, rows, labels, {name: sliced[name] for name in arguments.slices})
+
+
+def _compare_rows(
+    arguments: argparse.Namespace, rows: Any, labels: Any, slices: Sequence[str] | Mapping[str, Any]
+) -> None:
+    with _progress() as progress:
+        found = compare(
+            arguments.a,
+            arguments.b,
+            rows,
+            labels,
+            slices=slices,
+            at_error=arguments.at_error,
+            seed=arguments.seed,
+            progress=progress,
+        )
+    for path, content in ((arguments.html, to_html), (arguments.json, to_json)):
+        if path is not None:
+            write_text(path, content(found))
+    terminal.show(found, Console(highlight=False))
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    rows, labels = _check_rows(arguments)
+    results = check_bundle(arguments.bundle, rows, labels, arguments.checks, seed=arguments.seed)
+    _tell(arguments, results)
+    refuse_blocked(results)
+
+
+def _check_rows(arguments: argparse.Namespace) -> tuple[Any, Any]:
+    if arguments.data.suffix == ARRAYS:
+        return load_arrays(arguments.data, arguments.target)
+    table, labels = load_rows(arguments.data, arguments.target)
+    features = select(table, arguments.features or list(table.columns), arguments.data)
+    named = any(spec.column_names for spec in read_manifest(arguments.bundle).inputs)
+    return (table if named else features.to_numpy()), labels
+
+
+def _inspect(arguments: argparse.Namespace) -> None:
+    manifest = read_manifest(arguments.bundle)
+    path = arguments.bundle / FILE_NAME if arguments.bundle.is_dir() else arguments.bundle
+    if arguments.json:
+        print(json_format.MessageToJson(manifest))  # noqa: T201  a command's output
+    else:
+        page = path.with_name(PAGE_NAME)
+        show(manifest, path.stat().st_size, Console(highlight=False), page if page.exists() else None)
+
+
+def _keygen(arguments: argparse.Namespace) -> None:
+    make_keys(arguments.private, arguments.public, _passphrase())
+    print(f"{arguments.private}, to be kept; {arguments.public}, for servers")  # noqa: T201  a command's output
+
+
+def _sign(arguments: argparse.Namespace) -> None:
+    print(sign(arguments.bundle, arguments.key, _passphrase()))  # noqa: T201  a command's output
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    verify(arguments.bundle, arguments.key)
+    print(f"{arguments.bundle} is as the owner of {arguments.key} has signed it")  # noqa: T201  a command's output
+
+
+def _passphrase() -> str:
+    return os.environ.get(PASSPHRASE_VARIABLE, "")
+
+
+def _sklearn(arguments: argparse.Namespace) -> Any:
+    return load_estimator(
+        arguments.model, trust_pickle=arguments.trust_pickle, trusted_types=arguments.trust_types
+    )
+
+
+def _torch(arguments: argparse.Namespace) -> Any:
+    return TorchModel(load_torch(arguments.model, trust_pickle=arguments.trust_pickle), arguments.scores)
+
+
+def _booster(arguments: argparse.Namespace) -> Any:
+    return load_booster(arguments.model)
+
+
+def _onnx(arguments: argparse.Namespace) -> Any:
+    return OnnxModel(arguments.model, arguments.scores, arguments.output_name)
+
+
+_LOADERS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
+    "sklearn": _sklearn,
+    "torch": _torch,
+    "booster": _booster,
+    "onnx": _onnx,
+}
+
+_COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
+    **dict.fromkeys(_LOADERS, _export),
+    "recalibrate": _recalibrate,
+    "check": _check,
+    "compare": _compare,
+    "inspect": _inspect,
+    "keygen": _keygen,
+    "sign": _sign,
+    "verify": _verify,
+}
+
+
+def _settings(arguments: argparse.Namespace, rows: FileRows) -> dict[str, Any]:
+    """Return what an export and a recalibration are told alike."""
+    return {
+        "calibration": rows.load(arguments.calibration),
+        "certification": rows.load(arguments.certification),
+        "check_rows": rows.load(arguments.check_data),
+        "train": rows.load(arguments.train),
+        **split_settings(arguments),
+        **{name: getattr(arguments, name) for name in _SETTINGS},
+    }
+
+
+def _classes(arguments: argparse.Namespace) -> list[int] | list[str] | None:
+    """Return --classes; whole numbers if all of them are."""
+    given: list[str] | None = getattr(arguments, "classes", None)
+    if given is None:
+        return None
+    try:
+        return [int(label) for label in given]
+    except ValueError:
+        return given
+
+
+def _show(arguments: argparse.Namespace, report: ExportReport) -> None:
+    _tell(arguments, report.checks)
+    Console(soft_wrap=True, highlight=False).print(str(report), markup=False)
+
+
+@contextmanager
+def _told(arguments: argparse.Namespace) -> Iterator[None]:
+    """Write and show the results of checks that stop the export."""
+    try:
+        yield
+    except BlockedError as blocked:
+        _tell(arguments, blocked.results)
+        raise
+
+
+def _tell(arguments: argparse.Namespace, results: Sequence[CheckResult]) -> None:
+    """Write the results of checks into the files that were asked for, and show them."""
+    if arguments.checks is None:
+        return
+    for path, write in ((arguments.junit, write_junit), (arguments.checks_json, write_json)):
+        if path is not None:
+            write(results, path)
+    show_results(results, Console(highlight=False))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float], None] | None]:
+    """Show a progress bar on a terminal; nothing elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda step, share: bar.update(task, description=step, completed=share)

@@ -1,0 +1,107 @@
+"""A bundle, shown for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from tamiz.dtypes import name_of
+from tamiz.v1.manifest_pb2 import Calibrator, InputSpec, Manifest, Threshold
+from tamiz_convert.certificates.promise_text import promise_lines
+
+_MAX_SHOWN = 12
+
+
+def show(manifest: Manifest, size_bytes: int, console: Console, page: Path | None = None) -> None:
+    """Print what a bundle says of itself.
+
+    Args:
+        manifest: of the bundle, its digest already checked.
+        size_bytes: of the file.
+        console: where to print.
+        page: the report beside it, if there is one.
+    """
+    parts = [_facts(manifest, size_bytes, page), _inputs(manifest.inputs), _quality(manifest)]
+    if manifest.calibrator.candidates:
+        parts.append(_candidates(manifest.calibrator))
+    console.print(Group(*parts))
+
+
+def _facts(manifest: Manifest, size_bytes: int, page: Path | None) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    libraries = ", ".join(f"{name} {version}" for name, version in sorted(manifest.library_versions.items()))
+    parity = (
+        f"{manifest.parity.n_rows} rows at batch sizes {', '.join(map(str, manifest.parity.batch_sizes))}:"
+        f" {manifest.parity.label_flips} label flips, largest difference of a probability"
+        f" {manifest.parity.max_probability_difference:.1e}"
+    )
+    for name, value in (
+        ("name", manifest.name),
+        ("created", manifest.created_at.ToDatetime().isoformat(sep=" ", timespec="seconds") + " UTC"),
+        ("estimator", manifest.estimator),
+        ("classes", _shortened(list(manifest.classes.integers) or list(manifest.classes.strings))),
+        ("scores", manifest.scores_kind or "of a kind that is not said"),
+        ("calibrator", f"{manifest.calibrator.method}, fitted on {manifest.calibrator.n_rows} held-out rows"),
+        *([("chosen", manifest.calibrator.reason)] if manifest.calibrator.reason else []),
+        ("threshold", _threshold(manifest.threshold)),
+        ("certificate", "\n".join(promise_lines(manifest.threshold))),
+        ("parity", parity),
+        *((f"{each.role} rows", f"{each.n_rows}, {each.digest}") for each in manifest.row_sets),
+        ("seed", str(manifest.seed)),
+        ("libraries", libraries),
+        ("format", f"{manifest.format_version}, {size_bytes:,} bytes, digest checked"),
+        ("digest", manifest.graph_digest),
+        *([("recalibrated from", manifest.recalibrated_from)] if manifest.recalibrated_from else []),
+        *([("report", str(page))] if page else []),
+    ):
+        table.add_row(f"[bold]{name}[/bold]", escape(value))
+    return table
+
+
+def _threshold(threshold: Threshold) -> str:
+    n_subsets = len(threshold.subsets)
+    value = f"{threshold.value:.6g}" if threshold.value <= 1.0 else "above every confidence"
+    return value + (f", the strictest of {n_subsets}" if n_subsets else "")
+
+
+def _inputs(specs: Iterable[InputSpec]) -> RenderableType:
+    table = Table(
+        "input", "dtype", "shape", "missing values", "columns", title="inputs", title_justify="left"
+    )
+    for spec in specs:
+        shape = ", ".join("rows" if size < 0 else str(size) for size in spec.shape)
+        missing = "allowed" if spec.missing_values_allowed else "abstain"
+        columns = _shortened(list(spec.column_names))
+        table.add_row(escape(spec.name), name_of(spec.dtype), shape, missing, escape(columns))
+    return table
+
+
+def _quality(manifest: Manifest) -> RenderableType:
+    table = Table(
+        "metric", "before", "with calibrator", title="on the certification rows", title_justify="left"
+    )
+    before = {metric.name: f"{metric.value:.4f}" for metric in manifest.calibrator.metrics_before}
+    for metric in manifest.calibrator.metrics_after:
+        table.add_row(metric.name, before.get(metric.name, "–"), f"{metric.value:.4f}")
+    return table
+
+
+def _candidates(calibrator: Calibrator) -> RenderableType:
+    names = [metric.name for metric in max(calibrator.candidates, key=lambda each: len(each.metrics)).metrics]
+    table = Table("calibrator", *names, "what became of it", title="out of fold", title_justify="left")
+    for each in calibrator.candidates:
+        values = {metric.name: f"{metric.value:.4f}" for metric in each.metrics}
+        cells = [each.method, *(values.get(name, "–") for name in names), escape(each.status)]
+        table.add_row(*cells, style="bold" if each.chosen else None)
+    return table
+
+
+def _shortened(values: list[int] | list[str]) -> str:
+    shown = ", ".join(map(str, values[:_MAX_SHOWN]))
+    return shown if len(values) <= _MAX_SHOWN else f"{shown}, … ({len(values)} in all)"

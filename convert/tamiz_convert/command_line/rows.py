@@ -1,0 +1,124 @@
+"""Labeled rows from files, in the form that a command's model reads."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import TimeSeriesSplit
+
+from tamiz_convert.bundles.bundle import read_manifest
+from tamiz_convert.checks import specification_of
+from tamiz_convert.errors import RowsError
+from tamiz_convert.rows.raw import not_numbers
+from tamiz_convert.rows.tables import ARRAYS, load_arrays, load_rows, read_table, select
+from tamiz_convert.sources.onnx_graph import OnnxModel
+from tamiz_convert.sources.sklearn_graph import names_in, unwrap
+from tamiz_convert.sources.torch_graph import TorchModel
+
+_FOLDS = 5
+
+ColumnNames = Callable[[pd.DataFrame], list[str]]
+"""A table → the columns of it that the model knows by name; none where it knows them by their order only."""
+
+
+@dataclass(frozen=True)
+class FileRows:
+    """Reads rows for a model.
+
+    Attributes:
+        target: the column with the labels.
+        features: the columns with the features, as the user gave them; None for those that the model names.
+        names: the columns that the model names; None for a model that takes whole tables.
+        as_table: whether rows stay a table although the model names no columns: because one of them names the slice.
+        kept: further columns that are kept: of slices and of checks.
+        dropped: columns that are no features: of groups.
+    """
+
+    target: str
+    features: Sequence[str] | None
+    names: ColumnNames | None
+    as_table: bool
+    kept: Sequence[str] = ()
+    dropped: Sequence[str] = ()
+
+    def load(self, path: Path | None) -> Any:
+        """Return (rows, labels); None without a file.
+
+        Raises:
+            RowsError: if the file cannot be read, or lacks a column.
+        """
+        if path is None:
+            return None
+        if path.suffix == ARRAYS:
+            return load_arrays(path, self.target)
+        table, labels = load_rows(path, self.target)
+        kept = [name for name in self.kept if name in table.columns]
+        features = table.drop(columns=[name for name in self.dropped if name in table.columns])
+        names = None if self.names is None else self.names(features)
+        if self.features is not None:
+            features = select(table, list(dict.fromkeys([*self.features, *kept])), path)
+        elif names:
+            wanted = [name for name in names if name in table.columns]
+            features = table[list(dict.fromkeys([*wanted, *kept]))]
+        if names is None or names or self.as_table:
+            return features, labels
+        odd = not_numbers(features)
+        if odd:
+            raise RowsError(f"{path}: the model takes all columns for features, in their order{odd}")
+        return features.to_numpy(), labels
+
+
+def export_rows(arguments: argparse.Namespace, model: Any) -> FileRows:
+    """Return the reader for an export of a model."""
+    names: ColumnNames | None = None
+    if not isinstance(model, (OnnxModel, TorchModel)):
+        estimator = unwrap(model).estimator
+        names = lambda table: names_in(estimator, table)  # noqa: E731  one line, and mypy knows its type
+    return _reader(arguments, names, as_table=bool(arguments.slice_by or arguments.slices))
+
+
+def bundle_rows(arguments: argparse.Namespace, bundle: Path) -> FileRows:
+    """Return the reader for a bundle."""
+    known = named_columns(bundle)
+    slice_input = read_manifest(bundle).threshold.slice_input
+    return _reader(arguments, lambda _table: known, as_table=True, kept=[slice_input] if slice_input else [])
+
+
+def named_columns(bundle: Path) -> list[str]:
+    """Return the columns that a bundle reads by name; none where it reads any input by order only."""
+    specs = read_manifest(bundle).inputs
+    if not all(spec.column_names for spec in specs):
+        return []
+    return [name for spec in specs for name in spec.column_names]
+
+
+def split_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what --groups and --time-ordered say.
+
+    Raises:
+        RowsError: if the column is missing.
+    """
+    settings: dict[str, Any] = {}
+    if arguments.groups is not None:
+        table = read_table(arguments.calibration)
+        column = select(table, [arguments.groups], arguments.calibration)[arguments.groups]
+        settings["groups"] = np.asarray(column)
+    if arguments.time_ordered:
+        settings["splitter"] = TimeSeriesSplit(_FOLDS)
+    return settings
+
+
+def _reader(
+    arguments: argparse.Namespace, names: ColumnNames | None, *, as_table: bool, kept: Sequence[str] = ()
+) -> FileRows:
+    kept = [*kept, *arguments.slices, *([arguments.slice_by] if arguments.slice_by else [])]
+    if arguments.checks is not None:
+        kept += sorted(map(str, specification_of(arguments.checks).columns()))
+    dropped = [] if arguments.groups is None else [arguments.groups]
+    return FileRows(arguments.target, arguments.features, names, as_table, kept, dropped)

@@ -1,0 +1,62 @@
+"""Metrics of rows that count several times: what a bootstrap asks for again and again.
+
+A resample of the rows is how often each was drawn. Most metrics need no copy of the rows for that: a mean is a mean with
+weights, and the risk-coverage curve needs its rows sorted only once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz_convert.metrics.losses import accuracy, brier, brier_losses, log_loss, log_losses
+from tamiz_convert.metrics.ranking import Ranked, area, augrc, aurc, generalized_area
+from tamiz_convert.metrics.top_label import Array, Classes, Metric, confidence_of, correct_of
+
+Times = NDArray[np.int64]
+Counted = Callable[[Times], float]
+"""(n_rows,), int64, how often each row counts → the metric."""
+
+
+def counted(metric: Metric, probabilities: Array, y: Classes) -> Counted:
+    """Return the metric as a function of how often each of these rows counts; what it needs of them is computed once.
+
+    Args:
+        metric: function of (probabilities, y).
+        probabilities: (n_rows, n_classes), float64.
+        y: (n_rows,), int64.
+    """
+    fast = _FAST.get(metric)
+    return _repeated(metric, probabilities, y) if fast is None else fast(probabilities, y)
+
+
+def _repeated(metric: Metric, probabilities: Array, y: Classes) -> Counted:
+    def measure(times: Times) -> float:
+        rows = np.repeat(np.arange(len(y)), times)
+        return metric(probabilities[rows], y[rows])
+
+    return measure
+
+
+def _mean(values: Array) -> Counted:
+    return lambda times: float(times @ values / times.sum())
+
+
+def _ranked(
+    measure: Callable[[NDArray[np.int64], Array], float], probabilities: Array, y: Classes
+) -> Counted:
+    """Return a function of the rows and errors at each distinct confidence; resampling only changes these counts."""
+    ranked = Ranked.of(confidence_of(probabilities), ~correct_of(probabilities, y))
+    return lambda times: measure(*ranked.counts(times))
+
+
+_FAST: Final[Mapping[Metric, Callable[[Array, Classes], Counted]]] = {
+    accuracy: lambda probabilities, y: _mean(correct_of(probabilities, y).astype(np.float64)),
+    log_loss: lambda probabilities, y: _mean(log_losses(probabilities, y)),
+    brier: lambda probabilities, y: _mean(brier_losses(probabilities, y)),
+    aurc: lambda probabilities, y: _ranked(area, probabilities, y),
+    augrc: lambda probabilities, y: _ranked(generalized_area, probabilities, y),
+}

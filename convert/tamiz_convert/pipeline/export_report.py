@@ -1,0 +1,70 @@
+"""What came of an export, for the caller and for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tamiz.v1.manifest_pb2 import Manifest
+from tamiz_convert.certificates.promise_text import promise_lines
+from tamiz_convert.check_result import CheckResult
+
+_HEADLINES: Final = {
+    "accuracy": "accuracy",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "ece_15": "calibration error",
+}
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What came of an export.
+
+    Attributes:
+        path: the bundle.
+        manifest: what it says of itself.
+        notes: what the caller should know, such as that a wrapper was taken away.
+        checks: what came of the release checks.
+        page: the report; None where none was wanted.
+    """
+
+    path: Path
+    manifest: Manifest
+    notes: tuple[str, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    page: Path | None = None
+
+    def __str__(self) -> str:
+        manifest = self.manifest
+        lines = [
+            *promise_lines(manifest.threshold),
+            f"calibrator {manifest.calibrator.method}, fitted on {manifest.calibrator.n_rows} rows: {improvement(manifest)}",
+            *([f"chosen: {manifest.calibrator.reason}"] if manifest.calibrator.reason else []),
+            *self._passed(),
+            f"parity: {manifest.parity.n_rows} rows, largest difference {manifest.parity.max_probability_difference:.1e}",
+            f"written: {self.path}",
+            *([f"report: {self.page}"] if self.page else []),
+        ]
+        warnings = [
+            f"warning: {each.kind}, {each.name}: {each.message}"
+            for each in self.checks
+            if each.status != "passed"
+        ]
+        return "\n".join([*(f"note: {note}" for note in self.notes), *warnings, *lines])
+
+    def _passed(self) -> list[str]:
+        n_passed = sum(each.status == "passed" for each in self.checks)
+        return [f"checks: {n_passed} of {len(self.checks)} passed"] if self.checks else []
+
+
+def improvement(manifest: Manifest) -> str:
+    """Return the metrics that matter most, before → after where there is a before. All of them stand in the manifest."""
+    before = {metric.name: metric.value for metric in manifest.calibrator.metrics_before}
+    parts = []
+    for metric in manifest.calibrator.metrics_after:
+        if metric.name in _HEADLINES:
+            was = f"{before[metric.name]:.4f} → " if metric.name in before else ""
+            parts.append(f"{_HEADLINES[metric.name]} {was}{metric.value:.4f}")
+    return ", ".join(parts)

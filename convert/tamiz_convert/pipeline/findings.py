@@ -1,0 +1,103 @@
+"""What an export found out about its bundle, put together for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import pandas as pd
+from numpy.typing import NDArray
+
+from tamiz.thresholds import Thresholds
+from tamiz.v1.manifest_pb2 import Threshold
+from tamiz_convert.calibrators import Identity
+from tamiz_convert.certificates.attainable import attainable_errors
+from tamiz_convert.errors import RowsError
+from tamiz_convert.evidence import AttainableError, Latency, ScoredRows
+from tamiz_convert.latency import LATENCY_BATCH_SIZES, median_us, repeated
+from tamiz_convert.parity import Feed, Runner
+from tamiz_convert.rows.labeled import LabeledRows
+from tamiz_convert.rows.slices import SliceColumn, slice_name, slice_values
+from tamiz_convert.score_graph import ScoreGraph
+
+Array = NDArray[np.float64]
+
+
+def scored(
+    graph: ScoreGraph,
+    rows: LabeledRows,
+    probabilities: Array,
+    threshold: Threshold,
+    column: SliceColumn | None,
+    slices: Sequence[str],
+) -> ScoredRows:
+    """Return held-out rows and what the bundle's graph says of them.
+
+    Args:
+        graph: the score graph.
+        rows: the rows.
+        probabilities: (n_rows, n_classes), float64, calibrated.
+        threshold: the gate's.
+        column: the column whose slices have thresholds of their own; None where there is none.
+        slices: further columns that the report looks at.
+
+    Raises:
+        RowsError: for a column that is not there, or whose values name no slices.
+    """
+    index = None if column is None or rows.slices is None else column.index(rows.slices)
+    before = None
+    if graph.kind != "margins":
+        before = Identity(graph.kind).predict(Runner(graph.model).run(graph.feed(rows.rows)))
+    named = {} if column is None or rows.slices is None else {column.name: _names(rows.slices)}
+    return ScoredRows(
+        y=rows.y,
+        probabilities=probabilities,
+        probabilities_before=before,
+        thresholds=Thresholds(threshold).of_rows(probabilities, index),
+        slices=named | _slices(rows.rows, [name for name in slices if name not in named]),
+    )
+
+
+def attainable(calibration: ScoredRows, certification: ScoredRows, level: float) -> list[AttainableError]:
+    """Return how the smallest error that can be proven falls with more rows; see `attainable_errors`."""
+    return attainable_errors(
+        calibration.confidence,
+        calibration.wrong,
+        certification.confidence,
+        certification.wrong,
+        confidence_level=level,
+    )
+
+
+def latency(graph: ScoreGraph, model: onnx.ModelProto, feed: Feed) -> list[Latency]:
+    """Return how long the graph takes with and without its calibrator, measured in turns.
+
+    Args:
+        graph: the score graph.
+        model: the whole graph.
+        feed: some rows; repeated where there are too few.
+    """
+    runners = [Runner(graph.model), Runner(model)]
+    own = {spec.name for spec in graph.inputs}
+    measured = []
+    for batch_size in LATENCY_BATCH_SIZES:
+        batch = repeated(feed, batch_size)
+        scores_us, calibrated_us = median_us(
+            runners, [{name: array for name, array in batch.items() if name in own}, batch]
+        )
+        measured.append(Latency(batch_size, scores_us, calibrated_us))
+    return measured
+
+
+def _slices(rows: Any, names: Sequence[str]) -> dict[str, NDArray[np.str_]]:
+    if names and not isinstance(rows, pd.DataFrame):
+        raise RowsError(
+            f"slices={list(names)} are columns, and the rows are {type(rows).__name__} without names: pass a DataFrame"
+        )
+    return {name: _names(slice_values(rows, name, "held-out")) for name in names}
+
+
+def _names(values: NDArray[Any]) -> NDArray[np.str_]:
+    return np.array([slice_name(value) for value in values.tolist()], dtype=np.str_)

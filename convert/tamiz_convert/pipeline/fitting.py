@@ -1,0 +1,104 @@
+"""The calibrator of a bundle: chosen, fitted, and put behind the graph's scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+from tamiz_convert import calibrators
+from tamiz_convert.calibrators import Calibrator, refuse_absent
+from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.errors import RowsError
+from tamiz_convert.graft import graft
+from tamiz_convert.parity import Runner
+from tamiz_convert.rows.held_out import HeldOut
+from tamiz_convert.score_graph import ScoreGraph
+from tamiz_convert.selection import Selection, SelectionSettings, select_calibrator
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted calibrator.
+
+    Attributes:
+        calibrator: as it was fitted.
+        model: the graph from features to `probabilities`.
+        selection: how it was chosen; None where the caller named it.
+        notes: what the caller should know of the scores and of the choice.
+    """
+
+    calibrator: Calibrator
+    model: onnx.ModelProto
+    selection: Selection | None
+    notes: tuple[str, ...] = ()
+
+
+def fit_calibrator(
+    graph: ScoreGraph,
+    rows: HeldOut,
+    method: str | None,
+    settings: SelectionSettings,
+    splitter: Any,
+    seed: int,
+) -> Fitted:
+    """Fit a calibrator on the graph's own scores, not on the reference's: those are the ones that it will see.
+
+    Args:
+        graph: the score graph.
+        rows: the held-out rows; only those that fit are looked at.
+        method: one of `calibrators.METHODS`; None chooses.
+        settings: the cut-offs of the choice.
+        splitter: a scikit-learn splitter for the choice, or None.
+        seed: of the choice.
+
+    Raises:
+        RowsError: if all rows have the same scores.
+        EstimatorError, RowsError: see `calibrators.fit` and `select_calibrator`.
+    """
+    n_classes = len(graph.classes)
+    y = rows.fitting.y
+    scores = Runner(graph.model).run(graph.feed(rows.fitting.rows))
+    selection = None
+    _refuse_constant(scores)
+    if method is None:
+        refuse_absent(y, graph.classes.tolist())
+        selection = select_calibrator(
+            scores,
+            y,
+            kind=graph.kind,
+            n_classes=n_classes,
+            settings=settings,
+            groups=rows.groups,
+            splitter=splitter,
+            seed=seed,
+        )
+        method = selection.method
+    calibrator = calibrators.fit(
+        method, scores, y, kind=graph.kind, n_classes=n_classes, classes=graph.classes.tolist()
+    )
+    notes = (*_separable(scores, y), *(selection.notes if selection else ()))
+    return Fitted(calibrator, graft(graph.model, calibrator, n_classes=n_classes), selection, notes)
+
+
+def _refuse_constant(scores: Array) -> None:
+    if len(scores) > 1 and (scores == scores[0]).all():
+        raise RowsError(
+            f"all {len(scores)} calibration rows have the same scores: the model tells none of them apart, so that there is"
+            " nothing to calibrate, and no threshold to choose. Are the columns prepared, and in the order, as in training?"
+        )
+
+
+def _separable(scores: Array, y: ClassIndices) -> tuple[str, ...]:
+    """Return a note where the scores know the class of every calibration row."""
+    if scores.shape[1] == 1:
+        first, second = scores[y == 0], scores[y == 1]
+        is_separable = bool(len(first) and len(second) and first.max() < second.min())
+    else:
+        is_separable = bool((scores.argmax(axis=1) == y).all())
+    note = (
+        f"the scores separate the classes of all {len(y)} calibration rows without an error, so that nothing in these rows"
+        " says how sure to be; make sure that no feature gives the label away"
+    )
+    return (note,) if is_separable else ()

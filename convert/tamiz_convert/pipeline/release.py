@@ -1,0 +1,141 @@
+"""The release: what an export has to pass before its bundle is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tamiz_convert.bundles.subject import Subject
+from tamiz_convert.check_result import CheckResult
+from tamiz_convert.checks import (
+    Rule,
+    Specification,
+    baseline_entries,
+    baseline_predictions,
+    run_checks,
+    specification_of,
+)
+from tamiz_convert.errors import BlockedError
+from tamiz_convert.evidence import Baseline
+from tamiz_convert.rows.held_out import HeldOut
+from tamiz_convert.rows.labeled import labeled, refuse_overlap
+
+Checks = str | Path | Mapping[str, Any] | Specification
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of the release checks, and what simpler rules achieve on the same rows."""
+
+    checks: tuple[CheckResult, ...]
+    baselines: tuple[Baseline, ...]
+
+
+@dataclass(frozen=True)
+class Release:
+    """What an export has to pass.
+
+    Attributes:
+        specification: the checks; None: there are none.
+        baselines: simpler rules, by name.
+        rows: (X, y), rows for the checks alone; None: the certification rows.
+    """
+
+    specification: Specification | None = None
+    baselines: Mapping[str, Rule] = field(default_factory=dict)
+    rows: tuple[Any, Any] | None = None
+
+    @classmethod
+    def of(
+        cls, checks: Checks | None, baselines: Mapping[str, Rule] | None, rows: tuple[Any, Any] | None
+    ) -> Release:
+        """Return what a caller asked for; read at once, so that a mistake in it costs no export.
+
+        Raises:
+            SpecificationError: if the specification cannot be read.
+        """
+        specification = None if checks is None else specification_of(checks)
+        return cls(specification, baselines or {}, rows)
+
+    def hold(self, subject: Subject, parts: HeldOut, seed: int, train: Any = None) -> Outcome:
+        """Run the checks.
+
+        Args:
+            subject: the graph and the manifest that are about to be written.
+            parts: the held-out rows of the export.
+            seed: of all noise.
+            train: the training rows, X or (X, y), to make sure that no check row is among them; or None.
+
+        Raises:
+            BlockedError: if a check stops the export.
+            RowsError: for rows that cannot be used, or that the export has seen.
+            SpecificationError: for what is named in the specification but not there.
+        """
+        rows = parts.certifying
+        if self.rows is not None:
+            rows = labeled(*self.rows, subject.classes, "check")
+            _refuse_seen(rows.rows, parts, train)
+        predictions = baseline_predictions(self.baselines, rows.rows, parts.fitting.y, subject.classes)
+        results: tuple[CheckResult, ...] = ()
+        if self.specification is not None:
+            results = run_checks(self.specification, subject, rows, baselines=predictions, seed=seed)
+            refuse_blocked(results)
+        return Outcome(results, baseline_entries(predictions, rows.y))
+
+
+def _refuse_seen(rows: Any, parts: HeldOut, train: Any) -> None:
+    """Refuse check rows that the export has seen."""
+    seen = {
+        "calibration": parts.fitting.rows,
+        "certification": parts.certifying.rows,
+        "training": train[0] if isinstance(train, tuple) else train,
+    }
+    for whose, others in seen.items():
+        if others is not None:
+            refuse_overlap(rows, others, "check", whose)
+
+
+def check_bundle(
+    bundle: str | Path,
+    rows: Any,
+    labels: Any,
+    checks: Checks,
+    *,
+    baselines: Mapping[str, Rule] | None = None,
+    seed: int = 0,
+) -> tuple[CheckResult, ...]:
+    """Hold an existing bundle to a specification.
+
+    Args:
+        bundle: the version's folder, or the file in it.
+        rows: (n_rows, n_features) DataFrame or ndarray, rows that the bundle has not seen.
+        labels: (n_rows,), in the classes' own type.
+        checks: the specification: a YAML file, a mapping, or a `Specification`.
+        baselines: simpler rules, by name.
+        seed: of all noise.
+
+    Returns:
+        All results, also if some of them would stop an export; `CheckResult.blocks` says which.
+
+    Raises:
+        BundleError, RowsError, SpecificationError: see `errors`.
+    """
+    specification = specification_of(checks)
+    subject = Subject.read(bundle)
+    given = labeled(rows, labels, subject.classes, "check")
+    predictions = baseline_predictions(baselines, given.rows, np.asarray(given.y), subject.classes)
+    return run_checks(specification, subject, given, baselines=predictions, seed=seed)
+
+
+def refuse_blocked(results: Sequence[CheckResult]) -> None:
+    """Raise if any result stops the export.
+
+    Raises:
+        BlockedError: with all results.
+    """
+    if any(result.blocks for result in results):
+        raise BlockedError(results)

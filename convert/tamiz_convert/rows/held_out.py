@@ -1,0 +1,191 @@
+"""Which held-out rows fit the calibrator and which certify: apart from each other, and from the training rows.
+
+Rows that belong together (the same customer, the same day, a row and its copy) must not stand on both sides: the
+certificate would be tested on what the calibrator has already seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import GroupShuffleSplit, TimeSeriesSplit, train_test_split
+
+from tamiz_convert.errors import RowsError
+from tamiz_convert.rows.labeled import LabeledRows, labeled, refuse_overlap, row_keys
+from tamiz_convert.score_graph import Labels
+
+MAX_DUPLICATES: Final = 0.05
+"""The share of rows that may repeat others before they look like a mistake, as of rows drawn with replacement."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out rows by what they are used for.
+
+    Attributes:
+        fitting: the rows that fit the calibrator.
+        certifying: the rows that certify the threshold and measure everything.
+        groups: (n_fitting,), which of the fitting rows belong together; None if none do.
+        notes: what the caller should know of the rows.
+    """
+
+    fitting: LabeledRows
+    certifying: LabeledRows
+    groups: NDArray[Any] | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """How held-out rows are divided.
+
+    Attributes:
+        fraction: the share that certifies, between 0 and 1.
+        groups: (n_rows,), one value per calibration row; rows of one value stay on one side.
+        splitter: how the choice of a calibrator folds the rows; with a TimeSeriesSplit the rows are in the order of time,
+            and the last ones certify.
+        allow_duplicates: whether many rows may repeat others.
+        seed: of the shuffle.
+    """
+
+    fraction: float = 0.5
+    groups: Any = None
+    splitter: Any = None
+    allow_duplicates: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.fraction < 1.0:
+            raise RowsError(f"certification_fraction is {self.fraction}; expected a share between 0 and 1")
+
+
+def held_out(
+    calibration: tuple[Any, Any],
+    certification: tuple[Any, Any] | None,
+    train: Any,
+    classes: Labels,
+    plan: SplitPlan,
+    slices: tuple[NDArray[Any] | None, NDArray[Any] | None] = (None, None),
+) -> HeldOut:
+    """Check held-out rows and divide them.
+
+    Args:
+        calibration: (X, y), rows that the estimator was not trained on.
+        certification: (X, y) that certify; None divides the calibration rows.
+        train: the training rows, X or (X, y), to make sure that no held-out row is among them; or None.
+        classes: the estimator's classes.
+        plan: how to divide.
+        slices: the value that names the slice of each row, of the calibration and of the certification rows.
+
+    Raises:
+        RowsError: for rows or labels that cannot be used, rows that stand on two sides, or many that repeat others.
+    """
+    given = labeled(*calibration, classes, "calibration", slices[0])
+    groups = _groups(plan.groups, len(given))
+    notes = _duplicates(given, "calibration", allowed=plan.allow_duplicates)
+    if certification is None:
+        fitting, certifying = divide(given, plan)
+        parts = HeldOut(given.take(fitting), given.take(certifying), _taken(groups, fitting), notes)
+    else:
+        others = labeled(*certification, classes, "certification", slices[1])
+        refuse_overlap(others.rows, given.rows, "certification", "calibration")
+        notes += _duplicates(others, "certification", allowed=plan.allow_duplicates)
+        parts = HeldOut(given, others, groups, notes)
+    if train is not None:
+        seen = train[0] if isinstance(train, tuple) else train
+        refuse_overlap(given.rows, seen, "calibration", "training")
+        refuse_overlap(parts.certifying.rows, seen, "certification", "training")
+    return replace(parts, notes=(*notes, *_absent(parts.certifying, classes)))
+
+
+def divide(rows: LabeledRows, plan: SplitPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the positions of the rows that fit and of those that certify, each ascending.
+
+    Stratified by class where the rows are independent; whole groups, or the last rows in time, where they are not.
+
+    Raises:
+        RowsError: if either part would be empty.
+    """
+    n_certifying = round(len(rows) * plan.fraction)
+    if not 0 < n_certifying < len(rows):
+        raise RowsError(
+            f"{len(rows)} held-out row(s) cannot be split into calibration and certification rows; bring more"
+        )
+    if isinstance(plan.splitter, TimeSeriesSplit):
+        positions = np.arange(len(rows))
+        return positions[:-n_certifying], positions[-n_certifying:]
+    groups = _groups(plan.groups, len(rows))
+    if groups is not None:
+        return _whole_groups(groups, plan)
+    return _stratified(rows, n_certifying, plan.seed)
+
+
+def _whole_groups(groups: NDArray[Any], plan: SplitPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    if len(np.unique(groups)) < 2:  # noqa: PLR2004  one for each side
+        raise RowsError(
+            f"all rows belong to the group {groups.tolist()[0]!r}, so that they cannot be divided; bring rows of more groups"
+        )
+    shuffle = GroupShuffleSplit(1, test_size=plan.fraction, random_state=plan.seed)
+    fitting, certifying = next(shuffle.split(groups, groups=groups))
+    return np.sort(fitting), np.sort(certifying)
+
+
+def _stratified(
+    rows: LabeledRows, n_certifying: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide independent rows; a row that repeats another goes where the first of them went."""
+    _, first, which = np.unique(row_keys(rows.rows), return_index=True, return_inverse=True)
+    firsts = np.unique(first)
+    if len(firsts) < 2:  # noqa: PLR2004  one for each side
+        raise RowsError("all held-out rows are the same row; bring others")
+    counts = np.bincount(rows.y[firsts])
+    n_firsts = max(1, min(len(firsts) - 1, round(n_certifying * len(firsts) / len(rows))))
+    smaller_part = min(n_firsts, len(firsts) - n_firsts)
+    can_stratify = counts[counts > 0].min() > 1 and smaller_part >= np.count_nonzero(counts)
+    _, certifying = train_test_split(
+        firsts, test_size=n_firsts, random_state=seed, stratify=rows.y[firsts] if can_stratify else None
+    )
+    certifies = np.isin(first[which], certifying)
+    return np.flatnonzero(~certifies), np.flatnonzero(certifies)
+
+
+def _groups(groups: Any, n_rows: int) -> NDArray[Any] | None:
+    if groups is None:
+        return None
+    values = np.asarray(groups).ravel()
+    if len(values) != n_rows:
+        raise RowsError(f"there are {n_rows} calibration rows and {len(values)} groups; expected one per row")
+    return values
+
+
+def _taken(groups: NDArray[Any] | None, positions: NDArray[np.int64]) -> NDArray[Any] | None:
+    return None if groups is None else groups[positions]
+
+
+def _absent(rows: LabeledRows, classes: Labels) -> tuple[str, ...]:
+    """Return a note on classes without certification rows."""
+    absent = np.setdiff1d(np.arange(len(classes)), rows.y)
+    if len(absent) == 0:
+        return ()
+    named = ", ".join(repr(classes[index].item()) for index in absent)
+    return (f"no certification row is of class {named}: what is certified says nothing of such rows",)
+
+
+def _duplicates(rows: LabeledRows, what: str, *, allowed: bool) -> tuple[str, ...]:
+    """Return a note on rows that repeat others, label included; refuse many of them."""
+    keys = np.column_stack([row_keys(rows.rows), rows.y.astype(np.uint64)])
+    _, first = np.unique(keys, axis=0, return_index=True)
+    n_repeated = len(rows) - len(first)
+    if n_repeated == 0:
+        return ()
+    example = int(np.setdiff1d(np.arange(len(rows)), first)[0])
+    message = f"{n_repeated} of {len(rows)} {what} rows repeat another one, label included (the first is row {example})"
+    if n_repeated > MAX_DUPLICATES * len(rows) and not allowed:
+        raise RowsError(
+            f"{message}: a certificate counts rows as independent, and copies are not. Remove them; if equal rows are"
+            " what this table naturally has, as with few categories, pass allow_duplicates=True (--allow-duplicates)"
+        )
+    return (f"{message}; copies stay on one side of the split",)

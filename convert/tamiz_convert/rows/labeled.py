@@ -1,0 +1,140 @@
+"""Labeled rows: checked, and matched with the classes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tamiz_convert.errors import RowsError
+from tamiz_convert.rows.raw import as_rows, count, flat, joined, take
+from tamiz_convert.score_graph import Labels
+
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True)
+class LabeledRows:
+    """Rows with the index of each one's class.
+
+    Attributes:
+        rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
+        y: (n_rows,), int64, indices into the classes.
+        slices: (n_rows,), the value that names each row's slice: text, int64 or bool; None where there are no slices.
+    """
+
+    rows: Any
+    y: NDArray[np.int64]
+    slices: NDArray[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, indices: NDArray[np.int64]) -> LabeledRows:
+        """Return some of the rows, in the given order."""
+        slices = None if self.slices is None else self.slices[indices]
+        return LabeledRows(take(self.rows, indices), self.y[indices], slices)
+
+
+def labeled(
+    rows: Any, labels: Any, classes: Labels, what: str, slices: NDArray[Any] | None = None
+) -> LabeledRows:
+    """Check held-out rows, and turn their labels into indices of the classes.
+
+    Args:
+        rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
+        labels: (n_rows,), in the classes' own type.
+        classes: the estimator's classes.
+        what: what to call the rows in an error.
+        slices: (n_rows,), the value that names each row's slice, if there are slices.
+
+    Raises:
+        RowsError: for no rows, another number of labels than rows, a missing label, labels of another type, or labels
+            that the estimator does not know.
+    """
+    rows = as_rows(rows, what)
+    values = (
+        np.asarray(labels).ravel()
+        if not isinstance(labels, (pd.Series, pd.DataFrame))
+        else labels.to_numpy().ravel()
+    )
+    if count(rows) != len(values):
+        raise RowsError(
+            f"there are {count(rows)} {what} rows and {len(values)} labels; expected one label per row"
+        )
+    missing = np.flatnonzero(pd.isna(values))
+    if len(missing):
+        raise RowsError(
+            f"{len(missing)} {what} label(s) are missing (NaN or None), the first in row {missing[0]}; remove those rows"
+        )
+    return LabeledRows(rows, _indices(values, classes, what), slices)
+
+
+def joined_rows(first: LabeledRows, second: LabeledRows) -> LabeledRows:
+    """Return the rows of both, which are of one kind."""
+    slices = None
+    if first.slices is not None and second.slices is not None:
+        slices = np.concatenate([first.slices, second.slices])
+    return LabeledRows(joined(first.rows, second.rows), np.concatenate([first.y, second.y]), slices)
+
+
+def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
+    """Refuse rows that stand among others as well.
+
+    Args:
+        rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
+        others: likewise; of two tables the columns that both have are compared.
+        what: what to call the rows in an error.
+        whose: what to call the others.
+
+    Raises:
+        RowsError: with the number of repeated rows and the first of them.
+    """
+    if isinstance(rows, pd.DataFrame) and isinstance(others, pd.DataFrame):
+        common = [name for name in rows.columns if name in others.columns]
+        if not common:
+            raise RowsError(f"the {what} rows and the {whose} rows have no column in common")
+        rows, others = rows[common], others[common]
+    repeated = np.flatnonzero(np.isin(row_keys(rows), row_keys(others)))
+    if len(repeated):
+        shown = ", ".join(map(str, repeated[:_SHOWN].tolist())) + (", …" if len(repeated) > _SHOWN else "")
+        raise RowsError(
+            f"{len(repeated)} of {count(rows)} {what} rows are {whose} rows as well (rows {shown}): what the model has seen"
+            " says nothing about what it will see. Remove them"
+        )
+
+
+def digest(rows: LabeledRows) -> str:
+    """Return "sha256:" and the digest of rows and labels, in their order; the same for equal values."""
+    hashed = hashlib.sha256(row_keys(rows.rows).tobytes())
+    hashed.update(rows.y.tobytes())
+    return f"sha256:{hashed.hexdigest()}"
+
+
+def row_keys(rows: Any) -> NDArray[np.uint64]:
+    """Return (n_rows,) one number per row, the same for equal rows."""
+    table = flat(rows).table
+    comparable = table.astype(dict.fromkeys(table.select_dtypes("number").columns, np.float64))
+    return np.asarray(pd.util.hash_pandas_object(comparable, index=False), dtype=np.uint64)
+
+
+def _indices(values: NDArray[Any], classes: Labels, what: str) -> NDArray[np.int64]:
+    is_text = classes.dtype.kind == "U"
+    if is_text != all(isinstance(value, str) for value in values.tolist()):
+        kind, given = ("strings", "numbers") if is_text else ("integers", "strings")
+        raise RowsError(
+            f"the {what} labels are {given}, the estimator was trained on {kind} such as {classes.tolist()[0]!r}; use the same"
+        )
+    position = {label: index for index, label in enumerate(classes.tolist())}
+    try:
+        return np.array([position[value] for value in values.tolist()], dtype=np.int64)
+    except KeyError:
+        unseen = sorted({repr(value) for value in values.tolist() if value not in position})
+        raise RowsError(
+            f"the {what} labels {', '.join(unseen[:_SHOWN])} were not seen in training; the classes are"
+            f" {', '.join(map(repr, classes.tolist()))}"
+        ) from None

@@ -1,0 +1,130 @@
+"""Rows as a caller has them: an array, a table, or a dict of arrays by input; counted, taken, joined, flattened.
+
+The first dimension of an array counts the rows, whatever stands behind it: features, or the channels and pixels of an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tamiz_convert.errors import RowsError
+
+_MATRIX_DIMENSIONS: Final = 2
+
+
+def as_rows(rows: Any, what: str) -> Any:
+    """Return rows as a DataFrame, an ndarray of at least two dimensions, or a dict of ndarrays.
+
+    Args:
+        rows: what the caller gave.
+        what: what to call them in an error.
+
+    Raises:
+        RowsError: for a sparse matrix, one dimension, arrays of different lengths, or no rows.
+    """
+    if hasattr(rows, "toarray"):
+        raise RowsError(f"the {what} rows are a sparse matrix; pass rows.toarray()")
+    if isinstance(rows, Mapping):
+        rows = {str(name): _column(np.asarray(array)) for name, array in rows.items()}
+        lengths = {name: len(array) for name, array in rows.items()}
+        if len(set(lengths.values())) > 1:
+            raise RowsError(f"the {what} rows have inputs of different lengths: {lengths}")
+    elif not isinstance(rows, pd.DataFrame):
+        rows = np.asarray(rows)
+        if rows.ndim < _MATRIX_DIMENSIONS:
+            raise RowsError(f"the {what} rows have shape {list(rows.shape)}; expected [rows, features]")
+    if count(rows) == 0:
+        raise RowsError(f"there are no {what} rows")
+    return rows
+
+
+def count(rows: Any) -> int:
+    """Return how many rows there are."""
+    return len(next(iter(rows.values()), ())) if isinstance(rows, Mapping) else len(rows)
+
+
+def take(rows: Any, which: NDArray[np.int64] | slice) -> Any:
+    """Return some of the rows, in the given order."""
+    if isinstance(rows, Mapping):
+        return {name: array[which] for name, array in rows.items()}
+    return rows.iloc[which] if isinstance(rows, pd.DataFrame) else rows[which]
+
+
+def joined(first: Any, second: Any) -> Any:
+    """Return the rows of both, which are of one kind."""
+    if isinstance(first, Mapping):
+        return {name: np.concatenate([array, second[name]]) for name, array in first.items()}
+    if isinstance(first, pd.DataFrame):
+        return pd.concat([first, second], ignore_index=True)
+    return np.concatenate([first, second])
+
+
+@dataclass(frozen=True)
+class Flat:
+    """Rows as a table of single values, and the way back.
+
+    Attributes:
+        table: one column per value of a row.
+        restore: a table with the same columns → rows of the caller's kind.
+        columns_of: of rows that are a dict: input → its columns.
+    """
+
+    table: pd.DataFrame
+    restore: Callable[[pd.DataFrame], Any]
+    columns_of: Mapping[str, list[Any]] = field(default_factory=dict)
+
+
+def flat(rows: Any) -> Flat:
+    """Return rows as a table of single values."""
+    if isinstance(rows, pd.DataFrame):
+        return Flat(rows, lambda table: table)
+    if isinstance(rows, Mapping):
+        return _flat_inputs(rows)
+    array = np.asarray(rows)
+    return Flat(
+        pd.DataFrame(array.reshape(len(array), -1)),
+        lambda table: table.to_numpy().reshape(-1, *array.shape[1:]),
+    )
+
+
+def features(rows: Any) -> pd.DataFrame:
+    """Return the columns that mean something one by one: no pixels, no elements of a wide input."""
+    if isinstance(rows, pd.DataFrame):
+        return rows
+    if isinstance(rows, Mapping):
+        return pd.DataFrame({name: array.ravel() for name, array in rows.items() if array[:1].size == 1})
+    return pd.DataFrame(rows if rows.ndim == _MATRIX_DIMENSIONS else rows[:, :0].reshape(len(rows), 0))
+
+
+def not_numbers(rows: Any) -> str:
+    """Return which columns of a table hold no numbers, in words for an error; nothing of other rows."""
+    if not isinstance(rows, pd.DataFrame):
+        return ""
+    odd = rows.columns.difference(rows.select_dtypes(["number", "bool"]).columns, sort=False)
+    named = ", ".join(repr(name) for name in odd)
+    return f" (no numbers: {named}; leave out what is no feature, as with --features)" if named else ""
+
+
+def _column(array: NDArray[Any]) -> NDArray[Any]:
+    return array.reshape(-1, 1) if array.ndim == 1 else array
+
+
+def _flat_inputs(rows: Mapping[str, NDArray[Any]]) -> Flat:
+    parts = {name: pd.DataFrame(array.reshape(len(array), -1)) for name, array in rows.items()}
+    for name, part in parts.items():
+        part.columns = [f"{name}[{i}]" for i in range(part.shape[1])]
+    columns_of = {name: list(part.columns) for name, part in parts.items()}
+
+    def restore(table: pd.DataFrame) -> dict[str, NDArray[Any]]:
+        return {
+            name: table[columns_of[name]].to_numpy().reshape(-1, *array.shape[1:])
+            for name, array in rows.items()
+        }
+
+    return Flat(pd.concat(parts.values(), axis=1), restore, columns_of)

@@ -1,0 +1,62 @@
+"""Rows that name their slice, for a graph that reads it: the estimator may not know the column, the bundle does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from tamiz_convert.parity import Feed
+from tamiz_convert.rows.labeled import LabeledRows
+from tamiz_convert.rows.slices import SliceColumn, slice_values
+from tamiz_convert.score_graph import ScoreGraph
+
+
+def with_slices(rows: LabeledRows, column: SliceColumn | None) -> LabeledRows:
+    """Return rows with the slice column in them, as the bundle's callers have them."""
+    if column is None or column.name in rows.rows.columns:
+        return rows
+    return LabeledRows(rows.rows.assign(**{column.name: rows.slices}), rows.y, rows.slices)
+
+
+def passing_over(graph: ScoreGraph, names: Sequence[str]) -> ScoreGraph:
+    """Return a score graph that reads columns by their order, and takes all but these for features.
+
+    Args:
+        graph: the score graph of a model that does not know its columns by name.
+        names: columns that only name slices.
+    """
+    if not names:
+        return graph
+    return replace(
+        graph,
+        feed=lambda rows: graph.feed(without(rows, names)),
+        reference=lambda rows: graph.reference(without(rows, names)),
+        passed_over=tuple(names),
+    )
+
+
+def without(rows: Any, names: Sequence[str]) -> Any:
+    """Return rows of a table without some columns, if it has them; any other rows as they are."""
+    return rows.drop(columns=list(names), errors="ignore") if isinstance(rows, pd.DataFrame) else rows
+
+
+def feeder(graph: ScoreGraph, column: SliceColumn | None) -> Callable[[Any], Feed]:
+    """Return rows with the slice column → what the whole graph reads.
+
+    Args:
+        graph: the score graph.
+        column: the slices; None where there are none.
+    """
+    if column is None:
+        return graph.feed
+    known = {name for spec in graph.inputs for name in (spec.name, *spec.column_names)}
+
+    def feed(rows: Any) -> Feed:
+        values = slice_values(rows, column.name, "given")
+        features = rows if column.name in known else rows.drop(columns=[column.name])
+        return graph.feed(features) | column.feed(values)
+
+    return feed

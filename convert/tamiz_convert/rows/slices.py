@@ -1,0 +1,240 @@
+"""The column whose value names the slice of a row: its values, their names, and the rows that each row belongs with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tamiz.dtypes import NUMERIC_DTYPES
+from tamiz.thresholds import MAX_SUBSETS
+from tamiz.v1.manifest_pb2 import DataType, InputSpec
+from tamiz_convert.errors import RowsError
+
+MISSING: Final = "(missing)"
+"""The name of the slice of rows whose text is missing; on the wire, as everywhere, that is the empty string."""
+
+Values = NDArray[Any]
+"""(n_rows,): text as objects, int64, or bool."""
+
+
+@dataclass(frozen=True)
+class SliceColumn:
+    """The column that names the slice of a row.
+
+    Attributes:
+        name: of the column, and of the input that it is read from.
+        dtype: text, int64 or bool.
+        values: the known ones, ascending.
+    """
+
+    name: str
+    dtype: DataType
+    values: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, name: str, *columns: Values) -> SliceColumn:
+        """Return the column with all values that some rows have.
+
+        Args:
+            name: of the column.
+            columns: what `slice_values` returned, of all held-out rows. Only the values count, no label, so that they may
+                be those of the certification rows as well.
+
+        Raises:
+            RowsError: for columns of two types, too many values, or two values of one name.
+        """
+        types = {_data_type(column) for column in columns}
+        if len(types) > 1:
+            raise RowsError(
+                f"column {name!r} has one type in the calibration rows and another in the certification rows"
+            )
+        values = tuple(sorted(set(np.concatenate(columns).tolist())))
+        if len(values) > MAX_SUBSETS:
+            raise RowsError(
+                f"column {name!r} has {len(values)} values; at most {MAX_SUBSETS} slices can be certified together: put the"
+                " values into coarser groups"
+            )
+        names = [slice_name(value) for value in values]
+        if len(set(names)) < len(names):
+            raise RowsError(
+                f"column {name!r} has missing values as well as the value {MISSING!r}: rename one"
+            )
+        return cls(name, types.pop(), values)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the slices, in the order of their indices."""
+        return [slice_name(value) for value in self.values]
+
+    @property
+    def spec(self) -> InputSpec:
+        """The manifest's description of an input for it."""
+        return InputSpec(name=self.name, dtype=self.dtype, shape=[-1, 1], column_names=[self.name])
+
+    def index(self, values: Values) -> NDArray[np.int64]:
+        """Return the index of each value's slice; see `subset_index`."""
+        return subset_index(self.names, values)
+
+    def feed(self, values: Values) -> dict[str, NDArray[Any]]:
+        """Return (n_rows,) values as onnxruntime reads them."""
+        return {self.name: values.astype(NUMERIC_DTYPES.get(self.dtype, object)).reshape(-1, 1)}
+
+    def completed(
+        self, feed: dict[str, NDArray[Any]], values: Values
+    ) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
+        """Return a feed that names the slice of each row, and the index of each row's slice.
+
+        Args:
+            feed: what a graph reads of made rows and then of real ones.
+            values: (n_real,), of the real ones. Made rows take examples in turns, unless the feed holds the column already.
+        """
+        n_made = len(next(iter(feed.values()))) - len(values)
+        if self.name not in feed:
+            feed = feed | self.feed(np.concatenate([self._examples(n_made), values]))
+        made = self.index(feed[self.name][:n_made].ravel())
+        return feed, np.concatenate([made, self.index(values)])
+
+    def _examples(self, n_rows: int) -> Values:
+        """Return (n_rows,) values, all known ones and one that is not known in turns."""
+        turns = list(self.values)
+        if self.dtype == DataType.DATA_TYPE_STRING:
+            turns.append("".join(turns) + "?")
+        elif self.dtype == DataType.DATA_TYPE_INT64:
+            turns.append(next(each for each in range(len(turns) + 1) if each not in turns))
+        return np.resize(np.array(turns, dtype=NUMERIC_DTYPES.get(self.dtype, object)), n_rows)
+
+
+class Given(NamedTuple):
+    """Held-out rows as the caller gave them, the slices taken out.
+
+    Attributes:
+        calibration, certification: (X, y), X without the slice column unless the estimator knows it.
+        train: the training rows, likewise, where they hold the column.
+        column: the slices; None where there are none.
+        slices: (n_rows,), the value that names the slice of each row, of the calibration and of the certification rows.
+    """
+
+    calibration: tuple[Any, Any]
+    certification: tuple[Any, Any] | None
+    train: Any
+    column: SliceColumn | None = None
+    slices: tuple[Values | None, Values | None] = (None, None)
+
+
+def take_slices(
+    calibration: tuple[Any, Any],
+    certification: tuple[Any, Any] | None,
+    train: Any,
+    name: str | None,
+    known: Iterable[str],
+) -> Given:
+    """Take the slice column out of held-out rows.
+
+    Args:
+        calibration: (X, y).
+        certification: (X, y), or None.
+        train: the training rows, X or (X, y), or None; they may hold the column or not.
+        name: the column that names the slices; None: there are none.
+        known: the columns that the estimator was trained on; none where it knows no names.
+
+    Raises:
+        RowsError: for rows without names or without that column, and for values that name no slices.
+    """
+    if name is None:
+        return Given(calibration, certification, train)
+    first = slice_values(calibration[0], name, "calibration")
+    second = None if certification is None else slice_values(certification[0], name, "certification")
+    column = SliceColumn.of(name, *(each for each in (first, second) if each is not None))
+    taken = [] if name in set(known) else [name]
+
+    def features(rows: Any) -> Any:
+        if isinstance(rows, tuple):
+            return features(rows[0]), rows[1]
+        return rows.drop(columns=taken, errors="ignore") if isinstance(rows, pd.DataFrame) else rows
+
+    return Given(features(calibration), features(certification), features(train), column, (first, second))
+
+
+def slice_name(value: Any) -> str:
+    """Return the name of the slice of a value."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value)).lower()
+    return str(value) or MISSING
+
+
+def slice_values(table: Any, name: str, what: str) -> Values:
+    """Return the values of a column of a table, as a bundle would read them.
+
+    Args:
+        table: a DataFrame.
+        name: of the column.
+        what: what to call the rows in an error.
+
+    Raises:
+        RowsError: if there is no such column, or it holds floats, missing numbers, or a mixture.
+    """
+    if not isinstance(table, pd.DataFrame):
+        raise RowsError(
+            f"slice_by={name!r} is a column, and the {what} rows are {type(table).__name__} without names: pass a DataFrame"
+            " with the features and this column"
+        )
+    if name not in table.columns:
+        raise RowsError(
+            f"the {what} rows have no column {name!r} to slice by; they have {', '.join(map(repr, table.columns))}"
+        )
+    return _as_values(table[name], name, what)
+
+
+def slice_texts(column: pd.Series[Any]) -> NDArray[np.str_]:
+    """Return (n_rows,) values of a column as text, `MISSING` where there is none: for slices that are only looked at."""
+    missing = column.isna()
+    return np.array(
+        [MISSING if none else str(value) for value, none in zip(column, missing, strict=True)], dtype=np.str_
+    )
+
+
+def subset_index(names: Sequence[str], values: Values) -> NDArray[np.int64]:
+    """Return the index of each value's slice, as the graph's output `subset` gives it.
+
+    Args:
+        names: the names of the known slices.
+        values: (n_rows,), text, int64 or bool.
+
+    Returns:
+        (n_rows,), int64; -1 for a slice that is not known.
+    """
+    position = {name: index for index, name in enumerate(names)}
+    return np.array([position.get(slice_name(value), -1) for value in values.tolist()], dtype=np.int64)
+
+
+def _as_values(column: pd.Series[Any], name: str, what: str) -> Values:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.dtype.categories.dtype)
+    types = pd.api.types
+    if types.is_float_dtype(column):
+        raise RowsError(
+            f"column {name!r} of the {what} rows holds floats, and a slice is a group of rows: put the values into bins"
+            " first, for example with pandas.cut(…).astype(str)"
+        )
+    if types.is_bool_dtype(column) or types.is_integer_dtype(column):
+        if column.isna().any():
+            raise RowsError(
+                f"column {name!r} of the {what} rows has missing values; fill them in, or make it text"
+            )
+        return column.to_numpy(dtype=np.bool_ if types.is_bool_dtype(column) else np.int64)
+    values = column.astype(object).where(column.notna(), "").to_numpy(dtype=object)
+    if not all(isinstance(value, str) for value in values):
+        raise RowsError(
+            f"column {name!r} of the {what} rows is neither all text, whole numbers nor bool; convert it to one of them"
+        )
+    return values
+
+
+def _data_type(values: Values) -> DataType:
+    types = {"b": DataType.DATA_TYPE_BOOL, "i": DataType.DATA_TYPE_INT64}
+    return types.get(values.dtype.kind, DataType.DATA_TYPE_STRING)

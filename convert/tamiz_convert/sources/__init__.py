@@ -1,0 +1,1 @@
+"""Models of every supported kind, each turned into a score graph."""

@@ -1,0 +1,106 @@
+"""LightGBM: trees from `Booster.dump_model`.
+
+LightGBM compares in float64 and goes left where x <= threshold. What NaN does depends on the node's missing_type
+(NumericalDecision in include/LightGBM/tree.h): None takes it for 0, NaN sends it the default way, Zero sends it and
+everything within 1e-35 of zero the default way.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz_convert.errors import EstimatorError
+from tamiz_convert.score_graph import ScoresKind
+from tamiz_convert.sources.booster import Booster, as_features, as_scores
+from tamiz_convert.tree_graph import Leaf, Split, Tree, from_nested
+
+_OBJECTIVES: Final[dict[str, ScoresKind]] = {
+    "binary": "logits",
+    "multiclass": "logits",
+    "multiclassova": "margins",
+}
+
+
+def read(model: Any) -> Booster:
+    """Return the trees of an LGBMClassifier or of a Booster, up to its best iteration where it has one.
+
+    Raises:
+        EstimatorError: for what is not trained, or no classifier of plain trees with numerical splits.
+    """
+    booster = getattr(model, "booster_", model)
+    dumped = booster.dump_model()
+    if not dumped["tree_info"]:
+        raise EstimatorError("the LightGBM model is not trained: it has no trees")
+    name, options = _objective(dumped)
+    n_scores = int(dumped["num_tree_per_iteration"])
+    slope = float(options.get("sigmoid", 1.0))
+    n_rounds = len(dumped["tree_info"]) // n_scores
+    scale = slope / n_rounds if dumped["average_output"] else slope
+    trees = [
+        _tree(tree["tree_structure"], index % n_scores, scale)
+        for index, tree in enumerate(dumped["tree_info"])
+    ]
+
+    def raw(features: Any) -> NDArray[np.float64]:  # of a random forest it is the sum, not the mean
+        return scale * as_scores(booster.predict(as_features(features), raw_score=True))
+
+    names = tuple(dumped["feature_names"])
+    made_up = tuple(f"Column_{index}" for index in range(len(names)))
+    return Booster(
+        library="LightGBM",
+        distribution="lightgbm",
+        trees=trees,
+        bias=np.zeros(n_scores),
+        kind=_OBJECTIVES[name],
+        classes=None,
+        rounds_to_float32=False,
+        n_features=int(dumped["max_feature_idx"]) + 1,
+        column_names=() if names == made_up else names,
+        raw=raw,
+    )
+
+
+def _objective(dumped: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """Return the objective's name and its options, written as "binary sigmoid:1"."""
+    name, *options = str(dumped.get("objective", "custom")).split()
+    if name not in _OBJECTIVES:
+        raise EstimatorError(
+            f"LightGBM with objective {name!r} is no classifier with probabilities; supported are {', '.join(_OBJECTIVES)}"
+        )
+    return name, dict(option.split(":", 1) for option in options if ":" in option)
+
+
+def _tree(root: dict[str, Any], target: int, scale: float) -> Tree:
+    def visit(node: dict[str, Any]) -> Split | Leaf:
+        if "leaf_value" in node:
+            if "leaf_coeff" in node:
+                raise EstimatorError(
+                    "LightGBM with linear_tree=True is not supported; train it with linear_tree=False"
+                )
+            return Leaf([scale * node["leaf_value"]])
+        return Split(
+            node["split_feature"],
+            node["threshold"],
+            _missing_left(node),
+            node["left_child"],
+            node["right_child"],
+        )
+
+    return from_nested(root, visit, target)
+
+
+def _missing_left(node: dict[str, Any]) -> bool:
+    if node["decision_type"] != "<=":
+        raise EstimatorError(
+            "LightGBM with categorical splits is not supported; encode those columns in a Pipeline, with OneHotEncoder, and"
+            " train it without categorical_feature"
+        )
+    if node["missing_type"] == "Zero":
+        raise EstimatorError(
+            "LightGBM with zero_as_missing=True is not supported; replace missing zeros by NaN in the rows, and train it with"
+            " zero_as_missing=False"
+        )
+    return bool(node["default_left"] if node["missing_type"] == "NaN" else node["threshold"] >= 0.0)

@@ -1,0 +1,131 @@
+"""What a foreign model gives ↔ the scores of a score graph: checked, and brought into shape, in float64.
+
+Two classes have one score: the logit or probability of the second class. A model with two columns is asked for both, and
+their difference is the logit, because the sigmoid of it is the softmax of the two.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from tamiz_convert.errors import EstimatorError
+from tamiz_convert.graph_builder import GraphBuilder
+from tamiz_convert.score_graph import SCORES, Labels, ScoresKind, class_labels
+
+_BINARY: Final = 2
+_SUM_TOLERANCE: Final = 1e-3
+_ROUNDING: Final = 1e-5
+"""A forest in float32 gives −4e-7 for 0."""
+_KINDS: Final = ("logits", "margins", "probabilities")
+_PREFIX: Final = "seam_"
+
+
+def check_output(output: NDArray[Any], n_rows: int, kind: ScoresKind, what: str) -> int:
+    """Check what a model gave for some rows.
+
+    Args:
+        output: the model's.
+        n_rows: how many rows it was asked for.
+        kind: what the caller says that it is.
+        what: what to call it in an error.
+
+    Returns:
+        How many classes the columns tell apart.
+
+    Raises:
+        EstimatorError: if the shape is not (n_rows, n_classes), (n_rows, 1) or (n_rows,), or if the values contradict the
+            kind.
+    """
+    if kind not in _KINDS:
+        raise EstimatorError(f"kind is {kind!r}; expected one of {', '.join(_KINDS)}")
+    shape = list(output.shape)
+    if output.ndim not in (1, _BINARY) or len(output) != n_rows or 0 in shape:
+        raise EstimatorError(
+            f"{what} has shape {shape} for {n_rows} rows; expected one row of scores per row: [rows, classes], or [rows, 1]"
+            " for two classes"
+        )
+    values = output.reshape(n_rows, -1).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise EstimatorError(
+            f"{what} holds NaN or infinity for held-out rows; remove rows with missing values, or mend the model"
+        )
+    _check_kind(values, kind, what)
+    return max(_BINARY, values.shape[1])
+
+
+def to_scores(output: NDArray[Any], kind: ScoresKind) -> NDArray[np.float64]:
+    """Return a model's output in the form of a score graph.
+
+    Args:
+        output: (n_rows, n_classes), (n_rows, 1) or (n_rows,).
+        kind: what it is.
+
+    Returns:
+        (n_rows, 1) for two classes, else (n_rows, n_classes), float64.
+    """
+    values = output.reshape(len(output), -1).astype(np.float64)
+    if values.shape[1] != _BINARY:
+        return values
+    return values[:, 1:] if kind == "probabilities" else values[:, 1:] - values[:, :1]
+
+
+def end_in_scores(
+    model: onnx.ModelProto, output: str, *, n_columns: int, kind: ScoresKind
+) -> onnx.ModelProto:
+    """Return a model that goes on to scores.
+
+    … ─► output ─► Cast(double) ─► Reshape [n, columns] ─► [Gemm([−1, 1]) | Gather(1)] ─► scores
+
+    Args:
+        model: a model whose names do not clash with ours; its other outputs are dropped.
+        output: the output to go on from.
+        n_columns: how many columns it has.
+        kind: what it is.
+    """
+    builder = GraphBuilder.extending(model, _PREFIX)
+    name = builder.cast(output, TensorProto.DOUBLE)
+    name = builder.add("Reshape", name, builder.constant([-1, n_columns], np.int64))
+    if n_columns == _BINARY and kind == "probabilities":
+        name = builder.add("Gather", name, builder.constant([1], np.int64), axis=1)
+    elif n_columns == _BINARY:
+        name = builder.add("Gemm", name, builder.constant([[-1.0], [1.0]]))
+    return builder.build(name, SCORES, TensorProto.DOUBLE, 1 if n_columns == _BINARY else n_columns)
+
+
+def named_classes(classes: Any, n_classes: int, what: str) -> Labels:
+    """Return the labels of a model that does not know them: the caller's, or 0, 1, ….
+
+    Raises:
+        EstimatorError: for another number of them than the model has outputs.
+    """
+    labels = np.arange(n_classes) if classes is None else class_labels(classes)
+    if len(labels) != n_classes:
+        raise EstimatorError(f"classes names {len(labels)} classes, {what} tells {n_classes} apart")
+    return labels
+
+
+def _check_kind(values: NDArray[np.float64], kind: ScoresKind, what: str) -> None:
+    in_unit = bool((np.abs(values - 0.5) <= 0.5 + _ROUNDING).all())
+    is_one = values.shape[1] == 1
+    sums_to_one = bool((np.abs(values.sum(axis=1) - 1.0) <= _SUM_TOLERANCE).all())
+    looks_like_probabilities = in_unit and (is_one or sums_to_one)
+    if kind == "probabilities" and not looks_like_probabilities:
+        sums = (
+            f"its rows sum to {values[0].sum():.4g}"
+            if in_unit
+            else f"it reaches from {values.min():.4g} to {values.max():.4g}"
+        )
+        raise EstimatorError(
+            f"{what} holds no probabilities: {sums}; if it holds logits, say kind='logits' (--scores logits)"
+        )
+    if kind == "logits" and looks_like_probabilities:
+        how = "lie between 0 and 1, as behind a sigmoid" if is_one else "sum to 1, as behind a softmax"
+        raise EstimatorError(
+            f"{what} holds no logits: its {'values' if is_one else 'rows'} {how}. Let the model give the logits, which"
+            " calibrate better, or say kind='probabilities' (--scores probabilities)"
+        )

@@ -1,0 +1,298 @@
+"""From a trained scikit-learn classifier to a score graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from onnx import TensorProto
+from scipy.special import expit, softmax
+from sklearn.base import is_classifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from tamiz.v1.manifest_pb2 import DataType, InputSpec
+from tamiz_convert.errors import EstimatorError, RowsError
+from tamiz_convert.graph_builder import GraphBuilder
+from tamiz_convert.rows.raw import as_rows
+from tamiz_convert.score_graph import SCORES, Labels, ScoreGraph, ScoresKind, class_labels, public_name
+from tamiz_convert.sources.boosters import column_names, is_booster, read_booster
+from tamiz_convert.sources.estimator_scores import Scores, append_scores, supported
+from tamiz_convert.sources.preprocessing_graph import (
+    Matrix,
+    Preprocessing,
+    columns_that_may_miss,
+    used_columns,
+)
+from tamiz_convert.sources.sklearn_inputs import ColumnInputs, Inputs, MatrixInput, elem_type
+
+_BINARY: Final = 2
+_LINK_TOLERANCE: Final = 1e-6
+_PROBE_ROWS: Final = 50
+
+
+class Unwrapped(NamedTuple):
+    """An estimator without what stood around it, and what was taken away."""
+
+    estimator: Any
+    notes: tuple[str, ...]
+
+
+def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
+    """Convert a trained classifier.
+
+    Args:
+        estimator: a fitted classifier, or a Pipeline that ends in one; see `unwrap`.
+        rows: rows like those that will be predicted, (n_rows, n_features) ndarray or DataFrame; they give the dtypes and
+            are never learned from.
+
+    Returns:
+        Its score graph. The estimator is asked in float64, whatever the dtype of the rows: that is the reference.
+
+    Raises:
+        EstimatorError: if the estimator is not fitted, not supported or no classifier of one target.
+        RowsError: if the rows do not fit the estimator.
+    """
+    estimator, notes = unwrap(estimator)
+    classes = _classes(estimator)
+    rows = as_rows(rows, "calibration")
+    steps, final = _steps(estimator)
+    inputs = _inputs(estimator, steps, rows)
+    specs = inputs.specs()
+    builder = GraphBuilder()
+    columns = {spec.name: _declare(builder, spec) for spec in specs}
+    preprocessing = Preprocessing(builder)
+    if isinstance(inputs, ColumnInputs):
+        matrix = preprocessing.append_columns(steps[0], columns)
+        steps = steps[1:]
+    else:
+        (matrix,) = columns.values()
+    read = None if isinstance(inputs, ColumnInputs) else matrix.name
+    for step in steps:
+        matrix = preprocessing.append(step, matrix)
+    features = _features(builder, matrix.name, estimator, inputs.canonical(rows[:1]))
+    scores = append_scores(builder, final, features)
+    guarded = _refuse(builder, scores, [*preprocessing.refused, *scores.refused])
+    n_scores = 1 if len(classes) == _BINARY else len(classes)
+    reference = _reference(estimator, inputs, scores)
+    for spec in specs:
+        spec.missing_values_allowed = _takes_missing(reference, spec, inputs.canonical(rows[:_PROBE_ROWS]))
+    return ScoreGraph(
+        model=builder.build(guarded, SCORES, TensorProto.DOUBLE, n_scores),
+        inputs=tuple(specs),
+        classes=classes,
+        kind=_checked_kind(estimator, inputs, scores, rows[:_PROBE_ROWS], reference),
+        estimator=public_name(type(final)),
+        reference=reference,
+        feed=inputs.feed,
+        reference_name=scores.booster.library if scores.booster else "scikit-learn",
+        splits=scores.splits if features == read else (),
+        is_single_precision=scores.is_single_precision,
+        libraries=(scores.booster.distribution,) if scores.booster else (),
+        notes=notes + (scores.booster.notes if scores.booster else ()),
+    )
+
+
+def unwrap(estimator: Any) -> Unwrapped:
+    """Return the classifier that is to be exported.
+
+    A search is replaced by its best estimator, a frozen estimator by what it holds, and a CalibratedClassifierCV around
+    one trained estimator by that estimator: the export fits its own calibrator.
+
+    Raises:
+        EstimatorError: for a CalibratedClassifierCV that averages several estimators; for what is not fitted.
+    """
+    notes: list[str] = []
+    while True:
+        if isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        elif isinstance(estimator, BaseSearchCV):
+            _check_fitted(estimator)
+            notes.append(f"{type(estimator).__name__}: its best_estimator_ is exported")
+            estimator = estimator.best_estimator_
+        elif isinstance(estimator, CalibratedClassifierCV):
+            estimator = _uncalibrated(estimator)
+            notes.append(
+                "CalibratedClassifierCV: the estimator in it is exported, its calibrator is replaced"
+            )
+        else:
+            return Unwrapped(estimator, tuple(notes))
+
+
+def _uncalibrated(calibrated: CalibratedClassifierCV) -> Any:
+    _check_fitted(calibrated)
+    members = calibrated.calibrated_classifiers_
+    if len(members) == 1:
+        return members[0].estimator
+    raise EstimatorError(
+        f"CalibratedClassifierCV averages {len(members)} estimators here, so that there is no single one to export. Pass the"
+        " estimator itself, trained on the training rows: Tamiz fits the calibrator on the held-out rows"
+    )
+
+
+def _check_fitted(estimator: Any) -> None:
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError as error:
+        raise EstimatorError(
+            f"{type(estimator).__name__} is not fitted; call fit on the training rows first"
+        ) from error
+    except TypeError as error:
+        raise EstimatorError(
+            f"{type(estimator).__name__} is no scikit-learn estimator; supported are {', '.join(supported())}"
+        ) from error
+
+
+def _classes(estimator: Any) -> Labels:
+    """Return the classes as int64 or str."""
+    _check_fitted(estimator)
+    if not is_classifier(estimator):
+        raise EstimatorError(
+            f"{type(estimator).__name__} is no classifier; supported are {', '.join(supported())}"
+        )
+    classes = estimator.classes_
+    if isinstance(classes, list):
+        raise EstimatorError(
+            f"{type(estimator).__name__} has {len(classes)} targets; train one classifier per target"
+        )
+    if len(classes) < _BINARY:
+        raise EstimatorError(
+            "the estimator was trained on one class only; train it on rows of at least two classes"
+        )
+    return class_labels(classes)
+
+
+def _steps(estimator: Any) -> tuple[list[Any], Any]:
+    """Return the preprocessing steps and the final classifier, pipelines in pipelines made flat."""
+    if not isinstance(estimator, Pipeline):
+        return [], estimator
+    before = [step for _, step in estimator.steps[:-1] if step not in (None, "passthrough")]
+    after, final = _steps(unwrap(estimator.steps[-1][1]).estimator)
+    if before and isinstance(before[0], Pipeline):
+        before = [step for _, step in before[0].steps] + before[1:]
+    return before + after, final
+
+
+def _inputs(estimator: Any, steps: list[Any], rows: Any) -> Inputs:
+    names = names_in(estimator, rows)
+    if steps and isinstance(steps[0], ColumnTransformer) and names:
+        inputs: Inputs = ColumnInputs.of(
+            _table(rows, names), used_columns(steps[0]), names, columns_that_may_miss(steps[0])
+        )
+    else:
+        inputs = MatrixInput.of(rows, names, estimator.n_features_in_)
+    inputs.canonical(rows[:1])
+    return inputs
+
+
+def names_in(estimator: Any, rows: Any) -> list[str]:
+    """Return the names of the columns that an estimator was trained on, as the rows spell them; none if they had none."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[0][1]
+    if is_booster(estimator):
+        return column_names(read_booster(estimator).column_names, rows)
+    return [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+
+
+def _table(rows: Any, names: list[str]) -> pd.DataFrame:
+    if isinstance(rows, pd.DataFrame):
+        return rows
+    raise EstimatorError(
+        f"the estimator was trained on a DataFrame with the columns {', '.join(names)}; pass the held-out rows as one, too"
+    )
+
+
+def _declare(builder: GraphBuilder, spec: InputSpec) -> Matrix:
+    name = builder.input(spec.name, elem_type(spec), [None, spec.shape[1]])
+    if spec.dtype == DataType.DATA_TYPE_STRING:
+        return Matrix(name, 1, is_text=True)
+    return Matrix(builder.cast(name, TensorProto.DOUBLE), spec.shape[1])
+
+
+def _refuse(builder: GraphBuilder, scores: Scores, refused: list[str]) -> str:
+    """Scores ─► Where(any refused, NaN, scores)."""
+    name = scores.name
+    for rows in refused:
+        name = builder.add("Where", rows, builder.constant(np.nan), name)
+    return name
+
+
+def _features(builder: GraphBuilder, name: str, estimator: Any, canonical: Any) -> str:
+    """Return the features of the final estimator; zeros of a sparse matrix become NaN where it takes them for missing.
+
+    features ─► Where(Equal(0), NaN, features)
+    """
+    final = _steps(estimator)[1]
+    is_sparse = is_booster(final) and hasattr(_preprocessed(estimator, canonical), "toarray")
+    if not is_sparse or not read_booster(final).sparse_zeros_are_missing:
+        return name
+    is_zero = builder.add("Equal", name, builder.constant(0.0))
+    return builder.add("Where", is_zero, builder.constant(np.nan), name)
+
+
+def _preprocessed(estimator: Any, rows: Any) -> Any:
+    """Return what the final estimator of a Pipeline reads."""
+    for step in _steps(estimator)[0]:
+        rows = step.transform(rows)
+    return rows
+
+
+def _reference(estimator: Any, inputs: Inputs, final: Scores) -> Callable[[Any], NDArray[np.float64]]:
+    def reference(rows: Any) -> NDArray[np.float64]:
+        try:
+            return scores(inputs.canonical(rows))
+        except ValueError as error:
+            raise RowsError(f"scikit-learn refuses the rows: {error}") from error
+
+    def scores(asked: Any) -> NDArray[np.float64]:
+        if final.booster is not None:
+            return final.booster.raw(_preprocessed(estimator, asked))
+        if final.kind == "probabilities":
+            probabilities = np.asarray(estimator.predict_proba(asked), dtype=np.float64)
+            return probabilities[:, 1:] if probabilities.shape[1] == _BINARY else probabilities
+        decided = np.asarray(estimator.decision_function(asked), dtype=np.float64)
+        decided = decided.reshape(len(decided), -1)
+        return 2.0 * decided if _exponential_loss(estimator) else decided
+
+    return reference
+
+
+def _exponential_loss(estimator: Any) -> bool:
+    return getattr(_steps(estimator)[1], "loss", None) == "exponential"
+
+
+def _checked_kind(
+    estimator: Any, inputs: Inputs, scores: Scores, rows: Any, reference: Callable[[Any], NDArray[np.float64]]
+) -> ScoresKind:
+    """Return the kind of the scores; logits only if their softmax is what the estimator calls its probability."""
+    if scores.kind != "logits":
+        return scores.kind
+    logits = reference(rows)
+    linked = expit(logits) if logits.shape[1] == 1 else softmax(logits, axis=1)
+    own = np.asarray(estimator.predict_proba(inputs.canonical(rows)), dtype=np.float64)[:, -linked.shape[1] :]
+    return "logits" if np.abs(linked - own).max() <= _LINK_TOLERANCE else "margins"
+
+
+def _takes_missing(reference: Callable[[Any], NDArray[np.float64]], spec: InputSpec, canonical: Any) -> bool:
+    """Return whether the estimator itself predicts rows with NaN in any single column of an input."""
+    if spec.dtype not in (DataType.DATA_TYPE_FLOAT32, DataType.DATA_TYPE_FLOAT64):
+        return False
+    table = canonical if isinstance(canonical, pd.DataFrame) else pd.DataFrame(canonical)
+    for column in spec.column_names or table.columns:
+        spoiled = table.iloc[:1].copy()
+        spoiled[column] = np.nan
+        try:
+            scores = reference(spoiled if isinstance(canonical, pd.DataFrame) else spoiled.to_numpy())
+        except RowsError:
+            return False
+        if not np.isfinite(scores).all():
+            return False
+    return True

@@ -1,0 +1,98 @@
+"""Files that belong together are written together."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from tamiz_convert import export, read_manifest
+from tamiz_convert.__main__ import main
+from tamiz_convert.files import together
+from tamiz_convert.pipeline import export_graph
+
+STEPS = (
+    "converting the model",
+    "fitting the calibrator",
+    "certifying the threshold",
+    "comparing with scikit-learn",
+    "describing the bundle",
+    "checking the release",
+    "measuring for the report",
+    "writing",
+)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(600, 2))
+    y = (X[:, 0] + random.normal(size=600) > 0).astype(int)
+    return LogisticRegression().fit(X[:200], y[:200]), (X[200:], y[200:])
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_interruption_at_any_step_leaves_what_was_there(step, trained, tmp_path):
+    model, held_out = trained
+    folder = tmp_path / "m/1"
+
+    def interrupt(now: str, _share: float) -> None:
+        if now == step:
+            signal.raise_signal(signal.SIGINT)
+
+    for threshold in (None, 0.6):
+        if threshold is not None:
+            export(model, folder, calibration=held_out, threshold=threshold)
+        before = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        with pytest.raises(KeyboardInterrupt):
+            export(model, folder, calibration=held_out, threshold=0.9, progress=interrupt)
+        assert {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+        assert folder.exists() == bool(before)
+
+
+def test_an_interruption_between_bundle_and_report_comes_too_late(trained, tmp_path, monkeypatch):
+    model, held_out = trained
+    write = export_graph.write_files
+
+    def interrupted(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        write(*arguments)
+
+    monkeypatch.setattr(export_graph, "write_files", interrupted)
+    folder = tmp_path / "m/1"
+    export(model, folder, calibration=held_out, threshold=0.9)
+    report = json.loads((folder / "report.json").read_text())
+    assert report["model"]["graph_digest"] == read_manifest(folder).graph_digest
+    with pytest.raises(KeyboardInterrupt):  # afterwards the keyboard is heard again
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interruption_while_the_command_loads_its_libraries_is_no_traceback(monkeypatch, capsys):
+    class Interrupting:
+        def find_spec(self, name, *_):
+            if name == "tamiz_convert.command_line.commands":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "tamiz_convert.command_line.commands", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    monkeypatch.delattr("tamiz_convert.command_line.commands", raising=False)
+    assert main(["inspect", "m/1"]) == 130
+    assert capsys.readouterr().err == "tamiz-convert: interrupted; nothing is half written\n"
+
+
+def test_in_another_thread_signals_are_left_alone():
+    handlers = []
+
+    def work() -> None:
+        with together():
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.getsignal(signal.SIGINT)]

@@ -1,0 +1,51 @@
+"""All that a bundle says of itself is shown, and nothing of it is taken for markup."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+from sklearn.linear_model import LogisticRegression
+
+from tamiz_convert import export, recalibrate
+from tamiz_convert.command_line.inspection import show
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    random = np.random.default_rng(0)
+    table = pd.DataFrame(random.normal(size=(3_000, 2)), columns=["a", "[red]b"])
+    y = np.where(table["a"] + random.logistic(size=3_000) / 2 > 0, "[bold]yes", "no")
+    model = LogisticRegression().fit(table[:500], y[:500])
+    held_out = table[500:].assign(region=random.choice(["north[/]", "south"], 2_500)), y[500:]
+    folder = tmp_path_factory.mktemp("models") / "m"
+    first = export(model, folder / "1", calibration=held_out, max_error=0.3, slice_by="region", seed=7)
+    return first, recalibrate(folder / "1", folder / "2", calibration=held_out, max_error=0.3)
+
+
+def shown(report):
+    console = Console(file=io.StringIO(), width=400)
+    show(report.manifest, 1, console)
+    return console.file.getvalue()
+
+
+def test_candidates_rows_seed_and_subsets_are_shown(reports):
+    manifest, text = reports[0].manifest, shown(reports[0])
+    assert len(manifest.calibrator.candidates) > 2
+    for candidate in manifest.calibrator.candidates:
+        assert candidate.status in text
+    for rows in manifest.row_sets:
+        assert f"{rows.n_rows}, {rows.digest}" in text
+    for words in (manifest.calibrator.reason, "logits", "region north[/]: threshold", "[bold]yes", "[red]b"):
+        assert words in text
+    assert [line.split() for line in text.splitlines() if line.startswith("seed")] == [["seed", "7"]]
+    assert "recalibrated from" not in text
+
+
+def test_the_ancestor_is_shown(reports):
+    assert f"recalibrated from    {reports[0].manifest.graph_digest}".split() == next(
+        line.split() for line in shown(reports[1]).splitlines() if line.startswith("recalibrated")
+    )
