@@ -270,7 +270,7 @@ class ServerProcess:
             assert self.process.stderr is not None
             for line in self.process.stderr:
                 self.log.append(line)
-                ports = re.search(r"gRPC on \S+:(\d+), metrics on http://\S+:(\d+)/", line)
+                ports = re.search(r"gRPC on \S+:(\d+), metrics on https?://\S+:(\d+)/", line)
                 if ports:
                     self.port, self.metrics_port = map(int, ports.groups())
                     ready.set()

@@ -55,6 +55,12 @@ def _parser() -> argparse.ArgumentParser:
         "--tls-certificate", type=Path, metavar="FILE", help="the client's certificate, for mutual TLS"
     )
     server.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key")
+    server.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="the bearer token is in this file (default: it is in $TAMIZ_TOKEN, or there is none)",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_predict(commands.add_parser("predict", parents=[server], help="predict the rows of a table"))
     models = commands.add_parser("models", parents=[server], help="list what is served")

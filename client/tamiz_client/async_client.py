@@ -17,6 +17,7 @@ from tamiz_client.channel import (
     STREAM_PREDICT,
     RetryPolicy,
     TlsOptions,
+    bearer,
     channel_options,
 )
 from tamiz_client.errors import CallFailed, ServerUnavailable, call_failed
@@ -35,6 +36,7 @@ class AsyncClient:
         *,
         timeout_s: float = 10.0,
         tls: TlsOptions | None = None,
+        token: str | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008  frozen
         metadata: Sequence[tuple[str, str]] = (),
         max_message_bytes: int = MAX_MESSAGE_BYTES,
@@ -46,7 +48,7 @@ class AsyncClient:
             self._channel = aio.secure_channel(target, tls.credentials(), options=options)
         self._target = target
         self._timeout_s = timeout_s
-        self._metadata = tuple(metadata)
+        self._metadata = (*metadata, *bearer(token))
         call = self._channel.unary_unary
         self._paths = {path: call(path) for path in PATHS}  # type: ignore[call-arg]  # messages stay bytes
         self._stream = self._channel.stream_stream(STREAM_PREDICT)  # type: ignore[call-arg]  # as above

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -100,6 +101,21 @@ def channel_options(
     if tls is not None and tls.server_name is not None:
         options.append(("grpc.ssl_target_name_override", tls.server_name))
     return options
+
+
+def bearer(token: str | None) -> tuple[tuple[str, str], ...]:
+    """Return the metadata that carry a token (RFC 6750, section 2.1); empty without one.
+
+    Raises:
+        TamizClientError: if it has characters that no token has; the message does not repeat it.
+    """
+    if token is None:
+        return ()
+    if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token):  # gRPC would end with a message that shows it
+        raise TamizClientError(
+            "the token is empty, or has characters that a bearer token cannot have, such as spaces"
+        )
+    return (("authorization", f"Bearer {token}"),)
 
 
 def _content(file: str | Path | bytes | None) -> bytes | None:

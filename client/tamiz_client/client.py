@@ -16,6 +16,7 @@ from tamiz_client.channel import (
     STREAM_PREDICT,
     RetryPolicy,
     TlsOptions,
+    bearer,
     channel_options,
 )
 from tamiz_client.errors import CallFailed, ServerUnavailable, call_failed
@@ -32,8 +33,9 @@ class Client:
         target: "host:port"; calls go round all addresses that the name has.
         timeout_s: how long a call may take, unless it says otherwise.
         tls: for a server with TLS; None for plain text.
+        token: a bearer token, sent with every call, also in plain text; None where the server asks for none.
         retry: when a failed call is tried again.
-        metadata: sent with every call, such as [("authorization", "Bearer …")].
+        metadata: sent with every call, such as [("x-request-id", "…")].
         max_message_bytes: the largest request or answer.
     """
 
@@ -43,6 +45,7 @@ class Client:
         *,
         timeout_s: float = 10.0,
         tls: TlsOptions | None = None,
+        token: str | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008  frozen
         metadata: Sequence[tuple[str, str]] = (),
         max_message_bytes: int = MAX_MESSAGE_BYTES,
@@ -54,7 +57,7 @@ class Client:
             self._channel = grpc.secure_channel(target, tls.credentials(), options)
         self._target = target
         self._timeout_s = timeout_s
-        self._metadata = tuple(metadata)
+        self._metadata = (*metadata, *bearer(token))
         call = self._channel.unary_unary
         self._paths = {path: call(path) for path in PATHS}  # type: ignore[call-arg]  # messages stay bytes
         self._stream = self._channel.stream_stream(STREAM_PREDICT)  # type: ignore[call-arg]  # as above

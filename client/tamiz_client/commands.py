@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -37,10 +39,21 @@ def run(arguments: argparse.Namespace) -> int:
     """
     files = (arguments.tls_ca, arguments.tls_key, arguments.tls_certificate)
     tls = TlsOptions(*files) if arguments.tls or any(files) else None
-    with Client(arguments.server, timeout_s=arguments.timeout_s, tls=tls) as client:
+    token = _token(arguments.token_file)
+    with Client(arguments.server, timeout_s=arguments.timeout_s, tls=tls, token=token) as client:
         return {"predict": _predict, "models": _models, "health": _health}[arguments.command](
             client, arguments
         )
+
+
+def _token(file: Path | None) -> str | None:
+    """Return the bearer token; no flag takes it, because others see a command's flags."""
+    if file is None:
+        return os.environ.get("TAMIZ_TOKEN", "").strip() or None
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TamizClientError(f"--token-file: {file} cannot be read: {error}") from error
 
 
 def _models(client: Client, arguments: argparse.Namespace) -> int:

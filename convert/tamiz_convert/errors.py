@@ -7,6 +7,7 @@
     ├── ParityError         the graph does not agree with the estimator
     ├── SpecificationError  the release checks cannot be read, or ask for what is not there
     ├── BlockedError        a release check stops the export
+    ├── SigningError        a bundle cannot be signed, or is not as it was signed
     └── BundleError         a file is no bundle, or cannot be written
 
 Each message says what was wrong, what was expected and what to do.
@@ -65,6 +66,10 @@ class BlockedError(ExportError):
             f"{len(blocking)} of {len(results)} release checks are not passed:\n" + "\n".join(lines)
         )
         self.results = tuple(results)
+
+
+class SigningError(ExportError):
+    """A bundle cannot be signed, or is not as the owner of the key has signed it."""
 
 
 class BundleError(ExportError):

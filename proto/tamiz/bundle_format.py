@@ -24,6 +24,9 @@ MANIFEST_KEY: Final = Manifest.DESCRIPTOR.full_name
 FILE_NAME: Final = "model.onnx"
 """The name of a bundle's file in its version folder, as in Triton's repository layout."""
 
+SIGNATURE_SUFFIX: Final = ".sig"
+"""Of the file beside a bundle's with its signature: the 64 bytes of Ed25519 (RFC 8032) over all bytes of the bundle's."""
+
 PROBABILITIES: Final = "probabilities"
 """The graph output that the gate reads: (n_rows, n_classes), float64, rows sum to 1."""
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 
 from tamiz_server.config import Config
 from tamiz_server.errors import ConfigError
+from tamiz_server.tokens import Right, entry, new_token
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the server until it is told to stop; return the exit status."""
+    """Run the server until it is told to stop, or make a token; return the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["token"]:
+        return _make_token(argv[1:])
     try:
-        config = Config.parse(sys.argv[1:] if argv is None else argv, os.environ)
+        config = Config.parse(argv, os.environ)
     except ConfigError as error:
         return _fail(str(error))
     try:
@@ -35,6 +41,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         return _fail(str(error))
     return 0
+
+
+def _make_token(argv: Sequence[str]) -> int:
+    """Print a new token on standard output, and what belongs into the tokens file on standard error."""
+    parser = argparse.ArgumentParser(
+        prog="tamiz-server token",
+        description="Make a bearer token: on standard output the token, for its bearer; on standard error its entry for"
+        " --tokens-file. For example: tamiz-server token batch --right predict > batch.token 2>> tokens.toml",
+        allow_abbrev=False,
+    )
+    parser.add_argument("name", type=_bare_key, help="of the token, for people: letters, digits, - and _")
+    parser.add_argument(
+        "--right",
+        action="append",
+        type=Right,
+        choices=list(Right),
+        required=True,
+        help="what its bearer may do; may be given several times",
+    )
+    arguments = parser.parse_args(argv)
+    token, digest = new_token()
+    print(token)  # noqa: T201  a command's output
+    print(entry(arguments.name, digest, arguments.right), file=sys.stderr)  # noqa: T201  a command's output
+    return 0
+
+
+def _bare_key(text: str) -> str:
+    """Return a name that TOML takes as it is."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} has other characters than letters, digits, - and _")
+    return text
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -15,11 +15,14 @@ from typing import Final
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from tamiz_server.config import Config
+from tamiz_server.access import access_control
+from tamiz_server.certificates import watch_certificates
+from tamiz_server.config import Config, plain_text_warnings
 from tamiz_server.metrics import Metrics
 from tamiz_server.oip.service import OipService
 from tamiz_server.reloader import Reloader
 from tamiz_server.service import Service
+from tamiz_server.signature import trusted_keys
 from tamiz_server.transports.grpcio import GrpcServer
 from tamiz_server.transports.http import HttpServer, Page
 
@@ -35,18 +38,29 @@ class App:
         """Take the ports; nothing is answered yet.
 
         Raises:
-            ConfigError: if a port cannot be had.
+            ConfigError: if a port cannot be had, or a file of keys, certificates or tokens cannot be used.
         """
+        trusted_keys(config.require_signature)
+        for warning in plain_text_warnings(config):
+            _log.warning(warning)
+        access = access_control(config)
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._metrics = Metrics(version("tamiz"))
         self._service = Service(config, self._metrics)
         self._oip = OipService(self._service, version("tamiz"))
-        self._grpc = GrpcServer((self._service, self._oip), config)
+        certificates = watch_certificates(config)
+        self._grpc = GrpcServer((self._service, self._oip), config, access, certificates)
         self._reloader = Reloader(config, self._service, self._metrics, self._set_health)
         self._http = HttpServer(
-            config.host, config.metrics_port, {"/metrics": self._metrics_page, "/healthz": self._health_page}
+            config.metrics_host or config.host,
+            config.metrics_port,
+            {"/metrics": self._metrics_page, "/healthz": self._health_page},
+            access.admit if access else None,
+            (lambda: certificates.current().context) if certificates and config.metrics_tls else None,
         )
+        if access is not None:
+            self._metrics.refused = access.refused
         self._stop = asyncio.Event()
         self._stop_at_once = asyncio.Event()
 
@@ -85,8 +99,9 @@ class App:
                 await self._grpc.set_health(service.name, serving)
 
     def _announce(self, served: list[str]) -> None:
-        host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
-        where = f"gRPC on {host}:{self._grpc.port}, metrics on http://{host}:{self._http.port}/metrics"
+        host, metrics_host = map(_in_url, (self._config.host, self._config.metrics_host or self._config.host))
+        scheme = "https" if self._config.metrics_tls else "http"
+        where = f"gRPC on {host}:{self._grpc.port}, metrics on {scheme}://{metrics_host}:{self._http.port}/metrics"
         if served:
             _log.info("ready: serving %s; %s", ", ".join(served), where)
         else:
@@ -166,3 +181,7 @@ class App:
             )
             return Page(HTTPStatus.OK, "text/plain", "".join(("SERVING\n", *problems)).encode())
         return Page(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"NOT_SERVING\n")
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

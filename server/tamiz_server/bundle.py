@@ -11,6 +11,7 @@ from tamiz.bundle_format import FormatError, parse_bundle
 from tamiz.thresholds import MAX_SUBSETS
 from tamiz.v1.manifest_pb2 import DataType, Manifest, Promise, Subdivision, SubsetThreshold, Threshold
 from tamiz_server.errors import BundleError
+from tamiz_server.signature import TrustedKeys
 
 _MIN_CLASSES = 2
 _SHARES = (
@@ -38,15 +39,16 @@ class Bundle:
     manifest: Manifest
 
 
-def read_bundle(path: Path) -> Bundle:
+def read_bundle(path: Path, keys: TrustedKeys | None = None) -> Bundle:
     """Read and verify a bundle.
 
     Args:
         path: the file `model.onnx`.
+        keys: whose signature it must have; None if it needs none.
 
     Raises:
         BundleError: if the file cannot be read, is truncated or no ONNX file, carries no manifest, is of a newer
-            format, does not have the digest that its manifest names, or if the manifest contradicts itself.
+            format, does not have the digest that its manifest names, lacks a signature that it needs, or if the manifest contradicts itself.
     """
     try:
         content = path.read_bytes()
@@ -54,6 +56,8 @@ def read_bundle(path: Path) -> Bundle:
         raise BundleError(
             f"{path}: cannot be read ({error.strerror}); expected a file that tamiz-convert wrote"
         ) from error
+    if keys is not None:  # before anything is parsed
+        keys.verify(path, content)
     try:
         manifest = parse_bundle(content)
     except FormatError as error:

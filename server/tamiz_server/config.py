@@ -10,7 +10,7 @@ import argparse
 import dataclasses
 import ipaddress
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class Config:
         "IP address to listen on; 0.0.0.0 for all. The default keeps a server in plain text to its own machine",
     )
     grpc_port: int = _setting(8001, "port of the gRPC service; 0 takes a free one (8001 is Triton's)")
+    metrics_host: str = _setting("", "IP address of /metrics and /healthz, where it is not that of --host")
     metrics_port: int = _setting(8002, "port of /metrics and /healthz; 0 takes a free one (8002 is Triton's)")
     max_batch_size: int = _setting(
         64, "largest batch, in rows; a larger request is computed in parts and answered whole"
@@ -78,6 +79,57 @@ class Config:
         16,
         "how many requests of one stream may be in flight: beyond it a stream is not read until its answers are taken."
         " Times the rows of a request it should fit into --max-queue-size, or a stream is refused what it sends",
+    )
+    max_metadata_bytes: int = _setting(
+        16 * 1024,
+        "largest metadata (headers) of a call, in bytes; larger ones are refused with RESOURCE_EXHAUSTED",
+    )
+    max_concurrent_streams: int = _setting(
+        16_384, "how many calls one connection may have open; a client holds back further ones"
+    )
+    max_connection_age_s: float = _setting(
+        0.0,
+        "after how long a connection is ended, give or take a tenth, so that clients meet new certificates and new"
+        " replicas; 0 never",
+    )
+    max_connection_age_grace_s: float = _setting(
+        30.0, "how long the calls of such a connection may still take, streams among them"
+    )
+    keepalive_s: float = _setting(
+        60.0,
+        "after how long of silence a client is asked whether it still lives; without an answer within as long again, at most"
+        " 20 s, its connection ends",
+    )
+    min_ping_interval_s: float = _setting(
+        10.0, "a client that asks this more often than that loses its connection (ENHANCE_YOUR_CALM)"
+    )
+    tls_certificate: str = _setting(
+        "",
+        "file with the server's certificate and those between it and its authority; read again when it changes",
+    )
+    tls_key: str = _setting("", "file with its private key, without a passphrase")
+    metrics_tls: bool = _setting(
+        default=False,
+        help_="serve /metrics and /healthz over HTTPS, with the same certificate; no client needs one",
+    )
+    tls_client_ca: str = _setting(
+        "",
+        "file with the authorities whose clients may connect (mutual TLS); without it no client needs a certificate",
+    )
+    tokens_file: str = _setting(
+        "",
+        "file with the hashes, rights and rates of bearer tokens (docs/security.md); read again when it changes. With it"
+        " every call needs a token, except those about health",
+    )
+    jwt_keys: str = _setting(
+        "",
+        "file with the public keys (JWKS) of an identity provider, whose JSON Web Tokens are taken as bearer tokens; read"
+        " again when it changes",
+    )
+    jwt_issuer: str = _setting("", "the issuer that such a token has to name")
+    jwt_audience: str = _setting("", "the audience that such a token has to name: what it calls this server")
+    require_signature: str = _setting(
+        "", "file with the public keys one of which must have signed a bundle (tamiz-convert sign)"
     )
     intra_op_threads: int = _setting(
         0,
@@ -109,10 +161,14 @@ class Config:
     def __post_init__(self) -> None:
         self._check_path()
         self._check_version_policy()
-        self._check_host()
+        self._check_host("host", self.host)
+        if self.metrics_host:
+            self._check_host("metrics_host", self.metrics_host)
+        self._check_tls()
+        self._check_jwt()
         for name in ("grpc_port", "metrics_port"):
             self._check_range(name, 0, _MAX_PORT)
-        if self.grpc_port == self.metrics_port != 0:
+        if self.grpc_port == self.metrics_port != 0 and self.metrics_host in {"", self.host}:
             raise ConfigError(f"--grpc-port and --metrics-port are both {self.grpc_port}: choose two ports")
         for name in (
             "max_batch_size",
@@ -120,6 +176,10 @@ class Config:
             "max_message_bytes",
             "max_stream_requests",
             "max_concurrency",
+            "max_metadata_bytes",
+            "max_concurrent_streams",
+            "keepalive_s",
+            "min_ping_interval_s",
         ):
             self._check_range(name, 1)
         for name in (
@@ -131,6 +191,8 @@ class Config:
             "drain_delay_s",
             "drain_timeout_s",
             "model_poll_interval_s",
+            "max_connection_age_s",
+            "max_connection_age_grace_s",
         ):
             self._check_range(name, 0)
         if self.log_level not in _LOG_LEVELS:
@@ -149,12 +211,31 @@ class Config:
         except ValueError as error:
             raise ConfigError(f"--version-policy is {error}") from None
 
-    def _check_host(self) -> None:
+    def _check_tls(self) -> None:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ConfigError("--tls-certificate and --tls-key belong together: give both, or neither")
+        if self.metrics_tls and not self.tls_certificate:
+            raise ConfigError("--metrics-tls needs --tls-certificate and --tls-key")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ConfigError(
+                "--tls-client-ca needs --tls-certificate and --tls-key: only TLS knows its clients"
+            )
+
+    def _check_jwt(self) -> None:
+        given = {bool(each) for each in (self.jwt_keys, self.jwt_issuer, self.jwt_audience)}
+        if len(given) > 1:
+            raise ConfigError(
+                "--jwt-keys, --jwt-issuer and --jwt-audience belong together: a token of the same provider may be meant for"
+                " somebody else"
+            )
+
+    @staticmethod
+    def _check_host(name: str, host: str) -> None:
         try:
-            ipaddress.ip_address(self.host)
+            ipaddress.ip_address(host)
         except ValueError:
             raise ConfigError(
-                f"--host is {self.host!r}: expected an IP address such as 127.0.0.1, 0.0.0.0 or ::"
+                f"{flag(name)} is {host!r}: expected an IP address such as 127.0.0.1, 0.0.0.0 or ::"
             ) from None
 
     def _check_range(self, name: str, low: float, high: float = float("inf")) -> None:
@@ -184,6 +265,23 @@ class Config:
         return cls(**{name: _convert(name, value, types[name]) for name, value in values.items()})
 
 
+def plain_text_warnings(config: Config) -> Iterator[str]:
+    """Return what an operator should hear of settings that let others listen or ask."""
+    if ipaddress.ip_address(config.host).is_loopback:
+        return
+    if not config.tls_certificate:
+        secrets = ", tokens among it" if config.tokens_file or config.jwt_keys else ""
+        yield (
+            f"--host {config.host} is reached from other machines, and in plain text: whoever is on the way reads and"
+            f" changes everything{secrets}. Give --tls-certificate and --tls-key, or leave TLS to a proxy on this machine"
+        )
+    if not (config.tokens_file or config.jwt_keys or config.tls_client_ca):
+        yield (
+            f"--host {config.host} is reached from other machines, and everybody there may ask: give --tokens-file or"
+            " --tls-client-ca, or see to it that the network lets in nobody else"
+        )
+
+
 def flag(name: str) -> str:
     """Return a field's flag: max_batch_size → --max-batch-size."""
     return "--" + name.replace("_", "-")
@@ -198,10 +296,16 @@ def flag_table() -> str:
     """Return the table of settings for the README, as Markdown."""
     rows = ["| flag | environment variable | default | what it sets |", "|---|---|---|---|"]
     for each in dataclasses.fields(Config):
-        default = "required" if each.default is dataclasses.MISSING else f"`{each.default}`"
+        default = _shown_default(each)
         help_ = each.metadata["help"].replace("<", "&lt;")
         rows.append(f"| `{flag(each.name)}` | `{variable(each.name)}` | {default} | {help_} |")
     return "\n".join(rows)
+
+
+def _shown_default(setting: dataclasses.Field[Any]) -> str:
+    if setting.default is dataclasses.MISSING:
+        return "required"
+    return "none" if setting.default == "" else f"`{setting.default}`"
 
 
 def _parser(config: type[Config]) -> argparse.ArgumentParser:
@@ -213,7 +317,7 @@ def _parser(config: type[Config]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"tamiz-server {_version()}")
     for each in dataclasses.fields(config):
-        default = "" if each.default is dataclasses.MISSING else f" (default: {each.default})"
+        default = "" if each.default in (dataclasses.MISSING, "") else f" (default: {each.default})"
         # A switch is `--reflection`, `--reflection=false` or `--no-reflection`; argparse keeps the last of them.
         options: dict[str, Any] = {"nargs": "?", "const": "true"} if each.type == "bool" else {}
         metavar = "BOOL" if each.type == "bool" else each.name.rsplit("_", 1)[-1].upper()

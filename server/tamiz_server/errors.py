@@ -7,6 +7,10 @@
     ├── DeadlineExceeded   DEADLINE_EXCEEDED   it waited too long, and was not computed
     ├── Unavailable        UNAVAILABLE         starting, stopping, or resting after failures
     ├── NotOffered         UNIMPLEMENTED       the protocol knows the method, this server does not do it
+    ├── Unavailable        UNAVAILABLE         starting or stopping
+    ├── Unauthenticated    UNAUTHENTICATED     no token, or one that is not known
+    ├── NotPermitted       PERMISSION_DENIED   the token does not give this right
+    ├── RateExceeded       RESOURCE_EXHAUSTED  this caller asks more often than its token allows
     └── ModelFailed        INTERNAL            the model failed on these rows
 
     BundleError            a file that cannot be served (never reaches a caller)
@@ -65,6 +69,24 @@ class NotOffered(TamizError):
     """The protocol knows the method, and this server does not do it."""
 
     code = "UNIMPLEMENTED"
+
+
+class Unauthenticated(TamizError):
+    """The call carries no token, or one that is not known."""
+
+    code = "UNAUTHENTICATED"
+
+
+class NotPermitted(TamizError):
+    """The caller is known, and its token does not give the right to this."""
+
+    code = "PERMISSION_DENIED"
+
+
+class RateExceeded(TamizError):
+    """The caller asks more often than its token allows; others are answered."""
+
+    code = "RESOURCE_EXHAUSTED"
 
 
 class ModelFailed(TamizError):

@@ -61,6 +61,10 @@ COUNTERS: Final = {
         (*_MODEL_LABELS, "outcome", "reason"),
         "Rows that were decided: accepted, or abstained and why.",
     ),
+    "tamiz_calls_refused": (
+        ("code",),
+        "Calls of any method or page that access control refused before they were received, by gRPC status.",
+    ),
     "tamiz_requests_unloaded": (
         ("code",),
         "Predict requests of versions that are served no more: what tamiz_requests said of them when they left.",
@@ -229,6 +233,8 @@ class Metrics(Collector):
         self.open_streams = 0
         self.unattributed: Tally[str] = Tally()
         """Requests that ended before their model was known, by code."""
+        self.refused: Tally[str] = Tally()
+        """Calls that access control refused, by code."""
         self.loads: Tally[tuple[str, str]] = Tally()
         self.labels: dict[str, Mapping[str, int]] = {}
         """By model: label → version."""
@@ -296,6 +302,8 @@ class Metrics(Collector):
             families["tamiz_requests"].add_metric(("", "", code), count)
         for code, count in list(self._unloaded.items()):
             families["tamiz_requests_unloaded"].add_metric((code,), count)
+        for code, count in list(self.refused.items()):
+            families["tamiz_calls_refused"].add_metric((code,), count)
         for (name, result), count in list(self.loads.items()):
             families["tamiz_model_loads"].add_metric((name, result), count)
         for model in models:

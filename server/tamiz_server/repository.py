@@ -9,13 +9,15 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from tamiz.bundle_format import FILE_NAME
+from tamiz.bundle_format import FILE_NAME, SIGNATURE_SUFFIX
 from tamiz_server import model_settings
 from tamiz_server.bundle import read_bundle
 from tamiz_server.config import Config
 from tamiz_server.cpus import available_cpus
+from tamiz_server.errors import BundleError, ConfigError
 from tamiz_server.lifecycle import MISSING, Disk, Key, Stamp
 from tamiz_server.model import Model
+from tamiz_server.signature import trusted_keys
 
 
 def look(repository: Path) -> Disk:
@@ -39,7 +41,9 @@ def look(repository: Path) -> Disk:
             unreadable.add(model.name)
             continue
         found = _versions(model, folders, remarks)
-        versions |= {(model.name, version): _stamp(found[version] / FILE_NAME) for version in sorted(found)}
+        versions |= {
+            (model.name, version): _bundle_stamp(found[version] / FILE_NAME) for version in sorted(found)
+        }
         if found:
             settings[model.name] = _stamp(model / model_settings.FILE_NAME)
     return Disk(versions, settings, frozenset(unreadable), tuple(remarks), readable=models is not None)
@@ -69,6 +73,15 @@ def _folders(folder: Path, remarks: list[str]) -> list[Path] | None:
     except OSError as error:
         remarks.append(f"{folder} is passed over: it cannot be read ({error.strerror})")
         return None
+
+
+def _bundle_stamp(path: Path) -> Stamp:
+    """Return the stamp of a bundle: of its file, and of its signature where there is one."""
+    bundle, signature = _stamp(path), _stamp(path.with_name(path.name + SIGNATURE_SUFFIX))
+    if MISSING in (bundle, signature):
+        return bundle
+    inode, size = bundle.inode + signature.inode, bundle.size + signature.size
+    return Stamp(inode, size, max(bundle[2], signature[2]), max(bundle[3], signature[3]))
 
 
 def _stamp(path: Path) -> Stamp:
@@ -111,7 +124,11 @@ def load(path: Path, config: Config, known: bytes = b"") -> Loaded | None:
     Raises:
         BundleError: if it cannot be served.
     """
-    bundle = read_bundle(path)
+    try:
+        keys = trusted_keys(config.require_signature)
+    except ConfigError as error:  # at the start the file could be used
+        raise BundleError(f"{path}: {error}") from error
+    bundle = read_bundle(path, keys)
     digest = hashlib.sha256(bundle.content).digest()
     if digest == known:
         return None

@@ -27,6 +27,7 @@ from tamiz.v1.prediction_pb2 import (
     Priority,
     StreamPredictResponse,
 )
+from tamiz_server.access import charge_rows
 from tamiz_server.config import Config
 from tamiz_server.engine import Answer, Engine, Work
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, TamizError, Unavailable
@@ -209,6 +210,7 @@ class Service:
             request = dialect.parse(body) if parsed is None else parsed
             served = self.find(*dialect.model(request))
             inputs, n_rows, wish = dialect.read(request, served, deadline_s)
+            charge_rows(n_rows)
             work = self._work(served, inputs, n_rows, wish)
             answer = await served.engine.predict(work)
             served.engine.metrics.compute_s += answer.compute_s

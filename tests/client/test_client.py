@@ -291,3 +291,35 @@ def test_tls_with_a_certificate_of_ones_own(kind, tmp_path, make_stub):
         ask(kind, strict.target, lambda c: c.models(timeout_s=2), tls=tls, retry=RetryPolicy(max_attempts=1))
     with pytest.raises(ServerUnavailable):
         ask(kind, server.target, lambda c: c.models(timeout_s=2), retry=RetryPolicy(max_attempts=1))
+
+
+@pytest.mark.parametrize("token", ["tamiz_a-b_c", "abc.def~+/=="])
+def test_a_token_is_sent_with_every_call_beside_other_metadata(stub, token):
+    with Client(stub.target, token=token, metadata=[("x-request-id", "r-1")]) as client:
+        client.predict("plain", ROWS)
+    assert stub.metadata["authorization"] == f"Bearer {token}"
+    assert stub.metadata["x-request-id"] == "r-1"
+
+
+@pytest.mark.parametrize("token", ["", "two words", "line\n", "ä", "=abc"])
+def test_what_cannot_be_a_token_is_refused_and_not_repeated(token):
+    with pytest.raises(TamizClientError, match="the token is empty, or has characters") as refused:
+        Client("localhost:1", token=token)
+    assert not token or token not in str(refused.value)
+
+
+@pytest.mark.parametrize("source", ["file", "variable"])
+def test_the_command_takes_its_token_from_a_file_or_the_environment(stub, tmp_path, monkeypatch, source):
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
+    flags = ["--input", str(tmp_path / "rows.csv"), "--server", stub.target]
+    monkeypatch.setenv("TAMIZ_TOKEN", "from_the_variable\n")
+    if source == "file":
+        (tmp_path / "token").write_text("from_the_file\n")
+        flags += ["--token-file", str(tmp_path / "token")]
+    assert main(["predict", "plain", *flags]) == 0
+    assert stub.metadata["authorization"] == f"Bearer from_the_{source}"
+
+
+def test_a_token_file_that_cannot_be_read_is_named(stub, tmp_path, capsys):
+    assert main(["models", "--server", stub.target, "--token-file", str(tmp_path / "nowhere")]) == 1
+    assert "nowhere cannot be read" in capsys.readouterr().err

@@ -140,6 +140,31 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the whole manifest, as JSON")
 
 
+def _add_keygen(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "private",
+        type=Path,
+        help="the file to write the private key to, encrypted if TAMIZ_KEY_PASSPHRASE is set",
+    )
+    parser.add_argument("public", type=Path, help="the file to write the public key to")
+
+
+def _add_sign(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
+    parser.add_argument(
+        "--key",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the private key; its passphrase, if it has one, comes from TAMIZ_KEY_PASSPHRASE",
+    )
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
+    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the public key")
+
+
 def _add_trust(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust-pickle", action="store_true", help="load it although a pickle can run any code"
@@ -173,5 +198,8 @@ _COMMANDS: Final[dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]
     "recalibrate": ("give a bundle a new calibrator and threshold, from new rows", _add_recalibrate),
     "check": ("hold a bundle to a specification of release checks", _add_check),
     "compare": ("compare two bundles on the same labeled rows", _add_compare),
+    "keygen": ("make a pair of keys to sign bundles with", _add_keygen),
+    "sign": ("sign a bundle, so that a server can require it", _add_sign),
+    "verify": ("make sure that a bundle is as it was signed", _add_verify),
     "inspect": ("show what a bundle says of itself, its digest checked", _add_inspect),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tamiz.bundle_format import FILE_NAME
 from tamiz_convert.bundles.bundle import read_manifest
+from tamiz_convert.bundles.signing import PASSPHRASE_VARIABLE, make_keys, sign, verify
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.checks import show_results, write_json, write_junit
 from tamiz_convert.command_line.inspection import show
@@ -139,6 +141,24 @@ def _inspect(arguments: argparse.Namespace) -> None:
         show(manifest, path.stat().st_size, Console(highlight=False), page if page.exists() else None)
 
 
+def _keygen(arguments: argparse.Namespace) -> None:
+    make_keys(arguments.private, arguments.public, _passphrase())
+    print(f"{arguments.private}, to be kept; {arguments.public}, for servers")  # noqa: T201  a command's output
+
+
+def _sign(arguments: argparse.Namespace) -> None:
+    print(sign(arguments.bundle, arguments.key, _passphrase()))  # noqa: T201  a command's output
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    verify(arguments.bundle, arguments.key)
+    print(f"{arguments.bundle} is as the owner of {arguments.key} has signed it")  # noqa: T201  a command's output
+
+
+def _passphrase() -> str:
+    return os.environ.get(PASSPHRASE_VARIABLE, "")
+
+
 def _sklearn(arguments: argparse.Namespace) -> Any:
     return load_estimator(
         arguments.model, trust_pickle=arguments.trust_pickle, trusted_types=arguments.trust_types
@@ -170,6 +190,9 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "check": _check,
     "compare": _compare,
     "inspect": _inspect,
+    "keygen": _keygen,
+    "sign": _sign,
+    "verify": _verify,
 }
 
 

@@ -12,10 +12,14 @@ import grpc
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from tamiz_server.access import Access
+from tamiz_server.certificates import Certificates
 from tamiz_server.config import Config
 from tamiz_server.errors import ConfigError, TamizError
 from tamiz_server.service import Method, Methods, Stream
+from tamiz_server.transports.grpc_access import Gate
 from tamiz_server.transports.reflection import enable_reflection
+from tamiz_server.watched import Watched
 
 _Handler = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
 _StreamHandler = Callable[[AsyncIterator[bytes], "aio.ServicerContext[bytes, bytes]"], Awaitable[None]]
@@ -25,6 +29,11 @@ _STATUS: Final = {
     False: health_pb2.HealthCheckResponse.NOT_SERVING,
     None: health_pb2.HealthCheckResponse.SERVICE_UNKNOWN,
 }
+_FOREVER_MS: Final = 2**31 - 1
+_HANDSHAKE_WITHIN_MS: Final = (
+    10_000  # gRPC gives two minutes, in which a connection that says nothing is kept
+)
+_ANSWER_WITHIN_MS: Final = 20_000  # gRPC's default for a keepalive ping
 
 
 class GrpcServer:
@@ -34,20 +43,21 @@ class GrpcServer:
         port: the port that it listens on, once it is started.
     """
 
-    def __init__(self, services: Sequence[Methods], config: Config) -> None:
+    def __init__(
+        self,
+        services: Sequence[Methods],
+        config: Config,
+        access: Access | None = None,
+        certificates: Watched[Certificates] | None = None,
+    ) -> None:
+        """Make it, with access control and TLS where they are given."""
         self.port = 0
+        self._certificates = certificates
         self._config = config
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the module is not typed
-        self._server = aio.server(
-            options=[
-                ("grpc.max_receive_message_length", config.max_message_bytes),
-                ("grpc.max_send_message_length", config.max_message_bytes),
-                (
-                    "grpc.so_reuseport",
-                    0,
-                ),  # a second server on the same port is a mistake, not a second worker
-            ]
-        )
+        self._server = aio.server(options=_options(config))
+        if access is not None:
+            self._server.add_generic_rpc_handlers((Gate(access),))  # before all others
         self._server.add_generic_rpc_handlers((_Handlers(services),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if config.reflection:
@@ -62,8 +72,12 @@ class GrpcServer:
         config = self._config
         await self.set_health("", False)
         host = f"[{config.host}]" if ":" in config.host else config.host
+        address = f"{host}:{config.grpc_port}"
         try:
-            self.port = self._server.add_insecure_port(f"{host}:{config.grpc_port}")
+            if self._certificates is None:
+                self.port = self._server.add_insecure_port(address)
+            else:
+                self.port = self._server.add_secure_port(address, _credentials(self._certificates))
         except RuntimeError as error:
             raise ConfigError(
                 f"--grpc-port: {config.host}:{config.grpc_port} cannot be listened on; is another server running there?"
@@ -84,6 +98,56 @@ class GrpcServer:
     async def stop(self, grace_s: float) -> None:
         """Take no new calls, wait for those in flight at most `grace_s` seconds, stop."""
         await self._server.stop(grace_s)
+
+
+def _options(config: Config) -> list[tuple[str, int]]:
+    keepalive_ms, min_ping_ms = round(config.keepalive_s * 1e3), round(config.min_ping_interval_s * 1e3)
+    answer_ms = min(keepalive_ms, _ANSWER_WITHIN_MS)
+    age_ms = round(config.max_connection_age_s * 1e3) or _FOREVER_MS
+    return [
+        ("grpc.max_receive_message_length", config.max_message_bytes),
+        ("grpc.max_send_message_length", config.max_message_bytes),
+        # Between the two gRPC would refuse at random.
+        ("grpc.max_metadata_size", config.max_metadata_bytes),
+        ("grpc.absolute_max_metadata_size", config.max_metadata_bytes),
+        ("grpc.max_concurrent_streams", config.max_concurrent_streams),
+        ("grpc.max_connection_age_ms", age_ms),
+        ("grpc.max_connection_age_grace_ms", round(config.max_connection_age_grace_s * 1e3)),
+        ("grpc.keepalive_time_ms", keepalive_ms),
+        # The first alone leaves a dead connection open for the minute that is the second one's default.
+        ("grpc.keepalive_timeout_ms", answer_ms),
+        ("grpc.http2.ping_timeout_ms", answer_ms),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_WITHIN_MS),
+        ("grpc.http2.min_ping_interval_without_data_ms", min_ping_ms),
+        # A second server on the same port is a mistake, not a second worker.
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+def _credentials(certificates: Watched[Certificates]) -> grpc.ServerCredentials:
+    """Return credentials that gRPC asks for at every handshake, in threads of its own."""
+    served = certificates.current()
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal served
+        current = certificates.current()
+        if current is served:
+            return None
+        served = current
+        return _configuration(current)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(served),
+        renewed,  # type: ignore[arg-type]  # None for no change, which the stubs do not know
+        require_client_authentication=served.client_ca is not None,
+    )
+
+
+def _configuration(certificates: Certificates) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(certificates.key, certificates.chain)], certificates.client_ca
+    )
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
-from tamiz_server.errors import ConfigError
+from tamiz_server.errors import ConfigError, TamizError
+
+Admit = Callable[[str, str | None], object]
+"""Path and header `authorization` → nothing that matters here, or TamizError."""
+
+_PATIENCE_S: Final = 10  # a client that says nothing does not keep its thread
+
+_STATUS: Final = {
+    "UNAUTHENTICATED": HTTPStatus.UNAUTHORIZED,
+    "PERMISSION_DENIED": HTTPStatus.FORBIDDEN,
+    "RESOURCE_EXHAUSTED": HTTPStatus.TOO_MANY_REQUESTS,
+}
 
 
 class Page(NamedTuple):
@@ -28,14 +41,21 @@ class HttpServer:
         port: the port that it listens on.
     """
 
-    def __init__(self, host: str, port: int, pages: dict[str, Callable[[], Page]]) -> None:
-        """Listen.
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        pages: dict[str, Callable[[], Page]],
+        admit: Admit | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
+        """Listen; every request is shown to `admit` first, and `tls` gives every connection its certificate.
 
         Raises:
             ConfigError: if the port cannot be had.
         """
         try:
-            self._server = _server_class(host)((host, port), _handler(pages))
+            self._server = _server_class(host, tls)((host, port), _handler(pages, admit))
         except OSError as error:
             raise ConfigError(
                 f"--metrics-port: {host}:{port} cannot be listened on ({error.strerror}); is another server running"
@@ -54,7 +74,7 @@ class HttpServer:
         self._server.server_close()
 
 
-def _server_class(host: str) -> type[ThreadingHTTPServer]:
+def _server_class(host: str, tls: Callable[[], ssl.SSLContext] | None) -> type[ThreadingHTTPServer]:
     class Server(ThreadingHTTPServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         daemon_threads = True
@@ -64,23 +84,44 @@ def _server_class(host: str) -> type[ThreadingHTTPServer]:
             TCPServer.server_bind(self)
             self.server_name, self.server_port = host, self.server_address[1]
 
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            """Answer a connection, in its thread; a handshake that never ends holds up nobody else."""
+            request.settimeout(_PATIENCE_S)
+            with suppress(OSError):  # a client that went away is no news
+                if tls is None:
+                    super().finish_request(request, client_address)
+                    return
+                with tls().wrap_socket(request, server_side=True) as secured:
+                    super().finish_request(secured, client_address)
+                    secured.unwrap()
+
     return Server
 
 
-def _handler(pages: dict[str, Callable[[], Page]]) -> type[BaseHTTPRequestHandler]:
+def _handler(pages: dict[str, Callable[[], Page]], admit: Admit | None) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10  # a client that says nothing does not keep its thread
+        timeout = _PATIENCE_S
 
         def do_GET(self) -> None:
-            make = pages.get(self.path.partition("?")[0])
-            known = f"not found; there are: {', '.join(pages)}\n"
-            page = make() if make else Page(HTTPStatus.NOT_FOUND, "text/plain", known.encode())
+            page = self._page(self.path.partition("?")[0])
             self.send_response(page.status)
+            if page.status == HTTPStatus.UNAUTHORIZED:
+                self.send_header("WWW-Authenticate", "Bearer")
             self.send_header("Content-Type", page.content_type)
             self.send_header("Content-Length", str(len(page.body)))
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(page.body)
+
+        def _page(self, path: str) -> Page:
+            if admit is not None:
+                try:
+                    admit(path, self.headers["authorization"])
+                except TamizError as error:
+                    return Page(_STATUS[error.code], "text/plain", f"{error}\n".encode())
+            make = pages.get(path)
+            known = f"not found; there are: {', '.join(pages)}\n"
+            return make() if make else Page(HTTPStatus.NOT_FOUND, "text/plain", known.encode())
 
         do_HEAD = do_GET  # noqa: N815  http.server's name
 

@@ -1,0 +1,161 @@
+"""Signatures of bundles: Ed25519 (RFC 8032) over all bytes of the file, in a file beside it.
+
+Detached, so that a signature can be made and replaced by somebody who does not export, on another machine; raw, so that any tool
+can check it: `openssl pkeyutl -verify -pubin -inkey public.pem -rawin -in model.onnx -sigfile model.onnx.sig`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tamiz.bundle_format import FILE_NAME, SIGNATURE_SUFFIX
+from tamiz_convert.errors import SigningError
+from tamiz_convert.files import replace
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+PASSPHRASE_VARIABLE: Final = "TAMIZ_KEY_PASSPHRASE"  # noqa: S105  its name
+"""The environment variable with the passphrase of a private key."""
+
+
+def make_keys(private: Path, public: Path, passphrase: str = "") -> None:
+    """Write a new pair of keys, in PEM format; the private one only for its owner to read.
+
+    Args:
+        private: the file for the private key; it may not be there.
+        public: the file for the public key; neither may it.
+        passphrase: encrypts the private key; empty for none.
+
+    Raises:
+        SigningError: if a file is there, or cannot be written, or `cryptography` is not installed.
+    """
+    ed25519, serialization = _cryptography()
+    for path in (private, public):
+        if path.exists():
+            raise SigningError(f"{path} is there already; a key is never written over: choose another name")
+    key = ed25519.Ed25519PrivateKey.generate()
+    secret = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(passphrase.encode())
+        if passphrase
+        else serialization.NoEncryption(),
+    )
+    try:
+        with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secret)
+        public.write_bytes(_public_pem(key.public_key()))
+    except OSError as error:
+        raise SigningError(f"{error.filename} cannot be written: {error.strerror}") from error
+
+
+def sign(bundle: Path, key: Path, passphrase: str = "") -> Path:
+    """Sign a bundle.
+
+    Args:
+        bundle: the version's folder, or the file in it.
+        key: the file with the private key.
+        passphrase: of that key, where it has one.
+
+    Returns:
+        The path of the signature, beside the bundle's file.
+
+    Raises:
+        SigningError: if a file cannot be read or written, the key is none of Ed25519, or `cryptography` is not installed.
+    """
+    path = _file(bundle)
+    signature = path.with_name(path.name + SIGNATURE_SUFFIX)
+    signed = _private_key(key, passphrase).sign(_read(path))
+    try:
+        replace(signature, signed)
+    except OSError as error:
+        raise SigningError(f"{signature} cannot be written: {error.strerror}") from error
+    return signature
+
+
+def verify(bundle: Path, key: Path) -> None:
+    """Make sure that a bundle is as the owner of a key has signed it.
+
+    Args:
+        bundle: the version's folder, or the file in it.
+        key: the file with the public key.
+
+    Raises:
+        SigningError: if it is not, a file cannot be read, or `cryptography` is not installed.
+    """
+    public = _public_key(key)
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  it is there, or the key could not be read
+
+    path = _file(bundle)
+    signature = path.with_name(path.name + SIGNATURE_SUFFIX)
+    try:
+        public.verify(_read(signature), _read(path))
+    except InvalidSignature:
+        raise SigningError(
+            f"{signature} is not the signature of {path.name} by the owner of {key}: the bundle was changed after it was"
+            " signed, or somebody else signed it"
+        ) from None
+
+
+def _private_key(path: Path, passphrase: str) -> Ed25519PrivateKey:
+    ed25519, serialization = _cryptography()
+    try:
+        key = serialization.load_pem_private_key(_read(path), passphrase.encode() or None)
+    except TypeError as error:  # a passphrase is missing, or there is none to give
+        raise SigningError(
+            f"{path}: {str(error)[:1].lower()}{str(error)[1:]}; the passphrase is taken from {PASSPHRASE_VARIABLE}"
+        ) from error
+    except ValueError as error:
+        raise SigningError(
+            f"{path} holds no private key in PEM format, or the passphrase is wrong"
+        ) from error
+    private: Ed25519PrivateKey = _of_ed25519(path, key, ed25519.Ed25519PrivateKey)
+    return private
+
+
+def _public_key(path: Path) -> Ed25519PublicKey:
+    ed25519, serialization = _cryptography()
+    try:
+        key = serialization.load_pem_public_key(_read(path))
+    except ValueError as error:
+        raise SigningError(f"{path} holds no public key in PEM format") from error
+    public: Ed25519PublicKey = _of_ed25519(path, key, ed25519.Ed25519PublicKey)
+    return public
+
+
+def _of_ed25519(path: Path, key: Any, type_: type) -> Any:
+    if not isinstance(key, type_):
+        raise SigningError(f"{path} holds a key that is not of Ed25519; make one with: tamiz-convert keygen")
+    return key
+
+
+def _public_pem(key: Ed25519PublicKey) -> bytes:
+    _, serialization = _cryptography()
+    pem: bytes = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return pem
+
+
+def _cryptography() -> tuple[Any, Any]:
+    """Return cryptography's modules of Ed25519 and of key files."""
+    try:
+        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415  an extra of its own
+        from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise SigningError(
+            f"{error.name} is not installed; signing needs: pip install 'tamiz[signing]'"
+        ) from error
+    return ed25519, serialization
+
+
+def _file(bundle: Path) -> Path:
+    return bundle / FILE_NAME if bundle.is_dir() else bundle
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SigningError(f"{path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,47 @@
+"""Access control in front of every service on a gRPC server: ours, health, reflection, and those to come."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from tamiz_server.access import CALLER, Access
+from tamiz_server.errors import TamizError
+
+
+class Gate(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs
+    """The first whom grpc asks for a call's method: it refuses the call, or leaves it to those that are asked next.
+
+    An interceptor would do the same with two more coroutines per call.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Return a method that refuses; or None, and the call's method will see its caller as `CALLER`."""
+        try:
+            CALLER.set(self._access.admit(handler_call_details.method, _authorization(handler_call_details)))
+        except TamizError as error:
+            return _refusal(error)
+        return None
+
+
+def _authorization(details: grpc.HandlerCallDetails) -> str | None:
+    for key, value in details.invocation_metadata or ():
+        if key == "authorization":
+            return str(value)
+    return None
+
+
+def _refusal(error: TamizError) -> grpc.RpcMethodHandler[Any, Any]:
+    async def refuse(_: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
+        await context.abort(grpc.StatusCode[error.code], str(error))
+
+    # On the wire a stream of one message looks like any other call; and of a stream nothing is read unasked.
+    return grpc.stream_stream_rpc_method_handler(refuse)

@@ -1,0 +1,142 @@
+"""What one connection may ask of a server: observed from outside, with a real server."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import closing
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tamiz_client import Client
+from tamiz_server.config import Config, plain_text_warnings
+
+
+def watch(channel, timeout_s=30):
+    """Open a call that lasts, and wait for its first message."""
+    call = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=timeout_s)
+    assert next(call).status == health_pb2.HealthCheckResponse.SERVING
+    return call
+
+
+def ended(call):
+    """Wait for the end of a call that lasts; return its status."""
+    with pytest.raises(grpc.RpcError) as end:
+        next(call)
+    return end.value
+
+
+def test_metadata_beyond_the_limit_are_refused_and_below_it_never(make_bundle, start_server):
+    make_bundle()
+    server = start_server("--max-metadata-bytes", "8192")
+    with grpc.insecure_channel(server.target) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        for _ in range(20):
+            check(health_pb2.HealthCheckRequest(), metadata=[("x-large", "x" * 7_000)], timeout=10)
+            with pytest.raises(grpc.RpcError) as refused:
+                check(health_pb2.HealthCheckRequest(), metadata=[("x-large", "x" * 9_000)], timeout=10)
+            assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_a_connection_has_at_most_so_many_calls_open(make_bundle, start_server):
+    make_bundle()
+    server = start_server("--max-concurrent-streams", "2")
+    with grpc.insecure_channel(server.target) as channel:
+        open_calls = [watch(channel), watch(channel)]
+        with pytest.raises(grpc.RpcError) as held_back:
+            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=0.5)
+        assert held_back.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        with Client(server.target) as other:
+            assert other.models() == {"m": [1]}
+        open_calls[0].cancel()
+        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+        open_calls[1].cancel()
+
+
+def test_an_old_connection_ends_and_its_client_notices_nothing_but_streams_do(make_bundle, start_server):
+    make_bundle()
+    server = start_server("--max-connection-age-s", "1", "--max-connection-age-grace-s", "0.5")
+    started_s = time.monotonic()
+    with grpc.insecure_channel(server.target) as channel, Client(server.target) as client:
+        call = watch(channel)
+        while time.monotonic() < started_s + 3:
+            assert client.models() == {"m": [1]}
+        assert ended(call).code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_without_an_age_connections_stay(make_bundle, start_server):
+    make_bundle()
+    server = start_server("--max-connection-age-grace-s", "0")
+    with grpc.insecure_channel(server.target) as channel:
+        call = watch(channel, timeout_s=2)
+        assert ended(call).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_a_client_that_pings_too_often_loses_its_connection(make_bundle, start_server):
+    make_bundle()
+    server = start_server("--min-ping-interval-s", "30")
+    options = [
+        ("grpc.keepalive_time_ms", 1_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
+    with grpc.insecure_channel(server.target, options) as channel:
+        end = ended(watch(channel))
+        assert end.code() is grpc.StatusCode.UNAVAILABLE
+        assert end.details() == "Too many pings"
+
+
+def test_a_client_that_does_not_live_any_more_or_never_speaks_loses_its_connection(make_bundle, start_server):
+    make_bundle()
+    server = start_server("--keepalive-s", "1")
+    started_s = time.monotonic()
+    address = ("127.0.0.1", server.port)
+    with (
+        closing(socket.create_connection(address)) as dead,
+        closing(socket.create_connection(address)) as silent,
+    ):
+        dead.settimeout(20)
+        silent.settimeout(20)
+        dead.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")  # an empty SETTINGS frame
+        while dead.recv(4096):  # pings are not answered
+            pass
+        assert time.monotonic() - started_s < 8
+        while silent.recv(4096):
+            pass
+        assert time.monotonic() - started_s < 18
+
+
+def test_the_metrics_port_can_have_an_address_of_its_own(make_bundle, start_server):
+    make_bundle()
+    server = start_server("--metrics-host", "127.0.0.2")
+    assert any(f"metrics on http://127.0.0.2:{server.metrics_port}/" in line for line in server.log)
+    with closing(socket.create_connection(("127.0.0.2", server.metrics_port), 5)):
+        pass
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", server.metrics_port), 5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "n_warnings", "words"),
+    [
+        ({}, 0, ""),
+        ({"host": "::1"}, 0, ""),
+        ({"host": "0.0.0.0"}, 2, "in plain text: whoever is on the way"),
+        ({"host": "10.0.0.1", "tokens_file": "tokens"}, 1, "tokens among it"),
+        ({"host": "::", "tls_key": "k", "tls_certificate": "c"}, 1, "everybody there may ask"),
+        ({"host": "::", "tls_key": "k", "tls_certificate": "c", "tokens_file": "tokens"}, 0, ""),
+        ({"host": "::", "tls_key": "k", "tls_certificate": "c", "tls_client_ca": "ca"}, 0, ""),
+    ],
+)
+def test_a_server_that_others_reach_says_what_protects_it_not(tmp_path, settings, n_warnings, words):
+    warnings = list(plain_text_warnings(Config(model_repository=tmp_path, **settings)))
+    assert len(warnings) == n_warnings
+    assert words in "".join(warnings)
+
+
+def test_the_warning_stands_in_the_log(make_bundle, start_server):
+    make_bundle()
+    server = start_server("--host", "0.0.0.0")
+    assert sum("WARNING" in line and "--host 0.0.0.0" in line for line in server.log) == 2
