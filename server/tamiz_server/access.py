@@ -108,6 +108,17 @@ CALLER: Final[ContextVar[Caller | None]] = ContextVar("CALLER", default=None)
 """Whose call is being answered; None where no tokens are asked for."""
 
 
+def charge_request() -> None:
+    """Count one request of a stream, where its caller is known.
+
+    Raises:
+        RateExceeded: if there were too many in too short a time.
+    """
+    caller = CALLER.get()
+    if caller is not None:
+        caller.charge_request()
+
+
 def charge_rows(n_rows: int) -> None:
     """Count the rows of the call that is being answered, where its caller is known.
 

@@ -27,7 +27,7 @@ from tamiz.v1.prediction_pb2 import (
     Priority,
     StreamPredictResponse,
 )
-from tamiz_server.access import charge_rows
+from tamiz_server.access import charge_request, charge_rows
 from tamiz_server.config import Config
 from tamiz_server.engine import Answer, Engine, Work
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, TamizError, Unavailable
@@ -285,6 +285,7 @@ class Service:
         try:
             request = _parse_if_whole(body)
             id_ = request.id if request else ""
+            charge_request()
             return _on_stream(id_, await self.answer(_TYPED, body, deadline_s, metadata, request))
         except TamizError as error:
             failure = Failure(code=f"STATUS_CODE_{error.code}", message=str(error))

@@ -28,6 +28,7 @@ from tamiz.oip.inference import (
     ServerReadyRequest,
     ServerReadyResponse,
 )
+from tamiz_server.access import charge_request
 from tamiz_server.errors import InvalidRequest, ModelNotFound, NotOffered, TamizError
 from tamiz_server.oip.description import configuration, metadata, statistics
 from tamiz_server.oip.inference import Inference, StreamInference, failure_on_stream, version_or_label
@@ -86,6 +87,7 @@ class OipService:
             try:
                 with suppress(InvalidRequest):  # the service says and counts what is wrong
                     request = self._stream_inference.parse(body)
+                charge_request()
                 return await self._service.answer(self._stream_inference, body, deadline_s, metadata, request)
             except TamizError as error:
                 return failure_on_stream(request, error)
