@@ -7,8 +7,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import TimeSeriesSplit
 
-from tamiz_convert import RowsError, export, fitting, recalibrate
+from tamiz_convert import RowsError, export, recalibrate
 from tamiz_convert.calibrators import METHODS
+from tamiz_convert.pipeline import fitting
 from tamiz_convert.selection import select_calibrator
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -25,7 +24,7 @@ def check_functionality(check: FunctionalityCheck, where: str, context: Context)
     frame = _read(path, f"{where}.data")
     if check.target not in frame.columns:
         raise SpecificationError(f"{where}.target: {path} has no column {check.target!r}")
-    table = _like(frame.drop(columns=[check.target]), context.table)
+    table = _like(frame.drop(columns=[check.target]), context.table, f"{where}.data")
     try:
         cases = labeled(table.rows, frame[check.target], context.subject.classes, check.name)
         answers = context.subject.predict(table.rows)
@@ -50,7 +49,7 @@ def check_abstention(check: AbstentionCheck, where: str, context: Context) -> It
     """Bound from below how often garbage abstains; or expect it of these very rows."""
     heading = check.heading("abstention", check.data or f"{check.generate}", context.on_inconclusive)
     if check.data is not None:
-        table = _like(_read(context.folder / check.data, f"{where}.data"), context.table)
+        table = _like(_read(context.folder / check.data, f"{where}.data"), context.table, f"{where}.data")
     else:
         table = garbage(f"{check.generate}", context.table, check.n_rows, context.random(where), where)
     try:
@@ -85,9 +84,13 @@ def _read(path: Path, where: str) -> pd.DataFrame:
     return frame
 
 
-def _like(frame: pd.DataFrame, table: Table) -> Table:
-    """Return rows of a file in the form of the rows at hand: a matrix has no names."""
-    if not table.is_matrix:
-        return Table(frame, is_matrix=False)
-    values: Any = frame.to_numpy()
-    return Table.of(values)
+def _like(frame: pd.DataFrame, table: Table, where: str) -> Table:
+    """Return rows of a file in the form of the rows at hand: what has no names is told by order."""
+    if table.names_columns:
+        return Table.of(frame)
+    if len(frame.columns) != len(table.frame.columns):
+        raise SpecificationError(
+            f"{where}: the file has {len(frame.columns)} columns, the rows have {len(table.frame.columns)} values; expected as"
+            " many"
+        )
+    return Table(frame.set_axis(table.frame.columns, axis=1), table.restore)

@@ -1,8 +1,8 @@
-"""Rows as the caller has them, with columns by name, or by number where it is a matrix."""
+"""Rows as the caller has them, with columns by name, or by number where they have no names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from tamiz_convert.checks.did_you_mean import did_you_mean
 from tamiz_convert.errors import SpecificationError
+from tamiz_convert.rows.raw import flat
 from tamiz_convert.rows.slices import slice_texts
 
 MAX_SLICES: Final = 1000
-_MATRIX: Final = 2
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,20 @@ class Table:
     """Rows with columns.
 
     Attributes:
-        frame: the columns; of a matrix they are called 0, 1, 2, …
-        array: the rows themselves where they are no table, such as images; then there are no columns.
-        is_matrix: whether the caller has a matrix.
+        frame: the columns; of an array they are called 0, 1, 2, …, pixel by pixel where the rows are images.
+        restore: a frame with the same columns → rows of the caller's kind.
     """
 
     frame: pd.DataFrame
-    is_matrix: bool
-    array: NDArray[Any] | None = None
+    restore: Callable[[pd.DataFrame], Any]
 
     @classmethod
     def of(cls, rows: Any) -> Table:
-        """Return a table of (n_rows, …) rows, DataFrame or ndarray."""
+        """Return a table of rows: a DataFrame, an array of (n_rows, …), or a dict of arrays by input."""
         if isinstance(rows, pd.DataFrame):
-            return cls(rows.reset_index(drop=True), is_matrix=False)
-        matrix = np.asarray(rows)
-        if matrix.ndim != _MATRIX:
-            return cls(pd.DataFrame(index=range(len(matrix))), is_matrix=True, array=matrix)
-        return cls(pd.DataFrame(matrix), is_matrix=True)
+            rows = rows.reset_index(drop=True)
+        taken = flat(rows)
+        return cls(taken.table, taken.restore)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -48,9 +44,12 @@ class Table:
     @property
     def rows(self) -> Any:
         """The rows in the form in which the caller has them."""
-        if self.array is not None:
-            return self.array
-        return self.frame.to_numpy() if self.is_matrix else self.frame
+        return self.restore(self.frame)
+
+    @property
+    def names_columns(self) -> bool:
+        """Whether the caller's rows have columns by name."""
+        return isinstance(self.restore(self.frame.head(1)), pd.DataFrame)
 
     def column(self, name: str | int, where: str) -> pd.Series[Any]:
         """Return a column.
@@ -71,12 +70,11 @@ class Table:
 
     def take(self, positions: NDArray[np.int64]) -> Table:
         """Return some of the rows."""
-        array = None if self.array is None else self.array[positions]
-        return Table(self.frame.iloc[positions].reset_index(drop=True), self.is_matrix, array)
+        return Table(self.frame.iloc[positions].reset_index(drop=True), self.restore)
 
     def replaced(self, values: Mapping[str | int, Any]) -> Table:
         """Return the rows with other values in some columns."""
-        return Table(_assigned(self.frame, values), self.is_matrix)
+        return Table(_assigned(self.frame, values), self.restore)
 
     def slices(self, by: Sequence[str | int], where: str) -> Iterable[tuple[str, NDArray[np.bool_]]]:
         """Yield a name and (n_rows,) bool for each combination of values; all rows if `by` is empty.
