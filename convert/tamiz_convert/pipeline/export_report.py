@@ -16,6 +16,7 @@ _HEADLINES: Final = {
     "brier": "Brier score",
     "ece_15": "calibration error",
 }
+_BY_CHANCE: Final = "ece_15_if_calibrated"
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,15 @@ class ExportReport:
 def improvement(manifest: Manifest) -> str:
     """Return the metrics that matter most, before → after where there is a before. All of them stand in the manifest."""
     before = {metric.name: metric.value for metric in manifest.calibrator.metrics_before}
+    after = {metric.name: metric.value for metric in manifest.calibrator.metrics_after}
     parts = []
-    for metric in manifest.calibrator.metrics_after:
-        if metric.name in _HEADLINES:
-            was = f"{before[metric.name]:.4f} → " if metric.name in before else ""
-            parts.append(f"{_HEADLINES[metric.name]} {was}{metric.value:.4f}")
+    for name, words in _HEADLINES.items():
+        if name in after:
+            was = f"{before[name]:.4f} → " if name in before else ""
+            chance = (
+                f" ({after[_BY_CHANCE]:.4f} by chance alone)"
+                if name == "ece_15" and _BY_CHANCE in after
+                else ""
+            )
+            parts.append(f"{words} {was}{after[name]:.4f}{chance}")
     return ", ".join(parts)

@@ -27,6 +27,15 @@ _WITH_INTERVAL: Final = ("accuracy", "log_loss", "brier", "aurc", "augrc")
 its bootstrap interval may lie above it."""
 _MOST_RESAMPLES: Final = 200
 _FEWEST_RESAMPLES: Final = 80
+_CALIBRATION_ERRORS: Final = (
+    "ece_15",
+    "ece_15_equal_mass",
+    "debiased_l2_15_equal_mass",
+    "mce_15",
+    "classwise_ece_15",
+)
+_FEW_RESAMPLES: Final = 40
+"""A mean needs fewer than a quantile does."""
 _WORK: Final = 40_000_000
 """Probabilities that may be resampled: 200 times 20,000 rows of 10 classes."""
 
@@ -88,14 +97,19 @@ def _reliability(diagram: ReliabilityDiagram) -> list[dict[str, Any]]:
 def _metrics(
     probabilities: NDArray[np.float64], y: NDArray[np.int64], n_resamples: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Return every metric of the manifest; an interval for those that are cheap enough to be computed again and again."""
+    """Return every metric: with an interval, or, of a calibration error, with what a calibrated model would show by chance."""
     resampled = {name: METRICS[name] for name in _WITH_INTERVAL}
     intervals = bootstrap(probabilities, y, resampled, n_resamples=n_resamples, seed=seed)
+    by_chance = {
+        name: if_calibrated(probabilities, METRICS[name], n_resamples=_FEW_RESAMPLES, seed=seed).mean
+        for name in _CALIBRATION_ERRORS
+    }
     return [
         {
             "name": name,
             "value": value,
             "interval": [found.low, found.high] if (found := intervals.get(name)) else None,
+            "calibrated_mean": by_chance.get(name),
         }
         for name, value in summarize(probabilities, y)
     ]

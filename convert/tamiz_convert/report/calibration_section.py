@@ -111,12 +111,13 @@ def _metrics(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Chil
         ]
         for each in after["metrics"]
     ]
-    heads = ["before", "95% interval", "with calibrator"] if was else ["value"]
+    heads = ["before", "95% interval, or chance", "with calibrator"] if was else ["value"]
     return table(
         "Metrics on the certification rows",
-        ["metric", *heads, "95% interval"],
+        ["metric", *heads, "95% interval, or chance"],
         rows,
-        note="Less is better, unless it says otherwise. Intervals are from resampling the rows. Spiegelhalter test of calibration:"
+        note="Less is better, unless it says otherwise. Intervals are from resampling the rows; “by chance” is what a perfectly"
+        " calibrated model would show on as many rows. Spiegelhalter test of calibration:"
         f" p-value {p_value(after['spiegelhalter']['p_value'])}.",
     )
 
@@ -124,7 +125,9 @@ def _metrics(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Chil
 def _measured(metric: Mapping[str, Any] | None) -> list[str]:
     if metric is None:
         return [NOTHING, NOTHING]
-    bounds = metric["interval"]
+    bounds, by_chance = metric["interval"], metric["calibrated_mean"]
+    if by_chance is not None:
+        return [number(metric["value"]), f"{number(by_chance)} by chance"]
     return [number(metric["value"]), f"{number(bounds[0])}–{number(bounds[1])}" if bounds else NOTHING]
 
 
