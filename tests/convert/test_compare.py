@@ -456,3 +456,22 @@ def test_the_page_opens_without_an_error_and_asks_nobody_for_anything(found, tmp
         browser.close()
     assert said == []
     assert asked == [path.as_uri()]
+
+
+@pytest.mark.parametrize("names_columns", [True, False])
+def test_a_bundle_with_thresholds_by_slice_is_compared_with_one_without(cancer, tmp_path, names_columns):
+    columns = [f"c{i}" for i in range(30)]
+    table = pd.DataFrame(cancer.held_out, columns=columns)
+    train = pd.DataFrame(cancer.train, columns=columns) if names_columns else cancer.train
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(train, cancer.y_train)
+    sliced = table.assign(ward=np.where(np.arange(len(table)) % 2 == 0, "east", "west"))
+    plain = table if names_columns else table.to_numpy()
+    export(model, tmp_path / "m/1", calibration=(plain, cancer.y_held_out), max_error=0.1)
+    export(model, tmp_path / "m/2", calibration=(sliced, cancer.y_held_out), max_error=0.2, slice_by="ward")
+    for pair in (("1", "2"), ("2", "1")):
+        found = compare(*(tmp_path / "m" / version for version in pair), sliced, cancer.y_held_out)
+        assert found.measure("accuracy").difference == 0
+        assert found.discordance.other_label == 0
+    sliced.assign(y=cancer.y_held_out).to_csv(tmp_path / "rows.csv", index=False)
+    paths = [str(tmp_path / "m" / version) for version in "12"]
+    assert main(["compare", *paths, "--data", str(tmp_path / "rows.csv"), "--target", "y"]) == 0

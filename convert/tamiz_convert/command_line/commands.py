@@ -85,13 +85,12 @@ def _compare(arguments: argparse.Namespace) -> None:
         return
     table, labels = load_rows(arguments.data, arguments.target)
     sliced = select(table, arguments.slices, arguments.data)
-    manifest = read_manifest(arguments.a)
-    read = {name for spec in manifest.inputs for name in spec.column_names}
+    manifests = [read_manifest(arguments.a), read_manifest(arguments.b)]
+    read = {name for spec in manifests[0].inputs for name in spec.column_names}
     rest = [name for name in table.columns if name in read or name not in arguments.slices]
     features = arguments.features or named_columns(arguments.a) or rest
-    if manifest.threshold.slice_input:
-        features = list(dict.fromkeys([*features, manifest.threshold.slice_input]))
-    rows = select(table, features, arguments.data)
+    by = [each.threshold.slice_input for each in manifests if each.threshold.slice_input]
+    rows = select(table, list(dict.fromkeys([*features, *by])), arguments.data)
     _compare_rows(arguments, rows, labels, {name: sliced[name] for name in arguments.slices})
 
 

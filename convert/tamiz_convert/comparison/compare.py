@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest, Promise
@@ -29,7 +30,7 @@ from tamiz_convert.metrics import (
     if_calibrated,
     reliability_diagram,
 )
-from tamiz_convert.rows.labeled import LabeledRows, labeled
+from tamiz_convert.rows.labeled import labeled
 
 Progress = Callable[[str, float], None]
 
@@ -55,6 +56,22 @@ class _Bundle:
     def manifest(self) -> Manifest:
         return self.subject.manifest
 
+    @property
+    def columns(self) -> set[str]:
+        """The names that rows can bring something by."""
+        return {name for spec in self.manifest.inputs for name in (spec.name, *spec.column_names)}
+
+    def inputs_beside(self, other: _Bundle) -> list[str]:
+        """Return what rows have to bring for the scores: not the slice that only this bundle's thresholds ask for."""
+        own = {self.manifest.threshold.slice_input} - other.columns
+        return sorted(_described(spec) for spec in self.manifest.inputs if spec.name not in own)
+
+    def rows_beside(self, other: _Bundle, rows: Any) -> Any:
+        """Return the rows without the slice that only the other bundle asks for: by order it would be a feature."""
+        if not isinstance(rows, pd.DataFrame):
+            return rows
+        return rows.drop(columns=list({other.manifest.threshold.slice_input} - self.columns), errors="ignore")
+
 
 def compare(
     a: str | Path,
@@ -72,7 +89,8 @@ def compare(
 
     Args:
         a: the bundle that is there: its version's folder, or the file in it.
-        b: the one that may take its place. It has to have the same classes, in any order, and the same inputs.
+        b: the one that may take its place. It has to have the same classes, in any order, and the same inputs, but for a
+            slice that only one of them has thresholds for; then the rows hold that column.
         rows: rows that neither has seen, (n_rows, n_features) ndarray or DataFrame.
         labels: (n_rows,), in the classes' own type.
         slices: columns of the rows, or name → (n_rows,) values; every value is looked at by itself.
@@ -99,7 +117,8 @@ def compare(
     columns = slice_columns(slices, given.rows)
 
     say("running both", 0.0)
-    answers = (one.subject.predict(given.rows), relabeled(other.subject.predict(given.rows), position))
+    asked = (one.rows_beside(other, given.rows), other.rows_beside(one, given.rows))
+    answers = (one.subject.predict(asked[0]), relabeled(other.subject.predict(asked[1]), position))
     compared = (answers[0].predicted != NO_CLASS) & (answers[1].predicted != NO_CLASS)
     if not compared.any():
         raise RowsError("there is no row for which both bundles have probabilities: all abstain as invalid")
@@ -114,7 +133,7 @@ def compare(
     measures = _measures(measured, answers, discordance.p_value, n_resamples, seed)
 
     say("measuring latency", 0.8)
-    latency = _latency((one, other), given)
+    latency = _latency((one, other), asked)
     say("done", 1.0)
     sides = [
         _side(bundle, found, each, given.y, times)
@@ -142,7 +161,7 @@ def _matched(a: _Bundle, b: _Bundle) -> NDArray[np.int64]:
             f"the bundles have different classes, {_named(ours)} in A ({a.name}) and {_named(theirs)} in B ({b.name});"
             " only bundles that answer the same question can be compared"
         )
-    inputs = [sorted(map(_described, each.manifest.inputs)) for each in (a, b)]
+    inputs = [a.inputs_beside(b), b.inputs_beside(a)]
     if inputs[0] != inputs[1]:
         only = [[name for name in inputs[i] if name not in inputs[1 - i]] for i in (0, 1)]
         raise BundleError(
@@ -218,10 +237,10 @@ def _discordance(measured: tuple[Measured, Measured], answers: tuple[Answers, An
     )
 
 
-def _latency(bundles: tuple[_Bundle, _Bundle], rows: LabeledRows) -> list[dict[int, float]]:
+def _latency(bundles: tuple[_Bundle, _Bundle], rows: tuple[Any, Any]) -> list[dict[int, float]]:
     """Return batch size → median time, for each bundle; rows are repeated where there are too few."""
     subjects = [each.subject for each in bundles]
-    feeds = [each.feed(rows.rows) for each in subjects]
+    feeds = [each.feed(its) for each, its in zip(subjects, rows, strict=True)]
     found: list[dict[int, float]] = [{}, {}]
     for size in LATENCY_BATCH_SIZES:
         batches = [repeated(feed, size) for feed in feeds]
