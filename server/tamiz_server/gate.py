@@ -17,6 +17,12 @@ from tamiz.bundle_format import NO_CLASS
 from tamiz.gate_rules import TOLERANCE, proper_rows
 from tamiz.v1.prediction_pb2 import Reason
 
+# As numbers, because looking one up by its name in an enum of protobuf takes a microsecond.
+_ACCEPTED: Final = Reason.Value("REASON_NONE")
+_LOW_CONFIDENCE: Final = Reason.Value("REASON_LOW_CONFIDENCE")
+_INVALID_INPUT: Final = Reason.Value("REASON_INVALID_INPUT")
+_INVALID_OUTPUT: Final = Reason.Value("REASON_INVALID_OUTPUT")
+
 # Up to so many probabilities Python's own arithmetic is quicker: a numpy call costs a microsecond or more before it
 # begins, and several in a process that has just woken up.
 _FEW: Final = 100
@@ -59,7 +65,7 @@ def decide(
         # The input is blamed rather than the output that came of it.
         for row in np.flatnonzero(~valid_input).tolist():
             decisions.accepted[row] = False
-            decisions.reasons[row] = Reason.REASON_INVALID_INPUT
+            decisions.reasons[row] = _INVALID_INPUT
     return decisions
 
 
@@ -73,12 +79,12 @@ def _decide_few(probabilities: NDArray[np.float64], thresholds: Sequence[float])
             decisions.class_index.append(row.index(confidence))
             decisions.confidence.append(confidence)
             decisions.accepted.append(accepted)
-            decisions.reasons.append(Reason.REASON_NONE if accepted else Reason.REASON_LOW_CONFIDENCE)
+            decisions.reasons.append(_ACCEPTED if accepted else _LOW_CONFIDENCE)
         else:
             decisions.class_index.append(NO_CLASS)
             decisions.confidence.append(0.0)
             decisions.accepted.append(False)
-            decisions.reasons.append(Reason.REASON_INVALID_OUTPUT)
+            decisions.reasons.append(_INVALID_OUTPUT)
     return decisions
 
 
@@ -87,10 +93,10 @@ def _decide_many(probabilities: NDArray[np.float64], thresholds: Sequence[float]
     proper = proper_rows(probabilities)
     confidence = np.where(proper, probabilities.max(axis=1), 0.0)
     accepted = proper & (confidence >= np.asarray(thresholds))
-    reasons = np.where(accepted, Reason.REASON_NONE, Reason.REASON_LOW_CONFIDENCE)
+    reasons = np.where(accepted, _ACCEPTED, _LOW_CONFIDENCE)
     return Decisions(
         np.where(proper, probabilities.argmax(axis=1), NO_CLASS).tolist(),
         confidence.tolist(),
         accepted.tolist(),
-        np.where(proper, reasons, Reason.REASON_INVALID_OUTPUT).tolist(),
+        np.where(proper, reasons, _INVALID_OUTPUT).tolist(),
     )
