@@ -375,7 +375,9 @@ def test_fifty_reloads_leave_nothing_behind(run, replace, inline_limit_us):
             threads.append(n_threads())
         # Without the collector's help: the server freezes what it has loaded.
         assert [model() is None for model in gone] == [True] * 49 + [False]
-        assert min(threads[-10:]) <= max(threads[5:10])  # some are on their way out
+        # The pool behind asyncio.to_thread may still grow to its few; a thread left per reload would make forty.
+        grown = [late - early for early, late in zip(max(threads[5:10]), min(threads[-10:]), strict=True)]
+        assert max(grown) < 8
         assert len(server.reloader._digests) == len(server.reloader._engines) == 2
 
     run(scenario, inline_limit_us=inline_limit_us, intra_op_threads=2)
