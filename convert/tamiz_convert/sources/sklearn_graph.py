@@ -26,6 +26,7 @@ from tamiz_convert.rows.raw import as_rows
 from tamiz_convert.score_graph import SCORES, Labels, ScoreGraph, ScoresKind, class_labels, public_name
 from tamiz_convert.sources.boosters import column_names, is_booster, read_booster
 from tamiz_convert.sources.estimator_scores import Scores, append_scores, supported
+from tamiz_convert.sources.linear import with_scaler_folded
 from tamiz_convert.sources.preprocessing_graph import (
     Matrix,
     Preprocessing,
@@ -76,6 +77,7 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
     else:
         (matrix,) = columns.values()
     read = None if isinstance(inputs, ColumnInputs) else matrix.name
+    steps, final = with_scaler_folded(steps, final)
     for step in steps:
         matrix = preprocessing.append(step, matrix)
     features = _features(builder, matrix.name, estimator, inputs.canonical(rows[:1]))
