@@ -6,7 +6,7 @@ STAMP := $(VENV)/.set-up
 TOOLS := $(VENV)/.set-up-tools
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: help setup demo test lint format statistics bench docs proto clean
+.PHONY: help setup demo test lint format statistics faults bench docs proto clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,11 @@ format: $(TOOLS) ## let ruff format and mend
 
 statistics: $(TOOLS) ## draw ten times as many certificates from populations whose truth is known
 	TAMIZ_RESAMPLES=20000 $(BIN)/python -m pytest tests/statistics -n auto $(ARGS)
+
+faults: $(TOOLS) ## do everything to the server that docs/reliability.md lists, as often, and renew that page (about an hour)
+	rm -rf build/faults
+	TAMIZ_FAULTS=whole TAMIZ_FAULTS_RECORD=build/faults $(BIN)/python -m pytest tests/faults $(ARGS)
+	$(BIN)/python docs/reliability.py build/faults
 
 bench: $(STAMP) ## throughput and latency against a null server, in one run (needs h2load)
 	@$(BIN)/python -m benchmarks
