@@ -418,13 +418,17 @@ class Engine:
             if thresholds is not None:
                 answer.thresholds += thresholds[rows]
             if entry.work.wants_probabilities:
-                answer.probabilities.append(self._published(probabilities[rows], accepted[rows]))
+                answer.probabilities.append(_published(probabilities[rows], class_index[rows]))
             future = entry.future
             if stop == entry.n_rows and future is not None and not future.done():
                 future.set_result(answer)
 
-    def _published(self, probabilities: NDArray[np.float64], accepted: list[bool]) -> NDArray[np.float64]:
-        return probabilities if self._reveal else np.where(np.array(accepted)[:, None], probabilities, np.nan)
+
+def _published(probabilities: NDArray[np.float64], class_index: list[int]) -> NDArray[np.float64]:
+    """Return the probabilities of rows that have a class, NaN for the others."""
+    if NO_CLASS not in class_index:
+        return probabilities
+    return np.where(np.array(class_index)[:, None] != NO_CLASS, probabilities, np.nan)
 
 
 def _gather(batch: _Batch, model: Model) -> Inputs:

@@ -32,8 +32,8 @@ class Decisions(NamedTuple):
     """What was decided, one entry per row.
 
     Attributes:
-        class_index: the predicted class; `NO_CLASS` where the model gave no probabilities.
-        confidence: 0 to 1; 0 where the model gave no probabilities.
+        class_index: the predicted class; `NO_CLASS` where the input was invalid or the model gave no probabilities.
+        confidence: 0 to 1; 0 where there is no predicted class.
         accepted: whether the row is answered.
         reasons: values of the contract's `Reason`.
     """
@@ -62,8 +62,10 @@ def decide(
     decide_rows = _decide_few if probabilities.size <= _FEW else _decide_many
     decisions = decide_rows(probabilities, thresholds)
     if valid_input is not None:
-        # The input is blamed rather than the output that came of it.
+        # The input is blamed rather than the output that came of it, and what came of it is no prediction.
         for row in np.flatnonzero(~valid_input).tolist():
+            decisions.class_index[row] = NO_CLASS
+            decisions.confidence[row] = 0.0
             decisions.accepted[row] = False
             decisions.reasons[row] = _INVALID_INPUT
     return decisions

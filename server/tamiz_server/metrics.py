@@ -82,7 +82,10 @@ HISTOGRAMS: Final = {
     "tamiz_queue_duration_seconds": (_MODEL_LABELS, "How long a request waited for its batch."),
     "tamiz_inference_duration_seconds": (_MODEL_LABELS, "How long the model computed one batch."),
     "tamiz_batch_rows": (_MODEL_LABELS, "Rows per computed batch."),
-    "tamiz_confidence": ((*_MODEL_LABELS, "outcome"), "Calibrated confidence per row, by outcome."),
+    "tamiz_confidence": (
+        (*_MODEL_LABELS, "outcome"),
+        "Calibrated confidence per row that has one, by outcome.",
+    ),
 }
 GAUGES: Final = {
     "tamiz_queue_rows": (_MODEL_LABELS, "Rows that wait now."),
@@ -207,10 +210,10 @@ class ModelMetrics:
     def rows_decided(
         self, confidence: Sequence[float], accepted: Sequence[bool], reasons: Sequence[int]
     ) -> None:
-        """Count the decisions of one batch: one entry per row."""
+        """Count the decisions of one batch: one entry per row. A confidence of 0 is none, and in no distribution."""
         self.rows.update(reasons)
         self.confidence[True].observe_all(compress(confidence, accepted))
-        self.confidence[False].observe_all(compress(confidence, map(not_, accepted)))
+        self.confidence[False].observe_all(filter(None, compress(confidence, map(not_, accepted))))
 
     def distributions(self) -> Iterator[tuple[str, tuple[str, ...], Distribution]]:
         """Return name, label values and distribution of each histogram."""

@@ -69,6 +69,8 @@ def test_an_invalid_input_abstains_however_confident_the_model_is():
     decisions = decide(np.array([[0.01, 0.99], [0.01, 0.99]]), np.zeros(2), np.array([False, True]))
     assert decisions.accepted == [False, True]
     assert decisions.reasons == [Reason.REASON_INVALID_INPUT, Reason.REASON_NONE]
+    assert decisions.class_index == [NO_CLASS, 1]
+    assert decisions.confidence == [0.0, 0.99]
 
 
 def test_an_invalid_input_is_blamed_rather_than_the_output_that_came_of_it():
