@@ -6,7 +6,7 @@ STAMP := $(VENV)/.set-up
 TOOLS := $(VENV)/.set-up-tools
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: help setup demo test lint format statistics faults bench docs proto clean
+.PHONY: help setup demo test lint format statistics faults audit bench docs proto clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ faults: $(TOOLS) ## do everything to the server that docs/reliability.md lists, 
 	rm -rf build/faults
 	TAMIZ_FAULTS=whole TAMIZ_FAULTS_RECORD=build/faults $(BIN)/python -m pytest tests/faults $(ARGS)
 	$(BIN)/python docs/reliability.py build/faults
+
+audit: ## ask the public database for known weaknesses of the pinned versions (needs access to it)
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install --quiet pip-audit
+	build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 bench: $(STAMP) ## throughput and latency against a null server, in one run (needs h2load)
 	@$(BIN)/python -m benchmarks
