@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import re
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from tamiz_server.config import Config
 from tamiz_server.errors import ConfigError
+from tamiz_server.logs import set_up as set_up_logs
 from tamiz_server.tokens import Right, entry, new_token
 
 
@@ -28,9 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from tamiz_server.app import App  # noqa: PLC0415  to name the extra when its libraries are missing
     except ModuleNotFoundError as error:
         return _fail(f"{error.name} is not installed; the server needs: pip install 'tamiz[server]'")
-    logging.basicConfig(
-        level=config.log_level.upper(), format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr
-    )
+    set_up_logs(config.log_level, config.log_format)
 
     async def serve() -> None:
         await App(config).run()

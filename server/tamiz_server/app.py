@@ -18,11 +18,13 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from tamiz_server.access import access_control
 from tamiz_server.certificates import watch_certificates
 from tamiz_server.config import Config, plain_text_warnings
+from tamiz_server.journal import Journal
 from tamiz_server.metrics import Metrics
 from tamiz_server.oip.service import OipService
 from tamiz_server.reloader import Reloader
 from tamiz_server.service import Service
 from tamiz_server.signature import trusted_keys
+from tamiz_server.tracing import trace_to
 from tamiz_server.transports.grpcio import GrpcServer
 from tamiz_server.transports.http import HttpServer, Page
 
@@ -47,7 +49,13 @@ class App:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._metrics = Metrics(version("tamiz"))
-        self._service = Service(config, self._metrics)
+        self._tracing = (
+            trace_to(config.otlp_endpoint, config.trace_share, version("tamiz"))
+            if config.otlp_endpoint
+            else None
+        )
+        self._journal = Journal(config.access_log_share, self._tracing)
+        self._service = Service(config, self._metrics, self._journal)
         self._oip = OipService(self._service, version("tamiz"))
         certificates = watch_certificates(config)
         self._grpc = GrpcServer((self._service, self._oip), config, access, certificates)
@@ -77,6 +85,9 @@ class App:
                 await self._grpc.stop(0)
                 self._http.stop()
                 self._reloader.close()
+                self._journal.close()
+                if self._tracing is not None:
+                    self._tracing.close()
 
     async def _load(self) -> None:
         """Load what is there, in a thread, so that health is answered meanwhile; then say ready."""

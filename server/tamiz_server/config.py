@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tamiz_server.errors import ConfigError
+from tamiz_server.logs import FORMATS as LOG_FORMATS
 from tamiz_server.version_policy import VersionPolicy
 
 _TRUE = {"1", "true", "yes", "on"}
@@ -157,6 +158,23 @@ class Config:
     drain_timeout_s: float = _setting(30.0, "after that, how long requests in flight may take")
     reflection: bool = _setting(default=True, help_="describe the services to tools such as grpcurl")
     log_level: str = _setting("info", "debug, info, warning or error")
+    log_format: str = _setting(
+        "auto", "text, json (one object per line), or auto: text on a terminal, JSON anywhere else"
+    )
+    access_log_share: float = _setting(
+        0.001,
+        "of the requests that succeed, how many get a line in the log, evenly; 0: none. Those that fail all do, as far as"
+        " there are at most 50 of a kind in a second; the others are summed up",
+    )
+    otlp_endpoint: str = _setting(
+        "",
+        "where an OpenTelemetry collector takes OTLP over gRPC, such as http://localhost:4317: requests are traced. The"
+        " standard OTEL_EXPORTER_OTLP_… variables set headers and certificates",
+    )
+    trace_share: float = _setting(
+        0.01,
+        "of the requests whose callers do not say (traceparent) whether they are traced, how many are",
+    )
 
     def __post_init__(self) -> None:
         self._check_path()
@@ -195,8 +213,14 @@ class Config:
             "max_connection_age_grace_s",
         ):
             self._check_range(name, 0)
-        if self.log_level not in _LOG_LEVELS:
-            raise ConfigError(f"--log-level is {self.log_level!r}: expected one of {', '.join(_LOG_LEVELS)}")
+        for name in ("access_log_share", "trace_share"):
+            self._check_range(name, 0, 1)
+        self._check_choice("log_level", _LOG_LEVELS)
+        self._check_choice("log_format", LOG_FORMATS)
+        if self.otlp_endpoint and not self.otlp_endpoint.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"--otlp-endpoint is {self.otlp_endpoint!r}: expected an address such as http://localhost:4317"
+            )
 
     def _check_path(self) -> None:
         if not self.model_repository.is_dir():
@@ -237,6 +261,11 @@ class Config:
             raise ConfigError(
                 f"{flag(name)} is {host!r}: expected an IP address such as 127.0.0.1, 0.0.0.0 or ::"
             ) from None
+
+    def _check_choice(self, name: str, choices: Sequence[str]) -> None:
+        value = getattr(self, name)
+        if value not in choices:
+            raise ConfigError(f"{flag(name)} is {value!r}: expected one of {', '.join(choices)}")
 
     def _check_range(self, name: str, low: float, high: float = float("inf")) -> None:
         value = getattr(self, name)

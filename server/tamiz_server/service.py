@@ -31,6 +31,7 @@ from tamiz_server.access import charge_request, charge_rows
 from tamiz_server.config import Config
 from tamiz_server.engine import Answer, Engine, Work
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, TamizError, Unavailable
+from tamiz_server.journal import Ended, Journal
 from tamiz_server.metrics import Metrics
 from tamiz_server.streams import OrderedStream
 from tamiz_server.tensors import Inputs, read_inputs
@@ -112,7 +113,13 @@ class Wish(NamedTuple):
 
 
 class Dialect(Protocol[_Request]):
-    """How one protocol puts a request for predictions, and its answer. All but `write` raise InvalidRequest."""
+    """How one protocol puts a request for predictions, and its answer. All but `write` raise InvalidRequest.
+
+    Attributes:
+        method: the method that it is put to, "package.Service/Method".
+    """
+
+    method: str
 
     def parse(self, body: bytes) -> _Request:
         """Return the message."""
@@ -141,7 +148,8 @@ class Service:
 
     name = SERVICE_NAME
 
-    def __init__(self, config: Config, metrics: Metrics) -> None:
+    def __init__(self, config: Config, metrics: Metrics, journal: Journal | None = None) -> None:
+        """Serve nothing yet; what becomes of requests is counted, and written in a journal."""
         self.ready = False
         self.stopping = False
         self.failed: set[tuple[str, int]] = set()
@@ -153,6 +161,7 @@ class Service:
         self.streams: dict[str, Stream] = {"StreamPredict": self.stream_predict}
         self._config = config
         self._metrics = metrics
+        self._journal = journal or Journal(share=0.0)
         self._served: dict[str, dict[int, Served]] = {}
         self._highest: dict[str, int] = {}
         self._open: set[OrderedStream] = set()
@@ -205,18 +214,20 @@ class Service:
         started_s = time.monotonic()
         self._metrics.received += 1
         served: Served | None = None
-        code = "OK"
+        answer: Answer | None = None
+        code, n_rows, asked_s, failure = "OK", 0, 0.0, None
         try:
             request = dialect.parse(body) if parsed is None else parsed
             served = self.find(*dialect.model(request))
             inputs, n_rows, wish = dialect.read(request, served, deadline_s)
             charge_rows(n_rows)
             work = self._work(served, inputs, n_rows, wish)
+            asked_s = time.monotonic()
             answer = await served.engine.predict(work)
             served.engine.metrics.compute_s += answer.compute_s
             return dialect.write(request, served, answer, work.threshold)
         except TamizError as error:
-            code = error.code
+            code, failure = error.code, error
             raise
         except asyncio.CancelledError:
             code = "CANCELLED" if time.monotonic() < deadline_s else "DEADLINE_EXCEEDED"
@@ -226,10 +237,15 @@ class Service:
             _log.exception("request %s failed: this is a bug", _request_id(metadata))
             raise ModelFailed("the server failed on this request; its log says how") from error
         finally:
+            ended_s = time.monotonic()
             if served is None:
                 self._metrics.unattributed[code] += 1
             else:
-                served.engine.metrics.request_ended(code, started_s, time.monotonic())
+                served.engine.metrics.request_ended(code, started_s, ended_s)
+            if self._journal.wants(code):
+                times = (started_s, ended_s, asked_s)
+                ended = _ended(dialect.method, served, code, times, n_rows, answer, failure)
+                self._journal.request_ended(ended, metadata)
 
     async def stream(
         self, bodies: AsyncIterator[bytes], answer: Callable[[bytes], Coroutine[Any, Any, bytes]]
@@ -286,7 +302,7 @@ class Service:
             request = _parse_if_whole(body)
             id_ = request.id if request else ""
             charge_request()
-            return _on_stream(id_, await self.answer(_TYPED, body, deadline_s, metadata, request))
+            return _on_stream(id_, await self.answer(_TYPED_STREAM, body, deadline_s, metadata, request))
         except TamizError as error:
             failure = Failure(code=f"STATUS_CODE_{error.code}", message=str(error))
             return StreamPredictResponse(id=id_, failure=failure).SerializeToString()
@@ -387,8 +403,26 @@ class Service:
         )
 
 
+def _ended(
+    method: str,
+    served: Served | None,
+    code: str,
+    times: tuple[float, float, float],
+    n_rows: int,
+    answer: Answer | None,
+    error: TamizError | None,
+) -> Ended:
+    model, version = (served.name, str(served.version)) if served else ("", "")
+    queue_s, compute_s, n_accepted = (
+        (answer.queue_s, answer.compute_s, sum(answer.accepted)) if answer else (0.0, 0.0, 0)
+    )
+    return Ended(method, model, version, code, *times, queue_s, compute_s, n_rows, n_accepted, error)
+
+
 class _Typed:
     """The dialect of `tamiz.v1.PredictionService`; see `Dialect`."""
+
+    method = f"{SERVICE_NAME}/Predict"
 
     def parse(self, body: bytes) -> PredictRequest:
         return parse(PredictRequest, body)
@@ -410,6 +444,15 @@ class _Typed:
 
 _LOW: Final = Priority.Value("PRIORITY_LOW")  # as a number: an enum's look-up by name takes a microsecond
 _TYPED: Final = _Typed()
+
+
+class _TypedStream(_Typed):
+    """The same for the requests of a stream."""
+
+    method = f"{SERVICE_NAME}/StreamPredict"
+
+
+_TYPED_STREAM: Final = _TypedStream()
 
 
 def _parse_if_whole(body: bytes) -> PredictRequest | None:

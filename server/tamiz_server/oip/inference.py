@@ -7,7 +7,7 @@ import time
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from tamiz.oip.inference import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
+from tamiz.oip.inference import DESCRIPTOR, ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
 from tamiz_server.engine import Answer
 from tamiz_server.errors import TamizError
 from tamiz_server.oip.outputs import PROBABILITIES, Labels, add_outputs, requested_outputs
@@ -16,12 +16,16 @@ from tamiz_server.oip.tensors import read_inputs
 from tamiz_server.service import Served, Wish, parse
 from tamiz_server.tensors import Inputs
 
+SERVICE_NAME: Final = DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+
 _VERSION: Final = re.compile("[1-9][0-9]{0,18}")
 _FINAL_WANTED: Final = "triton_enable_empty_final_response"
 
 
 class Inference:
     """The dialect of `inference.GRPCInferenceService`; see `tamiz_server.service.Dialect`."""
+
+    method = f"{SERVICE_NAME}/ModelInfer"
 
     def __init__(self) -> None:
         self._labels: WeakKeyDictionary[Served, Labels] = WeakKeyDictionary()
@@ -68,6 +72,8 @@ class Inference:
 
 class StreamInference(Inference):
     """The dialect of ModelStreamInfer: the same requests, answers wrapped."""
+
+    method = f"{SERVICE_NAME}/ModelStreamInfer"
 
     def write(self, request: ModelInferRequest, served: Served, answer: Answer, threshold: float) -> bytes:
         """Return the answer as a message of a stream."""

@@ -9,7 +9,6 @@ from typing import Final, TypeVar
 from google.protobuf.message import Message
 
 from tamiz.oip.inference import (
-    DESCRIPTOR,
     ModelConfigRequest,
     ModelConfigResponse,
     ModelMetadataRequest,
@@ -31,10 +30,14 @@ from tamiz.oip.inference import (
 from tamiz_server.access import charge_request
 from tamiz_server.errors import InvalidRequest, ModelNotFound, NotOffered, TamizError
 from tamiz_server.oip.description import configuration, metadata, statistics
-from tamiz_server.oip.inference import Inference, StreamInference, failure_on_stream, version_or_label
+from tamiz_server.oip.inference import (
+    SERVICE_NAME,
+    Inference,
+    StreamInference,
+    failure_on_stream,
+    version_or_label,
+)
 from tamiz_server.service import Metadata, Method, Served, Service, Stream, parse
-
-OIP_SERVICE_NAME: Final = DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 _EXTENSIONS: Final = ("model_configuration", "statistics")
 
@@ -50,7 +53,7 @@ class OipService:
         streams: the same for methods that take and give a stream of messages.
     """
 
-    name = OIP_SERVICE_NAME
+    name = SERVICE_NAME
 
     def __init__(self, service: Service, server_version: str) -> None:
         """Answer for the versions that another service serves; `server_version` is what ServerMetadata says."""
