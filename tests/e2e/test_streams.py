@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import re
 import signal
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -162,15 +163,21 @@ def test_a_stopping_server_answers_what_it_has_read_then_ends_the_stream(server)
             for body in channel.stream_stream(STREAM)(itertools.repeat(request())):
                 assert StreamPredictResponse.FromString(body).response.accepted == [True]
                 n_answers += 1
+                if n_answers == 1:
+                    begun.release()
         except grpc.RpcError as error:
             return n_answers, f"{error.code().name}: {error.details()}"
         raise AssertionError("the stream ended as if all had been answered")
+
+    begun = threading.Semaphore(0)
 
     # In threads: grpcio's asyncio client may report its own failed write instead of the status that came.
     options = [("grpc.enable_retries", 0)]
     with grpc.insecure_channel(server.target, options) as channel, ThreadPoolExecutor(3) as pool:
         streams = [pool.submit(one, channel) for _ in range(3)]
-        time.sleep(1.5)
+        for _ in streams:
+            assert begun.acquire(timeout=60)
+        time.sleep(0.5)
         server.process.send_signal(signal.SIGTERM)
         ends = [stream.result() for stream in streams]
     assert server.stop() == 0
