@@ -56,10 +56,12 @@ class App:
         )
         self._journal = Journal(config.access_log_share, self._tracing)
         self._service = Service(config, self._metrics, self._journal)
-        self._oip = OipService(self._service, version("tamiz"))
+        self._reloader = Reloader(config, self._service, self._metrics, self._set_health)
+        self._oip = OipService(
+            self._service, version("tamiz"), self._reloader if config.is_explicit else None
+        )
         certificates = watch_certificates(config)
         self._grpc = GrpcServer((self._service, self._oip), config, access, certificates)
-        self._reloader = Reloader(config, self._service, self._metrics, self._set_health)
         self._http = HttpServer(
             config.metrics_host or config.host,
             config.metrics_port,
@@ -113,8 +115,8 @@ class App:
         host, metrics_host = map(_in_url, (self._config.host, self._config.metrics_host or self._config.host))
         scheme = "https" if self._config.metrics_tls else "http"
         where = f"gRPC on {host}:{self._grpc.port}, metrics on {scheme}://{metrics_host}:{self._http.port}/metrics"
-        if served:
-            _log.info("ready: serving %s; %s", ", ".join(served), where)
+        if served or self._service.ready:
+            _log.info("ready: serving %s; %s", ", ".join(served) or "no model until one is loaded", where)
         else:
             _log.error(
                 "no model is served: none could be loaded from %s; %s", self._config.model_repository, where

@@ -22,11 +22,13 @@ from tamiz_server.version_policy import VersionPolicy
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 _LOG_LEVELS = ("debug", "info", "warning", "error")
+_MODEL_CONTROL_MODES = ("poll", "explicit")
+_EVERY_MODEL = "*"
 _MAX_PORT = 65_535
 
 
-def _setting(default: Any, help_: str) -> Any:
-    return field(default=default, metadata={"help": help_})
+def _setting(default: Any, help_: str, *, repeats: bool = False) -> Any:
+    return field(default=default, metadata={"help": help_, "repeats": repeats})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,19 @@ class Config:
     model_poll_interval_s: float = _setting(
         2.0,
         "how often to look for new, changed and removed versions and settings, in seconds; 0: only at SIGHUP",
+    )
+    model_control_mode: str = _setting(
+        "poll",
+        "poll: what lies in the repository is served, and followed; explicit: models are loaded and unloaded by"
+        " RepositoryModelLoad and RepositoryModelUnload of inference.GRPCInferenceService, and nothing else changes what is"
+        " served, except that SIGHUP loads again what is loaded (Triton's modes). With tokens those methods need the right"
+        " admin",
+    )
+    load_model: str = _setting(
+        "",
+        "with --model-control-mode explicit: the models to load at the start, with commas between them or the flag given"
+        " several times; * for all",
+        repeats=True,
     )
     host: str = _setting(
         "127.0.0.1",
@@ -179,6 +194,7 @@ class Config:
     def __post_init__(self) -> None:
         self._check_path()
         self._check_version_policy()
+        self._check_model_control()
         self._check_host("host", self.host)
         if self.metrics_host:
             self._check_host("metrics_host", self.metrics_host)
@@ -234,6 +250,28 @@ class Config:
             VersionPolicy.parse(self.version_policy)
         except ValueError as error:
             raise ConfigError(f"--version-policy is {error}") from None
+
+    def _check_model_control(self) -> None:
+        if self.model_control_mode not in _MODEL_CONTROL_MODES:
+            raise ConfigError(
+                f"--model-control-mode is {self.model_control_mode!r}: expected {' or '.join(_MODEL_CONTROL_MODES)}"
+            )
+        if self.load_model and not self.is_explicit:
+            raise ConfigError(
+                "--load-model needs --model-control-mode explicit: otherwise all models in the repository are loaded"
+            )
+        if _EVERY_MODEL in self.models_to_load and len(self.models_to_load) > 1:
+            raise ConfigError(f"--load-model is {self.load_model!r}: expected names of models, or * alone")
+
+    @property
+    def is_explicit(self) -> bool:
+        """Whether models are loaded and unloaded on request only."""
+        return self.model_control_mode == "explicit"
+
+    @property
+    def models_to_load(self) -> frozenset[str]:
+        """The names that --load-model gives; `{"*"}`, which no model has for a name, stands for all."""
+        return frozenset(filter(None, (name.strip() for name in self.load_model.split(","))))
 
     def _check_tls(self) -> None:
         if bool(self.tls_certificate) != bool(self.tls_key):
@@ -295,7 +333,7 @@ class Config:
 
 
 def plain_text_warnings(config: Config) -> Iterator[str]:
-    """Return what an operator should hear of settings that let others listen or ask."""
+    """Return what an operator should hear of settings that let others listen, ask or decide what is served."""
     if ipaddress.ip_address(config.host).is_loopback:
         return
     if not config.tls_certificate:
@@ -308,6 +346,12 @@ def plain_text_warnings(config: Config) -> Iterator[str]:
         yield (
             f"--host {config.host} is reached from other machines, and everybody there may ask: give --tokens-file or"
             " --tls-client-ca, or see to it that the network lets in nobody else"
+        )
+    if config.is_explicit and not (config.tokens_file or config.jwt_keys):
+        who = "every client with a certificate" if config.tls_client_ca else "everybody there"
+        yield (
+            f"--host {config.host} is reached from other machines, and with --model-control-mode explicit and without tokens"
+            f" {who} may load and unload models: give --tokens-file, and the right admin to those who may"
         )
 
 
@@ -349,6 +393,8 @@ def _parser(config: type[Config]) -> argparse.ArgumentParser:
         default = "" if each.default in (dataclasses.MISSING, "") else f" (default: {each.default})"
         # A switch is `--reflection`, `--reflection=false` or `--no-reflection`; argparse keeps the last of them.
         options: dict[str, Any] = {"nargs": "?", "const": "true"} if each.type == "bool" else {}
+        if each.metadata.get("repeats"):
+            options = {"action": _Joined}
         metavar = "BOOL" if each.type == "bool" else each.name.rsplit("_", 1)[-1].upper()
         parser.add_argument(
             flag(each.name), dest=each.name, metavar=metavar, help=each.metadata["help"] + default, **options
@@ -358,6 +404,20 @@ def _parser(config: type[Config]) -> argparse.ArgumentParser:
                 "--no-" + each.name.replace("_", "-"), dest=each.name, action="store_const", const="false"
             )
     return parser
+
+
+class _Joined(argparse.Action):
+    """Joins with commas what a flag is given several times."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002  argparse's signature
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002  argparse's signature
+    ) -> None:
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, values if before is None else f"{before},{values}")
 
 
 def _version() -> str:

@@ -7,14 +7,15 @@
     ├── DeadlineExceeded   DEADLINE_EXCEEDED   it waited too long, and was not computed
     ├── Unavailable        UNAVAILABLE         starting, stopping, or resting after failures
     ├── NotOffered         UNIMPLEMENTED       the protocol knows the method, this server does not do it
+    ├── NotLoaded          FAILED_PRECONDITION what lies in the repository cannot be served
     ├── Unavailable        UNAVAILABLE         starting or stopping
     ├── Unauthenticated    UNAUTHENTICATED     no token, or one that is not known
     ├── NotPermitted       PERMISSION_DENIED   the token does not give this right
     ├── RateExceeded       RESOURCE_EXHAUSTED  this caller asks more often than its token allows
     └── ModelFailed        INTERNAL            the model failed on these rows
 
-    BundleError            a file that cannot be served (never reaches a caller)
-    SettingsError          a model's settings that cannot be right (never reaches a caller)
+    BundleError            a file that cannot be served (reaches a caller only in a NotLoaded)
+    SettingsError          a model's settings that cannot be right (reaches a caller only in a NotLoaded)
     ConfigError            settings that cannot be right (never reaches a caller)
 
 Each class names its gRPC status, because there is no clearer vocabulary for it; nothing here imports grpc.
@@ -69,6 +70,12 @@ class NotOffered(TamizError):
     """The protocol knows the method, and this server does not do it."""
 
     code = "UNIMPLEMENTED"
+
+
+class NotLoaded(TamizError):
+    """What lies in the repository of a model cannot be served: it is to be put right before it is asked for again."""
+
+    code = "FAILED_PRECONDITION"
 
 
 class Unauthenticated(TamizError):

@@ -11,6 +11,9 @@ when it has changed.
 A file that is being written is told from a broken one by whether it still changes. A bundle's digest says when it is whole,
 so it is tried as soon as it is seen, and a failure is final once the file has stayed the same for `SETTLE_S`. Settings have
 no digest: they wait as long.
+
+A lifecycle follows every model on disk, or, when it is explicit, only those that were asked for and not released since; of the
+others it knows nothing. Asking for a model looks at this one alone.
 """
 
 from __future__ import annotations
@@ -62,6 +65,10 @@ class Disk:
     remarks: tuple[str, ...] = ()
     readable: bool = True
 
+    def models(self) -> set[str]:
+        """Return the models of which there is a version."""
+        return {name for name, _ in self.versions}
+
 
 @dataclass
 class _File:
@@ -93,6 +100,10 @@ class _File:
         self.tried, self.final = self.stamp, self.settled
         return self.final
 
+    def try_again(self) -> None:
+        """Forget that it failed."""
+        self.tried, self.final = None, False
+
     @property
     def bad(self) -> bool:
         return self.final and self.tried == self.stamp
@@ -111,17 +122,35 @@ class Lifecycle:
 
     Attributes:
         served: the versions that are served.
+        asked: the models that it follows, whether they are there or not; None: all that are.
     """
 
-    def __init__(self, policy: VersionPolicy) -> None:
+    def __init__(self, policy: VersionPolicy, *, explicit: bool = False) -> None:
         self.served: set[Key] = set()
+        self.asked: set[str] | None = set() if explicit else None
         self._policy = policy
         self._bundles: dict[Key, _File] = {}
         self._settings_files: dict[str, _File] = {}
         self._settings: dict[str, ModelSettings] = {}
         self._labels: dict[str, dict[str, int]] = {}
 
-    def look(self, disk: Disk, now_s: float, *, patient: bool = True) -> None:
+    def ask(self, name: str) -> None:
+        """Follow a model from the next look on; what failed of it is tried again, changed or not. For an explicit one."""
+        if self.asked is not None:
+            self.asked.add(name)
+        for file in self._files_of(name):
+            file.try_again()
+
+    def release(self, name: str) -> None:
+        """Follow a model no more: all that is served of it is to be unloaded. For an explicit one."""
+        if self.asked is not None:
+            self.asked.discard(name)
+        for version in self._on_disk(name):
+            del self._bundles[name, version]
+        self._settings_files.pop(name, None)
+        self._forget()
+
+    def look(self, disk: Disk, now_s: float, *, patient: bool = True, only: str | None = None) -> None:
         """Take in what is on disk.
 
         Args:
@@ -129,16 +158,21 @@ class Lifecycle:
                 that went away (an unmounted volume): it changes nothing.
             now_s: the time, in seconds on any monotonic clock.
             patient: whether to wait until files have settled; not at the start, nor when an operator says that they have.
+            only: the one model to take in; None: all that are followed.
         """
         if not disk.readable or (self.served and not disk.versions):
             return
-        for key in self._bundles.keys() - disk.versions.keys():
-            if key[0] not in disk.unreadable:
+        followed = disk.models() | self._names() if self.asked is None else self.asked
+        names = followed if only is None else followed & {only}
+        versions = {key: stamp for key, stamp in disk.versions.items() if key[0] in names}
+        settings = {name: stamp for name, stamp in disk.settings.items() if name in names}
+        for key in self._bundles.keys() - versions.keys():
+            if key[0] in names - disk.unreadable:
                 del self._bundles[key]
-        for name in self._settings_files.keys() - disk.settings.keys() - disk.unreadable:
+        for name in (self._settings_files.keys() & names) - settings.keys() - disk.unreadable:
             del self._settings_files[name]
-        _see(self._bundles, disk.versions, now_s, patient=patient)
-        _see(self._settings_files, disk.settings, now_s, patient=patient)
+        _see(self._bundles, versions, now_s, patient=patient)
+        _see(self._settings_files, settings, now_s, patient=patient)
         self._forget()
 
     def to_read(self) -> list[str]:
@@ -223,6 +257,10 @@ class Lifecycle:
         """Return whether something waits for a file to settle: then look again in `SETTLE_S`."""
         files = (*self._bundles.values(), *self._settings_files.values())
         return any(file.pending and not file.settled for file in files)
+
+    def _files_of(self, name: str) -> list[_File]:
+        files = [file for key, file in self._bundles.items() if key[0] == name]
+        return [*files, self._settings_files[name]] if name in self._settings_files else files
 
     def _names(self) -> set[str]:
         return {name for name, _ in self._bundles} | {name for name, _ in self.served}

@@ -5,6 +5,8 @@
 `lifecycle` decides, `repository` reads, `service` serves; this does in between what takes time. A swap is one assignment
 between two turns of the event loop: a request finds either the old engine or the new one, and the old one answers all that
 it has accepted.
+
+Looks, and requests to load and unload a model, are done one after the other, each to its end.
 """
 
 from __future__ import annotations
@@ -12,14 +14,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from tamiz_server.batching_settings import of_model
 from tamiz_server.config import Config
 from tamiz_server.engine import Engine
-from tamiz_server.errors import BundleError, SettingsError
+from tamiz_server.errors import BundleError, ModelNotFound, NotLoaded, SettingsError, Unavailable
 from tamiz_server.lifecycle import SETTLE_S, Disk, Key, Lifecycle
 from tamiz_server.metrics import Metrics
 from tamiz_server.model import Model
@@ -32,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 SetHealth = Callable[[str, bool | None], Awaitable[None]]
 """Says whether a model or version is serving; None: it is not known here any more."""
+
+_T = TypeVar("_T")
 
 _SETTINGS: Final = "settings"
 _OTHER_SETTINGS: Final = b""
@@ -51,7 +55,9 @@ class Reloader:
         self._service = service
         self._metrics = metrics
         self._set_health = set_health
-        self._lifecycle = Lifecycle(VersionPolicy.parse(config.version_policy))
+        self._lifecycle = Lifecycle(VersionPolicy.parse(config.version_policy), explicit=config.is_explicit)
+        self._to_ask = config.models_to_load
+        self._turn = asyncio.Lock()
         self._engines: dict[Key, Engine] = {}
         self._digests: dict[Key, bytes] = {}
         self._leaving: dict[Engine, asyncio.Task[None]] = {}
@@ -81,15 +87,114 @@ class Reloader:
                 _log.exception("a look at %s failed: this is a bug", self._config.model_repository)
 
     async def look(self, *, patient: bool = True) -> None:
-        """Bring what is served in step with what is on disk.
+        """Bring what is served in step with what is on disk: of all models, or of those that were asked for.
 
         Args:
             patient: whether a file that cannot be read may still be written; not at the start, nor after a nudge.
         """
+        async with self._turn:
+            disk = await self._look_at_disk()
+            self._ask_at_start(disk)
+            await self._follow(disk, patient=patient)
+
+    async def load_model(self, name: str) -> None:
+        """Serve what lies in the repository of a model; return when it is served. In explicit mode.
+
+        It is done to its end even if the caller goes away.
+
+        Raises:
+            ModelNotFound: if there is no such model in the repository.
+            NotLoaded: if some of it cannot be served; what was served of that stays. The message says why.
+            Unavailable: if the server is stopping.
+        """
+        await self._in_turn(self._load_model, name)
+
+    async def unload_model(self, name: str) -> None:
+        """Serve nothing of a model any more; return when all is answered that was accepted. In explicit mode.
+
+        Raises:
+            ModelNotFound: if there is no such model, neither served nor in the repository.
+            Unavailable: if the server is stopping.
+        """
+        leaving = await self._in_turn(self._unload_model, name)
+        if leaving:
+            await asyncio.wait(leaving)
+
+    async def on_disk(self) -> list[Key]:
+        """Return every version in the repository, whether it is served or not, ascending."""
+        return sorted((await asyncio.to_thread(look, self._config.model_repository)).versions)
+
+    async def _in_turn(self, do: Callable[[str], Coroutine[Any, Any, _T]], name: str) -> _T:
+        async def turn() -> _T:
+            async with self._turn:
+                if self._service.stopping:
+                    raise Unavailable("the server is stopping; what it serves does not change any more")
+                return await do(name)
+
+        task = asyncio.create_task(turn())
+        self._keep(task)
+        return await asyncio.shield(task)
+
+    async def _load_model(self, name: str) -> None:
+        disk = await self._look_at_disk()
+        self._require_there(name, disk)
+        try:  # first: what is served does not change for the sake of settings that are wrong
+            await asyncio.to_thread(read_settings, settings_path(self._config.model_repository, name))
+        except SettingsError as error:
+            _log.error("model %s is not loaded: %s", name, error)
+            raise NotLoaded(f"model {name!r} stays as it was: {error}") from error
+        self._lifecycle.ask(name)
+        await self._follow(disk, patient=False, only=name)
+        served = ", ".join(str(version) for each, version in sorted(self._lifecycle.served) if each == name)
+        reasons = [
+            reason for where, reason in sorted(self.problems.items()) if where.rpartition("/")[0] == name
+        ]
+        if reasons:
+            raise NotLoaded(f"{'; '.join(reasons)}; served of model {name!r}: {served or 'nothing'}")
+        if not served:
+            raise NotLoaded(
+                f"model {name!r} has no version that its settings or --version-policy let be served"
+            )
+
+    async def _unload_model(self, name: str) -> list[asyncio.Task[None]]:
+        lifecycle = self._lifecycle
+        if not lifecycle.asked or name not in lifecycle.asked:
+            self._require_there(name, await self._look_at_disk())
+        lifecycle.release(name)
+        engines = [engine for key, engine in self._engines.items() if key[0] == name]
+        for key in lifecycle.to_unload():
+            self._unload(key)
+        await self._publish()
+        return [self._leaving[engine] for engine in engines if engine in self._leaving]
+
+    def _require_there(self, name: str, disk: Disk) -> None:
+        repository = self._config.model_repository
+        if not disk.readable or name in disk.unreadable:
+            raise NotLoaded(
+                f"{repository / name if disk.readable else repository} cannot be read; what is served stays"
+            )
+        if name not in disk.models():
+            known = ", ".join(sorted(disk.models())) or "none"
+            raise ModelNotFound(f"no model {name!r} in the repository; there are: {known}")
+
+    async def _look_at_disk(self) -> Disk:
         disk = await asyncio.to_thread(look, self._config.model_repository)
         self._remark(disk)
+        return disk
+
+    def _ask_at_start(self, disk: Disk) -> None:
+        """Ask for the models that are to be loaded at the start, which is over once the repository could be read."""
+        for name in disk.models() if self._to_ask == {"*"} else self._to_ask:
+            self._lifecycle.ask(name)
+        if not disk.readable:
+            return
+        self._to_ask = frozenset()
+        for name in sorted((self._lifecycle.asked or set()) - disk.models() - disk.unreadable):
+            _log.error("model %s is not in the repository", name)
+
+    async def _follow(self, disk: Disk, *, patient: bool, only: str | None = None) -> None:
         lifecycle = self._lifecycle
-        lifecycle.look(disk, time.monotonic(), patient=patient)
+        lifecycle.look(disk, time.monotonic(), patient=patient, only=only)
         for name in lifecycle.to_read():
             await self._read_settings(name)
         while keys := lifecycle.to_load():
@@ -102,12 +207,12 @@ class Reloader:
         """Close all engines. To be called when nothing waits any more."""
         for engine in (*self._engines.values(), *self._leaving):
             engine.close()
-        for task in self._leaving.values():
+        for task in (*self._leaving.values(), *self._tasks):
             task.cancel()
 
     async def _pause(self) -> bool:
         """Wait until it is time to look, or for a nudge; return whether it was one."""
-        interval_s = self._config.model_poll_interval_s or None
+        interval_s = None if self._config.is_explicit else self._config.model_poll_interval_s or None
         if interval_s and self._lifecycle.is_unsettled():
             interval_s = min(interval_s, SETTLE_S)
         try:
@@ -197,9 +302,12 @@ class Reloader:
         """Say in health that a version rests after failures, or does no more."""
         (self._resting.add if rests else self._resting.discard)(engine)
         if self._engines.get(key) is engine:
-            task = asyncio.create_task(self._publish())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._keep(asyncio.create_task(self._publish()))
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        """Hold a task until it is done: the event loop does not."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _works(self, key: Key) -> bool:
         return key in self._lifecycle.served and self._engines.get(key) not in self._resting
@@ -238,12 +346,19 @@ class Reloader:
             name for name in names if self._works(max(key for key in lifecycle.served if key[0] == name))
         }
         self._metrics.problems = frozenset(self.problems)
-        self._service.ready = bool(names)
+        ready = bool(names) or self._is_ready_without_models()
+        self._service.ready = ready
         failures = lifecycle.failures()
         self._service.failed = set(failures)
-        health = {name: name in working for name in {name for name, _ in failures} | names}
+        known = {name for name, _ in failures} | names | (lifecycle.asked or set())
+        health = {name: name in working for name in known}
         health |= {_where(key): self._works(key) for key in (*failures, *lifecycle.served)}
-        await self._publish_health(health | {"": bool(names)})
+        await self._publish_health(health | {"": ready})
+
+    def _is_ready_without_models(self) -> bool:
+        """Return whether that is what was asked for; a server that was ready stays it, or nobody could ask it to load any."""
+        asked = self._lifecycle.asked
+        return asked is not None and (not asked or self._service.ready)
 
     def _publish_labels(self, name: str) -> None:
         labels, waiting = self._lifecycle.labels(name), self._lifecycle.waiting_labels(name)

@@ -52,6 +52,12 @@ def test_every_field_is_a_flag_and_a_variable_with_a_help_text(tmp_path, field):
     ("argv", "message"),
     [
         (["--grpc-port", "eight"], "--grpc-port is 'eight': expected a whole number"),
+        (["--model-control-mode", "none"], "--model-control-mode is 'none': expected poll or explicit"),
+        (["--load-model", "m"], "--load-model needs --model-control-mode explicit"),
+        (
+            ["--model-control-mode", "explicit", "--load-model", "m", "--load-model", "*"],
+            r"--load-model is 'm,\*': expected names of models, or \* alone",
+        ),
         (["--grpc-port", "70000"], "--grpc-port is 70000: expected from 0 to 65535"),
         (["--grpc-port", "8002"], "are both 8002: choose two ports"),
         (["--max-batch-size", "0"], "--max-batch-size is 0: expected at least 1"),
@@ -68,6 +74,21 @@ def test_every_field_is_a_flag_and_a_variable_with_a_help_text(tmp_path, field):
 def test_a_wrong_value_is_named_with_what_was_expected(tmp_path, argv, message):
     with pytest.raises(ConfigError, match=message):
         parse(tmp_path, *argv)
+
+
+@pytest.mark.parametrize(
+    ("argv", "names"),
+    [
+        ([], set()),
+        (["--load-model", "*"], {"*"}),
+        (["--load-model", "a, b"], {"a", "b"}),
+        (["--load-model", "a", "--load-model=b", "--load-model", "c"], {"a", "b", "c"}),
+    ],
+)
+def test_models_to_load_are_given_with_commas_or_one_by_one(tmp_path, argv, names):
+    config = parse(tmp_path, "--model-control-mode", "explicit", *argv)
+    assert config.is_explicit
+    assert config.models_to_load == names
 
 
 def test_a_repository_that_is_missing_or_no_folder_is_named(tmp_path):

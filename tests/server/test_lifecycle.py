@@ -14,13 +14,14 @@ from tamiz_server.model_settings import ModelSettings
 from tamiz_server.version_policy import VersionPolicy
 
 ALL, LATEST = VersionPolicy.parse("all"), VersionPolicy.parse("latest")
+NAMES = st.sampled_from(["a", "b"])
 
 
 class World:
     """A disk, a clock and a server that does what it is told. The content of a stamp fails when its inode is negative."""
 
-    def __init__(self, policy: VersionPolicy = ALL) -> None:
-        self.lifecycle = Lifecycle(policy)
+    def __init__(self, policy: VersionPolicy = ALL, *, explicit: bool = False) -> None:
+        self.lifecycle = Lifecycle(policy, explicit=explicit)
         self.now_s = 0.0
         self.versions: dict[tuple[str, int], Stamp] = {}
         self.wishes: dict[str, ModelSettings] = {}
@@ -41,22 +42,37 @@ class World:
         self.wishes["m"] = wish
         self.settings["m"] = Stamp(1, 1, next(self._times), 0)
 
-    def look(self, after_s: float = 2.0, *, patient: bool = True, **disk: object) -> list[tuple[str, object]]:
+    def load(self, name: str = "m") -> list[tuple[str, object]]:
+        self.lifecycle.ask(name)
+        return self.look(0.0, patient=False, only=name)
+
+    def unload(self, name: str = "m") -> list[tuple[str, object]]:
+        self.lifecycle.release(name)
+        self.did = []
+        self._unload()
+        return self.did
+
+    def look(
+        self, after_s: float = 2.0, *, patient: bool = True, only: str | None = None, **disk: object
+    ) -> list[tuple[str, object]]:
         """Look, do what is to be done, and return it."""
         self.now_s += after_s
         self.did = []
         models = {name for name, _ in self.versions}
         stamps = {name: self.settings.get(name, MISSING) for name in models}
         lifecycle = self.lifecycle
-        lifecycle.look(Disk(dict(self.versions), stamps, **disk), self.now_s, patient=patient)
+        lifecycle.look(Disk(dict(self.versions), stamps, **disk), self.now_s, patient=patient, only=only)
         for name in lifecycle.to_read():
             lifecycle.settings_read(name, self.wishes.get(name, ModelSettings()))
         while keys := lifecycle.to_load():
             self._load(keys[-1])
-        for key in lifecycle.to_unload():
-            lifecycle.unloaded(key)
-            self.did.append(("unload", key[1]))
+        self._unload()
         return self.did
+
+    def _unload(self) -> None:
+        for key in self.lifecycle.to_unload():
+            self.lifecycle.unloaded(key)
+            self.did.append(("unload", key[1]))
 
     def _load(self, key: tuple[str, int]) -> None:
         stamp = self.versions.get(key, MISSING)
@@ -341,6 +357,67 @@ def test_nothing_is_remembered_of_a_model_that_is_gone():
     assert [list(each) for each in kept] == [[("other", 7)], *[["other"]] * 2, ["other"]]
 
 
+def explicit_world() -> World:
+    world = World(explicit=True)
+    world.write(1)
+    world.versions["other", 7] = Stamp(1, 1, 1, 1)
+    return world
+
+
+def test_an_explicit_one_loads_what_it_is_asked_for_and_nothing_else():
+    world = explicit_world()
+    assert world.look(patient=False) == []
+    assert not world.lifecycle.knows("m")
+    assert world.load() == [("load", 1)]
+    world.write(2)
+    world.versions["other", 8] = Stamp(1, 1, 1, 1)
+    assert world.load("other") == [("load", 8), ("load", 7)]
+    assert world.served == {1, 7, 8}
+    assert world.load() == [("load", 2)]
+
+
+def test_an_explicit_one_looks_again_at_all_that_it_was_asked_for_when_an_operator_says_so():
+    world = explicit_world()
+    world.load()
+    world.write(2)
+    assert world.look(patient=False) == [("load", 2)]
+
+
+def test_what_was_released_is_unloaded_and_stays_so_until_it_is_asked_for_again():
+    world = explicit_world()
+    world.label(stable=1)
+    world.load()
+    world.load("other")
+    assert world.unload() == [("unload", 1)]
+    assert world.labels == {}
+    assert not world.lifecycle.knows("m")
+    assert world.look(patient=False) == []
+    world.write(1)
+    assert world.load("other") == []
+    assert world.load() == [("load", 1)]
+    assert world.labels == {"stable": 1}
+
+
+def test_settings_that_are_being_written_keep_nothing_that_was_released():
+    world = explicit_world()
+    world.load()
+    world.label(stable=1)
+    assert world.look(0.1) == []
+    assert world.lifecycle.is_unsettled()
+    assert world.unload() == [("unload", 1)]
+
+
+def test_asking_again_tries_again_what_failed_without_a_change():
+    world = explicit_world()
+    world.write(2, good=False)
+    assert world.load() == [("failed", 2), ("load", 1)]
+    assert world.look(patient=False) == []
+    assert world.load() == [("failed", 2)]
+    assert world.served == {1}
+    assert world.unload() == [("unload", 1)]
+    assert world.lifecycle.failures() == []
+
+
 class Operator(RuleBasedStateMachine):
     """Anything that an operator may do, in any order, between looks at any distance."""
 
@@ -422,3 +499,91 @@ class Operator(RuleBasedStateMachine):
 
 TestOperator = Operator.TestCase
 TestOperator.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+
+
+class Caller(RuleBasedStateMachine):
+    """Anything that callers may ask of an explicit server with two models, in any order, while the disk changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(explicit=True)
+        self.asked: set[str] = set()
+        self.times = itertools.count(1)
+
+    @rule(name=NAMES, version=st.integers(1, 3), good=st.booleans())
+    def write(self, name, version, good):
+        self.world.versions[name, version] = Stamp(1 if good else -1, 1, next(self.times), 0)
+
+    @precondition(lambda self: self.world.versions)
+    @rule(data=st.data())
+    def remove(self, data):
+        del self.world.versions[data.draw(st.sampled_from(sorted(self.world.versions)))]
+
+    @rule(name=NAMES, stable=st.none() | st.integers(1, 3))
+    def label(self, name, stable):
+        self.world.wishes[name] = ModelSettings(labels={} if stable is None else {"stable": stable})
+        self.world.settings[name] = Stamp(1, 1, next(self.times), 0)
+
+    def on_disk(self, name: str) -> dict[int, bool]:
+        """Return its versions, each with whether it is good."""
+        return {
+            version: stamp.inode > 0 for (each, version), stamp in self.world.versions.items() if each == name
+        }
+
+    def served(self) -> dict[str, set[int]]:
+        return {name: {v for each, v in self.world.lifecycle.served if each == name} for name in ("a", "b")}
+
+    def expected(self, name: str, before: set[int]) -> set[int]:
+        """Return what is served after a look at a model: what is good, and older content where the file went bad."""
+        return {version for version, good in self.on_disk(name).items() if good or version in before}
+
+    @rule(name=NAMES)
+    def load(self, name):
+        if not self.on_disk(name):  # the server says that there is no such model
+            return
+        before = self.served()
+        did = self.world.load(name)
+        self.asked.add(name)
+        after = self.served()
+        assert after == before | {name: self.expected(name, before[name])}
+        # Whatever failed before or just now, is said now.
+        bad = {version for version, good in self.on_disk(name).items() if not good}
+        assert {version for verb, version in did if verb == "failed"} == bad
+        assert {v for each, v in self.world.lifecycle.failures() if each == name} == bad
+        stable = self.world.wishes.get(name, ModelSettings()).labels.get("stable")
+        if stable in after[name]:
+            assert self.world.lifecycle.labels(name) == {"stable": stable}
+
+    @rule(name=NAMES)
+    def unload(self, name):
+        before = self.served()
+        self.world.unload(name)
+        self.asked.discard(name)
+        assert self.served() == before | {name: set()}
+        assert not self.world.lifecycle.knows(name)
+
+    @rule()
+    def hang_up(self):
+        before = self.served()
+        self.world.look(0.0, patient=False)
+        went_away = self.world.lifecycle.served and not self.world.versions
+        for name, served in self.served().items():
+            if name not in self.asked:
+                assert not served
+            elif not went_away:
+                assert served == self.expected(name, before[name])
+
+    @invariant()
+    def what_is_served_was_asked_for(self):
+        lifecycle = self.world.lifecycle
+        assert lifecycle.asked == self.asked
+        assert {name for name, _ in lifecycle.served} <= self.asked
+        assert {name for name in ("a", "b") if lifecycle.knows(name)} <= self.asked
+        assert not lifecycle.is_unsettled()
+        assert lifecycle.to_load() == lifecycle.to_unload() == lifecycle.to_read() == []
+        for name in ("a", "b"):
+            assert set(lifecycle.labels(name).values()) <= self.served()[name]
+
+
+TestCaller = Caller.TestCase
+TestCaller.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)

@@ -128,6 +128,20 @@ def test_the_metrics_port_can_have_an_address_of_its_own(make_bundle, start_serv
         ({"host": "::", "tls_key": "k", "tls_certificate": "c"}, 1, "everybody there may ask"),
         ({"host": "::", "tls_key": "k", "tls_certificate": "c", "tokens_file": "tokens"}, 0, ""),
         ({"host": "::", "tls_key": "k", "tls_certificate": "c", "tls_client_ca": "ca"}, 0, ""),
+        ({"model_control_mode": "explicit"}, 0, ""),
+        ({"host": "::", "model_control_mode": "explicit"}, 3, "everybody there may load and unload models"),
+        ({"host": "::", "model_control_mode": "explicit", "tokens_file": "tokens"}, 1, "in plain text"),
+        (
+            {
+                "host": "::",
+                "model_control_mode": "explicit",
+                "tls_key": "k",
+                "tls_certificate": "c",
+                "tls_client_ca": "ca",
+            },
+            1,
+            "every client with a certificate may load and unload models",
+        ),
     ],
 )
 def test_a_server_that_others_reach_says_what_protects_it_not(tmp_path, settings, n_warnings, words):

@@ -16,10 +16,6 @@ from tamiz.oip.inference import (
     ModelReadyResponse,
     ModelStatisticsRequest,
     ModelStatisticsResponse,
-    RepositoryIndexRequest,
-    RepositoryIndexResponse,
-    RepositoryModelLoadRequest,
-    RepositoryModelUnloadRequest,
     ServerLiveRequest,
     ServerLiveResponse,
     ServerMetadataRequest,
@@ -28,7 +24,7 @@ from tamiz.oip.inference import (
     ServerReadyResponse,
 )
 from tamiz_server.access import charge_request
-from tamiz_server.errors import InvalidRequest, ModelNotFound, NotOffered, TamizError
+from tamiz_server.errors import InvalidRequest, ModelNotFound, TamizError
 from tamiz_server.oip.description import configuration, metadata, statistics
 from tamiz_server.oip.inference import (
     SERVICE_NAME,
@@ -37,9 +33,11 @@ from tamiz_server.oip.inference import (
     failure_on_stream,
     version_or_label,
 )
+from tamiz_server.oip.repository import ModelControl, Repository
 from tamiz_server.service import Metadata, Method, Served, Service, Stream, parse
 
 _EXTENSIONS: Final = ("model_configuration", "statistics")
+_CONTROL_EXTENSIONS: Final = ("model_repository", "model_repository(unload_dependents)")
 
 _Request = TypeVar("_Request", bound=Message)
 
@@ -55,10 +53,18 @@ class OipService:
 
     name = SERVICE_NAME
 
-    def __init__(self, service: Service, server_version: str) -> None:
-        """Answer for the versions that another service serves; `server_version` is what ServerMetadata says."""
+    def __init__(self, service: Service, server_version: str, control: ModelControl | None = None) -> None:
+        """Answer for the versions that another service serves.
+
+        Args:
+            service: the other service.
+            server_version: what ServerMetadata says.
+            control: loads and unloads models on request; None: that is not offered.
+        """
         self._service = service
         self._server_version = server_version
+        self._explicit = control is not None
+        repository = Repository(service, control)
         self._inference = Inference()
         self._stream_inference = StreamInference()
         self.streams: dict[str, Stream] = {"ModelStreamInfer": self.model_stream_infer}
@@ -71,9 +77,9 @@ class OipService:
             "ModelInfer": self.model_infer,
             "ModelConfig": _method(ModelConfigRequest, self._model_config),
             "ModelStatistics": _method(ModelStatisticsRequest, self._model_statistics),
-            "RepositoryIndex": _method(RepositoryIndexRequest, self._repository_index),
-            "RepositoryModelLoad": _method(RepositoryModelLoadRequest, _not_offered),
-            "RepositoryModelUnload": _method(RepositoryModelUnloadRequest, _not_offered),
+            "RepositoryIndex": repository.index,
+            "RepositoryModelLoad": repository.load,
+            "RepositoryModelUnload": repository.unload,
         }
 
     async def model_infer(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:
@@ -106,13 +112,14 @@ class OipService:
         try:
             served = self._find(request.name, request.version)
         except ModelNotFound:
-            if not self._failed(request.name, request.version):
+            if not self._explicit and not self._failed(request.name, request.version):
                 raise
             return ModelReadyResponse(ready=False)
         return ModelReadyResponse(ready=not served.engine.metrics.circuit_open)
 
     def _server_metadata(self, request: ServerMetadataRequest) -> ServerMetadataResponse:  # noqa: ARG002  it is empty
-        return ServerMetadataResponse(name="tamiz", version=self._server_version, extensions=_EXTENSIONS)
+        extensions = _EXTENSIONS + _CONTROL_EXTENSIONS if self._explicit else _EXTENSIONS
+        return ServerMetadataResponse(name="tamiz", version=self._server_version, extensions=extensions)
 
     def _model_metadata(self, request: ModelMetadataRequest) -> Message:
         served = self._find(request.name, request.version)
@@ -136,20 +143,6 @@ class OipService:
             chosen = self._service.versions()
         return ModelStatisticsResponse(model_stats=map(statistics, chosen))
 
-    def _repository_index(self, request: RepositoryIndexRequest) -> RepositoryIndexResponse:
-        if request.repository_name:
-            raise ModelNotFound(
-                f"no repository {request.repository_name!r} here: there is one, and it has no name; leave the field empty"
-            )
-        states = {} if request.ready else dict.fromkeys(self._service.failed, "UNAVAILABLE")
-        # What is served goes on being served when a changed file of the same version cannot be loaded.
-        states |= {(each.name, each.version): "READY" for each in self._service.versions()}
-        response = RepositoryIndexResponse()
-        for (name, version), state in sorted(states.items()):
-            reason = "" if state == "READY" else "it could not be loaded; the server's log says why"
-            response.models.add(name=name, version=str(version), state=state, reason=reason)
-        return response
-
     def _find(self, name: str, version: str) -> Served:
         return self._service.find(name, *version_or_label(version))
 
@@ -165,9 +158,3 @@ def _method(type_: type[_Request], answer: Callable[[_Request], Message]) -> Met
         return answer(parse(type_, body)).SerializeToString()
 
     return method
-
-
-def _not_offered(request: Message) -> Message:  # noqa: ARG001  whatever it says
-    raise NotOffered(
-        "this server serves what lies in its model repository; models are not loaded or unloaded through the protocol"
-    )
