@@ -23,16 +23,17 @@ from tamiz.oip.inference import (
     ServerReadyResponse,
 )
 from tamiz.v1.manifest_pb2 import Classes, Manifest
+from tamiz_server.tokens import Right, entry, new_token
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = Path(__file__).with_name("oip_clients")
 INFERENCE = "/inference.GRPCInferenceService"
 
 
-@pytest.fixture
-def clients(tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory) -> Path:
     """Python of a fresh environment that holds tritonclient and kserve, and nothing of ours."""
-    folder = tmp_path / "clients"
+    folder = tmp_path_factory.mktemp("clients")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     pip = [sys.executable, "-m", "pip", "--python", folder / "bin/python", "--disable-pip-version-check"]
     # The list is complete, and nobody reads most of it: neither resolving nor compiling is worth the time.
@@ -72,6 +73,38 @@ def test_tritonclient_and_kserves_client_are_served_and_can_be_imported_beside_u
     for package in ("tritonclient", "kserve"):
         for order in ("ours-first", "theirs-first"):
             run(clients, CLIENTS / "same_names_and_numbers.py", ROOT / "proto", package, order)
+
+
+@pytest.mark.timeout(600)
+def test_tritonclient_loads_and_unloads_models_while_others_are_answered(
+    clients, make_bundle, tmp_path, start_server
+):
+    for where in ("m/1", "other/1", "broken/1"):
+        made = make_bundle(where)
+    made.write_bytes(b"no model")
+    for k in range(30):
+        path = make_bundle(
+            f"../made/{k}", change=lambda m, k=k: setattr(m.threshold, "value", (500 + k) / 1000)
+        )
+        (tmp_path / "staging").mkdir(exist_ok=True)
+        path.rename(tmp_path / f"staging/{k:02}")
+    tokens = {"admin": new_token(), "caller": new_token()}
+    rights = {"admin": list(Right), "caller": [Right.PREDICT]}
+    (tmp_path / "tokens.toml").write_text(
+        "".join(entry(name, digest, rights[name]) for name, (_, digest) in tokens.items())
+    )
+    server = start_server(
+        *("--model-control-mode", "explicit", "--load-model", "m", "--model-poll-interval-s", "0.05"),
+        *("--tokens-file", str(tmp_path / "tokens.toml")),
+    )
+    script = CLIENTS / "control_with_tritonclient.py"
+    run(clients, script, server.target, tmp_path, *(token for token, _ in tokens.values()))
+    log = "".join(server.log)
+    assert "load of model 'other' asked for by the token 'admin'" in log
+    assert not any(token in log for token, _ in tokens.values())
+    assert "bug" not in log
+    assert server.stop() == 0
+    assert "Traceback" not in "".join(server.log)
 
 
 def test_stubs_made_of_the_published_file_are_served(served, tmp_path):

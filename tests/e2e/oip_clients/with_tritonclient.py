@@ -180,7 +180,7 @@ def check_repository(client: triton.InferenceServerClient) -> None:
     ]
     assert "log says why" in index[0].reason
     for call in (client.load_model, client.unload_model):
-        refused(lambda call=call: call("m"), "UNIMPLEMENTED", "model repository")
+        refused(lambda call=call: call("m"), "UNIMPLEMENTED", "--model-control-mode explicit")
     refused(client.get_system_shared_memory_status, "UNIMPLEMENTED", "")
 
 
