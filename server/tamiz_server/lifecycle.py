@@ -307,9 +307,10 @@ class Lifecycle:
 
     def _move_labels(self, name: str) -> None:
         old, served = self.labels(name), self._versions_served(name)
+        staying = served & self._on_disk(name)  # a label does not move to what is about to leave
         new = {}
         for label, version in self.settings(name).labels.items():
-            target = version if version in served else old.get(label)
+            target = version if version in staying else old.get(label)
             if target in served:
                 new[label] = target
         self._labels[name] = new

@@ -21,7 +21,15 @@ from typing import Any, Final, TypeVar
 from tamiz_server.batching_settings import of_model
 from tamiz_server.config import Config
 from tamiz_server.engine import Engine
-from tamiz_server.errors import BundleError, ModelNotFound, NotLoaded, SettingsError, Unavailable
+from tamiz_server.errors import (
+    BundleError,
+    ModelFailed,
+    ModelNotFound,
+    NotLoaded,
+    SettingsError,
+    TamizError,
+    Unavailable,
+)
 from tamiz_server.lifecycle import SETTLE_S, Disk, Key, Lifecycle
 from tamiz_server.metrics import Metrics
 from tamiz_server.model import Model
@@ -129,7 +137,13 @@ class Reloader:
             async with self._turn:
                 if self._service.stopping:
                     raise Unavailable("the server is stopping; what it serves does not change any more")
-                return await do(name)
+                try:
+                    return await do(name)
+                except TamizError:
+                    raise
+                except Exception as error:
+                    _log.exception("a request about model %s failed: this is a bug", name)
+                    raise ModelFailed("the server failed on this request; its log says how") from error
 
         task = asyncio.create_task(turn())
         self._keep(task)

@@ -67,7 +67,13 @@ def test_health_is_open_whatever_the_token(tmp_path, path):
 
 
 @pytest.mark.parametrize(
-    "path", ["/inference.GRPCInferenceService/RepositoryModelLoad", "/new.Service/Method", ""]
+    "path",
+    [
+        "/inference.GRPCInferenceService/RepositoryModelLoad",
+        "/inference.GRPCInferenceService/RepositoryModelUnload",
+        "/new.Service/Method",
+        "",
+    ],
 )
 def test_a_path_that_nobody_thought_of_needs_the_right_to_administer(tmp_path, path):
     access = access_of(tmp_path, {"all": grant(*Right), "some": grant(Right.PREDICT, Right.METRICS)})

@@ -299,6 +299,18 @@ def test_a_version_that_is_removed_right_after_its_label_was_moved_stays_until_t
     assert world.labels == {"stable": 2}
 
 
+def test_a_label_that_is_moved_to_a_version_that_was_just_removed_stays_where_it_was():
+    world = World()
+    world.write(1)
+    world.write(2)
+    world.label(stable=2)
+    world.look(patient=False)
+    world.label(stable=1)
+    world.remove(1)
+    assert world.look(patient=False) == [("unload", 1)]
+    assert world.labels == {"stable": 2}
+
+
 def test_a_label_of_a_version_that_was_removed_names_nothing():
     world = World()
     world.write(1)

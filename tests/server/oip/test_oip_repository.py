@@ -29,7 +29,7 @@ from tamiz.oip.inference import (
 from tamiz.v1.manifest_pb2 import DataType
 from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Tensor
 from tamiz_server.config import Config
-from tamiz_server.errors import InvalidRequest, ModelNotFound, NotLoaded, Unavailable
+from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, NotLoaded, Unavailable
 from tamiz_server.lifecycle import Disk
 from tamiz_server.metrics import Metrics
 from tamiz_server.oip.service import OipService
@@ -410,6 +410,21 @@ def test_a_load_is_done_to_its_end_when_the_caller_goes_away(run, make_bundle):
         await asyncio.gather(*calls, return_exceptions=True)
         assert all(call.cancelled() for call in calls)
         await server.unload("other")  # in its turn: after both
+        assert server.served() == ["m/1"]
+
+    run(scenario)
+
+
+def test_a_bug_is_logged_and_the_next_call_is_answered(run, make_bundle, monkeypatch, caplog):
+    make_bundle("m/1")
+
+    async def scenario(server: Server) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(server.reloader, "_serve", lambda *_: 1 / 0)
+            with pytest.raises(ModelFailed, match="its log says how"):
+                await server.load("m")
+        assert "ZeroDivisionError" in caplog.text
+        await server.load("m")
         assert server.served() == ["m/1"]
 
     run(scenario)
