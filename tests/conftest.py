@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import onnx
 import pytest
@@ -33,6 +34,10 @@ from tamiz.v1.manifest_pb2 import (
     Threshold,
 )
 from tamiz.v1.onnx_file_pb2 import OnnxFile
+
+# A busy machine is slow, which says nothing about an example.
+hypothesis.settings.register_profile("tamiz", deadline=None)
+hypothesis.settings.load_profile("tamiz")
 
 MakeBundle = Callable[..., Path]
 

@@ -8,7 +8,6 @@
     ├── Unavailable        UNAVAILABLE         starting, stopping, or resting after failures
     ├── NotOffered         UNIMPLEMENTED       the protocol knows the method, this server does not do it
     ├── NotLoaded          FAILED_PRECONDITION what lies in the repository cannot be served
-    ├── Unavailable        UNAVAILABLE         starting or stopping
     ├── Unauthenticated    UNAUTHENTICATED     no token, or one that is not known
     ├── NotPermitted       PERMISSION_DENIED   the token does not give this right
     ├── RateExceeded       RESOURCE_EXHAUSTED  this caller asks more often than its token allows
