@@ -18,7 +18,7 @@ from tamiz_server.config import Config
 from tamiz_server.descriptors import room_for_connections
 from tamiz_server.errors import ConfigError, TamizError
 from tamiz_server.service import Method, Methods, Stream
-from tamiz_server.transports.grpc_access import Gate
+from tamiz_server.transports.grpc_access import Gate, MetadataLimit
 from tamiz_server.transports.reflection import enable_reflection
 from tamiz_server.watched import Watched
 
@@ -57,8 +57,9 @@ class GrpcServer:
         self._config = config
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the module is not typed
         self._server = aio.server(options=_options(config))
+        self._server.add_generic_rpc_handlers((MetadataLimit(config.max_metadata_bytes),))
         if access is not None:
-            self._server.add_generic_rpc_handlers((Gate(access),))  # before all others
+            self._server.add_generic_rpc_handlers((Gate(access),))  # before all services
         self._server.add_generic_rpc_handlers((_Handlers(services),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if config.reflection:
