@@ -16,11 +16,11 @@ import sys, threading
 import grpc
 channel = grpc.insecure_channel(sys.argv[1])
 body = bytes.fromhex(sys.argv[2])
-calls = [channel.unary_unary({PREDICT!r}).future(body) for _ in range(60)]
-stream = channel.stream_stream({STREAM_PREDICT!r})(body for _ in range(60))
+calls = [channel.unary_unary({PREDICT!r}).future(body) for _ in range(10)]
+stream = channel.stream_stream({STREAM_PREDICT!r})(body for _ in range(30))
 next(stream)
 print("asked", flush=True)
-more = [channel.unary_unary({PREDICT!r}).future(body) for _ in range(200)]
+more = [channel.unary_unary({PREDICT!r}).future(body) for _ in range(int(sys.argv[3]))]
 more[0].result()
 print("waits", flush=True)
 signal = threading.Event()
@@ -28,9 +28,9 @@ signal.wait()
 """
 
 
-def begin(server) -> subprocess.Popen[str]:
+def begin(server, n_calls: int) -> subprocess.Popen[str]:
     """A client process that has asked for the slow model, on a stream and without, and has answers to come."""
-    command = [sys.executable, "-c", CLIENT, server.target, prediction("slow").hex()]
+    command = [sys.executable, "-c", CLIENT, server.target, prediction("slow").hex(), str(n_calls)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -44,7 +44,7 @@ def test_clients_are_killed_with_requests_in_flight(make_bundle, start_server, s
     left_waiting = 0
     with bystanders(server):
         for _ in range(times // 2):
-            clients = [begin(server) for _ in range(2)]
+            clients = [begin(server, 200 if way == "killed" else 60) for _ in range(2)]
             for client in clients:
                 assert client.stdout.readline() == "asked\n"
                 assert client.stdout.readline() == "waits\n"
