@@ -101,7 +101,14 @@ class Config:
         "largest metadata (headers) of a call, in bytes; larger ones are refused with RESOURCE_EXHAUSTED",
     )
     max_concurrent_streams: int = _setting(
-        16_384, "how many calls one connection may have open; a client holds back further ones"
+        256,
+        "how many calls one connection may have open; a client holds back further ones. Many, and a client that opens and"
+        " resets calls as fast as it can takes as much memory (docs/security.md)",
+    )
+    max_connections: int = _setting(
+        4_096,
+        "how many connections may be open at once; further ones are closed. Never more than the process may open files, less"
+        " some for itself",
     )
     max_connection_age_s: float = _setting(
         0.0,
@@ -115,9 +122,6 @@ class Config:
         60.0,
         "after how long of silence a client is asked whether it still lives; without an answer within as long again, at most"
         " 20 s, its connection ends",
-    )
-    min_ping_interval_s: float = _setting(
-        10.0, "a client that asks this more often than that loses its connection (ENHANCE_YOUR_CALM)"
     )
     tls_certificate: str = _setting(
         "",
@@ -212,8 +216,8 @@ class Config:
             "max_concurrency",
             "max_metadata_bytes",
             "max_concurrent_streams",
+            "max_connections",
             "keepalive_s",
-            "min_ping_interval_s",
         ):
             self._check_range(name, 1)
         for name in (

@@ -11,6 +11,7 @@
     ├── Unauthenticated    UNAUTHENTICATED     no token, or one that is not known
     ├── NotPermitted       PERMISSION_DENIED   the token does not give this right
     ├── RateExceeded       RESOURCE_EXHAUSTED  this caller asks more often than its token allows
+    ├── MetadataTooLarge   RESOURCE_EXHAUSTED  the call has more metadata than may be
     └── ModelFailed        INTERNAL            the model failed on these rows
 
     BundleError            a file that cannot be served (reaches a caller only in a NotLoaded)
@@ -91,6 +92,12 @@ class NotPermitted(TamizError):
 
 class RateExceeded(TamizError):
     """The caller asks more often than its token allows; others are answered."""
+
+    code = "RESOURCE_EXHAUSTED"
+
+
+class MetadataTooLarge(TamizError):
+    """A call has more metadata than `--max-metadata-bytes`."""
 
     code = "RESOURCE_EXHAUSTED"
 

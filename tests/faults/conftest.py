@@ -29,6 +29,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(3_600))
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note what passed as a whole: docs/reliability.md is renewed only if everything did."""
+    if RECORD is not None and WHOLE and report.when == "call" and report.passed:
+        folder = Path(RECORD)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "passed.txt").open("a") as passed:
+            passed.write(f"{report.nodeid}\n")
+
+
 @pytest.fixture(scope="session")
 def scaled() -> Scaled:
     """`scaled(200, 100_000)`: how often something is done, in the short form and in the whole suite."""

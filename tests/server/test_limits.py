@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import sys
 import time
+import urllib.request
 from contextlib import closing
+from pathlib import Path
 
 import grpc
 import pytest
@@ -74,18 +78,55 @@ def test_without_an_age_connections_stay(make_bundle, start_server):
         assert ended(call).code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-def test_a_client_that_pings_too_often_loses_its_connection(make_bundle, start_server):
+def test_connections_beyond_the_limit_are_closed_and_those_within_it_stay(make_bundle, start_server):
     make_bundle()
-    server = start_server("--min-ping-interval-s", "30")
-    options = [
-        ("grpc.keepalive_time_ms", 1_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.max_pings_without_data", 0),
-    ]
-    with grpc.insecure_channel(server.target, options) as channel:
-        end = ended(watch(channel))
-        assert end.code() is grpc.StatusCode.UNAVAILABLE
-        assert end.details() == "Too many pings"
+    server = start_server("--max-connections", "3")
+    address = ("127.0.0.1", server.port)
+    with Client(server.target) as client:
+        assert client.models() == {"m": [1]}
+        taken = [socket.create_connection(address, 10) for _ in range(5)]
+        for one_too_many in taken[2:]:
+            assert one_too_many.recv(100) == b""
+        assert client.models() == {"m": [1]}
+        for each in taken:
+            each.close()
+        with closing(socket.create_connection(address, 10)) as again:
+            assert again.recv(100)
+
+
+def test_some_files_can_be_opened_however_many_connect(make_bundle, start_server, tmp_path):
+    make_bundle()
+    few = tmp_path / "few"
+    few.write_text(f'#!/bin/sh\nulimit -n 612\nexec "{sys.executable}" "$@"\n')
+    few.chmod(0o755)
+    server = start_server(python=few)
+    assert any("at most 100 connections" in line for line in server.log)
+    taken = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(700)]
+    assert taken[-1].recv(100) == b""
+    page = urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=10).read()
+    assert b"tamiz_build_info" in page
+    for each in taken:
+        each.close()
+
+
+def test_the_soft_limit_on_open_files_is_raised(make_bundle, start_server, tmp_path):
+    make_bundle()
+    few = tmp_path / "few"
+    few.write_text(f'#!/bin/sh\nulimit -S -n 256\nexec "{sys.executable}" "$@"\n')
+    few.chmod(0o755)
+    server = start_server("--max-connections", "1000", python=few)
+    limits = Path("/proc", str(server.process.pid), "limits").read_text()
+    assert re.search(r"^Max open files +1512 ", limits, re.MULTILINE)
+
+
+def test_compressed_messages_are_refused(make_bundle, start_server):
+    make_bundle()
+    server = start_server()
+    with grpc.insecure_channel(server.target) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        with pytest.raises(grpc.RpcError) as refused:
+            check(health_pb2.HealthCheckRequest(service="m"), compression=grpc.Compression.Gzip, timeout=10)
+        assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_a_client_that_does_not_live_any_more_or_never_speaks_loses_its_connection(make_bundle, start_server):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from grpc import aio
 
 from tamiz_server.access import CALLER, Access
-from tamiz_server.errors import TamizError
+from tamiz_server.errors import MetadataTooLarge, TamizError
+
+_FEW: Final = 16
+_OVERHEAD_BYTES: Final = 32
+"""What a field counts besides its name and value (RFC 9113, section 6.5.2)."""
 
 
 class Gate(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs
@@ -30,6 +34,28 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in
         except TamizError as error:
             return _refusal(error)
         return None
+
+
+class MetadataLimit(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs
+    """Refuses calls with more metadata than may be.
+
+    gRPC does so itself where a frame ends within a field, as its own clients send them. In frames that hold whole fields it
+    limits each field, and lets 16 MB of them pass.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._refusal = _refusal(MetadataTooLarge(f"the metadata is larger than {max_bytes} bytes"))
+        self._max_bytes = max_bytes
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Return a method that refuses; or None."""
+        metadata = handler_call_details.invocation_metadata or ()
+        if len(metadata) <= _FEW:  # they cannot be much larger, and nearly all calls have so few
+            return None
+        size = sum(len(key) + len(value) + _OVERHEAD_BYTES for key, value in metadata)
+        return self._refusal if size > self._max_bytes else None
 
 
 def _authorization(details: grpc.HandlerCallDetails) -> str | None:

@@ -15,9 +15,10 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tamiz_server.access import Access
 from tamiz_server.certificates import Certificates
 from tamiz_server.config import Config
+from tamiz_server.descriptors import room_for_connections
 from tamiz_server.errors import ConfigError, TamizError
 from tamiz_server.service import Method, Methods, Stream
-from tamiz_server.transports.grpc_access import Gate
+from tamiz_server.transports.grpc_access import Gate, MetadataLimit
 from tamiz_server.transports.reflection import enable_reflection
 from tamiz_server.watched import Watched
 
@@ -56,8 +57,9 @@ class GrpcServer:
         self._config = config
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the module is not typed
         self._server = aio.server(options=_options(config))
+        self._server.add_generic_rpc_handlers((MetadataLimit(config.max_metadata_bytes),))
         if access is not None:
-            self._server.add_generic_rpc_handlers((Gate(access),))  # before all others
+            self._server.add_generic_rpc_handlers((Gate(access),))  # before all services
         self._server.add_generic_rpc_handlers((_Handlers(services),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if config.reflection:
@@ -101,16 +103,19 @@ class GrpcServer:
 
 
 def _options(config: Config) -> list[tuple[str, int]]:
-    keepalive_ms, min_ping_ms = round(config.keepalive_s * 1e3), round(config.min_ping_interval_s * 1e3)
+    keepalive_ms = round(config.keepalive_s * 1e3)
     answer_ms = min(keepalive_ms, _ANSWER_WITHIN_MS)
     age_ms = round(config.max_connection_age_s * 1e3) or _FOREVER_MS
     return [
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", config.max_message_bytes),
+        # Identity alone. What is compressed is unpacked whole before its length is looked at: half a megabyte took 512.
+        ("grpc.compression_enabled_algorithms_bitset", 1),
         # Between the two gRPC would refuse at random.
         ("grpc.max_metadata_size", config.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", config.max_metadata_bytes),
         ("grpc.max_concurrent_streams", config.max_concurrent_streams),
+        ("grpc.max_allowed_incoming_connections", room_for_connections(config.max_connections)),
         ("grpc.max_connection_age_ms", age_ms),
         ("grpc.max_connection_age_grace_ms", round(config.max_connection_age_grace_s * 1e3)),
         ("grpc.keepalive_time_ms", keepalive_ms),
@@ -119,7 +124,8 @@ def _options(config: Config) -> list[tuple[str, int]]:
         ("grpc.http2.ping_timeout_ms", answer_ms),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_WITHIN_MS),
-        ("grpc.http2.min_ping_interval_without_data_ms", min_ping_ms),
+        # A ping costs nothing; to be punished for it costs the server 4 kB: half a million of them, 8 MB, took 2 GB.
+        ("grpc.http2.max_ping_strikes", 0),
         # A second server on the same port is a mistake, not a second worker.
         ("grpc.so_reuseport", 0),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -17,7 +18,10 @@ from tamiz_server.errors import ConfigError, TamizError
 Admit = Callable[[str, str | None], object]
 """Path and header `authorization` → nothing that matters here, or TamizError."""
 
-_PATIENCE_S: Final = 10  # a client that says nothing does not keep its thread
+_PATIENCE_S: Final = (
+    10  # how long a connection may last: who says nothing, or a byte now and then, does not keep its thread
+)
+_MOST_CONNECTIONS: Final = 64
 
 _STATUS: Final = {
     "UNAUTHENTICATED": HTTPStatus.UNAUTHORIZED,
@@ -74,10 +78,86 @@ class HttpServer:
         self._server.server_close()
 
 
+class _Connection:
+    """An open connection, which has a thread.
+
+    Attributes:
+        socket: what is read and written; with TLS not what was accepted.
+        began_s: when it was accepted, on time.monotonic's clock.
+        asked: whether its request is complete.
+    """
+
+    def __init__(self, accepted: socket.socket) -> None:
+        self.socket = accepted
+        self.began_s = time.monotonic()
+        self.asked = False
+
+    def end(self) -> None:
+        """Have its thread find the connection closed, whatever it waits for."""
+        with suppress(OSError):
+            socket.socket.shutdown(
+                self.socket, socket.SHUT_RDWR
+            )  # TLS's own would take the thread's state away
+
+
+class _Connections:
+    """Those that are open, oldest first: few, and none for long. Any thread may call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[Any, _Connection] = {}
+
+    def add(self, accepted: Any) -> None:
+        """Take note of a connection. If there are too many, the one that has not asked for longest goes.
+
+        A scrape asks as soon as it is connected, so that those go first who keep a thread for nothing.
+        """
+        with self._lock:
+            if len(self._open) >= _MOST_CONNECTIONS:
+                silent = (key for key, each in self._open.items() if not each.asked)
+                self._open.pop(next(silent, next(iter(self._open)))).end()
+            self._open[accepted] = _Connection(accepted)
+
+    def get(self, accepted: Any) -> _Connection:
+        """Return a connection; if it had to go, one that nobody looks after any more."""
+        with self._lock:
+            return self._open.get(accepted) or _Connection(accepted)
+
+    def remove(self, accepted: Any) -> None:
+        """Forget a connection that is closed."""
+        with self._lock:
+            self._open.pop(accepted, None)
+
+    def end_old(self) -> None:
+        """End those that have lasted too long."""
+        until_s = time.monotonic() - _PATIENCE_S
+        with self._lock:
+            for each in self._open.values():
+                if each.began_s < until_s:
+                    each.end()
+
+
 def _server_class(host: str, tls: Callable[[], ssl.SSLContext] | None) -> type[ThreadingHTTPServer]:
     class Server(ThreadingHTTPServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         daemon_threads = True
+        request_queue_size = 128
+
+        def __init__(self, *args: Any) -> None:
+            self.connections = _Connections()
+            super().__init__(*args)
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            self.connections.add(request)
+            super().process_request(request, client_address)
+
+        def shutdown_request(self, request: Any) -> None:
+            self.connections.remove(request)
+            super().shutdown_request(request)
+
+        def service_actions(self) -> None:
+            """Look after the connections; http.server calls this twice a second, and after each new one."""
+            self.connections.end_old()
 
         def server_bind(self) -> None:
             """Bind without http.server's look-up of the host's name, which can hang where there is no name service."""
@@ -87,12 +167,15 @@ def _server_class(host: str, tls: Callable[[], ssl.SSLContext] | None) -> type[T
         def finish_request(self, request: Any, client_address: Any) -> None:
             """Answer a connection, in its thread; a handshake that never ends holds up nobody else."""
             request.settimeout(_PATIENCE_S)
+            connection: Any = self.connections.get(request)
             with suppress(OSError):  # a client that went away is no news
                 if tls is None:
-                    super().finish_request(request, client_address)
+                    super().finish_request(connection, client_address)
                     return
-                with tls().wrap_socket(request, server_side=True) as secured:
-                    super().finish_request(secured, client_address)
+                with tls().wrap_socket(request, server_side=True, do_handshake_on_connect=False) as secured:
+                    connection.socket = secured
+                    secured.do_handshake()
+                    super().finish_request(connection, client_address)
                     secured.unwrap()
 
     return Server
@@ -102,7 +185,14 @@ def _handler(pages: dict[str, Callable[[], Page]], admit: Admit | None) -> type[
     class Handler(BaseHTTPRequestHandler):
         timeout = _PATIENCE_S
 
+        def setup(self) -> None:
+            """Read and write the connection's socket."""
+            self._connection: _Connection = self.request
+            self.request = self._connection.socket
+            super().setup()
+
         def do_GET(self) -> None:
+            self._connection.asked = True
             page = self._page(self.path.partition("?")[0])
             self.send_response(page.status)
             if page.status == HTTPStatus.UNAUTHORIZED:

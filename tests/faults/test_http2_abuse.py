@@ -1,0 +1,243 @@
+"""Frames that are allowed, sent as nobody would who wants an answer; and messages that are too large."""
+
+from __future__ import annotations
+
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from .bystanders import Footprint, bystanders, metric
+from .http2 import (
+    CANCEL,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PING,
+    PREDICT,
+    RST_STREAM,
+    WINDOW_UPDATE,
+    Connection,
+    call,
+    call_headers,
+    field,
+    frame,
+    message,
+    prediction,
+    settings,
+)
+
+SECTION = "Clients and connections"
+
+
+@contextmanager
+def peak(server) -> Iterator[Callable[[], float]]:
+    """How many bytes more than at its start the server took during a block at most, so far."""
+    start = highest = Footprint.of(server).rss_bytes
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal highest
+        while not done.wait(0.05):
+            highest = max(highest, Footprint.of(server).rss_bytes)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield lambda: highest - start
+    finally:
+        done.set()
+        watching.join()
+
+
+def in_threads(work: Callable[[int], None], n_threads: int) -> None:
+    errors: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            work(number)
+        except BaseException as error:  # noqa: BLE001  raised below
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(n_threads)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+@contextmanager
+def read_in_background(connection: Connection) -> Iterator[None]:
+    reading = threading.Thread(target=connection.ended, args=(3_600,))
+    reading.start()
+    try:
+        yield
+    finally:
+        connection.socket.shutdown(2)
+        reading.join()
+
+
+@pytest.mark.parametrize("with_message", [False, True], ids=["headers", "calls"])
+def test_calls_are_opened_and_reset_in_a_tight_loop(make_bundle, start_server, scaled, record, with_message):
+    """CVE-2023-44487. Many connections at once are what makes it dangerous: each may have its calls open."""
+    make_bundle("m/1")
+    make_bundle("a/1")
+    server = start_server()
+    n_connections, each = scaled((20, 2_000), (40, 25_000))
+    headers, body = call_headers(PREDICT), prediction("a")
+
+    def reset(stream: int) -> bytes:
+        opened = call(stream, body) if with_message else frame(HEADERS, END_HEADERS, stream, headers)
+        return opened + frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL))
+
+    def attack(_: int) -> None:
+        with Connection(server.port) as connection, read_in_background(connection):
+            for start in range(0, each, 50):
+                connection.send(*(reset(1 + 2 * (start + number)) for number in range(50)))
+            connection.send(frame(PING, 0, 0, b"the end."))
+
+    with bystanders(server, memory_bytes=250e6, within_s=90) as asking, peak(server) as peak_bytes:
+        in_threads(attack, n_connections)
+        asking.progress()
+        assert peak_bytes() < 500e6
+        highest_bytes = peak_bytes()
+    record(
+        SECTION,
+        f"calls {'with their message ' if with_message else ''}opened and reset in a tight loop (rapid reset, CVE-2023-44487)",
+        n_connections * each,
+        lost=0,
+        seen=f"{n_connections} connections at once took {highest_bytes / 1e6:.0f} MB; the slowest answer to another took"
+        f" {asking.slowest_s:.1f} s",
+    )
+
+
+FLOODS = {
+    "PING": (b"", frame(PING, 0, 0, b"12345678")),
+    "SETTINGS": (b"", settings(initial_window_size=65_535)),
+    "WINDOW_UPDATE": (b"", frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1))),
+    "empty DATA": (frame(HEADERS, END_HEADERS, 1, call_headers()), frame(DATA, 0, 1)),
+    "CONTINUATION": (
+        frame(HEADERS, 0, 1, call_headers()),
+        frame(CONTINUATION, 0, 1, field("x", "y" * 1_000)),
+    ),
+    "unknown": (b"", frame(0xBE, 0, 0, b"12345678")),
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+@pytest.mark.parametrize("reads", [True, False], ids=["reads", "reads-nothing"])
+def test_frames_are_sent_without_end(make_bundle, start_server, scaled, record, kind, reads):
+    make_bundle("m/1")
+    server = start_server()
+    first, repeated = FLOODS[kind]
+    n_frames = scaled(50_000, 2_000_000)
+    n_connections, at_once = 2, 50
+
+    def attack(_: int) -> None:
+        with Connection(server.port) as connection:
+            connection.socket.settimeout(5)  # a server that reads no more holds the sender back
+            connection.send(first)
+            if reads:
+                with read_in_background(connection):
+                    sent.append(connection.flood(repeated * at_once, n_frames // n_connections // at_once))
+            else:
+                sent.append(connection.flood(repeated * at_once, n_frames // n_connections // at_once))
+
+    sent: list[int] = []
+    with bystanders(server, memory_bytes=80e6) as asking, peak(server) as peak_bytes:
+        in_threads(attack, n_connections)
+        time.sleep(0.2)  # what lies in the kernel's buffers has to be read yet
+        asking.progress()
+        assert peak_bytes() < 150e6
+        highest_bytes = peak_bytes()
+    record(
+        SECTION,
+        f"{kind} frames without end, by a client that reads {'what comes' if reads else 'nothing'}",
+        sum(sent) * at_once,
+        lost=0,
+        seen=f"{highest_bytes / 1e6:.0f} MB at most; the slowest answer to another took {asking.slowest_s:.2f} s",
+    )
+
+
+def answer(connection: Connection, within_s: float = 30) -> bytes:
+    """The header blocks that come on stream 1, up to its end: HPACK, but grpcio writes names and values in full."""
+    blocks = b""
+    until_s = time.monotonic() + within_s
+    while time.monotonic() < until_s and (got := connection.read(within_s)) is not None:
+        kind, flags, stream, payload = got
+        if stream == 1 and kind == HEADERS:
+            blocks += payload
+        if stream == 1 and (kind == RST_STREAM or flags & END_STREAM):
+            return blocks
+    return blocks
+
+
+RESOURCE_EXHAUSTED, UNIMPLEMENTED = b"grpc-status\x018", b"grpc-status\x0212"
+
+
+def oversized(connection: Connection) -> bytes:
+    connection.send(frame(HEADERS, END_HEADERS, 1, call_headers()))
+    connection.data(1, message(bytes(2_000_000)), END_STREAM)
+    return answer(connection)
+
+
+def lying(connection: Connection) -> bytes:
+    """A message that says it has 4 GB, of which 20 MB come. gRPC judges it when it is there: never."""
+    connection.send(frame(HEADERS, END_HEADERS, 1, call_headers()))
+    connection.data(1, message(bytes(20_000_000), length=0xFFFF_FFF0))
+    return RESOURCE_EXHAUSTED
+
+
+def bomb(connection: Connection) -> bytes:
+    """Two hundred megabytes of zeros in two hundred kilobytes."""
+    packing = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = b"".join([*(packing.compress(bytes(1_000_000)) for _ in range(200)), packing.flush()])
+    connection.send(frame(HEADERS, END_HEADERS, 1, call_headers(more=[("grpc-encoding", "gzip")])))
+    connection.data(1, message(packed, compressed=True), END_STREAM)
+    return answer(connection)
+
+
+def metadata(connection: Connection) -> bytes:
+    """400 kB of headers, where 16 are allowed, in frames that hold whole fields: gRPC itself lets that pass."""
+    large = [frame(CONTINUATION, 0, 1, field(f"x-{number}", "y" * 10_000)) for number in range(40)]
+    connection.send(frame(HEADERS, 0, 1, call_headers()), *large, frame(CONTINUATION, END_HEADERS, 1))
+    connection.data(1, message(prediction("a")), END_STREAM)
+    return answer(connection)
+
+
+TOO_LARGE = {
+    "messages larger than --max-message-bytes": (oversized, RESOURCE_EXHAUSTED, "RESOURCE_EXHAUSTED"),
+    "messages that say they have 4 GB": (lying, RESOURCE_EXHAUSTED, "only what was sent was held"),
+    "compressed messages that unpack to 1,000 times their size": (
+        bomb,
+        UNIMPLEMENTED,
+        "UNIMPLEMENTED, not unpacked",
+    ),
+    "metadata larger than --max-metadata-bytes": (metadata, RESOURCE_EXHAUSTED, "RESOURCE_EXHAUSTED"),
+}
+
+
+@pytest.mark.parametrize("what", TOO_LARGE)
+def test_what_is_too_large_is_refused_and_not_held(make_bundle, start_server, scaled, record, what):
+    make_bundle("m/1")
+    server = start_server("--max-message-bytes", "1000000")
+    send, status, seen = TOO_LARGE[what]
+    times = scaled(3, 200)
+    with bystanders(server) as asking, peak(server) as peak_bytes:
+        for _ in range(times):
+            with Connection(server.port) as connection:
+                assert status in send(connection)
+        asking.progress()
+        assert peak_bytes() < 100e6
+    assert metric(server, "tamiz_requests_received_total") == metric(
+        server, "tamiz_requests_total", model="m"
+    )
+    record(SECTION, what, times, lost=0, seen=seen)
