@@ -194,4 +194,4 @@ def test_a_server_that_others_reach_says_what_protects_it_not(tmp_path, settings
 def test_the_warning_stands_in_the_log(make_bundle, start_server):
     make_bundle()
     server = start_server("--host", "0.0.0.0")
-    assert sum("WARNING" in line and "--host 0.0.0.0" in line for line in server.log) == 2
+    assert sum('"warning"' in line and "--host 0.0.0.0" in line for line in server.log) == 2
