@@ -85,6 +85,7 @@ class App:
                 await self._drain()
             finally:
                 await self._grpc.stop(0)
+                await self._reloader.end_shadows()
                 self._http.stop()
                 self._reloader.close()
                 self._journal.close()

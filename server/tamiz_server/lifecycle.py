@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeVar
 
 from tamiz_server.model_settings import ModelSettings
+from tamiz_server.shadow_settings import ShadowSettings
 from tamiz_server.version_policy import VersionPolicy
 
 SETTLE_S: Final = 1.0
@@ -133,6 +134,7 @@ class Lifecycle:
         self._settings_files: dict[str, _File] = {}
         self._settings: dict[str, ModelSettings] = {}
         self._labels: dict[str, dict[str, int]] = {}
+        self._stands_in: set[str] = set()
 
     def ask(self, name: str) -> None:
         """Follow a model from the next look on; what failed of it is tried again, changed or not. For an explicit one."""
@@ -187,7 +189,12 @@ class Lifecycle:
             for key in self.served:
                 if key[0] == name and key in self._bundles:
                     self._bundles[key].taken = None
+        was_shadow = self.shadow(name)
         self._settings[name] = settings
+        self._stands_in.discard(name)
+        version = self._shadow_version(name)
+        if self._versions_served(name) == {version} and not (was_shadow and was_shadow.version == version):
+            self._stands_in.add(name)
         self._move_labels(name)
 
     def settings_failed(self, name: str) -> None:
@@ -211,6 +218,8 @@ class Lifecycle:
         """Note that a version is served with the content that it had at the last look, whether it was before or not."""
         self._bundles[key].taken = self._bundles[key].stamp
         self.served.add(key)
+        if self._versions_served(key[0]) - {self._shadow_version(key[0])}:
+            self._stands_in.discard(key[0])
         self._move_labels(key[0])
 
     def failed(self, key: Key) -> bool:
@@ -245,6 +254,26 @@ class Lifecycle:
         in_force = self.labels(name)
         return {label: v for label, v in self.settings(name).labels.items() if in_force.get(label) != v}
 
+    def shadow(self, name: str) -> ShadowSettings | None:
+        """Return what is set for a model's shadow; None where it has none.
+
+        A version that answered until it became the shadow goes on until the one that takes its place is served.
+        """
+        version = self._shadow_version(name)
+        if (
+            name in self._stands_in
+            and self._versions_served(name) == {version}
+            and any(self._bundles[name, other].pending for other in self._chosen(name))
+        ):
+            return None
+        return self.settings(name).shadow
+
+    def default(self, name: str) -> Key | None:
+        """Return the version that answers requests that name none; None if none does."""
+        shadow = self.shadow(name)
+        others = self._versions_served(name) - {shadow.version if shadow else None}
+        return (name, max(others)) if others else None
+
     def failures(self) -> list[Key]:
         """Return the versions on disk whose content cannot be loaded (an older one may be served in its stead)."""
         return sorted(key for key, file in self._bundles.items() if file.bad)
@@ -271,22 +300,26 @@ class Lifecycle:
     def _versions_served(self, name: str) -> set[int]:
         return {version for each, version in self.served if each == name}
 
+    def _shadow_version(self, name: str) -> int | None:
+        shadow = self.settings(name).shadow
+        return shadow.version if shadow else None
+
     def _chosen(self, name: str) -> set[int]:
-        """Return the versions that the policy chooses among those on disk that are served or may yet be."""
+        """Return the versions that the policy chooses among those on disk that are served or may yet be; not the shadow."""
         policy = self.settings(name).versions or self._policy
         return policy.choose(
             {
                 version
-                for version in self._on_disk(name)
+                for version in self._on_disk(name) - {self._shadow_version(name)}
                 if (name, version) in self.served or not self._bundles[name, version].bad
             }
         )
 
     def _wanted(self, name: str) -> set[int]:
-        """Return the versions on disk that are to be served: chosen by the policy or by a label, old or new."""
+        """Return the versions on disk that are to be served: chosen by the policy, by a label, old or new, or as the shadow."""
         settings = self.settings(name).labels
-        labelled = {*settings.values(), *self.labels(name).values()}
-        return self._chosen(name) | (labelled & self._on_disk(name))
+        named = {*settings.values(), *self.labels(name).values(), self._shadow_version(name)}
+        return self._chosen(name) | (self._on_disk(name) & named)
 
     def _needed(self, name: str) -> set[int]:
         """Return the versions that have to stay: those wanted, and those whose successors may come yet."""

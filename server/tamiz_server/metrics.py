@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 
 from tamiz.v1.manifest_pb2 import Manifest, Promise
 from tamiz.v1.prediction_pb2 import Reason
+from tamiz_server.shadow_counts import OUTCOMES, REASONS, PairCounts
 
 DURATION_BUCKETS_S: Final = (
     *(50e-6, 100e-6, 200e-6, 300e-6, 500e-6, 750e-6),
@@ -39,6 +40,7 @@ CONFIDENCE_BUCKETS: Final = tuple(k / 20 for k in range(1, 21))
 
 _REASONS: Final = {reason: Reason.Name(reason).removeprefix("REASON_").lower() for reason in Reason.values()}
 _MODEL_LABELS: Final = ("model", "version")
+_SHADOW_LABELS: Final = (*_MODEL_LABELS, "shadow")
 _MAX_ERROR: Final = ("tamiz_certificate_max_error", attrgetter("max_error"))
 _PROMISES: Final = {
     Promise.PROMISE_UNSPECIFIED: _MAX_ERROR,
@@ -73,6 +75,18 @@ COUNTERS: Final = {
         ("model", "result"),
         "Attempts to load a version, by result: loaded or failed. A failure is counted once, until the file changes.",
     ),
+    "tamiz_shadow_rows_received": (
+        _SHADOW_LABELS,
+        "Rows of answers that the model's shadow was to see. received = compared + dropped + those that wait.",
+    ),
+    "tamiz_shadow_rows_compared": (
+        (*_SHADOW_LABELS, "accepted_by", "labels"),
+        "Rows that the shadow decided too, accepted by: both, live, shadow, neither; labels of both: same or other.",
+    ),
+    "tamiz_shadow_rows_dropped": (
+        (*_SHADOW_LABELS, "reason"),
+        "Rows that the shadow did not decide, and why. Their answers were not touched.",
+    ),
 }
 HISTOGRAMS: Final = {
     "tamiz_request_duration_seconds": (
@@ -85,6 +99,10 @@ HISTOGRAMS: Final = {
     "tamiz_confidence": (
         (*_MODEL_LABELS, "outcome"),
         "Calibrated confidence per row that has one, by outcome.",
+    ),
+    "tamiz_shadow_inference_duration_seconds": (
+        ("model", "shadow"),
+        "How long the shadow computed one batch, in a thread that gives way.",
     ),
 }
 GAUGES: Final = {
@@ -124,6 +142,14 @@ GAUGES: Final = {
     "tamiz_reload_failed": (
         ("model", "what"),
         "1 for what is on disk and could not be loaded: a version's number, or settings. What was loaded before is in force.",
+    ),
+    "tamiz_shadow_threshold": (
+        _SHADOW_LABELS,
+        "The threshold that the shadow decides with, the strictest where they differ.",
+    ),
+    "tamiz_shadow_circuit_open": (
+        ("model", "shadow"),
+        "1 while rows are dropped because the shadow failed on too many batches in a row, else 0.",
     ),
     "tamiz_build_info": (("version",), "The version of the server; always 1."),
 }
@@ -225,6 +251,48 @@ class ModelMetrics:
             yield "tamiz_confidence", (*self.labels, _outcome(accepted)), distribution
 
 
+class ShadowMetrics:
+    """The counts of one model's shadow. Only the event loop changes them.
+
+    Attributes:
+        what: the version and the threshold that it decides with, where they were set.
+        engine: the counts of its engine; None where it only decides with another threshold.
+        pairs: live version → how its answers compare.
+    """
+
+    def __init__(self, name: str, what: tuple[int | None, float | None]) -> None:
+        self.what = what
+        self.engine: ModelMetrics | None = None
+        self.pairs: dict[int, PairCounts] = {}
+        self._name = name
+        self._gone: list[PairCounts] = []
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """The model, and the version that the shadow computes."""
+        return self._name, str(self.what[0] or "")
+
+    def pair(self, version: int) -> PairCounts:
+        """Return the counts of a live version."""
+        if version not in self.pairs:
+            self.pairs[version] = PairCounts((self._name, str(version), str(self.what[0] or version)))
+        return self.pairs[version]
+
+    def keep(self, versions: Iterable[int]) -> None:
+        """Show no other live versions any more."""
+        for version in self.pairs.keys() - set(versions):
+            self._gone.append(self.pairs.pop(version))
+
+    def totals(self) -> tuple[int, int, int]:
+        """Return how many rows were received, compared and dropped, over all live versions that there were."""
+        pairs = (*self.pairs.values(), *self._gone)
+        return (
+            sum(pair.received for pair in pairs),
+            sum(pair.compared.total() for pair in pairs),
+            sum(pair.dropped.total() for pair in pairs),
+        )
+
+
 class Metrics(Collector):
     """All counts of a server, and their text form."""
 
@@ -243,6 +311,8 @@ class Metrics(Collector):
         """By model: label → version."""
         self.problems: frozenset[str] = frozenset()
         """What is on disk and could not be loaded: "name/version" or "name/settings"."""
+        self.shadows: dict[str, ShadowMetrics] = {}
+        """By model."""
         self._unloaded: Tally[str] = Tally()
         self._server_version = server_version
         self._models: dict[tuple[str, str], ModelMetrics] = {}
@@ -277,6 +347,9 @@ class Metrics(Collector):
         for model in self._models.values():
             for _, _, distribution in model.distributions():
                 distribution.flush()
+        for shadow in self.shadows.values():
+            if shadow.engine is not None:
+                shadow.engine.inference_duration.flush()
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format. May be called in any thread."""
@@ -315,7 +388,12 @@ class Metrics(Collector):
             for reason, name in _REASONS.items():
                 outcome = _outcome(reason == Reason.REASON_NONE)
                 families["tamiz_rows"].add_metric((*model.labels, outcome, name), model.rows[reason])
+        for pair in self._pairs():
+            _add_pair(families, pair)
         yield from families.values()
+
+    def _pairs(self) -> list[PairCounts]:
+        return [pair for shadow in list(self.shadows.values()) for pair in list(shadow.pairs.values())]
 
     def _histograms(self, models: list[ModelMetrics]) -> Iterator[Metric]:
         families = {
@@ -326,6 +404,10 @@ class Metrics(Collector):
             for name, labels, distribution in model.distributions():
                 buckets, total = distribution.buckets()
                 families[name].add_metric(labels, buckets, total)
+        for shadow in list(self.shadows.values()):
+            if shadow.engine is not None:
+                buckets, total = shadow.engine.inference_duration.buckets()
+                families["tamiz_shadow_inference_duration_seconds"].add_metric(shadow.labels, buckets, total)
         yield from families.values()
 
     def _gauges(self, models: list[ModelMetrics]) -> Iterator[Metric]:
@@ -344,6 +426,11 @@ class Metrics(Collector):
             families["tamiz_queue_rows"].add_metric(model.labels, model.queue_rows)
             families["tamiz_circuit_open"].add_metric(model.labels, model.circuit_open)
             _add_threshold(families, model)
+        for pair in self._pairs():
+            families["tamiz_shadow_threshold"].add_metric(pair.labels, pair.threshold)
+        for shadow in list(self.shadows.values()):
+            if shadow.engine is not None:
+                families["tamiz_shadow_circuit_open"].add_metric(shadow.labels, shadow.engine.circuit_open)
         for name, labels in list(self.labels.items()):
             for label, version in labels.items():
                 families["tamiz_model_label"].add_metric((name, label), version)
@@ -367,6 +454,15 @@ def metric_table() -> str:
         "| `process_…` | gauge, counter | – | CPU, memory, file descriptors and start time of the process. |"
     )
     return "\n".join(rows)
+
+
+def _add_pair(families: Mapping[str, CounterMetricFamily], pair: PairCounts) -> None:
+    """Add how a live version and its shadow compare."""
+    families["tamiz_shadow_rows_received"].add_metric(pair.labels, pair.received)
+    for outcome in OUTCOMES:
+        families["tamiz_shadow_rows_compared"].add_metric((*pair.labels, *outcome), pair.compared[outcome])
+    for reason in REASONS:
+        families["tamiz_shadow_rows_dropped"].add_metric((*pair.labels, reason), pair.dropped[reason])
 
 
 def _add_threshold(families: Mapping[str, GaugeMetricFamily], model: ModelMetrics) -> None:

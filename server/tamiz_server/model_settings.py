@@ -10,6 +10,9 @@
     [batching]                # otherwise what the flags of these names say; see `batching_settings`
     max_batch_size = 256
 
+    [shadow]                  # a version that sees what the others answer; see `shadow_settings`
+    version = 6
+
 A section is a function that reads it and a line in `_SECTIONS`; what it reads is a field of `ModelSettings`. Unknown
 sections and keys are refused: a setting that is misspelled must not be passed over.
 """
@@ -26,6 +29,7 @@ from typing import Any, Final
 
 from tamiz_server.batching_settings import read_batching
 from tamiz_server.errors import SettingsError
+from tamiz_server.shadow_settings import ShadowSettings, read_shadow
 from tamiz_server.version_policy import VersionPolicy
 
 FILE_NAME: Final = "settings.toml"
@@ -45,11 +49,13 @@ class ModelSettings:
         versions: which versions are to be served; None: those that `--version-policy` says.
         labels: label → the version that it names.
         batching: settings that differ from the flags → their values.
+        shadow: what sees the rows that are answered; None: nothing does.
     """
 
     versions: VersionPolicy | None = None
     labels: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     batching: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    shadow: ShadowSettings | None = None
 
 
 def read_settings(path: Path) -> ModelSettings:
@@ -137,4 +143,5 @@ _SECTIONS: Final[Mapping[str, Callable[[dict[str, Any]], Any]]] = {
     "versions": _versions,
     "labels": _labels,
     "batching": read_batching,
+    "shadow": read_shadow,
 }

@@ -36,6 +36,7 @@ from tamiz_server.model import Model
 from tamiz_server.model_settings import read_settings
 from tamiz_server.repository import Loaded, bundle_path, load, look, settings_path
 from tamiz_server.service import Service
+from tamiz_server.shadows import Shadows
 from tamiz_server.version_policy import VersionPolicy
 
 _log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Reloader:
         self._config = config
         self._service = service
         self._metrics = metrics
+        self._shadows = Shadows(service, metrics)
         self._set_health = set_health
         self._lifecycle = Lifecycle(VersionPolicy.parse(config.version_policy), explicit=config.is_explicit)
         self._to_ask = config.models_to_load
@@ -217,6 +219,10 @@ class Reloader:
             self._unload(key)
         await self._publish()
 
+    async def end_shadows(self) -> None:
+        """Have no shadow see anything any more; return when none computes. To be called when no request comes any more."""
+        await self._shadows.stop()
+
     def close(self) -> None:
         """Close all engines. To be called when nothing waits any more."""
         for engine in (*self._engines.values(), *self._leaving):
@@ -356,9 +362,7 @@ class Reloader:
             self._metrics.forget(name)
             self._said.pop(name, None)
         names = {name for name, _ in lifecycle.served}
-        working = {
-            name for name in names if self._works(max(key for key in lifecycle.served if key[0] == name))
-        }
+        working = {name for name in names if (key := lifecycle.default(name)) and self._works(key)}
         self._metrics.problems = frozenset(self.problems)
         ready = bool(names) or self._is_ready_without_models()
         self._service.ready = ready
@@ -383,6 +387,8 @@ class Reloader:
             self._said[name] = said
         self._service.set_labels(name, labels)
         self._metrics.labels[name] = labels
+        engines = {key[1]: self._engines[key] for key in self._lifecycle.served if key[0] == name}
+        self._shadows.follow(name, self._lifecycle.shadow(name), engines)
 
     async def _publish_health(self, health: dict[str, bool]) -> None:
         said, self._health = self._health, health

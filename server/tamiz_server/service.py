@@ -33,6 +33,7 @@ from tamiz_server.engine import Answer, Engine, Work
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, TamizError, Unavailable
 from tamiz_server.journal import Ended, Journal
 from tamiz_server.metrics import Metrics
+from tamiz_server.shadow import Beside, Shadow
 from tamiz_server.streams import OrderedStream
 from tamiz_server.tensors import Inputs, read_inputs
 
@@ -81,12 +82,14 @@ class Served:
         differ: whether they do; then the engine knows each row's own.
         prefix: `model_name`, `model_version` and `classes` of a PredictResponse, serialized. Protobuf messages are
             merged by putting their bytes one after the other.
+        shadow: sees what is answered; None where there is none.
     """
 
     def __init__(self, name: str, version: int, engine: Engine) -> None:
         self.name = name
         self.version = version
         self.engine = engine
+        self.shadow: Beside | None = None
         manifest = engine.model.manifest
         thresholds = Thresholds(manifest.threshold)
         self.differ = thresholds.differ
@@ -167,25 +170,45 @@ class Service:
         self._open: set[OrderedStream] = set()
         self._ending = False
         self._labels: dict[str, Mapping[str, int]] = {}
+        self._passed_over: dict[str, int | None] = {}
 
     def add(self, name: str, version: int, engine: Engine) -> None:
         """Serve a version, from the next request on; in place of the one that has been served under its number."""
         self._served.setdefault(name, {})[version] = Served(name, version, engine)
-        self._highest[name] = max(self._served[name])
+        self._highest[name] = self._default(name)
 
     def remove(self, name: str, version: int) -> None:
         """Serve a version no more, from the next request on; what its engine has accepted is answered."""
         versions = self._served[name]
         del versions[version]
         if versions:
-            self._highest[name] = max(versions)
+            self._highest[name] = self._default(name)
         else:
-            for each in (self._served, self._highest, self._labels):
+            for each in (self._served, self._highest, self._labels, self._passed_over):
                 each.pop(name, None)
 
     def set_labels(self, name: str, labels: Mapping[str, int]) -> None:
         """Let requests name versions of a model by these labels, and no others; each version is served."""
         self._labels[name] = labels
+
+    def set_shadow(self, name: str, version: int | None, shadow: Shadow | None) -> None:
+        """Show a model's answers to a shadow, from now on; None: to nobody.
+
+        Args:
+            name: the model's name.
+            version: answers only requests that name it; None: none is so.
+            shadow: sees what is answered by the versions that are served now.
+        """
+        self._passed_over[name] = version
+        for served in self._served.get(name, {}).values():
+            served.shadow = shadow.beside(served.version, served.engine) if shadow else None
+        if name in self._served:
+            self._highest[name] = self._default(name)
+
+    def _default(self, name: str) -> int:
+        """Return which version answers requests that name none; 0 if none does."""
+        passed_over = self._passed_over.get(name)
+        return max((version for version in self._served[name] if version != passed_over), default=0)
 
     def versions(self) -> list[Served]:
         """Return every served version, sorted by name and version."""
@@ -225,7 +248,10 @@ class Service:
             asked_s = time.monotonic()
             answer = await served.engine.predict(work)
             served.engine.metrics.compute_s += answer.compute_s
-            return dialect.write(request, served, answer, work.threshold)
+            response = dialect.write(request, served, answer, work.threshold)
+            if served.shadow is not None:
+                served.shadow.see(work, wish.threshold, answer)
+            return response  # noqa: TRY300  what is seen here belongs to this request
         except TamizError as error:
             code, failure = error.code, error
             raise
@@ -344,6 +370,8 @@ class Service:
     def find(self, name: str, version: int, label: str = "") -> Served:
         """Return the version that a request names, by number, by label, or not at all (0 and empty): then the highest.
 
+        A shadow is passed over by requests that name no version.
+
         Raises:
             Unavailable: as long as no request is answered.
             InvalidRequest: if both are given.
@@ -357,6 +385,11 @@ class Service:
         if label:
             version = self._labelled(name, version, label)
         version = version or self._highest[name]
+        if not version:
+            raise ModelNotFound(
+                f"no version of model {name!r} answers requests that name none: {self._passed_over[name]} is its shadow, and"
+                " no other is served"
+            )
         if version not in versions:
             known = ", ".join(map(str, sorted(versions)))
             raise ModelNotFound(f"no version {version} of model {name!r} here; served are: {known}")

@@ -1,0 +1,128 @@
+"""How a shadow's decisions compare with those that were answered, and the counts of it. Pure arithmetic."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
+from tamiz.v1.prediction_pb2 import Reason
+
+Label = int | str
+
+
+class Outcome(NamedTuple):
+    """What a row is counted under.
+
+    Attributes:
+        accepted_by: both, live, shadow, neither.
+        labels: where both accepted it, whether they gave it the same label: same or other; elsewhere empty.
+    """
+
+    accepted_by: str
+    labels: str = ""
+
+
+SAME: Final = Outcome("both", "same")
+OTHER: Final = Outcome("both", "other")
+ONLY_LIVE: Final = Outcome("live")
+ONLY_SHADOW: Final = Outcome("shadow")
+NEITHER: Final = Outcome("neither")
+OUTCOMES: Final = (SAME, OTHER, ONLY_LIVE, ONLY_SHADOW, NEITHER)
+
+QUEUE_FULL: Final = "queue_full"
+LIVE_BUSY: Final = "live_busy"
+INPUTS_DIFFER: Final = "inputs_differ"
+RESTING: Final = "resting"
+FAILED: Final = "failed"
+STOPPED: Final = "stopped"
+REASONS: Final = (QUEUE_FULL, LIVE_BUSY, INPUTS_DIFFER, RESTING, FAILED, STOPPED)
+"""Why rows were dropped: no room for them; the live queue goes first; the shadow does not read such inputs; it rests after
+failures; it failed on them; it was changed or ended before it had computed them."""
+
+# As numbers: see `gate`. Rows of the other reasons are accepted at no threshold.
+_DECIDED_BY_THRESHOLD: Final = (Reason.Value("REASON_NONE"), Reason.Value("REASON_LOW_CONFIDENCE"))
+
+
+class Decided(Protocol):
+    """Decisions on rows, in columns.
+
+    Attributes:
+        accepted: whether each row is answered.
+        class_index: the predicted class; of accepted rows.
+        confidence: 0 to 1; 0 where the model gave no probabilities.
+        reasons: values of the contract's `Reason`.
+    """
+
+    accepted: list[bool]
+    class_index: list[int]
+    confidence: list[float]
+    reasons: list[int]
+
+
+def compare(
+    live: Decided, shadow: Decided, live_classes: Sequence[Label], shadow_classes: Sequence[Label]
+) -> Tally[Outcome]:
+    """Return how many rows came out how.
+
+    Args:
+        live: what was answered.
+        shadow: what the shadow decided on the same rows, in the same order.
+        live_classes: what the live class indices stand for.
+        shadow_classes: the same of the shadow: versions may order their classes differently.
+
+    Raises:
+        ValueError: if they are not about as many rows.
+    """
+    same = 0
+    for live_accepts, shadow_accepts, i, j in zip(
+        live.accepted, shadow.accepted, live.class_index, shadow.class_index, strict=True
+    ):
+        if live_accepts and shadow_accepts:
+            same += live_classes[i] == shadow_classes[j]
+    return _tally(live.accepted, shadow.accepted, same)
+
+
+def compare_threshold(live: Decided, threshold: float) -> Tally[Outcome]:
+    """Return how many rows came out how, had they to reach another threshold: their labels would be the same."""
+    accepted = [
+        confidence >= threshold and reason in _DECIDED_BY_THRESHOLD
+        for confidence, reason in zip(live.confidence, live.reasons, strict=True)
+    ]
+    return _tally(live.accepted, accepted, None)
+
+
+def _tally(live: list[bool], shadow: list[bool], same: int | None) -> Tally[Outcome]:
+    pairs = Tally(zip(live, shadow, strict=True))
+    both = pairs[True, True]
+    same = both if same is None else same
+    return Tally(
+        {
+            SAME: same,
+            OTHER: both - same,
+            ONLY_LIVE: pairs[True, False],
+            ONLY_SHADOW: pairs[False, True],
+            NEITHER: pairs[False, False],
+        }
+    )
+
+
+class PairCounts:
+    """The counts of a live version and its shadow. Only the event loop changes them.
+
+    received = compared + dropped + those that wait.
+
+    Attributes:
+        labels: model, live version, shadow's version: values of the metrics' labels.
+        threshold: what the shadow decides with; the strictest where its thresholds differ.
+        received: rows that were answered and that it was to see.
+        compared: rows by outcome.
+        dropped: rows by reason, one of `REASONS`.
+    """
+
+    def __init__(self, labels: tuple[str, str, str]) -> None:
+        self.labels = labels
+        self.threshold = 0.0
+        self.received = 0
+        self.compared: Tally[Outcome] = Tally()
+        self.dropped: Tally[str] = Tally()
