@@ -59,12 +59,12 @@ def softmax_graph() -> onnx.GraphProto:
     )
 
 
-def failing_graph() -> onnx.GraphProto:
-    """The row number is looked up in a table of four: a number outside makes onnxruntime fail.
+def failing_graph(repeats: int = 1) -> onnx.GraphProto:
+    """The row number is looked up in a table of four (or more): a number outside makes onnxruntime fail.
 
     row [n, 1] ─► Gather(table [4, 2]) ─► Reshape [n, 2] ─► probabilities
     """
-    table = np.array([[0.9, 0.1], [0.1, 0.9], [0.6, 0.4], [0.5, 0.5]])
+    table = np.array([[0.9, 0.1], [0.1, 0.9], [0.6, 0.4], [0.5, 0.5]] * repeats)
     nodes = [
         helper.make_node("Gather", ["table", "row"], ["looked_up"], axis=0),
         helper.make_node("Reshape", ["looked_up", "shape"], [PROBABILITIES]),
@@ -184,6 +184,7 @@ GRAPHS = {
     "softmax": softmax_graph,
     "sliced": sliced_graph,
     "failing": failing_graph,
+    "lenient": lambda: failing_graph(25),
     "slow": slow_graph,
     "slower": lambda: slow_graph(1_200),
     "text": text_graph,

@@ -351,6 +351,7 @@ class Lifecycle:
     def _forget(self) -> None:
         """Forget the models that are neither on disk nor served."""
         names = self._names()
+        self._stands_in &= names
         for kept in (self._settings_files, self._settings, self._labels):
             for name in [name for name in kept if name not in names]:
                 del kept[name]

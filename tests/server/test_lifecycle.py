@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tamiz_server.lifecycle import MISSING, SETTLE_S, Disk, Lifecycle, Stamp
 from tamiz_server.model_settings import ModelSettings
+from tamiz_server.shadow_settings import ShadowSettings
 from tamiz_server.version_policy import VersionPolicy
 
 ALL, LATEST = VersionPolicy.parse("all"), VersionPolicy.parse("latest")
@@ -430,6 +431,61 @@ def test_asking_again_tries_again_what_failed_without_a_change():
     assert world.lifecycle.failures() == []
 
 
+@pytest.mark.parametrize("policy", [ALL, LATEST])
+def test_a_shadow_is_served_whatever_the_policy_and_answers_only_by_name(policy):
+    world = World(policy)
+    world.set(ModelSettings(shadow=ShadowSettings(version=2)))
+    for version in (1, 2):
+        world.write(version)
+    assert sorted(world.look(patient=False)) == [("load", 1), ("load", 2)]
+    assert world.lifecycle.default("m") == ("m", 1)
+    world.set(ModelSettings())
+    world.look(patient=False)
+    assert world.lifecycle.shadow("m") is None
+    assert world.lifecycle.default("m") == ("m", 2)
+
+
+def test_a_shadow_alone_answers_nobody():
+    world = World()
+    world.set(ModelSettings(shadow=ShadowSettings(version=2)))
+    world.write(2)
+    world.look(patient=False)
+    assert world.served == {2}
+    assert world.lifecycle.default("m") is None
+
+
+def test_a_version_that_becomes_the_shadow_answers_until_its_successor_is_served():
+    world = World(LATEST)
+    for version in (1, 2):
+        world.write(version)
+    world.look(patient=False)
+    assert world.served == {2}
+    lifecycle = world.lifecycle
+    lifecycle._settings_files["m"].taken = None
+    lifecycle.settings_read("m", ModelSettings(shadow=ShadowSettings(version=2)))
+    assert lifecycle.to_load() == [("m", 1)]
+    assert lifecycle.shadow("m") is None
+    assert lifecycle.default("m") == ("m", 2)
+    lifecycle.loaded(("m", 1))
+    assert lifecycle.shadow("m") == ShadowSettings(version=2)
+    assert lifecycle.default("m") == ("m", 1)
+    # One that never answered does not begin to, though another is on its way.
+    lifecycle.unloaded(("m", 1))
+    assert lifecycle.to_load() == [("m", 1)]
+    assert lifecycle.default("m") is None
+
+
+def test_a_shadow_whose_predecessor_cannot_be_loaded_answers_nobody_all_the_same():
+    world = World(LATEST)
+    world.write(1, good=False)
+    world.write(2)
+    world.look(patient=False)
+    world.set(ModelSettings(shadow=ShadowSettings(version=2)))
+    world.look(patient=False)
+    assert world.served == {2}
+    assert world.lifecycle.default("m") is None
+
+
 class Operator(RuleBasedStateMachine):
     """Anything that an operator may do, in any order, between looks at any distance."""
 
@@ -465,9 +521,15 @@ class Operator(RuleBasedStateMachine):
         self.world.set(ModelSettings(versions=policy))
 
     @precondition(lambda self: self.world is not None)
+    @rule(version=st.none() | st.integers(1, 4))
+    def shadow(self, version):
+        self.world.set(ModelSettings(shadow=ShadowSettings(version=version, threshold=0.5)))
+
+    @precondition(lambda self: self.world is not None)
     @rule(after_s=st.sampled_from([0.1, SETTLE_S, 5.0]), patient=st.booleans())
     def look(self, after_s, patient):
         before, labels = self.world.served, dict(self.world.labels)
+        shadow, answered = self.world.lifecycle.shadow("m"), self.world.lifecycle.default("m")
         did = self.world.look(after_s, patient=patient)
         unloaded = {version for verb, version in did if verb == "unload"}
         on_disk = {version for _, version in self.world.versions}
@@ -478,6 +540,12 @@ class Operator(RuleBasedStateMachine):
         allowed = self.world.lifecycle.settings("m").versions
         if before & (on_disk if allowed is None else allowed.choose(on_disk)):
             assert self.world.served
+        # Who answers is no shadow; and a shadow that is left one does not take away who answers.
+        lifecycle = self.world.lifecycle
+        if lifecycle.default("m") and lifecycle.shadow("m"):
+            assert lifecycle.default("m")[1] != lifecycle.shadow("m").version
+        if answered and lifecycle.shadow("m") == shadow and answered[1] in self.world.served:
+            assert lifecycle.default("m")
         # A label that is still set and named what is still there names something still.
         for label in labels.keys() & self.world.lifecycle.settings("m").labels.keys():
             assert label in self.world.labels or labels[label] not in on_disk
@@ -495,7 +563,8 @@ class Operator(RuleBasedStateMachine):
         on_disk = {version for _, version in world.versions}
         # Older content may be served where the file went bad.
         servable = good | (world.served & on_disk)
-        expected = (wish.versions or world.lifecycle._policy).choose(servable)
+        shadow = {wish.shadow.version} if wish.shadow else set()
+        expected = (wish.versions or world.lifecycle._policy).choose(servable - shadow) | (servable & shadow)
         expected |= {v for v in wish.labels.values() if v in servable}
         expected |= {v for v in world.labels.values() if v in on_disk}
         assert world.served == expected

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tamiz_server.errors import SettingsError
 from tamiz_server.model_settings import ModelSettings, parse_settings, read_settings
+from tamiz_server.shadow_settings import ShadowSettings
 from tamiz_server.version_policy import VersionPolicy
 
 
@@ -37,10 +38,44 @@ def test_versions_are_all_the_latest_or_named_ones(text, served):
 
 def test_the_example_in_the_documents_is_one():
     document = (Path(__file__).parents[2] / "docs/reload.md").read_text()
-    (example,) = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
+    example, shadow = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
     assert parse_settings(example) == ModelSettings(
         versions=VersionPolicy(named=frozenset({3, 5})), labels={"stable": 3, "canary": 5}
     )
+    assert parse_settings(shadow).shadow == ShadowSettings(version=5, threshold=0.93, share=0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("version = 5", ShadowSettings(version=5)),
+        ("threshold = 1", ShadowSettings(threshold=1.0)),
+        ("version = 5\nthreshold = 0.9\nshare = 0.25", ShadowSettings(5, 0.9, 0.25)),
+    ],
+)
+def test_a_shadow_is_a_version_a_threshold_or_both(text, expected):
+    assert parse_settings(f"[shadow]\n{text}").shadow == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "neither version nor threshold"),
+        ("share = 0.5", "neither version nor threshold"),
+        ("versions = 5", r"\[shadow\] has 'versions': expected one of version, threshold, share"),
+        ("version = 0", "version in .* is 0: expected a version"),
+        ("version = true", "version in .* is True: expected a version"),
+        ("version = '5'", "version in .* is '5': expected a version"),
+        ("threshold = 95", "threshold in .* is 95: expected a confidence from 0 to 1"),
+        ("threshold = nan", "threshold in .* is nan: expected a confidence from 0 to 1"),
+        ("threshold = true", "threshold in .* is True"),
+        ("version = 5\nshare = 0", "share in .* is 0: expected a share of the requests, above 0"),
+        ("version = 5\nshare = 10", "share in .* is 10: expected a share"),
+    ],
+)
+def test_a_shadow_that_cannot_be_right_is_refused(text, message):
+    with pytest.raises(SettingsError, match=message):
+        parse_settings(f"[shadow]\n{text}")
 
 
 def test_settings_do_not_change():
