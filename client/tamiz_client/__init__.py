@@ -14,6 +14,7 @@ from tamiz_client.errors import (
     ServerUnavailable,
     TamizClientError,
 )
+from tamiz_client.recording import record_request
 from tamiz_client.result import ModelInfo, Result
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "ServerUnavailable",
     "TamizClientError",
     "TlsOptions",
+    "record_request",
 ]

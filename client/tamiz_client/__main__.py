@@ -102,6 +102,12 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         help="columns of the input to copy",
     )
     parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="also write the request for the first chunk here, as it is sent: for <version>/warmup/ of a server",
+    )
+    parser.add_argument(
         "--chunk-rows", type=_positive, default=1024, metavar="N", help="rows per call (default: 1024)"
     )
 

@@ -24,6 +24,7 @@ from tamiz.v1.manifest_pb2 import Threshold
 from tamiz_client.channel import TlsOptions
 from tamiz_client.client import Client
 from tamiz_client.errors import TamizClientError
+from tamiz_client.recording import record_request
 from tamiz_client.result import ModelInfo, Result, no_rows
 from tamiz_client.tables import Sink, Source, sink
 
@@ -134,15 +135,20 @@ def _answers(
 ) -> Iterator[tuple[pa.Table, Result]]:
     """Ask for one chunk after the other, a few at a time; return chunks with answers, in order."""
     waiting: deque[tuple[pa.Table, Future[Result]]] = deque()
+    record: Path | None = arguments.record
     with ThreadPoolExecutor(_IN_FLIGHT) as pool:
         try:
             for rows in source.chunks():
                 if rows.num_rows == 0:
                     continue
+                sent = _input(rows, info, arguments.keep)
+                if record is not None:
+                    record_request(record, info, sent)
+                    record = None
                 answer = pool.submit(
                     client.predict,
                     arguments.model,
-                    _input(rows, info, arguments.keep),
+                    sent,
                     version=arguments.version,
                     threshold=arguments.threshold,
                     return_probabilities=arguments.probabilities,

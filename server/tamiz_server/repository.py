@@ -6,6 +6,7 @@ What is there is found here, and loaded; what of it is to be served, and when, `
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from tamiz_server.cpus import available_cpus
 from tamiz_server.errors import BundleError, ConfigError
 from tamiz_server.lifecycle import MISSING, Disk, Key, Stamp
 from tamiz_server.model import Model
+from tamiz_server.recorded_warm_up import recorded_requests, warm_up
 from tamiz_server.signature import trusted_keys
 
 
@@ -76,12 +78,16 @@ def _folders(folder: Path, remarks: list[str]) -> list[Path] | None:
 
 
 def _bundle_stamp(path: Path) -> Stamp:
-    """Return the stamp of a bundle: of its file, and of its signature where there is one."""
-    bundle, signature = _stamp(path), _stamp(path.with_name(path.name + SIGNATURE_SUFFIX))
-    if MISSING in (bundle, signature):
+    """Return the stamp of a bundle: of its file, its signature and its recorded requests, as far as they are there."""
+    bundle = _stamp(path)
+    beside = [path.with_name(path.name + SIGNATURE_SUFFIX)]
+    with suppress(OSError):  # loading says what is wrong with the folder
+        beside += recorded_requests(path.parent)
+    stamps = [bundle, *(stamp for stamp in map(_stamp, beside) if stamp != MISSING)]
+    if bundle == MISSING or len(stamps) == 1:
         return bundle
-    inode, size = bundle.inode + signature.inode, bundle.size + signature.size
-    return Stamp(inode, size, max(bundle[2], signature[2]), max(bundle[3], signature[3]))
+    inodes, sizes, mtimes, ctimes = zip(*stamps, strict=True)
+    return Stamp(sum(inodes), sum(sizes), max(mtimes), max(ctimes))
 
 
 def _stamp(path: Path) -> Stamp:
@@ -139,4 +145,5 @@ def load(path: Path, config: Config, known: bytes = b"") -> Loaded | None:
         cpus=available_cpus(),
         slow_above_s=config.inline_limit_us * 1e-6,
     )
+    warm_up(model, path.parent, max_file_bytes=config.max_message_bytes)
     return Loaded(model, digest)
