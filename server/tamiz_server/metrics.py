@@ -288,7 +288,7 @@ class ShadowMetrics:
         pairs = (*self.pairs.values(), *self._gone)
         return (
             sum(pair.received for pair in pairs),
-            sum(pair.compared.total() for pair in pairs),
+            sum(sum(pair.compared) for pair in pairs),
             sum(pair.dropped.total() for pair in pairs),
         )
 
@@ -459,8 +459,8 @@ def metric_table() -> str:
 def _add_pair(families: Mapping[str, CounterMetricFamily], pair: PairCounts) -> None:
     """Add how a live version and its shadow compare."""
     families["tamiz_shadow_rows_received"].add_metric(pair.labels, pair.received)
-    for outcome in OUTCOMES:
-        families["tamiz_shadow_rows_compared"].add_metric((*pair.labels, *outcome), pair.compared[outcome])
+    for outcome, count in zip(OUTCOMES, pair.compared, strict=True):
+        families["tamiz_shadow_rows_compared"].add_metric((*pair.labels, *outcome), count)
     for reason in REASONS:
         families["tamiz_shadow_rows_dropped"].add_metric((*pair.labels, reason), pair.dropped[reason])
 

@@ -1,9 +1,9 @@
 """A model's shadow: sees rows that were answered, decides on them too, answers nobody.
 
-    answer ──► Beside.see ──► a sample ──► another threshold only: compared at once, with the confidences that are there
+    answer ──► Beside.see ──► a sample ──► another threshold only: compared, with the confidences that are there
                                       └──► another version: an engine of its own, in a thread that gives way ──► compared
 
-Live rows go first. The shadow's engine has a queue, a thread and a circuit of its own; it gathers rows for some milliseconds,
+Live rows go first. An answer goes out before it is looked at, in the next turn of the event loop. The shadow's engine has a queue, a thread and a circuit of its own; it gathers rows for some milliseconds,
 because few large batches take less from others than many small ones. What finds no room, or comes while the live queue is
 half full, is dropped and counted.
 """
@@ -53,6 +53,7 @@ class Shadow:
         settings: what was set.
         model: the version that it computes with; None if it only decides with another threshold.
         metrics: its counts; they outlive it.
+        ended: whether it sees nothing any more.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Shadow:
         self.metrics = metrics
         self._engine: Engine | None = None
         self._random = random.Random(_SEED)  # noqa: S311  a sample, no secret
-        self._ended = False
+        self.ended = False
         self._tasks: set[asyncio.Task[Answer]] = set()
         self._besides: dict[int, Beside] = {}
         if served is not None and settings.version is not None:
@@ -102,7 +103,7 @@ class Shadow:
     def samples(self) -> bool:
         """Return whether it sees this request."""
         share = self.settings.share
-        return not self._ended and (share >= 1.0 or self._random.random() < share)
+        return not self.ended and (share >= 1.0 or self._random.random() < share)
 
     def start(self, engine: Engine, work: Work) -> asyncio.Task[Answer]:
         """Have rows computed in the background."""
@@ -111,9 +112,14 @@ class Shadow:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def see_no_more(self) -> None:
+        """Drop what is seen from now on, uncounted, and what was seen and is not looked at yet, counted."""
+        self.ended = True
+
     async def end(self) -> None:
         """See nothing more, drop what waits, and return when nothing is computed any more."""
-        self._ended = True
+        self.see_no_more()
+        await asyncio.sleep(0)  # what was seen is looked at
         self._besides.clear()
         tasks = list(self._tasks)
         for task in tasks:
@@ -141,6 +147,7 @@ class Beside:
             engine: computes the shadow's version; None: only the threshold differs.
         """
         self.live = live
+        self._loop = asyncio.get_running_loop()
         self._shadow = shadow
         self._counts = counts
         self._engine = engine
@@ -171,33 +178,37 @@ class Beside:
                 )
 
     def see(self, work: Work, wanted: float | None, answer: Answer) -> None:
-        """Take note of an answer. Raises nothing, waits for nothing.
+        """Take note of an answer, to look at it soon. Raises nothing, waits for nothing.
 
         Args:
             work: what was asked of the live version.
             wanted: the threshold that the request asked for; None if it asked for none.
             answer: what is answered; it is not changed.
         """
-        if not self._shadow.samples():
-            return
-        self._counts.received += work.n_rows
+        if self._shadow.samples():
+            self._counts.received += work.n_rows
+            self._loop.call_soon(self._look, work, wanted, answer)
+
+    def _look(self, work: Work, wanted: float | None, answer: Answer) -> None:
         try:
-            reason = self._look(work, wanted, answer)
+            reason = self._compare(work, wanted, answer)
         except Exception:  # noqa: BLE001  whatever it was, the answer goes out
             _log.exception("the shadow of %s failed: this is a bug", self._counts.labels)
             reason = FAILED
         if reason is not None:
             self._counts.dropped[reason] += work.n_rows
 
-    def _look(self, work: Work, wanted: float | None, answer: Answer) -> str | None:
+    def _compare(self, work: Work, wanted: float | None, answer: Answer) -> str | None:
         """Compare, now or later; return why not, if not."""
+        if self._shadow.ended:
+            return STOPPED
         threshold, overrides = self._own, self._replaces
         if wanted is not None:
             looser = self.live.config.allow_looser_thresholds
             threshold = wanted if looser else max(wanted, threshold)
             overrides = overrides or looser
         if self._engine is None:
-            self._counts.compared.update(compare_threshold(answer, threshold))
+            self._counts.add(compare_threshold(answer, threshold))
             return None
         if not self._reads(work.inputs):
             return INPUTS_DIFFER
@@ -218,7 +229,7 @@ class Beside:
             return
         error = task.exception()
         if error is None:
-            counts.compared.update(compare(answer, task.result(), self._live_classes, self._shadow_classes))
+            counts.add(compare(answer, task.result(), self._live_classes, self._shadow_classes))
             return
         if not isinstance(error, TamizError):
             _log.error("the shadow of %s failed: this is a bug", counts.labels, exc_info=error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Sequence
+from operator import add
 from typing import Final, NamedTuple, Protocol
 
 from tamiz.v1.prediction_pb2 import Reason
@@ -60,9 +61,13 @@ class Decided(Protocol):
     reasons: list[int]
 
 
+Compared = tuple[int, int, int, int, int]
+"""How many rows came out how, in the order of `OUTCOMES`."""
+
+
 def compare(
     live: Decided, shadow: Decided, live_classes: Sequence[Label], shadow_classes: Sequence[Label]
-) -> Tally[Outcome]:
+) -> Compared:
     """Return how many rows came out how.
 
     Args:
@@ -74,37 +79,29 @@ def compare(
     Raises:
         ValueError: if they are not about as many rows.
     """
-    same = 0
+    both = same = 0
     for live_accepts, shadow_accepts, i, j in zip(
         live.accepted, shadow.accepted, live.class_index, shadow.class_index, strict=True
     ):
         if live_accepts and shadow_accepts:
+            both += 1
             same += live_classes[i] == shadow_classes[j]
-    return _tally(live.accepted, shadow.accepted, same)
+    return _compared(live.accepted, sum(shadow.accepted), both, same)
 
 
-def compare_threshold(live: Decided, threshold: float) -> Tally[Outcome]:
+def compare_threshold(live: Decided, threshold: float) -> Compared:
     """Return how many rows came out how, had they to reach another threshold: their labels would be the same."""
-    accepted = [
-        confidence >= threshold and reason in _DECIDED_BY_THRESHOLD
-        for confidence, reason in zip(live.confidence, live.reasons, strict=True)
-    ]
-    return _tally(live.accepted, accepted, None)
+    both = accepted = 0
+    for live_accepts, confidence, reason in zip(live.accepted, live.confidence, live.reasons, strict=True):
+        if confidence >= threshold and reason in _DECIDED_BY_THRESHOLD:
+            accepted += 1
+            both += live_accepts
+    return _compared(live.accepted, accepted, both, both)
 
 
-def _tally(live: list[bool], shadow: list[bool], same: int | None) -> Tally[Outcome]:
-    pairs = Tally(zip(live, shadow, strict=True))
-    both = pairs[True, True]
-    same = both if same is None else same
-    return Tally(
-        {
-            SAME: same,
-            OTHER: both - same,
-            ONLY_LIVE: pairs[True, False],
-            ONLY_SHADOW: pairs[False, True],
-            NEITHER: pairs[False, False],
-        }
-    )
+def _compared(live: list[bool], n_shadow: int, both: int, same: int) -> Compared:
+    n_live = sum(live)
+    return same, both - same, n_live - both, n_shadow - both, len(live) - n_live - n_shadow + both
 
 
 class PairCounts:
@@ -116,7 +113,7 @@ class PairCounts:
         labels: model, live version, shadow's version: values of the metrics' labels.
         threshold: what the shadow decides with; the strictest where its thresholds differ.
         received: rows that were answered and that it was to see.
-        compared: rows by outcome.
+        compared: rows by outcome, in the order of `OUTCOMES`.
         dropped: rows by reason, one of `REASONS`.
     """
 
@@ -124,5 +121,9 @@ class PairCounts:
         self.labels = labels
         self.threshold = 0.0
         self.received = 0
-        self.compared: Tally[Outcome] = Tally()
+        self.compared = [0] * len(OUTCOMES)
         self.dropped: Tally[str] = Tally()
+
+    def add(self, compared: Sequence[int]) -> None:
+        """Count rows that were compared."""
+        self.compared = list(map(add, self.compared, compared))

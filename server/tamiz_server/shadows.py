@@ -66,6 +66,8 @@ class Shadows:
         return known if known is not None and known.what == what else ShadowMetrics(name, what)
 
     def _end(self, name: str, shadow: Shadow, *, say: bool) -> None:
+        shadow.see_no_more()
+
         async def end() -> None:
             await shadow.end()
             if say:
