@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from tamiz_server.errors import InvalidRequest, QueueFull
+from tamiz_server.shedding import Shedding
 
 _COMPACT_ABOVE: Final = 64
 """Deadlines of finished entries are swept out when they outnumber the waiting ones by this many."""
@@ -30,13 +31,15 @@ class Entry:
         n_rows: how many rows it has.
         key: entries share a batch only when their keys are equal (the shapes of a model with dynamic dimensions).
         gives_way: whether it lets others go first.
+        held_back: whether its caller sends no more than so many at a time, and waits: it is not refused for the time that it
+            would wait. What gives way is held back, too.
         arrived_s: when it came.
         deadline_s: when its caller stops waiting; infinite when never.
         taken: how many of its rows have been put into batches.
         dropped: whether it left the queue unserved (expired or cancelled).
     """
 
-    __slots__ = ("arrived_s", "deadline_s", "dropped", "gives_way", "key", "n_rows", "taken")
+    __slots__ = ("arrived_s", "deadline_s", "dropped", "gives_way", "held_back", "key", "n_rows", "taken")
 
     def __init__(
         self,
@@ -46,10 +49,12 @@ class Entry:
         deadline_s: float = math.inf,
         key: Any = None,
         gives_way: bool = False,
+        held_back: bool = False,
     ) -> None:
         self.n_rows = n_rows
         self.key = key
         self.gives_way = gives_way
+        self.held_back = held_back or gives_way
         self.arrived_s = arrived_s
         self.deadline_s = deadline_s
         self.taken = 0
@@ -76,7 +81,14 @@ class BatchQueue(Generic[E_]):
     A request that fits into a batch is never torn apart; one with more rows than `max_batch_size` goes in parts.
     """
 
-    def __init__(self, *, max_batch_size: int, max_queue_delay_s: float, max_queue_size: int) -> None:
+    def __init__(
+        self,
+        *,
+        max_batch_size: int,
+        max_queue_delay_s: float,
+        max_queue_size: int,
+        shedding: Shedding | None = None,
+    ) -> None:
         self.max_batch_size = max_batch_size
         self.max_queue_delay_s = max_queue_delay_s
         self.max_queue_size = max_queue_size
@@ -85,6 +97,9 @@ class BatchQueue(Generic[E_]):
         self._waiting: deque[E_] = deque()
         self._yielding: deque[E_] = deque()
         self._n_yielding_rows = 0
+        self._shedding = shedding
+        self._n_free_rows = 0
+        self._n_free = 0  # requests that are not held back, and their rows
         self._yielded = 0
         self._deadlines: list[tuple[float, int, E_]] = []
         self._order = count()
@@ -94,7 +109,7 @@ class BatchQueue(Generic[E_]):
 
         Raises:
             InvalidRequest: if it has more rows than the queue can ever hold.
-            QueueFull: if it has more rows than there is room for now.
+            QueueFull: if it has more rows than there is room for now, or would wait too long; see `shedding`.
         """
         if entry.n_rows > self.max_queue_size:
             raise InvalidRequest(
@@ -105,15 +120,34 @@ class BatchQueue(Generic[E_]):
             raise QueueFull(
                 f"the queue is full: {self.n_rows} rows are waiting, there is room for {self.max_queue_size}"
             )
+        if self._shedding is not None:
+            self._shed(self._shedding, entry)
         if entry.gives_way:
             self._append_yielding(entry)
         else:
             self._waiting.append(entry)
+        if not entry.held_back:
+            self._n_free_rows += entry.n_rows
+            self._n_free += 1
         self.n_rows += entry.n_rows
         if entry.deadline_s < math.inf:
             heapq.heappush(self._deadlines, (entry.deadline_s, next(self._order), entry))
             if len(self._deadlines) > 2 * (len(self._waiting) + len(self._yielding)) + _COMPACT_ABOVE:
                 self._compact()
+
+    def _shed(self, shedding: Shedding, entry: E_) -> None:
+        """Refuse an entry that would wait too long: for the others' sake, or for its own caller."""
+        wait_s = shedding.wait_s(self.n_rows - self._n_yielding_rows)
+        if entry.arrived_s + wait_s > entry.deadline_s:
+            raise QueueFull(
+                f"the rows before it take about {_shown(wait_s)}, and the caller waits"
+                f" {_shown(max(0.0, entry.deadline_s - entry.arrived_s))}: it was not queued"
+            )
+        if not entry.held_back and shedding.refuses(self._n_free_rows, self._n_free, entry.arrived_s):
+            raise QueueFull(
+                f"more is asked than the model can compute: it would wait about {_shown(wait_s)} behind {self.n_rows} rows;"
+                " try another replica, or later"
+            )
 
     def _append_yielding(self, entry: E_) -> None:
         """Let an entry wait that gives way: as long as no more rows do than their share of the room, or it is the only one."""
@@ -132,9 +166,16 @@ class BatchQueue(Generic[E_]):
             return False
         entry.dropped = True
         self.n_rows -= entry.n_rows - entry.taken
-        if entry.gives_way:
-            self._n_yielding_rows -= entry.n_rows - entry.taken
+        self._leave(entry, entry.n_rows - entry.taken)
         return True
+
+    def _leave(self, entry: E_, n_rows: int) -> None:
+        """Count that rows of an entry wait no more."""
+        if entry.gives_way:
+            self._n_yielding_rows -= n_rows
+        if not entry.held_back:
+            self._n_free_rows -= n_rows
+            self._n_free -= entry.dropped or entry.taken == entry.n_rows
 
     def expire(self, now_s: float) -> list[E_]:
         """Take out and return the entries whose deadline has come."""
@@ -153,13 +194,15 @@ class BatchQueue(Generic[E_]):
         if not self._is_due(now_s):
             return []
         batch: list[Slice[E_]] = []
-        if not self._n_yielding_rows:
-            self._fill(batch, self._waiting, self.max_batch_size)
-            return batch
-        levels = (self._waiting, self._yielding) if self._yields() else (self._yielding, self._waiting)
         room = self.max_batch_size
-        for level in levels:
-            room = self._fill(batch, level, room)
+        if not self._n_yielding_rows:
+            room = self._fill(batch, self._waiting, room)
+        else:
+            levels = (self._waiting, self._yielding) if self._yields() else (self._yielding, self._waiting)
+            for level in levels:
+                room = self._fill(batch, level, room)
+        if self._shedding is not None:
+            self._shedding.taken(self.max_batch_size - room, self.n_rows, now_s)
         return batch
 
     def _yields(self) -> bool:
@@ -184,8 +227,7 @@ class BatchQueue(Generic[E_]):
             entry.taken += size
             room -= size
             self.n_rows -= size
-            if entry.gives_way:
-                self._n_yielding_rows -= size
+            self._leave(entry, size)
         return room
 
     def wake_s(self) -> float:
@@ -218,6 +260,10 @@ def _drop_front(level: deque[E_]) -> bool:
     while level and not _waits(level[0]):
         level.popleft()
     return bool(level)
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds * 1e3:,.3g} ms"
 
 
 def _waits(entry: Entry) -> bool:

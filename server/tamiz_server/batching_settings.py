@@ -4,6 +4,7 @@
     max_batch_size = 256
     max_queue_delay_us = 2000
     max_queue_size = 4096
+    max_queue_wait_ms = 50
     max_concurrency = 2
 
 Every key has a flag of the same name, which holds for the models that do not set it.
@@ -19,7 +20,13 @@ from typing import Any, Final
 from tamiz_server.config import Config
 from tamiz_server.errors import SettingsError
 
-_LEAST: Final = {"max_batch_size": 1, "max_queue_delay_us": 0, "max_queue_size": 1, "max_concurrency": 1}
+_LEAST: Final = {
+    "max_batch_size": 1,
+    "max_queue_delay_us": 0,
+    "max_queue_size": 1,
+    "max_queue_wait_ms": 0,
+    "max_concurrency": 1,
+}
 
 
 def read_batching(content: Mapping[str, Any]) -> Mapping[str, int]:

@@ -80,6 +80,12 @@ class Config:
         "how many rows may wait, per model version; more are refused with RESOURCE_EXHAUSTED. Also the most rows of"
         " one request",
     )
+    max_queue_wait_ms: int = _setting(
+        0,
+        "how long a request may be expected to wait under overload, in milliseconds; longer ones are refused with"
+        " RESOURCE_EXHAUSTED, at once. 0: as long as four full batches take. It begins to count when a burst has filled an"
+        " eighth of the queue; requests on streams and of low priority are left out",
+    )
     max_concurrency: int = _setting(
         1,
         "how many batches of a model version may be computed at once, where it runs in threads of its own",
@@ -222,6 +228,7 @@ class Config:
             self._check_range(name, 1)
         for name in (
             "max_queue_delay_us",
+            "max_queue_wait_ms",
             "max_failures",
             "failure_cooldown_s",
             "intra_op_threads",

@@ -35,11 +35,13 @@ from tamiz_server.metrics import ModelMetrics
 from tamiz_server.model import Model
 from tamiz_server.niceness import give_way
 from tamiz_server.patience import Patience
+from tamiz_server.shedding import Shedding
 from tamiz_server.tensors import Inputs
 
 _log = logging.getLogger(__name__)
 
 _US: Final = 1e-6
+_MS: Final = 1e-3
 _DRAIN_POLL_S: Final = 0.01
 _EXPIRED: Final = "the deadline passed while the request waited; it was not computed"
 _RESTS: Final = (
@@ -63,6 +65,7 @@ class Work(NamedTuple):
         wants_probabilities: whether the answer holds them.
         overrides: whether `threshold` takes the place of each row's own, where these differ.
         gives_way: whether others go first while it waits; see `batching`.
+        held_back: whether it came on a stream, which sends no more than so many at a time; see `shedding`.
     """
 
     inputs: Inputs
@@ -72,6 +75,7 @@ class Work(NamedTuple):
     wants_probabilities: bool = False
     overrides: bool = False
     gives_way: bool = False
+    held_back: bool = False
 
 
 @dataclass(slots=True)
@@ -108,6 +112,7 @@ class _Pending(Entry):
             deadline_s=work.deadline_s,
             key=key,
             gives_way=work.gives_way,
+            held_back=work.held_back,
         )
         self.work = work
         self.future = future
@@ -156,6 +161,12 @@ class Engine:
             max_batch_size=config.max_batch_size,
             max_queue_delay_s=config.max_queue_delay_us * _US,
             max_queue_size=config.max_queue_size,
+            shedding=Shedding(
+                max_batch_size=config.max_batch_size,
+                max_queue_size=config.max_queue_size,
+                max_wait_s=config.max_queue_wait_ms * _MS,
+                batch_s=model.batch_seconds,
+            ),
         )
         self._loop = asyncio.get_running_loop()
         self._circuit = Circuit(max_failures=config.max_failures, cooldown_s=config.failure_cooldown_s)
@@ -174,7 +185,7 @@ class Engine:
         """Return the decisions on a request's rows, once they are computed.
 
         Raises:
-            QueueFull: if too many rows are waiting.
+            QueueFull: if too many rows are waiting, or those that do take too long.
             InvalidRequest: if there are more rows than can ever wait.
             DeadlineExceeded: if the deadline came before the rows were computed.
             ModelFailed: if the model failed on these rows.

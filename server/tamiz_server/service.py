@@ -229,10 +229,12 @@ class Service:
         deadline_s: float,
         metadata: Metadata,
         parsed: _Request | None = None,
+        *,
+        on_stream: bool = False,
     ) -> bytes:
         """Answer a request for predictions in any protocol; see `Method`. Every one is counted, once, by its outcome.
 
-        `parsed`: the message, where it is known already.
+        `parsed`: the message, where it is known already. `on_stream`: whether it came on a stream, which holds back more.
         """
         started_s = time.monotonic()
         self._metrics.received += 1
@@ -244,7 +246,7 @@ class Service:
             served = self.find(*dialect.model(request))
             inputs, n_rows, wish = dialect.read(request, served, deadline_s)
             charge_rows(n_rows)
-            work = self._work(served, inputs, n_rows, wish)
+            work = self._work(served, inputs, n_rows, wish, on_stream=on_stream)
             asked_s = time.monotonic()
             answer = await served.engine.predict(work)
             served.engine.metrics.compute_s += answer.compute_s
@@ -328,7 +330,9 @@ class Service:
             request = _parse_if_whole(body)
             id_ = request.id if request else ""
             charge_request()
-            return _on_stream(id_, await self.answer(_TYPED_STREAM, body, deadline_s, metadata, request))
+            return _on_stream(
+                id_, await self.answer(_TYPED_STREAM, body, deadline_s, metadata, request, on_stream=True)
+            )
         except TamizError as error:
             failure = Failure(code=f"STATUS_CODE_{error.code}", message=str(error))
             return StreamPredictResponse(id=id_, failure=failure).SerializeToString()
@@ -406,7 +410,7 @@ class Service:
             raise ModelNotFound(f"no label {label!r} of model {name!r} here; its labels are: {known}")
         return labels[label]
 
-    def _work(self, served: Served, inputs: Inputs, n_rows: int, wish: Wish) -> Work:
+    def _work(self, served: Served, inputs: Inputs, n_rows: int, wish: Wish, *, on_stream: bool) -> Work:
         """Return what the engine has to do. A request may be stricter than the bundle, looser only by permission.
 
         Where the bundle's thresholds differ, the engine compares the wish with each row's own.
@@ -420,6 +424,7 @@ class Service:
                 wish.deadline_s,
                 wish.probabilities,
                 gives_way=wish.gives_way,
+                held_back=on_stream,
             )
         if not 0.0 <= wanted <= 1.0:  # false for NaN
             raise InvalidRequest(f"threshold is {wanted}: expected a confidence from 0 to 1")
@@ -433,6 +438,7 @@ class Service:
             wish.probabilities,
             overrides=looser and served.differ,
             gives_way=wish.gives_way,
+            held_back=on_stream,
         )
 
 
