@@ -110,6 +110,51 @@ def slow_graph(work: int = 400) -> onnx.GraphProto:
     )
 
 
+def stuck_graph(more: float = 0.0) -> onnx.GraphProto:
+    """`softmax_graph` after a loop of as many turns as the largest feature says, and more: 1e12 take for ever, 0 no time.
+
+    features ─► ReduceMax ─► + more ─► Cast(int64) ─► Loop(n += 1) ─► n·0 ─► + features ─► Softmax
+    """
+    scalar = [
+        helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+        helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+        helper.make_tensor_value_info("n", TensorProto.DOUBLE, []),
+    ]
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_on"], ["goes_on"]),
+            helper.make_node("Add", ["n", "one"], ["n_next"]),
+        ],
+        "body",
+        scalar,
+        [
+            helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("n_next", TensorProto.DOUBLE, []),
+        ],
+    )
+    nodes = [
+        helper.make_node("ReduceMax", ["features"], ["most"], keepdims=0),
+        helper.make_node("Add", ["most", "more"], ["sum"]),
+        helper.make_node("Cast", ["sum"], ["turns"], to=TensorProto.INT64),
+        helper.make_node("Loop", ["turns", "", "zero"], ["count"], body=body),
+        helper.make_node("Mul", ["count", "zero"], ["nothing"]),
+        helper.make_node("Cast", ["features"], ["double"], to=TensorProto.DOUBLE),
+        helper.make_node("Add", ["double", "nothing"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], [PROBABILITIES], axis=1),
+    ]
+    return helper.make_graph(
+        nodes,
+        "stuck",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, 2])],
+        [helper.make_tensor_value_info(PROBABILITIES, TensorProto.DOUBLE, [None, 2])],
+        [
+            numpy_helper.from_array(np.array(0.0), "zero"),
+            numpy_helper.from_array(np.array(1.0), "one"),
+            numpy_helper.from_array(np.array(more, dtype=np.float32), "more"),
+        ],
+    )
+
+
 def text_graph() -> onnx.GraphProto:
     """A string and a number: probability of class 1 is `age` for "yes", else 0.
 
@@ -187,6 +232,8 @@ GRAPHS = {
     "lenient": lambda: failing_graph(25),
     "slow": slow_graph,
     "slower": lambda: slow_graph(1_200),
+    "stuck": stuck_graph,
+    "never warm": lambda: stuck_graph(1e12),
     "text": text_graph,
 }
 _TYPES = {

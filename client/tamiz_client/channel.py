@@ -76,7 +76,12 @@ class RetryPolicy:
 def channel_options(
     retry: RetryPolicy, tls: TlsOptions | None, max_message_bytes: int
 ) -> list[tuple[str, Any]]:
-    """Return a channel's options: calls go round all addresses of the name, as a headless service gives them."""
+    """Return a channel's options: calls go round all addresses of the name, as a headless service gives them.
+
+    An address that was lost is dialed again after a tenth of a second, and then every second or so (gRPC's default goes up to
+    two minutes), and the name is asked for its addresses again after a second at the earliest (gRPC's default: 30): while
+    replicas are replaced one after the other, the first has to be found again before the next one goes.
+    """
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if retry.max_attempts > 1:
         config["methodConfig"] = [
@@ -97,6 +102,9 @@ def channel_options(
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
+        ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     ]
     if tls is not None and tls.server_name is not None:
         options.append(("grpc.ssl_target_name_override", tls.server_name))

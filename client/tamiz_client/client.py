@@ -30,7 +30,9 @@ class Client:
     """A connection to a Tamiz server. Thread-safe; make one and keep it.
 
     Args:
-        target: "host:port"; calls go round all addresses that the name has.
+        target: "host:port"; calls go round all addresses that the name has, as a headless service of Kubernetes gives them, or
+            those of a list such as "ipv4:10.0.0.1:8001,10.0.0.2:8001". A call that meets a replica which stops goes to another
+            one; see `RetryPolicy`.
         timeout_s: how long a call may take, unless it says otherwise.
         tls: for a server with TLS; None for plain text.
         token: a bearer token, sent with every call, also in plain text; None where the server asks for none.

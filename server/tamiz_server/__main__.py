@@ -7,12 +7,16 @@ import asyncio
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from tamiz_server.config import Config
 from tamiz_server.errors import ConfigError
 from tamiz_server.logs import set_up as set_up_logs
 from tamiz_server.tokens import Right, entry, new_token
+
+_LEAVES_WITHIN_S: Final = 2.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     async def serve() -> None:
         await App(config).run()
+        _leave_behind_what_computes()
 
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -39,6 +44,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         return _fail(str(error))
     return 0
+
+
+def _leave_behind_what_computes() -> None:
+    """See to it that the process ends soon: Python would wait for a thread in which a model computes, however long."""
+
+    def leave() -> None:
+        logging.getLogger(__name__).warning(
+            "a model was still computing, or being loaded: it was left behind"
+        )
+        os._exit(0)
+
+    timer = threading.Timer(_LEAVES_WITHIN_S, leave)
+    timer.daemon = True
+    timer.start()
 
 
 def _make_token(argv: Sequence[str]) -> int:

@@ -75,14 +75,14 @@ class App:
         self._stop_at_once = asyncio.Event()
 
     async def run(self) -> None:
-        """Load, say ready, serve until a signal comes, drain."""
+        """Load, say ready, serve until a signal comes, drain. A signal while loading ends it at once: nobody was served."""
         with self._signals():
             self._http.start()
             try:
                 await self._grpc.start()
-                await self._load()
-                await self._serve()
-                await self._drain()
+                if await self._load():
+                    await self._serve()
+                    await self._drain()
             finally:
                 await self._grpc.stop(0)
                 await self._reloader.end_shadows()
@@ -92,13 +92,25 @@ class App:
                 if self._tracing is not None:
                     self._tracing.close()
 
-    async def _load(self) -> None:
-        """Load what is there, in a thread, so that health is answered meanwhile; then say ready."""
-        await self._reloader.look(patient=False)
+    async def _load(self) -> bool:
+        """Load what is there, in a thread, so that health is answered meanwhile; then say ready.
+
+        Return whether that came about before a signal did. What a thread is still loading is left behind.
+        """
+        loading = asyncio.create_task(self._reloader.look(patient=False))
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({loading, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not loading.done():
+            loading.cancel()
+            _log.info("stopped before the models were loaded; no request was answered")
+            return False
+        await loading
         # What was loaded lives long: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
         self._announce(self._reloader.served())
+        return True
 
     async def _serve(self) -> None:
         """Serve until a signal comes, in step with what is on disk."""

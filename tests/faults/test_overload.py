@@ -67,6 +67,7 @@ def test_at_five_times_saturation_accepted_requests_are_soon_answered_and_the_ot
     before = settled(server)
     figures, outcome = offer(server.port, pid, body, 5 * most, scaled(6.0, 30.0))
     after = settled(server)
+    assert not np.count_nonzero(outcome.status < 0), "requests without an answer"
     told = Counter(CODES[status] for status in outcome.status.tolist())
     assert by_code(after, before) == told
     assert set(told) == {"OK", "RESOURCE_EXHAUSTED"}
@@ -134,6 +135,7 @@ def test_expired_requests_are_never_computed(make_bundle, start_server, scaled, 
         open_loop, server.port, body, poisson(max(100.0, 2 * most), scaled(2.0, 20.0), timeout_ms)
     )
     after = settled(server)
+    assert not np.count_nonzero(outcome.status < 0), "requests without an answer"
     told = Counter(CODES[status] for status in outcome.status.tolist())
     assert by_code(after, before) == told
     assert set(told) <= {"OK", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
