@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from tamiz_server.errors import InvalidRequest, QueueFull
-from tamiz_server.shedding import Shedding
+from tamiz_server.shedding import REQUESTS_AHEAD, Shedding
 
 _COMPACT_ABOVE: Final = 64
 """Deadlines of finished entries are swept out when they outnumber the waiting ones by this many."""
@@ -120,7 +120,7 @@ class BatchQueue(Generic[E_]):
             raise QueueFull(
                 f"the queue is full: {self.n_rows} rows are waiting, there is room for {self.max_queue_size}"
             )
-        if self._shedding is not None:
+        if self.n_rows and self._shedding is not None:
             self._shed(self._shedding, entry)
         if entry.gives_way:
             self._append_yielding(entry)
@@ -137,13 +137,18 @@ class BatchQueue(Generic[E_]):
 
     def _shed(self, shedding: Shedding, entry: E_) -> None:
         """Refuse an entry that would wait too long: for the others' sake, or for its own caller."""
-        wait_s = shedding.wait_s(self.n_rows - self._n_yielding_rows)
-        if entry.arrived_s + wait_s > entry.deadline_s:
-            raise QueueFull(
-                f"the rows before it take about {_shown(wait_s)}, and the caller waits"
-                f" {_shown(max(0.0, entry.deadline_s - entry.arrived_s))}: it was not queued"
-            )
-        if not entry.held_back and shedding.refuses(self._n_free_rows, self._n_free, entry.arrived_s):
+        remaining_s = entry.deadline_s - entry.arrived_s
+        if remaining_s < math.inf:
+            wait_s = shedding.wait_s(self.n_rows - self._n_yielding_rows)
+            if wait_s > remaining_s:
+                raise QueueFull(
+                    f"the rows before it take about {_shown(wait_s)}, and the caller waits"
+                    f" {_shown(max(0.0, remaining_s))}: it was not queued"
+                )
+        if self._n_free < REQUESTS_AHEAD or entry.held_back:
+            return
+        if shedding.refuses(self._n_free_rows, entry.arrived_s):
+            wait_s = shedding.wait_s(self.n_rows - self._n_yielding_rows)
             raise QueueFull(
                 f"more is asked than the model can compute: it would wait about {_shown(wait_s)} behind {self.n_rows} rows;"
                 " try another replica, or later"
@@ -166,16 +171,12 @@ class BatchQueue(Generic[E_]):
             return False
         entry.dropped = True
         self.n_rows -= entry.n_rows - entry.taken
-        self._leave(entry, entry.n_rows - entry.taken)
-        return True
-
-    def _leave(self, entry: E_, n_rows: int) -> None:
-        """Count that rows of an entry wait no more."""
         if entry.gives_way:
-            self._n_yielding_rows -= n_rows
+            self._n_yielding_rows -= entry.n_rows - entry.taken
         if not entry.held_back:
-            self._n_free_rows -= n_rows
-            self._n_free -= entry.dropped or entry.taken == entry.n_rows
+            self._n_free_rows -= entry.n_rows - entry.taken
+            self._n_free -= 1
+        return True
 
     def expire(self, now_s: float) -> list[E_]:
         """Take out and return the entries whose deadline has come."""
@@ -227,7 +228,12 @@ class BatchQueue(Generic[E_]):
             entry.taken += size
             room -= size
             self.n_rows -= size
-            self._leave(entry, size)
+            if entry.held_back:
+                if entry.gives_way:
+                    self._n_yielding_rows -= size
+            else:
+                self._n_free_rows -= size
+                self._n_free -= size == rest
         return room
 
     def wake_s(self) -> float:

@@ -19,7 +19,7 @@ BATCHES_AHEAD: Final = 4
 """Unless a time is set, a request may find as many rows before it as this many full batches hold."""
 
 REQUESTS_AHEAD: Final = 16
-"""A request that finds fewer before it is not refused."""
+"""A request that finds fewer before it is not refused; see `BatchQueue`."""
 
 SHARE_OF_BURST: Final = 0.125
 """The share of the queue that a burst may fill: 2,048 rows by default."""
@@ -73,9 +73,9 @@ class Shedding:
         """Return how long a request will wait that finds so many rows before it."""
         return n_rows * self._seconds / self._rows
 
-    def refuses(self, n_rows: int, n_requests: int, now_s: float) -> bool:
-        """Return whether a request is refused that finds so many rows of so many requests before it."""
-        if n_requests < REQUESTS_AHEAD or n_rows < self._max_rows(now_s):
+    def refuses(self, n_rows: int, now_s: float) -> bool:
+        """Return whether a request is refused that finds so many rows, and `REQUESTS_AHEAD` requests, before it."""
+        if n_rows < self._max_rows(now_s):
             return False
         self._strict_until_s = now_s + CALM_AFTER_S
         return True

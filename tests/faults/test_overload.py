@@ -198,3 +198,18 @@ def test_callers_that_give_up_after_milliseconds_leave_nothing_behind(
         lost=0,
         seen="every request that arrived ended and was counted once; the queue was empty afterwards",
     )
+
+
+def test_a_burst_of_2000_calls_on_one_connection_is_answered(make_bundle, start_server):
+    make_bundle("m/1")
+    server = start_server()
+
+    async def burst() -> int:
+        async with AsyncClient(server.target, timeout_s=60) as client:
+            row = np.array([[0.0, 3.0]])
+            results = await asyncio.gather(*(client.predict("m", row) for _ in range(2_000)))
+            return sum(result.accepted.tolist() == [True] for result in results)
+
+    assert asyncio.run(burst()) == 2_000
+    assert settled(server)["tamiz_requests_total", "RESOURCE_EXHAUSTED"] == 0
+    assert server.stop() == 0

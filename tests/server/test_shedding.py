@@ -84,14 +84,14 @@ def test_a_burst_on_a_very_slow_model_is_bounded_in_time():
 
 def test_a_bound_in_time_follows_what_was_measured():
     shedding = make_shedding(max_wait_s=0.1, batch_s=0.01)
-    assert shedding.refuses(10_000, REQUESTS_AHEAD, 0.0)
-    assert not shedding.refuses(10 * BATCH - 1, REQUESTS_AHEAD, 0.0)
-    assert shedding.refuses(10 * BATCH + 1, REQUESTS_AHEAD, 0.0)
+    assert shedding.refuses(10_000, 0.0)
+    assert not shedding.refuses(10 * BATCH - 1, 0.0)
+    assert shedding.refuses(10 * BATCH + 1, 0.0)
     for step in range(200):
         shedding.taken(BATCH, 1_000, step * 0.02)  # twice as slow as in the warm-up
     assert shedding.wait_s(BATCH) == pytest.approx(0.02, rel=1e-6)
-    assert shedding.refuses(5 * BATCH + 1, REQUESTS_AHEAD, 0.0)
-    assert not shedding.refuses(5 * BATCH - 1, REQUESTS_AHEAD, 0.0)
+    assert shedding.refuses(5 * BATCH + 1, 0.0)
+    assert not shedding.refuses(5 * BATCH - 1, 0.0)
 
 
 def test_time_in_which_nothing_waited_says_nothing():
