@@ -115,6 +115,8 @@ def _options(config: Config) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", config.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", config.max_metadata_bytes),
         ("grpc.max_concurrent_streams", config.max_concurrent_streams),
+        # With it calls that have just ended count as well, and what a client may send is refused (RST_STREAM, UNAVAILABLE).
+        ("grpc.http.overload_protection", 0),
         ("grpc.max_allowed_incoming_connections", room_for_connections(config.max_connections)),
         ("grpc.max_connection_age_ms", age_ms),
         ("grpc.max_connection_age_grace_ms", round(config.max_connection_age_grace_s * 1e3)),
