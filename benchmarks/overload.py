@@ -166,7 +166,7 @@ def _measure(folder: Path, case: Case, seconds: float, flags: list[str], table: 
     """Measure one case on a server of its own; return whether the goals are reached, or are not for this case."""
     port = free_port()
     command = [sys.executable, "-m", "tamiz_server", f"--model-repository={folder}", "--drain-delay-s=0"]
-    command += [f"--grpc-port={port}", "--metrics-port=0", "--log-level=warning", *flags]
+    command += [f"--grpc-port={port}", "--metrics-port=0", "--log-level=error", *flags]
     server = subprocess.Popen(command)
     try:
         with Client(f"127.0.0.1:{port}") as client:
