@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -99,7 +100,7 @@ class Answer:
 class _Pending(Entry):
     """A request that waits for its answer."""
 
-    __slots__ = ("answer", "future", "work")
+    __slots__ = ("answer", "future", "parts", "work")
 
     def __init__(self, work: Work, arrived_s: float, key: Any, future: asyncio.Future[Answer] | None) -> None:
         super().__init__(
@@ -112,6 +113,28 @@ class _Pending(Entry):
         self.work = work
         self.future = future
         self.answer: Answer | None = None
+        self.parts: list[tuple[int, Answer]] = []
+
+    def join(self, start: int, part: Answer) -> Answer | None:
+        """Take the answer to some rows, from `start` on; return that to all rows once it is whole.
+
+        Parts that are computed side by side end in any order.
+        """
+        self.parts.append((start, part))
+        if self.taken < self.n_rows or sum(len(each.accepted) for _, each in self.parts) < self.n_rows:
+            return None
+        self.parts.sort(key=itemgetter(0))
+        (_, whole), *rest = self.parts
+        for _, each in rest:
+            whole.accepted += each.accepted
+            whole.reasons += each.reasons
+            whole.class_index += each.class_index
+            whole.confidence += each.confidence
+            whole.probabilities += each.probabilities
+            whole.thresholds += each.thresholds
+            whole.queue_s = min(whole.queue_s, each.queue_s)
+            whole.compute_s += each.compute_s
+        return whole
 
     def fail(self, error: TamizError) -> None:
         if self.future is not None and not self.future.done():
@@ -390,37 +413,29 @@ class Engine:
         class_index, confidence, accepted, reasons = decisions
         if not self._reveal:
             class_index = [index if ok else NO_CLASS for index, ok in zip(class_index, accepted, strict=True)]
-        seconds, thresholds = outcome.seconds, outcome.thresholds
+        thresholds = outcome.thresholds
         row = 0
         for entry, start, stop in outcome.batch:
             rows = slice(row, row + stop - start)
             row = rows.stop
-            answer = entry.answer
+            part = Answer(
+                accepted[rows],
+                reasons[rows],
+                class_index[rows],
+                confidence[rows],
+                [_published(probabilities[rows], class_index[rows])]
+                if entry.work.wants_probabilities
+                else [],
+                thresholds[rows] if thresholds is not None else [],
+                started_s - entry.arrived_s,
+                outcome.seconds,
+            )
+            answer = entry.answer = part if stop - start == entry.n_rows else entry.join(start, part)
             if answer is None:
-                queue_s = started_s - entry.arrived_s
-                self.metrics.queue_duration.observe(queue_s)
-                answer = entry.answer = Answer(
-                    accepted[rows],
-                    reasons[rows],
-                    class_index[rows],
-                    confidence[rows],
-                    [],
-                    [],
-                    queue_s,
-                    seconds,
-                )
-            else:
-                answer.accepted += accepted[rows]
-                answer.reasons += reasons[rows]
-                answer.class_index += class_index[rows]
-                answer.confidence += confidence[rows]
-                answer.compute_s += seconds
-            if thresholds is not None:
-                answer.thresholds += thresholds[rows]
-            if entry.work.wants_probabilities:
-                answer.probabilities.append(_published(probabilities[rows], class_index[rows]))
+                continue
+            self.metrics.queue_duration.observe(answer.queue_s)
             future = entry.future
-            if stop == entry.n_rows and future is not None and not future.done():
+            if future is not None and not future.done():
                 future.set_result(answer)
 
 

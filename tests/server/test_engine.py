@@ -204,6 +204,32 @@ def test_as_many_batches_are_computed_at_once_as_allowed(make_engine):
     assert asyncio.run(at_once(3)) == 3
 
 
+def test_parts_of_a_request_that_end_in_another_order_are_joined_in_the_order_of_its_rows(make_engine):
+    async def scenario() -> None:
+        engine = make_engine(in_thread=True, max_batch_size=2, max_concurrency=3)
+        run, last_part_ran = engine._run, threading.Event()
+
+        def first_part_last(batch):
+            if batch[0].start == 0:
+                last_part_ran.wait(timeout=1.0)
+                time.sleep(0.05)  # until what came of the last part is delivered
+            outcomes = run(batch)
+            if batch[-1].stop == batch[-1].entry.n_rows:
+                last_part_ran.set()
+            return outcomes
+
+        engine._run = first_part_last
+        margins = np.linspace(-4, 4, 5)
+        answer = await engine.predict(work(*margins, threshold=0.0, wants_probabilities=True))
+        assert answer.class_index == (margins > 0).astype(int).tolist()
+        np.testing.assert_allclose(
+            np.concatenate(answer.probabilities)[:, 1], 1 / (1 + np.exp(-margins)), atol=1e-7
+        )
+        engine.close()
+
+    asyncio.run(scenario())
+
+
 def test_who_gives_way_is_computed_after_who_came_later(make_engine):
     async def scenario() -> None:
         engine = make_engine("slow", in_thread=True, max_batch_size=1)
