@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from tamiz_server.errors import InvalidRequest, QueueFull
 
 _COMPACT_ABOVE: Final = 64
-"""Deadlines of finished entries are swept out when they outnumber the waiting ones by this many."""
+"""Finished entries are swept out when they outnumber the waiting ones by this many."""
 
 YIELDS_UP_TO: Final = 7
 """Entries that give way do so for at most this many batches in a row; the next one begins with them."""
@@ -87,6 +87,7 @@ class BatchQueue(Generic[E_]):
         self._n_yielding_rows = 0
         self._yielded = 0
         self._deadlines: list[tuple[float, int, E_]] = []
+        self._n_dropped = 0
         self._order = count()
 
     def append(self, entry: E_) -> None:
@@ -134,6 +135,9 @@ class BatchQueue(Generic[E_]):
         self.n_rows -= entry.n_rows - entry.taken
         if entry.gives_way:
             self._n_yielding_rows -= entry.n_rows - entry.taken
+        self._n_dropped += 1
+        if self._n_dropped > (len(self._waiting) + len(self._yielding)) // 2 + _COMPACT_ABOVE:
+            self._compact()
         return True
 
     def expire(self, now_s: float) -> list[E_]:
@@ -155,11 +159,13 @@ class BatchQueue(Generic[E_]):
         batch: list[Slice[E_]] = []
         if not self._n_yielding_rows:
             self._fill(batch, self._waiting, self.max_batch_size)
-            return batch
-        levels = (self._waiting, self._yielding) if self._yields() else (self._yielding, self._waiting)
-        room = self.max_batch_size
-        for level in levels:
-            room = self._fill(batch, level, room)
+        else:
+            levels = (self._waiting, self._yielding) if self._yields() else (self._yielding, self._waiting)
+            room = self.max_batch_size
+            for level in levels:
+                room = self._fill(batch, level, room)
+        if not self.n_rows:
+            self._deadlines.clear()  # an idle queue keeps no request alive until its deadline
         return batch
 
     def _yields(self) -> bool:
@@ -209,8 +215,12 @@ class BatchQueue(Generic[E_]):
         return min(oldest_s, self._yielding[0].arrived_s) if _drop_front(self._yielding) else oldest_s
 
     def _compact(self) -> None:
+        """Let go of what does not wait any more: who sends and cancels while nothing is taken must not fill the memory."""
+        self._waiting = deque(filter(_waits, self._waiting))
+        self._yielding = deque(filter(_waits, self._yielding))
         self._deadlines = [item for item in self._deadlines if _waits(item[2])]
         heapq.heapify(self._deadlines)
+        self._n_dropped = 0
 
 
 def _drop_front(level: deque[E_]) -> bool:
