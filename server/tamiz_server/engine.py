@@ -163,6 +163,7 @@ class Engine:
         metrics: its counts.
         config: the settings in force for this model.
         inline: whether the model runs in the event loop.
+        rests: whether the model rests after failures, and not yet long enough to be asked again.
         on_rest: called with this engine when the model begins to rest after failures (True), and when it may be asked again
             (False).
     """
@@ -172,6 +173,7 @@ class Engine:
         self.metrics = metrics
         self.config = config
         self.on_rest: Callable[[Engine, bool], None] = lambda _engine, _rests: None
+        self.rests = False
         self.inline = model.batch_seconds <= config.inline_limit_us * _US
         self._own = Thresholds(model.manifest.threshold)
         self._reveal = config.reveal_abstained
@@ -182,6 +184,8 @@ class Engine:
         )
         self._loop = asyncio.get_running_loop()
         self._circuit = Circuit(max_failures=config.max_failures, cooldown_s=config.failure_cooldown_s)
+        metrics.circuit = self._circuit
+        self._end_of_rest: asyncio.TimerHandle | None = None
         self._threads = (
             None if self.inline else ThreadPoolExecutor(config.max_concurrency, "tamiz-model", give_way)
         )
@@ -224,6 +228,8 @@ class Engine:
     def close(self) -> None:
         """Stop. To be called when nothing waits any more."""
         self._set_timer(math.inf)
+        if self._end_of_rest is not None:
+            self._end_of_rest.cancel()
         if self._threads is not None:
             self._threads.shutdown(wait=False)
 
@@ -318,10 +324,8 @@ class Engine:
             circuit.succeeded()
         else:
             circuit.failed(_now_s())
-        self.metrics.circuit_open = circuit.is_open
-        if circuit.is_open:
-            self.on_rest(self, True)
-            self._loop.call_later(circuit.ready_s() - _now_s(), self._end_rest, circuit.ready_s())
+        if circuit.is_open or was_open:
+            self._rest(until_s=circuit.ready_s() if circuit.is_open else None)
         if circuit.is_open != was_open:
             _log.warning(
                 "model %s version %s %s",
@@ -332,10 +336,17 @@ class Engine:
                 else "answers again: requests are taken as before",
             )
 
-    def _end_rest(self, ready_s: float) -> None:
-        """Say that the model may be asked again, unless it has failed since: without traffic it could not show that it works."""
-        if ready_s == self._circuit.ready_s():
-            self.on_rest(self, False)
+    def _rest(self, until_s: float | None) -> None:
+        """Say that the model rests until a time, or that it may be asked: without traffic it could not show that it works."""
+        if self._end_of_rest is not None:
+            self._end_of_rest.cancel()
+            self._end_of_rest = None
+        if until_s is not None:
+            self._end_of_rest = self._loop.call_later(until_s - _now_s(), self._rest, None)
+        rests = until_s is not None
+        if rests is not self.rests:
+            self.rests = rests
+            self.on_rest(self, rests)
 
     def _set_timer(self, when_s: float) -> None:
         """Have `_dispatch` called at a time; infinite: not at all."""
@@ -395,6 +406,7 @@ class Engine:
                 for part in outcome.batch:
                     self._queue.drop(part.entry)
                     part.entry.fail(outcome.error or ModelFailed(_FAILED))
+                self.metrics.queue_rows = self._queue.n_rows
                 continue
             self._count(outcome.decisions, outcome.seconds)
             self._split(outcome, outcome.decisions, outcome.probabilities, started_s)

@@ -80,7 +80,6 @@ class Shadow:
             if metrics.engine is None:
                 metrics.engine = ModelMetrics(name, settings.version, served.model.manifest)
                 metrics.engine.labels = (name, f"{settings.version} as shadow")  # for the log
-            metrics.engine.circuit_open = False
             self._engine = _engine(served, metrics.engine)
 
     def beside(self, version: int, live: Engine) -> Beside | None:

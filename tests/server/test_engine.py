@@ -177,6 +177,45 @@ def test_a_model_that_fails_again_and_again_rests_until_a_probe_succeeds(make_en
     asyncio.run(scenario())
 
 
+def test_a_probe_that_comes_before_the_timer_does_not_leave_the_model_resting(make_engine):
+    async def scenario() -> None:
+        engine = make_engine("failing", max_failures=3, failure_cooldown_s=0.05)
+        said: list[bool] = []
+        engine.on_rest = lambda _engine, rests: said.append(rests)
+        bad, good = (Work({"row": np.array([[row]])}, 1, 0.8) for row in (99, 0))
+        for _ in range(3):
+            with pytest.raises(ModelFailed):
+                await engine.predict(bad)
+        assert engine.rests
+        time.sleep(0.1)  # noqa: ASYNC251  the loop is busy, and its timer late
+        await engine.predict(good)
+        await asyncio.sleep(0.1)
+        assert said == [True, False]
+        assert not engine.rests
+        engine.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_probe_that_comes_to_nothing_before_the_timer_does_not_leave_the_model_resting(make_engine):
+    async def scenario() -> None:
+        engine = make_engine("failing", max_failures=3, failure_cooldown_s=0.05)
+        said: list[bool] = []
+        engine.on_rest = lambda _engine, rests: said.append(rests)
+        rows = {"row": np.array([[99]])}
+        for _ in range(3):
+            with pytest.raises(ModelFailed):
+                await engine.predict(Work(rows, 1, 0.8))
+        time.sleep(0.1)  # noqa: ASYNC251  as above
+        with pytest.raises(DeadlineExceeded):
+            await engine.predict(Work(rows, 1, 0.8, deadline_s=0.0))
+        await asyncio.sleep(0.1)
+        assert said == [True, False]
+        engine.close()
+
+    asyncio.run(scenario())
+
+
 def test_as_many_batches_are_computed_at_once_as_allowed(make_engine):
     async def at_once(max_concurrency: int) -> int:
         engine = make_engine("slower", in_thread=True, max_batch_size=1, max_concurrency=max_concurrency)
@@ -253,6 +292,7 @@ def test_a_split_request_that_fails_in_the_middle_fails_once_and_whole(make_engi
         rows = np.array([[0], [1], [99], [1], [0]])
         with pytest.raises(ModelFailed):
             await engine.predict(Work({"row": rows}, 5, 0.8))
+        assert engine.metrics.queue_rows == 0
         answer = await engine.predict(Work({"row": rows[:2]}, 2, 0.8))
         assert answer.class_index == [0, 1]
 

@@ -115,7 +115,7 @@ class OipService:
             if not self._explicit and not self._failed(request.name, request.version):
                 raise
             return ModelReadyResponse(ready=False)
-        return ModelReadyResponse(ready=not served.engine.metrics.circuit_open)
+        return ModelReadyResponse(ready=not served.engine.rests)
 
     def _server_metadata(self, request: ServerMetadataRequest) -> ServerMetadataResponse:  # noqa: ARG002  it is empty
         extensions = _EXTENSIONS + _CONTROL_EXTENSIONS if self._explicit else _EXTENSIONS
