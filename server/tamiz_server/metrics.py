@@ -66,7 +66,7 @@ COUNTERS: Final = {
     ),
     "tamiz_calls_refused": (
         ("code",),
-        "Calls of any method or page that access control refused before they were received, by gRPC status.",
+        "Calls of any method or page, and requests on streams, that access control refused unreceived, by gRPC status.",
     ),
     "tamiz_requests_unloaded": (
         ("code",),

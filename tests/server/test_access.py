@@ -114,6 +114,9 @@ def test_requests_and_rows_beyond_the_rate_are_refused_and_others_are_not_touche
     with pytest.raises(RateExceeded, match=r"'a' allows 2 requests per second; try again in 0\.5 s"):
         access.admit(PREDICT, "Bearer a")
     assert access.refused == {"RESOURCE_EXHAUSTED": 1}
+    with pytest.raises(RateExceeded):
+        caller.charge_request()  # one more on a stream that is open
+    assert access.refused == {"RESOURCE_EXHAUSTED": 2}
     for _ in range(10):
         access.admit(PREDICT, "Bearer b").charge_rows(10**6)
     clock.now_s = 0.5
