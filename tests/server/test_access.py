@@ -20,8 +20,8 @@ from tamiz.v1 import prediction_pb2
 from tamiz_client import AsyncClient, CallFailed, Client, NotAllowed, RetryPolicy, ServerBusy
 from tamiz_server.access import OPEN, RIGHTS, Access
 from tamiz_server.errors import NotPermitted, RateExceeded, Unauthenticated
-from tamiz_server.service import SERVICE_NAME
 from tamiz_server.tokens import Grant, Right, entry
+from tamiz_server.typed import SERVICE_NAME
 from tamiz_server.watched import Watched
 
 ROWS = np.array([[0, 5], [5, 0]], np.float32)

@@ -16,10 +16,11 @@ from tamiz.bundle_format import NO_CLASS
 from tamiz.v1.prediction_pb2 import Reason
 from tamiz_server.bundle import read_bundle
 from tamiz_server.config import Config
-from tamiz_server.engine import Engine, Work
+from tamiz_server.engine import Engine
 from tamiz_server.errors import DeadlineExceeded, InvalidRequest, ModelFailed, QueueFull, Unavailable
 from tamiz_server.metrics import ModelMetrics
 from tamiz_server.model import Model
+from tamiz_server.pending import Work
 
 
 @pytest.fixture

@@ -24,9 +24,9 @@ from tamiz.v1.prediction_pb2 import (
     Tensor,
 )
 from tamiz_server.config import Config
-from tamiz_server.engine import Work
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, Unavailable
 from tamiz_server.metrics import Metrics
+from tamiz_server.pending import Work
 from tamiz_server.reloader import Reloader
 from tamiz_server.repository import load
 from tamiz_server.service import Service
