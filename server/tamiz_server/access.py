@@ -72,19 +72,24 @@ class Caller:
         grant: what its token allows.
     """
 
-    def __init__(self, grant: Grant, clock: Callable[[], float]) -> None:
+    def __init__(self, grant: Grant, clock: Callable[[], float], refused: Tally[str]) -> None:
         self.grant = grant
+        self._refused = refused
         self._clock = clock
         self._requests = _bucket(grant.requests_per_second, clock)
         self._rows = _bucket(grant.rows_per_second, clock)
 
     def charge_request(self) -> None:
-        """Count one request.
+        """Count one request, or that it was refused.
 
         Raises:
             RateExceeded: if there were too many in too short a time.
         """
-        self._charge(self._requests, 1, "requests", self.grant.requests_per_second)
+        try:
+            self._charge(self._requests, 1, "requests", self.grant.requests_per_second)
+        except RateExceeded as error:
+            self._refused[error.code] += 1
+            raise
 
     def charge_rows(self, n_rows: int) -> None:
         """Count the rows of a request.
@@ -172,10 +177,10 @@ class Access:
                 right = RIGHTS.get(path, Right.ADMIN)
                 if right not in caller.grant.rights:
                     raise NotPermitted(f"the token {caller.grant.name!r} does not give the right to {right}")
-                caller.charge_request()
             except TamizError as error:
                 self.refused[error.code] += 1
                 raise
+            caller.charge_request()
             return caller
 
     def _caller(self, authorization: str | None) -> Caller:
@@ -201,7 +206,7 @@ class Access:
         caller, checked_with, until_s = self._jwt_checked.get(digest, (None, None, 0.0))
         if caller is None or checked_with is not keys or time.time() > until_s:
             grant, until_s = keys.check(token)
-            caller = Caller(grant, self._clock)
+            caller = Caller(grant, self._clock, self.refused)
             if len(self._jwt_checked) >= _MAX_CHECKED:
                 self._jwt_checked.clear()
             self._jwt_checked[digest] = caller, keys, until_s
@@ -210,7 +215,7 @@ class Access:
     def _remember(self, grant: Grant, known: set[Grant]) -> Caller:
         """Give a grant its caller; callers of grants that are not known any more are forgotten."""
         callers = {each: caller for each, caller in self._callers.items() if each in known}
-        self._callers = {**callers, grant: Caller(grant, self._clock)}
+        self._callers = {**callers, grant: Caller(grant, self._clock, self.refused)}
         return self._callers[grant]
 
 

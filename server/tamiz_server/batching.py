@@ -15,7 +15,7 @@ from tamiz_server.errors import InvalidRequest, QueueFull
 from tamiz_server.shedding import REQUESTS_AHEAD, Shedding
 
 _COMPACT_ABOVE: Final = 64
-"""Deadlines of finished entries are swept out when they outnumber the waiting ones by this many."""
+"""Finished entries are swept out when they outnumber the waiting ones by this many."""
 
 YIELDS_UP_TO: Final = 7
 """Entries that give way do so for at most this many batches in a row; the next one begins with them."""
@@ -102,6 +102,7 @@ class BatchQueue(Generic[E_]):
         self._n_free = 0  # requests that are not held back, and their rows
         self._yielded = 0
         self._deadlines: list[tuple[float, int, E_]] = []
+        self._n_dropped = 0
         self._order = count()
 
     def append(self, entry: E_) -> None:
@@ -176,6 +177,9 @@ class BatchQueue(Generic[E_]):
         if not entry.held_back:
             self._n_free_rows -= entry.n_rows - entry.taken
             self._n_free -= 1
+        self._n_dropped += 1
+        if self._n_dropped > (len(self._waiting) + len(self._yielding)) // 2 + _COMPACT_ABOVE:
+            self._compact()
         return True
 
     def expire(self, now_s: float) -> list[E_]:
@@ -204,6 +208,8 @@ class BatchQueue(Generic[E_]):
                 room = self._fill(batch, level, room)
         if self._shedding is not None:
             self._shedding.taken(self.max_batch_size - room, self.n_rows, now_s)
+        if not self.n_rows:
+            self._deadlines.clear()  # an idle queue keeps no request alive until its deadline
         return batch
 
     def _yields(self) -> bool:
@@ -257,8 +263,12 @@ class BatchQueue(Generic[E_]):
         return min(oldest_s, self._yielding[0].arrived_s) if _drop_front(self._yielding) else oldest_s
 
     def _compact(self) -> None:
+        """Let go of what does not wait any more: who sends and cancels while nothing is taken must not fill the memory."""
+        self._waiting = deque(filter(_waits, self._waiting))
+        self._yielding = deque(filter(_waits, self._yielding))
         self._deadlines = [item for item in self._deadlines if _waits(item[2])]
         heapq.heapify(self._deadlines)
+        self._n_dropped = 0
 
 
 def _drop_front(level: deque[E_]) -> bool:

@@ -15,10 +15,9 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,15 +25,16 @@ from numpy.typing import NDArray
 from tamiz.bundle_format import NO_CLASS
 from tamiz.gate_rules import valid_rows
 from tamiz.thresholds import Thresholds
-from tamiz_server.batching import BatchQueue, Entry, Slice
+from tamiz_server.batching import BatchQueue, Slice
 from tamiz_server.circuit import Circuit
 from tamiz_server.config import Config
-from tamiz_server.errors import DeadlineExceeded, ModelFailed, TamizError, Unavailable
+from tamiz_server.errors import DeadlineExceeded, ModelFailed, Unavailable
 from tamiz_server.gate import Decisions, decide
 from tamiz_server.metrics import ModelMetrics
 from tamiz_server.model import Model
 from tamiz_server.niceness import give_way
 from tamiz_server.patience import Patience
+from tamiz_server.pending import Answer, Batch, Pending, Work, asked_thresholds, raised_thresholds
 from tamiz_server.shedding import Shedding
 from tamiz_server.tensors import Inputs
 
@@ -53,83 +53,10 @@ _FAILED: Final = "the server failed on these rows; its log says how"
 _now_s = time.monotonic
 
 
-class Work(NamedTuple):
-    """What a request asks of the engine.
-
-    Attributes:
-        inputs: checked arrays, one per input of the model.
-        n_rows: their number of rows.
-        threshold: the confidence that the rows have to reach: all of it, or, where the model's thresholds differ by class or
-            slice, what the request asks for besides each row's own.
-        deadline_s: when the caller stops waiting, on time.monotonic's clock; infinite when never.
-        wants_probabilities: whether the answer holds them.
-        overrides: whether `threshold` takes the place of each row's own, where these differ.
-        gives_way: whether others go first while it waits; see `batching`.
-        held_back: whether it came on a stream, which sends no more than so many at a time; see `shedding`.
-    """
-
-    inputs: Inputs
-    n_rows: int
-    threshold: float
-    deadline_s: float = math.inf
-    wants_probabilities: bool = False
-    overrides: bool = False
-    gives_way: bool = False
-    held_back: bool = False
-
-
-@dataclass(slots=True)
-class Answer:
-    """The decisions on one request's rows, in columns of n_rows; `PredictResponse` says what they mean.
-
-    Attributes:
-        accepted, reasons, class_index, confidence: one entry per row; reasons are values of the contract's `Reason`.
-        probabilities: blocks of (rows, n_classes), float64, together n_rows; empty unless they were asked for.
-        thresholds: what each row had to reach, where the model's thresholds differ by class or slice; otherwise empty.
-        queue_s: how long the request waited until its first row was computed.
-        compute_s: how long the batches took that its rows were in.
-    """
-
-    accepted: list[bool]
-    reasons: list[Any]
-    class_index: list[int]
-    confidence: list[float]
-    probabilities: list[NDArray[np.float64]]
-    thresholds: list[float]
-    queue_s: float
-    compute_s: float
-
-
-class _Pending(Entry):
-    """A request that waits for its answer."""
-
-    __slots__ = ("answer", "future", "work")
-
-    def __init__(self, work: Work, arrived_s: float, key: Any, future: asyncio.Future[Answer] | None) -> None:
-        super().__init__(
-            work.n_rows,
-            arrived_s=arrived_s,
-            deadline_s=work.deadline_s,
-            key=key,
-            gives_way=work.gives_way,
-            held_back=work.held_back,
-        )
-        self.work = work
-        self.future = future
-        self.answer: Answer | None = None
-
-    def fail(self, error: TamizError) -> None:
-        if self.future is not None and not self.future.done():
-            self.future.set_exception(error)
-
-
-_Batch = Sequence[Slice[_Pending]]
-
-
 class _Outcome(NamedTuple):
     """What came of a batch: decisions, or an error that all of it shares."""
 
-    batch: _Batch
+    batch: Batch
     decisions: Decisions | None
     probabilities: NDArray[np.float64] | None
     seconds: float
@@ -145,6 +72,7 @@ class Engine:
         metrics: its counts.
         config: the settings in force for this model.
         inline: whether the model runs in the event loop.
+        rests: whether the model rests after failures, and not yet long enough to be asked again.
         on_rest: called with this engine when the model begins to rest after failures (True), and when it may be asked again
             (False).
     """
@@ -154,10 +82,11 @@ class Engine:
         self.metrics = metrics
         self.config = config
         self.on_rest: Callable[[Engine, bool], None] = lambda _engine, _rests: None
+        self.rests = False
         self.inline = model.batch_seconds <= config.inline_limit_us * _US
         self._own = Thresholds(model.manifest.threshold)
         self._reveal = config.reveal_abstained
-        self._queue: BatchQueue[_Pending] = BatchQueue(
+        self._queue: BatchQueue[Pending] = BatchQueue(
             max_batch_size=config.max_batch_size,
             max_queue_delay_s=config.max_queue_delay_us * _US,
             max_queue_size=config.max_queue_size,
@@ -170,6 +99,8 @@ class Engine:
         )
         self._loop = asyncio.get_running_loop()
         self._circuit = Circuit(max_failures=config.max_failures, cooldown_s=config.failure_cooldown_s)
+        metrics.circuit = self._circuit
+        self._end_of_rest: asyncio.TimerHandle | None = None
         self._threads = (
             None if self.inline else ThreadPoolExecutor(config.max_concurrency, "tamiz-model", give_way)
         )
@@ -212,6 +143,8 @@ class Engine:
     def close(self) -> None:
         """Stop. To be called when nothing waits any more."""
         self._set_timer(math.inf)
+        if self._end_of_rest is not None:
+            self._end_of_rest.cancel()
         if self._threads is not None:
             self._threads.shutdown(wait=False)
 
@@ -229,7 +162,7 @@ class Engine:
         now_s = _now_s()
         if now_s >= work.deadline_s:
             raise DeadlineExceeded(_EXPIRED)
-        entry = _Pending(work, now_s, None, None)
+        entry = Pending(work, now_s, None, None)
         entry.taken = work.n_rows  # it never was in the queue, and takes nothing out of it should it fail
         self._patience.computed(1)
         (outcome,) = self._run([Slice(entry, 0, work.n_rows)])
@@ -238,9 +171,9 @@ class Engine:
             raise outcome.error or ModelFailed(_FAILED)
         return entry.answer
 
-    def _enqueue(self, work: Work, future: asyncio.Future[Answer]) -> _Pending:
+    def _enqueue(self, work: Work, future: asyncio.Future[Answer]) -> Pending:
         key = tuple(array.shape[1:] for array in work.inputs.values()) if self._has_dynamic_shapes else None
-        entry = _Pending(work, _now_s(), key, future)
+        entry = Pending(work, _now_s(), key, future)
         self._queue.append(entry)
         self.metrics.queue_rows = self._queue.n_rows
         if not self._idle_threads:
@@ -306,10 +239,8 @@ class Engine:
             circuit.succeeded()
         else:
             circuit.failed(_now_s())
-        self.metrics.circuit_open = circuit.is_open
-        if circuit.is_open:
-            self.on_rest(self, True)
-            self._loop.call_later(circuit.ready_s() - _now_s(), self._end_rest, circuit.ready_s())
+        if circuit.is_open or was_open:
+            self._rest(until_s=circuit.ready_s() if circuit.is_open else None)
         if circuit.is_open != was_open:
             _log.warning(
                 "model %s version %s %s",
@@ -320,10 +251,17 @@ class Engine:
                 else "answers again: requests are taken as before",
             )
 
-    def _end_rest(self, ready_s: float) -> None:
-        """Say that the model may be asked again, unless it has failed since: without traffic it could not show that it works."""
-        if ready_s == self._circuit.ready_s():
-            self.on_rest(self, False)
+    def _rest(self, until_s: float | None) -> None:
+        """Say that the model rests until a time, or that it may be asked: without traffic it could not show that it works."""
+        if self._end_of_rest is not None:
+            self._end_of_rest.cancel()
+            self._end_of_rest = None
+        if until_s is not None:
+            self._end_of_rest = self._loop.call_later(until_s - _now_s(), self._rest, None)
+        rests = until_s is not None
+        if rests is not self.rests:
+            self.rests = rests
+            self.on_rest(self, rests)
 
     def _set_timer(self, when_s: float) -> None:
         """Have `_dispatch` called at a time; infinite: not at all."""
@@ -341,7 +279,7 @@ class Engine:
         self._timer_s = math.inf
         self._dispatch()
 
-    def _run(self, batch: _Batch) -> list[_Outcome]:
+    def _run(self, batch: Batch) -> list[_Outcome]:
         """Compute a batch; whatever happens, every request in it gets an outcome."""
         try:
             return self._run_batch(batch)
@@ -349,7 +287,7 @@ class Engine:
             _log.exception("a batch of %s failed: this is a bug", self.metrics.labels)
             return [_Outcome(batch, None, None, 0.0, ModelFailed(_FAILED))]
 
-    def _run_batch(self, batch: _Batch) -> list[_Outcome]:
+    def _run_batch(self, batch: Batch) -> list[_Outcome]:
         """Compute a batch. If the model fails on it, compute its requests one by one: only the culprit fails."""
         started_s = _now_s()
         inputs = _gather(batch, self.model)
@@ -367,9 +305,9 @@ class Engine:
             return [_Outcome(batch, None, None, _now_s() - started_s, error)]
         valid = valid_rows(inputs, self.model.specs)
         if not self._own.differ:
-            decisions = decide(probabilities, _thresholds(batch), valid)
+            decisions = decide(probabilities, asked_thresholds(batch), valid)
             return [_Outcome(batch, decisions, probabilities, _now_s() - started_s)]
-        thresholds = _raised(batch, self._own.of_rows(probabilities, subset))
+        thresholds = raised_thresholds(batch, self._own.of_rows(probabilities, subset))
         decisions = decide(probabilities, thresholds, valid)
         return [_Outcome(batch, decisions, probabilities, _now_s() - started_s, None, thresholds)]
 
@@ -383,6 +321,7 @@ class Engine:
                 for part in outcome.batch:
                     self._queue.drop(part.entry)
                     part.entry.fail(outcome.error or ModelFailed(_FAILED))
+                self.metrics.queue_rows = self._queue.n_rows
                 continue
             self._count(outcome.decisions, outcome.seconds)
             self._split(outcome, outcome.decisions, outcome.probabilities, started_s)
@@ -401,37 +340,29 @@ class Engine:
         class_index, confidence, accepted, reasons = decisions
         if not self._reveal:
             class_index = [index if ok else NO_CLASS for index, ok in zip(class_index, accepted, strict=True)]
-        seconds, thresholds = outcome.seconds, outcome.thresholds
+        thresholds = outcome.thresholds
         row = 0
         for entry, start, stop in outcome.batch:
             rows = slice(row, row + stop - start)
             row = rows.stop
-            answer = entry.answer
+            part = Answer(
+                accepted[rows],
+                reasons[rows],
+                class_index[rows],
+                confidence[rows],
+                [_published(probabilities[rows], class_index[rows])]
+                if entry.work.wants_probabilities
+                else [],
+                thresholds[rows] if thresholds is not None else [],
+                started_s - entry.arrived_s,
+                outcome.seconds,
+            )
+            answer = entry.answer = part if stop - start == entry.n_rows else entry.join(start, part)
             if answer is None:
-                queue_s = started_s - entry.arrived_s
-                self.metrics.queue_duration.observe(queue_s)
-                answer = entry.answer = Answer(
-                    accepted[rows],
-                    reasons[rows],
-                    class_index[rows],
-                    confidence[rows],
-                    [],
-                    [],
-                    queue_s,
-                    seconds,
-                )
-            else:
-                answer.accepted += accepted[rows]
-                answer.reasons += reasons[rows]
-                answer.class_index += class_index[rows]
-                answer.confidence += confidence[rows]
-                answer.compute_s += seconds
-            if thresholds is not None:
-                answer.thresholds += thresholds[rows]
-            if entry.work.wants_probabilities:
-                answer.probabilities.append(_published(probabilities[rows], class_index[rows]))
+                continue
+            self.metrics.queue_duration.observe(answer.queue_s)
             future = entry.future
-            if stop == entry.n_rows and future is not None and not future.done():
+            if future is not None and not future.done():
                 future.set_result(answer)
 
 
@@ -442,7 +373,7 @@ def _published(probabilities: NDArray[np.float64], class_index: list[int]) -> ND
     return np.where(np.array(class_index)[:, None] != NO_CLASS, probabilities, np.nan)
 
 
-def _gather(batch: _Batch, model: Model) -> Inputs:
+def _gather(batch: Batch, model: Model) -> Inputs:
     """Return the rows of a batch as one array per input."""
     if len(batch) == 1:
         entry, start, stop = batch[0]
@@ -455,25 +386,3 @@ def _gather(batch: _Batch, model: Model) -> Inputs:
         )
         for spec in model.specs
     }
-
-
-def _thresholds(batch: _Batch) -> list[float]:
-    """Return each row's threshold."""
-    thresholds: list[float] = []
-    for entry, start, stop in batch:
-        thresholds += [entry.work.threshold] * (stop - start)
-    return thresholds
-
-
-def _raised(batch: _Batch, own: NDArray[np.float64]) -> list[float]:
-    """Return each row's threshold: its own, raised (or replaced) by what its request asks for."""
-    row = 0
-    for entry, start, stop in batch:
-        rows = slice(row, row + stop - start)
-        row = rows.stop
-        if entry.work.overrides:
-            own[rows] = entry.work.threshold
-        elif entry.work.threshold > 0.0:
-            np.maximum(own[rows], entry.work.threshold, out=own[rows])
-    raised: list[float] = own.tolist()
-    return raised

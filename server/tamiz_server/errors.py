@@ -23,14 +23,26 @@ Each class names its gRPC status, because there is no clearer vocabulary for it;
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+# gRPC sends a message in a header, percent-encoded (three bytes for one), and its clients take 8 KiB of headers: beyond, they
+# see RESOURCE_EXHAUSTED instead of the status. Names that a caller made up are part of messages.
+_MAX_CHARACTERS: Final = 2_000
+_MAX_CHARACTERS_BEYOND_ASCII: Final = 600
 
 
 class TamizError(Exception):
-    """A request that was not answered. The message is for the caller."""
+    """A request that was not answered. The message is for the caller; the middle of a very long one is left out."""
 
     code: ClassVar[str] = "INTERNAL"
     """The name of the gRPC status, as in `grpc.StatusCode`, and the label `code` of the metrics."""
+
+    def __init__(self, message: str = "") -> None:
+        """Take the message."""
+        most = _MAX_CHARACTERS if message.isascii() else _MAX_CHARACTERS_BEYOND_ASCII
+        if len(message) > most:
+            message = f"{message[: most // 2]} … {message[-most // 2 :]}"
+        super().__init__(message)
 
 
 class InvalidRequest(TamizError):

@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 
 from tamiz.v1.manifest_pb2 import Manifest, Promise
 from tamiz.v1.prediction_pb2 import Reason
+from tamiz_server.circuit import Circuit
 from tamiz_server.shadow_counts import OUTCOMES, REASONS, PairCounts
 
 DURATION_BUCKETS_S: Final = (
@@ -65,7 +66,7 @@ COUNTERS: Final = {
     ),
     "tamiz_calls_refused": (
         ("code",),
-        "Calls of any method or page that access control refused before they were received, by gRPC status.",
+        "Calls of any method or page, and requests on streams, that access control refused unreceived, by gRPC status.",
     ),
     "tamiz_requests_unloaded": (
         ("code",),
@@ -212,13 +213,19 @@ class ModelMetrics:
         self.batch_rows = Distribution(BATCH_BUCKETS_ROWS)
         self.confidence = {accepted: Distribution(CONFIDENCE_BUCKETS) for accepted in (True, False)}
         self.queue_rows = 0
-        self.circuit_open = False
+        self.circuit: Circuit | None = None
+        """That of the engine that answers now: one that it took the place of says nothing any more."""
         self.compute_s = 0.0
         """Over all answered requests, how long the batches took that they were in."""
         self.failed_s = 0.0
         """Over all requests that were not answered, from arrival to end."""
         self.last_ended_s = 0.0
         """When a request last ended, on time.monotonic's clock; 0 if none did."""
+
+    @property
+    def circuit_open(self) -> bool:
+        """Whether requests are refused because the model failed again and again."""
+        return self.circuit is not None and self.circuit.is_open
 
     def request_ended(self, code: str, started_s: float, now_s: float) -> None:
         """Count one request of this version, by gRPC status."""

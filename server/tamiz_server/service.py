@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import aclosing
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
-import numpy as np
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 
-from tamiz.thresholds import Thresholds
 from tamiz.v1.prediction_pb2 import (
     BatchingSettings,
     Failure,
@@ -23,29 +20,25 @@ from tamiz.v1.prediction_pb2 import (
     ListModelsResponse,
     ModelVersions,
     PredictRequest,
-    PredictResponse,
-    Priority,
     StreamPredictResponse,
 )
 from tamiz_server.access import charge_request, charge_rows
 from tamiz_server.config import Config
-from tamiz_server.engine import Answer, Engine, Work
+from tamiz_server.dialect import Dialect, Served, Wish, parse
+from tamiz_server.engine import Engine
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, TamizError, Unavailable
 from tamiz_server.journal import Ended, Journal
 from tamiz_server.metrics import Metrics
-from tamiz_server.shadow import Beside, Shadow
+from tamiz_server.pending import Answer, Work
+from tamiz_server.shadow import Shadow
 from tamiz_server.streams import OrderedStream
-from tamiz_server.tensors import Inputs, read_inputs
+from tamiz_server.tensors import Inputs
+from tamiz_server.typed import SERVICE_NAME, TYPED, TYPED_STREAM, on_stream
 
 _log = logging.getLogger(__name__)
 
-SERVICE_NAME: Final = "tamiz.v1.PredictionService"
-
 _LINGER_S: Final = 0.3
-_RESPONSE_TAG: Final = bytes([StreamPredictResponse.RESPONSE_FIELD_NUMBER << 3 | 2])
-"""Field `response` of StreamPredictResponse, of protobuf's wire type 2: a length and as many bytes."""
 
-_Message = TypeVar("_Message", bound=Message)
 _Request = TypeVar("_Request")
 
 Metadata = Callable[[], Iterable[tuple[str, str | bytes]] | None]
@@ -70,71 +63,6 @@ class Methods(Protocol):
     name: str
     methods: dict[str, Method]
     streams: dict[str, Stream]
-
-
-class Served:
-    """One served version: its engine, and the part of every answer that never changes.
-
-    Attributes:
-        name, version: the model's name, and which version it is.
-        engine: answers its requests.
-        threshold: what every row has to reach at least: the bundle's, or 0 where its thresholds differ by class or slice.
-        differ: whether they do; then the engine knows each row's own.
-        prefix: `model_name`, `model_version` and `classes` of a PredictResponse, serialized. Protobuf messages are
-            merged by putting their bytes one after the other.
-        shadow: sees what is answered; None where there is none.
-    """
-
-    def __init__(self, name: str, version: int, engine: Engine) -> None:
-        self.name = name
-        self.version = version
-        self.engine = engine
-        self.shadow: Beside | None = None
-        manifest = engine.model.manifest
-        thresholds = Thresholds(manifest.threshold)
-        self.differ = thresholds.differ
-        self.threshold = 0.0 if thresholds.differ else thresholds.strictest
-        self.prefix = PredictResponse(
-            model_name=name, model_version=version, classes=manifest.classes
-        ).SerializeToString()
-
-
-class Wish(NamedTuple):
-    """What a request for predictions says besides its rows, in any protocol.
-
-    Attributes:
-        threshold: the smallest confidence that the caller accepts; None where it says nothing.
-        deadline_s: when it stops waiting, on time.monotonic's clock; infinite when never.
-        probabilities: whether the answer shall hold them.
-        gives_way: whether others go first while it waits.
-    """
-
-    threshold: float | None
-    deadline_s: float
-    probabilities: bool
-    gives_way: bool = False
-
-
-class Dialect(Protocol[_Request]):
-    """How one protocol puts a request for predictions, and its answer. All but `write` raise InvalidRequest.
-
-    Attributes:
-        method: the method that it is put to, "package.Service/Method".
-    """
-
-    method: str
-
-    def parse(self, body: bytes) -> _Request:
-        """Return the message."""
-
-    def model(self, request: _Request) -> tuple[str, int, str]:
-        """Return name, version and label of the model, as `Service.find` takes them."""
-
-    def read(self, request: _Request, served: Served, deadline_s: float) -> tuple[Inputs, int, Wish]:
-        """Return the inputs, how many rows they have, and what is wished; the call itself ends at `deadline_s`."""
-
-    def write(self, request: _Request, served: Served, answer: Answer, threshold: float) -> bytes:
-        """Return the answer as a message; `threshold` is the one that all rows had to reach, unless the answer says."""
 
 
 class Service:
@@ -220,7 +148,7 @@ class Service:
 
     def predict(self, body: bytes, deadline_s: float, metadata: Metadata) -> Coroutine[Any, Any, bytes]:
         """Answer a PredictRequest with a PredictResponse; see `Method`."""
-        return self.answer(_TYPED, body, deadline_s, metadata)
+        return self.answer(TYPED, body, deadline_s, metadata)
 
     async def answer(
         self,
@@ -330,8 +258,8 @@ class Service:
             request = _parse_if_whole(body)
             id_ = request.id if request else ""
             charge_request()
-            return _on_stream(
-                id_, await self.answer(_TYPED_STREAM, body, deadline_s, metadata, request, on_stream=True)
+            return on_stream(
+                id_, await self.answer(TYPED_STREAM, body, deadline_s, metadata, request, on_stream=True)
             )
         except TamizError as error:
             failure = Failure(code=f"STATUS_CODE_{error.code}", message=str(error))
@@ -458,93 +386,11 @@ def _ended(
     return Ended(method, model, version, code, *times, queue_s, compute_s, n_rows, n_accepted, error)
 
 
-class _Typed:
-    """The dialect of `tamiz.v1.PredictionService`; see `Dialect`."""
-
-    method = f"{SERVICE_NAME}/Predict"
-
-    def parse(self, body: bytes) -> PredictRequest:
-        return parse(PredictRequest, body)
-
-    def model(self, request: PredictRequest) -> tuple[str, int, str]:
-        return request.model_name, request.model_version, request.model_label
-
-    def read(self, request: PredictRequest, served: Served, deadline_s: float) -> tuple[Inputs, int, Wish]:
-        inputs, n_rows = read_inputs(request.inputs, served.engine.model.specs)
-        threshold = request.threshold if request.HasField("threshold") else None
-        if request.timeout_us:
-            deadline_s = min(deadline_s, time.monotonic() + request.timeout_us * 1e-6)
-        gives_way = request.priority == _LOW
-        return inputs, n_rows, Wish(threshold, deadline_s, request.return_probabilities, gives_way)
-
-    def write(self, request: PredictRequest, served: Served, answer: Answer, threshold: float) -> bytes:  # noqa: ARG002
-        return _serialize(served, answer, threshold)
-
-
-_LOW: Final = Priority.Value("PRIORITY_LOW")  # as a number: an enum's look-up by name takes a microsecond
-_TYPED: Final = _Typed()
-
-
-class _TypedStream(_Typed):
-    """The same for the requests of a stream."""
-
-    method = f"{SERVICE_NAME}/StreamPredict"
-
-
-_TYPED_STREAM: Final = _TypedStream()
-
-
 def _parse_if_whole(body: bytes) -> PredictRequest | None:
     try:
         return PredictRequest.FromString(body)
     except DecodeError:
         return None  # `predict` says and counts what is wrong
-
-
-def parse(type_: type[_Message], body: bytes) -> _Message:
-    """Return bytes as a message.
-
-    Raises:
-        InvalidRequest: if they are none.
-    """
-    try:
-        return type_.FromString(body)
-    except DecodeError as error:
-        raise InvalidRequest(f"the message is no {type_.DESCRIPTOR.full_name}: {error}") from error
-
-
-def _serialize(served: Served, answer: Answer, threshold: float) -> bytes:
-    probabilities = np.concatenate(answer.probabilities).tobytes() if answer.probabilities else b""
-    columns = PredictResponse(
-        accepted=answer.accepted,
-        reasons=answer.reasons,
-        class_index=answer.class_index,
-        confidence=answer.confidence,
-        threshold=threshold,
-        probabilities=probabilities,
-        queue_duration_us=math.ceil(answer.queue_s * 1e6),
-        compute_duration_us=math.ceil(answer.compute_s * 1e6),
-    )
-    if answer.thresholds:
-        columns.thresholds.extend(answer.thresholds)
-        columns.threshold = max(answer.thresholds)
-    return served.prefix + columns.SerializeToString()
-
-
-def _on_stream(id_: str, response: bytes) -> bytes:
-    """Return a StreamPredictResponse around a serialized PredictResponse, which is not built and parsed again for it."""
-    head = StreamPredictResponse(id=id_).SerializeToString()
-    return b"".join((head, _RESPONSE_TAG, _varint(len(response)), response))
-
-
-def _varint(number: int) -> bytes:
-    """Return a length as protobuf writes it: seven bits per byte, the lowest first."""
-    encoded = bytearray()
-    while number > 0x7F:  # noqa: PLR2004  seven bits
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
 
 
 def _request_id(metadata: Metadata) -> str:

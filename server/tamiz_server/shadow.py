@@ -19,10 +19,11 @@ from typing import Final
 
 from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import Manifest
-from tamiz_server.engine import Answer, Engine, Work
+from tamiz_server.engine import Engine
 from tamiz_server.errors import QueueFull, TamizError, Unavailable
 from tamiz_server.metrics import ModelMetrics, ShadowMetrics
 from tamiz_server.model import Model
+from tamiz_server.pending import Answer, Work
 from tamiz_server.shadow_counts import (
     FAILED,
     INPUTS_DIFFER,
@@ -80,7 +81,6 @@ class Shadow:
             if metrics.engine is None:
                 metrics.engine = ModelMetrics(name, settings.version, served.model.manifest)
                 metrics.engine.labels = (name, f"{settings.version} as shadow")  # for the log
-            metrics.engine.circuit_open = False
             self._engine = _engine(served, metrics.engine)
 
     def beside(self, version: int, live: Engine) -> Beside | None:

@@ -44,6 +44,8 @@ class OrderedStream:
         self._room = asyncio.Event()
         self._read: asyncio.Queue[tuple[asyncio.Task[bytes], int] | None] = asyncio.Queue()
         self._reader = asyncio.create_task(self._read_all(bodies))
+        # Not at the end of `_read_all`, of which nothing runs if it is cancelled before its first turn.
+        self._reader.add_done_callback(lambda _: self._read.put_nowait(None))
 
     def end(self) -> None:
         """Read no further; what was read is still answered."""
@@ -71,16 +73,13 @@ class OrderedStream:
             self.ended.set()
 
     async def _read_all(self, bodies: AsyncIterator[bytes]) -> None:
-        try:
-            async for body in bodies:
-                self._n_requests += 1
-                self._n_bytes += len(body)
-                self._read.put_nowait((asyncio.create_task(self._answer(body)), len(body)))
-                while not self._has_room():
-                    self._room.clear()
-                    await self._room.wait()
-        finally:
-            self._read.put_nowait(None)
+        async for body in bodies:
+            self._n_requests += 1
+            self._n_bytes += len(body)
+            self._read.put_nowait((asyncio.create_task(self._answer(body)), len(body)))
+            while not self._has_room():
+                self._room.clear()
+                await self._room.wait()
 
     def _has_room(self) -> bool:
         return self._n_requests < self._max_requests and self._n_bytes < self._max_bytes

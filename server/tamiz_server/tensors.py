@@ -145,16 +145,15 @@ def read_shape(sent: Iterable[int], spec: Spec) -> tuple[int, ...]:
         InvalidRequest: if it is not one of the spec, or has no row.
     """
     shape = tuple(sent)
-    if shape[1:] != spec.tail or not shape or shape[0] < 1:
+    if shape[1:] != spec.tail or not shape or min(shape) < 1:
         _check_shape(shape, spec)
     return shape
 
 
 def _check_shape(shape: tuple[int, ...], spec: Spec) -> None:
     tail = shape[1:]
-    fits = tail == spec.tail or (
-        len(tail) == len(spec.tail)
-        and all(size == want or (want < 0 < size) for size, want in zip(tail, spec.tail, strict=True))
+    fits = len(tail) == len(spec.tail) and all(
+        size > 0 if want < 0 else size == want for size, want in zip(tail, spec.tail, strict=True)
     )
     if not shape or not fits:
         raise InvalidRequest(f"expected {spec}, got shape {list(shape)}")

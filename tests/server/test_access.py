@@ -20,8 +20,8 @@ from tamiz.v1 import prediction_pb2
 from tamiz_client import AsyncClient, CallFailed, Client, NotAllowed, RetryPolicy, ServerBusy
 from tamiz_server.access import OPEN, RIGHTS, Access
 from tamiz_server.errors import NotPermitted, RateExceeded, Unauthenticated
-from tamiz_server.service import SERVICE_NAME
 from tamiz_server.tokens import Grant, Right, entry
+from tamiz_server.typed import SERVICE_NAME
 from tamiz_server.watched import Watched
 
 ROWS = np.array([[0, 5], [5, 0]], np.float32)
@@ -114,6 +114,9 @@ def test_requests_and_rows_beyond_the_rate_are_refused_and_others_are_not_touche
     with pytest.raises(RateExceeded, match=r"'a' allows 2 requests per second; try again in 0\.5 s"):
         access.admit(PREDICT, "Bearer a")
     assert access.refused == {"RESOURCE_EXHAUSTED": 1}
+    with pytest.raises(RateExceeded):
+        caller.charge_request()  # one more on a stream that is open
+    assert access.refused == {"RESOURCE_EXHAUSTED": 2}
     for _ in range(10):
         access.admit(PREDICT, "Bearer b").charge_rows(10**6)
     clock.now_s = 0.5

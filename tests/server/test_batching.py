@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -231,6 +232,34 @@ def test_within_a_level_first_come_is_first_served(arrivals):
         taken = [entries.index(entry) for entry in order if entry.gives_way is level]
         assert taken == sorted(taken)
     assert sum(e.taken for e in entries) == sum(size for size, _, _ in arrivals)
+
+
+@pytest.mark.parametrize("gives_way", [False, True])
+def test_what_was_dropped_is_let_go_of_while_nothing_is_taken(gives_way):
+    queue = make_queue()
+    first = put(queue, 1, deadline_s=100.0, gives_way=gives_way)
+    dropped = []
+    for _ in range(1_000):
+        held = Held()
+        dropped.append(weakref.ref(held))
+        queue.drop(put(queue, 1, deadline_s=100.0, key=held, gives_way=gives_way))
+        del held
+    assert sum(each() is not None for each in dropped) < 200
+    assert queue.take(0.0) == [(first, 0, 1)]
+
+
+def test_what_was_taken_is_not_kept_until_its_deadline():
+    queue = make_queue()
+    held = Held()
+    reference = weakref.ref(held)
+    put(queue, 1, deadline_s=1e9, key=held)
+    del held
+    assert queue.take(0.0)
+    assert reference() is None
+
+
+class Held:
+    """What an entry holds on to."""
 
 
 class QueueMachine(RuleBasedStateMachine):

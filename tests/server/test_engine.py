@@ -16,10 +16,11 @@ from tamiz.bundle_format import NO_CLASS
 from tamiz.v1.prediction_pb2 import Reason
 from tamiz_server.bundle import read_bundle
 from tamiz_server.config import Config
-from tamiz_server.engine import Engine, Work
+from tamiz_server.engine import Engine
 from tamiz_server.errors import DeadlineExceeded, InvalidRequest, ModelFailed, QueueFull, Unavailable
 from tamiz_server.metrics import ModelMetrics
 from tamiz_server.model import Model
+from tamiz_server.pending import Work
 
 
 @pytest.fixture
@@ -177,6 +178,45 @@ def test_a_model_that_fails_again_and_again_rests_until_a_probe_succeeds(make_en
     asyncio.run(scenario())
 
 
+def test_a_probe_that_comes_before_the_timer_does_not_leave_the_model_resting(make_engine):
+    async def scenario() -> None:
+        engine = make_engine("failing", max_failures=3, failure_cooldown_s=0.05)
+        said: list[bool] = []
+        engine.on_rest = lambda _engine, rests: said.append(rests)
+        bad, good = (Work({"row": np.array([[row]])}, 1, 0.8) for row in (99, 0))
+        for _ in range(3):
+            with pytest.raises(ModelFailed):
+                await engine.predict(bad)
+        assert engine.rests
+        time.sleep(0.1)  # noqa: ASYNC251  the loop is busy, and its timer late
+        await engine.predict(good)
+        await asyncio.sleep(0.1)
+        assert said == [True, False]
+        assert not engine.rests
+        engine.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_probe_that_comes_to_nothing_before_the_timer_does_not_leave_the_model_resting(make_engine):
+    async def scenario() -> None:
+        engine = make_engine("failing", max_failures=3, failure_cooldown_s=0.05)
+        said: list[bool] = []
+        engine.on_rest = lambda _engine, rests: said.append(rests)
+        rows = {"row": np.array([[99]])}
+        for _ in range(3):
+            with pytest.raises(ModelFailed):
+                await engine.predict(Work(rows, 1, 0.8))
+        time.sleep(0.1)  # noqa: ASYNC251  as above
+        with pytest.raises(DeadlineExceeded):
+            await engine.predict(Work(rows, 1, 0.8, deadline_s=0.0))
+        await asyncio.sleep(0.1)
+        assert said == [True, False]
+        engine.close()
+
+    asyncio.run(scenario())
+
+
 def test_as_many_batches_are_computed_at_once_as_allowed(make_engine):
     async def at_once(max_concurrency: int) -> int:
         engine = make_engine("slower", in_thread=True, max_batch_size=1, max_concurrency=max_concurrency)
@@ -204,6 +244,32 @@ def test_as_many_batches_are_computed_at_once_as_allowed(make_engine):
     assert asyncio.run(at_once(3)) == 3
 
 
+def test_parts_of_a_request_that_end_in_another_order_are_joined_in_the_order_of_its_rows(make_engine):
+    async def scenario() -> None:
+        engine = make_engine(in_thread=True, max_batch_size=2, max_concurrency=3)
+        run, last_part_ran = engine._run, threading.Event()
+
+        def first_part_last(batch):
+            if batch[0].start == 0:
+                last_part_ran.wait(timeout=1.0)
+                time.sleep(0.05)  # until what came of the last part is delivered
+            outcomes = run(batch)
+            if batch[-1].stop == batch[-1].entry.n_rows:
+                last_part_ran.set()
+            return outcomes
+
+        engine._run = first_part_last
+        margins = np.linspace(-4, 4, 5)
+        answer = await engine.predict(work(*margins, threshold=0.0, wants_probabilities=True))
+        assert answer.class_index == (margins > 0).astype(int).tolist()
+        np.testing.assert_allclose(
+            np.concatenate(answer.probabilities)[:, 1], 1 / (1 + np.exp(-margins)), atol=1e-7
+        )
+        engine.close()
+
+    asyncio.run(scenario())
+
+
 def test_who_gives_way_is_computed_after_who_came_later(make_engine):
     async def scenario() -> None:
         engine = make_engine("slow", in_thread=True, max_batch_size=1)
@@ -227,6 +293,7 @@ def test_a_split_request_that_fails_in_the_middle_fails_once_and_whole(make_engi
         rows = np.array([[0], [1], [99], [1], [0]])
         with pytest.raises(ModelFailed):
             await engine.predict(Work({"row": rows}, 5, 0.8))
+        assert engine.metrics.queue_rows == 0
         answer = await engine.predict(Work({"row": rows[:2]}, 2, 0.8))
         assert answer.class_index == [0, 1]
 

@@ -14,7 +14,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tamiz_client import Client
+from tamiz_client import Client, ModelNotFound
 from tamiz_server.config import Config, plain_text_warnings
 
 
@@ -42,6 +42,16 @@ def test_metadata_beyond_the_limit_are_refused_and_below_it_never(make_bundle, s
             with pytest.raises(grpc.RpcError) as refused:
                 check(health_pb2.HealthCheckRequest(), metadata=[("x-large", "x" * 9_000)], timeout=10)
             assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("character", ["x", "%", "\n", "é", "\U0001f600"])
+def test_a_status_comes_through_however_long_the_names_of_the_caller_are(
+    make_bundle, start_server, character
+):
+    make_bundle()
+    server = start_server()
+    with Client(server.target) as client, pytest.raises(ModelNotFound, match=r"served are: m$"):
+        client.model(character * 100_000)
 
 
 def test_a_connection_has_at_most_so_many_calls_open(make_bundle, start_server):

@@ -24,8 +24,9 @@ from tamiz.v1.prediction_pb2 import (
     Tensor,
 )
 from tamiz_server.config import Config
-from tamiz_server.errors import InvalidRequest, ModelNotFound, Unavailable
+from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, Unavailable
 from tamiz_server.metrics import Metrics
+from tamiz_server.pending import Work
 from tamiz_server.reloader import Reloader
 from tamiz_server.repository import load
 from tamiz_server.service import Service
@@ -333,6 +334,25 @@ def test_what_an_engine_has_accepted_is_answered_after_it_was_replaced_or_remove
         await server.settled()
 
     run(scenario, inline_limit_us=0, max_batch_size=1)
+
+
+def test_what_takes_the_place_of_a_version_that_rests_does_not_rest(run, make_bundle, tmp_path):
+    make_bundle("m/1", "failing")
+
+    async def scenario(server: Server) -> None:
+        await server.look()
+        engine = server.service.find("m", 1).engine
+        with pytest.raises(ModelFailed):
+            await engine.predict(Work({"row": np.array([[99]])}, 1, 0.8))
+        assert server.sample("tamiz_circuit_open", model="m", version="1") == 1
+        shutil.rmtree(tmp_path / "models/m/1")
+        make_bundle("m/1")
+        await server.look()
+        await server.ask()
+        assert server.sample("tamiz_circuit_open", model="m", version="1") == 0
+        assert not server.service.find("m", 1).engine.rests
+
+    run(scenario, max_failures=1, failure_cooldown_s=60.0)
 
 
 def test_counts_of_a_version_go_with_it_and_the_sums_stay_right(run, make_bundle, tmp_path):

@@ -106,3 +106,17 @@ def test_an_error_of_reading_comes_after_the_answers_to_what_was_read():
             await anext(answers)
 
     asyncio.run(scenario())
+
+
+def test_a_stream_that_is_ended_before_it_began_to_read_ends():
+    async def scenario() -> None:
+        work = Answering([b"a"])
+        stream = OrderedStream(work.read(), work.answer, max_requests=4, max_bytes=100)
+        stream.end()
+        async with asyncio.timeout(10):
+            assert [answer async for answer in stream.answers()] == []
+        assert stream.was_ended
+        assert stream.ended.is_set()
+        assert work.n_read == 0
+
+    asyncio.run(scenario())

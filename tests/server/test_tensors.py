@@ -71,6 +71,21 @@ def test_a_dynamic_dimension_takes_any_size_but_none():
 
 
 @pytest.mark.parametrize(
+    ("sent", "like"),
+    [
+        (tensor(shape=(2, -1, -1), raw=b"\0" * 8), spec(shape=(-1, -1, -1))),
+        (
+            Tensor(name="x", dtype=STRING, shape=(2, -1, -1), strings=Strings(values=["a", "b"])),
+            spec(dtype=STRING, shape=(-1, -1, -1)),
+        ),
+    ],
+)
+def test_a_size_below_zero_is_no_size_where_any_size_will_do(sent, like):
+    with pytest.raises(InvalidRequest, match=r"got shape \[2, -1, -1\]"):
+        read_inputs([sent], [like])
+
+
+@pytest.mark.parametrize(
     ("sent", "message"),
     [
         ([], r"input 'x' of float32\[rows, 3\] is missing"),

@@ -13,9 +13,9 @@ from tamiz.oip.inference import (
     ModelStatistics,
     StatisticDuration,
 )
+from tamiz_server.dialect import Served
 from tamiz_server.oip.outputs import Labels, output_tensors
 from tamiz_server.oip.tensors import BYTES, DATATYPES
-from tamiz_server.service import Served
 
 _PLATFORM: Final = "onnxruntime_onnx"
 _BACKEND: Final = "onnxruntime"

@@ -8,12 +8,12 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from tamiz.oip.inference import DESCRIPTOR, ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
-from tamiz_server.engine import Answer
+from tamiz_server.dialect import Served, Wish, parse
 from tamiz_server.errors import TamizError
 from tamiz_server.oip.outputs import PROBABILITIES, Labels, add_outputs, requested_outputs
 from tamiz_server.oip.parameters import read_gives_way, read_threshold, read_timeout_s
 from tamiz_server.oip.tensors import read_inputs
-from tamiz_server.service import Served, Wish, parse
+from tamiz_server.pending import Answer
 from tamiz_server.tensors import Inputs
 
 SERVICE_NAME: Final = DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -23,7 +23,7 @@ _FINAL_WANTED: Final = "triton_enable_empty_final_response"
 
 
 class Inference:
-    """The dialect of `inference.GRPCInferenceService`; see `tamiz_server.service.Dialect`."""
+    """The dialect of `inference.GRPCInferenceService`; see `tamiz_server.dialect.Dialect`."""
 
     method = f"{SERVICE_NAME}/ModelInfer"
 

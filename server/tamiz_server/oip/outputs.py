@@ -12,9 +12,9 @@ from tamiz.bundle_format import NO_CLASS
 from tamiz.oip.inference import ModelInferRequest, ModelInferResponse
 from tamiz.v1.manifest_pb2 import Classes
 from tamiz.v1.prediction_pb2 import Reason
-from tamiz_server.engine import Answer
 from tamiz_server.errors import InvalidRequest
 from tamiz_server.oip.tensors import BYTES
+from tamiz_server.pending import Answer
 
 LABEL: Final = "label"
 PROBABILITIES: Final = "probabilities"

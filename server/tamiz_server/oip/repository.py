@@ -17,8 +17,9 @@ from tamiz.oip.inference import (
     RepositoryModelUnloadResponse,
 )
 from tamiz_server.access import CALLER
+from tamiz_server.dialect import parse
 from tamiz_server.errors import InvalidRequest, ModelNotFound, NotOffered
-from tamiz_server.service import Metadata, Service, parse
+from tamiz_server.service import Metadata, Service
 
 _log = logging.getLogger(__name__)
 

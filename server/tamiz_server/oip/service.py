@@ -24,6 +24,7 @@ from tamiz.oip.inference import (
     ServerReadyResponse,
 )
 from tamiz_server.access import charge_request
+from tamiz_server.dialect import Served, parse
 from tamiz_server.errors import InvalidRequest, ModelNotFound, TamizError
 from tamiz_server.oip.description import configuration, metadata, statistics
 from tamiz_server.oip.inference import (
@@ -34,7 +35,7 @@ from tamiz_server.oip.inference import (
     version_or_label,
 )
 from tamiz_server.oip.repository import ModelControl, Repository
-from tamiz_server.service import Metadata, Method, Served, Service, Stream, parse
+from tamiz_server.service import Metadata, Method, Service, Stream
 
 _EXTENSIONS: Final = ("model_configuration", "statistics")
 _CONTROL_EXTENSIONS: Final = ("model_repository", "model_repository(unload_dependents)")
@@ -117,7 +118,7 @@ class OipService:
             if not self._explicit and not self._failed(request.name, request.version):
                 raise
             return ModelReadyResponse(ready=False)
-        return ModelReadyResponse(ready=not served.engine.metrics.circuit_open)
+        return ModelReadyResponse(ready=not served.engine.rests)
 
     def _server_metadata(self, request: ServerMetadataRequest) -> ServerMetadataResponse:  # noqa: ARG002  it is empty
         extensions = _EXTENSIONS + _CONTROL_EXTENSIONS if self._explicit else _EXTENSIONS

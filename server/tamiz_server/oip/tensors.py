@@ -96,7 +96,9 @@ def _read(sent: _Sent, spec: Spec) -> NDArray[Any]:
         array = _numbers(raw, shape, tensor.datatype, spec.name)
     if spec.dtype is None and array.dtype == object:
         return _decoded(array, spec.name)
-    return array if array.dtype == spec.dtype else _converted(array, spec, tensor.datatype)
+    # numpy takes None, the dtype of a string input, for float64.
+    fits = spec.dtype is not None and array.dtype == spec.dtype
+    return array if fits else _converted(array, spec, tensor.datatype)
 
 
 def _numbers(raw: bytes, shape: tuple[int, ...], datatype: str, name: str) -> NDArray[Any]:

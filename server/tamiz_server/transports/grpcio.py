@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import grpc
 from grpc import aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tamiz_server.access import Access
 from tamiz_server.certificates import Certificates
@@ -19,6 +19,7 @@ from tamiz_server.descriptors import room_for_connections
 from tamiz_server.errors import ConfigError, TamizError
 from tamiz_server.service import Method, Methods, Stream
 from tamiz_server.transports.grpc_access import Gate, MetadataLimit
+from tamiz_server.transports.health import Health
 from tamiz_server.transports.reflection import enable_reflection
 from tamiz_server.watched import Watched
 
@@ -55,7 +56,7 @@ class GrpcServer:
         self.port = 0
         self._certificates = certificates
         self._config = config
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the module is not typed
+        self._health = Health()
         self._server = aio.server(options=_options(config))
         self._server.add_generic_rpc_handlers((MetadataLimit(config.max_metadata_bytes),))
         if access is not None:
@@ -91,14 +92,15 @@ class GrpcServer:
 
         The empty name stands for the whole server.
         """
-        await self._health.set(name, _STATUS[serving])
+        self._health.set(name, _STATUS[serving])
 
     async def enter_graceful_shutdown(self) -> None:
         """Say NOT_SERVING for everything, from now on; requests are still answered."""
-        await self._health.enter_graceful_shutdown()
+        self._health.say_not_serving()
 
     async def stop(self, grace_s: float) -> None:
         """Take no new calls, wait for those in flight at most `grace_s` seconds, stop."""
+        self._health.end()
         await self._server.stop(grace_s)
 
 

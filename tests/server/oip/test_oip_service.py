@@ -313,10 +313,10 @@ def test_readiness_is_that_of_the_server_and_of_what_could_be_loaded(make_servic
         for name, version in (("nobody", ""), ("m", "9"), ("broken", "5")):
             with pytest.raises(ModelNotFound):
                 await ready(name, version)
-        metrics = service.find("m", 2).engine.metrics
-        metrics.circuit_open = True
+        engine = service.find("m", 2).engine
+        engine.rests = True
         assert not await ready("m"), "it rests"
-        metrics.circuit_open = False
+        engine.rests = False
         service.stopping = True
         assert not await server_ready()
         assert not await ready("m")

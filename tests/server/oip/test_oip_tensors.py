@@ -187,6 +187,7 @@ ONE = np.ones(2, dtype="<f4")
         (raw(ONE > 0, "BOOL"), spec(), "has datatype BOOL, expected FP32$"),
         (raw(ONE.astype("u1"), "UINT8"), spec(model_type("BOOL")), "has datatype UINT8, expected BOOL$"),
         (raw(ONE, "FP32"), spec(STRING), "has datatype FP32, expected BYTES$"),
+        (raw(ONE.astype("<f8"), "FP64"), spec(STRING), "has datatype FP64, expected BYTES$"),
         (texts(elements(b"1", b"2"), 2), spec(), "has datatype BYTES, expected FP32$"),
         (raw(ONE[:1], "FP32"), spec(F32, 2), r"expected input 'x' of float32\[rows, 2\], got shape \[1\]"),
         (typed("FP32", (2,), fp32_contents=[1.0]), spec(), r"of shape \[2\] takes 2 elements, got 1"),

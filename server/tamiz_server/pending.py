@@ -1,0 +1,143 @@
+"""A request in the engine: what it asks for, and the answer that is put together for it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz_server.batching import Entry, Slice
+from tamiz_server.errors import TamizError
+from tamiz_server.tensors import Inputs
+
+
+class Work(NamedTuple):
+    """What a request asks of the engine.
+
+    Attributes:
+        inputs: checked arrays, one per input of the model.
+        n_rows: their number of rows.
+        threshold: the confidence that the rows have to reach: all of it, or, where the model's thresholds differ by class or
+            slice, what the request asks for besides each row's own.
+        deadline_s: when the caller stops waiting, on time.monotonic's clock; infinite when never.
+        wants_probabilities: whether the answer holds them.
+        overrides: whether `threshold` takes the place of each row's own, where these differ.
+        gives_way: whether others go first while it waits; see `batching`.
+        held_back: whether it came on a stream, which sends no more than so many at a time; see `shedding`.
+    """
+
+    inputs: Inputs
+    n_rows: int
+    threshold: float
+    deadline_s: float = math.inf
+    wants_probabilities: bool = False
+    overrides: bool = False
+    gives_way: bool = False
+    held_back: bool = False
+
+
+@dataclass(slots=True)
+class Answer:
+    """The decisions on one request's rows, in columns of n_rows; `PredictResponse` says what they mean.
+
+    Attributes:
+        accepted, reasons, class_index, confidence: one entry per row; reasons are values of the contract's `Reason`.
+        probabilities: blocks of (rows, n_classes), float64, together n_rows; empty unless they were asked for.
+        thresholds: what each row had to reach, where the model's thresholds differ by class or slice; otherwise empty.
+        queue_s: how long the request waited until its first row was computed.
+        compute_s: how long the batches took that its rows were in.
+    """
+
+    accepted: list[bool]
+    reasons: list[Any]
+    class_index: list[int]
+    confidence: list[float]
+    probabilities: list[NDArray[np.float64]]
+    thresholds: list[float]
+    queue_s: float
+    compute_s: float
+
+
+class Pending(Entry):
+    """A request that waits for its answer.
+
+    Attributes:
+        work: what it asks for.
+        future: whom to tell; None where the answer is taken from here.
+        answer: the answer, once it is whole.
+        parts: those to some of its rows, each with the first row that it is to.
+    """
+
+    __slots__ = ("answer", "future", "parts", "work")
+
+    def __init__(self, work: Work, arrived_s: float, key: Any, future: asyncio.Future[Answer] | None) -> None:
+        super().__init__(
+            work.n_rows,
+            arrived_s=arrived_s,
+            deadline_s=work.deadline_s,
+            key=key,
+            gives_way=work.gives_way,
+            held_back=work.held_back,
+        )
+        self.work = work
+        self.future = future
+        self.answer: Answer | None = None
+        self.parts: list[tuple[int, Answer]] = []
+
+    def join(self, start: int, part: Answer) -> Answer | None:
+        """Take the answer to some rows, from `start` on; return that to all rows once it is whole.
+
+        Parts that are computed side by side end in any order.
+        """
+        self.parts.append((start, part))
+        if self.taken < self.n_rows or sum(len(each.accepted) for _, each in self.parts) < self.n_rows:
+            return None
+        self.parts.sort(key=itemgetter(0))
+        (_, whole), *rest = self.parts
+        for _, each in rest:
+            whole.accepted += each.accepted
+            whole.reasons += each.reasons
+            whole.class_index += each.class_index
+            whole.confidence += each.confidence
+            whole.probabilities += each.probabilities
+            whole.thresholds += each.thresholds
+            whole.queue_s = min(whole.queue_s, each.queue_s)
+            whole.compute_s += each.compute_s
+        return whole
+
+    def fail(self, error: TamizError) -> None:
+        """Tell who waits, if anybody still does."""
+        if self.future is not None and not self.future.done():
+            self.future.set_exception(error)
+
+
+Batch = Sequence[Slice[Pending]]
+"""Requests that are computed together, or parts of them."""
+
+
+def asked_thresholds(batch: Batch) -> list[float]:
+    """Return each row's threshold."""
+    thresholds: list[float] = []
+    for entry, start, stop in batch:
+        thresholds += [entry.work.threshold] * (stop - start)
+    return thresholds
+
+
+def raised_thresholds(batch: Batch, own: NDArray[np.float64]) -> list[float]:
+    """Return each row's threshold: its own, raised (or replaced) by what its request asks for."""
+    row = 0
+    for entry, start, stop in batch:
+        rows = slice(row, row + stop - start)
+        row = rows.stop
+        if entry.work.overrides:
+            own[rows] = entry.work.threshold
+        elif entry.work.threshold > 0.0:
+            np.maximum(own[rows], entry.work.threshold, out=own[rows])
+    raised: list[float] = own.tolist()
+    return raised
