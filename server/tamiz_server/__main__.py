@@ -16,10 +16,12 @@ from tamiz_server.tokens import Right, entry, new_token
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the server until it is told to stop, or make a token; return the exit status."""
+    """Run the server until it is told to stop, ask whether one is serving, or make a token; return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["token"]:
         return _make_token(argv[1:])
+    if argv[:1] == ["health"]:
+        return _ask_health(argv[1:])
     try:
         config = Config.parse(argv, os.environ)
     except ConfigError as error:
@@ -39,6 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         return _fail(str(error))
     return 0
+
+
+def _ask_health(argv: Sequence[str]) -> int:
+    """Ask the server that has these flags and this environment; return 0 if it is serving, else say why not."""
+    from tamiz_server.health import trouble  # noqa: PLC0415  the server itself does not need it
+
+    try:
+        found = trouble(Config.parse(argv, os.environ))
+    except ConfigError as error:
+        return _fail(str(error))
+    return _fail(found) if found else 0
 
 
 def _make_token(argv: Sequence[str]) -> int:
