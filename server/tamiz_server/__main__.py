@@ -26,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = Config.parse(argv, os.environ)
     except ConfigError as error:
         return _fail(str(error))
+    # onnxruntime's own wheels report to their maker unless told otherwise before they are imported.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         from tamiz_server.app import App  # noqa: PLC0415  to name the extra when its libraries are missing
     except ModuleNotFoundError as error:
