@@ -17,7 +17,9 @@ TARGET: Final = _HERE / "components/monitoring/prometheus-rule.yaml"
 
 def prometheus_rule(folder: Path) -> str:
     """Return the PrometheusRule with the groups of all rule files in a folder, in the order of their names."""
-    groups = [group for path in sorted(folder.glob("*.yml")) for group in yaml.safe_load(path.read_text())["groups"]]
+    groups = [
+        group for path in sorted(folder.glob("*.yml")) for group in yaml.safe_load(path.read_text())["groups"]
+    ]
     rule = {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
