@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -27,7 +28,7 @@ MAX_ADDED_MB = 260
 PROGRAMS = ("buildah", "debootstrap", "unshare", "nsenter", "chroot")
 MISSING = [program for program in PROGRAMS if shutil.which(program) is None]
 pytestmark = [
-    pytest.mark.timeout(1_200),
+    pytest.mark.timeout(1_800),
     pytest.mark.skipif(
         bool(MISSING or os.geteuid()) and not os.environ.get("CI"),
         reason=f"needs root, and of buildah, debootstrap and util-linux there is no: {', '.join(MISSING)}",
@@ -123,7 +124,7 @@ class Container:
         self.log = (image.folder / "server.log").open("w+")
         self.process = subprocess.Popen(
             [
-                *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
+                *("unshare", "--mount", "--pid", "--fork"),
                 *("sh", "-c", f'{mounts} && exec "$@"', "sh", *command),
             ],
             stderr=self.log,
@@ -136,9 +137,7 @@ class Container:
     def pid(self) -> int:
         """The number of its process 1 on this machine."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        while not children.read_text():
-            assert self.process.poll() is None, self.text()
-            time.sleep(0.05)
+        until(lambda: bool(children.read_text()), self)
         return int(children.read_text().split()[0])
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
@@ -155,7 +154,7 @@ class Container:
 
     def close(self) -> None:
         if self.process.poll() is None:
-            self.process.kill()
+            os.kill(self.pid, signal.SIGKILL)  # with process 1 all of them go
             self.process.wait()
         self.log.close()
 
@@ -166,16 +165,20 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def until(condition: Callable[[], bool], container: Container) -> None:
+    """Wait for something, half a minute at most, while the container runs."""
+    for _ in range(300):
+        if condition():
+            return
+        assert container.process.poll() is None, container.text()
+        time.sleep(0.1)
+    pytest.fail(container.text())
+
+
 def until_healthy(container: Container) -> None:
     kind, *command = container.image.config["Healthcheck"]["Test"]
     assert kind == "CMD", "there may be no shell"
-    for _ in range(60):
-        done = container.execute(*command)
-        if done.returncode == 0:
-            return
-        assert container.process.poll() is None, container.text()
-        time.sleep(0.5)
-    pytest.fail(done.stderr + container.text())
+    until(lambda: container.execute(*command).returncode == 0, container)
 
 
 def test_the_image_holds_a_server_that_serves_and_stops_and_nothing_that_trains(tmp_path, make_bundle):
@@ -237,9 +240,7 @@ def serves_checks_itself_and_stops(image: Image, models: Path) -> None:
             rows = np.array([[0, 5], [5, 0]], np.float32)
             assert client.predict("m", rows).labels.tolist() == ["yes", "no"]
             os.kill(container.pid, signal.SIGTERM)
-            while "stopping: " not in container.text():
-                assert container.process.poll() is None
-                time.sleep(0.05)
+            until(lambda: "stopping: " in container.text(), container)
             assert container.execute(*image.config["Healthcheck"]["Test"][1:]).returncode == 1
             assert client.predict("m", rows).accepted.all(), "while it drains it still answers"
         assert container.process.wait(60) == 0
