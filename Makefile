@@ -6,7 +6,7 @@ STAMP := $(VENV)/.set-up
 TOOLS := $(VENV)/.set-up-tools
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: help setup demo test lint format statistics faults audit bench docs proto clean
+.PHONY: help setup demo test lint format statistics faults audit bench docs proto image manifests clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,12 @@ proto: $(TOOLS) ## generate the Python code of the contract
 	$(BIN)/python -m grpc_tools.protoc -Iproto --pyi_out=proto --descriptor_set_out=proto/tamiz/oip/inference.binpb \
 	  proto/tamiz/oip/inference.proto
 	mv proto/tamiz/oip/inference_pb2.pyi proto/tamiz/oip/inference.pyi
+
+image: ## build the container image (docker, podman or buildah; ARGS="NAME:TAG --build-arg BASE=…")
+	@deploy/build_image.sh $(ARGS)
+
+manifests: $(STAMP) ## put the rules of deploy/prometheus/rules into the manifests for Kubernetes
+	@$(BIN)/python deploy/kubernetes/generate.py
 
 clean: ## remove what was generated
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache models

@@ -21,14 +21,18 @@ _LEAVES_WITHIN_S: Final = 2.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the server until it is told to stop, or make a token; return the exit status."""
+    """Run the server until it is told to stop, ask whether one is serving, or make a token; return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["token"]:
         return _make_token(argv[1:])
+    if argv[:1] == ["health"]:
+        return _ask_health(argv[1:])
     try:
         config = Config.parse(argv, os.environ)
     except ConfigError as error:
         return _fail(str(error))
+    # onnxruntime's own wheels report to their maker unless told otherwise before they are imported.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         from tamiz_server.app import App  # noqa: PLC0415  to name the extra when its libraries are missing
     except ModuleNotFoundError as error:
@@ -59,6 +63,17 @@ def _leave_behind_what_computes() -> None:
     timer = threading.Timer(_LEAVES_WITHIN_S, leave)
     timer.daemon = True
     timer.start()
+
+
+def _ask_health(argv: Sequence[str]) -> int:
+    """Ask the server that has these flags and this environment; return 0 if it is serving, else say why not."""
+    from tamiz_server.health import trouble  # noqa: PLC0415  the server itself does not need it
+
+    try:
+        found = trouble(Config.parse(argv, os.environ))
+    except ConfigError as error:
+        return _fail(str(error))
+    return _fail(found) if found else 0
 
 
 def _make_token(argv: Sequence[str]) -> int:

@@ -396,7 +396,9 @@ def _parser(config: type[Config]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tamiz-server",
         description="Serve bundles over gRPC: batched, gated row by row, measured.",
-        epilog="Every flag is also an environment variable: --grpc-port is TAMIZ_GRPC_PORT.",
+        epilog="Every flag is also an environment variable: --grpc-port is TAMIZ_GRPC_PORT. Besides there are:"
+        " `tamiz-server health`, with the same flags and variables, ends with status 0 if the server that has them is"
+        " serving; `tamiz-server token` makes a bearer token.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"tamiz-server {_version()}")

@@ -4,8 +4,8 @@
                                       └──► another version: an engine of its own, in a thread that gives way ──► compared
 
 Live rows go first. An answer goes out before it is looked at, in the next turn of the event loop. The shadow's engine has a queue, a thread and a circuit of its own; it gathers rows for some milliseconds,
-because few large batches take less from others than many small ones. What finds no room, or comes while the live queue is
-half full, is dropped and counted.
+because few large batches take less from others than many small ones. What finds no room, or comes while the live queue holds
+half of what a burst may bring, is dropped and counted.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ from tamiz_server.shadow_counts import (
     compare_threshold,
 )
 from tamiz_server.shadow_settings import ShadowSettings
+from tamiz_server.shedding import SHARE_OF_BURST
 from tamiz_server.tensors import Inputs, Spec
 
 _log = logging.getLogger(__name__)
 
 _GATHERS_US: Final = 20_000
-_BUSY: Final = 0.5
-"""The share of the live queue that may be filled while rows are still shown to the shadow."""
+_BUSY: Final = SHARE_OF_BURST / 2
+"""The share of the live queue that may be filled while rows are still shown to the shadow: half of what a burst may fill."""
 _SEED: Final = 0
 
 

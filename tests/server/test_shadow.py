@@ -314,7 +314,7 @@ def test_what_finds_no_room_is_dropped(run, make_bundle):
     run(scenario, max_queue_size=16, max_batch_size=4)
 
 
-def test_while_the_live_queue_is_half_full_nothing_is_shown(run, make_bundle):
+def test_while_the_live_queue_holds_half_a_burst_nothing_is_shown(run, make_bundle):
     make_bundle("m/1")
     make_bundle("m/2")
 
@@ -328,7 +328,7 @@ def test_while_the_live_queue_is_half_full_nothing_is_shown(run, make_bundle):
         assert counts["live_busy"] > 0
         assert live.metrics.rows.total() == 400
 
-    run(scenario, max_queue_size=400, max_batch_size=4)
+    run(scenario, max_queue_size=3_200, max_batch_size=4)
 
 
 def test_it_follows_its_version_and_leaves_nothing_behind(run, make_bundle, tmp_path):

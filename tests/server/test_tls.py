@@ -153,6 +153,15 @@ def test_pages_over_https_show_the_same_certificate_and_its_successor(
     for page, words in (("/healthz", b"SERVING"), ("/metrics", b"tamiz_build_info")):
         with urllib.request.urlopen(url + page, context=context, timeout=10) as answer:
             assert words in answer.read()
+    settings = [
+        *flags(served, "--metrics-tls"),
+        "--model-repository",
+        tmp_path,
+        "--metrics-port",
+        server.metrics_port,
+    ]
+    health = [sys.executable, "-m", "tamiz_server", "health", *map(str, settings)]
+    assert subprocess.run(health, check=False, timeout=30).returncode == 0
     second = authority.issue("second")
     put(second, tmp_path)
     assert until(lambda: fingerprint(server.metrics_port) == digest_of(second[1]))

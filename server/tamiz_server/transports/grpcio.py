@@ -31,6 +31,7 @@ _STATUS: Final = {
     False: health_pb2.HealthCheckResponse.NOT_SERVING,
     None: health_pb2.HealthCheckResponse.SERVICE_UNKNOWN,
 }
+_ALIVE: Final = "grpc.health.v1.Health"  # health itself: it is served for as long as the event loop turns
 _FOREVER_MS: Final = 2**31 - 1
 _HANDSHAKE_WITHIN_MS: Final = (
     10_000  # gRPC gives two minutes, in which a connection that says nothing is kept
@@ -67,13 +68,14 @@ class GrpcServer:
             enable_reflection([service.name for service in services], self._server)
 
     async def start(self) -> None:
-        """Listen. Health says NOT_SERVING until `set_health` says otherwise.
+        """Listen. Health says NOT_SERVING until `set_health` says otherwise, except of itself, for who asks if it lives.
 
         Raises:
             ConfigError: if the port cannot be had.
         """
         config = self._config
         await self.set_health("", False)
+        await self.set_health(_ALIVE, True)
         host = f"[{config.host}]" if ":" in config.host else config.host
         address = f"{host}:{config.grpc_port}"
         try:

@@ -1,0 +1,33 @@
+"""The programs that judge deploy/."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., str]
+
+
+def _run(program: str, *arguments: str | Path) -> str:
+    """Run a program of this environment, or else of the machine; return its output, or fail with it."""
+    beside = Path(sys.executable).with_name(program)
+    found = beside if beside.exists() else shutil.which(program)
+    assert found, (
+        f"{program} is not installed: pip install -c constraints.txt '.[dev]'; promtool is Debian's prometheus"
+    )
+    done = subprocess.run(
+        [found, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """`run("kubectl", "kustomize", folder)` returns what the program prints."""
+    return _run

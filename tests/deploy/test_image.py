@@ -1,0 +1,252 @@
+"""The image, for real: built by buildah over a Debian made here, and run as a container platform would.
+
+There is no container engine in the machines that run these tests. So the image's own entry point is started as process 1 of
+namespaces of its own, in the image's file system, mounted read-only, as the image's user and with its environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tamiz_client import Client
+
+ROOT = Path(__file__).parents[2]
+MAX_ADDED_MB = 260
+PROGRAMS = ("buildah", "debootstrap", "unshare", "nsenter", "chroot")
+MISSING = [program for program in PROGRAMS if shutil.which(program) is None]
+pytestmark = [
+    pytest.mark.timeout(1_800),
+    pytest.mark.skipif(
+        bool(MISSING or os.geteuid()) and not os.environ.get("CI"),
+        reason=f"needs root, and of buildah, debootstrap and util-linux there is no: {', '.join(MISSING)}",
+    ),
+]
+TRAINING = {
+    "sklearn",
+    "skl2onnx",
+    "onnx",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "torch",
+    "matplotlib",
+    "xgboost",
+    "lightgbm",
+}
+BUILDING = {"pip", "setuptools", "wheel", "hatchling"}
+
+
+def run(*command: object, **options) -> str:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout.strip()
+
+
+class Image:
+    """What `deploy/build_image.sh` built, beside its base, in a store of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "storage.conf").write_text(
+            f'[storage]\ndriver = ""\ngraphroot = "{folder}/graph"\nrunroot = "{folder}/run"\n'
+        )
+        self.environment = os.environ | {
+            "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
+            "TMPDIR": str(folder),
+            "TAMIZ_BUILDER": "buildah",
+        }
+
+    def buildah(self, *arguments: object) -> str:
+        return run("buildah", *arguments, env=self.environment)
+
+    def make_base(self) -> Path:
+        base = self.folder / "base"
+        run(
+            "debootstrap",
+            "--variant=minbase",
+            "--include=python3,python3-venv,python3-pip,ca-certificates",
+            "bookworm",
+            base,
+        )
+        container = self.buildah("from", "scratch")
+        self.buildah("copy", "--quiet", container, base, "/")
+        self.buildah("commit", "--quiet", "--rm", container, "localhost/base")
+        return base
+
+    def build(self) -> None:
+        script = [ROOT / "deploy/build_image.sh", "localhost/tamiz:test", "--isolation", "chroot"]
+        run(*script, "--network", "host", "--build-arg", "BASE=localhost/base", env=self.environment)
+        container = self.buildah("from", "--pull-never", "localhost/tamiz:test")
+        self.root = Path(self.buildah("mount", container))
+        self.config = json.loads(self.buildah("inspect", container))["Docker"]["config"]
+
+    def size_mb(self, base: Path) -> float:
+        sizes = [
+            int(run("du", "--summarize", "--bytes", "--one-file-system", each).split()[0])
+            for each in (self.root, base)
+        ]
+        return (sizes[0] - sizes[1]) / 1e6
+
+
+class Container:
+    """The image's entry point as process 1, with its file system read-only and models mounted."""
+
+    def __init__(self, image: Image, models: Path, **settings: str) -> None:
+        self.image = image
+        self.ports = [free_port(), free_port()]
+        self.variables = [*image.config["Env"], *(f"{name}={value}" for name, value in settings.items())]
+        self.variables += [f"TAMIZ_GRPC_PORT={self.ports[0]}", f"TAMIZ_METRICS_PORT={self.ports[1]}"]
+        root = image.root
+        # A bind mount of its own, because only a mount can be made read-only.
+        mounts = (
+            f"mount --bind {root} {root} && mount --bind {models} {root}/models && mount -t proc proc {root}/proc"
+            f" && mount -o remount,bind,ro {root}/models && mount -o remount,bind,ro {root}"
+        )
+        command = [
+            "chroot",
+            f"--userspec={image.config['User']}",
+            str(root),
+            *self.in_it(image.config["Entrypoint"]),
+        ]
+        self.log = (image.folder / "server.log").open("w+")
+        self.process = subprocess.Popen(
+            [
+                *("unshare", "--mount", "--pid", "--fork"),
+                *("sh", "-c", f'{mounts} && exec "$@"', "sh", *command),
+            ],
+            stderr=self.log,
+        )
+
+    def in_it(self, command: list[str]) -> list[str]:
+        return ["/usr/bin/env", "--ignore-environment", *self.variables, *command]
+
+    @property
+    def pid(self) -> int:
+        """The number of its process 1 on this machine."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        until(lambda: bool(children.read_text()), self)
+        return int(children.read_text().split()[0])
+
+    def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command inside, as `docker exec` would, as the image's user."""
+        user, _, group = self.image.config["User"].partition(":")
+        enter = ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--root", "--wd=/"]
+        enter += ["--setuid", user, "--setgid", group]
+        return subprocess.run(
+            [*enter, *self.in_it(list(command))], capture_output=True, text=True, check=False, timeout=60
+        )
+
+    def text(self) -> str:
+        return Path(self.log.name).read_text()
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)  # with process 1 all of them go
+            self.process.wait()
+        self.log.close()
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def until(condition: Callable[[], bool], container: Container) -> None:
+    """Wait for something, half a minute at most, while the container runs."""
+    for _ in range(300):
+        if condition():
+            return
+        assert container.process.poll() is None, container.text()
+        time.sleep(0.1)
+    pytest.fail(container.text())
+
+
+def until_healthy(container: Container) -> None:
+    kind, *command = container.image.config["Healthcheck"]["Test"]
+    assert kind == "CMD", "there may be no shell"
+    until(lambda: container.execute(*command).returncode == 0, container)
+
+
+def test_the_image_holds_a_server_that_serves_and_stops_and_nothing_that_trains(tmp_path, make_bundle):
+    """One test, because there is one image, and it takes a minute to make."""
+    make_bundle("m/1")
+    folder = tmp_path / "image"
+    folder.mkdir()
+    image = Image(folder)
+    try:
+        base = image.make_base()
+        image.build()
+        holds_nothing_else(image, base)
+        serves_checks_itself_and_stops(image, tmp_path / "models")
+    finally:
+        subprocess.run(["buildah", "rm", "--all"], env=image.environment, capture_output=True, check=False)
+        subprocess.run(["umount", folder / "graph/overlay"], capture_output=True, check=False)
+        shutil.rmtree(folder)
+
+
+def holds_nothing_else(image: Image, base: Path) -> None:
+    config, root = image.config, image.root
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", config["User"])
+    assert config["Entrypoint"] == ["tamiz-server"]
+    assert config["StopSignal"] == "SIGTERM"
+    assert config["Labels"]["org.opencontainers.image.version"] == "0.1.0"
+    assert {"8001/tcp", "8002/tcp"} == config["ExposedPorts"].keys()
+
+    added = {path.relative_to(root).parts[0] for path in changed(root, base)}
+    assert added <= {"opt", "models"}, "the build left something behind"
+    [packages] = root.glob("opt/tamiz/lib/python3*/site-packages")
+    names = {path.name for path in packages.iterdir()}
+    assert {"tamiz_server", "onnxruntime", "grpc", "cryptography", "jwt"} <= names
+    assert not (TRAINING | BUILDING) & names
+    for program in ("gcc", "cc", "g++", "clang", "make"):
+        assert not list(root.glob(f"usr/bin/{program}*")), program
+    for cache in ("root/.cache", "tmp/*", "var/cache/pip", "source"):
+        assert not list(root.glob(cache)), cache
+    secrets = [path for path in (root / "run/secrets", root / "etc/pip.conf") if path.exists()]
+    assert not secrets
+    megabytes = image.size_mb(base)
+    assert 50 < megabytes <= MAX_ADDED_MB
+
+
+def changed(root: Path, base: Path) -> list[Path]:
+    """Return the files and folders of the image that its base has not."""
+    inside = {path.relative_to(root) for path in root.rglob("*")}
+    return [root / path for path in inside - {path.relative_to(base) for path in base.rglob("*")}]
+
+
+def serves_checks_itself_and_stops(image: Image, models: Path) -> None:
+    container = Container(image, models, TAMIZ_DRAIN_DELAY_S="2")
+    try:
+        until_healthy(container)
+        status = Path(f"/proc/{container.pid}/status").read_text()
+        assert re.search(r"^NSpid:\s+\d+\s+1$", status, re.MULTILINE), "the server itself is process 1"
+        assert re.search(rf"^Uid:\s+{image.config['User'].partition(':')[0]}\s", status, re.MULTILINE)
+        assert container.execute("touch", "/tmp/x", "/models/x").stderr.count("Read-only file system") == 2
+        with Client(f"127.0.0.1:{container.ports[0]}") as client:
+            rows = np.array([[0, 5], [5, 0]], np.float32)
+            assert client.predict("m", rows).labels.tolist() == ["yes", "no"]
+            os.kill(container.pid, signal.SIGTERM)
+            until(lambda: "stopping: " in container.text(), container)
+            assert container.execute(*image.config["Healthcheck"]["Test"][1:]).returncode == 1
+            assert client.predict("m", rows).accepted.all(), "while it drains it still answers"
+        assert container.process.wait(60) == 0
+        log = container.text()
+        assert "stopped: 2 requests received, 2 answered" in log
+        assert "elemetry" not in log, "onnxruntime reports to nobody"
+        assert "Traceback" not in log
+    finally:
+        container.close()
