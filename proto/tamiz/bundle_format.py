@@ -27,6 +27,9 @@ FILE_NAME: Final = "model.onnx"
 SIGNATURE_SUFFIX: Final = ".sig"
 """Of the file beside a bundle's with its signature: the 64 bytes of Ed25519 (RFC 8032) over all bytes of the bundle's."""
 
+MAX_MANIFEST_BYTES: Final = 16 * 2**20
+"""The most bytes of a manifest: room for ten thousands of steps of isotonic regression in each of ten classes."""
+
 PROBABILITIES: Final = "probabilities"
 """The graph output that the gate reads: (n_rows, n_classes), float64, rows sum to 1."""
 
@@ -137,6 +140,10 @@ def _manifest(file: OnnxParts) -> Manifest:
     if text is None:
         raise FormatError(
             "no manifest in it, so it is no bundle but a plain ONNX file (or truncated); export it with tamiz-convert"
+        )
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise FormatError(
+            f"its manifest has {len(text)} bytes, expected at most {MAX_MANIFEST_BYTES}; export it again"
         )
     try:
         return json_format.Parse(text, Manifest(), ignore_unknown_fields=True)

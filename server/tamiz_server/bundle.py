@@ -6,12 +6,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from tamiz.bundle_format import FormatError, parse_bundle
 from tamiz.thresholds import MAX_SUBSETS
 from tamiz.v1.manifest_pb2 import DataType, Manifest, Promise, Subdivision, SubsetThreshold, Threshold
 from tamiz_server.errors import BundleError
+from tamiz_server.ordinary_files import read_ordinary
 from tamiz_server.signature import TrustedKeys
+
+MAX_BYTES: Final = 2**31
+"""The most bytes of an ONNX file whose tensors are all in it: protobuf's limit."""
 
 _MIN_CLASSES = 2
 _SHARES = (
@@ -39,25 +44,31 @@ class Bundle:
     manifest: Manifest
 
 
-def read_bundle(path: Path, keys: TrustedKeys | None = None) -> Bundle:
+def read_bundle(path: Path, keys: TrustedKeys | None = None, max_bytes: int = MAX_BYTES) -> Bundle:
     """Read and verify a bundle.
 
     Args:
         path: the file `model.onnx`.
         keys: whose signature it must have; None if it needs none.
+        max_bytes: how large it may be.
 
     Raises:
         BundleError: if the file cannot be read, is truncated or no ONNX file, carries no manifest, is of a newer
             format, does not have the digest that its manifest names, lacks a signature that it needs, or if the manifest contradicts itself.
     """
     try:
-        content = path.read_bytes()
+        content = read_ordinary(path, max_bytes)
     except OSError as error:
         raise BundleError(
             f"{path}: cannot be read ({error.strerror}); expected a file that tamiz-convert wrote"
         ) from error
     if keys is not None:  # before anything is parsed
         keys.verify(path, content)
+    return parse(path, content)
+
+
+def parse(path: Path, content: bytes) -> Bundle:
+    """Return the bundle that some bytes hold; `path` is where they were read. Raises as `read_bundle`."""
     try:
         manifest = parse_bundle(content)
     except FormatError as error:

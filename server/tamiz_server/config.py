@@ -167,6 +167,20 @@ class Config:
         "a model whose largest batch computes faster than this, in microseconds, runs in the event loop; a slower one"
         " in a thread of its own",
     )
+    model_memory_bytes: int = _setting(
+        0,
+        "how much memory onnxruntime may take for the weights and intermediate results of all models together, in bytes;"
+        " what would need more fails. 0: three quarters of what the control group, or else the machine, has",
+    )
+    max_run_s: float = _setting(
+        30.0,
+        "how long a model may compute one batch, in seconds; then it is stopped and the batch fails. One that runs in the"
+        " event loop is stopped after a second. 0: never",
+    )
+    max_load_s: float = _setting(
+        120.0,
+        "how long a bundle may take to load and warm up in the process that tries it first, in seconds",
+    )
     allow_looser_thresholds: bool = _setting(
         default=False,
         help_="let a request ask for a threshold below the model's; its answers are not covered by the certificate",
@@ -224,6 +238,7 @@ class Config:
             "max_concurrent_streams",
             "max_connections",
             "keepalive_s",
+            "max_load_s",
         ):
             self._check_range(name, 1)
         for name in (
@@ -233,6 +248,8 @@ class Config:
             "failure_cooldown_s",
             "intra_op_threads",
             "inline_limit_us",
+            "model_memory_bytes",
+            "max_run_s",
             "drain_delay_s",
             "drain_timeout_s",
             "model_poll_interval_s",

@@ -43,6 +43,7 @@ _log = logging.getLogger(__name__)
 _US: Final = 1e-6
 _MS: Final = 1e-3
 _DRAIN_POLL_S: Final = 0.01
+_INLINE_RUN_S: Final = 1.0
 _EXPIRED: Final = "the deadline passed while the request waited; it was not computed"
 _RESTS: Final = (
     "the model failed again and again and rests for a while; try another replica, or again in some seconds"
@@ -84,6 +85,8 @@ class Engine:
         self.on_rest: Callable[[Engine, bool], None] = lambda _engine, _rests: None
         self.rests = False
         self.inline = model.batch_seconds <= config.inline_limit_us * _US
+        if self.inline and model.run_limit.max_run_s:  # meanwhile nobody is answered
+            model.run_limit.max_run_s = min(model.run_limit.max_run_s, _INLINE_RUN_S)
         self._own = Thresholds(model.manifest.threshold)
         self._reveal = config.reveal_abstained
         self._queue: BatchQueue[Pending] = BatchQueue(

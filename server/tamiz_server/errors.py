@@ -29,6 +29,7 @@ from typing import ClassVar, Final
 # see RESOURCE_EXHAUSTED instead of the status. Names that a caller made up are part of messages.
 _MAX_CHARACTERS: Final = 2_000
 _MAX_CHARACTERS_BEYOND_ASCII: Final = 600
+_MAX_CHARACTERS_IN_THE_LOG: Final = 2_000
 
 
 class TamizError(Exception):
@@ -40,9 +41,7 @@ class TamizError(Exception):
     def __init__(self, message: str = "") -> None:
         """Take the message."""
         most = _MAX_CHARACTERS if message.isascii() else _MAX_CHARACTERS_BEYOND_ASCII
-        if len(message) > most:
-            message = f"{message[: most // 2]} … {message[-most // 2 :]}"
-        super().__init__(message)
+        super().__init__(_shortened(message, most))
 
 
 class InvalidRequest(TamizError):
@@ -120,13 +119,26 @@ class ModelFailed(TamizError):
     code = "INTERNAL"
 
 
-class BundleError(Exception):
+class _FileError(Exception):
+    """What is in the message may come from the file: it is one line, and not too long for a log."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_shortened(" ".join(message.split()), _MAX_CHARACTERS_IN_THE_LOG))
+
+
+class BundleError(_FileError):
     """A file that cannot be served: the message says why, and what to do."""
 
 
-class SettingsError(Exception):
+class SettingsError(_FileError):
     """A model's `settings.toml` that cannot be right: the message names section, key and what was expected."""
 
 
 class ConfigError(Exception):
     """Settings that cannot be right: the message names flag, value and what was expected."""
+
+
+def _shortened(text: str, length: int) -> str:
+    """Return a text without its middle where it is too long: what was wrong begins it, what to do ends it."""
+    kept = length // 2
+    return text if len(text) <= length else f"{text[:kept]} … {text[-kept:]}"

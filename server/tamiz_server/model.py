@@ -15,6 +15,7 @@ from tamiz.v1.manifest_pb2 import DataType, Manifest, Subdivision
 from tamiz_server.bundle import Bundle
 from tamiz_server.errors import BundleError, ModelFailed
 from tamiz_server.niceness import call_giving_way
+from tamiz_server.run_limit import RunLimit
 from tamiz_server.tensors import Inputs, Spec
 
 _ONNX_TYPES: Final = {
@@ -35,6 +36,8 @@ _ONNX_TYPES: Final = {
 _OUTPUT_TYPES: Final = {PROBABILITIES: "tensor(double)", SUBSET: "tensor(int64)"}
 _WARM_UP_RUNS: Final = 3
 _ONLY_ERRORS: Final = 3
+_limited: Final[list[int]] = []
+"""How much memory the models of this process share, once it is said."""
 
 
 class Model:
@@ -47,10 +50,19 @@ class Model:
         max_batch_size: the most rows that it is run with.
         n_threads: how many threads onnxruntime computes one batch with.
         batch_seconds: how long the largest batch took in the warm-up.
+        run_limit: how long a run may take.
     """
 
     def __init__(
-        self, bundle: Bundle, *, max_batch_size: int, n_threads: int, cpus: int, slow_above_s: float
+        self,
+        bundle: Bundle,
+        *,
+        max_batch_size: int,
+        n_threads: int,
+        cpus: int,
+        slow_above_s: float,
+        max_run_s: float = 0.0,
+        memory_bytes: int = 0,
     ) -> None:
         """Build the session and warm it up.
 
@@ -60,6 +72,9 @@ class Model:
             n_threads: threads of onnxruntime; 0: one if the model is fast, `cpus` if it is slow.
             cpus: how many processors may be kept busy.
             slow_above_s: a model whose largest batch takes longer than this is slow.
+            max_run_s: how long one run may take, in seconds; 0: as long as it takes. See `run_limit`.
+            memory_bytes: how much memory onnxruntime may take for all models of this process; the first model's holds. 0: as
+                much as there is.
 
         Raises:
             BundleError: if onnxruntime refuses the graph, if the graph is not what the manifest says, or if the
@@ -70,6 +85,8 @@ class Model:
         self.n_classes = len(bundle.manifest.classes.integers) or len(bundle.manifest.classes.strings)
         self.max_batch_size = max_batch_size
         self.n_threads = n_threads or 1
+        self.run_limit = RunLimit(max_run_s)
+        self._memory_bytes = memory_bytes
         self._path = bundle.path
         by_slice = self.manifest.threshold.subdivision == Subdivision.SUBDIVISION_SLICE
         self._outputs = (PROBABILITIES, SUBSET) if by_slice else (PROBABILITIES,)
@@ -95,10 +112,17 @@ class Model:
             ModelFailed: if onnxruntime fails, or answers for another number of rows than it was asked.
         """
         n_rows = len(inputs[self.specs[0].name])
+        run = self.run_limit.begin()
         try:
-            outputs = self._run(self._outputs, inputs, None)
+            outputs = self._run(self._outputs, inputs, run.options)
         except Exception as error:  # onnxruntime's exceptions share no base class
+            if run.overdue:
+                raise ModelFailed(
+                    f"the model computed {n_rows} rows for longer than {self.run_limit.max_run_s:g} s and was stopped"
+                ) from None
             raise ModelFailed("the model failed on these rows; the server's log says how") from error
+        finally:
+            self.run_limit.end(run)
         probabilities: NDArray[np.float64] = outputs[0]
         if probabilities.shape != (n_rows, self.n_classes):
             raise ModelFailed(
@@ -116,6 +140,9 @@ class Model:
         options.log_severity_level = _ONLY_ERRORS
         # Threads that spin while they wait burn a container's CPU quota, and the requests behind them are throttled.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if self._memory_bytes:
+            _limit_memory(self._memory_bytes)
+            options.add_session_config_entry("session.use_env_allocators", "1")
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:
@@ -160,6 +187,26 @@ class Model:
                 ) from error
             seconds.append(time.perf_counter() - started)
         return min(seconds[1:])
+
+
+def _limit_memory(memory_bytes: int) -> None:
+    """Let sessions with `session.use_env_allocators` share memory of a limited size: what would need more fails.
+
+    Where there is no limit a graph that asks for 64 GB gets them, and the system ends the process when they are used.
+    """
+    if _limited:
+        return
+    _limited.append(memory_bytes)
+    cpu = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    arena = {
+        "max_mem": memory_bytes,
+        "arena_extend_strategy": -1,  # −1: onnxruntime's default
+        "initial_chunk_size_bytes": -1,
+        "max_dead_bytes_per_chunk": -1,
+    }
+    onnxruntime.create_and_register_allocator(cpu, onnxruntime.OrtArenaCfg(arena))
 
 
 def _synthetic(spec: Spec, n_rows: int) -> NDArray[Any]:

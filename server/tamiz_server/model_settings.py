@@ -29,6 +29,7 @@ from typing import Any, Final
 
 from tamiz_server.batching_settings import read_batching
 from tamiz_server.errors import SettingsError
+from tamiz_server.ordinary_files import read_ordinary
 from tamiz_server.shadow_settings import ShadowSettings, read_shadow
 from tamiz_server.version_policy import VersionPolicy
 
@@ -37,8 +38,10 @@ FILE_NAME: Final = "settings.toml"
 MAX_LABELS: Final = 16
 """The most labels of one model: each is a time series."""
 
+_MAX_BYTES: Final = 2**14  # the standard library's parser takes quadratic time for a key of many parts
 _LABEL: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
-_MAX_VERSION: Final = 2**63 - 1
+MAX_VERSION: Final = 2**63 - 1
+"""The highest version: it travels as an int64."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def read_settings(path: Path) -> ModelSettings:
         SettingsError: if the file cannot be read, is no TOML, or says what cannot be right.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_ordinary(path, _MAX_BYTES).decode()
     except FileNotFoundError:
         return ModelSettings()
     except (OSError, UnicodeDecodeError) as error:
@@ -87,7 +90,10 @@ def parse_settings(text: str) -> ModelSettings:
     """
     try:
         tables = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a number of too many digits is a ValueError, and no TOMLDecodeError
         raise SettingsError(f"it is no TOML ({error})") from error
     values = {}
     for name, content in tables.items():
@@ -132,7 +138,7 @@ def _labels(content: dict[str, Any]) -> Mapping[str, int]:
 
 
 def _is_version(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_VERSION
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_VERSION
 
 
 def _listed(sections: Mapping[str, Any]) -> str:

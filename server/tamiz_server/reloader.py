@@ -34,6 +34,7 @@ from tamiz_server.lifecycle import SETTLE_S, Disk, Key, Lifecycle
 from tamiz_server.metrics import Metrics
 from tamiz_server.model import Model
 from tamiz_server.model_settings import read_settings
+from tamiz_server.probe import Probe
 from tamiz_server.repository import Loaded, bundle_path, load, look, settings_path
 from tamiz_server.service import Service
 from tamiz_server.shadows import Shadows
@@ -68,6 +69,7 @@ class Reloader:
         self._lifecycle = Lifecycle(VersionPolicy.parse(config.version_policy), explicit=config.is_explicit)
         self._to_ask = config.models_to_load
         self._turn = asyncio.Lock()
+        self._probe = Probe()
         self._engines: dict[Key, Engine] = {}
         self._digests: dict[Key, bytes] = {}
         self._leaving: dict[Engine, asyncio.Task[None]] = {}
@@ -224,7 +226,8 @@ class Reloader:
         await self._shadows.stop()
 
     def close(self) -> None:
-        """Close all engines. To be called when nothing waits any more."""
+        """Close all engines, and give up what is being loaded. To be called when nothing waits any more."""
+        self._probe.close()
         for engine in (*self._engines.values(), *self._leaving):
             engine.close()
         for task in (*self._leaving.values(), *self._tasks):
@@ -272,7 +275,9 @@ class Reloader:
         """Load a version and serve it, in place of the one that has been served under its number."""
         path = bundle_path(self._config.model_repository, key)
         try:
-            loaded = await asyncio.to_thread(load, path, self._config_of(key), self._digests.get(key, b""))
+            loaded = await asyncio.to_thread(
+                load, path, self._config_of(key), self._digests.get(key, b""), self._probe
+            )
         except BundleError as error:
             self._failed(key, str(error))
             return

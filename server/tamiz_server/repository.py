@@ -6,20 +6,25 @@ What is there is found here, and loaded; what of it is to be served, and when, `
 from __future__ import annotations
 
 import hashlib
+import re
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tamiz.bundle_format import FILE_NAME, SIGNATURE_SUFFIX
 from tamiz_server import model_settings
-from tamiz_server.bundle import read_bundle
+from tamiz_server.bundle import MAX_BYTES, read_bundle
 from tamiz_server.config import Config
 from tamiz_server.cpus import available_cpus
 from tamiz_server.errors import BundleError, ConfigError
 from tamiz_server.lifecycle import MISSING, Disk, Key, Stamp
+from tamiz_server.memory import available_memory_bytes
 from tamiz_server.model import Model
+from tamiz_server.probe import Probe
 from tamiz_server.recorded_warm_up import recorded_requests, warm_up
 from tamiz_server.signature import trusted_keys
+
+_VERSION: Final = re.compile("[1-9][0-9]*")
 
 
 def look(repository: Path) -> Disk:
@@ -38,6 +43,9 @@ def look(repository: Path) -> Disk:
         )
     models = _folders(repository, remarks)
     for model in models or ():
+        if not model.name.isprintable():  # such as bytes that are no UTF-8, or line breaks for the log
+            remarks.append(f"{str(model)!r} is passed over: the name of a model is text that can be printed")
+            continue
         folders = _folders(model, remarks)
         if folders is None:
             unreadable.add(model.name)
@@ -54,10 +62,13 @@ def look(repository: Path) -> Disk:
 def _versions(model: Path, folders: list[Path], remarks: list[str]) -> dict[int, Path]:
     versions = {}
     for folder in folders:
-        if folder.name.isdecimal() and int(folder.name) > 0 and folder.name == str(int(folder.name)):
+        if _VERSION.fullmatch(folder.name) and int(folder.name) <= model_settings.MAX_VERSION:
             versions[int(folder.name)] = folder
         elif not folder.name.startswith("."):
-            remarks.append(f"{folder} is passed over: a version is a positive integer without leading zeros")
+            shown = folder if folder.name.isprintable() else repr(str(folder))
+            remarks.append(
+                f"{shown} is passed over: a version is a positive integer without leading zeros, of at most 63 bits"
+            )
     if _stamp(model / FILE_NAME) != MISSING:
         remarks.append(
             f"{model} is passed over: it holds a {FILE_NAME}, as a version does, where a model was expected; is"
@@ -116,13 +127,14 @@ class Loaded(NamedTuple):
     digest: bytes
 
 
-def load(path: Path, config: Config, known: bytes = b"") -> Loaded | None:
+def load(path: Path, config: Config, known: bytes = b"", probe: Probe | None = None) -> Loaded | None:
     """Load and warm up one version.
 
     Args:
         path: its file.
         config: how it is to be run.
         known: the digest of the content that is served already.
+        probe: tries it first, in a process of its own.
 
     Returns:
         The version; None where its file holds what is served already.
@@ -134,16 +146,27 @@ def load(path: Path, config: Config, known: bytes = b"") -> Loaded | None:
         keys = trusted_keys(config.require_signature)
     except ConfigError as error:  # at the start the file could be used
         raise BundleError(f"{path}: {error}") from error
-    bundle = read_bundle(path, keys)
+    memory_bytes = config.model_memory_bytes or available_memory_bytes() * 3 // 4
+    bundle = read_bundle(path, keys, min(MAX_BYTES, memory_bytes))
     digest = hashlib.sha256(bundle.content).digest()
     if digest == known:
         return None
+    if probe is not None:
+        probe.check(
+            bundle,
+            max_batch_size=config.max_batch_size,
+            memory_bytes=memory_bytes,
+            max_run_s=config.max_run_s,
+            max_load_s=config.max_load_s,
+        )
     model = Model(
         bundle,
         max_batch_size=config.max_batch_size,
         n_threads=config.intra_op_threads,
         cpus=available_cpus(),
         slow_above_s=config.inline_limit_us * 1e-6,
+        max_run_s=config.max_run_s,
+        memory_bytes=memory_bytes,
     )
     warm_up(model, path.parent, max_file_bytes=config.max_message_bytes)
     return Loaded(model, digest)

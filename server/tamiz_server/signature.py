@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from tamiz.bundle_format import SIGNATURE_SUFFIX
 from tamiz_server.errors import BundleError, ConfigError
+from tamiz_server.ordinary_files import read_ordinary
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+_MAX_BYTES: Final = 1_024  # the signature has 64
 _END: Final = b"-----END PUBLIC KEY-----"
 
 
@@ -33,7 +35,7 @@ class TrustedKeys:
         """
         signature_path = path.with_name(path.name + SIGNATURE_SUFFIX)
         try:
-            signature = signature_path.read_bytes()
+            signature = read_ordinary(signature_path, _MAX_BYTES)
         except OSError as error:
             raise BundleError(
                 f"{path}: its signature {signature_path.name} cannot be read ({error.strerror}), and"

@@ -20,6 +20,7 @@ from tamiz_server.errors import ConfigError, TamizError
 from tamiz_server.service import Method, Methods, Stream
 from tamiz_server.transports.grpc_access import Gate, MetadataLimit
 from tamiz_server.transports.health import Health
+from tamiz_server.transports.parsing import ParsingServer
 from tamiz_server.transports.reflection import enable_reflection
 from tamiz_server.watched import Watched
 
@@ -63,9 +64,10 @@ class GrpcServer:
         if access is not None:
             self._server.add_generic_rpc_handlers((Gate(access),))  # before all services
         self._server.add_generic_rpc_handlers((_Handlers(services),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        parsing = ParsingServer(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, parsing)
         if config.reflection:
-            enable_reflection([service.name for service in services], self._server)
+            enable_reflection([service.name for service in services], parsing)
 
     async def start(self) -> None:
         """Listen. Health says NOT_SERVING until `set_health` says otherwise, except of itself, for who asks if it lives.

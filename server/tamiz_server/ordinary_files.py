@@ -1,0 +1,26 @@
+"""Reading files that somebody else puts there: what is no ordinary file, or too large, is refused and never waited for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+
+def read_ordinary(path: Path, max_bytes: int) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        OSError: if it cannot be read, is a folder, a pipe or a device, which may never end or never answer, or holds more
+            than `max_bytes`.
+    """
+    # Without O_NONBLOCK opening a pipe waits until somebody writes into it.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor has no path
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no ordinary file")
+        if found.st_size > max_bytes:
+            raise OSError(errno.EFBIG, f"it has {found.st_size} bytes, expected at most {max_bytes}")
+        return file.read(found.st_size)
