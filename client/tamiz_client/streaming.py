@@ -78,5 +78,7 @@ class Conversation:
             )
         if answer.WhichOneof("outcome") == "response":
             return to_result(answer.response)
-        code = StatusCode.Name(answer.failure.code).removeprefix("STATUS_CODE_")
+        number = answer.failure.code
+        known = number in StatusCode.values()  # a newer server may know more
+        code = StatusCode.Name(number).removeprefix("STATUS_CODE_") if known else "UNKNOWN"
         return failed_with(code, answer.failure.message, self._target)

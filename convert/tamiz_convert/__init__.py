@@ -3,8 +3,12 @@
 A name is imported when it is first asked for: `tamiz-convert --help` needs neither the extras nor the time that they take.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
+
+# onnxruntime's own wheels report to their maker unless told otherwise before they are imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from tamiz_convert.bundles.bundle import read_manifest as read_manifest

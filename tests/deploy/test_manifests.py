@@ -1,8 +1,8 @@
 """deploy/kubernetes and deploy/kserve: valid for Kubernetes, restricted, and true of the server.
 
-Kinds of Kubernetes are held to its published schemas. The schemas of PodMonitor, PrometheusRule, ClusterServingRuntime and
-InferenceService are on no package index; the fields used of them are written down here (`OTHERS`), read from the sources of
-prometheus-operator 0.8x and KServe 0.1x, and anything else is refused.
+Kinds of Kubernetes are held to its published schemas. For PodMonitor, PrometheusRule, ClusterServingRuntime and
+InferenceService none is used: the fields that may occur are written down here (`OTHERS`), and anything else is refused. No
+cluster and no operator has seen these four.
 """
 
 from __future__ import annotations
