@@ -53,6 +53,12 @@ _PROMISES: Final = {
 }
 """Each promise has a gauge of its own, so that no alert takes one for another."""
 
+_CODES: Final = (
+    *("OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED"),
+    *("UNAVAILABLE", "INTERNAL"),
+)
+"""How a request of a known version can end. All are shown from the start: PromQL sees no increase in a series that begins."""
+
 _FLUSH_AT: Final = 4096
 
 # name, labels, help. The samples are made in `Metrics.collect`; this table is also the one in the documents.
@@ -288,7 +294,7 @@ class ModelMetrics:
 
     def __init__(self, name: str, version: int, manifest: Manifest) -> None:
         self.labels = (name, str(version))
-        self.requests: Tally[str] = Tally()
+        self.requests: Tally[str] = Tally(dict.fromkeys(_CODES, 0))
         self.rows: Tally[int] = Tally()
         """Rows by reason."""
         self.request_duration = Distribution(DURATION_BUCKETS_S)

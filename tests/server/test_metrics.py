@@ -222,7 +222,12 @@ def test_requests_in_flight_are_received_less_ended(metrics):
     model.requests["OK"] = 5
     found = samples(metrics)
     assert found["tamiz_requests_in_flight"][()] == 3
-    assert found["tamiz_requests_total"] == {("", "", "NOT_FOUND"): 2, ("m", "1", "OK"): 5}
+    requests = found["tamiz_requests_total"]
+    assert {labels: count for labels, count in requests.items() if count} == {
+        ("", "", "NOT_FOUND"): 2,
+        ("m", "1", "OK"): 5,
+    }
+    assert requests["m", "1", "INTERNAL"] == 0  # from the start, so that the first failure is an increase
 
 
 def test_every_declared_metric_is_exported_and_every_exported_one_declared(metrics):
