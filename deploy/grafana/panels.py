@@ -134,7 +134,7 @@ def heat(title: str, query: Query, *, says: str, see: str, unit: str) -> heatmap
         .mode(look.TooltipDisplayMode.SINGLE)
         .show_y_histogram()
     )
-    target = _target(query, "A").format(PromQueryFormat.HEATMAP)
+    target = _target(query, "A").range().format(PromQueryFormat.HEATMAP)
     return panel.datasource(_SOURCE).with_target(target)
 
 

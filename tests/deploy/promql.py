@@ -39,20 +39,18 @@ class Catalog:
         return self._of(promql.parse(expr))
 
     def _of(self, node: promql.Expr) -> Labels:
-        match node:
-            case promql.VectorSelector():
-                return self._selected(node)
-            case promql.MatrixSelector():
-                return self._selected(node.vector_selector)
-            case promql.ParenExpr() | promql.UnaryExpr() | promql.SubqueryExpr():
-                return self._of(node.expr)
-            case promql.AggregateExpr():
-                return self._aggregated(node)
-            case promql.Call():
-                return self._called(node)
-            case promql.BinaryExpr():
-                return self._joined(node)
-        return frozenset()
+        ways = {
+            promql.VectorSelector: self._selected,
+            promql.MatrixSelector: lambda node: self._selected(node.vector_selector),
+            promql.ParenExpr: lambda node: self._of(node.expr),
+            promql.UnaryExpr: lambda node: self._of(node.expr),
+            promql.SubqueryExpr: lambda node: self._of(node.expr),
+            promql.AggregateExpr: self._aggregated,
+            promql.Call: self._called,
+            promql.BinaryExpr: self._joined,
+        }
+        way = ways.get(type(node))
+        return way(node) if way else frozenset()
 
     def _selected(self, node: promql.VectorSelector) -> Labels:
         if node.name not in self._labels:
@@ -83,45 +81,41 @@ class Catalog:
 
     def _joined(self, node: promql.BinaryExpr) -> Labels:
         left, right = self._of(node.lhs), self._of(node.rhs)
-        scalars = [_is_scalar(side) for side in (node.lhs, node.rhs)]
-        if any(scalars):
+        if _is_scalar(node.lhs) or _is_scalar(node.rhs):
             return left | right
-        matching = node.modifier.matching if node.modifier else None
-        if matching is None:
-            one, other = left, right
-        elif matching.type == promql.LabelModifierType.Include:
-            one = other = frozenset(matching.labels)
-            if not one <= left & right and str(node.op) != "or":
-                raise QueryError(
-                    f"on {sorted(one)}, of {sorted(left)} and {sorted(right)}: {node.prettify()}"
-                )
-        else:
-            one, other = left - set(matching.labels), right - set(matching.labels)
-        if one != other and str(node.op) != "or":
+        op = str(node.op)
+        if op == "or":
+            return left | right
+        one, other = _matched(node, left, right)
+        if one != other:
             raise QueryError(f"{sorted(one)} never match {sorted(other)}: {node.prettify()}")
-        if str(node.op) in ("and", "unless"):
-            return left
-        if str(node.op) == "or":
-            return left | right
         card = node.modifier.card if node.modifier else promql.VectorMatchCardinality.OneToOne
-        if card == promql.VectorMatchCardinality.ManyToOne:
+        if op in ("and", "unless") or card == promql.VectorMatchCardinality.ManyToOne:
             return left
-        if card == promql.VectorMatchCardinality.OneToMany:
-            return right
-        return one
+        return right if card == promql.VectorMatchCardinality.OneToMany else one
+
+
+def _matched(node: promql.BinaryExpr, left: Labels, right: Labels) -> tuple[Labels, Labels]:
+    """Return the labels by which the sides of an operator are matched."""
+    matching = node.modifier.matching if node.modifier else None
+    if matching is None:
+        return left, right
+    named = frozenset(matching.labels)
+    if matching.type == promql.LabelModifierType.Exclude:
+        return left - named, right - named
+    if not named <= left & right:
+        raise QueryError(f"on {sorted(named)}, of {sorted(left)} and {sorted(right)}: {node.prettify()}")
+    return named, named
 
 
 def _is_scalar(node: promql.Expr) -> bool:
-    match node:
-        case promql.NumberLiteral():
-            return True
-        case promql.ParenExpr() | promql.UnaryExpr():
-            return _is_scalar(node.expr)
-        case promql.Call():
-            return node.func.name in ("time", "scalar")
-        case promql.BinaryExpr():
-            return _is_scalar(node.lhs) and _is_scalar(node.rhs)
-    return False
+    if isinstance(node, promql.ParenExpr | promql.UnaryExpr):
+        return _is_scalar(node.expr)
+    if isinstance(node, promql.Call):
+        return node.func.name in ("time", "scalar")
+    if isinstance(node, promql.BinaryExpr):
+        return _is_scalar(node.lhs) and _is_scalar(node.rhs)
+    return isinstance(node, promql.NumberLiteral)
 
 
 def substituted(expr: str, values: Mapping[str, str]) -> str:

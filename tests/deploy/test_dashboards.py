@@ -21,13 +21,13 @@ from grafana_foundation_sdk.cog import plugins
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import (
     barchart,
-    dashboard as schema,
     heatmap,
     stat,
     table,
     timeseries,
     units,
 )
+from grafana_foundation_sdk.models import dashboard as schema
 from grafana_foundation_sdk.models.prometheus import Dataquery
 
 from tamiz_server.metrics import COUNTERS, GAUGES, HISTOGRAMS
@@ -54,37 +54,46 @@ each_panel = pytest.mark.parametrize("panel", PANELS)
 
 def misfits(value: object, kind: object, where: str) -> list[str]:
     """What in a value is not of a type of the SDK: where it is, what it is, what was expected."""
+    if isinstance(kind, type) and not issubclass(kind, enum.Enum) and hasattr(kind, "from_json"):
+        return misfits_in_parts(value, kind, where)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    wrong = [f"{where} is {value!r}, expected {kind}"]
-    if kind in (typing.Any, object):
-        return []
     if origin in (typing.Union, types.UnionType):
         options = [option for option in arguments if (option is type(None)) == (value is None)]
-        return min((misfits(value, option, where) for option in options), key=len, default=wrong)
-    if origin is typing.Literal:
-        return [] if value in arguments else wrong
-    if origin is list:
-        if not isinstance(value, list):
-            return wrong
+        found = [misfits(value, option, where) for option in options]
+        if found:
+            return min(found, key=len)
+    elif origin is list and isinstance(value, list):
         return [each for i, item in enumerate(value) for each in misfits(item, arguments[0], f"{where}[{i}]")]
-    if origin is dict:
-        if not isinstance(value, dict):
-            return wrong
+    elif origin is dict and isinstance(value, dict):
         return [each for key, item in value.items() for each in misfits(item, arguments[1], f"{where}.{key}")]
-    if issubclass(kind, enum.Enum):
-        return [] if value in [member.value for member in kind] else wrong
-    if kind in (int, float, str, bool):
-        return [] if type(value) is kind or (kind is float and type(value) is int) else wrong
-    if isinstance(value, dict) and hasattr(kind, "from_json"):  # some parts are left as they were read
+    return [] if is_plain(value, kind) else [f"{where} is {value!r}, expected {kind}"]
+
+
+def misfits_in_parts(value: object, kind: type, where: str) -> list[str]:
+    if isinstance(value, dict):  # some parts are left as they were read
         value = kind.from_json(value)
     if not isinstance(value, kind):
-        return wrong
+        return [f"{where} is {value!r}, expected {kind}"]
     hints = typing.get_type_hints(kind, vars(sys.modules[kind.__module__]))
     return [
         each
         for name, hint in hints.items()
         for each in misfits(getattr(value, name), hint, f"{where}.{name}")
     ]
+
+
+def is_plain(value: object, kind: object) -> bool:
+    if kind in (typing.Any, object):
+        return True
+    if typing.get_origin(kind) is typing.Literal:
+        return value in typing.get_args(kind)
+    if not isinstance(kind, type):
+        return False
+    if issubclass(kind, enum.Enum):
+        return value in [member.value for member in kind]
+    if kind in (int, float, str, bool):
+        return type(value) is kind or (kind is float and type(value) is int)
+    return isinstance(value, kind)
 
 
 def read(board: dict) -> schema.Dashboard:

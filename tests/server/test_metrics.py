@@ -7,7 +7,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.parser import text_string_to_metric_families
@@ -46,6 +46,7 @@ def metrics() -> Metrics:
     return Metrics("1.2.3")
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.floats(0, 3, allow_nan=False), max_size=200), st.sets(st.floats(0.01, 2), min_size=1))
 def test_a_distribution_counts_as_prometheus_own_histogram_does(values, bounds):
     ours = Distribution(sorted(bounds))
@@ -96,6 +97,7 @@ def test_rows_without_a_confidence_are_in_no_bin_and_no_class(metrics):
     assert len(bins) == 20
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     st.lists(
         st.one_of(
