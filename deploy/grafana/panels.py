@@ -18,6 +18,9 @@ MODEL: Final = 'job=~"$job",model=~"$model",version=~"$version"'
 SERVER: Final = 'job=~"$job"'
 """The matchers of what belongs to a server as a whole."""
 
+RUNBOOKS: Final = "docs/operations.md"
+"""Where people find that page; put the address of yours here."""
+
 GREEN, BLUE, YELLOW, ORANGE, RED = "green", "blue", "#EAB839", "orange", "red"
 
 _WIDTH: Final = 24
@@ -233,7 +236,7 @@ def dashboard(uid: str, title: str, says: str, *, span: str, other: tuple[str, s
         .with_variable(
             build.TextBoxVariable("runbooks")
             .label("Address of docs/operations.md")
-            .default_value("docs/operations.md")
+            .default_value(RUNBOOKS)
             .hide(model.VariableHide.HIDE_VARIABLE)
         )
     )

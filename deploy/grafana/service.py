@@ -437,7 +437,7 @@ def _versions(board: Dashboard) -> None:
                     ],
                     says="The servers, the version of Tamiz that they run, and how long they have been up.",
                     see="tamizdown",
-                    hidden=["up"],
+                    hidden=["Value #A"],
                 ),
                 12,
             ),
