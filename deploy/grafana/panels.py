@@ -54,7 +54,7 @@ def series(
     limits: Sequence[str] = (),
     at_most: float | None = None,
 ) -> timeseries.Panel:
-    """Return lines over time; `limits` names those that are targets: dashed and red."""
+    """Return lines over time; `limits` are patterns for the names of targets: dashed and red."""
     panel = _described(timeseries.Panel(), title, says, see).unit(unit).min(0)
     panel = (
         panel.line_width(1)
@@ -78,7 +78,7 @@ def series(
         panel = panel.max(at_most)
     for name in limits:
         panel = panel.override_by_regexp(
-            name,
+            f"/{name}/",  # without the strokes Grafana takes it for a whole name
             [
                 model.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": RED}),
                 model.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}),

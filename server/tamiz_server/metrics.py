@@ -294,7 +294,7 @@ class ModelMetrics:
 
     def __init__(self, name: str, version: int, manifest: Manifest) -> None:
         self.labels = (name, str(version))
-        self.requests: Tally[str] = Tally(dict.fromkeys(_CODES, 0))
+        self.requests: Tally[str] = Tally()
         self.rows: Tally[int] = Tally()
         """Rows by reason."""
         self.request_duration = Distribution(DURATION_BUCKETS_S)
@@ -493,15 +493,9 @@ class Metrics(Collector):
         for (name, result), count in list(self.loads.items()):
             families["tamiz_model_loads"].add_metric((name, result), count)
         for model in models:
-            for code, count in list(model.requests.items()):
-                families["tamiz_requests"].add_metric((*model.labels, code), count)
-            for reason, name in _REASONS.items():
-                outcome = _outcome(reason == Reason.REASON_NONE)
-                families["tamiz_rows"].add_metric((*model.labels, outcome, name), model.rows[reason])
-            for name, accepted, count in model.decided.by_class():
-                families["tamiz_class_rows"].add_metric((*model.labels, name, _outcome(accepted)), count)
-            for name, count in model.decided.by_bin():
-                families["tamiz_confidence_bin_rows"].add_metric((*model.labels, name), count)
+            for code in dict.fromkeys((*_CODES, *model.requests)):
+                families["tamiz_requests"].add_metric((*model.labels, code), model.requests[code])
+            _add_rows(families, model)
         for pair in self._pairs():
             _add_pair(families, pair)
         yield from families.values()
@@ -540,8 +534,7 @@ class Metrics(Collector):
             families["tamiz_queue_rows"].add_metric(model.labels, model.queue_rows)
             families["tamiz_queue_limit_rows"].add_metric(model.labels, model.queue_limit_rows)
             families["tamiz_circuit_open"].add_metric(model.labels, model.circuit_open)
-            for name, count in zip(confidence_bins.NAMES, model.reference, strict=bool(model.reference)):
-                families["tamiz_reference_confidence_rows"].add_metric((*model.labels, name), count)
+            _add_reference(families, model)
             _add_threshold(families, model)
         for pair in self._pairs():
             families["tamiz_shadow_threshold"].add_metric(pair.labels, pair.threshold)
@@ -580,6 +573,23 @@ def _add_pair(families: Mapping[str, CounterMetricFamily], pair: PairCounts) -> 
         families["tamiz_shadow_rows_compared"].add_metric((*pair.labels, *outcome), count)
     for reason in REASONS:
         families["tamiz_shadow_rows_dropped"].add_metric((*pair.labels, reason), pair.dropped[reason])
+
+
+def _add_rows(families: Mapping[str, CounterMetricFamily], model: ModelMetrics) -> None:
+    """Add how the rows of a model were decided: by reason, by class, by bin of confidence."""
+    for reason, name in _REASONS.items():
+        outcome = _outcome(reason == Reason.REASON_NONE)
+        families["tamiz_rows"].add_metric((*model.labels, outcome, name), model.rows[reason])
+    for name, accepted, count in model.decided.by_class():
+        families["tamiz_class_rows"].add_metric((*model.labels, name, _outcome(accepted)), count)
+    for name, count in model.decided.by_bin():
+        families["tamiz_confidence_bin_rows"].add_metric((*model.labels, name), count)
+
+
+def _add_reference(families: Mapping[str, GaugeMetricFamily], model: ModelMetrics) -> None:
+    """Add the held-out rows by bin of confidence, where the bundle knows them."""
+    for name, count in zip(confidence_bins.NAMES, model.reference, strict=bool(model.reference)):
+        families["tamiz_reference_confidence_rows"].add_metric((*model.labels, name), count)
 
 
 def _add_threshold(families: Mapping[str, GaugeMetricFamily], model: ModelMetrics) -> None:

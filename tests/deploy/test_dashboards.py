@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 import subprocess
 import sys
 import types
@@ -192,6 +193,16 @@ def test_each_panel_asks_the_chosen_prometheus_for_the_chosen_models(panel):
         assert target["datasource"] == source
         chosen = '=~"$job"' in target["expr"]
         assert chosen or target["expr"].startswith(("tamiz:target_", "count(ALERTS"))
+
+
+@each_panel
+def test_each_exception_to_a_panels_look_is_for_some_of_its_lines(panel):
+    for override in panel["fieldConfig"]["overrides"]:
+        matcher = override["matcher"]
+        assert matcher["id"] == "byRegexp"
+        pattern = re.fullmatch("/(.*)/", matcher["options"])[1]
+        legends = [target["legendFormat"] for target in panel["targets"]]
+        assert 0 < sum(re.search(pattern, legend) is not None for legend in legends) < len(legends)
 
 
 @each_board
