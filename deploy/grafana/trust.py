@@ -40,6 +40,7 @@ def trust() -> Dashboard:
     _confidence(board)
     _abstained(board)
     _in_force(board)
+    _shadow(board)
     return board
 
 
@@ -406,6 +407,113 @@ def _in_force(board: Dashboard) -> None:
                     see=see,
                 ),
                 10,
+            ),
+        ],
+    )
+
+
+def _shadow(board: Dashboard) -> None:
+    name = "{{model}} {{version}}, shadow {{shadow}}"
+    see = "rolling-out-a-new-version"
+    pair = "sum by (model, version, shadow)"
+    compared = f"({pair} (rate(tamiz_shadow_rows_compared_total{{{MODEL}}}{_RATE})) > 0)"
+
+    def share_of(matchers: str) -> str:
+        return f"{pair} (rate(tamiz_shadow_rows_compared_total{{{MODEL},{matchers}}}{_RATE}))"
+
+    live, shadow = share_of('accepted_by=~"both|live"'), share_of('accepted_by=~"both|shadow"')
+    both, other = share_of('accepted_by="both"'), share_of('labels="other"')
+    add(
+        board,
+        "Shadows",
+        9,
+        [
+            Cell(
+                series(
+                    "Answered, live and by the shadow",
+                    [
+                        Query(f"{live} / {compared}", f"live: {name}"),
+                        Query(f"{shadow} / {compared}", f"shadow: {name}"),
+                    ],
+                    says="Of the rows that both decided, the share that each answers.",
+                    see=see,
+                    unit="percentunit",
+                    at_most=1,
+                ),
+                12,
+            ),
+            Cell(
+                series(
+                    "Other labels",
+                    [
+                        Query(
+                            f"{other} / ({both} > 0)",
+                            name,
+                        )
+                    ],
+                    says="Of the rows that both answer, the share whose labels differ.",
+                    see=see,
+                    unit="percentunit",
+                ),
+                12,
+            ),
+        ],
+        [
+            Cell(
+                series(
+                    "Not seen by the shadow",
+                    [
+                        Query(
+                            "sum by (model, shadow, reason)"
+                            f" (rate(tamiz_shadow_rows_dropped_total{{{MODEL}}}{_RATE}))"
+                            " / ignoring (reason) group_left () (sum by (model, shadow)"
+                            f" (rate(tamiz_shadow_rows_received_total{{{MODEL}}}{_RATE})) > 0)",
+                            "{{model}}, shadow {{shadow}}: {{reason}}",
+                        )
+                    ],
+                    says="Share of rows that were dropped, and why. Live rows go first.",
+                    see=see,
+                    unit="percentunit",
+                    stacked=True,
+                ),
+                8,
+            ),
+            Cell(
+                series(
+                    "A batch of the shadow",
+                    [
+                        Query(
+                            "sum by (model, shadow)"
+                            f' (rate(tamiz_shadow_inference_duration_seconds_sum{{job=~"$job",model=~"$model"}}{_RATE}))'
+                            " / (sum by (model, shadow) (rate(tamiz_shadow_inference_duration_seconds_count"
+                            f'{{job=~"$job",model=~"$model"}}{_RATE})) > 0)',
+                            "{{model}}, shadow {{shadow}}",
+                        )
+                    ],
+                    says="How long the shadow computes one batch, in a thread that gives way.",
+                    see=see,
+                    unit="s",
+                ),
+                8,
+            ),
+            Cell(
+                rows_of(
+                    "Shadows in force",
+                    [
+                        Query(
+                            f"max by (job, model, version, shadow) (tamiz_shadow_threshold{{{MODEL}}})",
+                            "threshold",
+                        ),
+                        Query(
+                            "max by (job, model, shadow)"
+                            ' (tamiz_shadow_circuit_open{job=~"$job",model=~"$model"})',
+                            "rests",
+                        ),
+                    ],
+                    says="With which threshold each decides, and whether it rests after failures (1).",
+                    see=see,
+                ),
+                8,
             ),
         ],
     )

@@ -110,6 +110,10 @@ def write_models(models: Path) -> tuple[np.ndarray, np.ndarray, float]:
         write_bundle(
             models / name / "1", format_version=2, threshold=Threshold(value=0.8, certificate=certificate)
         )
+    shadowed = [models / f"shadowed/{version}" for version in (1, 2)]
+    for folder in shadowed:
+        write_bundle(folder)
+    (models / "shadowed/settings.toml").write_text("[versions]\nserve = [1]\n[shadow]\nversion = 2\n")
     write_bundle(models / "classes/1", change=by_class, format_version=2)
     write_bundle(models / "failing/1", "failing")
     (models / "broken/1").mkdir(parents=True)
@@ -187,7 +191,7 @@ def observed(server, prometheus) -> Observed:
     with Client(process.target) as client:
         answers = [client.predict("cancer", rows) for rows in sent]
         answers += list(client.stream("cancer", [X[:20], X[20:50]]))
-        for name in ("joint", "covering", "classes"):
+        for name in ("joint", "covering", "classes", "shadowed"):
             for _ in range(5):
                 client.predict(name, pair)
         client.predict("failing", np.array([[1]]))
@@ -317,6 +321,6 @@ def test_the_variables_offer_what_is_served(observed):
                 )
     assert offered == {
         "job": ["tamiz"],
-        "model": ["cancer", "classes", "covering", "failing", "joint"],
-        "version": ["1"],
+        "model": ["cancer", "classes", "covering", "failing", "joint", "shadowed"],
+        "version": ["1", "2"],
     }
