@@ -114,7 +114,7 @@ def _now(board: Dashboard) -> None:
                 number(
                     "Fullest queue",
                     Query(f"max(tamiz_queue_rows{{{MODEL}}} / (tamiz_queue_limit_rows{{{MODEL}}} > 0))"),
-                    says="Rows that wait, of those that may. At 100 % requests are refused.",
+                    says="Rows that wait, of those that may. Under overload requests are refused long before it is full; streams and low priority fill it.",
                     see="tamizqueuesaturated",
                     unit="percentunit",
                     steps=((None, GREEN), (0.25, ORANGE), (0.5, RED)),
@@ -168,7 +168,7 @@ def _requests(board: Dashboard) -> None:
                         Query("tamiz:target_rejected_ratio", "target: turned away"),
                     ],
                     says="Shares of requests. Failed: INTERNAL, UNKNOWN, UNAVAILABLE, DEADLINE_EXCEEDED. Turned away:"
-                    " RESOURCE_EXHAUSTED, for a full queue or a rate.",
+                    " RESOURCE_EXHAUSTED, for overload, a full queue or a rate.",
                     see="tamizrejections",
                     unit="percentunit",
                     limits=["^target"],
