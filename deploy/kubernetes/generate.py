@@ -26,7 +26,7 @@ def prometheus_rule(folder: Path) -> str:
         "metadata": {"name": "tamiz-server"},
         "spec": {"groups": groups},
     }
-    text = yaml.safe_dump(rule, sort_keys=False, allow_unicode=True, width=110)
+    text = yaml.safe_dump(rule, sort_keys=False, allow_unicode=True, width=80)
     return f"# Made from deploy/prometheus/rules by `make manifests`.\n{text}"
 
 

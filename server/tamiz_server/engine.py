@@ -87,6 +87,7 @@ class Engine:
         self.inline = model.batch_seconds <= config.inline_limit_us * _US
         if self.inline and model.run_limit.max_run_s:  # meanwhile nobody is answered
             model.run_limit.max_run_s = min(model.run_limit.max_run_s, _INLINE_RUN_S)
+        metrics.queue_limit_rows = config.max_queue_size
         self._own = Thresholds(model.manifest.threshold)
         self._reveal = config.reveal_abstained
         self._queue: BatchQueue[Pending] = BatchQueue(
@@ -331,7 +332,9 @@ class Engine:
 
     def _count(self, decisions: Decisions, seconds: float) -> None:
         self.metrics.batch_done(seconds, len(decisions.accepted))
-        self.metrics.rows_decided(decisions.confidence, decisions.accepted, decisions.reasons)
+        self.metrics.rows_decided(
+            decisions.confidence, decisions.accepted, decisions.reasons, decisions.class_index
+        )
 
     def _split(
         self,

@@ -3,18 +3,19 @@
 The event loop counts in plain Python numbers, once per batch wherever it can; prometheus_client turns them into text
 when somebody asks. (One `Histogram.observe` of prometheus_client takes a lock and 1.5 µs; a request would need four.)
 Labels are bounded: models and versions are those on disk, codes and reasons those of the contract; a request for an
-unknown model is counted under an empty model. A bundle has at most a hundred subsets (`tamiz.thresholds.MAX_SUBSETS`).
+unknown model is counted under an empty model. A bundle has at most a hundred subsets (`tamiz.thresholds.MAX_SUBSETS`);
+the rows of a model with more classes than that are not counted by class.
 """
 
 from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import compress
-from operator import attrgetter, not_
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -24,6 +25,8 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from tamiz import confidence_bins
+from tamiz.thresholds import MAX_SUBSETS
 from tamiz.v1.manifest_pb2 import Manifest, Promise
 from tamiz.v1.prediction_pb2 import Reason
 from tamiz_server.circuit import Circuit
@@ -37,7 +40,6 @@ DURATION_BUCKETS_S: Final = (
 """From below what onnxruntime needs for one row to beyond any deadline; densest where a healthy server lives."""
 
 BATCH_BUCKETS_ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-CONFIDENCE_BUCKETS: Final = tuple(k / 20 for k in range(1, 21))
 
 _REASONS: Final = {reason: Reason.Name(reason).removeprefix("REASON_").lower() for reason in Reason.values()}
 _MODEL_LABELS: Final = ("model", "version")
@@ -51,6 +53,12 @@ _PROMISES: Final = {
 }
 """Each promise has a gauge of its own, so that no alert takes one for another."""
 
+_CODES: Final = (
+    *("OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED"),
+    *("UNAVAILABLE", "INTERNAL"),
+)
+"""How a request of a known version can end. All are shown from the start: PromQL sees no increase in a series that begins."""
+
 _FLUSH_AT: Final = 4096
 
 # name, labels, help. The samples are made in `Metrics.collect`; this table is also the one in the documents.
@@ -63,6 +71,14 @@ COUNTERS: Final = {
     "tamiz_rows": (
         (*_MODEL_LABELS, "outcome", "reason"),
         "Rows that were decided: accepted, or abstained and why.",
+    ),
+    "tamiz_class_rows": (
+        (*_MODEL_LABELS, "class", "outcome"),
+        "Rows that have a predicted class, by outcome. Not of models with more than 100 classes.",
+    ),
+    "tamiz_confidence_bin_rows": (
+        (*_MODEL_LABELS, "bin"),
+        "Rows that have a confidence, by bin, which is named by its upper edge. Not cumulated: each row is in one bin.",
     ),
     "tamiz_calls_refused": (
         ("code",),
@@ -108,6 +124,7 @@ HISTOGRAMS: Final = {
 }
 GAUGES: Final = {
     "tamiz_queue_rows": (_MODEL_LABELS, "Rows that wait now."),
+    "tamiz_queue_limit_rows": (_MODEL_LABELS, "How many rows may wait; more are refused."),
     "tamiz_requests_in_flight": ((), "Predict requests that are being answered now."),
     "tamiz_circuit_open": (
         _MODEL_LABELS,
@@ -130,6 +147,14 @@ GAUGES: Final = {
     "tamiz_certificate_min_coverage": (_MODEL_LABELS, "The promised share of accepted rows."),
     "tamiz_certificate_confidence_level": (_MODEL_LABELS, "The probability with which the promise holds."),
     "tamiz_certificate_expected_coverage": (_MODEL_LABELS, "The share of rows accepted at certification."),
+    "tamiz_certificate_rows": (
+        _MODEL_LABELS,
+        "How many rows the certificate rests on: the sample behind the expected coverage.",
+    ),
+    "tamiz_reference_confidence_rows": (
+        (*_MODEL_LABELS, "bin"),
+        "Held-out rows at export by bin of confidence, to compare tamiz_confidence_bin_rows with.",
+    ),
     "tamiz_subset_threshold": (
         (*_MODEL_LABELS, "subset"),
         "The threshold of each predicted class or slice, where they differ. Above 1 it abstains wholly.",
@@ -182,10 +207,18 @@ class Distribution:
         if self._pending:
             values = np.array(self._pending)
             self._pending.clear()
-            self._counts += np.bincount(
-                np.searchsorted(self._bounds, values, side="left"), minlength=len(self._counts)
-            )
-            self._sum += float(values.sum())
+            self.sort(values)
+
+    def sort(self, values: NDArray[np.float64]) -> None:
+        """Count values that have piled up elsewhere."""
+        self._counts += np.bincount(
+            np.searchsorted(self._bounds, values, side="left"), minlength=len(self._counts)
+        )
+        self._sum += float(values.sum())
+
+    def counts(self) -> NDArray[np.int64]:
+        """Return the counts by bucket, not cumulated, the last one of what is above all bounds, as of the last flush."""
+        return self._counts.copy()
 
     def totals(self) -> tuple[int, float]:
         """Return how many values were counted, and their sum. Only in the event loop."""
@@ -198,12 +231,69 @@ class Distribution:
         return list(zip(bounds, self._counts.cumsum().astype(float).tolist(), strict=True)), self._sum
 
 
+class DecidedRows:
+    """Confidences by outcome, and predicted classes: decisions pile up, and are sorted in bulk."""
+
+    def __init__(self) -> None:
+        self.confidence = {accepted: Distribution(confidence_bins.BOUNDS) for accepted in (True, False)}
+        self._classes: tuple[str, ...] = ()
+        self._by_class = np.zeros((0, 2), dtype=np.int64)
+        self._confidence: list[float] = []
+        self._accepted: list[bool] = []
+        self._class_index: list[int] = []
+
+    def name_classes(self, manifest: Manifest) -> None:
+        """Count by the classes of a manifest from now on; where they are other ones, from 0."""
+        self.flush()
+        names = tuple(map(str, manifest.classes.strings or manifest.classes.integers))
+        if len(names) > MAX_SUBSETS:
+            names = ()
+        if names != self._classes:
+            self._classes, self._by_class = names, np.zeros((len(names), 2), dtype=np.int64)
+
+    def add(self, confidence: Sequence[float], accepted: Sequence[bool], class_index: Sequence[int]) -> None:
+        """Count the decisions of one batch: one entry per row. A confidence of 0 is none, and in no distribution."""
+        self._confidence += confidence
+        self._accepted += accepted
+        self._class_index += class_index
+        if len(self._accepted) >= _FLUSH_AT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Sort what has piled up."""
+        if not self._accepted:
+            return
+        confidence = np.array(self._confidence, dtype=np.float64)
+        accepted = np.frombuffer(bytes(self._accepted), dtype=np.bool_)  # a tenth of the time of np.array
+        class_index = np.array(self._class_index, dtype=np.int64)
+        for pile in (self._confidence, self._accepted, self._class_index):
+            pile.clear()
+        has_one = confidence > 0.0
+        for outcome, distribution in self.confidence.items():
+            distribution.sort(confidence[has_one & (accepted == outcome)])
+        # A class that is none of these is that of no class, or of an answer that was on its way when they changed.
+        known = class_index < len(self._classes)
+        keys = class_index[known] * 2 + accepted[known]
+        self._by_class += np.bincount(keys, minlength=self._by_class.size).reshape(-1, 2)
+
+    def by_class(self) -> Iterator[tuple[str, bool, int]]:
+        """Return class, outcome and count, as of the last flush."""
+        for name, counted in zip(self._classes, self._by_class.tolist(), strict=True):
+            yield name, True, counted[True]
+            yield name, False, counted[False]
+
+    def by_bin(self) -> Iterator[tuple[str, int]]:
+        """Return the name of each bin of confidence, and its count over both outcomes, as of the last flush."""
+        counts = self.confidence[True].counts() + self.confidence[False].counts()
+        counts[-2] += counts[-1]  # above 1 by rounding
+        return zip(confidence_bins.NAMES, counts[:-1].tolist(), strict=True)
+
+
 class ModelMetrics:
     """The counts of one served version. Only the event loop changes them."""
 
     def __init__(self, name: str, version: int, manifest: Manifest) -> None:
         self.labels = (name, str(version))
-        self.threshold = manifest.threshold
         self.requests: Tally[str] = Tally()
         self.rows: Tally[int] = Tally()
         """Rows by reason."""
@@ -211,16 +301,24 @@ class ModelMetrics:
         self.queue_duration = Distribution(DURATION_BUCKETS_S)
         self.inference_duration = Distribution(DURATION_BUCKETS_S)
         self.batch_rows = Distribution(BATCH_BUCKETS_ROWS)
-        self.confidence = {accepted: Distribution(CONFIDENCE_BUCKETS) for accepted in (True, False)}
+        self.decided = DecidedRows()
         self.queue_rows = 0
         self.circuit: Circuit | None = None
         """That of the engine that answers now: one that it took the place of says nothing any more."""
+        self.queue_limit_rows = 0
         self.compute_s = 0.0
         """Over all answered requests, how long the batches took that they were in."""
         self.failed_s = 0.0
         """Over all requests that were not answered, from arrival to end."""
         self.last_ended_s = 0.0
         """When a request last ended, on time.monotonic's clock; 0 if none did."""
+        self.describe(manifest)
+
+    def describe(self, manifest: Manifest) -> None:
+        """Show what a bundle says of itself: threshold, certificate, reference, names of the classes."""
+        self.threshold = manifest.threshold
+        self.reference = _reference(manifest)
+        self.decided.name_classes(manifest)
 
     @property
     def circuit_open(self) -> bool:
@@ -241,12 +339,15 @@ class ModelMetrics:
         self.batch_rows.observe(n_rows)
 
     def rows_decided(
-        self, confidence: Sequence[float], accepted: Sequence[bool], reasons: Sequence[int]
+        self,
+        confidence: Sequence[float],
+        accepted: Sequence[bool],
+        reasons: Sequence[int],
+        class_index: Sequence[int],
     ) -> None:
         """Count the decisions of one batch: one entry per row. A confidence of 0 is none, and in no distribution."""
         self.rows.update(reasons)
-        self.confidence[True].observe_all(compress(confidence, accepted))
-        self.confidence[False].observe_all(filter(None, compress(confidence, map(not_, accepted))))
+        self.decided.add(confidence, accepted, class_index)
 
     def distributions(self) -> Iterator[tuple[str, tuple[str, ...], Distribution]]:
         """Return name, label values and distribution of each histogram."""
@@ -254,7 +355,7 @@ class ModelMetrics:
         yield "tamiz_queue_duration_seconds", self.labels, self.queue_duration
         yield "tamiz_inference_duration_seconds", self.labels, self.inference_duration
         yield "tamiz_batch_rows", self.labels, self.batch_rows
-        for accepted, distribution in self.confidence.items():
+        for accepted, distribution in self.decided.confidence.items():
             yield "tamiz_confidence", (*self.labels, _outcome(accepted)), distribution
 
 
@@ -330,7 +431,8 @@ class Metrics(Collector):
         if metrics is None:
             metrics = ModelMetrics(name, version, manifest)
             self._models[metrics.labels] = metrics
-        metrics.threshold = manifest.threshold
+        else:
+            metrics.describe(manifest)
         return metrics
 
     def retire(self, name: str, version: int) -> None:
@@ -352,6 +454,7 @@ class Metrics(Collector):
     def flush(self) -> None:
         """Bring the histograms up to date. To be called in the event loop, before the text is made elsewhere."""
         for model in self._models.values():
+            model.decided.flush()
             for _, _, distribution in model.distributions():
                 distribution.flush()
         for shadow in self.shadows.values():
@@ -390,11 +493,9 @@ class Metrics(Collector):
         for (name, result), count in list(self.loads.items()):
             families["tamiz_model_loads"].add_metric((name, result), count)
         for model in models:
-            for code, count in list(model.requests.items()):
-                families["tamiz_requests"].add_metric((*model.labels, code), count)
-            for reason, name in _REASONS.items():
-                outcome = _outcome(reason == Reason.REASON_NONE)
-                families["tamiz_rows"].add_metric((*model.labels, outcome, name), model.rows[reason])
+            for code in dict.fromkeys((*_CODES, *model.requests)):
+                families["tamiz_requests"].add_metric((*model.labels, code), model.requests[code])
+            _add_rows(families, model)
         for pair in self._pairs():
             _add_pair(families, pair)
         yield from families.values()
@@ -431,7 +532,9 @@ class Metrics(Collector):
         for model in models:
             families["tamiz_model_served"].add_metric(model.labels, 1)
             families["tamiz_queue_rows"].add_metric(model.labels, model.queue_rows)
+            families["tamiz_queue_limit_rows"].add_metric(model.labels, model.queue_limit_rows)
             families["tamiz_circuit_open"].add_metric(model.labels, model.circuit_open)
+            _add_reference(families, model)
             _add_threshold(families, model)
         for pair in self._pairs():
             families["tamiz_shadow_threshold"].add_metric(pair.labels, pair.threshold)
@@ -472,6 +575,23 @@ def _add_pair(families: Mapping[str, CounterMetricFamily], pair: PairCounts) -> 
         families["tamiz_shadow_rows_dropped"].add_metric((*pair.labels, reason), pair.dropped[reason])
 
 
+def _add_rows(families: Mapping[str, CounterMetricFamily], model: ModelMetrics) -> None:
+    """Add how the rows of a model were decided: by reason, by class, by bin of confidence."""
+    for reason, name in _REASONS.items():
+        outcome = _outcome(reason == Reason.REASON_NONE)
+        families["tamiz_rows"].add_metric((*model.labels, outcome, name), model.rows[reason])
+    for name, accepted, count in model.decided.by_class():
+        families["tamiz_class_rows"].add_metric((*model.labels, name, _outcome(accepted)), count)
+    for name, count in model.decided.by_bin():
+        families["tamiz_confidence_bin_rows"].add_metric((*model.labels, name), count)
+
+
+def _add_reference(families: Mapping[str, GaugeMetricFamily], model: ModelMetrics) -> None:
+    """Add the held-out rows by bin of confidence, where the bundle knows them."""
+    for name, count in zip(confidence_bins.NAMES, model.reference, strict=bool(model.reference)):
+        families["tamiz_reference_confidence_rows"].add_metric((*model.labels, name), count)
+
+
 def _add_threshold(families: Mapping[str, GaugeMetricFamily], model: ModelMetrics) -> None:
     """Add the threshold of a model, what it promises, and those of its subsets."""
     threshold = model.threshold
@@ -485,10 +605,23 @@ def _add_threshold(families: Mapping[str, GaugeMetricFamily], model: ModelMetric
         families["tamiz_certificate_expected_coverage"].add_metric(
             model.labels, certificate.expected_coverage
         )
+        families["tamiz_certificate_rows"].add_metric(model.labels, certificate.n_rows)
     for subset in threshold.subsets:
         labels = (*model.labels, subset.name)
         families["tamiz_subset_threshold"].add_metric(labels, subset.value)
         families["tamiz_subset_certified"].add_metric(labels, subset.HasField("certificate"))
+
+
+def _reference(manifest: Manifest) -> tuple[int, ...]:
+    """Return the held-out rows by bin of confidence; none where the bundle has no such histogram, or other bins."""
+    for histogram in manifest.reference_histograms:
+        if (
+            histogram.name == "confidence"
+            and confidence_bins.have_edges(histogram.edges)
+            and len(histogram.counts) == len(confidence_bins.NAMES)
+        ):
+            return tuple(histogram.counts)
+    return ()
 
 
 def _outcome(accepted: bool) -> str:  # noqa: FBT001  a label's two values

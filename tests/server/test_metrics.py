@@ -5,17 +5,30 @@ from __future__ import annotations
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from tamiz.v1.manifest_pb2 import Certificate, Manifest, Promise, SubsetThreshold, Threshold
+from tamiz import confidence_bins
+from tamiz.bundle_format import NO_CLASS
+from tamiz.v1.manifest_pb2 import (
+    Certificate,
+    Classes,
+    Manifest,
+    Promise,
+    SubsetThreshold,
+    Threshold,
+)
+from tamiz.v1.manifest_pb2 import (
+    Histogram as ReferenceHistogram,
+)
 from tamiz.v1.prediction_pb2 import Reason
 from tamiz_server.metrics import COUNTERS, GAUGES, HISTOGRAMS, Distribution, Metrics
 
-ORDER = ("model", "version", "subset", "outcome", "reason", "code", "le")
+ORDER = ("model", "version", "subset", "class", "outcome", "reason", "code", "bin", "le")
 
 
 def samples(metrics: Metrics) -> dict[str, dict[tuple[str, ...], float]]:
@@ -33,6 +46,7 @@ def metrics() -> Metrics:
     return Metrics("1.2.3")
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.floats(0, 3, allow_nan=False), max_size=200), st.sets(st.floats(0.01, 2), min_size=1))
 def test_a_distribution_counts_as_prometheus_own_histogram_does(values, bounds):
     ours = Distribution(sorted(bounds))
@@ -57,7 +71,7 @@ def test_a_distribution_does_not_grow_with_what_it_counts():
 def test_rows_are_counted_by_outcome_and_reason(metrics):
     model = metrics.model("m", 1, Manifest())
     reasons = [Reason.REASON_NONE] * 3 + [Reason.REASON_LOW_CONFIDENCE] * 2
-    model.rows_decided([0.9, 0.9, 0.95, 0.6, 0.5], [True] * 3 + [False] * 2, reasons)
+    model.rows_decided([0.9, 0.9, 0.95, 0.6, 0.5], [True] * 3 + [False] * 2, reasons, [0, 1, 1, 0, 1])
     metrics.flush()
     found = samples(metrics)
     assert found["tamiz_rows_total"]["m", "1", "accepted", "none"] == 3
@@ -66,8 +80,109 @@ def test_rows_are_counted_by_outcome_and_reason(metrics):
     assert found["tamiz_confidence_sum"]["m", "1", "abstained"] == pytest.approx(1.1)
 
 
+def test_rows_without_a_confidence_are_in_no_bin_and_no_class(metrics):
+    model = metrics.model("m", 1, Manifest(classes=Classes(strings=["no", "yes"])))
+    reasons = [Reason.REASON_NONE, Reason.REASON_LOW_CONFIDENCE, Reason.REASON_INVALID_INPUT]
+    model.rows_decided([0.9, 0.6, 0.0], [True, False, False], reasons, [1, 0, NO_CLASS])
+    metrics.flush()
+    found = samples(metrics)
+    assert found["tamiz_class_rows_total"] == {
+        ("m", "1", "no", "accepted"): 0,
+        ("m", "1", "no", "abstained"): 1,
+        ("m", "1", "yes", "accepted"): 1,
+        ("m", "1", "yes", "abstained"): 0,
+    }
+    bins = found["tamiz_confidence_bin_rows_total"]
+    assert {labels[2]: count for labels, count in bins.items() if count} == {"0.6": 1, "0.9": 1}
+    assert len(bins) == 20
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(
+    st.lists(
+        st.one_of(
+            st.floats(0.001, 1.0),
+            st.sampled_from([k / 20 for k in range(1, 21)]),
+            st.sampled_from([1 - k / 20 for k in range(19)]),
+            st.sampled_from([k * 0.05 for k in range(1, 21)]),
+        ),
+        max_size=300,
+    )
+)
+def test_served_rows_are_in_the_bins_of_the_reference(confidences):
+    """Twentieths, however they were computed, and a sum that rounding put above 1."""
+    confidences.append(1.0 + 5e-7)
+    accepted = [value > 0.8 for value in confidences]
+    metrics = Metrics("1")
+    model = metrics.model("m", 1, Manifest())
+    model.rows_decided(confidences, accepted, [0] * len(accepted), [0] * len(accepted))
+    metrics.flush()
+    bins = samples(metrics)["tamiz_confidence_bin_rows_total"]
+    assert [bins["m", "1", name] for name in confidence_bins.NAMES] == confidence_bins.counts(
+        confidences
+    ).tolist()
+    assert sum(bins.values()) == len(confidences)
+
+
+def test_twentieths_are_on_their_edge_however_they_were_computed():
+    for k in range(1, 21):
+        for value in (k / 20, k * 0.05, 1 - (20 - k) / 20, np.linspace(0, 1, 21)[k], k / 20 * (1 + 1e-15)):
+            assert confidence_bins.counts([value])[k - 1] == 1, value
+
+
+def test_the_reference_is_shown_where_its_bins_are_those_of_the_traffic(metrics):
+    counts = list(range(20))
+    older = np.linspace(0.0, 1.0, 21).tolist()  # as exporters before wrote them: off by a last digit
+    for version, edges in enumerate((confidence_bins.EDGES, older, np.linspace(0.5, 1.0, 21)), start=1):
+        histogram = ReferenceHistogram(name="confidence", edges=edges, counts=counts)
+        metrics.model("m", version, Manifest(reference_histograms=[histogram]))
+    metrics.model("m", 4, Manifest())
+    found = samples(metrics)["tamiz_reference_confidence_rows"]
+    expected = dict(zip(confidence_bins.NAMES, counts, strict=True))
+    assert found == {
+        ("m", version, name): count for version in ("1", "2") for name, count in expected.items()
+    }
+
+
+def test_a_version_that_takes_anothers_place_is_shown_with_its_own_classes(metrics):
+    model = metrics.model("m", 1, Manifest(classes=Classes(strings=["no", "yes"])))
+    decided = ([0.9], [True], [Reason.REASON_NONE], [1])
+    model.rows_decided(*decided)
+    same = metrics.model(
+        "m", 1, Manifest(classes=Classes(strings=["no", "yes"]), threshold=Threshold(value=0.7))
+    )
+    assert same is model
+    model.rows_decided(*decided)
+    metrics.flush()
+    found = samples(metrics)
+    assert found["tamiz_threshold"]["m", "1"] == 0.7
+    assert found["tamiz_class_rows_total"]["m", "1", "yes", "accepted"] == 2
+    metrics.model("m", 1, Manifest(classes=Classes(integers=[7])))
+    model.rows_decided(*decided)  # on its way when the classes changed
+    model.rows_decided([0.8], [True], [Reason.REASON_NONE], [0])
+    metrics.flush()
+    assert samples(metrics)["tamiz_class_rows_total"] == {
+        ("m", "1", "7", "accepted"): 1,
+        ("m", "1", "7", "abstained"): 0,
+    }
+
+
+def test_the_rows_of_many_classes_are_not_counted_by_class(metrics):
+    model = metrics.model("m", 1, Manifest(classes=Classes(integers=range(101))))
+    model.rows_decided([0.9], [True], [Reason.REASON_NONE], [100])
+    metrics.flush()
+    assert "tamiz_class_rows_total" not in samples(metrics)
+
+
+def test_decisions_do_not_pile_up_for_ever(metrics):
+    model = metrics.model("m", 1, Manifest())
+    for _ in range(200):
+        model.rows_decided([0.9] * 64, [True] * 64, [Reason.REASON_NONE] * 64, [0] * 64)
+    assert len(model.decided._accepted) < 5_000
+
+
 def test_a_certificate_is_shown_where_there_is_one(metrics):
-    certificate = Certificate(max_error=0.02, confidence_level=0.9, expected_coverage=0.87)
+    certificate = Certificate(max_error=0.02, confidence_level=0.9, expected_coverage=0.87, n_rows=300)
     metrics.model("good", 1, Manifest(threshold=Threshold(value=0.8, certificate=certificate)))
     metrics.model("bare", 2, Manifest(threshold=Threshold(value=0.5, not_certified="fixed by the caller")))
     found = samples(metrics)
@@ -75,6 +190,7 @@ def test_a_certificate_is_shown_where_there_is_one(metrics):
     assert found["tamiz_certified"] == {("good", "1"): 1, ("bare", "2"): 0}
     assert found["tamiz_certificate_max_error"] == {("good", "1"): 0.02}
     assert found["tamiz_certificate_expected_coverage"] == {("good", "1"): 0.87}
+    assert found["tamiz_certificate_rows"] == {("good", "1"): 300}
 
 
 def test_each_promise_has_a_gauge_of_its_own(metrics):
@@ -108,7 +224,12 @@ def test_requests_in_flight_are_received_less_ended(metrics):
     model.requests["OK"] = 5
     found = samples(metrics)
     assert found["tamiz_requests_in_flight"][()] == 3
-    assert found["tamiz_requests_total"] == {("", "", "NOT_FOUND"): 2, ("m", "1", "OK"): 5}
+    requests = found["tamiz_requests_total"]
+    assert {labels: count for labels, count in requests.items() if count} == {
+        ("", "", "NOT_FOUND"): 2,
+        ("m", "1", "OK"): 5,
+    }
+    assert requests["m", "1", "INTERNAL"] == 0  # from the start, so that the first failure is an increase
 
 
 def test_every_declared_metric_is_exported_and_every_exported_one_declared(metrics):

@@ -13,6 +13,7 @@ import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
+from tamiz import confidence_bins
 from tamiz.v1.manifest_pb2 import (
     Calibrator as CalibratorMessage,
 )
@@ -34,8 +35,6 @@ from tamiz_convert.rows.labeled import LabeledRows, digest
 from tamiz_convert.rows.raw import features
 from tamiz_convert.score_graph import Labels
 from tamiz_convert.selection import Candidate, Selection
-
-CONFIDENCE_BINS: Final = 20
 
 _LIBRARIES: Final = ("tamiz", "scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy")
 _MAX_FEATURES: Final = 100
@@ -133,10 +132,14 @@ def reference_histograms(confidence: NDArray[np.float64], rows: Any) -> list[His
         confidence: (n_rows,), of all held-out rows.
         rows: the held-out rows, as the caller has them.
     """
-    edges = np.linspace(0.0, 1.0, CONFIDENCE_BINS + 1)
     table = features(rows)
     numeric = table.select_dtypes("number").columns[:_MAX_FEATURES]
-    histograms = [_histogram("confidence", confidence[np.isfinite(confidence)], edges)]
+    scored = confidence[np.isfinite(confidence)]
+    histograms = [
+        Histogram(
+            name="confidence", edges=confidence_bins.EDGES, counts=confidence_bins.counts(scored).tolist()
+        )
+    ]
     for name in numeric:
         values = table[name].to_numpy(dtype=np.float64)
         values = values[np.isfinite(values)]

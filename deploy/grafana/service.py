@@ -1,0 +1,491 @@
+"""The dashboard *Service*: is it up, quick and large enough?"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from deploy.grafana.panels import (
+    GREEN,
+    MODEL,
+    ORANGE,
+    RED,
+    SERVER,
+    Cell,
+    Query,
+    add,
+    dashboard,
+    heat,
+    number,
+    rows_of,
+    series,
+)
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+_FAILED: Final = 'code=~"INTERNAL|UNKNOWN|UNAVAILABLE|DEADLINE_EXCEEDED"'
+_RATE: Final = "[$__rate_interval]"
+
+
+def service() -> Dashboard:
+    """Return the dashboard."""
+    board = dashboard(
+        "tamiz-service",
+        "Tamiz / Service",
+        "Is it up, quick and large enough? Whether its answers deserve trust is on the dashboard Trust.",
+        span="1h",
+        other=("tamiz-trust", "Trust"),
+    )
+    _now(board)
+    _requests(board)
+    _latency(board)
+    _batches(board)
+    _versions(board)
+    _process(board)
+    return board
+
+
+def _now(board: Dashboard) -> None:
+    add(
+        board,
+        "Now",
+        4,
+        [
+            Cell(
+                number(
+                    "Servers",
+                    Query(f"count(tamiz_build_info{{{SERVER}}})"),
+                    says="Servers that answer Prometheus.",
+                    see="tamizdown",
+                    unit="short",
+                    steps=((None, RED), (1, GREEN)),
+                ),
+                4,
+            ),
+            Cell(
+                number(
+                    "Alerts",
+                    Query('count(ALERTS{alertname=~"Tamiz.*",alertstate="firing"}) or vector(0)'),
+                    says="Alerts that fire now. Each has its section in docs/operations.md.",
+                    see="what-to-do-at-each-alert",
+                    unit="short",
+                    steps=((None, GREEN), (1, RED)),
+                ),
+                4,
+            ),
+            Cell(
+                number(
+                    "Requests",
+                    Query(f"sum(rate(tamiz_requests_total{{{MODEL}}}{_RATE}))"),
+                    says="Requests that ended, per second.",
+                    see="sizing",
+                    unit="reqps",
+                ),
+                4,
+            ),
+            Cell(
+                number(
+                    "Failed",
+                    Query(
+                        f"sum(rate(tamiz_requests_total{{{MODEL},{_FAILED}}}{_RATE}))"
+                        f" / (sum(rate(tamiz_requests_total{{{MODEL}}}{_RATE})) > 0)"
+                    ),
+                    says="Share of requests that failed for the server's sake; 1 % is the target of the alert.",
+                    see="tamizerrorratehigh",
+                    unit="percentunit",
+                    steps=((None, GREEN), (0.001, ORANGE), (0.01, RED)),
+                ),
+                4,
+            ),
+            Cell(
+                number(
+                    "p99",
+                    Query(
+                        "histogram_quantile(0.99,"
+                        f" sum by (le) (rate(tamiz_request_duration_seconds_bucket{{{MODEL}}}{_RATE})))"
+                    ),
+                    says="99 of 100 requests are answered within this time, measured in the service; 0.1 s is the target"
+                    " of the alert.",
+                    see="tamizlatencyhigh",
+                    unit="s",
+                    steps=((None, GREEN), (0.05, ORANGE), (0.1, RED)),
+                ),
+                4,
+            ),
+            Cell(
+                number(
+                    "Fullest queue",
+                    Query(f"max(tamiz_queue_rows{{{MODEL}}} / (tamiz_queue_limit_rows{{{MODEL}}} > 0))"),
+                    says="Rows that wait, of those that may. Under overload requests are refused long before it is full; streams and low priority fill it.",
+                    see="tamizqueuesaturated",
+                    unit="percentunit",
+                    steps=((None, GREEN), (0.25, ORANGE), (0.5, RED)),
+                ),
+                4,
+            ),
+        ],
+    )
+
+
+def _requests(board: Dashboard) -> None:
+    add(
+        board,
+        "Requests",
+        9,
+        [
+            Cell(
+                series(
+                    "Requests by status",
+                    [
+                        Query(
+                            f"sum by (code) (rate(tamiz_requests_total{{{MODEL}}}{_RATE})) > 0", "{{code}}"
+                        ),
+                        Query(f"sum(rate(tamiz_requests_received_total{{{SERVER}}}{_RATE}))", "received"),
+                    ],
+                    says="Requests that ended, by gRPC status. What was received for all models, also for unknown ones, is"
+                    " a line of its own: where it stays above the sum, requests pile up.",
+                    see="tamizerrorratehigh",
+                    unit="reqps",
+                    stacked=True,
+                    limits=["^received$"],
+                ),
+                12,
+            ),
+            Cell(
+                series(
+                    "Failed and turned away",
+                    [
+                        Query(
+                            f"sum by (model, version) (rate(tamiz_requests_total{{{MODEL},{_FAILED}}}{_RATE}))"
+                            f" / (sum by (model, version) (rate(tamiz_requests_total{{{MODEL}}}{_RATE})) > 0)",
+                            "{{model}} {{version}} failed",
+                        ),
+                        Query(
+                            "sum by (model, version)"
+                            f' (rate(tamiz_requests_total{{{MODEL},code="RESOURCE_EXHAUSTED"}}{_RATE}))'
+                            f" / (sum by (model, version) (rate(tamiz_requests_total{{{MODEL}}}{_RATE})) > 0)",
+                            "{{model}} {{version}} turned away",
+                        ),
+                        Query("tamiz:target_error_ratio", "target: failed"),
+                        Query("tamiz:target_rejected_ratio", "target: turned away"),
+                    ],
+                    says="Shares of requests. Failed: INTERNAL, UNKNOWN, UNAVAILABLE, DEADLINE_EXCEEDED. Turned away:"
+                    " RESOURCE_EXHAUSTED, for overload, a full queue or a rate.",
+                    see="tamizrejections",
+                    unit="percentunit",
+                    limits=["^target"],
+                ),
+                12,
+            ),
+        ],
+        [
+            Cell(
+                series(
+                    "Rows",
+                    [
+                        Query(
+                            f"sum by (model, version) (rate(tamiz_rows_total{{{MODEL}}}{_RATE}))",
+                            "{{model}} {{version}}",
+                        )
+                    ],
+                    says="Rows that were decided, per second: what replicas are sized by.",
+                    see="sizing",
+                    unit="rowsps",
+                    stacked=True,
+                ),
+                12,
+            ),
+            Cell(
+                series(
+                    "Refused by access control",
+                    [
+                        Query(
+                            f"sum by (code) (rate(tamiz_calls_refused_total{{{SERVER}}}{_RATE})) or vector(0)",
+                            "{{code}}",
+                        )
+                    ],
+                    says="Calls without a good token, without the right, or over their rate. They are in no other panel.",
+                    see="the-dashboard-service",
+                    unit="reqps",
+                ),
+                12,
+            ),
+        ],
+    )
+
+
+def _latency(board: Dashboard) -> None:
+    def quantile(q: float, of: str, legend: str) -> Query:
+        return Query(
+            f"histogram_quantile({q}, sum by (le) (rate(tamiz_{of}_duration_seconds_bucket{{{MODEL}}}{_RATE})))",
+            legend,
+        )
+
+    def mean(of: str) -> str:
+        return (
+            f"sum(rate(tamiz_{of}_duration_seconds_sum{{{MODEL}}}{_RATE}))"
+            f" / (sum(rate(tamiz_{of}_duration_seconds_count{{{MODEL}}}{_RATE})) > 0)"
+        )
+
+    add(
+        board,
+        "Latency",
+        9,
+        [
+            Cell(
+                heat(
+                    "Duration of requests",
+                    Query(
+                        f"sum by (le) (increase(tamiz_request_duration_seconds_bucket{{{MODEL}}}{_RATE}))",
+                        "{{le}}",
+                    ),
+                    says="How many requests took how long, from their arrival in the service to the answer. Two bands mean"
+                    " two kinds of requests, or a queue that comes and goes.",
+                    see="tamizlatencyhigh",
+                    unit="s",
+                ),
+                12,
+            ),
+            Cell(
+                series(
+                    "Percentiles of requests",
+                    [
+                        quantile(0.5, "request", "p50"),
+                        quantile(0.95, "request", "p95"),
+                        quantile(0.99, "request", "p99"),
+                        Query("tamiz:target_latency_seconds", "target: p99"),
+                    ],
+                    says="Half, 95 and 99 of 100 requests are answered within these times.",
+                    see="tamizlatencyhigh",
+                    unit="s",
+                    limits=["^target"],
+                ),
+                12,
+            ),
+        ],
+        [
+            Cell(
+                series(
+                    "Where the time goes: mean",
+                    [
+                        Query(mean("queue"), "queue"),
+                        Query(mean("inference"), "inference"),
+                        Query(
+                            f"clamp_min({mean('request')} - {mean('queue')} - {mean('inference')}, 0)",
+                            "the rest",
+                        ),
+                    ],
+                    says="A mean request: waiting for its batch, the batch being computed, and the rest (reading, gating,"
+                    " writing, waiting for the processor). A long queue asks for replicas, long inference for a smaller"
+                    " model or threads, a long rest for processor time.",
+                    see="sizing",
+                    unit="s",
+                    stacked=True,
+                ),
+                12,
+            ),
+            Cell(
+                series(
+                    "Where the time goes: p99",
+                    [
+                        quantile(0.99, "request", "request"),
+                        quantile(0.99, "queue", "queue"),
+                        quantile(0.99, "inference", "inference"),
+                    ],
+                    says="The slowest hundredth of each part; they do not add up, as they need not be the same requests.",
+                    see="tamizlatencyhigh",
+                    unit="s",
+                ),
+                12,
+            ),
+        ],
+    )
+
+
+def _batches(board: Dashboard) -> None:
+    add(
+        board,
+        "Batches and queue",
+        8,
+        [
+            Cell(
+                series(
+                    "Rows per batch",
+                    [
+                        Query(
+                            f"sum by (model, version) (rate(tamiz_batch_rows_sum{{{MODEL}}}{_RATE}))"
+                            f" / (sum by (model, version) (rate(tamiz_batch_rows_count{{{MODEL}}}{_RATE})) > 0)",
+                            "{{model}} {{version}} mean",
+                        ),
+                        Query(
+                            "histogram_quantile(0.95,"
+                            f" sum by (model, version, le) (rate(tamiz_batch_rows_bucket{{{MODEL}}}{_RATE})))",
+                            "{{model}} {{version}} p95",
+                        ),
+                    ],
+                    says="Rows that are computed together. It grows with the load by itself; at --max-batch-size the model"
+                    " is at its limit.",
+                    see="sizing",
+                    unit="short",
+                ),
+                8,
+            ),
+            Cell(
+                series(
+                    "Rows that wait",
+                    [
+                        Query(
+                            f"sum by (model, version) (tamiz_queue_rows{{{MODEL}}})", "{{model}} {{version}}"
+                        ),
+                        Query(f"max(tamiz_queue_limit_rows{{{MODEL}}})", "limit of one server"),
+                    ],
+                    says="Rows in the queues of all servers, and how many one server lets wait.",
+                    see="tamizqueuesaturated",
+                    unit="short",
+                    limits=["^limit"],
+                ),
+                8,
+            ),
+            Cell(
+                series(
+                    "In flight",
+                    [
+                        Query(f"sum(tamiz_requests_in_flight{{{SERVER}}})", "requests"),
+                        Query(f"sum(tamiz_streams_open{{{SERVER}}})", "streams"),
+                    ],
+                    says="Requests that are being answered, and streams that are open.",
+                    see="sizing",
+                    unit="short",
+                ),
+                8,
+            ),
+        ],
+    )
+
+
+def _versions(board: Dashboard) -> None:
+    add(
+        board,
+        "Versions",
+        8,
+        [
+            Cell(
+                rows_of(
+                    "Served",
+                    [
+                        Query(f"sum by (job, model, version) (tamiz_model_served{{{MODEL}}})", "servers"),
+                        Query(f"max by (job, model, version) (tamiz_circuit_open{{{MODEL}}})", "rests"),
+                    ],
+                    says="Which versions are served, by how many servers, and whether one rests after failures (1).",
+                    see="tamizcircuitopen",
+                ),
+                8,
+            ),
+            Cell(
+                rows_of(
+                    "Labels",
+                    [
+                        Query(
+                            f'max by (job, model, label) (tamiz_model_label{{{SERVER},model=~"$model"}})',
+                            "version",
+                        )
+                    ],
+                    says="Which version each label names. During a rollout servers may differ for some seconds.",
+                    see="rolling-out-a-new-version",
+                ),
+                8,
+            ),
+            Cell(
+                rows_of(
+                    "Not loaded",
+                    [
+                        Query(
+                            f'count by (job, model, what) (tamiz_reload_failed{{{SERVER},model=~"$model"}} == 1)',
+                            "servers",
+                        )
+                    ],
+                    says="What lies in the repository and cannot be loaded, a version or settings. Empty is good.",
+                    see="tamizloadfailed",
+                ),
+                8,
+            ),
+        ],
+        [
+            Cell(
+                series(
+                    "Loads",
+                    [
+                        Query(
+                            "sum by (model, result)"
+                            f' (increase(tamiz_model_loads_total{{{SERVER},model=~"$model"}}{_RATE}))',
+                            "{{model}} {{result}}",
+                        )
+                    ],
+                    says="Attempts to load a version. A failure is counted once, until the file changes.",
+                    see="tamizloadfailed",
+                    unit="short",
+                ),
+                12,
+            ),
+            Cell(
+                rows_of(
+                    "Servers",
+                    [
+                        Query(f"max by (job, instance, version) (tamiz_build_info{{{SERVER}}})", "up"),
+                        Query(
+                            f"time() - max by (job, instance) (process_start_time_seconds{{{SERVER}}})",
+                            "up for (s)",
+                        ),
+                    ],
+                    says="The servers, the version of Tamiz that they run, and how long they have been up.",
+                    see="tamizdown",
+                    hidden=["Value #A"],
+                ),
+                12,
+            ),
+        ],
+    )
+
+
+def _process(board: Dashboard) -> None:
+    add(
+        board,
+        "Process",
+        8,
+        [
+            Cell(
+                series(
+                    "Processor",
+                    [Query(f"rate(process_cpu_seconds_total{{{SERVER}}}{_RATE})", "{{instance}}")],
+                    says="Cores in use by each server. The event loop takes one core at most; slow models have threads"
+                    " besides.",
+                    see="sizing",
+                    unit="short",
+                ),
+                8,
+            ),
+            Cell(
+                series(
+                    "Memory",
+                    [Query(f"process_resident_memory_bytes{{{SERVER}}}", "{{instance}}")],
+                    says="Resident memory of each server. It holds two copies of a version while one takes the other's"
+                    " place.",
+                    see="sizing",
+                    unit="bytes",
+                ),
+                8,
+            ),
+            Cell(
+                series(
+                    "File descriptors",
+                    [
+                        Query(f"process_open_fds{{{SERVER}}}", "{{instance}}"),
+                        Query(f"min(process_max_fds{{{SERVER}}})", "limit"),
+                    ],
+                    says="Open files and connections of each server.",
+                    see="sizing",
+                    unit="short",
+                    limits=["^limit"],
+                ),
+                8,
+            ),
+        ],
+    )

@@ -1,0 +1,84 @@
+"""What the server exports, and what rules and dashboards ask for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import yaml
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from tamiz_server.metrics import COUNTERS, GAUGES, HISTOGRAMS
+
+from .promql import SCRAPED, Catalog, Labels
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "deploy/prometheus/rules"
+RULE_TESTS = ROOT / "deploy/prometheus/tests"
+DASHBOARDS = ROOT / "deploy/grafana/dashboards"
+OPERATIONS = ROOT / "docs/operations.md"
+
+
+def rules() -> list[dict[str, object]]:
+    """All rules, recording ones first."""
+    groups = [
+        group
+        for path in sorted(RULES.glob("*.yml"))
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+    ]
+    found = [rule for group in groups for rule in group["rules"]]
+    return sorted(found, key=lambda rule: "alert" in rule)
+
+
+def dashboards() -> dict[str, dict[str, object]]:
+    """Dashboards by the name of their file."""
+    return {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(DASHBOARDS.glob("*.json"))
+    }
+
+
+def panels(dashboard: dict) -> list[dict]:
+    """The panels of a dashboard, without its headings."""
+    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+
+def exported() -> dict[str, Labels]:
+    """Name of each sample that the server and Prometheus itself make → its labels."""
+    found: dict[str, Labels] = {"up": SCRAPED}
+    for name, (labels, _) in COUNTERS.items():
+        found[f"{name}_total"] = SCRAPED | set(labels)
+    for name, (labels, _) in GAUGES.items():
+        found[name] = SCRAPED | set(labels)
+    for name, (labels, _) in HISTOGRAMS.items():
+        found[f"{name}_bucket"] = SCRAPED | set(labels) | {"le"}
+        found[f"{name}_sum"] = found[f"{name}_count"] = SCRAPED | set(labels)
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    for family in registry.collect():
+        for sample in family.samples:
+            found[sample.name] = SCRAPED
+    found["ALERTS"] = SCRAPED | {"alertname", "alertstate", "severity", "model", "version"}
+    return found
+
+
+def catalog() -> Catalog:
+    """The metrics of the server and of the recording rules."""
+    found = Catalog(exported())
+    for rule in rules():
+        if "record" in rule:
+            found.add(rule["record"], rule["expr"])
+    return found
+
+
+def sections() -> dict[str, str]:
+    """Anchor of each heading of docs/operations.md → the text below it, up to the next one."""
+    found: dict[str, str] = {}
+    anchor = ""
+    for line in OPERATIONS.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            title = line.lstrip("#").strip().lower()
+            anchor = "".join(c for c in title.replace(" ", "-") if c.isalnum() or c in "-_")
+            found[anchor] = ""
+        elif anchor:
+            found[anchor] += line + "\n"
+    return found

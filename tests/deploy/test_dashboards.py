@@ -1,0 +1,228 @@
+"""The dashboards, as far as they can be checked without Grafana.
+
+No Grafana can be had here. Its published dashboard schema can: the types of the foundation SDK (grafana-foundation-sdk,
+made by Grafana Labs from the schema of Grafana 11.6) read every file; what they do not know they drop, so that what is
+written again has to be the file; and every value has to be of the type that the schema names, down to the members of its
+enumerations. What the schema leaves open (names of units, of transformations) is held to the SDK's list and to what is used
+here. That queries return data is asked of a real Prometheus in test_prometheus.py.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+import subprocess
+import sys
+import types
+import typing
+
+import pytest
+from grafana_foundation_sdk.cog import plugins
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import (
+    barchart,
+    heatmap,
+    stat,
+    table,
+    timeseries,
+    units,
+)
+from grafana_foundation_sdk.models import dashboard as schema
+from grafana_foundation_sdk.models.prometheus import Dataquery
+
+from tamiz_server.metrics import COUNTERS, GAUGES, HISTOGRAMS
+
+from .observed import DASHBOARDS, ROOT, catalog, dashboards, panels, rules, sections
+from .promql import substituted
+
+NOT_SHOWN = {
+    "tamiz_requests_unloaded_total": "book-keeping: it takes over the requests of versions that are gone, for the sum",
+}
+"""Metrics in no panel and no rule, and why."""
+
+VARIABLES = {"job": ".*", "model": ".*", "version": ".*", "__rate_interval": "1m", "datasource": "prometheus"}
+OPTIONS = {"stat": stat, "table": table, "timeseries": timeseries, "heatmap": heatmap, "barchart": barchart}
+BOARDS = dashboards()
+PANELS = [
+    pytest.param(panel, id=f"{name}: {panel['title']}")
+    for name, board in BOARDS.items()
+    for panel in panels(board)
+]
+each_board = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+each_panel = pytest.mark.parametrize("panel", PANELS)
+
+
+def misfits(value: object, kind: object, where: str) -> list[str]:
+    """What in a value is not of a type of the SDK: where it is, what it is, what was expected."""
+    if isinstance(kind, type) and not issubclass(kind, enum.Enum) and hasattr(kind, "from_json"):
+        return misfits_in_parts(value, kind, where)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        options = [option for option in arguments if (option is type(None)) == (value is None)]
+        found = [misfits(value, option, where) for option in options]
+        if found:
+            return min(found, key=len)
+    elif origin is list and isinstance(value, list):
+        return [each for i, item in enumerate(value) for each in misfits(item, arguments[0], f"{where}[{i}]")]
+    elif origin is dict and isinstance(value, dict):
+        return [each for key, item in value.items() for each in misfits(item, arguments[1], f"{where}.{key}")]
+    return [] if is_plain(value, kind) else [f"{where} is {value!r}, expected {kind}"]
+
+
+def misfits_in_parts(value: object, kind: type, where: str) -> list[str]:
+    if isinstance(value, dict):  # some parts are left as they were read
+        value = kind.from_json(value)
+    if not isinstance(value, kind):
+        return [f"{where} is {value!r}, expected {kind}"]
+    hints = typing.get_type_hints(kind, vars(sys.modules[kind.__module__]))
+    return [
+        each
+        for name, hint in hints.items()
+        for each in misfits(getattr(value, name), hint, f"{where}.{name}")
+    ]
+
+
+def is_plain(value: object, kind: object) -> bool:
+    if kind in (typing.Any, object):
+        return True
+    if typing.get_origin(kind) is typing.Literal:
+        return value in typing.get_args(kind)
+    if not isinstance(kind, type):
+        return False
+    if issubclass(kind, enum.Enum):
+        return value in [member.value for member in kind]
+    if kind in (int, float, str, bool):
+        return type(value) is kind or (kind is float and type(value) is int)
+    return isinstance(value, kind)
+
+
+def read(board: dict) -> schema.Dashboard:
+    plugins.register_default_plugins()
+    return schema.Dashboard.from_json(board)
+
+
+@each_board
+def test_nothing_in_a_dashboard_is_unknown_to_the_schema(board):
+    written = json.loads(JSONEncoder().encode(read(board)))
+    assert written == board
+
+
+@each_board
+def test_every_value_in_a_dashboard_is_of_the_schemas_type(board):
+    parsed = read(board)
+    problems = misfits(parsed, schema.Dashboard, "dashboard")
+    for panel in parsed.panels:
+        if isinstance(panel, schema.RowPanel):
+            continue
+        kinds = OPTIONS[panel.type_val]
+        problems += misfits(panel.options, kinds.Options, f"{panel.title}.options")
+        if hasattr(kinds, "FieldConfig"):
+            problems += misfits(
+                panel.field_config.defaults.custom, kinds.FieldConfig, f"{panel.title}.custom"
+            )
+        for target in panel.targets:
+            problems += misfits(target, Dataquery, f"{panel.title}.target")
+    assert not problems
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda board: board.update(graphTooltip=7), "graph_tooltip"),
+        (lambda board: board["panels"][1].update(title=3), "title"),
+        (lambda board: board["panels"][1]["gridPos"].update(w="4"), r"grid_pos\.w"),
+        (lambda board: board["templating"]["list"][1].update(sort="up"), "sort"),
+        (lambda board: board["panels"][1]["fieldConfig"]["defaults"]["color"].update(mode="pink"), "color"),
+    ],
+)
+def test_a_value_of_another_type_is_found(spoil, words):
+    board = json.loads((DASHBOARDS / "service.json").read_text(encoding="utf-8"))
+    spoil(board)
+    with pytest.raises(AssertionError, match=words):
+        test_every_value_in_a_dashboard_is_of_the_schemas_type(board)
+
+
+def test_what_is_committed_is_what_the_generator_writes(tmp_path):
+    subprocess.run([sys.executable, "-m", "deploy.grafana", str(tmp_path)], cwd=ROOT, check=True)
+    written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    committed = {path.name: path.read_text(encoding="utf-8") for path in DASHBOARDS.iterdir()}
+    assert written == committed, "run python -m deploy.grafana"
+
+
+@each_panel
+def test_queries_ask_for_what_is_exported_and_can_match(panel):
+    found = catalog()
+    for target in panel["targets"]:
+        labels = found.labels(substituted(target["expr"], VARIABLES))
+        named = target["legendFormat"].split("{{")[1:]
+        assert {part.split("}}")[0] for part in named} <= labels, "the legend names a label that is not there"
+
+
+def test_every_metric_is_in_a_panel_or_a_rule_or_excepted():
+    found = catalog()
+    for rule in rules():
+        found.labels(rule["expr"])
+    for board in BOARDS.values():
+        for panel in panels(board):
+            for target in panel["targets"]:
+                found.labels(substituted(target["expr"], VARIABLES))
+    names = {f"{name}_total" for name in COUNTERS} | set(GAUGES)
+    unseen = names - found.used | {
+        name for name in HISTOGRAMS if not {f"{name}_bucket", f"{name}_sum", f"{name}_count"} & found.used
+    }
+    assert unseen == NOT_SHOWN.keys()
+
+
+@each_panel
+def test_each_panel_has_a_unit_a_description_and_a_way_to_the_runbook(panel):
+    listed = {value for name, value in vars(units).items() if name[0].isupper() and isinstance(value, str)}
+    assert panel["fieldConfig"]["defaults"]["unit"] in listed
+    assert panel["description"].endswith(".")
+    (link,) = panel["links"]
+    page, _, anchor = link["url"].partition("#")
+    assert page == "${runbooks}"
+    assert anchor in sections()
+
+
+@each_panel
+def test_each_panel_asks_the_chosen_prometheus_for_the_chosen_models(panel):
+    source = {"type": "prometheus", "uid": "${datasource}"}
+    assert panel["datasource"] == source
+    for target in panel["targets"]:
+        assert target["datasource"] == source
+        chosen = '=~"$job"' in target["expr"]
+        assert chosen or target["expr"].startswith(("tamiz:target_", "count(ALERTS"))
+
+
+@each_panel
+def test_each_exception_to_a_panels_look_is_for_some_of_its_lines(panel):
+    for override in panel["fieldConfig"]["overrides"]:
+        matcher = override["matcher"]
+        assert matcher["id"] == "byRegexp"
+        pattern = re.fullmatch("/(.*)/", matcher["options"])[1]
+        legends = [target["legendFormat"] for target in panel["targets"]]
+        assert 0 < sum(re.search(pattern, legend) is not None for legend in legends) < len(legends)
+
+
+@each_board
+def test_panels_fill_the_grid_without_gaps(board):
+    taken = set()
+    for panel in board["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, f"{panel['title']} lies on another panel"
+        taken |= cells
+    depth = max(y for _, y in taken) + 1
+    assert taken == {(x, y) for x in range(24) for y in range(depth)}
+
+
+@each_board
+def test_a_dashboard_lets_one_choose_source_model_and_version(board):
+    names = [variable["name"] for variable in board["templating"]["list"]]
+    assert names == ["datasource", "job", "model", "version", "runbooks"]
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
