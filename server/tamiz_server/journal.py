@@ -87,13 +87,12 @@ class Journal:
 
     def request_ended(self, ended: Ended, metadata: Metadata) -> None:
         """Write of a request. To be called when it is wanted."""
-        said = {key: value for key, value in metadata() or () if isinstance(value, str)}
         if self._trace is not None:
-            self._trace.request_ended(ended, said)
+            self._trace.request_ended(ended, _strings(metadata))
         if ended.code != "OK":
-            self._failed(ended, said)
+            self._failed(ended, metadata)
         elif self._trace is None or self._is_sampled():
-            self._write(logging.INFO, ended, said)
+            self._write(logging.INFO, ended, _strings(metadata))
 
     def close(self) -> None:
         """Write what has yet to be summed up."""
@@ -110,12 +109,13 @@ class Journal:
         self._until = self._every
         return True
 
-    def _failed(self, ended: Ended, metadata: Mapping[str, str]) -> None:
+    def _failed(self, ended: Ended, metadata: Metadata) -> None:
         now_s = self._clock()
         self._say_held_back(now_s)
         kind = (ended.model, ended.version, ended.code)
         if self._flood.lets_through(kind, now_s):
-            self._write(logging.ERROR if ended.code in _OURS else logging.WARNING, ended, metadata)
+            level = logging.ERROR if ended.code in _OURS else logging.WARNING
+            self._write(level, ended, _strings(metadata))
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(
                 self._flood.ends_s() - now_s, lambda: self._sum_up(self._clock())
@@ -156,6 +156,10 @@ class Journal:
                 error=_why(ended.error),
             ),
         )
+
+
+def _strings(metadata: Metadata) -> dict[str, str]:
+    return {key: value for key, value in metadata() or () if isinstance(value, str)}
 
 
 def _kind(kind: Hashable) -> tuple[str, str, str]:

@@ -24,7 +24,7 @@ REQUESTS_AHEAD: Final = 16
 SHARE_OF_BURST: Final = 0.125
 """The share of the queue that a burst may fill: 2,048 rows by default."""
 
-BURST_S: Final = 1.0
+BURST_S: Final = 0.5
 """The most time that a burst's rows may take."""
 
 CALM_AFTER_S: Final = 1.0
