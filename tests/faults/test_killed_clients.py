@@ -39,7 +39,8 @@ def test_clients_are_killed_with_requests_in_flight(make_bundle, start_server, s
     """`stopped`: a process that is there and does nothing (SIGSTOP); its kernel still acknowledges what comes."""
     make_bundle("m/1")
     make_bundle("slow/1", "slow" if way == "killed" else "slower")
-    server = start_server("--max-batch-size", "4", *(("--keepalive-s", "1") if way == "stopped" else ()))
+    patient = ("--max-batch-size", "4", "--max-queue-wait-ms", "60000")  # a queue is what is wanted here
+    server = start_server(*patient, *(("--keepalive-s", "1") if way == "stopped" else ()))
     times = scaled(4, 200) if way == "killed" else scaled(2, 50)
     left_waiting = 0
     with bystanders(server):

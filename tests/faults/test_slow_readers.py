@@ -59,7 +59,8 @@ def test_streams_are_not_read(make_bundle, start_server, scaled, record):
     server = start_server()
     n_streams, n_requests = scaled((3, 20_000), (20, 20_000))
     body = message(prediction("a", n_rows=N_ROWS, return_probabilities=True))
-    with bystanders(server) as asking, ExitStack() as connections:
+    # What gRPC's threads have freed stays in their arenas, some 10 MB for a stream.
+    with bystanders(server, memory_bytes=40e6 + n_streams * 24e6) as asking, ExitStack() as connections:
         before = Footprint.of(server)
         for _ in range(n_streams):
             connection = connections.enter_context(Connection(server.port, initial_window_size=1))
