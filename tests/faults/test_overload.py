@@ -114,9 +114,9 @@ def test_a_burst_of_2000_rows_is_answered_whether_in_one_request_or_in_many(make
 
 
 def test_the_setting_of_one_model_bounds_its_wait(make_bundle, start_server, tmp_path, scaled):
-    make_bundle("m/1", "slow")
+    make_bundle("m/1", "slower")
     (tmp_path / "models/m/settings.toml").write_text("[batching]\nmax_queue_wait_ms = 1000\n")
-    server = start_server()
+    server = start_server("--intra-op-threads", "1")
     body = message()
     most = saturation(server.port, body, 1.0, IN_FLIGHT)
     usual, _ = offer(server.port, server.process.pid, body, 5 * most, scaled(4.0, 20.0))
