@@ -62,12 +62,16 @@ class Shedding:
         self._strict_until_s = 0.0
 
     def taken(self, n_rows: int, n_left: int, now_s: float) -> None:
-        """Take note that a batch was taken out of the queue: of so many rows, and so many were left."""
-        if self._left:  # since then the queue was never empty, so that the time went into that batch
+        """Take note that a batch was taken out of the queue: of so many rows, and so many were left that were due as well."""
+        if self._left:  # since then the queue was never without a batch, so that the time went into that one
             self._rows = self._rows * _KEPT + self._left
             self._seconds = self._seconds * _KEPT + now_s - self._left_s
         self._left = n_rows if n_left else 0
         self._left_s = now_s
+
+    def emptied(self) -> None:
+        """Take note that what was left went away uncomputed: until the next batch the model may be idle."""
+        self._left = 0
 
     def wait_s(self, n_rows: int) -> float:
         """Return how long a request will wait that finds so many rows before it."""
