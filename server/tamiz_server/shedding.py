@@ -84,11 +84,15 @@ class Shedding:
         self._strict_until_s = now_s + CALM_AFTER_S
         return True
 
+    def is_strict(self, now_s: float) -> bool:
+        """Return whether the queue is not calm: a request was refused less than `CALM_AFTER_S` ago."""
+        return now_s < self._strict_until_s
+
     def _max_rows(self, now_s: float) -> float:
         rows_per_s = self._rows / self._seconds
         rows: float = BATCHES_AHEAD * self._max_batch_size
         if self._max_wait_s:
             rows = max(self._max_batch_size, self._max_wait_s * rows_per_s)
-        if now_s < self._strict_until_s:
+        if self.is_strict(now_s):
             return rows
         return max(rows, min(self._burst_rows, BURST_S * rows_per_s))
