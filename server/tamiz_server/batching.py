@@ -177,6 +177,8 @@ class BatchQueue(Generic[E_]):
         if not entry.held_back:
             self._n_free_rows -= entry.n_rows - entry.taken
             self._n_free -= 1
+        if not self.n_rows and self._shedding is not None:
+            self._shedding.emptied()
         self._n_dropped += 1
         if self._n_dropped > (len(self._waiting) + len(self._yielding)) // 2 + _COMPACT_ABOVE:
             self._compact()
@@ -207,7 +209,9 @@ class BatchQueue(Generic[E_]):
             for level in levels:
                 room = self._fill(batch, level, room)
         if self._shedding is not None:
-            self._shedding.taken(self.max_batch_size - room, self.n_rows, now_s)
+            # What is left and may wait for more leaves the model idle.
+            n_left = self.n_rows if self._is_due(now_s) else 0
+            self._shedding.taken(self.max_batch_size - room, n_left, now_s)
         if not self.n_rows:
             self._deadlines.clear()  # an idle queue keeps no request alive until its deadline
         return batch

@@ -48,6 +48,8 @@ _EXPIRED: Final = "the deadline passed while the request waited; it was not comp
 _RESTS: Final = (
     "the model failed again and again and rests for a while; try another replica, or again in some seconds"
 )
+_REFUSED: Final = "requests are refused with UNAVAILABLE, one is let through every"
+_TAKEN: Final = "requests are taken as before"
 _FAILED: Final = "the server failed on these rows; its log says how"
 
 # The clock is time.monotonic, not the loop's: uvloop's stands still within a turn and counts whole milliseconds.
@@ -74,6 +76,7 @@ class Engine:
         config: the settings in force for this model.
         inline: whether the model runs in the event loop.
         rests: whether the model rests after failures, and not yet long enough to be asked again.
+        says_refused, says_taken: what the log says becomes of requests while the model rests, and afterwards.
         on_rest: called with this engine when the model begins to rest after failures (True), and when it may be asked again
             (False).
     """
@@ -82,6 +85,7 @@ class Engine:
         self.model = model
         self.metrics = metrics
         self.config = config
+        self.says_refused, self.says_taken = _REFUSED, _TAKEN
         self.on_rest: Callable[[Engine, bool], None] = lambda _engine, _rests: None
         self.rests = False
         self.inline = model.batch_seconds <= config.inline_limit_us * _US
@@ -90,16 +94,17 @@ class Engine:
         metrics.queue_limit_rows = config.max_queue_size
         self._own = Thresholds(model.manifest.threshold)
         self._reveal = config.reveal_abstained
+        self._shedding = Shedding(
+            max_batch_size=config.max_batch_size,
+            max_queue_size=config.max_queue_size,
+            max_wait_s=config.max_queue_wait_ms * _MS,
+            batch_s=model.batch_seconds,
+        )
         self._queue: BatchQueue[Pending] = BatchQueue(
             max_batch_size=config.max_batch_size,
             max_queue_delay_s=config.max_queue_delay_us * _US,
             max_queue_size=config.max_queue_size,
-            shedding=Shedding(
-                max_batch_size=config.max_batch_size,
-                max_queue_size=config.max_queue_size,
-                max_wait_s=config.max_queue_wait_ms * _MS,
-                batch_s=model.batch_seconds,
-            ),
+            shedding=self._shedding,
         )
         self._loop = asyncio.get_running_loop()
         self._circuit = Circuit(max_failures=config.max_failures, cooldown_s=config.failure_cooldown_s)
@@ -138,6 +143,10 @@ class Engine:
             self._queue.drop(entry)
             self.metrics.queue_rows = self._queue.n_rows
             raise
+
+    def is_pressed(self) -> bool:
+        """Return whether requests were refused a moment ago because those before them take too long."""
+        return self._shedding.is_strict(_now_s())
 
     async def drain(self) -> None:
         """Return when all that was accepted is computed. To be called when nothing new comes any more."""
@@ -249,10 +258,10 @@ class Engine:
             _log.warning(
                 "model %s version %s %s",
                 *self.metrics.labels,
-                f"failed on {self.config.max_failures} batches in a row: requests are refused with UNAVAILABLE, one is let"
-                f" through every {self.config.failure_cooldown_s:g} s"
+                f"failed on {self.config.max_failures} batches in a row: {self.says_refused}"
+                f" {self.config.failure_cooldown_s:g} s"
                 if circuit.is_open
-                else "answers again: requests are taken as before",
+                else f"answers again: {self.says_taken}",
             )
 
     def _rest(self, until_s: float | None) -> None:

@@ -56,7 +56,8 @@ class Probe:
             BundleError: if not.
         """
         limits = (max_batch_size, memory_bytes, max_run_s, max_load_s)
-        command = [sys.executable, "-m", __name__, str(bundle.path), *map(str, limits)]
+        # -P: what lies in the folder that the server was started in takes the place of no library.
+        command = [sys.executable, "-P", "-m", __name__, str(bundle.path), *map(str, limits)]
         with self._lock:
             if self._closed:
                 raise BundleError(f"{bundle.path}: the server is stopping")

@@ -222,7 +222,7 @@ class Reloader:
         await self._publish()
 
     async def end_shadows(self) -> None:
-        """Have no shadow see anything any more; return when none computes. To be called when no request comes any more."""
+        """Have no shadow see anything any more; return when none computes, or soon. To be called when no request comes any more."""
         await self._shadows.stop()
 
     def close(self) -> None:

@@ -5,7 +5,7 @@
 
 Live rows go first. An answer goes out before it is looked at, in the next turn of the event loop. The shadow's engine has a queue, a thread and a circuit of its own; it gathers rows for some milliseconds,
 because few large batches take less from others than many small ones. What finds no room, or comes while the live queue holds
-half of what a burst may bring, is dropped and counted.
+half of what a burst may bring or refuses requests, is dropped and counted.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ _GATHERS_US: Final = 20_000
 _BUSY: Final = SHARE_OF_BURST / 2
 """The share of the live queue that may be filled while rows are still shown to the shadow: half of what a burst may fill."""
 _SEED: Final = 0
+_DROPPED: Final = "rows are dropped, some are shown to it every"
+_TAKEN: Final = "rows are shown to it as before"
 
 
 class Shadow:
@@ -213,7 +215,8 @@ class Beside:
             return None
         if not self._reads(work.inputs):
             return INPUTS_DIFFER
-        if self.live.metrics.queue_rows > self._busy_rows:
+        # Under overload the queue is kept far shorter than that.
+        if self.live.metrics.queue_rows > self._busy_rows or self.live.is_pressed():
             return LIVE_BUSY
         shadow_work = Work(work.inputs, work.n_rows, threshold, overrides=overrides)
         task = self._shadow.start(self._engine, shadow_work)
@@ -249,7 +252,9 @@ def _engine(served: Engine, metrics: ModelMetrics) -> Engine:
     config = dataclasses.replace(
         served.config, inline_limit_us=0, max_queue_delay_us=_GATHERS_US, max_concurrency=1
     )
-    return Engine(served.model, metrics, config)
+    engine = Engine(served.model, metrics, config)
+    engine.says_refused, engine.says_taken = _DROPPED, _TAKEN
+    return engine
 
 
 def _classes(manifest: Manifest) -> tuple[Label, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from typing import Final
 
 from tamiz_server.engine import Engine
 from tamiz_server.metrics import Metrics, ShadowMetrics
@@ -13,6 +14,8 @@ from tamiz_server.shadow import Shadow
 from tamiz_server.shadow_settings import ShadowSettings
 
 _log = logging.getLogger(__name__)
+
+_ENDS_WITHIN_S: Final = 1.0
 
 
 class Shadows:
@@ -54,10 +57,11 @@ class Shadows:
         self._say(name, settings, waits=waits)
 
     async def stop(self) -> None:
-        """End all shadows; return when none computes any more."""
+        """End all shadows; return when none computes any more, or soon: what still computes is left behind."""
         for name in list(self._shadows):
             self.follow(name, None, {})
-        await asyncio.gather(*self._ending)
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=_ENDS_WITHIN_S)
 
     def _counts(self, name: str, settings: ShadowSettings) -> ShadowMetrics:
         """Return the counts of a model's shadow; they go on as long as it decides by the same version and threshold."""

@@ -62,12 +62,16 @@ class Shedding:
         self._strict_until_s = 0.0
 
     def taken(self, n_rows: int, n_left: int, now_s: float) -> None:
-        """Take note that a batch was taken out of the queue: of so many rows, and so many were left."""
-        if self._left:  # since then the queue was never empty, so that the time went into that batch
+        """Take note that a batch was taken out of the queue: of so many rows, and so many were left that were due as well."""
+        if self._left:  # since then the queue was never without a batch, so that the time went into that one
             self._rows = self._rows * _KEPT + self._left
             self._seconds = self._seconds * _KEPT + now_s - self._left_s
         self._left = n_rows if n_left else 0
         self._left_s = now_s
+
+    def emptied(self) -> None:
+        """Take note that what was left went away uncomputed: until the next batch the model may be idle."""
+        self._left = 0
 
     def wait_s(self, n_rows: int) -> float:
         """Return how long a request will wait that finds so many rows before it."""
@@ -80,11 +84,15 @@ class Shedding:
         self._strict_until_s = now_s + CALM_AFTER_S
         return True
 
+    def is_strict(self, now_s: float) -> bool:
+        """Return whether the queue is not calm: a request was refused less than `CALM_AFTER_S` ago."""
+        return now_s < self._strict_until_s
+
     def _max_rows(self, now_s: float) -> float:
         rows_per_s = self._rows / self._seconds
         rows: float = BATCHES_AHEAD * self._max_batch_size
         if self._max_wait_s:
             rows = max(self._max_batch_size, self._max_wait_s * rows_per_s)
-        if now_s < self._strict_until_s:
+        if self.is_strict(now_s):
             return rows
         return max(rows, min(self._burst_rows, BURST_S * rows_per_s))

@@ -129,6 +129,15 @@ def test_a_manifest_that_is_a_bomb_is_refused_in_time(make_bundle, kind, tmp_pat
     assert time.monotonic() - started_s < 60
 
 
+def test_what_lies_where_the_server_was_started_takes_the_place_of_no_library(
+    make_bundle, tmp_path, monkeypatch
+):
+    path = make_bundle()
+    (tmp_path / "numpy.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    assert load(path, Config(model_repository=tmp_path), probe=Probe())
+
+
 def test_a_threshold_far_above_one_accepts_nothing(make_bundle, start_server):
     path = make_bundle()
     with_manifest(path, threshold_of(1e308)(manifest_of(path)))

@@ -65,6 +65,20 @@ def test_who_asks_or_watches_is_told_of_each_service(run):
     run(scenario)
 
 
+def test_what_is_not_known_any_more_is_not_found(run):
+    async def scenario(server: GrpcServer, stub: health_pb2_grpc.HealthStub) -> None:
+        await server.set_health("m", True)
+        watching = stub.Watch(asked("m"))
+        assert (await watching.read()).status == SERVING
+        await server.set_health("m", None)
+        assert (await watching.read()).status == UNKNOWN
+        with pytest.raises(aio.AioRpcError) as caught:
+            await stub.Check(asked("m"))
+        assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+
+    run(scenario)
+
+
 def test_a_watcher_that_leaves_does_not_make_the_others_deaf(run):
     async def scenario(server: GrpcServer, stub: health_pb2_grpc.HealthStub) -> None:
         leaving, staying = stub.Watch(asked()), stub.Watch(asked())

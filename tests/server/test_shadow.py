@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tamiz.v1.manifest_pb2 import DataType
 from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Tensor
 from tamiz_server.config import Config
-from tamiz_server.errors import ModelFailed, ModelNotFound
+from tamiz_server.errors import ModelFailed, ModelNotFound, QueueFull
 from tamiz_server.metrics import Metrics
 from tamiz_server.reloader import Reloader
 from tamiz_server.service import Service
@@ -295,7 +295,10 @@ def test_a_shadow_that_fails_rests_and_only_its_own_rows_are_dropped(run, make_b
         assert not server.metrics.shadows["m"].engine.circuit_open
 
     run(scenario, max_failures=3, failure_cooldown_s=600)
-    assert "model m version 2 as shadow failed on 3 batches in a row" in caplog.text
+    assert (
+        "model m version 2 as shadow failed on 3 batches in a row: rows are dropped, some are" in caplog.text
+    )
+    assert "requests" not in "".join(line for line in caplog.messages if "as shadow" in line)
 
 
 def test_what_finds_no_room_is_dropped(run, make_bundle):
@@ -329,6 +332,49 @@ def test_while_the_live_queue_holds_half_a_burst_nothing_is_shown(run, make_bund
         assert live.metrics.rows.total() == 400
 
     run(scenario, max_queue_size=3_200, max_batch_size=4)
+
+
+def test_while_live_requests_are_refused_nothing_is_shown(run, make_bundle, monkeypatch):
+    monkeypatch.setattr("tamiz_server.shedding.CALM_AFTER_S", 600.0)
+    make_bundle("m/1")
+    make_bundle("m/2")
+
+    async def scenario(server: Server) -> None:
+        await server.set("[shadow]\nversion = 2")
+        answers = await asyncio.gather(*(server.ask(1.0) for _ in range(400)), return_exceptions=True)
+        refused = sum(isinstance(each, QueueFull) for each in answers)
+        assert 0 < refused < 400
+        await server.ask(1.0)
+        counts = await server.decided()
+        assert counts == {"received": 401 - refused, "live_busy": 401 - refused}
+
+    run(scenario, max_batch_size=1, max_queue_size=1_000)
+
+
+def test_a_shadow_that_computes_on_and_on_does_not_hold_up_the_stop_of_the_server(run, make_bundle):
+    make_bundle("m/1")
+    make_bundle("m/2")
+    computing, may_end = threading.Event(), threading.Event()
+
+    async def scenario(server: Server) -> None:
+        await server.set("[shadow]\nversion = 2")
+        model = server.reloader._shadows._shadows["m"].model
+        run_ = model.run
+
+        def hang(inputs):
+            computing.set()
+            assert may_end.wait(60)
+            return run_(inputs)
+
+        model.run = hang
+        await server.ask()
+        await asyncio.to_thread(computing.wait, 30)
+        try:
+            await asyncio.wait_for(server.reloader.end_shadows(), 20)
+        finally:
+            may_end.set()
+
+    run(scenario)
 
 
 def test_it_follows_its_version_and_leaves_nothing_behind(run, make_bundle, tmp_path):

@@ -23,10 +23,10 @@ def make_shedding(
     )
 
 
-def make_queue(**options: float) -> BatchQueue[Entry]:
+def make_queue(*, max_queue_delay_s: float = 0.0, **options: float) -> BatchQueue[Entry]:
     return BatchQueue(
         max_batch_size=BATCH,
-        max_queue_delay_s=0.0,
+        max_queue_delay_s=max_queue_delay_s,
         max_queue_size=16_384,
         shedding=make_shedding(**options),
     )
@@ -99,6 +99,31 @@ def test_time_in_which_nothing_waited_says_nothing():
     for step in range(100):
         shedding.taken(1, 0, step * 10.0)
     assert shedding.wait_s(BATCH) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("ends", ["expired", "cancelled"])
+def test_a_queue_whose_last_requests_left_it_uncomputed_was_empty_meanwhile(ends):
+    queue = make_queue(batch_s=0.01)
+    assert offer(queue, BATCH, 0.0)
+    last = offer(queue, 1, 0.0, deadline_s=1.0)
+    assert queue.take(0.0)
+    assert queue.expire(1.0) == [last] if ends == "expired" else queue.drop(last)
+    assert offer(queue, BATCH, 3_600.0)  # an hour of silence is not what a batch took
+    assert queue.take(3_600.0)
+    assert offer(queue, BATCH, 3_600.0)
+    assert offer(queue, 1, 3_600.0, deadline_s=3_600.1)
+
+
+def test_time_in_which_rows_waited_for_others_is_not_what_a_batch_took():
+    queue = make_queue(batch_s=0.001, max_queue_delay_s=0.02)
+    assert offer(queue, 1, 0.0)
+    for step in range(50):
+        now_s = step * 0.02
+        assert all(offer(queue, 1, now_s) for _ in range(BATCH))
+        assert queue.take(now_s)
+        assert queue.n_rows == 1, "it waits for others"
+    assert all(offer(queue, 1, now_s) for _ in range(9 * BATCH))
+    assert offer(queue, 1, now_s, deadline_s=now_s + 0.05)
 
 
 def test_a_request_whose_caller_will_be_gone_before_its_turn_is_not_queued():

@@ -30,7 +30,6 @@ _StreamHandler = Callable[[AsyncIterator[bytes], "aio.ServicerContext[bytes, byt
 _STATUS: Final = {
     True: health_pb2.HealthCheckResponse.SERVING,
     False: health_pb2.HealthCheckResponse.NOT_SERVING,
-    None: health_pb2.HealthCheckResponse.SERVICE_UNKNOWN,
 }
 _ALIVE: Final = "grpc.health.v1.Health"  # health itself: it is served for as long as the event loop turns
 _FOREVER_MS: Final = 2**31 - 1
@@ -96,7 +95,10 @@ class GrpcServer:
 
         The empty name stands for the whole server.
         """
-        self._health.set(name, _STATUS[serving])
+        if serving is None:
+            self._health.forget(name)
+        else:
+            self._health.set(name, _STATUS[serving])
 
     async def enter_graceful_shutdown(self) -> None:
         """Say NOT_SERVING for everything, from now on; requests are still answered."""

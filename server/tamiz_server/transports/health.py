@@ -53,6 +53,12 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # that modu
             self._status[service] = status
             self._wake()
 
+    def forget(self, service: str) -> None:
+        """Say of a service that it is not known any more, unless the last word was said."""
+        if not self._is_final:
+            self._status.pop(service, None)
+            self._wake()
+
     def say_not_serving(self) -> None:
         """Say NOT_SERVING of all; it is the last word."""
         self._is_final = True
