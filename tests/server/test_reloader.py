@@ -333,7 +333,7 @@ def test_what_an_engine_has_accepted_is_answered_after_it_was_replaced_or_remove
         assert {answer.threshold for answer in await asyncio.gather(*last)} == {0.99}
         await server.settled()
 
-    run(scenario, inline_limit_us=0, max_batch_size=1)
+    run(scenario, inline_limit_us=0, max_batch_size=1, max_queue_wait_ms=60_000)
 
 
 def test_what_takes_the_place_of_a_version_that_rests_does_not_rest(run, make_bundle, tmp_path):
