@@ -73,4 +73,4 @@ manifests: $(STAMP) ## put the rules of deploy/prometheus/rules into the manifes
 	@$(BIN)/python deploy/kubernetes/generate.py
 
 clean: ## remove what was generated
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache models
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -52,7 +52,7 @@ def _now(board: Dashboard) -> None:
             Cell(
                 number(
                     "Servers",
-                    Query(f"count(tamiz_build_info{{{SERVER}}})"),
+                    Query(f"count(tamiz_build_info{{{SERVER}}}) or vector(0)"),
                     says="Servers that answer Prometheus.",
                     see="tamizdown",
                     unit="short",
@@ -168,7 +168,8 @@ def _requests(board: Dashboard) -> None:
                         Query("tamiz:target_rejected_ratio", "target: turned away"),
                     ],
                     says="Shares of requests. Failed: INTERNAL, UNKNOWN, UNAVAILABLE, DEADLINE_EXCEEDED. Turned away:"
-                    " RESOURCE_EXHAUSTED, for overload, a full queue or a rate.",
+                    " RESOURCE_EXHAUSTED, for overload, a full queue or too many rows per second of a token. Too many requests of a token:"
+                    " Refused by access control.",
                     see="tamizrejections",
                     unit="percentunit",
                     limits=["^target"],
@@ -384,11 +385,12 @@ def _versions(board: Dashboard) -> None:
                     "Labels",
                     [
                         Query(
-                            f'max by (job, model, label) (tamiz_model_label{{{SERVER},model=~"$model"}})',
-                            "version",
+                            'count_values by (job, model, label) ("version",'
+                            f' tamiz_model_label{{{SERVER},model=~"$model"}})',
+                            "servers",
                         )
                     ],
-                    says="Which version each label names. During a rollout servers may differ for some seconds.",
+                    says="Which version each label names, on how many servers. While a label moves they may differ for some seconds.",
                     see="rolling-out-a-new-version",
                 ),
                 8,

@@ -84,7 +84,7 @@ class Config:
         0,
         "how long a request may be expected to wait under overload, in milliseconds; longer ones are refused with"
         " RESOURCE_EXHAUSTED, at once. 0: as long as four full batches take. It begins to count when a burst has filled an"
-        " eighth of the queue; requests on streams and of low priority are left out",
+        " eighth of the queue or brought half a second of work; requests on streams and of low priority are left out",
     )
     max_concurrency: int = _setting(
         1,

@@ -24,8 +24,17 @@ SCRAPED = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
 
 def binds(service):
     """Return path outside → path inside of a service's folders, without its volumes."""
-    pairs = [text.split(":") for text in service.get("volumes", ())]
-    return {parts[0]: parts[1] for parts in pairs if parts[0].startswith(".")}
+    return {outside: inside for outside, inside, _ in mounts(service) if outside.startswith(".")}
+
+
+def mounts(service):
+    """Return path or volume outside, path inside, and whether it is read-only, of the short form and the long."""
+    for each in service.get("volumes", ()):
+        if isinstance(each, str):
+            outside, inside, *mode = each.split(":")
+            yield outside, inside, mode == ["ro"]
+        else:
+            yield each["source"], each["target"], each["read_only"]
 
 
 def seconds(text):
@@ -53,16 +62,15 @@ def test_every_service_is_shut_in_and_shows_itself_to_this_machine_only(service)
 
 
 def test_what_is_mounted_is_read_only_and_there():
-    """But for the models, which the user brings, and rules and dashboards, which may be none."""
+    """But for the models, which the user brings."""
     for name, service in SERVICES.items():
-        for text in service.get("volumes", ()):
-            outside, _, inside = text.partition(":")
+        for outside, _, is_read_only in mounts(service):
             if outside.startswith("."):
-                assert inside.endswith(":ro"), text
-                if name != "server" and not outside.endswith("/dashboards"):
-                    assert (DEPLOY / outside).is_dir(), text
+                assert is_read_only, outside
+                if name != "server":
+                    assert (DEPLOY / outside).is_dir(), outside
             else:
-                assert outside in COMPOSE["volumes"], text
+                assert outside in COMPOSE["volumes"], outside
 
 
 def test_the_server_takes_its_settings(tmp_path):
