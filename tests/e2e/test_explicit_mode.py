@@ -44,8 +44,13 @@ class Admin:
         return "OK"
 
     def health(self, name: str = "") -> int:
+        """Return the number of a status of health; 0 for a name that health does not know."""
         check = self._channel.unary_unary("/grpc.health.v1.Health/Check")
-        return check(b"\x0a" + bytes([len(name)]) + name.encode(), timeout=20)[1]
+        try:
+            return check(b"\x0a" + bytes([len(name)]) + name.encode(), timeout=20)[1]
+        except grpc.RpcError as error:
+            assert error.code() is grpc.StatusCode.NOT_FOUND
+            return 0
 
     def page(self) -> tuple[int, str]:
         url = f"http://127.0.0.1:{self._server.metrics_port}/healthz"

@@ -40,7 +40,9 @@ def test_the_example_in_the_documents_is_one():
     document = (Path(__file__).parents[2] / "docs/reload.md").read_text()
     example, shadow = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
     assert parse_settings(example) == ModelSettings(
-        versions=VersionPolicy(named=frozenset({3, 5})), labels={"stable": 3, "canary": 5}
+        versions=VersionPolicy(named=frozenset({3, 5})),
+        labels={"stable": 3, "canary": 5},
+        batching={"max_batch_size": 256},
     )
     assert parse_settings(shadow).shadow == ShadowSettings(version=5, threshold=0.93, share=0.1)
 
