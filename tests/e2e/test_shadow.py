@@ -230,7 +230,7 @@ def test_the_documents_name_metrics_and_labels_that_are_there(make_bundle, start
     for family in text_string_to_metric_families(page(server)):
         for sample in family.samples:
             samples.setdefault(sample.name, []).append(sample.labels)
-    queries = re.findall(r"^\| .* \| `(.*tamiz_shadow.*)` \|$", DOCUMENT, re.MULTILINE)
+    queries = re.findall(r"^- .*: `(.*tamiz_shadow.*)`$", DOCUMENT, re.MULTILINE)
     assert len(queries) >= 6
     for query in queries:
         for name, matchers in re.findall(r"(tamiz_shadow_\w+)(?:\{(.*?)\})?", query):
