@@ -21,7 +21,7 @@ YIELDS_UP_TO: Final = 7
 """Entries that give way do so for at most this many batches in a row; the next one begins with them."""
 
 ROOM_OF_YIELDING: Final = 0.5
-"""The share of the queue that entries that give way may fill, so that it is never full of them."""
+"""The share of the queue that entries that give way may fill; one alone may fill all of it, or it could never be asked."""
 
 
 class Entry:
@@ -139,12 +139,14 @@ class BatchQueue(Generic[E_]):
     def _shed(self, shedding: Shedding, entry: E_) -> None:
         """Refuse an entry that would wait too long: for the others' sake, or for its own caller."""
         remaining_s = entry.deadline_s - entry.arrived_s
+        if remaining_s <= 0.0:
+            return  # it has expired, and is told so
         if remaining_s < math.inf:
             wait_s = shedding.wait_s(self.n_rows - self._n_yielding_rows)
             if wait_s > remaining_s:
                 raise QueueFull(
                     f"the rows before it take about {_shown(wait_s)}, and the caller waits"
-                    f" {_shown(max(0.0, remaining_s))}: it was not queued"
+                    f" {_shown(remaining_s)}: it was not queued"
                 )
         if self._n_free < REQUESTS_AHEAD or entry.held_back:
             return

@@ -30,8 +30,8 @@ from tamiz_server.circuit import Circuit
 from tamiz_server.config import Config
 from tamiz_server.errors import DeadlineExceeded, ModelFailed, Unavailable
 from tamiz_server.gate import Decisions, decide
-from tamiz_server.metrics import ModelMetrics
 from tamiz_server.model import Model
+from tamiz_server.model_metrics import ModelMetrics
 from tamiz_server.niceness import give_way
 from tamiz_server.patience import Patience
 from tamiz_server.pending import Answer, Batch, Pending, Work, asked_thresholds, raised_thresholds

@@ -3,9 +3,10 @@
     answer ──► Beside.see ──► a sample ──► another threshold only: compared, with the confidences that are there
                                       └──► another version: an engine of its own, in a thread that gives way ──► compared
 
-Live rows go first. An answer goes out before it is looked at, in the next turn of the event loop. The shadow's engine has a queue, a thread and a circuit of its own; it gathers rows for some milliseconds,
-because few large batches take less from others than many small ones. What finds no room, or comes while the live queue holds
-half of what a burst may bring or refuses requests, is dropped and counted.
+Live rows go first. An answer goes out before it is looked at, in the next turn of the event loop. The shadow's engine has a
+queue, a thread and a circuit of its own; it gathers rows for some milliseconds, because few large batches take less from
+others than many small ones. What finds no room, or comes while the live queue is long or refuses requests, is dropped and
+counted.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_server.engine import Engine
 from tamiz_server.errors import QueueFull, TamizError, Unavailable
-from tamiz_server.metrics import ModelMetrics, ShadowMetrics
 from tamiz_server.model import Model
+from tamiz_server.model_metrics import ModelMetrics, ShadowMetrics
 from tamiz_server.pending import Answer, Work
 from tamiz_server.shadow_counts import (
     FAILED,
@@ -44,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 _GATHERS_US: Final = 20_000
 _BUSY: Final = SHARE_OF_BURST / 2
-"""The share of the live queue that may be filled while rows are still shown to the shadow: half of what a burst may fill."""
+"""The share of the live queue that may be filled while rows are still shown to the shadow."""
 _SEED: Final = 0
 _DROPPED: Final = "rows are dropped, some are shown to it every"
 _TAKEN: Final = "rows are shown to it as before"

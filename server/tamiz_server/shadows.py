@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from tamiz_server.engine import Engine
-from tamiz_server.metrics import Metrics, ShadowMetrics
+from tamiz_server.metrics import Metrics
+from tamiz_server.model_metrics import ShadowMetrics
 from tamiz_server.service import Service
 from tamiz_server.shadow import Shadow
 from tamiz_server.shadow_settings import ShadowSettings

@@ -31,7 +31,7 @@ from grafana_foundation_sdk.models import (
 from grafana_foundation_sdk.models import dashboard as schema
 from grafana_foundation_sdk.models.prometheus import Dataquery
 
-from tamiz_server.metrics import COUNTERS, GAUGES, HISTOGRAMS
+from tamiz_server.metric_families import COUNTERS, GAUGES, HISTOGRAMS
 
 from .observed import DASHBOARDS, ROOT, catalog, dashboards, panels, rules, sections
 from .promql import substituted

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from tamiz_server.config import Config, variable
-from tamiz_server.metrics import metric_table
+from tamiz_server.metric_families import metric_table
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"

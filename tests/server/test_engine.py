@@ -18,8 +18,8 @@ from tamiz_server.bundle import read_bundle
 from tamiz_server.config import Config
 from tamiz_server.engine import Engine
 from tamiz_server.errors import DeadlineExceeded, InvalidRequest, ModelFailed, QueueFull, Unavailable
-from tamiz_server.metrics import ModelMetrics
 from tamiz_server.model import Model
+from tamiz_server.model_metrics import ModelMetrics
 from tamiz_server.pending import Work
 
 

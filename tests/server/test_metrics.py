@@ -26,7 +26,9 @@ from tamiz.v1.manifest_pb2 import (
     Histogram as ReferenceHistogram,
 )
 from tamiz.v1.prediction_pb2 import Reason
-from tamiz_server.metrics import COUNTERS, GAUGES, HISTOGRAMS, Distribution, Metrics
+from tamiz_server.distribution import Distribution
+from tamiz_server.metric_families import COUNTERS, GAUGES, HISTOGRAMS
+from tamiz_server.metrics import Metrics
 
 ORDER = ("model", "version", "subset", "class", "outcome", "reason", "code", "bin", "le")
 

@@ -194,3 +194,12 @@ def test_what_is_counted_is_what_waits(steps):
             queue.drop(entries[number % len(entries)])
         free = [e for e in entries if not (e.held_back or e.dropped) and e.taken < e.n_rows]
         assert (queue._n_free, queue._n_free_rows) == (len(free), sum(e.n_rows - e.taken for e in free))
+
+
+def test_what_arrives_expired_is_told_so_and_not_that_others_are_before_it():
+    queue = make_queue()
+    while offer(queue, 1, 0.0):
+        pass
+    late = offer(queue, 1, 0.2, deadline_s=0.1)
+    assert late is not None
+    assert queue.expire(0.2) == [late]

@@ -1,0 +1,142 @@
+"""The counts of one served version, and of one model's shadow, in plain Python numbers."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator, Sequence
+
+from tamiz import confidence_bins
+from tamiz.v1.manifest_pb2 import Manifest
+from tamiz_server.circuit import Circuit
+from tamiz_server.distribution import DecidedRows, Distribution
+from tamiz_server.metric_families import BATCH_BUCKETS_ROWS, DURATION_BUCKETS_S
+from tamiz_server.shadow_counts import PairCounts
+
+
+class ModelMetrics:
+    """The counts of one served version. Only the event loop changes them."""
+
+    def __init__(self, name: str, version: int, manifest: Manifest) -> None:
+        self.labels = (name, str(version))
+        self.requests: Tally[str] = Tally()
+        self.rows: Tally[int] = Tally()
+        """Rows by reason."""
+        self.request_duration = Distribution(DURATION_BUCKETS_S)
+        self.queue_duration = Distribution(DURATION_BUCKETS_S)
+        self.inference_duration = Distribution(DURATION_BUCKETS_S)
+        self.batch_rows = Distribution(BATCH_BUCKETS_ROWS)
+        self.decided = DecidedRows()
+        self.queue_rows = 0
+        self.circuit: Circuit | None = None
+        """That of the engine that answers now: one that it took the place of says nothing any more."""
+        self.queue_limit_rows = 0
+        self.compute_s = 0.0
+        """Over all answered requests, how long the batches took that they were in."""
+        self.failed_s = 0.0
+        """Over all requests that were not answered, from arrival to end."""
+        self.last_ended_s = 0.0
+        """When a request last ended, on time.monotonic's clock; 0 if none did."""
+        self.describe(manifest)
+
+    def describe(self, manifest: Manifest) -> None:
+        """Show what a bundle says of itself: threshold, certificate, reference, names of the classes."""
+        self.threshold = manifest.threshold
+        self.reference = _reference(manifest)
+        self.decided.name_classes(manifest)
+
+    @property
+    def circuit_open(self) -> bool:
+        """Whether requests are refused because the model failed again and again."""
+        return self.circuit is not None and self.circuit.is_open
+
+    def request_ended(self, code: str, started_s: float, now_s: float) -> None:
+        """Count one request of this version, by gRPC status."""
+        self.requests[code] += 1
+        self.request_duration.observe(now_s - started_s)
+        self.last_ended_s = now_s
+        if code != "OK":
+            self.failed_s += now_s - started_s
+
+    def batch_done(self, seconds: float, n_rows: int) -> None:
+        """Count one computed batch."""
+        self.inference_duration.observe(seconds)
+        self.batch_rows.observe(n_rows)
+
+    def rows_decided(
+        self,
+        confidence: Sequence[float],
+        accepted: Sequence[bool],
+        reasons: Sequence[int],
+        class_index: Sequence[int],
+    ) -> None:
+        """Count the decisions of one batch: one entry per row. A confidence of 0 is none, and in no distribution."""
+        self.rows.update(reasons)
+        self.decided.add(confidence, accepted, class_index)
+
+    def distributions(self) -> Iterator[tuple[str, tuple[str, ...], Distribution]]:
+        """Return name, label values and distribution of each histogram."""
+        yield "tamiz_request_duration_seconds", self.labels, self.request_duration
+        yield "tamiz_queue_duration_seconds", self.labels, self.queue_duration
+        yield "tamiz_inference_duration_seconds", self.labels, self.inference_duration
+        yield "tamiz_batch_rows", self.labels, self.batch_rows
+        for accepted, distribution in self.decided.confidence.items():
+            yield "tamiz_confidence", (*self.labels, outcome_label(accepted)), distribution
+
+
+class ShadowMetrics:
+    """The counts of one model's shadow. Only the event loop changes them.
+
+    Attributes:
+        what: the version and the threshold that it decides with, where they were set.
+        engine: the counts of its engine; None where it only decides with another threshold.
+        pairs: live version → how its answers compare.
+    """
+
+    def __init__(self, name: str, what: tuple[int | None, float | None]) -> None:
+        self.what = what
+        self.engine: ModelMetrics | None = None
+        self.pairs: dict[int, PairCounts] = {}
+        self._name = name
+        self._gone: list[PairCounts] = []
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """The model, and the version that the shadow computes."""
+        return self._name, str(self.what[0] or "")
+
+    def pair(self, version: int) -> PairCounts:
+        """Return the counts of a live version."""
+        if version not in self.pairs:
+            self.pairs[version] = PairCounts((self._name, str(version), str(self.what[0] or version)))
+        return self.pairs[version]
+
+    def keep(self, versions: Iterable[int]) -> None:
+        """Show no other live versions any more."""
+        for version in self.pairs.keys() - set(versions):
+            self._gone.append(self.pairs.pop(version))
+
+    def totals(self) -> tuple[int, int, int]:
+        """Return how many rows were received, compared and dropped, over all live versions that there were."""
+        pairs = (*self.pairs.values(), *self._gone)
+        return (
+            sum(pair.received for pair in pairs),
+            sum(sum(pair.compared) for pair in pairs),
+            sum(pair.dropped.total() for pair in pairs),
+        )
+
+
+def outcome_label(accepted: bool) -> str:  # noqa: FBT001  a label's two values
+    """Return the label of a row's outcome."""
+    return "accepted" if accepted else "abstained"
+
+
+def _reference(manifest: Manifest) -> tuple[int, ...]:
+    """Return the held-out rows by bin of confidence; none where the bundle has no such histogram, or other bins."""
+    for histogram in manifest.reference_histograms:
+        if (
+            histogram.name == "confidence"
+            and confidence_bins.have_edges(histogram.edges)
+            and len(histogram.counts) == len(confidence_bins.NAMES)
+        ):
+            return tuple(histogram.counts)
+    return ()
