@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from tamiz_server.config import Config
 from tamiz_server.errors import ConfigError
+from tamiz_server.ordinary_files import MAX_OPERATORS_BYTES, read_ordinary
 from tamiz_server.watched import Watched
 
 
@@ -51,21 +51,18 @@ def _read(config: Config) -> Certificates:
 
 
 def _content(config: Config) -> tuple[bytes, bytes, bytes | None]:
-    client_ca = (
-        _bytes("--tls-client-ca", Path(config.tls_client_ca).read_bytes) if config.tls_client_ca else None
-    )
     return (
-        _bytes("--tls-key", Path(config.tls_key).read_bytes),
-        _bytes("--tls-certificate", Path(config.tls_certificate).read_bytes),
-        client_ca,
+        _bytes("--tls-key", config.tls_key),
+        _bytes("--tls-certificate", config.tls_certificate),
+        _bytes("--tls-client-ca", config.tls_client_ca) if config.tls_client_ca else None,
     )
 
 
-def _bytes(flag: str, read: Callable[[], bytes]) -> bytes:
+def _bytes(flag: str, path: str) -> bytes:
     try:
-        return read()
+        return read_ordinary(Path(path), MAX_OPERATORS_BYTES)
     except OSError as error:
-        raise ConfigError(f"{flag}: {error.filename} cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{flag}: {path} cannot be read: {error.strerror}") from error
 
 
 def _checked(config: Config) -> ssl.SSLContext:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from tamiz_server.config import Config
 from tamiz_server.errors import ConfigError, Unauthenticated
+from tamiz_server.ordinary_files import MAX_OPERATORS_BYTES, read_ordinary
 from tamiz_server.tokens import Grant, Right
 from tamiz_server.watched import Watched
 
@@ -84,7 +85,7 @@ def _read(path: Path) -> dict[str, Any]:
             "--jwt-keys needs PyJWT, which is not installed: pip install 'tamiz[jwt]'"
         ) from error
     try:
-        listed = json.loads(path.read_bytes())["keys"]
+        listed = json.loads(read_ordinary(path, MAX_OPERATORS_BYTES))["keys"]
         keys = {str(each["kid"]): PyJWK(each) for each in listed if each.get("use", "sig") == "sig"}
     except OSError as error:
         raise ConfigError(f"--jwt-keys: {path} cannot be read: {error.strerror}") from error

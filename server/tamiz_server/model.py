@@ -118,7 +118,7 @@ class Model:
         except Exception as error:  # onnxruntime's exceptions share no base class
             if run.overdue:
                 raise ModelFailed(
-                    f"the model computed {n_rows} rows for longer than {self.run_limit.max_run_s:g} s and was stopped"
+                    f"the model computed {n_rows} rows for longer than {self.run_limit.max_run_s:g} s (--max-run-s) and was stopped"
                 ) from None
             raise ModelFailed("the model failed on these rows; the server's log says how") from error
         finally:

@@ -6,6 +6,10 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import Final
+
+MAX_OPERATORS_BYTES: Final = 2**20
+"""The most bytes of a file of keys, certificates or tokens: thousands of them."""
 
 
 def read_ordinary(path: Path, max_bytes: int) -> bytes:

@@ -23,6 +23,7 @@ from tamiz_server.bundle import Bundle, parse
 from tamiz_server.errors import BundleError
 from tamiz_server.graph_check import check_graph
 from tamiz_server.model import Model
+from tamiz_server.recorded_warm_up import warm_up
 
 _REFUSED: Final = 3
 _OWN_BYTES: Final = 4 * 2**30
@@ -41,7 +42,14 @@ class Probe:
         self._closed = False
 
     def check(
-        self, bundle: Bundle, *, max_batch_size: int, memory_bytes: int, max_run_s: float, max_load_s: float
+        self,
+        bundle: Bundle,
+        *,
+        max_batch_size: int,
+        memory_bytes: int,
+        max_run_s: float,
+        max_load_s: float,
+        max_file_bytes: int,
     ) -> None:
         """Return if a bundle could be loaded and warmed up.
 
@@ -51,11 +59,12 @@ class Probe:
             memory_bytes: how much memory onnxruntime may take.
             max_run_s: how long one run may take, in seconds; 0: as long as all.
             max_load_s: how long all of it may take, in seconds.
+            max_file_bytes: the largest recorded request beside it that is run as well.
 
         Raises:
             BundleError: if not.
         """
-        limits = (max_batch_size, memory_bytes, max_run_s, max_load_s)
+        limits = (max_batch_size, memory_bytes, max_run_s, max_load_s, max_file_bytes)
         # -P: what lies in the folder that the server was started in takes the place of no library.
         command = [sys.executable, "-P", "-m", __name__, str(bundle.path), *map(str, limits)]
         with self._lock:
@@ -103,6 +112,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("memory_bytes", type=int)
     parser.add_argument("max_run_s", type=float)
     parser.add_argument("max_load_s", type=float)
+    parser.add_argument("max_file_bytes", type=int)
     given = parser.parse_args(argv)
     content = sys.stdin.buffer.read()
     _limit_process(given.memory_bytes + _COPIES * len(content) + _OWN_BYTES, given.max_load_s)
@@ -120,7 +130,7 @@ def main(argv: list[str]) -> int:
 def _try(path: Path, content: bytes, given: argparse.Namespace) -> None:
     bundle = parse(path, content)
     check_graph(path, OnnxParts.of(content))
-    Model(
+    model = Model(
         bundle,
         max_batch_size=given.max_batch_size,
         n_threads=1,
@@ -129,6 +139,7 @@ def _try(path: Path, content: bytes, given: argparse.Namespace) -> None:
         max_run_s=given.max_run_s,
         memory_bytes=given.memory_bytes,
     )
+    warm_up(model, path.parent, max_file_bytes=given.max_file_bytes)
 
 
 def _refuse(reason: str) -> int:

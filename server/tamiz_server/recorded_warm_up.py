@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 from tamiz.v1.prediction_pb2 import PredictRequest
 from tamiz_server.errors import BundleError, InvalidRequest, ModelFailed
 from tamiz_server.model import Model
+from tamiz_server.ordinary_files import read_ordinary
 from tamiz_server.tensors import Inputs, read_inputs
 
 FOLDER: Final = "warmup"
@@ -85,14 +86,11 @@ def warm_up(model: Model, version: Path, *, max_file_bytes: int) -> None:
 def _read(path: Path, model: Model, max_bytes: int) -> tuple[Inputs, int]:
     """Return a recorded request's inputs, checked as those of any request, and how many rows they have."""
     try:
-        if not path.is_file():  # opening a pipe would wait for a writer
-            raise BundleError(f"{path}: is no file; expected a recorded request")
-        with path.open("rb") as file:
-            body = file.read(max_bytes + 1)
+        body = read_ordinary(path, max_bytes)
     except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(body) > max_bytes:
-        raise BundleError(f"{path}: is larger than {max_bytes} bytes, the most that a request may have")
+        raise BundleError(
+            f"{path}: cannot be read ({error.strerror}); expected a recorded request"
+        ) from error
     try:
         return read_inputs(PredictRequest.FromString(body).inputs, model.specs)
     except DecodeError as error:

@@ -158,6 +158,7 @@ def load(path: Path, config: Config, known: bytes = b"", probe: Probe | None = N
             memory_bytes=memory_bytes,
             max_run_s=config.max_run_s,
             max_load_s=config.max_load_s,
+            max_file_bytes=config.max_message_bytes,
         )
     model = Model(
         bundle,

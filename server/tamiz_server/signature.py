@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tamiz.bundle_format import SIGNATURE_SUFFIX
 from tamiz_server.errors import BundleError, ConfigError
-from tamiz_server.ordinary_files import read_ordinary
+from tamiz_server.ordinary_files import MAX_OPERATORS_BYTES, read_ordinary
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -60,7 +60,7 @@ def trusted_keys(file: str) -> TrustedKeys | None:
     if not file:
         return None
     try:
-        content = Path(file).read_bytes()
+        content = read_ordinary(Path(file), MAX_OPERATORS_BYTES)
     except OSError as error:
         raise ConfigError(f"--require-signature: {file} cannot be read: {error.strerror}") from error
     *blocks, rest = content.split(_END)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tamiz_server.errors import ConfigError
+from tamiz_server.ordinary_files import MAX_OPERATORS_BYTES, read_ordinary
 
 _PREFIX: Final = "tamiz_"  # lets scanners for secrets find a token that was committed
 _RANDOM_BYTES: Final = 32
@@ -73,7 +74,7 @@ def read_tokens(path: Path) -> dict[bytes, Grant]:
         ConfigError: if the file cannot be read, or says something that cannot be meant.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_ordinary(path, MAX_OPERATORS_BYTES).decode())
     except OSError as error:
         raise ConfigError(f"--tokens-file: {path} cannot be read: {error.strerror}") from error
     except ValueError as error:  # no UTF-8, or no TOML

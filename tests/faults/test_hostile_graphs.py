@@ -157,16 +157,20 @@ def test_a_bundle_that_ends_the_process_that_tries_it_is_refused(make_bundle, tm
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(BundleError, match="ended with SIGSEGV: its graph makes onnxruntime fail"):
-        probe.check(bundle, max_batch_size=4, memory_bytes=10**9, max_run_s=0, max_load_s=60)
+        probe.check(
+            bundle, max_batch_size=4, memory_bytes=10**9, max_run_s=0, max_load_s=60, max_file_bytes=1000
+        )
     killer.join()
     good = read_bundle(make_bundle())
-    probe.check(good, max_batch_size=4, memory_bytes=10**9, max_run_s=0, max_load_s=60)
+    probe.check(good, max_batch_size=4, memory_bytes=10**9, max_run_s=0, max_load_s=60, max_file_bytes=1000)
 
 
 def test_a_bundle_that_does_not_end_to_load_is_refused_in_time(tmp_path):
     bundle = read_bundle(graphs.write(tmp_path / "m", graphs.endless_loop()))
     with pytest.raises(BundleError, match=r"did not load and warm up within 2 s \(--max-load-s\)"):
-        Probe().check(bundle, max_batch_size=4, memory_bytes=10**9, max_run_s=0, max_load_s=2)
+        Probe().check(
+            bundle, max_batch_size=4, memory_bytes=10**9, max_run_s=0, max_load_s=2, max_file_bytes=1000
+        )
 
 
 def test_a_server_that_stops_does_not_wait_for_a_bundle_that_never_loads(make_bundle, start_server, tmp_path):
@@ -193,7 +197,9 @@ def test_runs_are_stopped_and_later_ones_are_not(tmp_path):
     bundle = read_bundle(graphs.write(tmp_path / "m", graphs.trips_of_a_row()))
     model = Model(bundle, max_batch_size=4, n_threads=1, cpus=1, slow_above_s=9, max_run_s=0.5)
     for _ in range(3):
-        with pytest.raises(Exception, match=r"computed 1 rows for longer than 0.5 s and was stopped"):
+        with pytest.raises(
+            Exception, match=r"computed 1 rows for longer than 0.5 s \(--max-run-s\) and was stopped"
+        ):
             model.run({"features": np.array([[2**62, 0]])})
         until_s = time.monotonic() + 1
         while time.monotonic() < until_s:

@@ -13,6 +13,7 @@ from tamiz_server.bundle import read_bundle
 from tamiz_server.config import Config
 from tamiz_server.errors import BundleError
 from tamiz_server.model import Model
+from tamiz_server.probe import Probe
 from tamiz_server.recorded_warm_up import MAX_FILES, warm_up
 from tamiz_server.repository import load, look
 
@@ -74,7 +75,7 @@ def test_a_version_is_warmed_up_as_it_is_loaded(record, tmp_path, caplog):
             ).SerializeToString(),
             "a.pb: does not fit the model: expected input 'row' of int64.*, got dtype",
         ),
-        (rows(*[0] * 200), "a.pb: is larger than 1000 bytes"),
+        (rows(*[0] * 200), r"a.pb: cannot be read \(it has \d+ bytes, expected at most 1000\)"),
     ],
     ids=["fails", "pickle", "empty", "other type", "large"],
 )
@@ -89,7 +90,7 @@ def test_a_file_that_cannot_be_run_keeps_its_version_from_being_served_and_is_na
 def test_what_is_no_file_is_not_opened(record, tmp_path):
     path = record(rows(0))
     os.mkfifo(path.parent / "warmup/b.pb")
-    with pytest.raises(BundleError, match=r"b\.pb: is no file"):
+    with pytest.raises(BundleError, match=r"b\.pb: cannot be read \(it is no ordinary file\)"):
         load(path, config(tmp_path))
 
 
@@ -111,3 +112,13 @@ def test_a_change_of_a_recorded_request_is_seen_and_loads_nothing_again(record, 
     (path.parent / "warmup/a.pb").unlink()
     (path.parent / "warmup").rmdir()
     assert load(path, config(tmp_path)) is not None
+
+
+def test_they_are_tried_where_the_bundle_is_tried(record, tmp_path, monkeypatch):
+    """What a recorded request does to the model, it does in that process and not in the server."""
+    path = record(rows(0, 99))
+    monkeypatch.setattr(Model, "run", None)  # whoever runs it here fails otherwise
+    with pytest.raises(
+        BundleError, match=r"a\.pb: the model failed on these recorded rows .*out of data bounds"
+    ):
+        load(path, config(tmp_path), probe=Probe())

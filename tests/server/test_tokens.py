@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import tomllib
@@ -76,6 +77,9 @@ def test_a_token_in_the_place_of_its_hash_is_not_repeated(tmp_path):
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(ConfigError, match=r"pipe\.toml cannot be read: it is no ordinary file"):
+        read_tokens(tmp_path / "pipe.toml")
     with pytest.raises(ConfigError, match=r"nowhere\.toml cannot be read: No such file"):
         read_tokens(tmp_path / "nowhere.toml")
 
