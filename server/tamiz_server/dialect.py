@@ -66,9 +66,11 @@ class Dialect(Protocol[_Request]):
 
     Attributes:
         method: the method that it is put to, "package.Service/Method".
+        held_back: whether it comes on streams, which send no more than so many requests at a time; see `shedding`.
     """
 
     method: str
+    held_back: bool
 
     def parse(self, body: bytes) -> _Request:
         """Return the message."""

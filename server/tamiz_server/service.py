@@ -157,12 +157,10 @@ class Service:
         deadline_s: float,
         metadata: Metadata,
         parsed: _Request | None = None,
-        *,
-        on_stream: bool = False,
     ) -> bytes:
         """Answer a request for predictions in any protocol; see `Method`. Every one is counted, once, by its outcome.
 
-        `parsed`: the message, where it is known already. `on_stream`: whether it came on a stream, which holds back more.
+        `parsed`: the message, where it is known already.
         """
         started_s = time.monotonic()
         self._metrics.received += 1
@@ -174,7 +172,7 @@ class Service:
             served = self.find(*dialect.model(request))
             inputs, n_rows, wish = dialect.read(request, served, deadline_s)
             charge_rows(n_rows)
-            work = self._work(served, inputs, n_rows, wish, on_stream=on_stream)
+            work = self._work(served, inputs, n_rows, wish, held_back=dialect.held_back)
             asked_s = time.monotonic()
             answer = await served.engine.predict(work)
             served.engine.metrics.compute_s += answer.compute_s
@@ -258,9 +256,7 @@ class Service:
             request = _parse_if_whole(body)
             id_ = request.id if request else ""
             charge_request()
-            return on_stream(
-                id_, await self.answer(TYPED_STREAM, body, deadline_s, metadata, request, on_stream=True)
-            )
+            return on_stream(id_, await self.answer(TYPED_STREAM, body, deadline_s, metadata, request))
         except TamizError as error:
             failure = Failure(code=f"STATUS_CODE_{error.code}", message=str(error))
             return StreamPredictResponse(id=id_, failure=failure).SerializeToString()
@@ -338,35 +334,25 @@ class Service:
             raise ModelNotFound(f"no label {label!r} of model {name!r} here; its labels are: {known}")
         return labels[label]
 
-    def _work(self, served: Served, inputs: Inputs, n_rows: int, wish: Wish, *, on_stream: bool) -> Work:
+    def _work(self, served: Served, inputs: Inputs, n_rows: int, wish: Wish, *, held_back: bool) -> Work:
         """Return what the engine has to do. A request may be stricter than the bundle, looser only by permission.
 
         Where the bundle's thresholds differ, the engine compares the wish with each row's own.
         """
-        wanted = wish.threshold
-        if wanted is None:
-            return Work(
-                inputs,
-                n_rows,
-                served.threshold,
-                wish.deadline_s,
-                wish.probabilities,
-                gives_way=wish.gives_way,
-                held_back=on_stream,
-            )
-        if not 0.0 <= wanted <= 1.0:  # false for NaN
-            raise InvalidRequest(f"threshold is {wanted}: expected a confidence from 0 to 1")
-        looser = self._config.allow_looser_thresholds
-        threshold = wanted if looser else max(wanted, served.threshold)
+        threshold, looser = served.threshold, self._config.allow_looser_thresholds
+        if wish.threshold is not None:
+            if not 0.0 <= wish.threshold <= 1.0:  # false for NaN
+                raise InvalidRequest(f"threshold is {wish.threshold}: expected a confidence from 0 to 1")
+            threshold = wish.threshold if looser else max(wish.threshold, threshold)
         return Work(
             inputs,
             n_rows,
             threshold,
             wish.deadline_s,
             wish.probabilities,
-            overrides=looser and served.differ,
+            overrides=looser and served.differ and wish.threshold is not None,
             gives_way=wish.gives_way,
-            held_back=on_stream,
+            held_back=held_back,
         )
 
 

@@ -24,6 +24,7 @@ class Typed:
     """The dialect of `tamiz.v1.PredictionService`; see `Dialect`."""
 
     method = f"{SERVICE_NAME}/Predict"
+    held_back = False
 
     def parse(self, body: bytes) -> PredictRequest:
         """Return the message."""
@@ -54,6 +55,7 @@ class TypedStream(Typed):
     """The same for the requests of a stream."""
 
     method = f"{SERVICE_NAME}/StreamPredict"
+    held_back = True
 
 
 TYPED_STREAM: Final = TypedStream()

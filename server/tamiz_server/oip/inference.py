@@ -26,6 +26,7 @@ class Inference:
     """The dialect of `inference.GRPCInferenceService`; see `tamiz_server.dialect.Dialect`."""
 
     method = f"{SERVICE_NAME}/ModelInfer"
+    held_back = False
 
     def __init__(self) -> None:
         self._labels: WeakKeyDictionary[Served, Labels] = WeakKeyDictionary()
@@ -74,6 +75,7 @@ class StreamInference(Inference):
     """The dialect of ModelStreamInfer: the same requests, answers wrapped."""
 
     method = f"{SERVICE_NAME}/ModelStreamInfer"
+    held_back = True
 
     def write(self, request: ModelInferRequest, served: Served, answer: Answer, threshold: float) -> bytes:
         """Return the answer as a message of a stream."""

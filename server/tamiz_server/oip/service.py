@@ -98,9 +98,7 @@ class OipService:
                 with suppress(InvalidRequest):  # the service says and counts what is wrong
                     request = self._stream_inference.parse(body)
                 charge_request()
-                return await self._service.answer(
-                    self._stream_inference, body, deadline_s, metadata, request, on_stream=True
-                )
+                return await self._service.answer(self._stream_inference, body, deadline_s, metadata, request)
             except TamizError as error:
                 return failure_on_stream(request, error)
 
