@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tamiz_server.config import flag_table
+from tamiz_server.flags import flag_table
 from tamiz_server.metric_families import metric_table
 
 README = Path(__file__).parents[1] / "README.md"

@@ -12,8 +12,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from tamiz_server.config import Config
 from tamiz_server.errors import ConfigError
+from tamiz_server.flags import parse_config
 from tamiz_server.logs import set_up as set_up_logs
 from tamiz_server.tokens import Right, entry, new_token
 
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[:1] == ["health"]:
         return _ask_health(argv[1:])
     try:
-        config = Config.parse(argv, os.environ)
+        config = parse_config(argv, os.environ)
     except ConfigError as error:
         return _fail(str(error))
     # onnxruntime's own wheels report to their maker unless told otherwise before they are imported.
@@ -70,7 +70,7 @@ def _ask_health(argv: Sequence[str]) -> int:
     from tamiz_server.health import trouble  # noqa: PLC0415  the server itself does not need it
 
     try:
-        found = trouble(Config.parse(argv, os.environ))
+        found = trouble(parse_config(argv, os.environ))
     except ConfigError as error:
         return _fail(str(error))
     return _fail(found) if found else 0

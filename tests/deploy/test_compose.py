@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tamiz_server.config import Config
+from tamiz_server.flags import parse_config
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TEXT = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (DEPLOY / "compose.yaml").read_text())
@@ -78,7 +79,7 @@ def test_the_server_takes_its_settings(tmp_path):
     known = {"TAMIZ_" + name.upper() for name in Config.__dataclass_fields__}
     assert server["environment"].keys() <= known
     assert list(binds(server).values()) == ["/models"]
-    config = Config.parse(
+    config = parse_config(
         [], server["environment"] | {"TAMIZ_MODEL_REPOSITORY": str(tmp_path), "TAMIZ_HOST": "0.0.0.0"}
     )
     assert [port.rpartition(":")[2] for port in server["ports"]] == [

@@ -18,7 +18,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tamiz_server.config import Config, variable
+from tamiz_server.config import Config
+from tamiz_server.flags import parse_config, variable
 from tamiz_server.metric_families import metric_table
 
 ROOT = Path(__file__).parents[2]
@@ -185,7 +186,7 @@ def settings(objects, pod, tmp_path):
         mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
         assert environment["TAMIZ_MODEL_REPOSITORY"] == mounts["models"]
         environment["TAMIZ_MODEL_REPOSITORY"] = str(tmp_path)
-    return Config.parse(arguments, environment)
+    return parse_config(arguments, environment)
 
 
 def probes(container):

@@ -6,12 +6,13 @@ import dataclasses
 
 import pytest
 
-from tamiz_server.config import Config, flag, variable
+from tamiz_server.config import Config, flag
 from tamiz_server.errors import ConfigError
+from tamiz_server.flags import parse_config, variable
 
 
 def parse(tmp_path, *argv, **environ):
-    return Config.parse(["--model-repository", str(tmp_path), *argv], environ)
+    return parse_config(["--model-repository", str(tmp_path), *argv], environ)
 
 
 def test_the_flag_wins_over_the_environment_and_that_over_the_default(tmp_path):
@@ -21,7 +22,7 @@ def test_the_flag_wins_over_the_environment_and_that_over_the_default(tmp_path):
 
 
 def test_the_repository_can_come_from_the_environment(tmp_path):
-    assert Config.parse([], {"TAMIZ_MODEL_REPOSITORY": str(tmp_path)}).model_repository == tmp_path
+    assert parse_config([], {"TAMIZ_MODEL_REPOSITORY": str(tmp_path)}).model_repository == tmp_path
 
 
 @pytest.mark.parametrize(
@@ -43,8 +44,8 @@ def test_every_field_is_a_flag_and_a_variable_with_a_help_text(tmp_path, field):
     assert field.metadata["help"]
     value = str(tmp_path) if field.name == "model_repository" else str(field.default)
     base = {} if field.name == "model_repository" else {"TAMIZ_MODEL_REPOSITORY": str(tmp_path)}
-    by_flag = Config.parse([flag(field.name), value], base)
-    by_variable = Config.parse([], base | {variable(field.name): value})
+    by_flag = parse_config([flag(field.name), value], base)
+    by_variable = parse_config([], base | {variable(field.name): value})
     assert by_flag == by_variable == Config(model_repository=tmp_path)
 
 
@@ -93,9 +94,9 @@ def test_models_to_load_are_given_with_commas_or_one_by_one(tmp_path, argv, name
 
 def test_a_repository_that_is_missing_or_no_folder_is_named(tmp_path):
     with pytest.raises(ConfigError, match="--model-repository is missing"):
-        Config.parse([], {})
+        parse_config([], {})
     with pytest.raises(ConfigError, match="nowhere is not a folder"):
-        Config.parse(["--model-repository", str(tmp_path / "nowhere")], {})
+        parse_config(["--model-repository", str(tmp_path / "nowhere")], {})
 
 
 def test_an_abbreviated_flag_is_refused_so_that_new_flags_break_nobody(tmp_path, capsys):
