@@ -35,6 +35,10 @@ from tamiz.v1.manifest_pb2 import (
 )
 from tamiz.v1.onnx_file_pb2 import OnnxFile
 
+# A shell that starts a job in the background has it ignore SIGINT, and all that the job starts with it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # A busy machine is slow, which says nothing about an example.
 hypothesis.settings.register_profile("tamiz", deadline=None)
 hypothesis.settings.load_profile("tamiz")

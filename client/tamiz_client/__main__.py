@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tamiz_client.errors import TamizClientError
+from tamiz_client.output import discard, written
 
 _INTERRUPTED = 130
 
@@ -24,10 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # the libraries take a moment to load
         return _interrupted()
     try:
-        status = commands.run(arguments)
-        sys.stdout.flush()
+        with written():
+            status = commands.run(arguments)
     except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard()
         return 1
     except KeyboardInterrupt:
         return _interrupted()

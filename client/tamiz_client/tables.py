@@ -14,6 +14,7 @@ import pyarrow.parquet
 
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_client.errors import TamizClientError
+from tamiz_client.output import written
 
 _ARROW_TYPES: Final = {
     DataType.DATA_TYPE_BOOL: pa.bool_(),
@@ -114,14 +115,8 @@ def sink(path: str) -> Iterator[Sink]:
         TableError: if the file is of another kind or cannot be written.
     """
     if path == "-":
-        try:
-            with _closing(_Writer(sys.stdout.buffer, "csv")) as writer:
-                yield writer
-            sys.stdout.flush()
-        except BrokenPipeError:
-            raise  # the reader has seen enough: no error of ours
-        except OSError as error:
-            raise TableError(f"the standard output cannot be written: {error.strerror or error}") from error
+        with written(), _closing(_Writer(sys.stdout.buffer, "csv")) as writer:
+            yield writer
         return
     kind = Path(path).suffix.removeprefix(".")
     if kind not in {"parquet", "csv"}:

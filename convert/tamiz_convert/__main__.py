@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 1
     except KeyboardInterrupt:
         _say("interrupted; nothing is half written")
@@ -35,9 +35,23 @@ def _run(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         _say(f"{error.name} is not installed; exporting needs: pip install 'tamiz[convert]'")
         return 1
-    commands.run(arguments)
-    sys.stdout.flush()
+    try:
+        commands.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.filename is not None:  # another file could not be opened
+            raise
+        _discard_output()
+        _say(f"the standard output cannot be written: {error.strerror or error}")
+        return 1
     return 0
+
+
+def _discard_output() -> None:
+    """Write what is still buffered for standard output to nowhere: Python would try again at the end, and end with 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(message: str) -> None:

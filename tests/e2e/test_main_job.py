@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -337,17 +339,33 @@ def test_an_output_that_cannot_be_written_is_told(output, served, cancer, tmp_pa
     X, _ = cancer
     X.to_csv(tmp_path / "rows.csv", index=False)
     command = [sys.executable, "-m", "tamiz_client", "predict", "cancer", "--server", served.target]
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [*command, "--input", str(tmp_path / "rows.csv"), "--output", output],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+    done = into_a_full_device(*command, "--input", str(tmp_path / "rows.csv"), "--output", output)
     assert done.returncode == 1
-    assert done.stderr.startswith("tamiz-client: ")
-    assert "Traceback" not in done.stderr
+    assert re.fullmatch("tamiz-client: .*\n", done.stderr)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux that is always full")
+def test_what_is_shown_and_cannot_be_is_told(served, tmp_path):
+    server = ["--server", served.target]
+    for program, arguments in (
+        ("client", ["models", *server]),
+        ("convert", ["inspect", str(tmp_path / "models/cancer/1")]),
+    ):
+        done = into_a_full_device(sys.executable, "-m", f"tamiz_{program}", *arguments)
+        assert (
+            done.stderr
+            == f"tamiz-{program}: the standard output cannot be written: No space left on device\n"
+        )
+        assert done.returncode == 1
+
+
+def into_a_full_device(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command, its output buffered as it is for most people, or not."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        return subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment
+        )
 
 
 def test_an_interruption_while_the_libraries_load_is_no_traceback(tmp_path):
