@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the image with whatever builds images here: deploy/build_image.sh [NAME:TAG] [--build-arg BASE=…] …
 # TAMIZ_BUILDER names one of docker, podman and buildah; further arguments are the builder's.
-# What pip is told on this machine (/etc/pip.conf or PIP_CONFIG_FILE, SSL_CERT_FILE) holds in the build, as secrets.
+# What pip is told on this machine (/etc/pip.conf or PIP_CONFIG_FILE, and the authorities of SSL_CERT_FILE or of
+# pip's own setting) holds in the build, as secrets.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -44,7 +45,8 @@ secret() { # ID FILE: give the file to the build, if it is there
   if [ -f "$2" ]; then build+=(--secret "id=$1,src=$2"); fi
 }
 secret pip.conf "${PIP_CONFIG_FILE:-/etc/pip.conf}"
-secret ca-certificates "${SSL_CERT_FILE:-}"
+configured=$(python3 -m pip config list 2>/dev/null | sed -n "s/^[a-z:]*\.cert='\(.*\)'$/\1/p" | tail -n 1 || true)
+secret ca-certificates "${SSL_CERT_FILE:-${configured}}"
 
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 exec env DOCKER_BUILDKIT=1 "${build[@]}" --file Dockerfile --tag "$image" \
