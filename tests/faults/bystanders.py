@@ -33,6 +33,51 @@ def metric(server, name: str, **labels: str) -> float:
     return total
 
 
+def in_threads(work: Callable[[int], None], n_threads: int) -> None:
+    """Have threads do something at once; raise what one of them raised."""
+    errors: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            work(number)
+        except BaseException as error:  # noqa: BLE001  raised below
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(n_threads)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def until_memory_settles(server, do: Callable[[], object]) -> int:
+    """Do something again and again until it takes no more memory, the sixth time at the latest; return how often.
+
+    What a flood leaves to be worked off is given time. What it has taken stays in the allocator's arenas, for the next; what
+    leaks is taken every time.
+    """
+    sizes: list[int] = []
+    for times in range(1, 7):
+        do()
+        sizes.append(_calm(server))
+        if times > 1 and sizes[-1] < max(sizes[:-1]) + 40e6:
+            return times
+    raise AssertionError(f"it takes memory every time: {sizes}")
+
+
+def _calm(server, within_s: float = 120.0) -> int:
+    """Wait until the memory of a server falls no more; return it."""
+    until_s = time.monotonic() + within_s
+    sizes = [Footprint.of(server).rss_bytes]
+    while len(sizes) < 7 or sizes[-1] < 0.99 * sizes[-7]:
+        assert time.monotonic() < until_s, "the server goes on working off what it was flooded with"
+        time.sleep(0.5)
+        sizes.append(Footprint.of(server).rss_bytes)
+    return sizes[-1]
+
+
 def wait_for(condition: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
     until_s = time.monotonic() + within_s
     while not condition():

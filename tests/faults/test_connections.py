@@ -7,13 +7,12 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 from contextlib import ExitStack
 
 import pytest
 
-from .bystanders import Footprint, bystanders, metric, wait_for
+from .bystanders import Footprint, bystanders, in_threads, metric, until_memory_settles, wait_for
 from .http2 import (
     DATA,
     END_HEADERS,
@@ -52,8 +51,8 @@ def test_connections_stop_in_the_middle(make_bundle, start_server, scaled, recor
     make_bundle("a/1")
     server = start_server("--keepalive-s", "1")
     each = scaled(10, 300)
-    # What the calls of so many at once took stays in the allocator's arenas; over ten such rounds it does not grow.
-    with bystanders(server, memory_bytes=40e6 + each * 0.7e6):
+
+    def stop_in_the_middle() -> None:
         before = Footprint.of(server).n_fds
         opened = []
         for said in list(UNFINISHED.values()) * each:
@@ -64,11 +63,14 @@ def test_connections_stop_in_the_middle(make_bundle, start_server, scaled, recor
         wait_for(lambda: Footprint.of(server).n_fds <= before + 2, "the server ends them", 60)
         for connection in opened:
             connection.close()
+
+    with bystanders(server, memory_bytes=600e6):
+        times = until_memory_settles(server, stop_in_the_middle)
     record(
         SECTION,
         f"connections that stop in the middle of the protocol and {'stay open' if stays_open else 'are closed'}"
         f" ({len(UNFINISHED)} places, {each} times each)",
-        len(UNFINISHED) * each,
+        times * len(UNFINISHED) * each,
         lost=0,
         seen="the server ended all of them, by keepalive or handshake time-out"
         if stays_open
@@ -198,16 +200,13 @@ def test_connections_come_and_go_as_fast_as_they_can(make_bundle, start_server, 
             with socket.create_connection(("127.0.0.1", server.port), 30, source) as connection:
                 connection.sendall(GOODBYES[when])
 
-    with bystanders(server, memory_bytes=scaled(80e6, 250e6)) as asking:
-        flooding = [threading.Thread(target=flood, args=(number,)) for number in range(2)]
-        for thread in flooding:
-            thread.start()
-        while any(thread.is_alive() for thread in flooding):
-            asking.progress()
+    with bystanders(server, memory_bytes=1e9, threads=10) as asking:
+        floods = until_memory_settles(server, lambda: in_threads(flood, 2))
+        asking.progress()
     record(
         SECTION,
         f"connections opened and closed as fast as two threads can, {when}",
-        times,
+        floods * times,
         lost=0,
         seen=f"the slowest answer to another took {asking.slowest_s:.2f} s",
     )
