@@ -71,7 +71,7 @@ def _calm(server, within_s: float = 120.0) -> int:
     """Wait until the memory of a server falls no more; return it."""
     until_s = time.monotonic() + within_s
     sizes = [Footprint.of(server).rss_bytes]
-    while len(sizes) < 7 or sizes[-1] < 0.99 * sizes[-7]:
+    while len(sizes) < 4 or sizes[-1] < 0.99 * sizes[-4]:
         assert time.monotonic() < until_s, "the server goes on working off what it was flooded with"
         time.sleep(0.5)
         sizes.append(Footprint.of(server).rss_bytes)
