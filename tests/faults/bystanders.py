@@ -198,8 +198,7 @@ def bystanders(
 
     Each of their requests was answered, rightly, and the server counted exactly these as OK for model `m`; every request
     that it received has ended; nothing waits; and memory, threads and file descriptors are back to where they were, but for
-    the margins that are given. It may take 80 s until gRPC finds by its keepalive
-    that a peer which read nothing has gone.
+    the margins that are given. It may take 80 s until gRPC finds by its keepalive that a peer which read nothing has gone.
     """
     start = metric(server, "tamiz_requests_total", model="m", code="OK")
     asking = Bystanders(server)
