@@ -31,6 +31,7 @@ from tamiz_server.transports.http import HttpServer, Page
 _log = logging.getLogger(__name__)
 
 _LOOP_ANSWERS_WITHIN_S: Final = 2.0
+_SHARE_OF_STREAMS: Final = 0.75
 
 
 class App:
@@ -61,7 +62,9 @@ class App:
             self._service, version("tamiz"), self._reloader if config.is_explicit else None
         )
         certificates = watch_certificates(config)
-        self._grpc = GrpcServer((self._service, self._oip), config, access, certificates)
+        self._grpc = GrpcServer(
+            (self._service, self._oip), config, access, certificates, self._metrics.refused_later
+        )
         self._http = HttpServer(
             config.metrics_host or config.host,
             config.metrics_port,
@@ -72,6 +75,7 @@ class App:
         if access is not None:
             self._metrics.refused = access.refused
         self._stop = asyncio.Event()
+        self._skip_delay = asyncio.Event()
         self._stop_at_once = asyncio.Event()
 
     async def run(self) -> None:
@@ -144,7 +148,7 @@ class App:
         self._service.stopping = True
         await self._grpc.enter_graceful_shutdown()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stop_at_once.wait(), delay_s)
+            await asyncio.wait_for(self._skip_delay.wait(), delay_s)
         drained = asyncio.create_task(self._finish(timeout_s))
         cut_short = asyncio.create_task(self._stop_at_once.wait())
         await asyncio.wait({drained, cut_short}, return_when=asyncio.FIRST_COMPLETED)
@@ -155,10 +159,13 @@ class App:
         _log.info("stopped: %d requests received, %d answered", *self._metrics.conservation())
 
     async def _finish(self, timeout_s: float) -> None:
-        """Wait for what is in flight, streams first: a stream would not end by itself."""
+        """Wait for what is in flight, streams first: a stream would not end by itself.
+
+        One whose caller takes no answers never ends: the last quarter of the time belongs to the other calls.
+        """
         until_s = self._loop.time() + timeout_s
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._service.end_streams(), timeout_s)
+            await asyncio.wait_for(self._service.end_streams(), _SHARE_OF_STREAMS * timeout_s)
         await self._grpc.stop(max(0.0, until_s - self._loop.time()))
 
     @contextmanager
@@ -166,8 +173,10 @@ class App:
         """Stop at SIGTERM; at SIGINT without the delay; at a second signal at once. Look at the disk at SIGHUP."""
 
         def on_signal(number: signal.Signals) -> None:
-            if self._stop.is_set() or number == signal.SIGINT:
+            if self._stop.is_set():
                 self._stop_at_once.set()
+            if self._stop.is_set() or number == signal.SIGINT:
+                self._skip_delay.set()
             self._stop.set()
 
         handled = (signal.SIGTERM, signal.SIGINT)
@@ -201,12 +210,11 @@ class App:
 
     def _health_page(self) -> Page:
         alive = self._in_loop(lambda: None)
-        if alive and self._service.ready and not self._stop.is_set():
-            problems = (
-                f"not loaded: {where}; the log says why\n" for where in sorted(self._metrics.problems)
-            )
-            return Page(HTTPStatus.OK, "text/plain", "".join(("SERVING\n", *problems)).encode())
-        return Page(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"NOT_SERVING\n")
+        serving = alive and self._service.ready and not self._stop.is_set()
+        status = HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE
+        problems = (f"not loaded: {where}; the log says why\n" for where in sorted(self._metrics.problems))
+        says = "".join(("SERVING\n" if serving else "NOT_SERVING\n", *problems))
+        return Page(status, "text/plain", says.encode())
 
 
 def _in_url(host: str) -> str:

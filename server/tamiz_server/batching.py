@@ -37,9 +37,20 @@ class Entry:
         deadline_s: when its caller stops waiting; infinite when never.
         taken: how many of its rows have been put into batches.
         dropped: whether it left the queue unserved (expired or cancelled).
+        n_bytes: how much memory it takes.
     """
 
-    __slots__ = ("arrived_s", "deadline_s", "dropped", "gives_way", "held_back", "key", "n_rows", "taken")
+    __slots__ = (
+        "arrived_s",
+        "deadline_s",
+        "dropped",
+        "gives_way",
+        "held_back",
+        "key",
+        "n_bytes",
+        "n_rows",
+        "taken",
+    )
 
     def __init__(
         self,
@@ -50,8 +61,10 @@ class Entry:
         key: Any = None,
         gives_way: bool = False,
         held_back: bool = False,
+        n_bytes: int = 0,
     ) -> None:
         self.n_rows = n_rows
+        self.n_bytes = n_bytes
         self.key = key
         self.gives_way = gives_way
         self.held_back = held_back or gives_way
@@ -87,6 +100,7 @@ class BatchQueue(Generic[E_]):
         max_batch_size: int,
         max_queue_delay_s: float,
         max_queue_size: int,
+        max_bytes: float = math.inf,
         shedding: Shedding | None = None,
     ) -> None:
         self.max_batch_size = max_batch_size
@@ -94,6 +108,8 @@ class BatchQueue(Generic[E_]):
         self.max_queue_size = max_queue_size
         self.n_rows = 0
         """How many rows wait."""
+        self._max_bytes = max_bytes
+        self._n_bytes = 0  # of entries of which any row waits
         self._waiting: deque[E_] = deque()
         self._yielding: deque[E_] = deque()
         self._n_yielding_rows = 0
@@ -121,6 +137,10 @@ class BatchQueue(Generic[E_]):
             raise QueueFull(
                 f"the queue is full: {self.n_rows} rows are waiting, there is room for {self.max_queue_size}"
             )
+        if self.n_rows and self._n_bytes + entry.n_bytes > self._max_bytes:
+            raise QueueFull(
+                f"the queue is full: requests of {self._n_bytes} bytes are waiting, there is room for {self._max_bytes:.0f}"
+            )
         if self.n_rows and self._shedding is not None:
             self._shed(self._shedding, entry)
         if entry.gives_way:
@@ -131,6 +151,7 @@ class BatchQueue(Generic[E_]):
             self._n_free_rows += entry.n_rows
             self._n_free += 1
         self.n_rows += entry.n_rows
+        self._n_bytes += entry.n_bytes
         if entry.deadline_s < math.inf:
             heapq.heappush(self._deadlines, (entry.deadline_s, next(self._order), entry))
             if len(self._deadlines) > 2 * (len(self._waiting) + len(self._yielding)) + _COMPACT_ABOVE:
@@ -174,6 +195,7 @@ class BatchQueue(Generic[E_]):
             return False
         entry.dropped = True
         self.n_rows -= entry.n_rows - entry.taken
+        self._n_bytes -= entry.n_bytes
         if entry.gives_way:
             self._n_yielding_rows -= entry.n_rows - entry.taken
         if not entry.held_back:
@@ -240,6 +262,8 @@ class BatchQueue(Generic[E_]):
             entry.taken += size
             room -= size
             self.n_rows -= size
+            if size == rest:
+                self._n_bytes -= entry.n_bytes
             if entry.held_back:
                 if entry.gives_way:
                     self._n_yielding_rows -= size

@@ -4,6 +4,7 @@
     max_batch_size = 256
     max_queue_delay_us = 2000
     max_queue_size = 4096
+    max_queue_bytes = 67108864
     max_queue_wait_ms = 50
     max_concurrency = 2
 
@@ -24,6 +25,7 @@ _LEAST: Final = {
     "max_batch_size": 1,
     "max_queue_delay_us": 0,
     "max_queue_size": 1,
+    "max_queue_bytes": 1,
     "max_queue_wait_ms": 0,
     "max_concurrency": 1,
 }

@@ -74,6 +74,10 @@ class Config:
         "how many rows may wait, per model version; more are refused with RESOURCE_EXHAUSTED. Also the most rows of"
         " one request",
     )
+    max_queue_bytes: int = _setting(
+        256 * 1024 * 1024,
+        "how many bytes of requests may wait, per model version; more are refused with RESOURCE_EXHAUSTED",
+    )
     max_queue_wait_ms: int = _setting(
         0,
         "how long a request may be expected to wait under overload, in milliseconds; longer ones are refused with"
@@ -225,6 +229,7 @@ class Config:
         for name in (
             "max_batch_size",
             "max_queue_size",
+            "max_queue_bytes",
             "max_message_bytes",
             "max_stream_requests",
             "max_concurrency",

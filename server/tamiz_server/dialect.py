@@ -10,6 +10,7 @@ from tamiz.thresholds import Thresholds
 from tamiz.v1.prediction_pb2 import PredictResponse
 from tamiz_server.engine import Engine
 from tamiz_server.errors import InvalidRequest
+from tamiz_server.layout import check_layout
 from tamiz_server.pending import Answer
 from tamiz_server.shadow import Beside
 from tamiz_server.tensors import Inputs
@@ -89,8 +90,9 @@ def parse(type_: type[_Message], body: bytes) -> _Message:
     """Return bytes as a message.
 
     Raises:
-        InvalidRequest: if they are none.
+        InvalidRequest: if they are none, or have too many parts; see `layout`.
     """
+    check_layout(body, type_)
     try:
         return type_.FromString(body)
     except DecodeError as error:

@@ -28,7 +28,7 @@ from tamiz.thresholds import Thresholds
 from tamiz_server.batching import BatchQueue, Slice
 from tamiz_server.circuit import Circuit
 from tamiz_server.config import Config
-from tamiz_server.errors import DeadlineExceeded, ModelFailed, Unavailable
+from tamiz_server.errors import DeadlineExceeded, ModelFailed, TamizError, Unavailable
 from tamiz_server.gate import Decisions, decide
 from tamiz_server.model import Model
 from tamiz_server.model_metrics import ModelMetrics
@@ -63,7 +63,7 @@ class _Outcome(NamedTuple):
     decisions: Decisions | None
     probabilities: NDArray[np.float64] | None
     seconds: float
-    error: ModelFailed | None = None
+    error: TamizError | None = None
     thresholds: list[float] | None = None
 
 
@@ -104,6 +104,7 @@ class Engine:
             max_batch_size=config.max_batch_size,
             max_queue_delay_s=config.max_queue_delay_us * _US,
             max_queue_size=config.max_queue_size,
+            max_bytes=config.max_queue_bytes,
             shedding=self._shedding,
         )
         self._loop = asyncio.get_running_loop()
@@ -245,20 +246,21 @@ class Engine:
         for entry in self._queue.expire(now_s):
             entry.fail(DeadlineExceeded(_EXPIRED))
 
-    def _take_note(self, *, failed: bool) -> None:
-        """Tell the circuit how a batch ended, and others what follows from it."""
+    def _take_note(self, error: TamizError | None) -> None:
+        """Tell the circuit how a batch ended, and others what follows from it; None: it was computed."""
         circuit, was_open = self._circuit, self._circuit.is_open
-        if not failed:
+        if error is None:
             circuit.succeeded()
         else:
             circuit.failed(_now_s())
         if circuit.is_open or was_open:
             self._rest(until_s=circuit.ready_s() if circuit.is_open else None)
         if circuit.is_open != was_open:
+            where = f" ({error.where})" if isinstance(error, ModelFailed) and error.where else ""
             _log.warning(
                 "model %s version %s %s",
                 *self.metrics.labels,
-                f"failed on {self.config.max_failures} batches in a row: {self.says_refused}"
+                f"failed on {self.config.max_failures} batches in a row{where}: {self.says_refused}"
                 f" {self.config.failure_cooldown_s:g} s"
                 if circuit.is_open
                 else f"answers again: {self.says_taken}",
@@ -301,20 +303,17 @@ class Engine:
             return [_Outcome(batch, None, None, 0.0, ModelFailed(_FAILED))]
 
     def _run_batch(self, batch: Batch) -> list[_Outcome]:
-        """Compute a batch. If the model fails on it, compute its requests one by one: only the culprit fails."""
+        """Compute a batch. If the model fails on it, compute its requests one by one: only the culprit fails.
+
+        If it was stopped because it took too long, all of them fail: one by one they might take that long each.
+        """
         started_s = _now_s()
         inputs = _gather(batch, self.model)
         try:
             probabilities, subset = self.model.run(inputs)
         except ModelFailed as error:
-            if len(batch) > 1:
-                return [outcome for single in batch for outcome in self._run_batch([single])]
-            _log.error(
-                "model %s version %s failed on %d rows: %s",
-                *self.metrics.labels,
-                len(batch),
-                error.__cause__ or error,
-            )
+            if len(batch) > 1 and not error.overdue:
+                return [outcome for single in batch for outcome in self._run_alone(single)]
             return [_Outcome(batch, None, None, _now_s() - started_s, error)]
         valid = valid_rows(inputs, self.model.specs)
         if not self._own.differ:
@@ -324,11 +323,18 @@ class Engine:
         decisions = decide(probabilities, thresholds, valid)
         return [_Outcome(batch, decisions, probabilities, _now_s() - started_s, None, thresholds)]
 
+    def _run_alone(self, single: Slice[Pending]) -> list[_Outcome]:
+        """Compute one request of a batch that failed, if anybody still waits for it."""
+        future = single.entry.future
+        if single.entry.deadline_s <= _now_s() or (future is not None and future.done()):
+            return [_Outcome([single], None, None, 0.0, DeadlineExceeded(_EXPIRED))]
+        return self._run_batch([single])
+
     def _deliver(self, started_s: float, outcomes: list[_Outcome]) -> None:
         """Give each waiter its rows. Each future is resolved on its own: a cancelled one leaves the rest untouched."""
         failed = all(outcome.decisions is None for outcome in outcomes)
         if failed or self._circuit.counts:
-            self._take_note(failed=failed)
+            self._take_note(outcomes[-1].error if failed else None)
         for outcome in outcomes:
             if outcome.decisions is None or outcome.probabilities is None:
                 for part in outcome.batch:

@@ -114,9 +114,20 @@ class MetadataTooLarge(TamizError):
 
 
 class ModelFailed(TamizError):
-    """The model failed on these rows. The cause is in the server's log, not on the wire."""
+    """The model failed on these rows.
+
+    Attributes:
+        where: where in its graph, for the server's log, not for the wire; nothing of the rows is in it.
+        overdue: whether it was stopped because it took too long.
+    """
 
     code = "INTERNAL"
+
+    def __init__(self, message: str = "", where: str = "", *, overdue: bool = False) -> None:
+        """Take the message, and what is known of the failure."""
+        super().__init__(message)
+        self.where = where
+        self.overdue = overdue
 
 
 class _FileError(Exception):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
-from tamiz_server.errors import InvalidRequest, ModelNotFound, TamizError
+from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, TamizError
 from tamiz_server.flood import Flood
 from tamiz_server.logs import with_fields
 
@@ -171,6 +171,8 @@ def _why(error: BaseException | None) -> str | None:
     """Return why a request failed, in words that hold nothing of it."""
     if error is None:
         return None
+    if isinstance(error, ModelFailed) and error.where:
+        return f"{error}: {error.where}"
     if isinstance(error, TamizError) and not isinstance(error, _QUOTES_THE_CALLER):
         return str(error)
     return type(error).__name__

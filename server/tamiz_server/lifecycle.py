@@ -143,6 +143,11 @@ class Lifecycle:
         for file in self._files_of(name):
             file.try_again()
 
+    def try_again(self) -> None:
+        """Try again what failed, from the next look on, changed or not: what it needs besides may be there now."""
+        for file in (*self._bundles.values(), *self._settings_files.values()):
+            file.try_again()
+
     def release(self, name: str) -> None:
         """Follow a model no more: all that is served of it is to be unloaded. For an explicit one."""
         if self.asked is not None:
@@ -189,6 +194,9 @@ class Lifecycle:
             for key in self.served:
                 if key[0] == name and key in self._bundles:
                     self._bundles[key].taken = None
+            for key, file in self._bundles.items():
+                if key[0] == name:
+                    file.try_again()
         was_shadow = self.shadow(name)
         self._settings[name] = settings
         self._stands_in.discard(name)

@@ -8,9 +8,14 @@ import sys
 import time
 from typing import Any, Final, TextIO
 
+from tamiz_server.flood import Flood
+
 FORMATS: Final = ("auto", "text", "json")
 
 _FIELDS: Final = "fields"
+_OF_GRPC: Final = "grpc._cython.cygrpc"
+_NOT_UTF8: Final = "a caller sent metadata, or the name of a method, that are not UTF-8"
+_GONE: Final = "a caller went before it could be told why it was refused"
 _UNPRINTABLE: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
 
 
@@ -25,12 +30,36 @@ def set_up(level: str, format_: str, stream: TextIO = sys.stderr) -> None:
     as_text = format_ == "text" or (format_ == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(TextFormatter() if as_text else JsonFormatter())
+    handler.addFilter(GrpcFilter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
 def with_fields(**fields: Any) -> dict[str, dict[str, Any]]:
     """Return what a logging method takes as `extra` so that its line carries fields; None ones are left out."""
     return {_FIELDS: {name: value for name, value in fields.items() if value is not None}}
+
+
+class GrpcFilter(logging.Filter):
+    """Says in a line a second what gRPC says in a stack trace for each call, quoting the caller: tokens among it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._flood = Flood(1)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is to be written; one that quotes a caller is changed."""
+        error = record.exc_info[1] if record.exc_info else None
+        if record.name != _OF_GRPC:
+            return True
+        if isinstance(error, UnicodeDecodeError):
+            said = _NOT_UTF8
+        elif str(record.msg).startswith("Failed sending error status"):
+            said = _GONE
+        else:
+            return True
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args, record.exc_info, record.exc_text = said, (), None, None
+        return self._flood.lets_through(said, record.created)
 
 
 class JsonFormatter(logging.Formatter):

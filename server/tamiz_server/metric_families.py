@@ -42,7 +42,7 @@ COUNTERS: Final = {
     ),
     "tamiz_calls_refused": (
         ("code",),
-        "Calls of any method or page, and requests on streams, that access control refused unreceived, by gRPC status.",
+        "Calls and pages that were refused and are no received requests: by access control, limits or other methods.",
     ),
     "tamiz_requests_unloaded": (
         ("code",),

@@ -57,6 +57,8 @@ class Metrics(Collector):
         """Requests that ended before their model was known, by code."""
         self.refused: Tally[str] = Tally()
         """Calls that access control refused, by code."""
+        self.refused_later: Tally[str] = Tally()
+        """Calls that were refused after it, and are no requests for predictions, by code."""
         self.loads: Tally[tuple[str, str]] = Tally()
         self.labels: dict[str, Mapping[str, int]] = {}
         """By model: label → version."""
@@ -131,7 +133,7 @@ class Metrics(Collector):
             families["tamiz_requests"].add_metric(("", "", code), count)
         for code, count in list(self._unloaded.items()):
             families["tamiz_requests_unloaded"].add_metric((code,), count)
-        for code, count in list(self.refused.items()):
+        for code, count in (self.refused + self.refused_later).items():
             families["tamiz_calls_refused"].add_metric((code,), count)
         for (name, result), count in list(self.loads.items()):
             families["tamiz_model_loads"].add_metric((name, result), count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any, Final
 
@@ -35,7 +36,13 @@ _ONNX_TYPES: Final = {
 }
 _OUTPUT_TYPES: Final = {PROBABILITIES: "tensor(double)", SUBSET: "tensor(int64)"}
 _WARM_UP_RUNS: Final = 3
-_ONLY_ERRORS: Final = 3
+_SILENT: Final = 4
+"""onnxruntime's own lines quote rows, and are none of our log's; all that they say comes as exceptions too."""
+_FAILED_AT: Final = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : (\w+)"
+    r"(?: : Non-zero status code returned while running (\w+) node\. Name:'([^']{0,200})' Status Message)?"
+)
+_NO_MEMORY: Final = "Available memory of"
 _limited: Final[list[int]] = []
 """How much memory the models of this process share, once it is said."""
 
@@ -118,9 +125,12 @@ class Model:
         except Exception as error:  # onnxruntime's exceptions share no base class
             if run.overdue:
                 raise ModelFailed(
-                    f"the model computed {n_rows} rows for longer than {self.run_limit.max_run_s:g} s (--max-run-s) and was stopped"
+                    f"the model computed {n_rows} rows for longer than {self.run_limit.max_run_s:g} s (--max-run-s) and was stopped",
+                    overdue=True,
                 ) from None
-            raise ModelFailed("the model failed on these rows; the server's log says how") from error
+            raise ModelFailed(
+                "the model failed on these rows; the server's log says where", _where(error)
+            ) from error
         finally:
             self.run_limit.end(run)
         probabilities: NDArray[np.float64] = outputs[0]
@@ -137,7 +147,7 @@ class Model:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.n_threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = _ONLY_ERRORS
+        options.log_severity_level = _SILENT
         # Threads that spin while they wait burn a container's CPU quota, and the requests behind them are throttled.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if self._memory_bytes:
@@ -187,6 +197,17 @@ class Model:
                 ) from error
             seconds.append(time.perf_counter() - started)
         return min(seconds[1:])
+
+
+def _where(error: Exception) -> str:
+    """Return where a graph failed: what onnxruntime says of it, without what may quote a row (a status message)."""
+    found = _FAILED_AT.match(str(error))
+    if found is None:
+        return type(error).__name__
+    code, operator, name = found.groups()
+    at = f" at {operator} node {name!r}" if operator else ""
+    too_much = " (it needs more than --model-memory-bytes leaves)" if _NO_MEMORY in str(error) else ""
+    return f"{code}{at}{too_much}"
 
 
 def _limit_memory(memory_bytes: int) -> None:

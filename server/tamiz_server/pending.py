@@ -30,6 +30,7 @@ class Work(NamedTuple):
         overrides: whether `threshold` takes the place of each row's own, where these differ.
         gives_way: whether others go first while it waits; see `batching`.
         held_back: whether it came on a stream, which sends no more than so many at a time; see `shedding`.
+        n_bytes: how large the request is.
     """
 
     inputs: Inputs
@@ -40,6 +41,7 @@ class Work(NamedTuple):
     overrides: bool = False
     gives_way: bool = False
     held_back: bool = False
+    n_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -84,6 +86,7 @@ class Pending(Entry):
             key=key,
             gives_way=work.gives_way,
             held_back=work.held_back,
+            n_bytes=work.n_bytes,
         )
         self.work = work
         self.future = future

@@ -70,7 +70,7 @@ def warm_up(model: Model, version: Path, *, max_file_bytes: int) -> None:
                 model.run({name: array[rows] for name, array in inputs.items()})
         except ModelFailed as error:
             raise BundleError(
-                f"{path}: the model failed on these recorded rows ({error.__cause__ or error}); if they are none that it has"
+                f"{path}: the model failed on these recorded rows ({error.where or error}); if they are none that it has"
                 " to answer, remove the file"
             ) from error
     if paths:

@@ -86,7 +86,8 @@ class Reloader:
         return [_where(key) for key in sorted(self._lifecycle.served)]
 
     def nudge(self) -> None:
-        """Look now, and take what is there as finished: an operator says so."""
+        """Look now, take what is there as finished, and try again what failed: an operator says so."""
+        self._lifecycle.try_again()
         self._nudged.set()
 
     async def watch(self) -> None:

@@ -9,8 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from typing import Any, Final, Protocol, TypeVar
 
-from google.protobuf.message import DecodeError
-
 from tamiz.v1.prediction_pb2 import (
     BatchingSettings,
     Failure,
@@ -58,11 +56,13 @@ class Methods(Protocol):
         name: the service's name on the wire.
         methods: method name, as in the contract → its implementation.
         streams: the same for methods that take and give a stream of messages.
+        predicts: the methods whose calls it counts itself, as requests for predictions.
     """
 
     name: str
     methods: dict[str, Method]
     streams: dict[str, Stream]
+    predicts: frozenset[str]
 
 
 class Service:
@@ -72,12 +72,14 @@ class Service:
         name: the service's name on the wire.
         methods: method name, as in the contract → its implementation.
         streams: the same for methods that take and give a stream of messages.
+        predicts: the methods whose calls are counted here, as requests for predictions.
         ready: whether requests are answered; until it is set they get Unavailable.
         stopping: whether health says NOT_SERVING because the server is about to stop; requests are still answered.
         failed: name and version of what could not be loaded.
     """
 
     name = SERVICE_NAME
+    predicts = frozenset({"Predict"})
 
     def __init__(self, config: Config, metrics: Metrics, journal: Journal | None = None) -> None:
         """Serve nothing yet; what becomes of requests is counted, and written in a journal."""
@@ -172,7 +174,7 @@ class Service:
             served = self.find(*dialect.model(request))
             inputs, n_rows, wish = dialect.read(request, served, deadline_s)
             charge_rows(n_rows)
-            work = self._work(served, inputs, n_rows, wish, held_back=dialect.held_back)
+            work = self._work(served, inputs, n_rows, wish, len(body), held_back=dialect.held_back)
             asked_s = time.monotonic()
             answer = await served.engine.predict(work)
             served.engine.metrics.compute_s += answer.compute_s
@@ -334,7 +336,9 @@ class Service:
             raise ModelNotFound(f"no label {label!r} of model {name!r} here; its labels are: {known}")
         return labels[label]
 
-    def _work(self, served: Served, inputs: Inputs, n_rows: int, wish: Wish, *, held_back: bool) -> Work:
+    def _work(
+        self, served: Served, inputs: Inputs, n_rows: int, wish: Wish, n_bytes: int, *, held_back: bool
+    ) -> Work:
         """Return what the engine has to do. A request may be stricter than the bundle, looser only by permission.
 
         Where the bundle's thresholds differ, the engine compares the wish with each row's own.
@@ -353,6 +357,7 @@ class Service:
             overrides=looser and served.differ and wish.threshold is not None,
             gives_way=wish.gives_way,
             held_back=held_back,
+            n_bytes=n_bytes,
         )
 
 
@@ -374,8 +379,8 @@ def _ended(
 
 def _parse_if_whole(body: bytes) -> PredictRequest | None:
     try:
-        return PredictRequest.FromString(body)
-    except DecodeError:
+        return parse(PredictRequest, body)
+    except InvalidRequest:
         return None  # `predict` says and counts what is wrong
 
 

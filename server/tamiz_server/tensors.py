@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ class Named(Protocol):
 
 
 _Sent = TypeVar("_Sent", bound=Named)
+
+_SHOWN_DIMENSIONS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,24 +140,24 @@ def _read(tensor: Tensor, spec: Spec) -> NDArray[Any]:
     return np.ndarray(shape, spec.dtype, raw)  # a read-only view
 
 
-def read_shape(sent: Iterable[int], spec: Spec) -> tuple[int, ...]:
+def read_shape(sent: Sequence[int], spec: Spec) -> tuple[int, ...]:
     """Return a tensor's shape, (rows, *tail).
 
     Raises:
         InvalidRequest: if it is not one of the spec, or has no row.
     """
+    if len(sent) != len(spec.tail) + 1:
+        got = list(sent) if len(sent) <= _SHOWN_DIMENSIONS else f"of {len(sent)} dimensions"
+        raise InvalidRequest(f"expected {spec}, got shape {got}")
     shape = tuple(sent)
-    if shape[1:] != spec.tail or not shape or min(shape) < 1:
+    if shape[1:] != spec.tail or min(shape) < 1:
         _check_shape(shape, spec)
     return shape
 
 
 def _check_shape(shape: tuple[int, ...], spec: Spec) -> None:
-    tail = shape[1:]
-    fits = len(tail) == len(spec.tail) and all(
-        size > 0 if want < 0 else size == want for size, want in zip(tail, spec.tail, strict=True)
-    )
-    if not shape or not fits:
+    pairs = zip(shape[1:], spec.tail, strict=True)
+    if not all(size > 0 if want < 0 else size == want for size, want in pairs):
         raise InvalidRequest(f"expected {spec}, got shape {list(shape)}")
     if shape[0] < 1:
         raise InvalidRequest(f"input {spec.name!r} has {shape[0]} rows: expected at least one")

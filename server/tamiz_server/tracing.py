@@ -6,6 +6,7 @@ one decision, and no engine knows of tracing.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
@@ -16,9 +17,10 @@ from tamiz_server.journal import Ended
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
 
 _NS: Final = 1e9
-_SHUTDOWN_MS: Final = 2_000
+_SHUTDOWN_S: Final = 2.0
 _ENDED_ON_OUR_SIDE: Final = {
     "INTERNAL",
     "UNKNOWN",
@@ -33,13 +35,13 @@ _ENDED_ON_OUR_SIDE: Final = {
 class Tracing:
     """Makes spans of requests that ended, and has them exported."""
 
-    def __init__(self, provider: TracerProvider) -> None:
-        """Give spans to a provider, which samples and exports them."""
+    def __init__(self, provider: TracerProvider, exporter: SpanExporter) -> None:
+        """Give spans to a provider, which samples them and hands them to an exporter."""
         from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415  an extra
             TraceContextTextMapPropagator,
         )
 
-        self._provider = provider
+        self._provider, self._exporter = provider, exporter
         self._tracer = provider.get_tracer("tamiz_server")
         self._propagator = TraceContextTextMapPropagator()
 
@@ -83,8 +85,13 @@ class Tracing:
         span.end(_ns(epoch_s + ended.ended_s))
 
     def close(self) -> None:
-        """Export what is left; a collector that does not answer holds nobody up for long."""
-        self._provider.force_flush(_SHUTDOWN_MS)
+        """Export what is left; a collector that does not answer holds nobody up for longer than two seconds."""
+        # The SDK's own limits are not kept: force_flush sends a full queue in batches of ten seconds each.
+        flushing = threading.Thread(target=self._provider.force_flush, daemon=True)
+        flushing.start()
+        flushing.join(_SHUTDOWN_S)
+        if flushing.is_alive():
+            self._exporter.shutdown()
         self._provider.shutdown()
 
 
@@ -113,8 +120,9 @@ def trace_to(endpoint: str, share: float, server_version: str) -> Tracing:
     named = Resource.create({"service.name": "tamiz-server", "service.version": server_version})
     resource = named.merge(OTELResourceDetector().detect())
     provider = TracerProvider(ParentBasedTraceIdRatio(share), resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint)))
-    return Tracing(provider)
+    exporter = OTLPSpanExporter(endpoint)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return Tracing(provider, exporter)
 
 
 def _ns(seconds: float) -> int:

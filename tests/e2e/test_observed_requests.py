@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 
 from tamiz.oip.inference import ModelInferRequest
 from tamiz.v1.prediction_pb2 import PredictRequest, StreamPredictResponse, Tensor
+from tamiz_client import CallFailed, Client
 
 PREDICT = "/tamiz.v1.PredictionService/Predict"
 STREAM = "/tamiz.v1.PredictionService/StreamPredict"
@@ -63,6 +64,18 @@ def test_requests_get_lines_in_json_that_hold_nothing_of_the_inputs(make_bundle,
     assert lines[0]["accepted"] == 1
     assert lines[3]["error"] == "ModelNotFound"
     assert "nobody" not in "".join(server.log)
+
+
+def test_a_model_that_fails_says_where_and_quotes_no_row(make_bundle, start_server):
+    make_bundle("failing/1", "failing")
+    server = start_server()
+    with Client(server.target) as client, pytest.raises(CallFailed, match="the server's log says where"):
+        client.predict("failing", np.array([[0], [4_711]]))
+    assert server.stop() == 0
+    (line,) = (json.loads(line) for line in server.log if "INTERNAL" in line)
+    assert line["error"].endswith("INVALID_ARGUMENT at Gather node ''")
+    assert (line["model"], line["rows"]) == ("failing", 2)
+    assert "4711" not in "".join(server.log)
 
 
 def test_by_default_one_of_a_thousand_and_every_failure(make_bundle, start_server):

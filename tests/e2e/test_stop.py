@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 from grpc import aio
 
 from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Tensor
+from tamiz_client import Client
 
 PREDICT = "/tamiz.v1.PredictionService/Predict"
 BODY = PredictRequest(
@@ -96,6 +99,23 @@ def test_sigint_does_not_wait_for_load_balancers(make_bundle, start_server):
     server = start_server("--drain-delay-s", "60")
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(10) == 0
+
+
+def metrics(server) -> str:
+    return urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics").read().decode()
+
+
+def test_sigint_leaves_requests_in_flight_their_time(make_bundle, start_server):
+    make_bundle("m/1", "slower")
+    server = start_server("--drain-delay-s", "60", "--intra-op-threads", "1")
+    with Client(server.target, timeout_s=60) as client, ThreadPoolExecutor() as pool:
+        rows = np.tile([[0.0, 3.0]], (300, 1))
+        answer = pool.submit(client.predict, "m", rows)
+        while "tamiz_requests_in_flight 1.0" not in metrics(server):
+            time.sleep(0.01)
+        server.process.send_signal(signal.SIGINT)
+        assert len(answer.result(60)) == len(rows)
+    assert server.process.wait(30) == 0
 
 
 def run_server(*flags: str) -> subprocess.CompletedProcess[str]:

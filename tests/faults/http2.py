@@ -33,8 +33,7 @@ def settings(**values: int) -> bytes:
     return frame(SETTINGS, payload=b"".join(pairs))
 
 
-def _string(text: str) -> bytes:
-    data = text.encode()
+def _string(data: bytes) -> bytes:
     if len(data) < 127:
         return bytes([len(data)]) + data
     rest, length = len(data) - 127, bytearray([127])
@@ -46,6 +45,11 @@ def _string(text: str) -> bytes:
 
 def field(name: str, value: str) -> bytes:
     """A header field, literal, not indexed."""
+    return literal(name.encode(), value.encode())
+
+
+def literal(name: bytes, value: bytes) -> bytes:
+    """The same of bytes that need not be a text."""
     return b"\x00" + _string(name) + _string(value)
 
 

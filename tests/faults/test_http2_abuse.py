@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -28,6 +29,7 @@ from .http2 import (
     call_headers,
     field,
     frame,
+    literal,
     message,
     prediction,
     settings,
@@ -188,9 +190,9 @@ def bomb(connection: Connection) -> bytes:
     return answer(connection)
 
 
-def metadata(connection: Connection) -> bytes:
+def metadata(connection: Connection, n_fields: int = 40) -> bytes:
     """400 kB of headers, where 16 are allowed, in frames that hold whole fields: gRPC itself lets that pass."""
-    large = [frame(CONTINUATION, 0, 1, field(f"x-{number}", "y" * 10_000)) for number in range(40)]
+    large = [frame(CONTINUATION, 0, 1, field(f"x-{number}", "y" * 10_000)) for number in range(n_fields)]
     connection.send(frame(HEADERS, 0, 1, call_headers()), *large, frame(CONTINUATION, END_HEADERS, 1))
     connection.data(1, message(prediction("a")), END_STREAM)
     return answer(connection)
@@ -205,6 +207,11 @@ TOO_LARGE = {
         "UNIMPLEMENTED, not unpacked",
     ),
     "metadata larger than --max-metadata-bytes": (metadata, RESOURCE_EXHAUSTED, "RESOURCE_EXHAUSTED"),
+    "metadata of two fields, larger than --max-metadata-bytes": (
+        partial(metadata, n_fields=2),
+        RESOURCE_EXHAUSTED,
+        "RESOURCE_EXHAUSTED",
+    ),
 }
 
 
@@ -223,4 +230,34 @@ def test_what_is_too_large_is_refused_and_not_held(make_bundle, start_server, sc
     assert metric(server, "tamiz_requests_received_total") == metric(
         server, "tamiz_requests_total", model="m"
     )
+    if "metadata" in what:
+        assert metric(server, "tamiz_calls_refused_total", code="RESOURCE_EXHAUSTED") == times
     record(SECTION, what, times, lost=0, seen=seen)
+
+
+def test_metadata_that_are_not_utf8_hurt_nobody_and_are_not_quoted(make_bundle, start_server, scaled, record):
+    make_bundle("m/1")
+    server = start_server()
+    times = scaled(50, 5_000)
+    secret = [b"authorization", b"Bearer topsecret\xff"]
+    path = [b":path", b"/topsecret\xff"]
+    with bystanders(server) as asking:
+        for headers in (
+            call_headers() + literal(*secret),
+            call_headers().replace(field(":path", PREDICT), literal(*path)),
+        ):
+            with Connection(server.port) as connection, read_in_background(connection):
+                for number in range(times):
+                    connection.send(frame(HEADERS, END_HEADERS | END_STREAM, 1 + 2 * number, headers))
+                connection.send(frame(PING, 0, 0, b"the end."))
+        asking.progress()
+    assert server.stop() == 0
+    assert "topsecret" not in "".join(server.log)
+    assert 1 <= sum("not UTF-8" in line for line in server.log) <= len(server.log) < 100
+    record(
+        SECTION,
+        "tokens and names of methods that are not UTF-8",
+        2 * times,
+        lost=0,
+        seen="answered or refused; the log says so once a second, and quotes nothing",
+    )

@@ -23,6 +23,8 @@ import pytest
 from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, StreamPredictResponse, Tensor
 from tamiz_client import AsyncClient, CallFailed, Client, Result
 
+from .http2 import END_HEADERS, HEADERS, Connection, call_headers, frame, message, prediction
+
 PREDICT = "/tamiz.v1.PredictionService/Predict"
 STREAM = "/tamiz.v1.PredictionService/StreamPredict"
 ROW = np.array([[0, 3]], dtype="<f4")
@@ -116,6 +118,40 @@ def test_sigterm_at_full_load_leaves_no_accepted_request_unanswered(
         times,
         lost=0,
         seen=f"all {n_answered:,} requests that were received were answered, and their callers got the answers",
+    )
+
+
+def test_a_stream_that_nobody_reads_costs_no_other_caller_its_answer_at_the_stop(
+    make_bundle, start_server, record
+):
+    make_bundle("m/1", "slow")
+    make_bundle("a/1")
+    server = start_server("--drain-delay-s", "0", "--drain-timeout-s", "12")
+    requests = message(
+        prediction("a", n_rows=1_000, return_probabilities=True)
+    )  # 16 of them fit into the queue
+    tallies = [Counter() for _ in range(8)]
+    threads = [threading.Thread(target=ask_until_refused, args=(server.target, tally)) for tally in tallies]
+    with Connection(server.port, initial_window_size=1) as unread:
+        unread.send(frame(HEADERS, END_HEADERS, 1, call_headers(STREAM)))
+        while unread.data(1, requests, within_s=0.3):
+            pass
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: sum(tally["OK"] for tally in tallies) > 50)
+        assert server.stop() == 0
+        for thread in threads:
+            thread.join(30)
+    told = sum(tallies, Counter())
+    said = re.search(r"stopped: (\d+) requests received, (\d+) answered", server.log[-1])
+    assert int(said[1]) == int(said[2]), "a request that was in flight was cut off"
+    assert set(told) <= {"OK", "UNAVAILABLE", "CANCELLED"}, told
+    record(
+        "Stop and start",
+        "SIGTERM under load, beside a stream whose caller takes no answers",
+        1,
+        lost=0,
+        seen=f"the stream was ended, and all {told['OK']:,} single requests that were received were answered",
     )
 
 
@@ -310,8 +346,10 @@ def test_a_start_with_nothing_but_bad_models_stays_up_and_serves_what_is_mended(
         spoil(make_bundle(f"{name}/1"))
     server = start_server("--model-poll-interval-s", "0.1")
     assert "no model is served" in "".join(server.log)
-    with pytest.raises(urllib.error.HTTPError):
+    with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/healthz")
+    said = refused.value.read().decode().splitlines()
+    assert said == ["NOT_SERVING", *(f"not loaded: {each}/1; the log says why" for each in "am")]
     with Client(server.target) as client:
         assert not client.health()
         make_bundle("m/2")

@@ -23,6 +23,22 @@ def make_queue(max_batch_size: int = 8, max_queue_delay_s: float = 0.0, max_queu
     )
 
 
+def test_what_waits_is_limited_in_bytes_too():
+    queue: Queue = BatchQueue(max_batch_size=2, max_queue_delay_s=0.0, max_queue_size=100, max_bytes=1_000)
+    large = Entry(5, arrived_s=0.0, n_bytes=5_000)
+    queue.append(large)  # nothing else waits: or it could never be asked
+    with pytest.raises(QueueFull, match="requests of 5000 bytes are waiting, there is room for 1000"):
+        queue.append(Entry(1, arrived_s=0.0, n_bytes=1))
+    assert [len(batch) for batch in batches(queue)] == [1, 1, 1]
+    dropped = Entry(1, arrived_s=0.0, n_bytes=600)
+    queue.append(dropped)
+    queue.append(Entry(1, arrived_s=0.0, n_bytes=400))
+    with pytest.raises(QueueFull):
+        queue.append(Entry(1, arrived_s=0.0, n_bytes=600))
+    queue.drop(dropped)
+    queue.append(Entry(1, arrived_s=0.0, n_bytes=600))
+
+
 def put(
     queue: Queue,
     n_rows: int,

@@ -138,6 +138,56 @@ def test_one_bad_request_fails_alone(make_engine, in_thread):
     asyncio.run(scenario())
 
 
+def test_of_a_batch_that_fails_nothing_is_computed_alone_for_which_nobody_waits(make_engine):
+    async def scenario() -> None:
+        engine = make_engine("failing", in_thread=True, max_queue_delay_us=20_000)
+        ran = []
+        run = engine.model.run
+
+        def spy(inputs):
+            ran.append(inputs["row"].ravel().tolist())
+            if len(ran) == 1:
+                time.sleep(0.2)  # meanwhile one expires, and one is given up
+            return run(inputs)
+
+        engine.model.run = spy
+
+        def ask(row: int, deadline_s: float = np.inf) -> asyncio.Task:
+            return asyncio.create_task(engine.predict(Work({"row": np.array([[row]])}, 1, 0.5, deadline_s)))
+
+        good, bad = ask(1), ask(9)
+        late, given_up = ask(2, time.monotonic() + 0.1), ask(3)
+        await asyncio.sleep(0.1)
+        given_up.cancel()
+        assert (await good).class_index == [1]
+        with pytest.raises(ModelFailed):
+            await bad
+        with pytest.raises(DeadlineExceeded):
+            await late
+        assert ran == [[1, 9, 2, 3], [1], [9]]
+        engine.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_that_was_stopped_because_it_took_too_long_is_not_computed_again(make_engine):
+    async def scenario() -> None:
+        engine = make_engine(in_thread=True, max_queue_delay_us=20_000)
+        ran = []
+
+        def stopped(inputs):
+            ran.append(len(inputs["features"]))
+            raise ModelFailed("it took too long", overdue=True)
+
+        engine.model.run = stopped
+        ended = await asyncio.gather(*(engine.predict(work(1.0)) for _ in range(3)), return_exceptions=True)
+        assert [type(each) for each in ended] == [ModelFailed] * 3
+        assert ran == [3]
+        engine.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_lone_request_that_fails_leaves_the_count_of_waiting_rows_alone(make_engine):
     async def scenario() -> None:
         engine = make_engine("failing", max_failures=0)

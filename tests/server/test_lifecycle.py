@@ -93,6 +93,19 @@ class World:
         return self.lifecycle.labels("m")
 
 
+def test_what_failed_is_tried_again_with_other_settings_of_batches_and_when_an_operator_says_so():
+    world = World()
+    world.write(1, good=False)
+    assert world.look(patient=False) == [("failed", 1)]
+    assert world.look() == []
+    world.set(ModelSettings(batching={"max_batch_size": 8}))
+    assert world.look(patient=False) == [("failed", 1)]
+    assert world.look() == []
+    world.lifecycle.try_again()
+    assert world.look() == [("failed", 1)]
+    assert world.look() == []
+
+
 def test_what_is_new_is_loaded_what_changed_is_loaded_again_and_what_is_gone_is_unloaded():
     world = World()
     world.write(1)

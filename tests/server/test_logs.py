@@ -55,6 +55,26 @@ def test_a_json_line_carries_the_stack_trace(written):
     assert "ValueError: invalid literal" in json.loads(line)["exception"]
 
 
+@pytest.mark.parametrize("format_", ["json", "text"])
+def test_what_grpc_quotes_of_callers_is_kept_out_and_said_once(written, format_):
+    stream = written(format_)
+    grpc = logging.getLogger("grpc._cython.cygrpc")
+    for number in range(100):
+        value = b"Bearer topsecret%d\xff" % number
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            grpc.exception("Invalid encoding on %s", value)
+    (line,) = stream.getvalue().splitlines()
+    assert "that are not UTF-8" in line
+    assert "warning" in line.lower()
+    try:
+        int("why")
+    except ValueError:
+        grpc.exception("something else")
+    assert "invalid literal" in stream.getvalue()
+
+
 def test_a_text_line_cannot_be_broken_by_what_is_logged(written):
     stream = written("text")
     logging.getLogger().info("%s", NASTY, extra=logs.with_fields(id=NASTY))

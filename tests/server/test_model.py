@@ -37,9 +37,10 @@ def test_it_warms_up_with_every_type_of_input(make_bundle):
 
 def test_a_failure_of_onnxruntime_is_a_model_failure_with_the_cause_kept(make_bundle):
     model = load(make_bundle(graph="failing"))
-    with pytest.raises(ModelFailed, match="the server's log says how") as caught:
-        model.run({"row": np.array([[0], [7]])})
-    assert "out of data bounds" in str(caught.value.__cause__)
+    with pytest.raises(ModelFailed, match="the server's log says where") as caught:
+        model.run({"row": np.array([[0], [4_711]])})
+    assert "idx=4711" in str(caught.value.__cause__)
+    assert caught.value.where == "INVALID_ARGUMENT at Gather node ''"
 
 
 def test_a_fast_model_gets_one_thread_and_a_slow_one_all(make_bundle):

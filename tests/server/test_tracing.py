@@ -21,7 +21,7 @@ def traced(code: str = "OK", *, flags: str | None = "01", share: float = 0.0, **
     exporter = InMemorySpanExporter()
     provider = TracerProvider(ParentBasedTraceIdRatio(share))
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing = Tracing(provider)
+    tracing = Tracing(provider, exporter)
     now_s = time.monotonic()
     ended = Ended("p.S/M", "m", "2", code, now_s - 0.4, now_s, **fields)
     tracing.request_ended(ended, {"traceparent": f"00-{TRACE}-{PARENT}-{flags}"} if flags else {})
@@ -81,7 +81,7 @@ def test_a_traceparent_that_is_none_begins_a_trace():
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing = Tracing(provider)
+    tracing = Tracing(provider, exporter)
     tracing.request_ended(Ended("p.S/M", "", "", "OK", 0.0, 1.0), {"traceparent": "garbage"})
     (span,) = exporter.get_finished_spans()
     assert span.parent is None

@@ -50,9 +50,11 @@ class OipService:
         name: the service's name on the wire.
         methods: method name, as in the protocol → its implementation.
         streams: the same for methods that take and give a stream of messages.
+        predicts: the methods whose calls are counted as requests for predictions.
     """
 
     name = SERVICE_NAME
+    predicts = frozenset({"ModelInfer"})
 
     def __init__(self, service: Service, server_version: str, control: ModelControl | None = None) -> None:
         """Answer for the versions that another service serves.

@@ -16,6 +16,7 @@ from tamiz.dtypes import NUMERIC_DTYPES
 from tamiz.oip.inference import ModelInferRequest
 from tamiz.v1.manifest_pb2 import DataType
 from tamiz_server.errors import InvalidRequest
+from tamiz_server.layout import MOST_PARTS
 from tamiz_server.tensors import Inputs, Spec, read_each, read_shape
 
 BYTES: Final = "BYTES"
@@ -84,6 +85,8 @@ def _read(sent: _Sent, spec: Spec) -> NDArray[Any]:
         raise InvalidRequest(
             f"input {spec.name!r} has datatype {tensor.datatype!r}, which is none of the protocol"
         )
+    if (tensor.datatype == BYTES) != (spec.dtype is None):
+        raise _unfit(spec, tensor.datatype)
     if raw is None:
         array = _typed(sent, shape)
     elif tensor.HasField("contents"):
@@ -94,11 +97,9 @@ def _read(sent: _Sent, spec: Spec) -> NDArray[Any]:
         array = np.array(_split(raw, math.prod(shape), spec.name), dtype=object).reshape(shape)
     else:
         array = _numbers(raw, shape, tensor.datatype, spec.name)
-    if spec.dtype is None and array.dtype == object:
+    if spec.dtype is None:
         return _decoded(array, spec.name)
-    # numpy takes None, the dtype of a string input, for float64.
-    fits = spec.dtype is not None and array.dtype == spec.dtype
-    return array if fits else _converted(array, spec, tensor.datatype)
+    return array if array.dtype == spec.dtype else _converted(array, spec, spec.dtype, tensor.datatype)
 
 
 def _numbers(raw: bytes, shape: tuple[int, ...], datatype: str, name: str) -> NDArray[Any]:
@@ -137,6 +138,10 @@ def _typed(sent: _Sent, shape: tuple[int, ...]) -> NDArray[Any]:
 
 def _split(raw: bytes, count: int, name: str) -> list[bytes]:
     """Return the elements of a raw BYTES tensor: each is preceded by its length, four bytes little-endian."""
+    if count > MOST_PARTS:
+        raise InvalidRequest(
+            f"input {name!r} has {count} strings; at most {MOST_PARTS} can be sent at once: send its rows in several requests"
+        )
     elements: list[bytes] = []
     position = 0
     while position < len(raw) and len(elements) < count:
@@ -162,16 +167,20 @@ def _decoded(array: NDArray[Any], name: str) -> NDArray[Any]:
     return np.array(texts, dtype=object).reshape(array.shape)
 
 
-def _converted(array: NDArray[Any], spec: Spec, datatype: str) -> NDArray[Any]:
+def _converted(array: NDArray[Any], spec: Spec, target: np.dtype[Any], datatype: str) -> NDArray[Any]:
     """Return an array in the model's type, if nothing is lost."""
-    source, target = array.dtype, spec.dtype
-    wanted = DATATYPES[spec.data_type]
-    if target is not None and source.kind in "iu" and target.kind in "iuf":
-        return _exact(array, target, spec.name, wanted)
-    if target is not None and source.kind == target.kind == "f" and source.itemsize < target.itemsize:
+    source = array.dtype
+    if source.kind in "iu" and target.kind in "iuf":
+        return _exact(array, target, spec.name, DATATYPES[spec.data_type])
+    floats = source.kind == target.kind == "f"
+    if floats and source.itemsize < target.itemsize:
         return array.astype(target)
-    lost = ": values could lose digits" if target is not None and source.kind == target.kind == "f" else ""
-    raise InvalidRequest(f"input {spec.name!r} has datatype {datatype}, expected {wanted}{lost}")
+    raise _unfit(spec, datatype, ": values could lose digits" if floats else "")
+
+
+def _unfit(spec: Spec, datatype: str, why: str = "") -> InvalidRequest:
+    wanted = DATATYPES[spec.data_type]
+    return InvalidRequest(f"input {spec.name!r} has datatype {datatype}, expected {wanted}{why}")
 
 
 def _exact(array: NDArray[Any], target: np.dtype[Any], name: str, wanted: str) -> NDArray[Any]:

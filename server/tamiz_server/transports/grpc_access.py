@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -11,7 +12,6 @@ from grpc import aio
 from tamiz_server.access import CALLER, Access
 from tamiz_server.errors import MetadataTooLarge, TamizError
 
-_FEW: Final = 16
 _OVERHEAD_BYTES: Final = 32
 """What a field counts besides its name and value (RFC 9113, section 6.5.2)."""
 
@@ -43,19 +43,21 @@ class MetadataLimit(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generi
     limits each field, and lets 16 MB of them pass.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, refused: Counter[str]) -> None:
         self._refusal = _refusal(MetadataTooLarge(f"the metadata is larger than {max_bytes} bytes"))
         self._max_bytes = max_bytes
+        self._refused = refused
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Return a method that refuses; or None."""
         metadata = handler_call_details.invocation_metadata or ()
-        if len(metadata) <= _FEW:  # they cannot be much larger, and nearly all calls have so few
-            return None
         size = sum(len(key) + len(value) + _OVERHEAD_BYTES for key, value in metadata)
-        return self._refusal if size > self._max_bytes else None
+        if size <= self._max_bytes:
+            return None
+        self._refused[MetadataTooLarge.code] += 1
+        return self._refusal
 
 
 def _authorization(details: grpc.HandlerCallDetails) -> str | None:

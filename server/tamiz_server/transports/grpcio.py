@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from types import SimpleNamespace
 from typing import Any, Final
 
 import grpc
 from grpc import aio
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # has no stubs
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tamiz_server.access import Access
@@ -36,6 +39,8 @@ _FOREVER_MS: Final = 2**31 - 1
 _HANDSHAKE_WITHIN_MS: Final = (
     10_000  # gRPC gives two minutes, in which a connection that says nothing is kept
 )
+# Some of what grpc logs it prints once more, past the log, which is JSON.
+cygrpc.traceback = SimpleNamespace(print_exc=lambda: None)
 _ANSWER_WITHIN_MS: Final = 20_000  # gRPC's default for a keepalive ping
 
 
@@ -52,18 +57,23 @@ class GrpcServer:
         config: Config,
         access: Access | None = None,
         certificates: Watched[Certificates] | None = None,
+        refused: Counter[str] | None = None,
     ) -> None:
-        """Make it, with access control and TLS where they are given."""
+        """Make it, with access control and TLS where they are given; `refused` counts calls that are refused after it, by status.
+
+        Requests for predictions are counted by their services.
+        """
         self.port = 0
+        refused = Counter() if refused is None else refused
         self._certificates = certificates
         self._config = config
         self._health = Health()
         self._server = aio.server(options=_options(config))
-        self._server.add_generic_rpc_handlers((MetadataLimit(config.max_metadata_bytes),))
+        self._server.add_generic_rpc_handlers((MetadataLimit(config.max_metadata_bytes, refused),))
         if access is not None:
             self._server.add_generic_rpc_handlers((Gate(access),))  # before all services
-        self._server.add_generic_rpc_handlers((_Handlers(services),))
-        parsing = ParsingServer(self._server)
+        self._server.add_generic_rpc_handlers((_Handlers(services, refused),))
+        parsing = ParsingServer(self._server, refused)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, parsing)
         if config.reflection:
             enable_reflection([service.name for service in services], parsing)
@@ -169,9 +179,11 @@ def _configuration(certificates: Certificates) -> grpc.ServerCertificateConfigur
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs
     """Finds the handler of a call by its path; messages stay bytes."""
 
-    def __init__(self, services: Sequence[Methods]) -> None:
+    def __init__(self, services: Sequence[Methods], refused: Counter[str]) -> None:
         self._handlers = {
-            f"/{service.name}/{name}": grpc.unary_unary_rpc_method_handler(_handler(method))
+            f"/{service.name}/{name}": grpc.unary_unary_rpc_method_handler(
+                _handler(method, None if name in service.predicts else refused)
+            )
             for service in services
             for name, method in service.methods.items()
         } | {
@@ -186,11 +198,13 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic on
         return self._handlers.get(handler_call_details.method)
 
 
-def _handler(method: Method) -> _Handler:
+def _handler(method: Method, refused: Counter[str] | None) -> _Handler:
     async def handle(body: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
         try:
             return await method(body, _deadline_s(context), context.invocation_metadata)
         except TamizError as error:
+            if refused is not None:
+                refused[error.code] += 1
             await context.abort(grpc.StatusCode[error.code], str(error))
 
     return handle

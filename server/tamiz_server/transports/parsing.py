@@ -5,46 +5,61 @@ By itself grpcio answers such bytes with UNKNOWN, "this is a bug", and writes a 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from inspect import isasyncgenfunction
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
 
 _Context = aio.ServicerContext[Any, Any]
+_Parse = Callable[[bytes, _Context], Awaitable[Any]]
 
 
 class ParsingServer:
     """Stands in a server's place when a generated function adds a service to it."""
 
-    def __init__(self, server: aio.Server) -> None:
+    def __init__(self, server: aio.Server, refused: Counter[str]) -> None:
+        """Stand in for a server, and count what is refused, by status."""
         self._server = server
+        self._refused = refused
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler[Any, Any]]) -> None:
         """Add handlers; what they cannot read is refused with INVALID_ARGUMENT."""
-        self._server.add_generic_rpc_handlers([_Parsing(each) for each in handlers])
+        self._server.add_generic_rpc_handlers([_Parsing(each, self._refused) for each in handlers])
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
         """Pass over: the same handlers come as generic ones."""
 
 
 class _Parsing(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs
-    def __init__(self, handlers: grpc.GenericRpcHandler[Any, Any]) -> None:
+    def __init__(self, handlers: grpc.GenericRpcHandler[Any, Any], refused: Counter[str]) -> None:
         self._handlers = handlers
+        self._refused = refused
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         found = self._handlers.service(handler_call_details)
-        return found and _parsing(found)
+        return found and _parsing(found, self._refused)
 
 
-def _parsing(handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
+def _parsing(handler: Any, refused: Counter[str]) -> grpc.RpcMethodHandler[Any, Any]:
     """Return a handler that reads its requests itself."""
-    parse, serialize = handler.request_deserializer, handler.response_serializer
+    deserialize, serialize = handler.request_deserializer, handler.response_serializer
+
+    async def parse(body: bytes, context: _Context) -> Any:
+        try:
+            return deserialize(body)
+        except DecodeError as error:
+            refused[grpc.StatusCode.INVALID_ARGUMENT.name] += 1
+            await context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, f"the message is none of this method: {error}"
+            )
+
     if handler.request_streaming:
         answers = _on_streams(handler.stream_stream, parse)
         return grpc.stream_stream_rpc_method_handler(answers, response_serializer=serialize)
@@ -55,27 +70,19 @@ def _parsing(handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
     return grpc.unary_unary_rpc_method_handler(answer, response_serializer=serialize)
 
 
-def _on_messages(answer: Callable[..., Any], parse: Callable[[bytes], Any]) -> Any:
+def _on_messages(answer: Callable[..., Any], parse: _Parse) -> Any:
     assert not isasyncgenfunction(answer)  # noqa: S101  health's methods are none
 
     async def handle(body: bytes, context: _Context) -> Any:
-        try:
-            request = parse(body)
-        except DecodeError as error:
-            await _refuse(context, error)
-        return await answer(request, context)
+        return await answer(await parse(body, context), context)
 
     return handle
 
 
-def _on_streams(answer: Callable[..., Any], parse: Callable[[bytes], Any]) -> Any:
+def _on_streams(answer: Callable[..., Any], parse: _Parse) -> Any:
     async def requests(bodies: AsyncIterator[bytes], context: _Context) -> AsyncIterator[Any]:
         async for body in bodies:
-            try:
-                request = parse(body)
-            except DecodeError as error:
-                await _refuse(context, error)
-            yield request
+            yield await parse(body, context)
 
     async def handle(bodies: AsyncIterator[bytes], context: _Context) -> AsyncIterator[Any]:
         async with aclosing(answer(requests(bodies, context), context)) as answers:
@@ -83,8 +90,3 @@ def _on_streams(answer: Callable[..., Any], parse: Callable[[bytes], Any]) -> An
                 yield each
 
     return handle
-
-
-async def _refuse(context: _Context, error: DecodeError) -> NoReturn:
-    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the message is none of this method: {error}")
-    raise AssertionError  # abort raises

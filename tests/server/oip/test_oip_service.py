@@ -203,7 +203,7 @@ def test_a_model_that_fails_is_an_internal_error(make_services):
         message = ModelInferRequest(model_name="failing")
         row = message.inputs.add(name="row", datatype="INT64", shape=[1, 1])
         row.contents.int64_contents.append(99)
-        with pytest.raises(ModelFailed, match="log says how"):
+        with pytest.raises(ModelFailed, match="log says where"):
             await infer(oip, message)
 
     asyncio.run(scenario())

@@ -1,0 +1,94 @@
+"""How a large message is put together: one of very many parts is refused before they become objects.
+
+Numbers in `raw` cost nothing to read, however many they are. Every other part becomes an object, 16 bytes at least: 64 MB of
+empty inputs would take two seconds, in which nobody is answered, and more than two gigabytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from tamiz_server.errors import InvalidRequest
+
+MOST_PARTS: Final = 2**18
+"""So many fields, strings among them, a message may have."""
+
+_MOST_PACKED_BYTES: Final = 2**22
+"""So many bytes of numbers in lists it may have, all in all."""
+
+_SMALL_BYTES: Final = 2**20
+_VARINT, _EIGHT, _SIZED, _GROUP, _END_GROUP, _FOUR = range(6)
+_MOST_VARINT_BYTES: Final = 10
+
+
+class _MalformedError(Exception):
+    """What follows is not as protobuf writes it."""
+
+
+def check_layout(body: bytes, type_: type[Message]) -> None:
+    """Refuse a message of too many parts. Small ones are not looked through; malformed ones are left to protobuf.
+
+    Raises:
+        InvalidRequest: if it has more than `MOST_PARTS` fields, or too many numbers in lists.
+    """
+    if len(body) <= _SMALL_BYTES:
+        return
+    n_fields = n_packed_bytes = 0
+    parts: list[tuple[int, int, Any]] = [(0, len(body), type_.DESCRIPTOR)]
+    while parts:
+        position, end, of = parts.pop()
+        try:
+            while position < end:
+                n_fields += 1
+                if n_fields > MOST_PARTS:
+                    raise InvalidRequest(
+                        f"the message has more than {MOST_PARTS} fields or strings: send its rows in several requests, and"
+                        " numbers as raw bytes"
+                    )
+                tag, start = _varint(body, position)
+                position = _after(body, tag & 7, start)
+                if tag & 7 == _SIZED:
+                    field = of.fields_by_number.get(tag >> 3)
+                    start = _varint(body, start)[1]
+                    if field is not None and field.message_type is not None:
+                        parts.append((start, min(position, end), field.message_type))
+                    elif field is not None and _is_packed(field):
+                        n_packed_bytes += position - start
+                        if n_packed_bytes > _MOST_PACKED_BYTES:
+                            raise InvalidRequest(
+                                f"the message has more than {_MOST_PACKED_BYTES} bytes of numbers that are not raw (in"
+                                f" {field.name}): send them as raw bytes, or in several requests"
+                            )
+        except _MalformedError:
+            continue
+
+
+def _is_packed(field: FieldDescriptor) -> bool:
+    return field.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
+
+
+def _after(body: bytes, wire_type: int, start: int) -> int:
+    """Return where the value of a field ends that starts there."""
+    if wire_type == _VARINT:
+        return _varint(body, start)[1]
+    if wire_type == _SIZED:
+        length, start = _varint(body, start)
+        return start + length
+    if wire_type in (_GROUP, _END_GROUP):  # what is inside counts as fields of this message
+        return start
+    if wire_type in (_EIGHT, _FOUR):
+        return start + (8 if wire_type == _EIGHT else 4)
+    raise _MalformedError
+
+
+def _varint(body: bytes, position: int) -> tuple[int, int]:
+    """Return a number, and where it ends."""
+    number = 0
+    for shift, byte in enumerate(body[position : position + _MOST_VARINT_BYTES]):
+        number |= (byte & 0x7F) << (7 * shift)
+        if byte < 0x80:  # noqa: PLR2004  the highest bit says that there is more
+            return number, position + shift + 1
+    raise _MalformedError
