@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 
 from .bystanders import Footprint, bystanders, metric, until_memory_settles, wait_for
 from .http2 import (
@@ -34,6 +35,9 @@ def test_answers_are_read_byte_by_byte_or_not_at_all(make_bundle, start_server, 
     most_bytes = 40e6 + 1.5 * n_connections * N_CALLS * ANSWER_BYTES
     held: list[int] = []
 
+    def all_computed(wanted: float) -> bool:
+        return metric(server, "tamiz_requests_total", model="a") == wanted
+
     def hold() -> None:
         computed = metric(server, "tamiz_requests_total", model="a")
         with ExitStack() as connections:
@@ -42,10 +46,7 @@ def test_answers_are_read_byte_by_byte_or_not_at_all(make_bundle, start_server, 
                 for number in range(N_CALLS):
                     connection.send(frame(HEADERS, END_HEADERS, 1 + 2 * number, headers))
                     assert connection.data(1 + 2 * number, body, END_STREAM)
-                wanted = computed + opened * N_CALLS
-                wait_for(
-                    lambda: metric(server, "tamiz_requests_total", model="a") == wanted, "all are computed"
-                )  # noqa: B023
+                wait_for(partial(all_computed, computed + opened * N_CALLS), "all are computed")
             asking.progress()
             held.append(Footprint.of(server).rss_bytes - before.rss_bytes)
 
