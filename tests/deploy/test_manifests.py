@@ -247,24 +247,28 @@ def validate(objects, version):
 @pytest.mark.parametrize("name", BUILDS)
 def test_every_workload_is_restricted(built, name):
     for pod in pods(built[name]):
-        assert pod["automountServiceAccountToken"] is False
-        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
-        for volume in pod.get("volumes", ()):
-            assert volume.keys() - {"name"} <= RESTRICTED_VOLUMES
-        for container in containers(pod):
-            context = pod.get("securityContext", {}) | container["securityContext"]
-            assert context["runAsNonRoot"] is True
-            assert context["runAsUser"] > 0
-            assert context["allowPrivilegeEscalation"] is False
-            assert context["readOnlyRootFilesystem"] is True
-            assert context["capabilities"] == {"drop": ["ALL"]}
-            assert context["seccompProfile"] == {"type": "RuntimeDefault"}
-            assert not context.get("privileged")
-            for kind in ("requests", "limits"):
-                assert container["resources"][kind].keys() == {"cpu", "memory"}
-            _, colon, tag = container["image"].rpartition(":")
-            assert colon
-            assert tag != "latest"
+        is_restricted(pod)
+
+
+def is_restricted(pod):
+    assert pod["automountServiceAccountToken"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+    for volume in pod.get("volumes", ()):
+        assert volume.keys() - {"name"} <= RESTRICTED_VOLUMES
+    for container in containers(pod):
+        context = pod.get("securityContext", {}) | container["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert context["runAsUser"] > 0
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not context.get("privileged")
+        for kind in ("requests", "limits"):
+            assert container["resources"][kind].keys() == {"cpu", "memory"}
+        _, colon, tag = container["image"].rpartition(":")
+        assert colon
+        assert tag != "latest"
 
 
 @pytest.mark.parametrize("name", BUILDS)
@@ -539,6 +543,18 @@ def test_kserve_and_prometheus_get_the_metrics_where_the_server_has_them(built, 
     [runtime] = of_kind(built["kserve"], "ClusterServingRuntime")
     assert runtime["spec"]["annotations"]["prometheus.kserve.io/port"] == str(config.metrics_port)
     assert endpoint["path"] == runtime["spec"]["annotations"]["prometheus.kserve.io/path"]
+
+
+def test_models_are_copied_into_the_claim_by_a_pod_that_a_restricted_namespace_takes(built):
+    pod = yaml.safe_load((KUBERNETES / "copy-models.yaml").read_text())
+    for version in VERSIONS:
+        kubernetes_validate.validate(pod, version, strict=True)
+    is_restricted(pod["spec"])
+    [container], [volume] = pod["spec"]["containers"], pod["spec"]["volumes"]
+    assert [mount["name"] for mount in container["volumeMounts"]] == [volume["name"]]
+    for name in ("production", "kserve"):
+        [claim] = of_kind(built[name], "PersistentVolumeClaim")
+        assert volume["persistentVolumeClaim"] == {"claimName": claim["metadata"]["name"]}
 
 
 def test_grafana_collects_every_dashboard(run):
