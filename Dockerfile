@@ -10,12 +10,13 @@ COPY client client
 COPY convert convert
 COPY server server
 # An index of packages other than the default, and who vouches for it, come as secrets: neither stays in the image.
-# pip itself stays outside of the environment. What is compiled here starts fast where nothing can be written.
+# pip itself stays outside of the environment. What is compiled here starts fast where nothing can be written. The constraints
+# are variables, because --constraint does not reach what builds the wheel; which of the two does depends on pip's version.
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
     python3 -m venv --without-pip /opt/tamiz \
-    && python3 -m pip --python /opt/tamiz/bin/python install --no-cache-dir --compile \
-       --constraint constraints.txt '.[server,signing,jwt]'
+    && PIP_CONSTRAINT=/source/constraints.txt PIP_BUILD_CONSTRAINT=/source/constraints.txt \
+       python3 -m pip --python /opt/tamiz/bin/python install --no-cache-dir --compile '.[server,signing,jwt]'
 
 FROM ${BASE}
 ARG VERSION=0.1.0

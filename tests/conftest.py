@@ -370,3 +370,11 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
         server.process.wait()
         assert server.process.stderr is not None
         server.process.stderr.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have recorded with `record_property`, which pytest writes into JUnit files only."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    for report in reports:
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {name}: {value}")

@@ -13,7 +13,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 ADVISORIES = tomllib.loads(Path(__file__).with_name("advisories.toml").read_text())["advisory"]
 LINES = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
 PINS = {canonicalize_name(line.partition("==")[0]): Version(line.partition("==")[2]) for line in LINES}
@@ -64,6 +65,12 @@ def test_whatever_an_extra_brings_is_pinned_and_installed_as_pinned(extra):
         except PackageNotFoundError:
             continue
         assert Version(installed).public == PINS[name].public
+
+
+def test_what_builds_the_wheel_is_pinned_as_the_rest_is():
+    named = named_here()
+    for requirement in map(Requirement, PYPROJECT["build-system"]["requires"]):
+        assert named[canonicalize_name(requirement.name)].specifier == requirement.specifier
 
 
 def test_pins_are_within_what_the_project_allows():

@@ -30,6 +30,20 @@ BUILDS = [*OVERLAYS, *MODELS, "kserve"]
 VERSIONS = ["1.30", kubernetes_validate.latest_version()]
 
 ALIVE, SERVER = "grpc.health.v1.Health", ""
+OF_KSERVE = {"model", "minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
+"""Of a predictor, what is not of its pod."""
+RESTRICTED_VOLUMES = {
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "image",  # since Kubernetes 1.33
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
+"""The sources that pod security `restricted` lets in."""
 
 
 def _object(required=(), **properties):
@@ -55,6 +69,13 @@ RULE = _object(
     annotations=LABELS,
     **{"for": TEXT, "keep_firing_for": TEXT},
 )
+RELABELING = _object(
+    ["sourceLabels", "targetLabel"],
+    sourceLabels={"type": "array", "items": TEXT},
+    regex=TEXT,
+    replacement=TEXT,
+    targetLabel=TEXT,
+)
 FORMAT = _object(["name"], name=TEXT, version=TEXT, autoSelect={"type": "boolean"})
 OTHERS = {
     "PodMonitor": (
@@ -65,7 +86,13 @@ OTHERS = {
             podMetricsEndpoints={
                 "type": "array",
                 "minItems": 1,
-                "items": _object(["port"], port=TEXT, path=TEXT, interval=TEXT),
+                "items": _object(
+                    ["port"],
+                    port=TEXT,
+                    path=TEXT,
+                    interval=TEXT,
+                    relabelings={"type": "array", "items": RELABELING},
+                ),
             },
         ),
     ),
@@ -102,8 +129,13 @@ OTHERS = {
                 ["model"],
                 minReplicas=COUNT,
                 maxReplicas=COUNT,
+                scaleMetric={"enum": ["cpu", "memory"]},  # all that there is without Knative
+                scaleTarget=COUNT,
+                # What follows is of a pod, and held to the schema of Kubernetes below.
                 automountServiceAccountToken={"type": "boolean"},
+                enableServiceLinks={"type": "boolean"},
                 terminationGracePeriodSeconds=COUNT,
+                topologySpreadConstraints={"type": "array", "minItems": 1},
                 model=_object(
                     ["modelFormat", "storageUri"],
                     modelFormat=_object(["name"], name=TEXT, version=TEXT),
@@ -149,11 +181,7 @@ def pods(objects):
             for each in of_kind(objects, "ClusterServingRuntime")
             if each["metadata"]["name"] == predictor["model"]["runtime"]
         ]
-        own = {
-            key: value
-            for key, value in predictor.items()
-            if key not in {"model", "minReplicas", "maxReplicas"}
-        }
+        own = {key: value for key, value in predictor.items() if key not in OF_KSERVE}
         specs.append(own | {"containers": runtime["spec"]["containers"]})
     assert specs
     return specs
@@ -211,36 +239,36 @@ def validate(objects, version):
             jsonschema.validate(each["spec"], schema)
         else:
             kubernetes_validate.validate(each, version, strict=True)
-    for runtime in of_kind(objects, "ClusterServingRuntime"):
-        pod = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "runtime"},
-            "spec": {"containers": runtime["spec"]["containers"]},
-        }
+    for spec in pods(objects):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "any"}, "spec": spec}
         kubernetes_validate.validate(pod, version, strict=True)
 
 
 @pytest.mark.parametrize("name", BUILDS)
 def test_every_workload_is_restricted(built, name):
     for pod in pods(built[name]):
-        assert pod["automountServiceAccountToken"] is False
-        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
-        assert not any("hostPath" in volume for volume in pod.get("volumes", ()))
-        for container in containers(pod):
-            context = pod.get("securityContext", {}) | container["securityContext"]
-            assert context["runAsNonRoot"] is True
-            assert context["runAsUser"] > 0
-            assert context["allowPrivilegeEscalation"] is False
-            assert context["readOnlyRootFilesystem"] is True
-            assert context["capabilities"] == {"drop": ["ALL"]}
-            assert context["seccompProfile"] == {"type": "RuntimeDefault"}
-            assert not context.get("privileged")
-            for kind in ("requests", "limits"):
-                assert container["resources"][kind].keys() == {"cpu", "memory"}
-            _, colon, tag = container["image"].rpartition(":")
-            assert colon
-            assert tag != "latest"
+        is_restricted(pod)
+
+
+def is_restricted(pod):
+    assert pod["automountServiceAccountToken"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+    for volume in pod.get("volumes", ()):
+        assert volume.keys() - {"name"} <= RESTRICTED_VOLUMES
+    for container in containers(pod):
+        context = pod.get("securityContext", {}) | container["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert context["runAsUser"] > 0
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not context.get("privileged")
+        for kind in ("requests", "limits"):
+            assert container["resources"][kind].keys() == {"cpu", "memory"}
+        _, colon, tag = container["image"].rpartition(":")
+        assert colon
+        assert tag != "latest"
 
 
 @pytest.mark.parametrize("name", BUILDS)
@@ -253,14 +281,21 @@ def test_what_a_pod_mounts_it_has(built, name):
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_accounts_have_no_token_either_and_the_cluster_refuses_less(built, name):
+def test_accounts_have_no_token_either(built, name):
     accounts = {each["metadata"]["name"]: each for each in of_kind(built[name], "ServiceAccount")}
     for pod in pods(built[name]):
         assert accounts[pod["serviceAccountName"]]["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize("name", [*OVERLAYS, "kserve"])
+def test_all_is_in_one_namespace_where_the_cluster_refuses_less(built, name):
     [namespace] = of_kind(built[name], "Namespace")
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    namespaces = {each["metadata"].get("namespace") for each in built[name] if each["kind"] != "Namespace"}
-    assert namespaces == {namespace["metadata"]["name"]}
+    for each in built[name]:
+        if each["kind"] in {"Namespace", "ClusterServingRuntime"}:
+            assert "namespace" not in each["metadata"], "it is of the whole cluster"
+        else:
+            assert each["metadata"]["namespace"] == namespace["metadata"]["name"]
 
 
 @pytest.mark.parametrize("name", BUILDS)
@@ -439,5 +474,109 @@ def test_kserve_starts_a_server_that_speaks_its_protocol(built, make_bundle, sta
     wanted = service["spec"]["predictor"]["model"]
     assert wanted["modelFormat"].items() <= runtime["spec"]["supportedModelFormats"][0].items()
     assert wanted["protocolVersion"] in runtime["spec"]["protocolVersions"]
-    assert runtime["spec"]["annotations"]["prometheus.kserve.io/port"] == "8002"
-    assert "--metrics-port=8002" in server(pod)["args"]
+
+
+def test_kserve_runs_the_server_with_the_settings_of_production(built, tmp_path):
+    configs = [
+        settings(built[name], pod, tmp_path) for name in ("kserve", "production") for pod in pods(built[name])
+    ]
+    assert configs[0] == configs[1]
+
+
+def test_kserve_scales_as_the_autoscaler_of_kubernetes_does(built):
+    [service] = of_kind(built["kserve"], "InferenceService")
+    [scaler] = of_kind(built["production"], "HorizontalPodAutoscaler")
+    [metric] = scaler["spec"]["metrics"]
+    predictor = service["spec"]["predictor"]
+    assert predictor["scaleMetric"] == metric["resource"]["name"]
+    assert predictor["scaleTarget"] == metric["resource"]["target"]["averageUtilization"]
+    for bound in ("minReplicas", "maxReplicas"):
+        assert predictor[bound] == scaler["spec"][bound]
+    cores = [
+        server(pod)["resources"]["requests"]["cpu"]
+        for name in ("kserve", "production")
+        for pod in pods(built[name])
+    ]
+    assert len(set(cores)) == 1, "the target is a share of what is requested"
+
+
+def test_kserve_finds_its_models(built):
+    [service] = of_kind(built["kserve"], "InferenceService")
+    [claim] = of_kind(built["kserve"], "PersistentVolumeClaim")
+    [other] = of_kind(built["production"], "PersistentVolumeClaim")
+    assert service["spec"]["predictor"]["model"]["storageUri"].split("/")[2] == claim["metadata"]["name"]
+    assert claim["spec"] == other["spec"]
+
+
+def test_everything_that_selects_pods_of_kserve_selects_those_of_the_service(built):
+    """KServe puts the label on all pods that it makes for a service."""
+    [service] = of_kind(built["kserve"], "InferenceService")
+    labels = {"serving.kserve.io/inferenceservice": service["metadata"]["name"]}
+    selecting = [*of_kind(built["kserve"], "PodMonitor"), *of_kind(built["kserve"], "PodDisruptionBudget")]
+    assert [each["spec"]["selector"]["matchLabels"] for each in selecting] == [labels, labels]
+    for spread in service["spec"]["predictor"]["topologySpreadConstraints"]:
+        assert spread["labelSelector"]["matchLabels"] == labels
+
+
+def test_kserve_and_prometheus_get_the_metrics_where_the_server_has_them(built, run, tmp_path):
+    """What the operator makes of the PodMonitor, and Prometheus of that, for two ports of a pod."""
+    [monitor], [pod] = of_kind(built["kserve"], "PodMonitor"), pods(built["kserve"])
+    [endpoint], [port] = monitor["spec"]["podMetricsEndpoints"], server(pod)["ports"]
+    config = settings(built["kserve"], pod, tmp_path)
+    name = "__meta_kubernetes_pod_container_port_name"
+    targets = [
+        {"targets": [f"{address}:{port['containerPort']}"], "labels": {name: label}}
+        for address, label in (("10.0.0.7", port["name"]), ("[fd00::7]", port["name"]), ("10.0.0.8", "other"))
+    ]
+    job = {
+        "job_name": "of-the-operator",
+        "static_configs": targets,
+        "relabel_configs": [
+            {"source_labels": [name], "regex": endpoint["port"], "action": "keep"},
+            *({snake_case(key): value for key, value in each.items()} for each in endpoint["relabelings"]),
+        ],
+    }
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
+    said = run("promtool", "check", "service-discovery", tmp_path / "prometheus.yml", job["job_name"])
+    found = [each["labels"].get("__address__") for each in yaml.safe_load(said) if each["labels"]]
+    assert sorted(found) == [f"10.0.0.7:{config.metrics_port}", f"[fd00::7]:{config.metrics_port}"]
+    [runtime] = of_kind(built["kserve"], "ClusterServingRuntime")
+    assert runtime["spec"]["annotations"]["prometheus.kserve.io/port"] == str(config.metrics_port)
+    assert endpoint["path"] == runtime["spec"]["annotations"]["prometheus.kserve.io/path"]
+
+
+def test_models_are_copied_into_the_claim_by_a_pod_that_a_restricted_namespace_takes(built):
+    pod = yaml.safe_load((KUBERNETES / "copy-models.yaml").read_text())
+    for version in VERSIONS:
+        kubernetes_validate.validate(pod, version, strict=True)
+    is_restricted(pod["spec"])
+    [container], [volume] = pod["spec"]["containers"], pod["spec"]["volumes"]
+    assert [mount["name"] for mount in container["volumeMounts"]] == [volume["name"]]
+    for name in ("production", "kserve"):
+        [claim] = of_kind(built[name], "PersistentVolumeClaim")
+        assert volume["persistentVolumeClaim"] == {"claimName": claim["metadata"]["name"]}
+
+
+def test_grafana_collects_every_dashboard(run):
+    maps = list(yaml.safe_load_all(run("kubectl", "kustomize", ROOT / "deploy/grafana")))
+    files = {path.name: path.read_text() for path in ROOT.glob("deploy/grafana/dashboards/*.json")}
+    assert {name: text for each in maps for name, text in each["data"].items()} == files
+    for each in maps:
+        kubernetes_validate.validate(each, VERSIONS[0], strict=True)
+        assert each["metadata"]["labels"] == {"grafana_dashboard": "1"}
+
+
+def snake_case(name):
+    return re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), name)
+
+
+def test_alerts_know_every_job_that_a_monitor_makes(built):
+    """The operator names a job after namespace and name of its PodMonitor."""
+    alerts = (ROOT / "deploy/prometheus/rules/alerts.yml").read_text()
+    patterns = re.findall(r'\bjob=~"([^"]+)"', alerts)
+    assert patterns
+    monitors = [each for name in (*OVERLAYS, "kserve") for each in of_kind(built[name], "PodMonitor")]
+    assert len(monitors) == 3
+    for monitor in monitors:
+        job = f"{monitor['metadata']['namespace']}/{monitor['metadata']['name']}"
+        assert all(re.fullmatch(pattern, job) for pattern in patterns), job
