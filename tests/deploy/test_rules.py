@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 from pathlib import Path
 
@@ -99,12 +100,15 @@ def test_each_alert_says_how_bad_it_is_and_what_to_do(alert):
         assert part in text, f"{part} is missing"
 
 
-def test_the_links_of_all_alerts_move_to_another_page_and_nothing_else_does():
+def test_the_links_of_all_alerts_move_to_another_page_and_nothing_else_does(tmp_path):
     text = observed.ALERTS.read_text(encoding="utf-8")
     page = "https://wiki.example.org/tamiz?page=operations"
     moved = runbooks.moved(text, page)
     assert runbooks.address(moved) == page
     assert moved.count(f"runbook_url: {page}#") == len(ALERTS)
+    (tmp_path / "alerts.yml").write_text(moved, encoding="utf-8")
+    generator = runpy.run_path(str(ROOT / "deploy/kubernetes/generate.py"))
+    assert generator["prometheus_rule"](tmp_path).count(f"runbook_url: {page}#") == len(ALERTS)
     assert runbooks.moved(moved, PAGE) == text
     assert set(runbooks.FILES) == {
         path for path in RULES.parent.glob("*/*.yml") if "runbook_url" in path.read_text()
