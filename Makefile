@@ -69,8 +69,10 @@ proto: $(TOOLS) ## generate the Python code of the contract
 image: ## build the container image (docker, podman or buildah; ARGS="NAME:TAG --build-arg BASE=…")
 	@deploy/build_image.sh $(ARGS)
 
-manifests: $(STAMP) ## put the rules of deploy/prometheus/rules into the manifests for Kubernetes
+manifests: $(TOOLS) ## renew what in deploy/ is made from other files (RUNBOOKS=https://… for your docs/operations.md)
+	@$(if $(RUNBOOKS),$(BIN)/python -m deploy.runbooks '$(RUNBOOKS)')
 	@$(BIN)/python deploy/kubernetes/generate.py
+	@$(BIN)/python -m deploy.grafana
 
 clean: ## remove what was generated
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,14 +1,15 @@
-"""Writes the dashboards: `python -m deploy.grafana [FOLDER]`, by default into dashboards/ beside this file.
+"""Writes the dashboards: `python -m deploy.grafana [--runbooks URL] [FOLDER]`, by default into dashboards/ beside this file.
 
-They are made by Python because forty panels share one look, one set of filters and one kind of link, and because the types
+They are made by Python because fifty panels share one look, one set of filters and one kind of link, and because the types
 of Grafana's foundation SDK say at once what the schema does not know. What Grafana reads is the JSON, which is committed.
 """
 
 from __future__ import annotations
 
-import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
+from deploy import runbooks
 from deploy.grafana.service import service
 from deploy.grafana.trust import trust
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -16,9 +17,9 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 FOLDER = Path(__file__).parent / "dashboards"
 
 
-def main(folder: Path) -> None:
-    """Write a file per dashboard."""
-    for name, dashboard in (("service", service()), ("trust", trust())):
+def main(folder: Path, page: str) -> None:
+    """Write a file per dashboard, whose panels link to docs/operations.md at this address."""
+    for name, dashboard in (("service", service(page)), ("trust", trust(page))):
         built = dashboard.build()
         for number, panel in enumerate(built.panels or (), start=1):
             panel.id_val = number  # links to a panel go by it
@@ -27,4 +28,8 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    parser = ArgumentParser(prog="python -m deploy.grafana", description="Writes the dashboards.")
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="where to (dashboards/)")
+    parser.add_argument("--runbooks", metavar="URL", help="of docs/operations.md (as the alerts have it)")
+    asked = parser.parse_args()
+    main(asked.folder, asked.runbooks or runbooks.address(runbooks.ALERTS.read_text(encoding="utf-8")))

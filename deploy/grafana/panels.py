@@ -1,10 +1,11 @@
-"""What the panels of all dashboards share: queries, looks, the grid, the way to docs/operations.md."""
+"""What the panels of all dashboards share: looks, the grid, the way to docs/operations.md."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+from deploy.grafana.queries import SERVER, Query
 from grafana_foundation_sdk.builders import barchart, common, heatmap, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import common as look
@@ -12,28 +13,13 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-MODEL: Final = 'job=~"$job",model=~"$model",version=~"$version"'
-"""The matchers of whatever has a model and a version."""
-
-SERVER: Final = 'job=~"$job"'
-"""The matchers of what belongs to a server as a whole."""
-
-RUNBOOKS: Final = "docs/operations.md"
-"""Where people find that page; put the address of yours here."""
-
 GREEN, BLUE, YELLOW, ORANGE, RED = "green", "blue", "#EAB839", "orange", "red"
 
 _WIDTH: Final = 24
 _SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 Step = tuple[float | None, str]
-
-
-class Query(NamedTuple):
-    """A query in PromQL, and what its series are called."""
-
-    expr: str
-    legend: str = ""
+Shape = Callable[[prometheus.Dataquery], prometheus.Dataquery]
 
 
 class Cell(NamedTuple):
@@ -86,7 +72,7 @@ def series(
                 model.DynamicConfigValue("custom.stacking", {"mode": "none", "group": "B"}),
             ],
         )
-    return _with_queries(panel, queries)
+    return _with_queries(panel, queries, _over_time)
 
 
 def number(
@@ -112,33 +98,35 @@ def number(
     )
     if decimals is not None:
         panel = panel.decimals(decimals)
-    return _with_queries(panel, [query])
+    return _with_queries(panel, [query], _over_time)
 
 
 def heat(title: str, query: Query, *, says: str, see: str, unit: str) -> heatmap.Panel:
     """Return a histogram over time: the query gives its buckets, by `le`."""
     panel = (
-        _described(heatmap.Panel(), title, says, see)
+        _heat_map(title, says, see, _scheme("Oranges"))
         .unit("short")
-        .calculate(False)
-        .color(
-            heatmap.HeatmapColorOptions()
-            .mode(HeatmapColorMode.SCHEME)
-            .scheme("Oranges")
-            .exponent(0.5)
-            .steps(64)
-            .reverse(False)
-        )
         .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(look.AxisPlacement.LEFT))
         .filter_values(heatmap.FilterValueRange().le(1e-9))
-        .cell_gap(1)
-        .hide_from(common.HideSeriesConfig().legend(False).tooltip(False).viz(False))
-        .show_legend()
-        .mode(look.TooltipDisplayMode.SINGLE)
         .show_y_histogram()
     )
-    target = _target(query, "A").range().format(PromQueryFormat.HEATMAP)
-    return panel.datasource(_SOURCE).with_target(target)
+    return _with_queries(panel, [query], lambda target: target.range().format(PromQueryFormat.HEATMAP))
+
+
+def difference(title: str, query: Query, *, says: str, see: str, at_most: float) -> heatmap.Panel:
+    """Return differences of shares over time: a series is a line of cells, named by its legend, the upper edge of a bin.
+
+    `at_most`: the difference, to either side, from which on the color stays the same; 0 is in the middle of the scale.
+    """
+    panel = (
+        _heat_map(title, says, see, _scheme("RdBu").min(-at_most).max(at_most))
+        .unit("percentunit")
+        .cell_values(heatmap.CellValues().unit("percentunit").decimals(1))
+        .rows_frame(heatmap.RowsHeatmapOptions().layout(look.HeatmapCellLayout.LE))
+        .y_axis(heatmap.YAxisConfig().axis_placement(look.AxisPlacement.LEFT))
+        .filter_values(heatmap.FilterValueRange().le(-1.0))  # without it cells below 0 are not drawn
+    )
+    return _with_queries(panel, [query], _over_time)
 
 
 def rows_of(
@@ -158,19 +146,18 @@ def rows_of(
         .filterable(True)
         .show_header(True)
     )
-    names = {f"Value #{_ref(i)}": query.legend for i, query in enumerate(queries)}
+    names = _columns(queries)
     if len(queries) == 1:
         names = {"Value": queries[0].legend}
     excluded = dict.fromkeys(("Time", "__name__", *hidden), True)
     panel = panel.with_transformation(_transform("merge", {})).with_transformation(
         _transform("organize", {"excludeByName": excluded, "renameByName": names})
     )
-    return _with_instant_queries(panel, queries)
+    return _with_queries(panel, queries, _now)
 
 
 def bars(title: str, queries: Sequence[Query], *, says: str, see: str, unit: str, by: str) -> barchart.Panel:
     """Return bars of instant values side by side, a group per value of the label `by`."""
-    names = {f"Value #{_ref(i)}": query.legend for i, query in enumerate(queries)}
     panel = (
         _described(barchart.Panel(), title, says, see)
         .unit(unit)
@@ -189,15 +176,23 @@ def bars(title: str, queries: Sequence[Query], *, says: str, see: str, unit: str
         .with_transformation(
             _transform(
                 "organize",
-                {"excludeByName": {"Time": True, "Time 1": True, "Time 2": True}, "renameByName": names},
+                {
+                    "excludeByName": dict.fromkeys(("Time", "Time 1", "Time 2"), True),
+                    "renameByName": _columns(queries),
+                },
             )
         )
     )
-    return _with_instant_queries(panel, queries)
+    return _with_queries(panel, queries, _now)
 
 
-def dashboard(uid: str, title: str, says: str, *, span: str, other: tuple[str, str]) -> build.Dashboard:
-    """Return an empty dashboard with the variables, and links to the other one and to the alerts in force."""
+def dashboard(
+    uid: str, title: str, says: str, *, span: str, other: tuple[str, str], runbooks: str
+) -> build.Dashboard:
+    """Return an empty dashboard with the variables, and links to the other one and to the alerts in force.
+
+    `runbooks`: the address of docs/operations.md, which every panel links to.
+    """
     firing = build.AnnotationQuery()
     firing = (
         firing.name("Alerts")
@@ -236,7 +231,7 @@ def dashboard(uid: str, title: str, says: str, *, span: str, other: tuple[str, s
         .with_variable(
             build.TextBoxVariable("runbooks")
             .label("Address of docs/operations.md")
-            .default_value(RUNBOOKS)
+            .default_value(runbooks)
             .hide(model.VariableHide.HIDE_VARIABLE)
         )
     )
@@ -261,22 +256,42 @@ def _described(panel: Any, title: str, says: str, see: str) -> Any:
     return panel.title(title).description(says).links([link.url(f"${{runbooks}}#{see}")])
 
 
-def _with_queries(panel: Any, queries: Sequence[Query]) -> Any:
+def _heat_map(title: str, says: str, see: str, colors: heatmap.HeatmapColorOptions) -> Any:
+    return (
+        _described(heatmap.Panel(), title, says, see)
+        .calculate(False)
+        .color(colors)
+        .cell_gap(1)
+        .hide_from(common.HideSeriesConfig().legend(False).tooltip(False).viz(False))
+        .show_legend()
+        .mode(look.TooltipDisplayMode.SINGLE)
+    )
+
+
+def _scheme(name: str) -> heatmap.HeatmapColorOptions:
+    colors = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme(name)
+    return colors.exponent(0.5).steps(64).reverse(False)
+
+
+def _with_queries(panel: Any, queries: Sequence[Query], shape: Shape) -> Any:
     panel = panel.datasource(_SOURCE)
     for i, query in enumerate(queries):
-        panel = panel.with_target(_target(query, _ref(i)).range())
+        target = prometheus.Dataquery().expr(query.expr).legend_format(query.legend)
+        panel = panel.with_target(shape(target.ref_id(_ref(i)).datasource(_SOURCE)))
     return panel
 
 
-def _with_instant_queries(panel: Any, queries: Sequence[Query]) -> Any:
-    panel = panel.datasource(_SOURCE)
-    for i, query in enumerate(queries):
-        panel = panel.with_target(_target(query, _ref(i)).instant().format(PromQueryFormat.TABLE))
-    return panel
+def _over_time(target: prometheus.Dataquery) -> prometheus.Dataquery:
+    return target.range()
 
 
-def _target(query: Query, ref: str) -> prometheus.Dataquery:
-    return prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id(ref).datasource(_SOURCE)
+def _now(target: prometheus.Dataquery) -> prometheus.Dataquery:
+    return target.instant().format(PromQueryFormat.TABLE)
+
+
+def _columns(queries: Sequence[Query]) -> dict[str, str]:
+    """Return what Grafana calls the values of several queries → what they are called here."""
+    return {f"Value #{_ref(i)}": query.legend for i, query in enumerate(queries)}
 
 
 def _transform(name: str, options: object) -> model.DataTransformerConfig:

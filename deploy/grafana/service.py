@@ -6,12 +6,9 @@ from typing import Final
 
 from deploy.grafana.panels import (
     GREEN,
-    MODEL,
     ORANGE,
     RED,
-    SERVER,
     Cell,
-    Query,
     add,
     dashboard,
     heat,
@@ -19,24 +16,39 @@ from deploy.grafana.panels import (
     rows_of,
     series,
 )
+from deploy.grafana.queries import (
+    MODEL,
+    NAME,
+    RATE,
+    SERVER,
+    Query,
+    quantile,
+    rate,
+    ratio,
+    worst,
+)
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 _FAILED: Final = 'code=~"INTERNAL|UNKNOWN|UNAVAILABLE|DEADLINE_EXCEEDED"'
-_RATE: Final = "[$__rate_interval]"
+"""The matcher of what the alert TamizErrorRateHigh counts as failed."""
+
+_ENDED: Final = f"tamiz_requests_total{{{MODEL}}}"
 
 
-def service() -> Dashboard:
-    """Return the dashboard."""
+def service(runbooks: str) -> Dashboard:
+    """Return the dashboard, whose panels link to docs/operations.md at this address."""
     board = dashboard(
         "tamiz-service",
         "Tamiz / Service",
         "Is it up, quick and large enough? Whether its answers deserve trust is on the dashboard Trust.",
         span="1h",
         other=("tamiz-trust", "Trust"),
+        runbooks=runbooks,
     )
     _now(board)
     _requests(board)
     _latency(board)
+    _parts_of_the_time(board)
     _batches(board)
     _versions(board)
     _process(board)
@@ -74,7 +86,7 @@ def _now(board: Dashboard) -> None:
             Cell(
                 number(
                     "Requests",
-                    Query(f"sum(rate(tamiz_requests_total{{{MODEL}}}{_RATE}))"),
+                    Query(rate(_ENDED)),
                     says="Requests that ended, per second.",
                     see="sizing",
                     unit="reqps",
@@ -84,11 +96,9 @@ def _now(board: Dashboard) -> None:
             Cell(
                 number(
                     "Failed",
-                    Query(
-                        f"sum(rate(tamiz_requests_total{{{MODEL},{_FAILED}}}{_RATE}))"
-                        f" / (sum(rate(tamiz_requests_total{{{MODEL}}}{_RATE})) > 0)"
-                    ),
-                    says="Share of requests that failed for the server's sake; 1 % is the target of the alert.",
+                    Query(ratio(f"tamiz_requests_total{{{MODEL},{_FAILED}}}", _ENDED)),
+                    says="Share of requests that failed for the server's sake, also before their model was known; of each"
+                    " version 1 % is the target of the alert.",
                     see="tamizerrorratehigh",
                     unit="percentunit",
                     steps=((None, GREEN), (0.001, ORANGE), (0.01, RED)),
@@ -98,12 +108,9 @@ def _now(board: Dashboard) -> None:
             Cell(
                 number(
                     "p99",
-                    Query(
-                        "histogram_quantile(0.99,"
-                        f" sum by (le) (rate(tamiz_request_duration_seconds_bucket{{{MODEL}}}{_RATE})))"
-                    ),
-                    says="99 of 100 requests are answered within this time, measured in the service; 0.1 s is the target"
-                    " of the alert.",
+                    Query(quantile(0.99, "tamiz_request_duration_seconds")),
+                    says="Of the requests that are answered, 99 of 100 are within this time, measured in the service; 0.1 s"
+                    " is the target of the alert.",
                     see="tamizlatencyhigh",
                     unit="s",
                     steps=((None, GREEN), (0.05, ORANGE), (0.1, RED)),
@@ -126,6 +133,12 @@ def _now(board: Dashboard) -> None:
 
 
 def _requests(board: Dashboard) -> None:
+    known = f'{MODEL},model!=""'
+
+    def of_known(matcher: str) -> str:
+        over, under = f"tamiz_requests_total{{{known},{matcher}}}", f"tamiz_requests_total{{{known}}}"
+        return ratio(over, under, "model, version")
+
     add(
         board,
         "Requests",
@@ -135,17 +148,16 @@ def _requests(board: Dashboard) -> None:
                 series(
                     "Requests by status",
                     [
-                        Query(
-                            f"sum by (code) (rate(tamiz_requests_total{{{MODEL}}}{_RATE})) > 0", "{{code}}"
-                        ),
-                        Query(f"sum(rate(tamiz_requests_received_total{{{SERVER}}}{_RATE}))", "received"),
+                        Query(f"{rate(_ENDED, 'code')} > 0", "{{code}}"),
+                        Query(rate(f"tamiz_requests_received_total{{{SERVER}}}"), "received, for all models"),
                     ],
-                    says="Requests that ended, by gRPC status. What was received for all models, also for unknown ones, is"
-                    " a line of its own: where it stays above the sum, requests pile up.",
+                    says="Requests for the chosen models and versions that ended, by gRPC status. The line is what was"
+                    " received for all models, also for unknown ones, whatever is chosen: with all of them chosen, requests"
+                    " pile up where it stays above the sum.",
                     see="tamizerrorratehigh",
                     unit="reqps",
                     stacked=True,
-                    limits=["^received$"],
+                    limits=["^received"],
                 ),
                 12,
             ),
@@ -153,21 +165,12 @@ def _requests(board: Dashboard) -> None:
                 series(
                     "Failed and turned away",
                     [
-                        Query(
-                            f"sum by (model, version) (rate(tamiz_requests_total{{{MODEL},{_FAILED}}}{_RATE}))"
-                            f" / (sum by (model, version) (rate(tamiz_requests_total{{{MODEL}}}{_RATE})) > 0)",
-                            "{{model}} {{version}} failed",
-                        ),
-                        Query(
-                            "sum by (model, version)"
-                            f' (rate(tamiz_requests_total{{{MODEL},code="RESOURCE_EXHAUSTED"}}{_RATE}))'
-                            f" / (sum by (model, version) (rate(tamiz_requests_total{{{MODEL}}}{_RATE})) > 0)",
-                            "{{model}} {{version}} turned away",
-                        ),
+                        Query(of_known(_FAILED), f"{NAME} failed"),
+                        Query(of_known('code="RESOURCE_EXHAUSTED"'), f"{NAME} turned away"),
                         Query("tamiz:target_error_ratio", "target: failed"),
                         Query("tamiz:target_rejected_ratio", "target: turned away"),
                     ],
-                    says="Shares of requests. Failed: INTERNAL, UNKNOWN, UNAVAILABLE, DEADLINE_EXCEEDED. Turned away:"
+                    says="Shares of the requests of each version. Failed: INTERNAL, UNKNOWN, UNAVAILABLE, DEADLINE_EXCEEDED. Turned away:"
                     " RESOURCE_EXHAUSTED, for overload, a full queue or too many rows per second of a token. Too many requests of a token:"
                     " Refused by access control.",
                     see="tamizrejections",
@@ -182,10 +185,7 @@ def _requests(board: Dashboard) -> None:
                 series(
                     "Rows",
                     [
-                        Query(
-                            f"sum by (model, version) (rate(tamiz_rows_total{{{MODEL}}}{_RATE}))",
-                            "{{model}} {{version}}",
-                        )
+                        Query(rate(f"tamiz_rows_total{{{MODEL}}}", "model, version"), NAME),
                     ],
                     says="Rows that were decided, per second: what replicas are sized by.",
                     see="sizing",
@@ -198,10 +198,7 @@ def _requests(board: Dashboard) -> None:
                 series(
                     "Refused by access control",
                     [
-                        Query(
-                            f"sum by (code) (rate(tamiz_calls_refused_total{{{SERVER}}}{_RATE})) or vector(0)",
-                            "{{code}}",
-                        )
+                        Query(rate(f"tamiz_calls_refused_total{{{SERVER}}}", "code"), "{{code}}"),
                     ],
                     says="Calls without a good token, without the right, or over their rate. They are in no other panel.",
                     see="the-dashboard-service",
@@ -214,18 +211,7 @@ def _requests(board: Dashboard) -> None:
 
 
 def _latency(board: Dashboard) -> None:
-    def quantile(q: float, of: str, legend: str) -> Query:
-        return Query(
-            f"histogram_quantile({q}, sum by (le) (rate(tamiz_{of}_duration_seconds_bucket{{{MODEL}}}{_RATE})))",
-            legend,
-        )
-
-    def mean(of: str) -> str:
-        return (
-            f"sum(rate(tamiz_{of}_duration_seconds_sum{{{MODEL}}}{_RATE}))"
-            f" / (sum(rate(tamiz_{of}_duration_seconds_count{{{MODEL}}}{_RATE})) > 0)"
-        )
-
+    buckets = f"tamiz_request_duration_seconds_bucket{{{MODEL}}}"
     add(
         board,
         "Latency",
@@ -234,12 +220,9 @@ def _latency(board: Dashboard) -> None:
             Cell(
                 heat(
                     "Duration of requests",
-                    Query(
-                        f"sum by (le) (increase(tamiz_request_duration_seconds_bucket{{{MODEL}}}{_RATE}))",
-                        "{{le}}",
-                    ),
-                    says="How many requests took how long, from their arrival in the service to the answer. Two bands mean"
-                    " two kinds of requests, or a queue that comes and goes.",
+                    Query(f"sum by (le) (increase({buckets}{RATE}))", "{{le}}"),
+                    says="How many answered requests took how long, from their arrival in the service to the answer. Two"
+                    " bands mean two kinds of requests, or a queue that comes and goes.",
                     see="tamizlatencyhigh",
                     unit="s",
                 ),
@@ -249,12 +232,11 @@ def _latency(board: Dashboard) -> None:
                 series(
                     "Percentiles of requests",
                     [
-                        quantile(0.5, "request", "p50"),
-                        quantile(0.95, "request", "p95"),
-                        quantile(0.99, "request", "p99"),
+                        *_percentiles("tamiz_request_duration_seconds"),
                         Query("tamiz:target_latency_seconds", "target: p99"),
                     ],
-                    says="Half, 95 and 99 of 100 requests are answered within these times.",
+                    says="Of the requests that are answered, half, 95 and 99 of 100 are within these times. Those that are"
+                    " refused are not among them.",
                     see="tamizlatencyhigh",
                     unit="s",
                     limits=["^target"],
@@ -262,43 +244,78 @@ def _latency(board: Dashboard) -> None:
                 12,
             ),
         ],
+    )
+
+
+def _parts_of_the_time(board: Dashboard) -> None:
+    # All three are counted once per answered request: what computing took is exactly what the other two leave.
+    total, queue, rest = (
+        rate(f"tamiz_{part}_duration_seconds_sum{{{MODEL}}}") for part in ("request", "queue", "overhead")
+    )
+    answered = f"({rate(f'tamiz_request_duration_seconds_count{{{MODEL}}}')} > 0)"
+    add(
+        board,
+        "Where the time goes",
+        9,
         [
             Cell(
                 series(
-                    "Where the time goes: mean",
+                    "A mean request",
                     [
-                        Query(mean("queue"), "queue"),
-                        Query(mean("inference"), "inference"),
-                        Query(
-                            f"clamp_min({mean('request')} - {mean('queue')} - {mean('inference')}, 0)",
-                            "the rest",
-                        ),
+                        Query(f"{queue} / {answered}", "queue"),
+                        Query(f"({total} - {queue} - {rest}) / {answered}", "inference"),
+                        Query(f"{rest} / {answered}", "the rest"),
                     ],
-                    says="A mean request: waiting for its batch, the batch being computed, and the rest (reading, gating,"
-                    " writing, waiting for the processor). A long queue asks for replicas, long inference for a smaller"
-                    " model or threads, a long rest for processor time.",
+                    says="A mean answered request: waiting for its batch, the batch being computed, and the rest (reading,"
+                    " gating, writing, waiting for the processor). A long queue asks for replicas, long inference for a"
+                    " smaller model or threads, a long rest for processor time.",
                     see="sizing",
                     unit="s",
                     stacked=True,
                 ),
-                12,
+                24,
+            ),
+        ],
+        [
+            Cell(
+                series(
+                    "Queue",
+                    _percentiles("tamiz_queue_duration_seconds"),
+                    says="How long answered requests waited for their batch: half, 95 and 99 of 100 of them at most so long."
+                    " Percentiles of the parts do not add up, as they need not be of the same requests.",
+                    see="tamizqueuesaturated",
+                    unit="s",
+                ),
+                8,
             ),
             Cell(
                 series(
-                    "Where the time goes: p99",
-                    [
-                        quantile(0.99, "request", "request"),
-                        quantile(0.99, "queue", "queue"),
-                        quantile(0.99, "inference", "inference"),
-                    ],
-                    says="The slowest hundredth of each part; they do not add up, as they need not be the same requests.",
+                    "Inference",
+                    _percentiles("tamiz_inference_duration_seconds"),
+                    says="How long the model computed a batch: half, 95 and 99 of 100 batches at most so long. A request takes"
+                    " part in one, or in several where it has more rows than fit.",
                     see="tamizlatencyhigh",
                     unit="s",
                 ),
-                12,
+                8,
+            ),
+            Cell(
+                series(
+                    "The rest",
+                    _percentiles("tamiz_overhead_duration_seconds"),
+                    says="What neither waiting nor computing took of answered requests (reading, gating, writing, waiting for"
+                    " the processor): for half, 95 and 99 of 100 of them at most so long.",
+                    see="tamizlatencyhigh",
+                    unit="s",
+                ),
+                8,
             ),
         ],
     )
+
+
+def _percentiles(histogram: str) -> list[Query]:
+    return [Query(quantile(q, histogram), f"p{q * 100:g}") for q in (0.5, 0.95, 0.99)]
 
 
 def _batches(board: Dashboard) -> None:
@@ -312,15 +329,14 @@ def _batches(board: Dashboard) -> None:
                     "Rows per batch",
                     [
                         Query(
-                            f"sum by (model, version) (rate(tamiz_batch_rows_sum{{{MODEL}}}{_RATE}))"
-                            f" / (sum by (model, version) (rate(tamiz_batch_rows_count{{{MODEL}}}{_RATE})) > 0)",
-                            "{{model}} {{version}} mean",
+                            ratio(
+                                f"tamiz_batch_rows_sum{{{MODEL}}}",
+                                f"tamiz_batch_rows_count{{{MODEL}}}",
+                                "model, version",
+                            ),
+                            f"{NAME} mean",
                         ),
-                        Query(
-                            "histogram_quantile(0.95,"
-                            f" sum by (model, version, le) (rate(tamiz_batch_rows_bucket{{{MODEL}}}{_RATE})))",
-                            "{{model}} {{version}} p95",
-                        ),
+                        Query(quantile(0.95, "tamiz_batch_rows", "model, version"), f"{NAME} p95"),
                     ],
                     says="Rows that are computed together. It grows with the load by itself; at --max-batch-size the model"
                     " is at its limit.",
@@ -333,9 +349,7 @@ def _batches(board: Dashboard) -> None:
                 series(
                     "Rows that wait",
                     [
-                        Query(
-                            f"sum by (model, version) (tamiz_queue_rows{{{MODEL}}})", "{{model}} {{version}}"
-                        ),
+                        Query(f"sum by (model, version) (tamiz_queue_rows{{{MODEL}}})", NAME),
                         Query(f"max(tamiz_queue_limit_rows{{{MODEL}}})", "limit of one server"),
                     ],
                     says="Rows in the queues of all servers, and how many one server lets wait.",
@@ -373,7 +387,7 @@ def _versions(board: Dashboard) -> None:
                     "Served",
                     [
                         Query(f"sum by (job, model, version) (tamiz_model_served{{{MODEL}}})", "servers"),
-                        Query(f"max by (job, model, version) (tamiz_circuit_open{{{MODEL}}})", "rests"),
+                        Query(worst(f"tamiz_circuit_open{{{MODEL}}}"), "rests"),
                     ],
                     says="Which versions are served, by how many servers, and whether one rests after failures (1).",
                     see="tamizcircuitopen",
@@ -417,7 +431,7 @@ def _versions(board: Dashboard) -> None:
                     [
                         Query(
                             "sum by (model, result)"
-                            f' (increase(tamiz_model_loads_total{{{SERVER},model=~"$model"}}{_RATE}))',
+                            f' (increase(tamiz_model_loads_total{{{SERVER},model=~"$model"}}{RATE}))',
                             "{{model}} {{result}}",
                         )
                     ],
@@ -456,7 +470,7 @@ def _process(board: Dashboard) -> None:
             Cell(
                 series(
                     "Processor",
-                    [Query(f"rate(process_cpu_seconds_total{{{SERVER}}}{_RATE})", "{{instance}}")],
+                    [Query(f"rate(process_cpu_seconds_total{{{SERVER}}}{RATE})", "{{instance}}")],
                     says="Cores in use by each server. The event loop takes one core at most; slow models have threads"
                     " besides.",
                     see="sizing",

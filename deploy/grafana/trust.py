@@ -6,27 +6,27 @@ from typing import Final
 
 from deploy.grafana.panels import (
     GREEN,
-    MODEL,
     ORANGE,
     RED,
     Cell,
-    Query,
     add,
     dashboard,
+    difference,
     heat,
     number,
     rows_of,
     series,
 )
 from deploy.grafana.panels import bars as bar_chart
+from deploy.grafana.queries import MODEL, NAME, RATE, SERVER, Query, rate, ratio, worst
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-_RATE: Final = "[$__rate_interval]"
-_NAME: Final = "{{model}} {{version}}"
+_OFF: Final = f"abs(tamiz:coverage:ratio1h{{{MODEL}}} - tamiz:expected_coverage:ratio{{{MODEL}}})"
+"""How far the share answered is from the expected one."""
 
 
-def trust() -> Dashboard:
-    """Return the dashboard."""
+def trust(runbooks: str) -> Dashboard:
+    """Return the dashboard, whose panels link to docs/operations.md at this address."""
     board = dashboard(
         "tamiz-trust",
         "Tamiz / Trust",
@@ -34,6 +34,7 @@ def trust() -> Dashboard:
         " numbers mean, in plain words, is in docs/operations.md.",
         span="24h",
         other=("tamiz-service", "Service"),
+        runbooks=runbooks,
     )
     _in_a_sentence(board)
     _answered(board)
@@ -45,6 +46,10 @@ def trust() -> Dashboard:
 
 
 def _in_a_sentence(board: Dashboard) -> None:
+    # A number is 0 where chance explains it, or a hundred rows are not there, so that red says what the alerts say.
+    off = f"({_OFF} > tamiz:coverage:noise1h{{{MODEL}}} and tamiz:rows:increase1h{{{MODEL}}} >= 100) or 0 * {_OFF}"
+    above = f"(tamiz:expected_accuracy:ratio1h{{{MODEL}}} - (1 - {worst(f'tamiz_certificate_max_error{{{MODEL}}}')}))"
+    beyond = f"{above} < -tamiz:expected_accuracy:noise1h{{{MODEL}}} and tamiz:accepted:increase1h{{{MODEL}}} >= 100"
     see = "what-the-numbers-of-the-dashboard-trust-mean"
     add(
         board,
@@ -76,11 +81,9 @@ def _in_a_sentence(board: Dashboard) -> None:
             Cell(
                 number(
                     "Off what was expected",
-                    Query(
-                        f"max(abs(tamiz:coverage:ratio1h{{{MODEL}}} - tamiz:expected_coverage:ratio{{{MODEL}}}))"
-                    ),
-                    says="How far the share answered is from that at export, in points. 5 points are the target of the"
-                    " alert, beyond what chance explains.",
+                    Query(f"max({off})"),
+                    says="How far the share answered is from that at export, in points; 0 where chance explains it, or"
+                    " under a hundred rows. 5 points are the target of the alert. What chance explains is shown below.",
                     see="tamizcoverageunexpected",
                     unit="percentunit",
                     decimals=1,
@@ -102,12 +105,10 @@ def _in_a_sentence(board: Dashboard) -> None:
             Cell(
                 number(
                     "Above the promise",
-                    Query(
-                        f"min(tamiz:expected_accuracy:ratio1h{{{MODEL}}} - (1 - max by (job, model, version)"
-                        f" (tamiz_certificate_max_error{{{MODEL}}})))"
-                    ),
+                    Query(f"min({above} > 0 or ({beyond}) or 0 * {above})"),
                     says="How far that is above what the certificate promises, in points. Below 0 more of the accepted rows"
-                    " are expected to be wrong than was promised.",
+                    " are expected to be wrong than was promised; where chance explains that, or under a hundred accepted"
+                    " rows, 0 is shown.",
                     see="tamizexpectedaccuracybelowpromise",
                     unit="percentunit",
                     decimals=1,
@@ -119,10 +120,12 @@ def _in_a_sentence(board: Dashboard) -> None:
                 number(
                     "Drift",
                     Query(
-                        f"max(tamiz:confidence_psi:1h{{{MODEL}}} - tamiz:confidence_psi:noise1h{{{MODEL}}})"
+                        f"max(tamiz:confidence_psi:1h{{{MODEL}}} - tamiz:confidence_psi:noise1h{{{MODEL}}}"
+                        f" and tamiz:confidence_rows:increase1h{{{MODEL}}} >= 100)"
                     ),
                     says="How far the confidences are from those at export, beyond what chance explains (population"
-                    " stability index). Below 0 there is nothing to see; 0.2 is the target of the alert.",
+                    " stability index). Below 0 there is nothing to see; 0.2 is the target of the alert. Under a hundred rows"
+                    " nothing is shown.",
                     see="tamizconfidencedrift",
                     unit="short",
                     decimals=2,
@@ -144,11 +147,10 @@ def _answered(board: Dashboard) -> None:
                 series(
                     "Share answered",
                     [
-                        Query(f"tamiz:coverage:ratio1h{{{MODEL}}}", _NAME),
-                        Query(f"tamiz:expected_coverage:ratio{{{MODEL}}}", f"expected: {_NAME}"),
+                        Query(f"tamiz:coverage:ratio1h{{{MODEL}}}", NAME),
+                        Query(f"tamiz:expected_coverage:ratio{{{MODEL}}}", f"expected: {NAME}"),
                         Query(
-                            f"max by (job, model, version) (tamiz_certificate_min_coverage{{{MODEL}}})",
-                            f"promised at least: {_NAME}",
+                            worst(f"tamiz_certificate_min_coverage{{{MODEL}}}"), f"promised at least: {NAME}"
                         ),
                     ],
                     says="Of the rows of the last hour, against the share at certification. Less: the traffic is harder"
@@ -164,11 +166,8 @@ def _answered(board: Dashboard) -> None:
                 series(
                     "Off what was expected, against chance",
                     [
-                        Query(
-                            f"abs(tamiz:coverage:ratio1h{{{MODEL}}} - tamiz:expected_coverage:ratio{{{MODEL}}})",
-                            _NAME,
-                        ),
-                        Query(f"tamiz:coverage:noise1h{{{MODEL}}}", f"chance: {_NAME}"),
+                        Query(_OFF, NAME),
+                        Query(f"tamiz:coverage:noise1h{{{MODEL}}}", f"chance: {NAME}"),
                         Query("tamiz:target_coverage_deviation", "target"),
                     ],
                     says="The alert speaks where the line is above both its chance and the target. Chance is four standard"
@@ -185,11 +184,8 @@ def _answered(board: Dashboard) -> None:
                 series(
                     "Expected error of what is answered",
                     [
-                        Query(f"1 - tamiz:expected_accuracy:ratio1h{{{MODEL}}}", _NAME),
-                        Query(
-                            f"max by (job, model, version) (tamiz_certificate_max_error{{{MODEL}}})",
-                            f"promised at most: {_NAME}",
-                        ),
+                        Query(f"1 - tamiz:expected_accuracy:ratio1h{{{MODEL}}}", NAME),
+                        Query(worst(f"tamiz_certificate_max_error{{{MODEL}}}"), f"promised at most: {NAME}"),
                     ],
                     says="1 minus the mean confidence of the accepted rows. It is an estimate by the model itself: it sees"
                     " harder rows, and does not see a world in which the same rows have other labels.",
@@ -203,10 +199,10 @@ def _answered(board: Dashboard) -> None:
                 series(
                     "Expected to be answered wrongly, of all rows",
                     [
-                        Query(f"tamiz:expected_joint_error:ratio1h{{{MODEL}}}", _NAME),
+                        Query(f"tamiz:expected_joint_error:ratio1h{{{MODEL}}}", NAME),
                         Query(
-                            f"max by (job, model, version) (tamiz_certificate_max_joint_error{{{MODEL}}})",
-                            f"promised at most: {_NAME}",
+                            worst(f"tamiz_certificate_max_joint_error{{{MODEL}}}"),
+                            f"promised at most: {NAME}",
                         ),
                     ],
                     says="Rows that are accepted and, going by their confidence, wrong, among all rows: for bundles that"
@@ -230,7 +226,7 @@ def _confidence(board: Dashboard) -> None:
             Cell(
                 heat(
                     "Confidence of all rows",
-                    Query(f"sum by (le) (increase(tamiz_confidence_bucket{{{MODEL}}}{_RATE}))", "{{le}}"),
+                    Query(f"sum by (le) (increase(tamiz_confidence_bucket{{{MODEL}}}{RATE}))", "{{le}}"),
                     says="How many rows had which confidence, accepted or not. Rows whose input or output is invalid have"
                     " none.",
                     see="tamizconfidencedrift",
@@ -238,6 +234,23 @@ def _confidence(board: Dashboard) -> None:
                 ),
                 12,
             ),
+            Cell(
+                difference(
+                    "Confidence less the reference",
+                    Query(
+                        f"avg by (bin) (tamiz:confidence_bin:ratio1h{{{MODEL}}} - tamiz:reference_bin:ratio{{{MODEL}}})",
+                        "{{bin}}",
+                    ),
+                    says="Per bin of confidence (named by its upper edge): the share of the rows of the hour before, less that"
+                    " among the held-out rows at export. In the middle of the scale nothing has changed; one color is more"
+                    " than at export, the other less. Choose one version; of several the mean is shown.",
+                    see="tamizconfidencedrift",
+                    at_most=0.2,
+                ),
+                12,
+            ),
+        ],
+        [
             Cell(
                 bar_chart(
                     "Confidence of the last hour beside the reference",
@@ -251,16 +264,14 @@ def _confidence(board: Dashboard) -> None:
                     unit="percentunit",
                     by="bin",
                 ),
-                12,
+                8,
             ),
-        ],
-        [
             Cell(
                 series(
                     "Drift of the confidence",
                     [
-                        Query(f"tamiz:confidence_psi:1h{{{MODEL}}}", _NAME),
-                        Query(f"tamiz:confidence_psi:noise1h{{{MODEL}}}", f"chance: {_NAME}"),
+                        Query(f"tamiz:confidence_psi:1h{{{MODEL}}}", NAME),
+                        Query(f"tamiz:confidence_psi:noise1h{{{MODEL}}}", f"chance: {NAME}"),
                         Query("tamiz:target_psi", "target"),
                     ],
                     says="Population stability index of the last hour against the reference: the larger, the further apart"
@@ -269,17 +280,19 @@ def _confidence(board: Dashboard) -> None:
                     unit="short",
                     limits=["^(chance|target)"],
                 ),
-                12,
+                8,
             ),
             Cell(
                 series(
                     "Mean confidence",
                     [
                         Query(
-                            f"sum by (model, version, outcome) (rate(tamiz_confidence_sum{{{MODEL}}}{_RATE}))"
-                            " / (sum by (model, version, outcome)"
-                            f" (rate(tamiz_confidence_count{{{MODEL}}}{_RATE})) > 0)",
-                            f"{_NAME} {{{{outcome}}}}",
+                            ratio(
+                                f"tamiz_confidence_sum{{{MODEL}}}",
+                                f"tamiz_confidence_count{{{MODEL}}}",
+                                "model, version, outcome",
+                            ),
+                            f"{NAME} {{{{outcome}}}}",
                         )
                     ],
                     says="Of accepted and of abstained rows. Accepted rows whose confidence sinks towards the threshold are"
@@ -288,7 +301,7 @@ def _confidence(board: Dashboard) -> None:
                     unit="percentunit",
                     at_most=1,
                 ),
-                12,
+                8,
             ),
         ],
     )
@@ -305,9 +318,12 @@ def _abstained(board: Dashboard) -> None:
                     "Why rows abstain",
                     [
                         Query(
-                            "sum by (reason)"
-                            f' (rate(tamiz_rows_total{{{MODEL},outcome="abstained"}}{_RATE}))'
-                            f" / ignoring (reason) group_left () (sum(rate(tamiz_rows_total{{{MODEL}}}{_RATE})) > 0)",
+                            ratio(
+                                f'tamiz_rows_total{{{MODEL},outcome="abstained"}}',
+                                f"tamiz_rows_total{{{MODEL}}}",
+                                "reason",
+                                "",
+                            ),
                             "{{reason}}",
                         )
                     ],
@@ -324,11 +340,13 @@ def _abstained(board: Dashboard) -> None:
                     "Answered, by predicted class",
                     [
                         Query(
-                            "sum by (model, version, class)"
-                            f' (increase(tamiz_class_rows_total{{{MODEL},outcome="accepted"}}[1h]))'
-                            " / (sum by (model, version, class)"
-                            f" (increase(tamiz_class_rows_total{{{MODEL}}}[1h])) > 0)",
-                            f"{_NAME} {{{{class}}}}",
+                            ratio(
+                                f'tamiz_class_rows_total{{{MODEL},outcome="accepted"}}',
+                                f"tamiz_class_rows_total{{{MODEL}}}",
+                                "model, version, class",
+                                over_time="[1h]",
+                            ),
+                            f"{NAME} {{{{class}}}}",
                         )
                     ],
                     says="Of the rows of the last hour for which a class was predicted, the share that was answered. A class"
@@ -346,9 +364,8 @@ def _abstained(board: Dashboard) -> None:
                     "Rows by predicted class",
                     [
                         Query(
-                            "sum by (model, version, class)"
-                            f" (rate(tamiz_class_rows_total{{{MODEL}}}{_RATE}))",
-                            f"{_NAME} {{{{class}}}}",
+                            rate(f"tamiz_class_rows_total{{{MODEL}}}", "model, version, class"),
+                            f"{NAME} {{{{class}}}}",
                         )
                     ],
                     says="Rows per second, answered or not. A mix of classes that changes is a change of the traffic, of"
@@ -364,7 +381,6 @@ def _abstained(board: Dashboard) -> None:
 
 
 def _in_force(board: Dashboard) -> None:
-    per_version = "max by (job, model, version)"
     see = "what-the-numbers-of-the-dashboard-trust-mean"
     add(
         board,
@@ -375,7 +391,7 @@ def _in_force(board: Dashboard) -> None:
                 rows_of(
                     "Thresholds and certificates",
                     [
-                        Query(f"{per_version} ({name}{{{MODEL}}})", legend)
+                        Query(worst(f"{name}{{{MODEL}}}"), legend)
                         for name, legend in (
                             ("tamiz_threshold", "threshold"),
                             ("tamiz_certified", "certified"),
@@ -413,16 +429,16 @@ def _in_force(board: Dashboard) -> None:
 
 
 def _shadow(board: Dashboard) -> None:
-    name = "{{model}} {{version}}, shadow {{shadow}}"
+    name = f"{NAME}, shadow {{{{shadow}}}}"
+    of_model = f'{SERVER},model=~"$model"'
     see = "rolling-out-a-new-version"
-    pair = "sum by (model, version, shadow)"
-    compared = f"({pair} (rate(tamiz_shadow_rows_compared_total{{{MODEL}}}{_RATE})) > 0)"
+    pair = "model, version, shadow"
 
-    def share_of(matchers: str) -> str:
-        return f"{pair} (rate(tamiz_shadow_rows_compared_total{{{MODEL},{matchers}}}{_RATE}))"
+    def compared(*matchers: str) -> str:
+        return f"tamiz_shadow_rows_compared_total{{{','.join((MODEL, *matchers))}}}"
 
-    live, shadow = share_of('accepted_by=~"both|live"'), share_of('accepted_by=~"both|shadow"')
-    both, other = share_of('accepted_by="both"'), share_of('labels="other"')
+    live, shadow = compared('accepted_by=~"both|live"'), compared('accepted_by=~"both|shadow"')
+    both, other = compared('accepted_by="both"'), compared('labels="other"')
     add(
         board,
         "Shadows",
@@ -432,8 +448,8 @@ def _shadow(board: Dashboard) -> None:
                 series(
                     "Answered, live and by the shadow",
                     [
-                        Query(f"{live} / {compared}", f"live: {name}"),
-                        Query(f"{shadow} / {compared}", f"shadow: {name}"),
+                        Query(ratio(live, compared(), pair), f"live: {name}"),
+                        Query(ratio(shadow, compared(), pair), f"shadow: {name}"),
                     ],
                     says="Of the rows that both decided, the share that each answers.",
                     see=see,
@@ -446,10 +462,7 @@ def _shadow(board: Dashboard) -> None:
                 series(
                     "Other labels",
                     [
-                        Query(
-                            f"{other} / ({both} > 0)",
-                            name,
-                        )
+                        Query(ratio(other, both, pair), name),
                     ],
                     says="Of the rows that both answer, the share whose labels differ.",
                     see=see,
@@ -464,10 +477,12 @@ def _shadow(board: Dashboard) -> None:
                     "Not seen by the shadow",
                     [
                         Query(
-                            "sum by (model, shadow, reason)"
-                            f" (rate(tamiz_shadow_rows_dropped_total{{{MODEL}}}{_RATE}))"
-                            " / ignoring (reason) group_left () (sum by (model, shadow)"
-                            f" (rate(tamiz_shadow_rows_received_total{{{MODEL}}}{_RATE})) > 0)",
+                            ratio(
+                                f"tamiz_shadow_rows_dropped_total{{{MODEL}}}",
+                                f"tamiz_shadow_rows_received_total{{{MODEL}}}",
+                                "model, shadow, reason",
+                                "model, shadow",
+                            ),
                             "{{model}}, shadow {{shadow}}: {{reason}}",
                         )
                     ],
@@ -483,10 +498,11 @@ def _shadow(board: Dashboard) -> None:
                     "A batch of the shadow",
                     [
                         Query(
-                            "sum by (model, shadow)"
-                            f' (rate(tamiz_shadow_inference_duration_seconds_sum{{job=~"$job",model=~"$model"}}{_RATE}))'
-                            " / (sum by (model, shadow) (rate(tamiz_shadow_inference_duration_seconds_count"
-                            f'{{job=~"$job",model=~"$model"}}{_RATE})) > 0)',
+                            ratio(
+                                f"tamiz_shadow_inference_duration_seconds_sum{{{of_model}}}",
+                                f"tamiz_shadow_inference_duration_seconds_count{{{of_model}}}",
+                                "model, shadow",
+                            ),
                             "{{model}}, shadow {{shadow}}",
                         )
                     ],
@@ -505,8 +521,7 @@ def _shadow(board: Dashboard) -> None:
                             "threshold",
                         ),
                         Query(
-                            "max by (job, model, shadow)"
-                            ' (tamiz_shadow_circuit_open{job=~"$job",model=~"$model"})',
+                            f"max by (job, model, shadow) (tamiz_shadow_circuit_open{{{of_model}}})",
                             "rests",
                         ),
                     ],

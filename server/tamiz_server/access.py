@@ -22,6 +22,9 @@ from tamiz_server.token_bucket import TokenBucket
 from tamiz_server.tokens import Grant, Right, read_tokens
 from tamiz_server.watched import Watched
 
+REFUSALS: Final = (Unauthenticated.code, NotPermitted.code, RateExceeded.code)
+"""What a call can be refused with."""
+
 _SCHEME: Final = "bearer "
 _MAX_CHECKED: Final = 10_000
 

@@ -381,7 +381,6 @@ class Engine:
             answer = entry.answer = part if stop - start == entry.n_rows else entry.join(start, part)
             if answer is None:
                 continue
-            self.metrics.queue_duration.observe(answer.queue_s)
             future = entry.future
             if future is not None and not future.done():
                 future.set_result(answer)

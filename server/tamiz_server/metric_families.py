@@ -68,9 +68,16 @@ COUNTERS: Final = {
 HISTOGRAMS: Final = {
     "tamiz_request_duration_seconds": (
         _MODEL_LABELS,
-        "From the arrival of a request to its answer, in the service.",
+        "From the arrival of a request to its answer, in the service. Only of requests that ended with OK.",
     ),
-    "tamiz_queue_duration_seconds": (_MODEL_LABELS, "How long a request waited for its batch."),
+    "tamiz_queue_duration_seconds": (
+        _MODEL_LABELS,
+        "Of an answered request: how long it waited for its batch.",
+    ),
+    "tamiz_overhead_duration_seconds": (
+        _MODEL_LABELS,
+        "Of an answered request: what neither waiting nor computing took. Its duration − queue − this = computing.",
+    ),
     "tamiz_inference_duration_seconds": (_MODEL_LABELS, "How long the model computed one batch."),
     "tamiz_batch_rows": (_MODEL_LABELS, "Rows per computed batch."),
     "tamiz_confidence": (

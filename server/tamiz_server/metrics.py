@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from tamiz import confidence_bins
 from tamiz.v1.manifest_pb2 import Manifest, Promise
 from tamiz.v1.prediction_pb2 import Reason
+from tamiz_server.access import REFUSALS
 from tamiz_server.metric_families import COUNTERS, GAUGES, HISTOGRAMS
 from tamiz_server.model_metrics import ModelMetrics, ShadowMetrics, outcome_label
 from tamiz_server.shadow_counts import OUTCOMES, REASONS, PairCounts
@@ -42,6 +43,9 @@ _CODES: Final = (
     *("UNAVAILABLE", "INTERNAL"),
 )
 """How a request of a known version can end. All are shown from the start: PromQL sees no increase in a series that begins."""
+
+_RESULTS: Final = ("loaded", "failed")
+"""How a load can end."""
 
 
 class Metrics(Collector):
@@ -85,6 +89,12 @@ class Metrics(Collector):
         metrics = self._models.pop((name, str(version)))
         self._unloaded.update(metrics.requests)
         metrics.requests = self._unloaded
+
+    def loads_begin(self, names: Iterable[str]) -> None:
+        """Show from now on how the loads of these models end, both ways: an increase needs a 0 before it."""
+        for name in names:
+            for result in _RESULTS:
+                self.loads[name, result] += 0
 
     def names(self) -> set[str]:
         """Return the models of which anything is shown."""
@@ -133,10 +143,11 @@ class Metrics(Collector):
             families["tamiz_requests"].add_metric(("", "", code), count)
         for code, count in list(self._unloaded.items()):
             families["tamiz_requests_unloaded"].add_metric((code,), count)
-        for code, count in (self.refused + self.refused_later).items():
-            families["tamiz_calls_refused"].add_metric((code,), count)
-        for (name, result), count in list(self.loads.items()):
-            families["tamiz_model_loads"].add_metric((name, result), count)
+        refused = self.refused + self.refused_later
+        for code in dict.fromkeys((*REFUSALS, *refused)):
+            families["tamiz_calls_refused"].add_metric((code,), refused[code])
+        for name, result in list(self.loads):
+            families["tamiz_model_loads"].add_metric((name, result), self.loads[name, result])
         for model in models:
             for code in dict.fromkeys((*_CODES, *model.requests)):
                 families["tamiz_requests"].add_metric((*model.labels, code), model.requests[code])

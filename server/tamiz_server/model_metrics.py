@@ -23,6 +23,7 @@ class ModelMetrics:
         """Rows by reason."""
         self.request_duration = Distribution(DURATION_BUCKETS_S)
         self.queue_duration = Distribution(DURATION_BUCKETS_S)
+        self.overhead_duration = Distribution(DURATION_BUCKETS_S)
         self.inference_duration = Distribution(DURATION_BUCKETS_S)
         self.batch_rows = Distribution(BATCH_BUCKETS_ROWS)
         self.decided = DecidedRows()
@@ -30,8 +31,6 @@ class ModelMetrics:
         self.circuit: Circuit | None = None
         """That of the engine that answers now: one that it took the place of says nothing any more."""
         self.queue_limit_rows = 0
-        self.compute_s = 0.0
-        """Over all answered requests, how long the batches took that they were in."""
         self.failed_s = 0.0
         """Over all requests that were not answered, from arrival to end."""
         self.last_ended_s = 0.0
@@ -49,13 +48,23 @@ class ModelMetrics:
         """Whether requests are refused because the model failed again and again."""
         return self.circuit is not None and self.circuit.is_open
 
-    def request_ended(self, code: str, started_s: float, now_s: float) -> None:
-        """Count one request of this version, by gRPC status."""
-        self.requests[code] += 1
-        self.request_duration.observe(now_s - started_s)
+    def request_answered(self, started_s: float, now_s: float, queue_s: float, compute_s: float) -> None:
+        """Count one request that ended with OK, and where its time went: waiting, computing, and the rest.
+
+        What computing took is not kept: it is what the other two leave of the duration.
+        """
+        self.requests["OK"] += 1
         self.last_ended_s = now_s
-        if code != "OK":
-            self.failed_s += now_s - started_s
+        duration_s = now_s - started_s
+        self.request_duration.observe(duration_s)
+        self.queue_duration.observe(queue_s)
+        self.overhead_duration.observe(duration_s - queue_s - compute_s)
+
+    def request_failed(self, code: str, started_s: float, now_s: float) -> None:
+        """Count one request that ended with another status. It is in no distribution: a refusal takes microseconds."""
+        self.requests[code] += 1
+        self.last_ended_s = now_s
+        self.failed_s += now_s - started_s
 
     def batch_done(self, seconds: float, n_rows: int) -> None:
         """Count one computed batch."""
@@ -77,6 +86,7 @@ class ModelMetrics:
         """Return name, label values and distribution of each histogram."""
         yield "tamiz_request_duration_seconds", self.labels, self.request_duration
         yield "tamiz_queue_duration_seconds", self.labels, self.queue_duration
+        yield "tamiz_overhead_duration_seconds", self.labels, self.overhead_duration
         yield "tamiz_inference_duration_seconds", self.labels, self.inference_duration
         yield "tamiz_batch_rows", self.labels, self.batch_rows
         for accepted, distribution in self.decided.confidence.items():

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,8 +52,8 @@ class Answer:
         accepted, reasons, class_index, confidence: one entry per row; reasons are values of the contract's `Reason`.
         probabilities: blocks of (rows, n_classes), float64, together n_rows; empty unless they were asked for.
         thresholds: what each row had to reach, where the model's thresholds differ by class or slice; otherwise empty.
-        queue_s: how long the request waited until its first row was computed.
-        compute_s: how long the batches took that its rows were in.
+        queue_s: how long the request waited for its batch; in parts: as long as none of them was computed.
+        compute_s: how long its batch took; in parts: as long as any of them was computed.
     """
 
     accepted: list[bool]
@@ -101,8 +101,10 @@ class Pending(Entry):
         self.parts.append((start, part))
         if self.taken < self.n_rows or sum(len(each.accepted) for _, each in self.parts) < self.n_rows:
             return None
+        queue_s, compute_s = _times([each for _, each in self.parts])
         self.parts.sort(key=itemgetter(0))
         (_, whole), *rest = self.parts
+        whole.queue_s, whole.compute_s = queue_s, compute_s
         for _, each in rest:
             whole.accepted += each.accepted
             whole.reasons += each.reasons
@@ -110,8 +112,6 @@ class Pending(Entry):
             whole.confidence += each.confidence
             whole.probabilities += each.probabilities
             whole.thresholds += each.thresholds
-            whole.queue_s = min(whole.queue_s, each.queue_s)
-            whole.compute_s += each.compute_s
         return whole
 
     def fail(self, error: TamizError) -> None:
@@ -122,6 +122,19 @@ class Pending(Entry):
 
 Batch = Sequence[Slice[Pending]]
 """Requests that are computed together, or parts of them."""
+
+
+def _times(parts: Sequence[Answer]) -> tuple[float, float]:
+    """Return how long none of the parts was computed, until the last one was, and how long any was.
+
+    They add up to the end of the last one, also where parts are computed side by side.
+    """
+    compute_s = end_s = 0.0
+    for part in sorted(parts, key=attrgetter("queue_s")):
+        computed_s = part.queue_s + part.compute_s
+        compute_s += max(0.0, computed_s - max(part.queue_s, end_s))
+        end_s = max(end_s, computed_s)
+    return end_s - compute_s, compute_s
 
 
 def asked_thresholds(batch: Batch) -> list[float]:

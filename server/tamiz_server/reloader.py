@@ -217,6 +217,7 @@ class Reloader:
         for name in lifecycle.to_read():
             await self._read_settings(name)
         while keys := lifecycle.to_load():
+            self._metrics.loads_begin(name for name, _ in keys)
             await self._load(keys[-1])
         for key in lifecycle.to_unload():
             self._unload(key)

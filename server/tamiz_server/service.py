@@ -177,7 +177,6 @@ class Service:
             work = self._work(served, inputs, n_rows, wish, len(body), held_back=dialect.held_back)
             asked_s = time.monotonic()
             answer = await served.engine.predict(work)
-            served.engine.metrics.compute_s += answer.compute_s
             response = dialect.write(request, served, answer, work.threshold)
             if served.shadow is not None:
                 served.shadow.see(work, wish.threshold, answer)
@@ -196,8 +195,11 @@ class Service:
             ended_s = time.monotonic()
             if served is None:
                 self._metrics.unattributed[code] += 1
+            elif answer is not None and code == "OK":
+                metrics = served.engine.metrics
+                metrics.request_answered(started_s, ended_s, answer.queue_s, answer.compute_s)
             else:
-                served.engine.metrics.request_ended(code, started_s, ended_s)
+                served.engine.metrics.request_failed(code, started_s, ended_s)
             if self._journal.wants(code):
                 times = (started_s, ended_s, asked_s)
                 ended = _ended(dialect.method, served, code, times, n_rows, answer, failure)

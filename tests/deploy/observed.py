@@ -14,9 +14,12 @@ from .promql import SCRAPED, Catalog, Labels
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy/prometheus/rules"
+ALERTS = RULES / "alerts.yml"
 RULE_TESTS = ROOT / "deploy/prometheus/tests"
 DASHBOARDS = ROOT / "deploy/grafana/dashboards"
 OPERATIONS = ROOT / "docs/operations.md"
+VARIABLES = {"job": ".*", "model": ".*", "version": ".*", "__rate_interval": "1m", "datasource": "prometheus"}
+"""What Grafana would put in place of the variables of a dashboard."""
 
 
 def rules() -> list[dict[str, object]]:

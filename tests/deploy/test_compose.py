@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import compose_spec
 import pytest
@@ -12,7 +11,9 @@ import yaml
 from tamiz_server.config import Config
 from tamiz_server.flags import parse_config
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+from .observed import ROOT
+
+DEPLOY = ROOT / "deploy"
 TEXT = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (DEPLOY / "compose.yaml").read_text())
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]

@@ -16,8 +16,11 @@ import subprocess
 import sys
 import types
 import typing
+from pathlib import Path
 
 import pytest
+from deploy import runbooks
+from deploy.grafana import service
 from grafana_foundation_sdk.cog import plugins
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import (
@@ -31,17 +34,29 @@ from grafana_foundation_sdk.models import (
 from grafana_foundation_sdk.models import dashboard as schema
 from grafana_foundation_sdk.models.prometheus import Dataquery
 
-from tamiz_server.metric_families import COUNTERS, GAUGES, HISTOGRAMS
+from tamiz_server.metric_families import HISTOGRAMS
 
-from .observed import DASHBOARDS, ROOT, catalog, dashboards, panels, rules, sections
+from . import observed
+from .observed import (
+    DASHBOARDS,
+    OPERATIONS,
+    ROOT,
+    VARIABLES,
+    catalog,
+    dashboards,
+    exported,
+    panels,
+    rules,
+    sections,
+)
 from .promql import substituted
 
 NOT_SHOWN = {
     "tamiz_requests_unloaded_total": "book-keeping: it takes over the requests of versions that are gone, for the sum",
+    "process_virtual_memory_bytes": "addresses that a process has reserved: its memory is the resident one",
 }
 """Metrics in no panel and no rule, and why."""
 
-VARIABLES = {"job": ".*", "model": ".*", "version": ".*", "__rate_interval": "1m", "datasource": "prometheus"}
 OPTIONS = {"stat": stat, "table": table, "timeseries": timeseries, "heatmap": heatmap, "barchart": barchart}
 BOARDS = dashboards()
 PANELS = [
@@ -143,11 +158,25 @@ def test_a_value_of_another_type_is_found(spoil, words):
         test_every_value_in_a_dashboard_is_of_the_schemas_type(board)
 
 
+def written(folder: Path, *options: str) -> dict[str, str]:
+    """The dashboards that the generator writes into a folder."""
+    command = [sys.executable, "-m", "deploy.grafana", str(folder), *options]
+    subprocess.run(command, cwd=ROOT, check=True)
+    return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+
+
 def test_what_is_committed_is_what_the_generator_writes(tmp_path):
-    subprocess.run([sys.executable, "-m", "deploy.grafana", str(tmp_path)], cwd=ROOT, check=True)
-    written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
     committed = {path.name: path.read_text(encoding="utf-8") for path in DASHBOARDS.iterdir()}
-    assert written == committed, "run python -m deploy.grafana"
+    assert written(tmp_path) == committed, "run python -m deploy.grafana"
+
+
+def test_the_links_of_all_panels_move_to_another_page(tmp_path):
+    page = "https://wiki.example.org/tamiz/operations"
+    at_home = runbooks.address(observed.ALERTS.read_text(encoding="utf-8"))
+    for text in written(tmp_path, "--runbooks", page).values():
+        (variable,) = (v for v in json.loads(text)["templating"]["list"] if v["name"] == "runbooks")
+        assert variable["query"] == page
+        assert f"{at_home}#" not in text
 
 
 @each_panel
@@ -167,11 +196,26 @@ def test_every_metric_is_in_a_panel_or_a_rule_or_excepted():
         for panel in panels(board):
             for target in panel["targets"]:
                 found.labels(substituted(target["expr"], VARIABLES))
-    names = {f"{name}_total" for name in COUNTERS} | set(GAUGES)
-    unseen = names - found.used | {
-        name for name in HISTOGRAMS if not {f"{name}_bucket", f"{name}_sum", f"{name}_count"} & found.used
-    }
-    assert unseen == NOT_SHOWN.keys()
+    parts = {f"{name}_{part}": name for name in HISTOGRAMS for part in ("bucket", "sum", "count")}
+    used, names = ({parts.get(each, each) for each in each_of} for each_of in (found.used, exported()))
+    assert names - used == NOT_SHOWN.keys()
+
+
+def test_panels_count_as_failed_what_the_alert_does():
+    (rule,) = (rule for rule in rules() if rule.get("record") == "tamiz:errors:ratio10m")
+    assert service._FAILED in rule["expr"]
+
+
+def test_each_panel_that_the_page_names_is_there():
+    """A name in italics that begins with a capital is that of a dashboard, of a row or of a panel."""
+    text = re.sub(
+        r"\*\*.*?\*\*|```.*?```|`[^`]*`", "", OPERATIONS.read_text(encoding="utf-8"), flags=re.DOTALL
+    )
+    named = {" ".join(name.split()) for name in re.findall(r"\*([A-Z][^*]*)\*", text)}
+    titles = {board["title"].removeprefix("Tamiz / ") for board in BOARDS.values()}
+    titles |= {panel["title"] for board in BOARDS.values() for panel in board["panels"]}
+    assert len(named) > 15
+    assert named <= titles
 
 
 @each_panel

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from .observed import ROOT
+
 PAGE = (ROOT / "deploy/README.md").read_text()
 
 

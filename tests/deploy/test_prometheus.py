@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,18 +23,19 @@ from sklearn.ensemble import RandomForestClassifier
 from tests.conftest import ServerProcess, by_class, write_bundle
 
 from tamiz.v1.manifest_pb2 import Certificate, Promise, Threshold
-from tamiz_client import CallFailed, Client, InvalidRequest, ModelNotFound
+from tamiz_client import CallFailed, Client, InvalidRequest, ModelNotFound, NotAllowed
 from tamiz_convert import export
+from tamiz_server.tokens import Right, entry
 
+from . import observed as files
+from .conftest import find
 from .observed import ROOT, RULES, dashboards, panels
 from .promql import substituted
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("prometheus") is None, reason="Prometheus is not installed (Debian: prometheus)"
-)
-
 CONFIG = ROOT / "deploy/prometheus/prometheus.yml"
-VARIABLES = {"job": ".*", "model": ".*", "version": ".*", "__rate_interval": "30s"}
+VARIABLES = files.VARIABLES | {"__rate_interval": "30s"}
+RIGHTS = {"caller": Right.PREDICT, "scraper": Right.METRICS}
+"""Each token, which is its own name, and what it allows."""
 
 
 class Prometheus(NamedTuple):
@@ -122,12 +123,32 @@ def write_models(models: Path) -> tuple[np.ndarray, np.ndarray, float]:
     return X[300:], reference, report.manifest.threshold.certificate.expected_coverage
 
 
+def write_tokens(path: Path) -> None:
+    entries = (
+        entry(token, hashlib.sha256(token.encode()).hexdigest(), [right]) for token, right in RIGHTS.items()
+    )
+    path.write_text("\n".join(entries))
+
+
+def write_hasty_rules(folder: Path) -> None:
+    """Our rules, but for the time that an alert waits before it fires."""
+    for path in RULES.glob("*.yml"):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for group in content["groups"]:
+            for rule in group["rules"]:
+                rule.pop("for", None)
+        (folder / path.name).write_text(yaml.safe_dump(content))
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[tuple[ServerProcess, tuple[np.ndarray, np.ndarray, float]]]:
     models = tmp_path_factory.mktemp("served")
     described = write_models(models)
     command = [sys.executable, "-m", "tamiz_server", "--grpc-port", "0", "--metrics-port", "0"]
     command += ["--model-repository", str(models), "--drain-delay-s", "0"]
+    tokens = tmp_path_factory.mktemp("allowed") / "tokens.toml"
+    write_tokens(tokens)
+    command += ["--tokens-file", str(tokens)]
     process = ServerProcess(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
     process.wait_ready()
     yield process, described
@@ -137,7 +158,7 @@ def server(tmp_path_factory) -> Iterator[tuple[ServerProcess, tuple[np.ndarray, 
 
 @pytest.fixture(scope="module")
 def prometheus(server, tmp_path_factory) -> Iterator[Prometheus]:
-    """Debian's Prometheus, with deploy/prometheus/prometheus.yml but for the port, the pace and the path of the rules."""
+    """Debian's Prometheus, with deploy/prometheus/prometheus.yml but for port, token, pace, and the path of the rules."""
     folder = tmp_path_factory.mktemp("prometheus")
     config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     assert config["rule_files"] == ["rules/*.yml"]
@@ -146,8 +167,11 @@ def prometheus(server, tmp_path_factory) -> Iterator[Prometheus]:
         "scrape_timeout": "500ms",
         "evaluation_interval": "500ms",
     }
-    config["rule_files"] = [f"{RULES}/*.yml"]
+    (folder / "rules").mkdir()
+    write_hasty_rules(folder / "rules")
+    config["rule_files"] = [f"{folder}/rules/*.yml"]
     (job,) = (each for each in config["scrape_configs"] if each["job_name"] == "tamiz")
+    job["authorization"] = {"credentials": "scraper"}
     job["static_configs"] = [{"targets": [f"127.0.0.1:{server[0].metrics_port}"]}]
     config["scrape_configs"] = [job]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
@@ -157,7 +181,7 @@ def prometheus(server, tmp_path_factory) -> Iterator[Prometheus]:
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             [
-                "prometheus",
+                find("prometheus"),
                 f"--config.file={folder / 'prometheus.yml'}",
                 f"--storage.tsdb.path={folder / 'data'}",
                 f"--web.listen-address={address}",
@@ -188,7 +212,10 @@ def observed(server, prometheus) -> Observed:
     bad[:, 3] = np.nan
     sent = [X, X[:60], bad]
     pair = np.array([[0.0, 3.0], [0.0, 0.1]], dtype=np.float32)
-    with Client(process.target) as client:
+    for token in (None, "unknown", "scraper"):
+        with Client(process.target, token=token) as client, pytest.raises(NotAllowed):
+            client.predict("cancer", X[:2])
+    with Client(process.target, token="caller") as client:
         answers = [client.predict("cancer", rows) for rows in sent]
         answers += list(client.stream("cancer", [X[:20], X[20:50]]))
         for name in ("joint", "covering", "classes", "shadowed"):
@@ -295,7 +322,7 @@ def test_every_query_of_every_panel_returns_data(observed):
     for name, board in dashboards().items():
         for panel in panels(board):
             for target in panel["targets"]:
-                query = substituted(target["expr"], VARIABLES)
+                query = substituted(target["expr"], VARIABLES).replace(" or vector(0)", "")
 
                 def values(query: str = query, target: dict = target) -> list[float]:
                     if target["range"]:
@@ -307,6 +334,35 @@ def test_every_query_of_every_panel_returns_data(observed):
                 except AssertionError:
                     silent.append(f"{name}: {panel['title']}: {query}")
     assert silent == []
+
+
+def test_a_mean_request_is_its_parts(observed):
+    """Waiting, computing and the rest are of the same requests: those that were answered."""
+    answered = observed.prometheus.value('tamiz_requests_total{model="cancer",code="OK"}')
+    for part in ("request", "queue", "overhead"):
+        assert observed.prometheus.value(f'tamiz_{part}_duration_seconds_count{{model="cancer"}}') == answered
+    (board,) = (board for name, board in dashboards().items() if name == "service")
+    (panel,) = (panel for panel in panels(board) if panel["title"] == "A mean request")
+    variables = VARIABLES | {"model": "cancer", "__rate_interval": "1h"}
+    parts = {
+        target["legendFormat"]: f"({substituted(target['expr'], variables)})" for target in panel["targets"]
+    }
+    assert parts.keys() == {"queue", "inference", "the rest"}
+    assert all(observed.prometheus.value(query) >= 0 for query in parts.values())
+    whole = " / ".join(
+        f'rate(tamiz_request_duration_seconds_{end}{{model="cancer"}}[1h])' for end in ("sum", "count")
+    )
+    # In one query: a later one would see rates that are extrapolated otherwise.
+    assert observed.prometheus.value(f"({' + '.join(parts.values())}) / scalar({whole})") == pytest.approx(1)
+
+
+def test_a_call_that_was_refused_is_seen_from_the_first_on(observed):
+    refused = {
+        labels["code"]: count for labels, count in observed.prometheus.series("tamiz_calls_refused_total")
+    }
+    assert refused == {"UNAUTHENTICATED": 2, "PERMISSION_DENIED": 1, "RESOURCE_EXHAUSTED": 0}
+    risen = observed.prometheus.series("increase(tamiz_calls_refused_total[1h]) > 0")
+    assert {labels["code"] for labels, _ in risen} == {"UNAUTHENTICATED", "PERMISSION_DENIED"}
 
 
 def test_the_variables_offer_what_is_served(observed):

@@ -83,6 +83,31 @@ def test_an_answer_holds_one_entry_per_row_in_every_column(make_service):
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("in_threads", [False, True])
+def test_the_time_of_every_answered_request_is_that_of_its_parts(make_service, in_threads):
+    """Also of one that is computed in parts, side by side: what is left besides them is never less than nothing."""
+
+    async def scenario() -> None:
+        service = make_service(
+            inline_limit_us=0 if in_threads else 10_000_000, max_batch_size=4, max_concurrency=3
+        )
+        bodies = [request(*np.linspace(-2, 2, n)) for n in (1, 3, 40, 64)]
+        await asyncio.gather(*(predict(service, body) for body in bodies * 5))
+        with pytest.raises(InvalidRequest):
+            await predict(service, request(1.0, threshold=7.0))
+        (metrics,) = (served.engine.metrics for served in service.versions() if served.version == 2)
+        assert metrics.requests == {"OK": 20, "INVALID_ARGUMENT": 1}
+        assert min(metrics.overhead_duration._pending) >= 0
+        total, queue, overhead = (
+            distribution.totals()
+            for distribution in (metrics.request_duration, metrics.queue_duration, metrics.overhead_duration)
+        )
+        assert total[0] == queue[0] == overhead[0] == 20
+        assert min(overhead[1], queue[1], total[1] - queue[1] - overhead[1]) > 0
+
+    asyncio.run(scenario())
+
+
 def test_probabilities_come_when_asked_for_and_hide_abstained_rows(make_service):
     async def scenario() -> None:
         answer = await predict(make_service(), request(3.0, 0.1, return_probabilities=True))

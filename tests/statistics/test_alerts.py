@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
+from tests.deploy.observed import OPERATIONS, rules
 
-ROOT = Path(__file__).parents[2]
-RULES = {
-    rule["record"]: rule["expr"]
-    for group in yaml.safe_load((ROOT / "deploy/prometheus/rules/recording.yml").read_text(encoding="utf-8"))[
-        "groups"
-    ]
-    for rule in group["rules"]
-}
+RULES = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
 N_DRAWS = 5_000
 
 
@@ -28,6 +20,7 @@ def number(name: str, pattern: str) -> float:
 DEVIATIONS = number("tamiz:confidence_psi:noise1h", r"\+ ([\d.]+) \* sqrt\(2 \* ")
 TARGET = number("tamiz:target_psi", r"([\d.]+)")
 ERRORS = number("tamiz:coverage:noise1h", r"^([\d.]+) \* sqrt")
+ERRORS_OF_CONFIDENCE = number("tamiz:expected_accuracy:noise1h", r"^([\d.]+) \* sqrt")
 
 
 def shares(low: float, a: float, b: float) -> np.ndarray:
@@ -82,7 +75,7 @@ def test_a_share_answered_that_has_not_moved_is_within_chance(share, n, m):
 
 def test_the_worked_example_says_what_the_rules_compute():
     """docs/operations.md: 480 of 600 are answered, 450 of 500 were at export; 93 % of 480 are expected to be right."""
-    text = " ".join((ROOT / "docs/operations.md").read_text(encoding="utf-8").split())
+    text = " ".join(OPERATIONS.read_text(encoding="utf-8").split())
     pooled = (480 + 450) / (600 + 500)
     assert (
         f"up to {ERRORS * np.sqrt(pooled * (1 - pooled) * (1 / 600 + 1 / 500)):.1%}".rstrip("%") + " points"
@@ -90,4 +83,7 @@ def test_the_worked_example_says_what_the_rules_compute():
     )
     pooled = (48 + 450) / (60 + 500)
     assert f"explain {100 * ERRORS * np.sqrt(pooled * (1 - pooled) * (1 / 60 + 1 / 500)):.0f} points" in text
-    assert f"explains {100 * 3 * np.sqrt(0.93 * 0.07 / 480):.1f} points below the promise" in text
+    assert (
+        f"explains {100 * ERRORS_OF_CONFIDENCE * np.sqrt(0.93 * 0.07 / 480):.1f} points below the promise"
+        in text
+    )

@@ -58,8 +58,10 @@ def configuration(served: Served, labels: Labels) -> ModelConfig:
 def statistics(served: Served) -> ModelStatistics:
     """Return what a version has done since it was loaded, over every protocol."""
     metrics = served.engine.metrics
-    n_ok = metrics.requests["OK"]
-    n_ended, ended_s = metrics.request_duration.totals()
+    n_ended = sum(metrics.requests.values())
+    n_ok, answered_s = metrics.request_duration.totals()
+    _, queue_s = metrics.queue_duration.totals()
+    _, overhead_s = metrics.overhead_duration.totals()
     n_batches, _ = metrics.inference_duration.totals()
     last_ms = (time.time() - (time.monotonic() - metrics.last_ended_s)) * 1e3 if n_ended else 0
     return ModelStatistics(
@@ -69,11 +71,11 @@ def statistics(served: Served) -> ModelStatistics:
         inference_count=sum(metrics.rows.values()),
         execution_count=n_batches,
         inference_stats=InferStatistics(
-            success=_duration(n_ok, ended_s - metrics.failed_s),
+            success=_duration(n_ok, answered_s),
             fail=_duration(n_ended - n_ok, metrics.failed_s),
-            queue=_duration(*metrics.queue_duration.totals()),
+            queue=_duration(n_ok, queue_s),
             compute_input=_duration(n_ok, 0.0),
-            compute_infer=_duration(n_ok, metrics.compute_s),
+            compute_infer=_duration(n_ok, answered_s - queue_s - overhead_s),
             compute_output=_duration(n_ok, 0.0),
         ),
     )
