@@ -143,7 +143,7 @@ class Metrics(Collector):
             families["tamiz_requests"].add_metric(("", "", code), count)
         for code, count in list(self._unloaded.items()):
             families["tamiz_requests_unloaded"].add_metric((code,), count)
-        refused = self.refused + self.refused_later
+        refused = self.refused.copy() + self.refused_later.copy()  # others add to them meanwhile
         for code in dict.fromkeys((*REFUSALS, *refused)):
             families["tamiz_calls_refused"].add_metric((code,), refused[code])
         for name, result in list(self.loads):
