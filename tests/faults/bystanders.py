@@ -6,7 +6,6 @@ import math
 import re
 import threading
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,24 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from tests.asking import metric, wait_for
 
 from tamiz_client import Client, RetryPolicy
 
 _PATIENCE_S = 60.0
-
-
-def page(server) -> str:
-    url = f"http://127.0.0.1:{server.metrics_port}/metrics"
-    return urllib.request.urlopen(url, timeout=30).read().decode()
-
-
-def metric(server, name: str, **labels: str) -> float:
-    """The sum of the samples of this name that have these labels."""
-    total = 0.0
-    for found, value in re.findall(rf"^{name}(\{{[^}}]*\}})? (\S+)$", page(server), re.MULTILINE):
-        if all(f'{key}="{wanted}"' in found for key, wanted in labels.items()):
-            total += float(value)
-    return total
 
 
 def in_threads(work: Callable[[int], None], n_threads: int) -> None:
@@ -77,13 +63,6 @@ def _calm(server, within_s: float = 120.0) -> int:
         time.sleep(0.5)
         sizes.append(Footprint.of(server).rss_bytes)
     return sizes[-1]
-
-
-def wait_for(condition: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
-    until_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < until_s, f"within {within_s:g} s it did not come about: {what}"
-        time.sleep(0.05)
 
 
 class Footprint(NamedTuple):

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from tests.asking import metric
 
-from .bystanders import Footprint, bystanders, in_threads, metric, until_memory_settles
+from .bystanders import Footprint, bystanders, in_threads, until_memory_settles
 from .http2 import (
     CANCEL,
     CONTINUATION,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from .bystanders import Footprint, bystanders, metric, wait_for
+from tests.asking import metric, wait_for
+
+from .bystanders import Footprint, bystanders
 from .http2 import (
     END_HEADERS,
     END_STREAM,
