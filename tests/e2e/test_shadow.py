@@ -232,6 +232,6 @@ def test_the_documents_name_metrics_and_labels_that_are_there(make_bundle, start
                 have = [labels for labels in have if re.fullmatch(pattern, labels[label])]
             assert have, query
     assert set(re.findall(r"tamiz_shadow_\w+", DOCUMENT)) == {
-        name for name in samples if name.startswith("tamiz_shadow") and not name.endswith(("bucket",))
+        name for name in labels_of if name.startswith("tamiz_shadow") and not name.endswith(("bucket",))
     }
     assert server.stop() == 0
