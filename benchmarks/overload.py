@@ -189,10 +189,11 @@ def _measure(folder: Path, case: Case, seconds: float, flags: list[str], table: 
     table.add_row(name, "saturated", "", f"{most:,.0f}", "1.00")
     for load, figures in (("80 %", usual), ("five times", flood)):
         table.add_row("", load, *_cells(figures, most))
-    return case.bound != "compute" or _reached(usual, flood, most)
+    return case.bound != "compute" or reached(usual, flood, most)
 
 
-def _reached(usual: Figures, flood: Figures, most: float) -> bool:
+def reached(usual: Figures, flood: Figures, most: float) -> bool:
+    """Return whether the goals are reached, given 80 % and five times of what saturates a server."""
     return (
         flood.p99_s <= _GOAL_P99 * usual.p99_s
         and flood.refused_p50_s <= _GOAL_REFUSAL_S

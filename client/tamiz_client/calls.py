@@ -57,7 +57,7 @@ class Calls:
             self._forget(model, version)
         return result
 
-    def info(self, model: str, version: int | None) -> Steps[ModelInfo]:
+    def info(self, model: str, version: Version) -> Steps[ModelInfo]:
         """Return what a version says of itself, as far as it is known; ask otherwise."""
         return self._info(model, version)
 

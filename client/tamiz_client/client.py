@@ -107,7 +107,7 @@ class Client:
         model: str,
         chunks: Iterable[Any],
         *,
-        version: int | None = None,
+        version: int | str | None = None,
         threshold: float | None = None,
         return_probabilities: bool = False,
         low_priority: bool = False,
@@ -122,7 +122,7 @@ class Client:
         model: str,
         chunks: Iterable[Any],
         *,
-        version: int | None = None,
+        version: int | str | None = None,
         threshold: float | None = None,
         return_probabilities: bool = False,
         low_priority: bool = False,
@@ -136,7 +136,7 @@ class Client:
         model: str,
         chunks: Iterable[Any],
         *,
-        version: int | None = None,
+        version: int | str | None = None,
         threshold: float | None = None,
         return_probabilities: bool = False,
         low_priority: bool = False,
@@ -152,7 +152,7 @@ class Client:
         Args:
             model: the model's name.
             chunks: each as `rows` in `predict`.
-            version: None for the highest.
+            version: as in `predict`.
             threshold: as in `predict`.
             return_probabilities: as in `predict`.
             low_priority: whether others go first while these wait.

@@ -15,6 +15,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Final
 
+from tamiz.oip import inference
+from tamiz.v1 import prediction_pb2
 from tamiz_server.config import Config
 from tamiz_server.errors import NotPermitted, RateExceeded, TamizError, Unauthenticated
 from tamiz_server.jwt_keys import JwtKeys, watch_jwt_keys
@@ -28,7 +30,8 @@ REFUSALS: Final = (Unauthenticated.code, NotPermitted.code, RateExceeded.code)
 _SCHEME: Final = "bearer "
 _MAX_CHECKED: Final = 10_000
 
-_OIP: Final = "/inference.GRPCInferenceService/"
+_TYPED: Final = f"/{prediction_pb2.DESCRIPTOR.services_by_name['PredictionService'].full_name}/"
+_OIP: Final = f"/{inference.DESCRIPTOR.services_by_name['GRPCInferenceService'].full_name}/"
 OPEN: Final = frozenset(
     {
         "/healthz",
@@ -44,10 +47,7 @@ RIGHTS: Final = {
     _OIP + "ModelStatistics": Right.METRICS,
     **dict.fromkeys(
         (
-            *(
-                f"/tamiz.v1.PredictionService/{name}"
-                for name in ("Predict", "StreamPredict", "ListModels", "GetModel")
-            ),
+            *(_TYPED + name for name in ("Predict", "StreamPredict", "ListModels", "GetModel")),
             *(
                 _OIP + name
                 for name in (

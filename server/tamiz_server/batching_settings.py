@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from tamiz_server.config import Config
+from tamiz_server.config import MOST, Config
 from tamiz_server.errors import SettingsError
 
 _LEAST: Final = {
@@ -40,9 +40,9 @@ def read_batching(content: Mapping[str, Any]) -> Mapping[str, int]:
     for key, value in content.items():
         if key not in _LEAST:
             raise SettingsError(f"[batching] has {key!r}: expected one of {', '.join(_LEAST)}")
-        if type(value) is not int or value < _LEAST[key]:
+        if type(value) is not int or not _LEAST[key] <= value <= MOST:
             raise SettingsError(
-                f"{key} in [batching] is {value!r}: expected a whole number of at least {_LEAST[key]}"
+                f"{key} in [batching] is {value!r}: expected a whole number from {_LEAST[key]} to {MOST}"
             )
     return MappingProxyType(dict(content))
 

@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tamiz_server.errors import ConfigError
 from tamiz_server.logs import FORMATS as LOG_FORMATS
@@ -19,6 +19,14 @@ _LOG_LEVELS = ("debug", "info", "warning", "error")
 _MODEL_CONTROL_MODES = ("poll", "explicit")
 _EVERY_MODEL = "*"
 _MAX_PORT = 65_535
+_MOST_CONNECTIONS = 1_000_000  # Linux lets no process open many more files
+_MOST_THREADS = 1_024
+_MOST_MEMORY_BYTES = 2**60
+_SMALLEST_SHARE = 1e-9  # its reciprocal is a number
+_LONGEST_S = 2_147_483  # in milliseconds it fits into gRPC's and poll's 32 bits
+
+MOST: Final = 2**31 - 1
+"""The most of anything that is counted in whole numbers: gRPC's core takes 32 bits."""
 
 
 def _setting(default: Any, help_: str, *, repeats: bool = False) -> Any:
@@ -226,6 +234,17 @@ class Config:
             self._check_range(name, 0, _MAX_PORT)
         if self.grpc_port == self.metrics_port != 0 and self.metrics_host in {"", self.host}:
             raise ConfigError(f"--grpc-port and --metrics-port are both {self.grpc_port}: choose two ports")
+        self._check_counts()
+        self._check_seconds()
+        self._check_shares()
+        self._check_choice("log_level", _LOG_LEVELS)
+        self._check_choice("log_format", LOG_FORMATS)
+        if self.otlp_endpoint and not self.otlp_endpoint.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"--otlp-endpoint is {self.otlp_endpoint!r}: expected an address such as http://localhost:4317"
+            )
+
+    def _check_counts(self) -> None:
         for name in (
             "max_batch_size",
             "max_queue_size",
@@ -235,19 +254,19 @@ class Config:
             "max_concurrency",
             "max_metadata_bytes",
             "max_concurrent_streams",
-            "max_connections",
-            "keepalive_s",
-            "max_load_s",
         ):
-            self._check_range(name, 1)
+            self._check_range(name, 1, MOST)
+        for name in ("max_queue_delay_us", "max_queue_wait_ms", "max_failures", "inline_limit_us"):
+            self._check_range(name, 0, MOST)
+        self._check_range("max_connections", 1, _MOST_CONNECTIONS)
+        self._check_range("intra_op_threads", 0, _MOST_THREADS)
+        self._check_range("model_memory_bytes", 0, _MOST_MEMORY_BYTES)
+
+    def _check_seconds(self) -> None:
+        for name in ("keepalive_s", "max_load_s"):
+            self._check_range(name, 1, _LONGEST_S)
         for name in (
-            "max_queue_delay_us",
-            "max_queue_wait_ms",
-            "max_failures",
             "failure_cooldown_s",
-            "intra_op_threads",
-            "inline_limit_us",
-            "model_memory_bytes",
             "max_run_s",
             "drain_delay_s",
             "drain_timeout_s",
@@ -255,14 +274,14 @@ class Config:
             "max_connection_age_s",
             "max_connection_age_grace_s",
         ):
-            self._check_range(name, 0)
+            self._check_range(name, 0, _LONGEST_S)
+
+    def _check_shares(self) -> None:
         for name in ("access_log_share", "trace_share"):
             self._check_range(name, 0, 1)
-        self._check_choice("log_level", _LOG_LEVELS)
-        self._check_choice("log_format", LOG_FORMATS)
-        if self.otlp_endpoint and not self.otlp_endpoint.startswith(("http://", "https://")):
+        if 0 < self.access_log_share < _SMALLEST_SHARE:
             raise ConfigError(
-                f"--otlp-endpoint is {self.otlp_endpoint!r}: expected an address such as http://localhost:4317"
+                f"{flag('access_log_share')} is {self.access_log_share}: expected 0, or from {_SMALLEST_SHARE:g} to 1"
             )
 
     def _check_path(self) -> None:
@@ -332,16 +351,20 @@ class Config:
         if value not in choices:
             raise ConfigError(f"{flag(name)} is {value!r}: expected one of {', '.join(choices)}")
 
-    def _check_range(self, name: str, low: float, high: float = float("inf")) -> None:
+    def _check_range(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
         if not low <= value <= high:
-            expected = f"from {low} to {high}" if high < float("inf") else f"at least {low}"
-            raise ConfigError(f"{flag(name)} is {value}: expected {expected}")
+            raise ConfigError(f"{flag(name)} is {value}: expected from {low} to {high}")
 
 
 def plain_text_warnings(config: Config) -> Iterator[str]:
     """Return what an operator should hear of settings that let others listen, ask or decide what is served."""
-    if ipaddress.ip_address(config.host).is_loopback:
+    yield from _warnings_of_grpc(config)
+    yield from _warnings_of_metrics(config)
+
+
+def _warnings_of_grpc(config: Config) -> Iterator[str]:
+    if _is_loopback(config.host):
         return
     if not config.tls_certificate:
         secrets = ", tokens among it" if config.tokens_file or config.jwt_keys else ""
@@ -360,6 +383,24 @@ def plain_text_warnings(config: Config) -> Iterator[str]:
             f"--host {config.host} is reached from other machines, and with --model-control-mode explicit and without tokens"
             f" {who} may load and unload models: give --tokens-file, and the right admin to those who may"
         )
+
+
+def _warnings_of_metrics(config: Config) -> Iterator[str]:
+    """Return a warning where nothing else is in plain text beyond this machine: otherwise it has been said."""
+    if config.metrics_tls or _is_loopback(config.metrics_host or config.host):
+        return
+    if not config.tls_certificate and not _is_loopback(config.host):
+        return
+    name = "metrics_host" if config.metrics_host else "host"
+    secret = "; a token for it is sent so too" if config.tokens_file or config.jwt_keys else ""
+    yield (
+        f"{flag(name)} {getattr(config, name)}: /metrics and /healthz are reached from other machines, and in plain text{secret}."
+        " Within a cluster that is usual; elsewhere give --metrics-tls, or --metrics-host 127.0.0.1"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host).is_loopback
 
 
 def flag(name: str) -> str:

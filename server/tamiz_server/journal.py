@@ -27,6 +27,7 @@ _QUOTES_THE_CALLER: Final = (InvalidRequest, ModelNotFound)
 _OURS: Final = {"INTERNAL", "UNKNOWN"}
 
 Metadata = Callable[[], Iterable[tuple[str, str | bytes]] | None]
+"""Gives a call's metadata; a function, because reading them costs and most calls need none."""
 
 
 class Ended(NamedTuple):

@@ -89,7 +89,7 @@ def _read(path: Path) -> dict[str, Any]:
         keys = {str(each["kid"]): PyJWK(each) for each in listed if each.get("use", "sig") == "sig"}
     except OSError as error:
         raise ConfigError(f"--jwt-keys: {path} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, AttributeError, PyJWTError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, PyJWTError) as error:
         # The error is not repeated: it may show a key.
         raise ConfigError(
             f"--jwt-keys: {path} is no key set (RFC 7517): expected keys, each with kid and kty, of kinds that PyJWT knows"

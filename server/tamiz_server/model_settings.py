@@ -31,7 +31,7 @@ from tamiz_server.batching_settings import read_batching
 from tamiz_server.errors import SettingsError
 from tamiz_server.ordinary_files import read_ordinary
 from tamiz_server.shadow_settings import ShadowSettings, read_shadow
-from tamiz_server.version_policy import VersionPolicy
+from tamiz_server.version_policy import MAX_VERSION, VersionPolicy
 
 FILE_NAME: Final = "settings.toml"
 
@@ -40,8 +40,6 @@ MAX_LABELS: Final = 16
 
 _MAX_BYTES: Final = 2**14  # the standard library's parser takes quadratic time for a key of many parts
 _LABEL: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
-MAX_VERSION: Final = 2**63 - 1
-"""The highest version: it travels as an int64."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,10 @@ def parse_settings(text: str) -> ModelSettings:
             raise SettingsError(f"unknown section [{name}]: expected {_listed(_SECTIONS)}")
         if not isinstance(content, dict):
             raise SettingsError(f"{name} is {content!r}: expected a section [{name}]")
-        values[name] = _SECTIONS[name](content)
+        try:
+            values[name] = _SECTIONS[name](content)
+        except ValueError as error:  # a number of too many digits, which no message can show
+            raise SettingsError(f"[{name}] has what cannot be right ({error})") from error
     return ModelSettings(**values)
 
 

@@ -23,6 +23,7 @@ from tamiz_server.model import Model
 from tamiz_server.probe import Probe
 from tamiz_server.recorded_warm_up import recorded_requests, warm_up
 from tamiz_server.signature import trusted_keys
+from tamiz_server.version_policy import MAX_VERSION
 
 _VERSION: Final = re.compile("[1-9][0-9]*")
 
@@ -62,7 +63,7 @@ def look(repository: Path) -> Disk:
 def _versions(model: Path, folders: list[Path], remarks: list[str]) -> dict[int, Path]:
     versions = {}
     for folder in folders:
-        if _VERSION.fullmatch(folder.name) and int(folder.name) <= model_settings.MAX_VERSION:
+        if _VERSION.fullmatch(folder.name) and int(folder.name) <= MAX_VERSION:
             versions[int(folder.name)] = folder
         elif not folder.name.startswith("."):
             shown = folder if folder.name.isprintable() else repr(str(folder))

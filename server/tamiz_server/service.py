@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Any, Final, Protocol, TypeVar
 
@@ -25,7 +25,7 @@ from tamiz_server.config import Config
 from tamiz_server.dialect import Dialect, Served, Wish, parse
 from tamiz_server.engine import Engine
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, TamizError, Unavailable
-from tamiz_server.journal import Ended, Journal
+from tamiz_server.journal import Ended, Journal, Metadata
 from tamiz_server.metrics import Metrics
 from tamiz_server.pending import Answer, Work
 from tamiz_server.shadow import Shadow
@@ -38,9 +38,6 @@ _log = logging.getLogger(__name__)
 _LINGER_S: Final = 0.3
 
 _Request = TypeVar("_Request")
-
-Metadata = Callable[[], Iterable[tuple[str, str | bytes]] | None]
-"""Gives a call's metadata; a function, because reading them costs and most calls need none."""
 
 Method = Callable[[bytes, float, Metadata], Awaitable[bytes]]
 """Message bytes, deadline in seconds on time.monotonic's clock (infinite: none) and metadata → answer bytes, or TamizError."""

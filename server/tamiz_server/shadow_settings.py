@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tamiz_server.errors import SettingsError
+from tamiz_server.version_policy import MAX_VERSION
 
 _KEYS: Final = ("version", "threshold", "share")
-_MAX_VERSION: Final = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def read_shadow(content: Mapping[str, Any]) -> ShadowSettings:
             "[shadow] has neither version nor threshold: expected one of them, or both; without a section there is no shadow"
         )
     version, threshold, share = (content.get(key) for key in _KEYS)
-    if version is not None and not (type(version) is int and 0 < version <= _MAX_VERSION):
+    if version is not None and not (type(version) is int and 0 < version <= MAX_VERSION):
         raise SettingsError(
             f"version in [shadow] is {version!r}: expected a version, a positive whole number"
         )

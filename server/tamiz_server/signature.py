@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tamiz.bundle_format import SIGNATURE_SUFFIX
+from tamiz.public_keys import public_key_blocks
 from tamiz_server.errors import BundleError, ConfigError
 from tamiz_server.ordinary_files import MAX_OPERATORS_BYTES, read_ordinary
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 _MAX_BYTES: Final = 1_024  # the signature has 64
-_END: Final = b"-----END PUBLIC KEY-----"
 
 
 class TrustedKeys:
@@ -63,12 +63,11 @@ def trusted_keys(file: str) -> TrustedKeys | None:
         content = read_ordinary(Path(file), MAX_OPERATORS_BYTES)
     except OSError as error:
         raise ConfigError(f"--require-signature: {file} cannot be read: {error.strerror}") from error
-    *blocks, rest = content.split(_END)
-    if rest.strip() or not blocks:
-        raise ConfigError(
-            f"--require-signature: {file} holds no public key in PEM format, or more than such keys"
-        )
-    return TrustedKeys([_key(file, block + _END) for block in blocks])
+    try:
+        blocks = public_key_blocks(content)
+    except ValueError as error:
+        raise ConfigError(f"--require-signature: {file} holds {error}") from error
+    return TrustedKeys([_key(file, block) for block in blocks])
 
 
 def _key(file: str, pem: bytes) -> Ed25519PublicKey:
@@ -83,7 +82,7 @@ def _key(file: str, pem: bytes) -> Ed25519PublicKey:
             f"--require-signature needs {error.name}, which is not installed: pip install 'tamiz[signing]'"
         ) from error
     try:
-        key = load_pem_public_key(pem.strip())
+        key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigError(f"--require-signature: {file} holds no public key in PEM format") from error
     if not isinstance(key, Ed25519PublicKey):

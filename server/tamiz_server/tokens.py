@@ -77,7 +77,7 @@ def read_tokens(path: Path) -> dict[bytes, Grant]:
         content = tomllib.loads(read_ordinary(path, MAX_OPERATORS_BYTES).decode())
     except OSError as error:
         raise ConfigError(f"--tokens-file: {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:  # no UTF-8, or no TOML
+    except (ValueError, RecursionError) as error:  # no UTF-8, or no TOML, or lists in lists in lists
         raise ConfigError(f"--tokens-file: {path} is no TOML: {error}") from error
     tables = content.pop("tokens", {})
     if content or not tables or not isinstance(tables, dict):

@@ -8,12 +8,18 @@ from typing import Final
 
 import numpy as np
 
-from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Priority, StreamPredictResponse
+from tamiz.v1.prediction_pb2 import (
+    DESCRIPTOR,
+    PredictRequest,
+    PredictResponse,
+    Priority,
+    StreamPredictResponse,
+)
 from tamiz_server.dialect import Served, Wish, parse
 from tamiz_server.pending import Answer
 from tamiz_server.tensors import Inputs, read_inputs
 
-SERVICE_NAME: Final = "tamiz.v1.PredictionService"
+SERVICE_NAME: Final = DESCRIPTOR.services_by_name["PredictionService"].full_name
 
 _LOW: Final = Priority.Value("PRIORITY_LOW")  # as a number: an enum's look-up by name takes a microsecond
 _RESPONSE_TAG: Final = bytes([StreamPredictResponse.RESPONSE_FIELD_NUMBER << 3 | 2])

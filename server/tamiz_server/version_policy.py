@@ -6,6 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Self
 
+MAX_VERSION: Final = 2**63 - 1
+"""The highest version: it travels as an int64."""
+
 _EXPECTED: Final = "expected all, latest, or latest:N (the N highest)"
 
 

@@ -16,14 +16,15 @@ _log = logging.getLogger(__name__)
 _LOOK_EVERY_S: Final = 1.0
 
 _T = TypeVar("_T")
-_Marks = tuple[tuple[int, int, int] | None, ...]
+_Mark = tuple[int, int, int, int]
+_Marks = tuple[_Mark | None, ...]
 
 
 class Watched(Generic[_T]):
     """What some files hold, read again after they have changed; nothing runs in between. Thread-safe.
 
     What cannot be used, such as a certificate whose key is not yet in place, changes nothing: the last good content stays,
-    and the log says why.
+    the log says why, and it is tried again at every look until it can be used.
     """
 
     def __init__(
@@ -33,18 +34,19 @@ class Watched(Generic[_T]):
 
         Args:
             paths: of the files; symbolic links are followed, as Kubernetes rotates secrets by moving one.
-            read: reads them all; raises ConfigError where they cannot be used.
+            read: reads them all; raises ConfigError where they cannot be used. Any other exception counts as that too.
             clock: seconds; the files are looked at once per second at most.
 
         Raises:
-            ConfigError: from `read`.
+            ConfigError: if the files cannot be used.
         """
         self._paths = tuple(paths)
         self._read = read
         self._clock = clock
         self._lock = threading.Lock()
         self._marks = self._look()
-        self._value = read()
+        self._value = self._attempt()
+        self._has_failed = False
         self._look_at_s = clock() + _LOOK_EVERY_S
 
     def current(self) -> _T:
@@ -57,24 +59,43 @@ class Watched(Generic[_T]):
     def _renew(self) -> None:
         self._look_at_s = self._clock() + _LOOK_EVERY_S
         marks = self._look()
-        if marks == self._marks:
+        has_changed = marks != self._marks
+        if not (has_changed or self._has_failed):
             return
         self._marks = marks
         try:
-            self._value = self._read()
+            self._value = self._attempt()
         except ConfigError as error:
-            _log.error("what was read before stays in use: %s", error)
+            self._has_failed = True
+            if has_changed:
+                _log.error("what was read before stays in use: %s", error)
         else:
-            _log.info("read again, because it has changed: %s", ", ".join(map(str, self._paths)))
+            self._has_failed = False
+            _log.info("read again, because it has changed: %s", self._names())
+
+    def _attempt(self) -> _T:
+        try:
+            return self._read()
+        except ConfigError:
+            raise
+        except Exception as error:  # whatever it is, it must end neither a call nor the server
+            # Only its kind is said: it may quote what is secret.
+            raise ConfigError(f"{self._names()} cannot be used ({type(error).__name__})") from error
+
+    def _names(self) -> str:
+        return ", ".join(map(str, self._paths))
 
     def _look(self) -> _Marks:
-        """Return what tells a changed file: its number, size and time of change."""
+        """Return what tells a changed file: its number, size and times of change.
+
+        The second of these moves with owner and rights too, and cannot be set back.
+        """
         return tuple(_mark(path) for path in self._paths)
 
 
-def _mark(path: Path) -> tuple[int, int, int] | None:
+def _mark(path: Path) -> _Mark | None:
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from tamiz_convert.__main__ import main
 from tamiz_convert.bundles.signing import make_keys, sign, verify
 from tamiz_convert.errors import SigningError
+from tamiz_server.errors import ConfigError
+from tamiz_server.signature import trusted_keys
 
 pytest.importorskip("cryptography")
 
@@ -50,6 +53,38 @@ def test_a_changed_bundle_or_another_s_signature_is_refused(make_bundle, keys, t
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(SigningError, match="the bundle was changed after it was signed"):
         verify(path, keys[1])
+
+
+def test_of_several_keys_one_has_to_be_the_signers(make_bundle, keys, tmp_path):
+    path = make_bundle()
+    sign(path, keys[0])
+    make_keys(tmp_path / "other.key", tmp_path / "other.pem")
+    both, neither = tmp_path / "both.pem", tmp_path / "neither.pem"
+    both.write_bytes((tmp_path / "other.pem").read_bytes() + keys[1].read_bytes())
+    verify(path, both)
+    neither.write_bytes((tmp_path / "other.pem").read_bytes() * 2)
+    with pytest.raises(SigningError, match=r"by the owner of \S+neither\.pem"):
+        verify(path, neither)
+
+
+FOREIGN = base64.b64encode(
+    b"\x30\x0b\x30\x05\x06\x03\x2a\x03\x04\x03\x02\x00\x00"
+).decode()  # of the algorithm 1.2.3.4
+
+
+@pytest.mark.parametrize(
+    "more", ["{ours}more", "{ours}{foreign}", "{foreign}{ours}", "{ours}{private}", "", "text"]
+)
+def test_a_file_of_keys_is_judged_as_the_server_judges_it(make_bundle, keys, tmp_path, more):
+    path = make_bundle()
+    sign(path, keys[0])
+    foreign = f"-----BEGIN PUBLIC KEY-----\n{FOREIGN}\n-----END PUBLIC KEY-----\n"
+    text = more.format(ours=keys[1].read_text(), foreign=foreign, private=keys[0].read_text())
+    (tmp_path / "more.pem").write_text(text)
+    with pytest.raises(SigningError, match="holds no public key in PEM format"):
+        verify(path, tmp_path / "more.pem")
+    with pytest.raises(ConfigError, match="holds no public key in PEM format"):
+        trusted_keys(str(tmp_path / "more.pem"))
 
 
 def test_the_private_key_is_for_its_owner_and_nothing_is_written_over(keys, tmp_path):

@@ -32,7 +32,7 @@ INFERENCE = "/inference.GRPCInferenceService"
 
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory) -> Path:
-    """Python of a fresh environment that holds tritonclient and kserve, and nothing of ours."""
+    """Python of a fresh environment that holds tritonclient, kserve and mlserver, and nothing of ours."""
     folder = tmp_path_factory.mktemp("clients")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     pip = [sys.executable, "-m", "pip", "--python", folder / "bin/python", "--disable-pip-version-check"]
@@ -70,7 +70,7 @@ def test_tritonclient_and_kserves_client_are_served_and_can_be_imported_beside_u
     target = served().target
     run(clients, CLIENTS / "with_tritonclient.py", target)
     run(clients, CLIENTS / "with_kserve.py", target)
-    for package in ("tritonclient", "kserve"):
+    for package in ("tritonclient", "kserve", "mlserver"):
         for order in ("ours-first", "theirs-first"):
             run(clients, CLIENTS / "same_names_and_numbers.py", ROOT / "proto", package, order)
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -18,7 +17,7 @@ import grpc
 import numpy as np
 import pytest
 from grpc import aio
-from prometheus_client.parser import text_string_to_metric_families
+from tests.asking import page, samples
 
 from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Tensor
 from tamiz_client import Client
@@ -103,17 +102,11 @@ def set_labels(models: Path, text: str) -> None:
     new.replace(models / "m/settings.toml")
 
 
-def page(server, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}{path}", timeout=5) as answer:
-        return answer.read().decode()
-
-
 def sums(server) -> Counter[str]:
     """Return the sum of all samples of each metric."""
     found: Counter[str] = Counter()
-    for family in text_string_to_metric_families(page(server, "/metrics")):
-        for sample in family.samples:
-            found[sample.name] += sample.value
+    for sample in samples(server):
+        found[sample.name] += sample.value
     return found
 
 
@@ -190,7 +183,7 @@ def test_models_change_under_load_and_no_request_fails(make_bundle, start_server
     assert found["tamiz_requests_in_flight"] == 0
     assert found["tamiz_model_served"] == 2
     assert found["tamiz_reload_failed"] == 0
-    assert 'version="3"' not in page(server, "/metrics")
+    assert 'version="3"' not in page(server)
     assert server.stop() == 0
 
 

@@ -6,11 +6,11 @@ import re
 import sys
 import threading
 import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.asking import metric, wait_for
 
 from tamiz_client import CallFailed, Client, RetryPolicy, ServerUnavailable
 from tamiz_server.cpus import available_cpus
@@ -18,13 +18,6 @@ from tamiz_server.niceness import NICENESS
 
 ROW = {"row": np.array([[0]])}
 BAD_ROW = {"row": np.array([[99]])}
-
-
-def wait_for(condition, within_s: float = 15.0) -> None:
-    until_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < until_s, "it did not come about"
-        time.sleep(0.05)
 
 
 def test_an_operator_changes_the_settings_of_a_model_without_a_new_export(
@@ -39,12 +32,10 @@ def test_an_operator_changes_the_settings_of_a_model_without_a_new_export(
     def largest(model: str) -> int:
         with Client(server.target) as client:
             client.predict(model, np.zeros((100, 2)))
-        page = urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics").read().decode()
-        batches = re.search(
-            rf'^tamiz_batch_rows_count{{model="{model}",version="1"}} (\S+)$', page, re.MULTILINE
+        rows, batches = (
+            metric(server, f"tamiz_batch_rows_{each}", model=model, version="1") for each in ("sum", "count")
         )
-        rows = re.search(rf'^tamiz_batch_rows_sum{{model="{model}",version="1"}} (\S+)$', page, re.MULTILINE)
-        return round(float(rows[1]) / float(batches[1]), 1)
+        return round(rows / batches, 1)
 
     assert largest("m") == round(100 / 15, 1)
     assert largest("other") == 25
@@ -73,7 +64,7 @@ def test_a_model_that_fails_again_and_again_rests_and_its_neighbour_goes_on(make
         started_s = time.monotonic()
         with pytest.raises(ServerUnavailable, match="rests for a while"):
             client.predict("failing", ROW)
-        wait_for(lambda: not client.health("failing"), 1.0)
+        wait_for(lambda: not client.health("failing"), within_s=1.0)
         assert not client.health("failing/1")
         assert client.health("m")
         assert client.health()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import grpc
 import numpy as np
 import pytest
 from grpc import aio
-from prometheus_client.parser import text_string_to_metric_families
+from tests.asking import page, samples
 
 from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Tensor
 from tamiz_client import Client, RetryPolicy
@@ -30,19 +29,13 @@ def body() -> bytes:
     return PredictRequest(model_name="m", inputs=[features]).SerializeToString()
 
 
-def page(server) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=5) as answer:
-        return answer.read().decode()
-
-
 def counts(server) -> Counter[str]:
     """Return the sums of the shadow's counters, by the last part of their names, and of its reasons and outcomes."""
     found: Counter[str] = Counter()
-    for family in text_string_to_metric_families(page(server)):
-        for sample in family.samples:
-            if match := re.fullmatch(r"tamiz_shadow_rows_(\w+)_total", sample.name):
-                found[match[1]] += int(sample.value)
-                found[sample.labels.get("reason", sample.labels.get("accepted_by", ""))] += int(sample.value)
+    for sample in samples(server):
+        if match := re.fullmatch(r"tamiz_shadow_rows_(\w+)_total", sample.name):
+            found[match[1]] += int(sample.value)
+            found[sample.labels.get("reason", sample.labels.get("accepted_by", ""))] += int(sample.value)
     return found
 
 
@@ -226,20 +219,19 @@ def test_the_documents_name_metrics_and_labels_that_are_there(make_bundle, start
     with Client(server.target) as client:
         client.predict("m", ROWS)
     decided(server)
-    samples = {}
-    for family in text_string_to_metric_families(page(server)):
-        for sample in family.samples:
-            samples.setdefault(sample.name, []).append(sample.labels)
+    labels_of = {}
+    for sample in samples(server):
+        labels_of.setdefault(sample.name, []).append(sample.labels)
     queries = re.findall(r"^- .*: `(.*tamiz_shadow.*)`$", DOCUMENT, re.MULTILINE)
     assert len(queries) >= 6
     for query in queries:
         for name, matchers in re.findall(r"(tamiz_shadow_\w+)(?:\{(.*?)\})?", query):
-            have = samples[name]
+            have = labels_of[name]
             for label, operator, value in re.findall(r'(\w+)(=~|=)"(.*?)"', matchers):
                 pattern = value if operator == "=~" else re.escape(value)
                 have = [labels for labels in have if re.fullmatch(pattern, labels[label])]
             assert have, query
     assert set(re.findall(r"tamiz_shadow_\w+", DOCUMENT)) == {
-        name for name in samples if name.startswith("tamiz_shadow") and not name.endswith(("bucket",))
+        name for name in labels_of if name.startswith("tamiz_shadow") and not name.endswith(("bucket",))
     }
     assert server.stop() == 0

@@ -8,13 +8,13 @@ import re
 import signal
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import numpy as np
 import pytest
+from tests.asking import metric, wait_for
 
 from tamiz.v1.manifest_pb2 import DataType
 from tamiz.v1.prediction_pb2 import PredictRequest, StatusCode, StreamPredictResponse, Tensor
@@ -27,21 +27,6 @@ def request(margin: float = 3.0, n_rows: int = 1, **fields: object) -> bytes:
     raw = np.tile(np.array([[0.0, margin]], "<f4"), (n_rows, 1)).tobytes()
     tensor = Tensor(name="features", dtype=DataType.DATA_TYPE_FLOAT32, shape=[n_rows, 2], raw=raw)
     return PredictRequest(**{"model_name": "m", "inputs": [tensor], **fields}).SerializeToString()
-
-
-def metric(server, name: str) -> float:
-    """The sum of a metric's samples."""
-    page = (
-        urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=10).read().decode()
-    )
-    return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", page, re.MULTILINE))
-
-
-def wait_for(condition, within_s: float = 10.0) -> None:
-    until_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < until_s, "it did not come about"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -138,9 +123,7 @@ def test_cancelling_a_stream_frees_what_waits(server):
         wait_for(lambda: metric(server, "tamiz_streams_open") == 0)
     received = metric(server, "tamiz_requests_received_total")
     assert received == metric(server, "tamiz_requests_total") < 100
-    assert metric(server, 'tamiz_requests_total{code="CANCELLED",model="m",version="1"}') >= 0
-    page = urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics").read().decode()
-    assert int(float(re.search(r'tamiz_requests_total\{.*code="CANCELLED".*\} (\S+)', page)[1])) > 20
+    assert metric(server, "tamiz_requests_total", code="CANCELLED", model="m", version="1") > 20
 
 
 @pytest.mark.parametrize("server", [("slower", ("--max-batch-size", "1"))], indirect=True)
@@ -210,6 +193,26 @@ def test_the_client_streams_chunks_and_raises_what_failed(server):
         next(stream)
         stream.close()
         wait_for(lambda: metric(server, "tamiz_streams_open") == 0)
+
+
+def test_both_clients_stream_to_a_version_that_a_label_names(make_bundle, start_server, tmp_path):
+    for version in (1, 2):
+        make_bundle(f"m/{version}")
+    (tmp_path / "models/m/settings.toml").write_text("[labels]\nstable = 1\n")
+    server = start_server()
+
+    async def asked() -> list[int]:
+        async with AsyncClient(server.target) as client:
+            stream = client.stream("m", CHUNKS[:2], version="stable")
+            return [result.model_version async for result in stream]
+
+    assert asyncio.run(asked()) == [1, 1]
+    with Client(server.target) as client:
+        for version, answers in (("stable", 1), (1, 1), (None, 2)):
+            results = client.stream("m", CHUNKS[:2], version=version)
+            assert [result.model_version for result in results] == [answers, answers]
+        with pytest.raises(ModelNotFound, match="its labels are: stable"):
+            list(client.stream("m", CHUNKS[:2], version="canary"))
 
 
 @pytest.mark.parametrize(

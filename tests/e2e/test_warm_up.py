@@ -6,20 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
+from tests.asking import wait_for
 
 from tamiz.v1.prediction_pb2 import PredictRequest
 from tamiz_client import Client, InvalidRows, TamizClientError, record_request
-
-
-def wait_for(condition, within_s: float = 20.0) -> None:
-    until_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < until_s, "it did not come about"
-        time.sleep(0.05)
 
 
 def test_a_recorded_request_warms_up_the_next_version_or_keeps_it_from_being_served(

@@ -7,7 +7,6 @@ import os
 import re
 import threading
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from tests.asking import metric, wait_for
 
 from tamiz_client import Client, RetryPolicy
 
@@ -22,20 +22,6 @@ _PATIENCE_S = 60.0
 # A backlog of tens of thousands of connections is freed in steps, with seconds between them on a busy machine.
 _FLAT_S = 10.0 if os.environ.get("TAMIZ_FAULTS") == "whole" else 2.0
 _LOOK_S = 0.5
-
-
-def page(server) -> str:
-    url = f"http://127.0.0.1:{server.metrics_port}/metrics"
-    return urllib.request.urlopen(url, timeout=30).read().decode()
-
-
-def metric(server, name: str, **labels: str) -> float:
-    """The sum of the samples of this name that have these labels."""
-    total = 0.0
-    for found, value in re.findall(rf"^{name}(\{{[^}}]*\}})? (\S+)$", page(server), re.MULTILINE):
-        if all(f'{key}="{wanted}"' in found for key, wanted in labels.items()):
-            total += float(value)
-    return total
 
 
 def in_threads(work: Callable[[int], None], n_threads: int) -> None:
@@ -82,13 +68,6 @@ def _calm(server, within_s: float = 240.0) -> int:
         time.sleep(_LOOK_S)
         sizes.append(Footprint.of(server).rss_bytes)
     return sizes[-1]
-
-
-def wait_for(condition: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
-    until_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < until_s, f"within {within_s:g} s it did not come about: {what}"
-        time.sleep(0.05)
 
 
 class Footprint(NamedTuple):

@@ -11,8 +11,9 @@ import time
 from contextlib import ExitStack
 
 import pytest
+from tests.asking import metric, wait_for
 
-from .bystanders import Footprint, bystanders, in_threads, metric, until_memory_settles, wait_for
+from .bystanders import Footprint, bystanders, in_threads, until_memory_settles
 from .http2 import (
     DATA,
     END_HEADERS,

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from random import Random
 
-import numpy as np
 import onnx
 import pytest
+from tests.asking import SURE, answers_right, wait_for
 
 from tamiz.bundle_format import MANIFEST_KEY
 from tamiz_client import Client
@@ -34,21 +34,11 @@ from .mutations import mutated
 
 HOSTILE, DISK = "Hostile input", "Repository and disk"
 SEED = 7
-GOOD = np.array([[0, 3], [3, 0]], "<f4")
 
 
-def wait_for(condition, within_s=120.0, what="it"):
-    until_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < until_s, f"{what} did not happen within {within_s:g} s"
-        time.sleep(0.02)
-
-
-def answers_right(target, model="m", version=None):
-    with Client(target) as client:
-        result = client.predict(model, GOOD, version=version)
-    assert list(result.labels) == ["yes", "no"]
-    assert result.confidence == pytest.approx([1 / (1 + np.exp(-3))] * 2)
+def served(server):
+    with Client(server.target) as client:
+        return client.models()
 
 
 def said(server, text):
@@ -143,7 +133,7 @@ def test_a_threshold_far_above_one_accepts_nothing(make_bundle, start_server):
     with_manifest(path, threshold_of(1e308)(manifest_of(path)))
     server = start_server()
     with Client(server.target) as client:
-        assert not client.predict("m", GOOD).accepted.any()
+        assert not client.predict("m", SURE).accepted.any()
     assert server.stop() == 0
 
 
@@ -621,6 +611,61 @@ def test_requests_do_not_notice_when_the_wall_clock_jumps(
         times * 2,
         lost=0,
         seen="All requests were answered right within their deadlines, and a new version was loaded.",
+    )
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 4 MB, in the place of the repository."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    if shutil.which("mount") is None:
+        pytest.skip("no disk can be mounted here")
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder]
+    mounted = subprocess.run(command, check=False, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_disk_that_fills_up_while_a_bundle_is_copied_costs_no_answer(
+    small_disk, make_bundle, start_server, scaled, record
+):
+    """What fits of the new model's bundle stays on the disk, as it would after `cp`; then there is room again."""
+    random = Random(SEED)
+    make_bundle("m/1")
+    whole = make_bundle("../elsewhere/1", "slow")
+    server = start_server("--model-poll-interval-s", "0.05")
+    folder, filler = small_disk / "big/1", small_disk / "filler"
+    times = scaled(3, 50)
+    with Asking(server.target) as asking:
+        for _ in range(times):
+            server.log.clear()
+            room = random.randrange(whole.stat().st_size - 4_096)
+            filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - room))
+            folder.mkdir(parents=True)
+            with pytest.raises(OSError, match="No space left on device"):
+                shutil.copyfile(whole, folder / "model.onnx")
+            wait_for(lambda: said(server, "big version 1 is not served"), "the refusal of a part")
+            filler.unlink()
+            shutil.copyfile(whole, folder / "model.onnx")
+            wait_for(lambda: said(server, "big version 1: threshold"), "the whole bundle")
+            answers_right(server.target, "big", version=1)
+            shutil.rmtree(folder.parent)
+            wait_for(lambda: served(server) == {"m": [1]}, "the removal")
+    assert not asking.failures
+    assert asking.answers > 0
+    assert not said(server, "Traceback")
+    assert not said(server, "bug")
+    assert server.stop() == 0
+    record(
+        DISK,
+        "a disk that is full while a new model is copied into the repository of a running server",
+        times,
+        lost=0,
+        seen=f"The part was never served; {asking.answers} requests to the model beside it were answered right; the whole bundle"
+        " was served once there was room.",
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.asking import answers_right, wait_for
 
 from tamiz.bundle_format import OnnxParts
 from tamiz_client import Client
@@ -25,15 +26,7 @@ from . import hostile_graphs as graphs
 
 SECTION = "Hostile input"
 LIMITS = ("--model-memory-bytes", "2000000000", "--max-run-s", "1", "--max-load-s", "20")
-GOOD = np.array([[0, 3], [3, 0]], "<f4")
 ROOM_BYTES = 4 << 30  # what a limit of 2 GB leaves to whatever else a server needs, and more
-
-
-def wait_for(condition, within_s=120.0, what="it"):
-    until_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < until_s, f"{what} did not happen within {within_s:g} s"
-        time.sleep(0.05)
 
 
 def peak_bytes(process_id):
@@ -45,12 +38,6 @@ def check(path):
     bundle = read_bundle(path)
     check_graph(path, OnnxParts.of(bundle.content))
     return bundle
-
-
-def answers_right(client):
-    result = client.predict("good", GOOD, version=1)
-    assert list(result.labels) == ["yes", "no"]
-    assert result.confidence == pytest.approx([1 / (1 + np.exp(-3))] * 2)
 
 
 @pytest.mark.parametrize("kind", graphs.STATIC)
@@ -102,7 +89,7 @@ def test_harm_is_done_to_nobody_but_the_probe(make_bundle, start_server, tmp_pat
             reason = next(line for line in server.log if refused in line)
             assert "export it again" in reason, kind
             assert "bug" not in reason, kind
-            answers_right(client)
+            answers_right(server.target, "good", version=1)
         assert client.models() == {"good": [1]}
     assert server.process.poll() is None
     assert not any("Traceback" in line for line in server.log)
@@ -131,7 +118,7 @@ def test_a_graph_that_blows_up_on_a_rows_value_fails_that_request_alone(
             with pytest.raises(CallFailed, match=r"the model (failed|computed)"):
                 client.predict("bad", harm)
             assert client.predict("bad", calm).confidence == pytest.approx([1 / (1 + np.exp(-1))])
-            answers_right(client)
+            answers_right(server.target, "good", version=1)
     assert not any("Traceback" in line or "bug" in line for line in server.log)
     assert peak_bytes(server.process.pid) < ROOM_BYTES
     assert server.stop() == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import urllib.request
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -17,7 +16,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from prometheus_client.parser import text_string_to_metric_families
+from tests.asking import metric
 
 from tamiz.oip import inference as oip
 from tamiz.v1.manifest_pb2 import DataType
@@ -215,13 +214,6 @@ def server(make_bundle, start_server, tmp_path):
     return start_server("--max-queue-size", "2000")
 
 
-def metrics_of(server):
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics") as page:
-        families = text_string_to_metric_families(page.read().decode())
-    samples = [sample for family in families for sample in family.samples]
-    return lambda name: sum(sample.value for sample in samples if sample.name == name)
-
-
 def memory_bytes(server, what="VmRSS"):
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     return int(re.search(rf"{what}:\s+(\d+) kB", status)[1]) * 1024
@@ -229,11 +221,10 @@ def memory_bytes(server, what="VmRSS"):
 
 def assert_unharmed(server, predictions, before_bytes):
     """Nothing of what was sent is missing in the counts, in the log, or still in memory."""
-    metric = metrics_of(server)
-    assert metric("tamiz_requests_received_total") == predictions
-    assert metric("tamiz_requests_total") == predictions
-    assert metric("tamiz_requests_in_flight") == 0
-    assert metric("tamiz_streams_open") == 0
+    assert metric(server, "tamiz_requests_received_total") == predictions
+    assert metric(server, "tamiz_requests_total") == predictions
+    assert metric(server, "tamiz_requests_in_flight") == 0
+    assert metric(server, "tamiz_streams_open") == 0
     assert memory_bytes(server, "VmHWM") < before_bytes + (500 << 20)
     log = "".join(server.log)
     assert "Traceback" not in log

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from functools import cache, partial
 
 import pytest
+from tests.asking import metric
 
-from .bystanders import Footprint, bystanders, in_threads, metric, until_memory_settles
+from .bystanders import Footprint, bystanders, in_threads, until_memory_settles
 from .http2 import (
     CANCEL,
     CONTINUATION,

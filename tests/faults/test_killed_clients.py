@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from tests.asking import metric, wait_for
 
-from .bystanders import bystanders, metric, wait_for
+from .bystanders import bystanders
 from .http2 import PREDICT, STREAM_PREDICT, prediction
 
 CLIENT = f"""

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
+from tests.asking import page, wait_for
 
-from .bystanders import Footprint, bystanders, page, wait_for
+from .bystanders import Footprint, bystanders
 
 SECTION = "Clients and connections"
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-import urllib.request
 from collections import Counter
 
 import grpc
 import numpy as np
 import pytest
 from benchmarks.open_loop import PATH
-from benchmarks.overload import in_process, memory_mb, offer, open_loop, poisson, saturation
+from benchmarks.overload import in_process, memory_mb, offer, open_loop, poisson, reached, saturation
 from grpc import aio
-from prometheus_client.parser import text_string_to_metric_families
+from tests.asking import metric, samples, wait_for
 
 from tamiz.v1.prediction_pb2 import PredictRequest, Tensor
 from tamiz_client import AsyncClient, Client
+
+from .http2 import DATA, END_HEADERS, END_STREAM, HEADERS, Connection, call, call_headers, frame, prediction
+from .http2 import message as with_prefix
 
 ROWS = 16
 IN_FLIGHT = 12
@@ -31,11 +33,9 @@ def message(n_rows: int = ROWS, **fields: object) -> bytes:
 
 def metrics(server) -> Counter[tuple[str, str]]:
     """The samples of the server's metrics: (name, code) → value, over all models."""
-    page = urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=30)
     found: Counter[tuple[str, str]] = Counter()
-    for family in text_string_to_metric_families(page.read().decode()):
-        for sample in family.samples:
-            found[sample.name, sample.labels.get("code", "")] += sample.value
+    for sample in samples(server):
+        found[sample.name, sample.labels.get("code", "")] += sample.value
     return found
 
 
@@ -73,6 +73,8 @@ def test_at_five_times_saturation_accepted_requests_are_soon_answered_and_the_ot
     told = Counter(CODES[status] for status in outcome.status.tolist())
     assert by_code(after, before) == told
     assert set(told) == {"OK", "RESOURCE_EXHAUSTED"}
+    if scaled(False, True):  # the goals; otherwise the machine may be busy with other tests
+        assert reached(usual, figures, most), (usual, figures, most)
     # All of these are far from what a quiet machine shows (`python -m benchmarks.overload`), and farther from a full queue.
     full_queue_s = 16_384 / (most * ROWS)
     assert figures.settled_p99_s < full_queue_s / 3, (figures, most)
@@ -156,6 +158,26 @@ def test_expired_requests_are_never_computed(make_bundle, start_server, scaled, 
     )
 
 
+def test_the_deadline_of_a_call_reaches_the_queue_though_nobody_cancels(make_bundle, start_server):
+    """The call is sent by hand: a client's library would give up by itself, and say so."""
+    make_bundle("m/1", "stuck")
+    server = start_server("--inline-limit-us", "0", "--max-run-s", "2")
+    with Connection(server.port) as connection:
+        connection.send(call(1, prediction(margin=1e12)))
+        wait_for(lambda: metric(server, "tamiz_requests_in_flight") == 1)
+        headers = call_headers(more=[("grpc-timeout", "200m")])
+        connection.send(
+            frame(HEADERS, END_HEADERS, 3, headers),
+            frame(DATA, END_STREAM, 3, with_prefix(prediction(margin=0.0))),
+        )
+        wait_for(lambda: metric(server, "tamiz_requests_total", code="DEADLINE_EXCEEDED") == 1)
+        assert metric(server, "tamiz_requests_in_flight") == 1, "the one before it was still computed"
+        wait_for(lambda: metric(server, "tamiz_requests_in_flight") == 0)
+    assert metric(server, "tamiz_requests_total") == 2
+    assert metric(server, "tamiz_batch_rows_sum") <= 1, "it was computed all the same"
+    assert server.stop() == 0
+
+
 def test_callers_that_give_up_after_milliseconds_leave_nothing_behind(
     make_bundle, start_server, scaled, record
 ):
@@ -188,6 +210,9 @@ def test_callers_that_give_up_after_milliseconds_leave_nothing_behind(
     assert after["tamiz_requests_received_total", ""] == sum(ended.values())
     assert sum(ended.values()) <= sum(told.values())
     assert ended.get("OK", 0) >= told["OK"]
+    # In few seconds on a busy machine few calls arrive, and all their callers may be first to say so.
+    if scaled(False, True):
+        assert ended.get("DEADLINE_EXCEEDED", 0) > 0
     # Computed without an answer: only what was at work when its caller gave up, and that was counted as given up.
     given_up = sum(ended.values()) - ended.get("OK", 0)
     assert ended.get("OK", 0) <= after["tamiz_batch_rows_sum", ""] <= ended.get("OK", 0) + given_up

@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 
-from .bystanders import Footprint, bystanders, metric, until_memory_settles, wait_for
+from tests.asking import metric, wait_for
+
+from .bystanders import Footprint, bystanders, until_memory_settles
 from .http2 import (
     END_HEADERS,
     END_STREAM,

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import grpc
 import pytest
+from tests.asking import metric, wait_for
 
 from tamiz.oip.inference import ModelInferRequest
 from tamiz.v1.prediction_pb2 import PredictResponse, StatusCode, StreamPredictResponse
 
-from .bystanders import Footprint, metric, wait_for
+from .bystanders import Footprint
 from .http2 import PREDICT, STREAM_PREDICT, prediction
 
 OIP = "/inference.GRPCInferenceService/ModelInfer"

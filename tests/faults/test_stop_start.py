@@ -19,6 +19,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from tests.asking import metric, page, wait_for
 
 from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, StreamPredictResponse, Tensor
 from tamiz_client import AsyncClient, CallFailed, Client, Result
@@ -34,13 +35,6 @@ RAW = ROW.tobytes()
 def body(id_: str = "") -> bytes:
     tensor = Tensor(name="features", dtype=11, shape=[1, 2], raw=RAW)
     return PredictRequest(model_name="m", inputs=[tensor], id=id_).SerializeToString()
-
-
-def wait_for(condition: Callable[[], object], within_s: float = 30.0) -> None:
-    until_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < until_s, "it did not come about"
-        time.sleep(0.02)
 
 
 def free_port() -> int:
@@ -206,11 +200,6 @@ class Asking:
         self.n_answers += 1
 
 
-def received(server) -> float:
-    page = urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=30).read()
-    return float(re.search(rb"^tamiz_requests_received_total (\S+)", page, re.MULTILINE)[1])
-
-
 @pytest.mark.parametrize("kind", ["threads", "asyncio"])
 def test_clients_of_two_servers_see_no_error_while_both_are_replaced(
     make_bundle, start_server, scaled, record, kind
@@ -226,7 +215,7 @@ def test_clients_of_two_servers_see_no_error_while_both_are_replaced(
         for _ in range(times):
             roll(servers, ports, start_server)
         for server in servers:  # calls go round both again, and soon
-            wait_for(lambda server=server: received(server) > 0, 5.0)
+            wait_for(lambda server=server: metric(server, "tamiz_requests_received_total") > 0, within_s=5.0)
     finally:
         asking.stop.set()
         thread.join()
@@ -261,8 +250,7 @@ def test_a_model_that_never_ends_does_not_hold_up_the_stop(make_bundle, start_se
 
     thread = threading.Thread(target=ask)
     thread.start()
-    page = f"http://127.0.0.1:{server.metrics_port}/metrics"
-    wait_for(lambda: b"tamiz_requests_in_flight 1.0" in urllib.request.urlopen(page).read())
+    wait_for(lambda: metric(server, "tamiz_requests_in_flight") == 1)
     server.process.send_signal(signal.SIGTERM)
     if how == "a second signal":
         wait_for(lambda: any("stopping:" in line for line in server.log))
@@ -317,9 +305,8 @@ def test_one_bad_model_of_three_leaves_two_served_and_is_named_everywhere(make_b
     log = "".join(server.log)
     assert "model bad version 1 is not served" in log
     assert "ready: serving a/1, m/1" in log
-    base = f"http://127.0.0.1:{server.metrics_port}"
-    assert "not loaded: bad/1" in urllib.request.urlopen(f"{base}/healthz").read().decode()
-    metrics = urllib.request.urlopen(f"{base}/metrics").read().decode()
+    assert "not loaded: bad/1" in page(server, "/healthz")
+    metrics = page(server)
     assert 'tamiz_model_loads_total{model="bad",result="failed"} 1.0' in metrics
     assert 'tamiz_reload_failed{model="bad",what="1"} 1.0' in metrics
     assert 'tamiz_model_served{model="bad"' not in metrics

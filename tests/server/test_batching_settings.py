@@ -23,8 +23,12 @@ def test_what_a_model_sets_holds_for_it_and_the_flags_for_the_rest(tmp_path):
     ("section", "words"),
     [
         ({"max_batchsize": 4}, "'max_batchsize': expected one of max_batch_size,"),
-        ({"max_batch_size": 0}, "max_batch_size in [batching] is 0: expected a whole number of at least 1"),
-        ({"max_queue_delay_us": -1}, "is -1: expected a whole number of at least 0"),
+        (
+            {"max_batch_size": 0},
+            "max_batch_size in [batching] is 0: expected a whole number from 1 to 2147483647",
+        ),
+        ({"max_queue_delay_us": -1}, "is -1: expected a whole number from 0 to 2147483647"),
+        ({"max_queue_delay_us": 2**31}, "is 2147483648: expected a whole number from 0 to 2147483647"),
         ({"max_queue_size": "many"}, "is 'many': expected"),
         ({"max_concurrency": True}, "is True: expected"),
         ({"max_batch_size": 2.0}, "is 2.0: expected"),

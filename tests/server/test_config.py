@@ -61,20 +61,35 @@ def test_every_field_is_a_flag_and_a_variable_with_a_help_text(tmp_path, field):
         ),
         (["--grpc-port", "70000"], "--grpc-port is 70000: expected from 0 to 65535"),
         (["--grpc-port", "8002"], "are both 8002: choose two ports"),
-        (["--max-batch-size", "0"], "--max-batch-size is 0: expected at least 1"),
-        (["--max-queue-delay-us", "-1"], "--max-queue-delay-us is -1: expected at least 0"),
+        (["--max-batch-size", "0"], "--max-batch-size is 0: expected from 1 to 2147483647"),
+        (["--max-queue-delay-us", "-1"], "--max-queue-delay-us is -1: expected from 0 to 2147483647"),
         (["--drain-delay-s", "soon"], "--drain-delay-s is 'soon': expected a number"),
         (["--drain-delay-s", "nan"], "--drain-delay-s is nan"),
         (["--reflection=maybe"], "--reflection is 'maybe': expected true or false"),
         (["--host", "localhost"], "--host is 'localhost': expected an IP address"),
         (["--version-policy", "newest"], "--version-policy is 'newest': expected all, latest, or latest:N"),
-        (["--model-poll-interval-s", "-1"], "--model-poll-interval-s is -1.0: expected at least 0"),
+        (["--model-poll-interval-s", "-1"], "--model-poll-interval-s is -1.0: expected from 0 to 2147483"),
+        (["--access-log-share", "1e-320"], "--access-log-share is 1e-320: expected 0, or from 1e-09 to 1"),
         (["--log-level", "loud"], "expected one of debug, info, warning, error"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_was_expected(tmp_path, argv, message):
     with pytest.raises(ConfigError, match=message):
         parse(tmp_path, *argv)
+
+
+NUMBERS = [
+    each.name
+    for each in dataclasses.fields(Config)
+    if isinstance(each.default, (int, float)) and not isinstance(each.default, bool)
+]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_every_number_has_an_upper_bound_that_is_named(tmp_path, name):
+    for value in ("inf", "1e300") if name.endswith(("_s", "_share")) else ("9" * 30,):
+        with pytest.raises(ConfigError, match=rf"^{flag(name)} is .*: expected from [01] to \d+$"):
+            parse(tmp_path, flag(name), value)
 
 
 @pytest.mark.parametrize(

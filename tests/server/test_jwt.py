@@ -211,6 +211,7 @@ def test_a_file_of_keys_that_cannot_be_used_stops_the_start(tmp_path):
         '{"keys": [1]}',
         '{"keys": [{"kty": "RSA"}]}',
         '{"keys": [{"kid": "a"}]}',
+        '{"keys": ' + "[" * 100_000,
     ):
         config = config_of(tmp_path)
         (tmp_path / "keys.json").write_text(content)

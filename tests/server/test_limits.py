@@ -11,11 +11,14 @@ from contextlib import closing
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tamiz_client import Client, ModelNotFound
 from tamiz_server.config import Config, plain_text_warnings
+
+TLS = {"tls_key": "k", "tls_certificate": "c"}
 
 
 def watch(channel, timeout_s=30):
@@ -129,6 +132,29 @@ def test_the_soft_limit_on_open_files_is_raised(make_bundle, start_server, tmp_p
     assert re.search(r"^Max open files +1512 ", limits, re.MULTILINE)
 
 
+def test_a_server_takes_the_most_that_every_setting_allows(make_bundle, start_server):
+    make_bundle()
+    counts = (
+        "queue-size",
+        "message-bytes",
+        "stream-requests",
+        "concurrency",
+        "metadata-bytes",
+        "concurrent-streams",
+    )
+    longest = ("keepalive-s", "max-load-s", "max-run-s", "max-connection-age-s", "max-connection-age-grace-s")
+    longest += ("failure-cooldown-s", "drain-timeout-s", "model-poll-interval-s")
+    flags = [f"--max-{name}={2**31 - 1}" for name in (*counts, "failures", "queue-wait-ms")]
+    flags += [f"--{name}=2147483" for name in longest]
+    flags += ["--inline-limit-us=2147483647", f"--model-memory-bytes={2**60}", "--access-log-share=1e-9"]
+    server = start_server(*flags, "--max-connections=1000000")
+    with Client(server.target) as client:
+        assert client.predict("m", np.array([[0.0, 3.0]])).accepted.tolist() == [True]
+        assert len(list(client.stream("m", [np.zeros((3, 2))] * 3))) == 3
+    assert not any("Traceback" in line for line in server.log)
+    assert server.stop() == 0
+
+
 def test_compressed_messages_are_refused(make_bundle, start_server):
     make_bundle()
     server = start_server()
@@ -176,9 +202,20 @@ def test_the_metrics_port_can_have_an_address_of_its_own(make_bundle, start_serv
         ({"host": "::1"}, 0, ""),
         ({"host": "0.0.0.0"}, 2, "in plain text: whoever is on the way"),
         ({"host": "10.0.0.1", "tokens_file": "tokens"}, 1, "tokens among it"),
-        ({"host": "::", "tls_key": "k", "tls_certificate": "c"}, 1, "everybody there may ask"),
-        ({"host": "::", "tls_key": "k", "tls_certificate": "c", "tokens_file": "tokens"}, 0, ""),
-        ({"host": "::", "tls_key": "k", "tls_certificate": "c", "tls_client_ca": "ca"}, 0, ""),
+        ({"host": "::", **TLS}, 2, "everybody there may ask"),
+        ({"host": "::", **TLS, "tokens_file": "tokens"}, 1, "--host ::: /metrics and /healthz are reached"),
+        ({"host": "::", **TLS, "tokens_file": "tokens"}, 1, "a token for it is sent so too"),
+        ({"host": "::", **TLS, "tokens_file": "tokens", "metrics_tls": True}, 0, ""),
+        ({"host": "::", **TLS, "tls_client_ca": "ca", "metrics_host": "127.0.0.1"}, 0, ""),
+        (
+            {"host": "::", **TLS, "tls_client_ca": "ca", "metrics_host": "10.0.0.1"},
+            1,
+            "--metrics-host 10.0.0.1",
+        ),
+        ({"metrics_host": "0.0.0.0"}, 1, "and in plain text. Within a cluster that is usual"),
+        ({"metrics_host": "0.0.0.0", **TLS}, 1, "--metrics-host 0.0.0.0"),
+        ({"metrics_host": "0.0.0.0", **TLS, "metrics_tls": True}, 0, ""),
+        ({"host": "0.0.0.0", "metrics_host": "10.0.0.1"}, 2, "everybody there may ask"),
         ({"model_control_mode": "explicit"}, 0, ""),
         ({"host": "::", "model_control_mode": "explicit"}, 3, "everybody there may load and unload models"),
         ({"host": "::", "model_control_mode": "explicit", "tokens_file": "tokens"}, 1, "in plain text"),
@@ -186,9 +223,9 @@ def test_the_metrics_port_can_have_an_address_of_its_own(make_bundle, start_serv
             {
                 "host": "::",
                 "model_control_mode": "explicit",
-                "tls_key": "k",
-                "tls_certificate": "c",
+                **TLS,
                 "tls_client_ca": "ca",
+                "metrics_tls": True,
             },
             1,
             "every client with a certificate may load and unload models",

@@ -112,6 +112,8 @@ def test_settings_do_not_change():
         ("[versions]\nserve = []", r"serve in .* is \[\]"),
         ("[versions]\nserve = [0]", r"serve in .* is \[0\]"),
         ("[versions]\nserve = 3", "serve in .* is 3"),
+        ("[batching]\nmax_batch_size = 0x" + "f" * 5_000, r"\[batching\] has what cannot be right"),
+        ("[labels]\nstable = 0x" + "f" * 5_000, r"\[labels\] has what cannot be right"),
     ],
 )
 def test_a_mistake_is_named_with_what_was_expected(tmp_path, text, message):

@@ -45,6 +45,7 @@ def test_a_new_token_is_random_long_and_stands_behind_its_hash():
         ("tokens = 1", "expected tables"),
         (f'[tokens.a]\nsha256 = "{DIGEST}"\nrights = []\n[other]', "and nothing else"),
         ("[tokens.a", "is no TOML"),
+        ("a = " + "[" * 10_000, "is no TOML"),
         ("[tokens]\na = 1", r"\[tokens.a\] has no table"),
         (f'[tokens.a]\nsha256 = "{DIGEST}"\nrights = []\nright = 1', "has right; known are"),
         ("[tokens.a]\nrights = []", "has no sha256 of 64 hexadecimal digits"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tamiz.bundle_format import FILE_NAME, SIGNATURE_SUFFIX
+from tamiz.public_keys import public_key_blocks
 from tamiz_convert.errors import SigningError
 from tamiz_convert.files import replace
 
@@ -81,34 +82,43 @@ def verify(bundle: Path, key: Path) -> None:
 
     Args:
         bundle: the version's folder, or the file in it.
-        key: the file with the public key.
+        key: the file with the public key; of several keys, one after the other, one has to be the owner's.
 
     Raises:
         SigningError: if it is not, a file cannot be read, or `cryptography` is not installed.
     """
-    public = _public_key(key)
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  it is there, or the key could not be read
-
+    keys = _public_keys(key)
     path = _file(bundle)
     signature = path.with_name(path.name + SIGNATURE_SUFFIX)
-    try:
-        public.verify(_read(signature), _read(path))
-    except InvalidSignature:
+    signed, content = _read(signature), _read(path)
+    if not any(_has_signed(each, signed, content) for each in keys):
         raise SigningError(
             f"{signature} is not the signature of {path.name} by the owner of {key}: the bundle was changed after it was"
             " signed, or somebody else signed it"
-        ) from None
+        )
+
+
+def _has_signed(key: Ed25519PublicKey, signature: bytes, content: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  an extra of its own
+
+    try:
+        key.verify(signature, content)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _private_key(path: Path, passphrase: str) -> Ed25519PrivateKey:
     ed25519, serialization = _cryptography()
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415  it is there
+
     try:
         key = serialization.load_pem_private_key(_read(path), passphrase.encode() or None)
     except TypeError as error:  # a passphrase is missing, or there is none to give
         raise SigningError(
             f"{path}: {str(error)[:1].lower()}{str(error)[1:]}; the passphrase is taken from {PASSPHRASE_VARIABLE}"
         ) from error
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise SigningError(
             f"{path} holds no private key in PEM format, or the passphrase is wrong"
         ) from error
@@ -116,14 +126,19 @@ def _private_key(path: Path, passphrase: str) -> Ed25519PrivateKey:
     return private
 
 
-def _public_key(path: Path) -> Ed25519PublicKey:
+def _public_keys(path: Path) -> list[Ed25519PublicKey]:
     ed25519, serialization = _cryptography()
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415  it is there
+
     try:
-        key = serialization.load_pem_public_key(_read(path))
+        blocks = public_key_blocks(_read(path))
     except ValueError as error:
+        raise SigningError(f"{path} holds {error}") from error
+    try:
+        keys = [serialization.load_pem_public_key(block) for block in blocks]
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise SigningError(f"{path} holds no public key in PEM format") from error
-    public: Ed25519PublicKey = _of_ed25519(path, key, ed25519.Ed25519PublicKey)
-    return public
+    return [_of_ed25519(path, key, ed25519.Ed25519PublicKey) for key in keys]
 
 
 def _of_ed25519(path: Path, key: Any, type_: type) -> Any:

@@ -162,7 +162,13 @@ def _add_sign(parser: argparse.ArgumentParser) -> None:
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
-    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the public key")
+    parser.add_argument(
+        "--key",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the public key, or several, one of which has signed it",
+    )
 
 
 def _add_trust(parser: argparse.ArgumentParser) -> None:

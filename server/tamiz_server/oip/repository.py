@@ -19,7 +19,8 @@ from tamiz.oip.inference import (
 from tamiz_server.access import CALLER
 from tamiz_server.dialect import parse
 from tamiz_server.errors import InvalidRequest, ModelNotFound, NotOffered
-from tamiz_server.service import Metadata, Service
+from tamiz_server.journal import Metadata
+from tamiz_server.service import Service
 
 _log = logging.getLogger(__name__)
 

@@ -26,6 +26,7 @@ from tamiz.oip.inference import (
 from tamiz_server.access import charge_request
 from tamiz_server.dialect import Served, parse
 from tamiz_server.errors import InvalidRequest, ModelNotFound, TamizError
+from tamiz_server.journal import Metadata
 from tamiz_server.oip.description import configuration, metadata, statistics
 from tamiz_server.oip.inference import (
     SERVICE_NAME,
@@ -35,7 +36,7 @@ from tamiz_server.oip.inference import (
     version_or_label,
 )
 from tamiz_server.oip.repository import ModelControl, Repository
-from tamiz_server.service import Metadata, Method, Service, Stream
+from tamiz_server.service import Method, Service, Stream
 
 _EXTENSIONS: Final = ("model_configuration", "statistics")
 _CONTROL_EXTENSIONS: Final = ("model_repository", "model_repository(unload_dependents)")

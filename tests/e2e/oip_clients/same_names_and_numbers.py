@@ -1,4 +1,4 @@
-"""Our .proto file against those of tritonclient and kserve: a field that both know has the same number, type and count.
+"""Our .proto file against those of tritonclient, kserve and mlserver: a field that both know has the same number, type and count.
 
 The first argument is our folder of protocol sources, the second the package to compare with. Nothing is asked of a server.
 """
@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import importlib
 import sys
+import sysconfig
+import types
 from pathlib import Path
 from typing import Any
 
 THEIRS = {
     "tritonclient": ("tritonclient.grpc.service_pb2", "tritonclient.grpc.model_config_pb2"),
     "kserve": ("kserve.protocol.grpc.grpc_predict_v2_pb2",),
+    "mlserver": ("mlserver.grpc.dataplane_pb2", "mlserver.grpc.model_repository_pb2"),
 }
 # KServe answers these two methods with messages of its own; ours are Triton's, which MLServer's are too.
 DIFFERENT_IN_KSERVE = {
@@ -21,6 +24,14 @@ DIFFERENT_IN_KSERVE = {
     "RepositoryModelUnloadRequest",
     "RepositoryModelUnloadResponse",
 }
+
+
+def without_its_server(package: str) -> None:
+    """Have a package's modules imported without what its own `__init__` imports: mlserver's is a whole server."""
+    for name in (package, f"{package}.grpc"):
+        module = types.ModuleType(name)
+        module.__path__ = [str(Path(sysconfig.get_path("purelib"), *name.split(".")))]
+        sys.modules[name] = module
 
 
 def messages(file: Any) -> dict[str, Any]:
@@ -40,6 +51,8 @@ def field(each: Any) -> tuple[Any, ...]:
 
 def main() -> None:
     sys.path.append(str(Path(sys.argv[1])))
+    if sys.argv[2] == "mlserver":
+        without_its_server("mlserver")
     first, second = (
         ("tamiz.oip.inference", *THEIRS[sys.argv[2]]),
         (*THEIRS[sys.argv[2]], "tamiz.oip.inference"),
