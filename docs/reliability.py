@@ -116,8 +116,8 @@ saw), nothing may wait, and memory, threads and open files have to be back to wh
 
 {made}
 
-`make faults` does all of it again, in about an hour, and renews this page; it takes root, to cut network connections. A few
-rounds of each fault are part of `make test`."""
+`make faults` does all of it again, in half an hour on a machine that does nothing else, and renews this page; it takes root, to
+cut network connections and to fill a disk. A few rounds of each fault are part of `make test`."""
 
 
 def _made(date: str) -> str:

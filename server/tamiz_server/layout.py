@@ -6,6 +6,8 @@ empty inputs would take two seconds, in which nobody is answered, and more than 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -22,6 +24,11 @@ _MOST_PACKED_BYTES: Final = 2**22
 _SMALL_BYTES: Final = 2**20
 _VARINT, _EIGHT, _SIZED, _GROUP, _END_GROUP, _FOUR = range(6)
 _MOST_VARINT_BYTES: Final = 10
+_NOT_PACKED: Final = {
+    FieldDescriptor.TYPE_STRING,
+    FieldDescriptor.TYPE_BYTES,
+    FieldDescriptor.TYPE_MESSAGE,
+}
 
 
 class _MalformedError(Exception):
@@ -36,38 +43,41 @@ def check_layout(body: bytes, type_: type[Message]) -> None:
     """
     if len(body) <= _SMALL_BYTES:
         return
-    n_fields = n_packed_bytes = 0
+    n_packed_bytes = 0
+    for n_fields, (field, n_bytes) in enumerate(_fields(body, type_), start=1):
+        if n_fields > MOST_PARTS:
+            raise InvalidRequest(
+                f"the message has more than {MOST_PARTS} fields or strings: send its rows in several requests, and numbers as"
+                " raw bytes"
+            )
+        if field is not None and field.type not in _NOT_PACKED:
+            n_packed_bytes += n_bytes
+            if n_packed_bytes > _MOST_PACKED_BYTES:
+                raise InvalidRequest(
+                    f"the message has more than {_MOST_PACKED_BYTES} bytes of numbers that are not raw (in {field.name}): send"
+                    " them as raw bytes, or in several requests"
+                )
+
+
+def _fields(body: bytes, type_: type[Message]) -> Iterator[tuple[FieldDescriptor | None, int]]:
+    """Return the fields of a message and of those within, one after the other, each with its size.
+
+    The field is None where it is none of the message, or has no size of its own.
+    """
     parts: list[tuple[int, int, Any]] = [(0, len(body), type_.DESCRIPTOR)]
     while parts:
-        position, end, of = parts.pop()
-        try:
+        position, end, message = parts.pop()
+        with suppress(_MalformedError):
             while position < end:
-                n_fields += 1
-                if n_fields > MOST_PARTS:
-                    raise InvalidRequest(
-                        f"the message has more than {MOST_PARTS} fields or strings: send its rows in several requests, and"
-                        " numbers as raw bytes"
-                    )
                 tag, start = _varint(body, position)
                 position = _after(body, tag & 7, start)
+                field = None
                 if tag & 7 == _SIZED:
-                    field = of.fields_by_number.get(tag >> 3)
+                    field = message.fields_by_number.get(tag >> 3)
                     start = _varint(body, start)[1]
-                    if field is not None and field.message_type is not None:
-                        parts.append((start, min(position, end), field.message_type))
-                    elif field is not None and _is_packed(field):
-                        n_packed_bytes += position - start
-                        if n_packed_bytes > _MOST_PACKED_BYTES:
-                            raise InvalidRequest(
-                                f"the message has more than {_MOST_PACKED_BYTES} bytes of numbers that are not raw (in"
-                                f" {field.name}): send them as raw bytes, or in several requests"
-                            )
-        except _MalformedError:
-            continue
-
-
-def _is_packed(field: FieldDescriptor) -> bool:
-    return field.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
+                if field is not None and field.message_type is not None:
+                    parts.append((start, min(position, end), field.message_type))
+                yield field, position - start
 
 
 def _after(body: bytes, wire_type: int, start: int) -> int:
