@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -39,9 +40,10 @@ _FOREVER_MS: Final = 2**31 - 1
 _HANDSHAKE_WITHIN_MS: Final = (
     10_000  # gRPC gives two minutes, in which a connection that says nothing is kept
 )
-# Some of what grpc logs it prints once more, past the log, which is JSON.
-cygrpc.traceback = SimpleNamespace(print_exc=lambda: None)
 _ANSWER_WITHIN_MS: Final = 20_000  # gRPC's default for a keepalive ping
+
+# Some of what grpc logs it prints once more, past the log, which is JSON.
+cygrpc.traceback = SimpleNamespace(**vars(traceback) | {"print_exc": lambda: None})
 
 
 class GrpcServer:
