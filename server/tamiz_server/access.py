@@ -12,6 +12,7 @@ import time
 from collections import Counter as Tally
 from collections.abc import Callable
 from contextvars import ContextVar
+from copy import copy
 from pathlib import Path
 from typing import Final
 
@@ -81,6 +82,12 @@ class Caller:
         self._clock = clock
         self._requests = _bucket(grant.requests_per_second, clock)
         self._rows = _bucket(grant.rows_per_second, clock)
+
+    def bearing(self, grant: Grant) -> Caller:
+        """Return the same bearer with another token: what one has used up, the other has not left."""
+        caller = copy(self)
+        caller.grant = grant
+        return caller
 
     def charge_request(self) -> None:
         """Count one request, or that it was refused.
@@ -158,6 +165,7 @@ class Access:
         self._lock = threading.Lock()
         self._callers: dict[Grant, Caller] = {}
         self._jwt_keys = jwt_keys
+        self._subjects: dict[str, Caller] = {}
         self._jwt_checked: dict[bytes, tuple[Caller, JwtKeys, float]] = {}
 
     def admit(self, path: str, authorization: str | None) -> Caller | None:
@@ -209,11 +217,19 @@ class Access:
         caller, checked_with, until_s = self._jwt_checked.get(digest, (None, None, 0.0))
         if caller is None or checked_with is not keys or time.time() > until_s:
             grant, until_s = keys.check(token)
-            caller = Caller(grant, self._clock, self.refused)
+            caller = self._subject(grant).bearing(grant)
             if len(self._jwt_checked) >= _MAX_CHECKED:
                 self._jwt_checked.clear()
             self._jwt_checked[digest] = caller, keys, until_s
         return caller
+
+    def _subject(self, grant: Grant) -> Caller:
+        """Return who bears tokens with this subject; of very many, the first are forgotten."""
+        if grant.name not in self._subjects:
+            if len(self._subjects) >= _MAX_CHECKED:
+                del self._subjects[next(iter(self._subjects))]
+            self._subjects[grant.name] = Caller(grant, self._clock, self.refused)
+        return self._subjects[grant.name]
 
     def _remember(self, grant: Grant, known: set[Grant]) -> Caller:
         """Give a grant its caller; callers of grants that are not known any more are forgotten."""

@@ -160,6 +160,10 @@ class Config:
     )
     jwt_issuer: str = _setting("", "the issuer that such a token has to name")
     jwt_audience: str = _setting("", "the audience that such a token has to name: what it calls this server")
+    jwt_requests_per_second: float = _setting(
+        0.0, "how many requests each subject of such tokens may send per second; 0: any number"
+    )
+    jwt_rows_per_second: float = _setting(0.0, "the same for the rows of its requests")
     require_signature: str = _setting(
         "", "file with the public keys one of which must have signed a bundle (tamiz-convert sign)"
     )
@@ -336,6 +340,12 @@ class Config:
                 "--jwt-keys, --jwt-issuer and --jwt-audience belong together: a token of the same provider may be meant for"
                 " somebody else"
             )
+        for name in ("jwt_requests_per_second", "jwt_rows_per_second"):
+            self._check_range(name, 0, MOST)
+            if getattr(self, name) and not self.jwt_keys:
+                raise ConfigError(
+                    f"{flag(name)} needs --jwt-keys: it is for who bears a token of that provider"
+                )
 
     @staticmethod
     def _check_host(name: str, host: str) -> None:

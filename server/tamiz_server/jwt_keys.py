@@ -30,12 +30,21 @@ class JwtKeys:
         keys: objects of PyJWT's PyJWK.
         issuer: the claim `iss` that a token needs.
         audience: the claim `aud` that a token needs: that it is meant for this server.
+        requests_per_second, rows_per_second: how often each subject may ask; None without limit.
     """
 
-    def __init__(self, keys: Mapping[str, Any], issuer: str, audience: str) -> None:
+    def __init__(
+        self,
+        keys: Mapping[str, Any],
+        issuer: str,
+        audience: str,
+        requests_per_second: float | None = None,
+        rows_per_second: float | None = None,
+    ) -> None:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
+        self._rates = requests_per_second, rows_per_second
 
     def check(self, token: str) -> tuple[Grant, float]:
         """Return what a token allows, and until when, in seconds since 1970.
@@ -62,7 +71,7 @@ class JwtKeys:
             ) from error
         scopes = str(claims.get("scope", "")).split()
         rights = frozenset(right for right in Right if _SCOPE + right in scopes)
-        return Grant(str(claims["sub"]), rights), float(claims["exp"])
+        return Grant(str(claims["sub"]), rights, *self._rates), float(claims["exp"])
 
 
 def watch_jwt_keys(config: Config) -> Watched[JwtKeys] | None:
@@ -74,7 +83,8 @@ def watch_jwt_keys(config: Config) -> Watched[JwtKeys] | None:
     if not config.jwt_keys:
         return None
     path = Path(config.jwt_keys)
-    return Watched([path], lambda: JwtKeys(_read(path), config.jwt_issuer, config.jwt_audience))
+    rates = config.jwt_requests_per_second or None, config.jwt_rows_per_second or None
+    return Watched([path], lambda: JwtKeys(_read(path), config.jwt_issuer, config.jwt_audience, *rates))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat 
 from tamiz_client import Client, NotAllowed  # noqa: E402
 from tamiz_server.access import access_control  # noqa: E402
 from tamiz_server.config import Config  # noqa: E402
-from tamiz_server.errors import ConfigError, NotPermitted, Unauthenticated  # noqa: E402
+from tamiz_server.errors import ConfigError, NotPermitted, RateExceeded, Unauthenticated  # noqa: E402
 
 PREDICT = "/tamiz.v1.PredictionService/Predict"
 ALGORITHMS = {
@@ -96,6 +97,30 @@ def test_a_token_gives_the_rights_of_its_scopes_and_no_others(tmp_path, algorith
     for scope in (None, "predict", "tamiz:predictor", ""):
         with pytest.raises(NotPermitted):
             access.admit(PREDICT, f"Bearer {provider.token(scope)}")
+
+
+def test_a_subject_has_its_rate_whatever_tokens_it_shows(tmp_path):
+    provider = Provider()
+    config = replace(
+        config_of(tmp_path, provider.jwk()), jwt_requests_per_second=1e-3, jwt_rows_per_second=10.0
+    )
+    access = access_control(config)
+    caller = access.admit(PREDICT, f"Bearer {provider.token()}")
+    caller.charge_rows(10)
+    for token in (provider.token(), provider.token("tamiz:predict tamiz:metrics", seconds=60)):
+        with pytest.raises(RateExceeded, match=r"'ann' allows 0\.001 requests per second"):
+            access.admit(PREDICT, f"Bearer {token}")
+    assert access.refused["RESOURCE_EXHAUSTED"] == 2
+    other = access.admit(PREDICT, f"Bearer {provider.token(sub='bob')}")
+    other.charge_rows(10)
+    with pytest.raises(RateExceeded, match=r"'ann' allows 10 rows per second"):
+        caller.charge_rows(1)
+    assert access.admit("/grpc.health.v1.Health/Check", None) is None
+
+
+def test_rates_of_subjects_need_their_keys(tmp_path):
+    with pytest.raises(ConfigError, match="--jwt-rows-per-second needs --jwt-keys"):
+        Config(model_repository=tmp_path, jwt_rows_per_second=5.0)
 
 
 @pytest.mark.parametrize(
