@@ -17,7 +17,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from tamiz_server.access import access_control
 from tamiz_server.certificates import watch_certificates
-from tamiz_server.config import Config, plain_text_warnings
+from tamiz_server.config import Config
+from tamiz_server.exposure import plain_text_warnings
 from tamiz_server.journal import Journal
 from tamiz_server.metrics import Metrics
 from tamiz_server.oip.service import OipService
@@ -63,7 +64,7 @@ class App:
         )
         certificates = watch_certificates(config)
         self._grpc = GrpcServer(
-            (self._service, self._oip), config, access, certificates, self._metrics.refused_later
+            (self._service, self._oip), config, access, certificates, self._metrics.refused_otherwise
         )
         self._http = HttpServer(
             config.metrics_host or config.host,

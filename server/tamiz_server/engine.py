@@ -34,9 +34,16 @@ from tamiz_server.model import Model
 from tamiz_server.model_metrics import ModelMetrics
 from tamiz_server.niceness import give_way
 from tamiz_server.patience import Patience
-from tamiz_server.pending import Answer, Batch, Pending, Work, asked_thresholds, raised_thresholds
+from tamiz_server.pending import (
+    Answer,
+    Batch,
+    Pending,
+    Work,
+    asked_thresholds,
+    gathered,
+    raised_thresholds,
+)
 from tamiz_server.shedding import Shedding
-from tamiz_server.tensors import Inputs
 
 _log = logging.getLogger(__name__)
 
@@ -308,7 +315,7 @@ class Engine:
         If it was stopped because it took too long, all of them fail: one by one they might take that long each.
         """
         started_s = _now_s()
-        inputs = _gather(batch, self.model)
+        inputs = gathered(batch, self.model.specs)
         try:
             probabilities, subset = self.model.run(inputs)
         except ModelFailed as error:
@@ -391,18 +398,3 @@ def _published(probabilities: NDArray[np.float64], class_index: list[int]) -> ND
     if NO_CLASS not in class_index:
         return probabilities
     return np.where(np.array(class_index)[:, None] != NO_CLASS, probabilities, np.nan)
-
-
-def _gather(batch: Batch, model: Model) -> Inputs:
-    """Return the rows of a batch as one array per input."""
-    if len(batch) == 1:
-        entry, start, stop = batch[0]
-        if stop - start == entry.n_rows:
-            return entry.work.inputs
-        return {name: array[start:stop] for name, array in entry.work.inputs.items()}
-    return {
-        spec.name: np.concatenate(
-            [part.entry.work.inputs[spec.name][part.start : part.stop] for part in batch]
-        )
-        for spec in model.specs
-    }

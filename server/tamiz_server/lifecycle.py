@@ -194,9 +194,8 @@ class Lifecycle:
             for key in self.served:
                 if key[0] == name and key in self._bundles:
                     self._bundles[key].taken = None
-            for key, file in self._bundles.items():
-                if key[0] == name:
-                    file.try_again()
+            for file in self._files_of(name):
+                file.try_again()
         was_shadow = self.shadow(name)
         self._settings[name] = settings
         self._stands_in.discard(name)

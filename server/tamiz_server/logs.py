@@ -59,7 +59,7 @@ class GrpcFilter(logging.Filter):
             return True
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         record.msg, record.args, record.exc_info, record.exc_text = said, (), None, None
-        return self._flood.lets_through(said, record.created)
+        return self._flood.lets_through(said, time.monotonic())
 
 
 class JsonFormatter(logging.Formatter):

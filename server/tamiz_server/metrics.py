@@ -61,8 +61,8 @@ class Metrics(Collector):
         """Requests that ended before their model was known, by code."""
         self.refused: Tally[str] = Tally()
         """Calls that access control refused, by code."""
-        self.refused_later: Tally[str] = Tally()
-        """Calls that were refused after it, and are no requests for predictions, by code."""
+        self.refused_otherwise: Tally[str] = Tally()
+        """Calls that a limit refused, or a method that is not for predictions, by code."""
         self.loads: Tally[tuple[str, str]] = Tally()
         self.labels: dict[str, Mapping[str, int]] = {}
         """By model: label → version."""
@@ -143,7 +143,7 @@ class Metrics(Collector):
             families["tamiz_requests"].add_metric(("", "", code), count)
         for code, count in list(self._unloaded.items()):
             families["tamiz_requests_unloaded"].add_metric((code,), count)
-        refused = self.refused.copy() + self.refused_later.copy()  # others add to them meanwhile
+        refused = self.refused.copy() + self.refused_otherwise.copy()  # others add to them meanwhile
         for code in dict.fromkeys((*REFUSALS, *refused)):
             families["tamiz_calls_refused"].add_metric((code,), refused[code])
         for name, result in list(self.loads):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tamiz_server.batching import Entry, Slice
 from tamiz_server.errors import TamizError
-from tamiz_server.tensors import Inputs
+from tamiz_server.tensors import Inputs, Spec
 
 
 class Work(NamedTuple):
@@ -135,6 +135,21 @@ def _times(parts: Sequence[Answer]) -> tuple[float, float]:
         compute_s += max(0.0, computed_s - max(part.queue_s, end_s))
         end_s = max(end_s, computed_s)
     return end_s - compute_s, compute_s
+
+
+def gathered(batch: Batch, specs: Sequence[Spec]) -> Inputs:
+    """Return the rows of a batch as one array per input."""
+    if len(batch) == 1:
+        entry, start, stop = batch[0]
+        if stop - start == entry.n_rows:
+            return entry.work.inputs
+        return {name: array[start:stop] for name, array in entry.work.inputs.items()}
+    return {
+        spec.name: np.concatenate(
+            [part.entry.work.inputs[spec.name][part.start : part.stop] for part in batch]
+        )
+        for spec in specs
+    }
 
 
 def asked_thresholds(batch: Batch) -> list[float]:

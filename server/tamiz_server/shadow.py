@@ -219,7 +219,7 @@ class Beside:
         # Under overload the queue is kept far shorter than that.
         if self.live.metrics.queue_rows > self._busy_rows or self.live.is_pressed():
             return LIVE_BUSY
-        shadow_work = Work(work.inputs, work.n_rows, threshold, overrides=overrides)
+        shadow_work = Work(work.inputs, work.n_rows, threshold, overrides=overrides, n_bytes=work.n_bytes)
         task = self._shadow.start(self._engine, shadow_work)
         task.add_done_callback(partial(self._done, work.n_rows, answer))
         return None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -143,6 +145,20 @@ def test_spans_reach_a_collector_in_the_callers_trace(make_bundle, start_server,
     for span in collector.spans:
         assert span.parent_span_id.hex() == PARENT or span.parent_span_id in requests
     assert {each["service.name"] for each in collector.resources} == {"tamiz-server"}
+
+
+def test_a_collector_that_never_answers_holds_up_the_stop_for_two_seconds(make_bundle, start_server):
+    make_bundle("m/1")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        server = start_server("--otlp-endpoint", address, "--trace-share", "1")
+        with grpc.insecure_channel(server.target) as channel:
+            call = channel.unary_unary(PREDICT)
+            for _ in range(700):  # three spans each: more than a batch of 512, which may take ten seconds
+                call(request(), timeout=10)
+        asked_s = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - asked_s < 8
 
 
 def test_a_collector_that_is_not_there_holds_up_nobody(make_bundle, start_server):

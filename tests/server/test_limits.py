@@ -16,7 +16,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tamiz_client import Client, ModelNotFound
-from tamiz_server.config import Config, plain_text_warnings
+from tamiz_server.config import Config
+from tamiz_server.exposure import plain_text_warnings
 
 TLS = {"tls_key": "k", "tls_certificate": "c"}
 

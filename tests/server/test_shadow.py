@@ -317,6 +317,21 @@ def test_what_finds_no_room_is_dropped(run, make_bundle):
     run(scenario, max_queue_size=16, max_batch_size=4)
 
 
+def test_what_waits_for_the_shadow_is_limited_in_bytes_too(run, make_bundle):
+    make_bundle("m/1")
+    make_bundle("m/2", "slow")
+
+    async def scenario(server: Server) -> None:
+        await server.set("[shadow]\nversion = 2")
+        for _ in range(100):
+            await server.ask()
+        counts = await server.decided()
+        assert counts["queue_full"] > 0
+        assert counts["both/same"] > 0
+
+    run(scenario, max_queue_bytes=300, max_batch_size=4)
+
+
 def test_while_the_live_queue_holds_half_a_burst_nothing_is_shown(run, make_bundle):
     make_bundle("m/1")
     make_bundle("m/2")

@@ -61,9 +61,9 @@ class GrpcServer:
         certificates: Watched[Certificates] | None = None,
         refused: Counter[str] | None = None,
     ) -> None:
-        """Make it, with access control and TLS where they are given; `refused` counts calls that are refused after it, by status.
+        """Make it, with access control and TLS where they are given; `refused` counts, by status, calls that something else refuses.
 
-        Requests for predictions are counted by their services.
+        Access control counts those that it refuses, and services their requests for predictions.
         """
         self.port = 0
         refused = Counter() if refused is None else refused
