@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from tamiz.standard_output import OutputError, discard, written
 from tamiz_client.errors import TamizClientError
-from tamiz_client.output import discard, written
 
 _INTERRUPTED = 130
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return _interrupted()
-    except TamizClientError as error:
+    except (TamizClientError, OutputError) as error:
         return _fail(str(error))
     return status
 

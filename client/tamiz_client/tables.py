@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from tamiz.standard_output import written
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_client.errors import TamizClientError
-from tamiz_client.output import written
 
 _ARROW_TYPES: Final = {
     DataType.DATA_TYPE_BOOL: pa.bool_(),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 
+from tamiz.standard_output import OutputError, discard, written
 from tamiz_convert.command_line.arguments import parser
 from tamiz_convert.errors import ExportError
 
@@ -19,12 +19,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except BrokenPipeError:  # the reader has seen enough
-        _discard_output()
+        discard()
         return 1
     except KeyboardInterrupt:
         _say("interrupted; nothing is half written")
         return _INTERRUPTED
-    except ExportError as error:
+    except (ExportError, OutputError) as error:
         _say(str(error))
         return 1
 
@@ -35,23 +35,9 @@ def _run(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         _say(f"{error.name} is not installed; exporting needs: pip install 'tamiz[convert]'")
         return 1
-    try:
+    with written():
         commands.run(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        if error.filename is not None:  # another file could not be opened
-            raise
-        _discard_output()
-        _say(f"the standard output cannot be written: {error.strerror or error}")
-        return 1
     return 0
-
-
-def _discard_output() -> None:
-    """Write what is still buffered for standard output to nowhere: Python would try again at the end, and end with 120."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(message: str) -> None:

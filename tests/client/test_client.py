@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import subprocess
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from tests.programs import needs
 
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_client import (
@@ -253,7 +253,7 @@ def test_no_tls_flag_of_the_command_is_ever_ignored(flag, tmp_path, stub, capsys
     assert "plain" not in capsys.readouterr().out
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+@needs("openssl")
 @both
 def test_tls_with_a_certificate_of_ones_own(kind, tmp_path, make_stub):
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"

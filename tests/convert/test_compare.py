@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import numpy as np
 import onnx
@@ -19,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tests.programs import CHROMIUM, needs
 
 from tamiz.gate_rules import valid_rows
 from tamiz.v1.manifest_pb2 import Classes, Subdivision, SubsetThreshold
@@ -38,8 +38,6 @@ from tamiz_convert.comparison.differences import (
 from tamiz_convert.comparison.page import to_html, to_json
 from tamiz_server import gate
 from tamiz_server.tensors import Spec
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="module")
@@ -437,7 +435,7 @@ def test_columns_that_a_bundle_names_have_to_be_there(churn, command, capsys):
     assert "short.parquet has no column 'age'" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@needs("chromium")
 def test_the_page_opens_without_an_error_and_asks_nobody_for_anything(found, tmp_path):
     path = tmp_path / "comparison.html"
     path.write_text(to_html(found), encoding="utf-8")

@@ -24,20 +24,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from packaging.utils import canonicalize_name
+from tests.programs import needs
 
 from tamiz_client import Client
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PAGE = (ROOT / "deploy/README.md").read_text()
-PROGRAMS = ("make", "buildah", "debootstrap", "unshare", "nsenter", "chroot")
-MISSING = [program for program in PROGRAMS if shutil.which(program) is None]
 pytestmark = [
     pytest.mark.timeout(1_800),
-    pytest.mark.skipif(
-        bool(MISSING or os.geteuid()) and not os.environ.get("CI"),
-        reason=f"needs root, and there is no: {', '.join(MISSING)}",
-    ),
+    needs("make", "buildah", "debootstrap", "unshare", "nsenter", "chroot", root=True),
 ]
 NOTE = "two words"
 TRAINING = {

@@ -6,7 +6,6 @@ import importlib.resources
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import urllib.error
@@ -26,6 +25,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tests.programs import needs
 
 from tamiz.v1.prediction_pb2 import PredictRequest, Tensor
 from tamiz_client import Client, InvalidRequest, ModelNotFound
@@ -181,7 +181,7 @@ def test_metrics_count_what_was_asked(served, cancer):
     assert page(served, "/other")[0] == 404
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
+@needs("promtool")
 def test_promtool_is_content_with_a_live_server(served, cancer):
     with Client(served.target) as client:
         client.predict("cancer", cancer[0])

@@ -1,4 +1,4 @@
-"""The command's standard output, which may be full, or read by somebody who has seen enough."""
+"""A command's standard output, which may be full, or read by somebody who has seen enough. Both commands treat it alike."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tamiz_client.errors import TamizClientError
 
-
-class OutputError(TamizClientError):
-    """The standard output cannot be written."""
+class OutputError(Exception):
+    """The standard output cannot be written; the message says why."""
 
 
 @contextmanager
