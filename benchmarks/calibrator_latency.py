@@ -20,11 +20,11 @@ from rich.table import Table
 from scipy.special import softmax
 
 from tamiz_convert.calibrators import METHODS, fit
-from tamiz_convert.graft import graft
-from tamiz_convert.graph_builder import GraphBuilder
-from tamiz_convert.latency import median_us
-from tamiz_convert.parity import Runner
-from tamiz_convert.score_graph import SCORES, ScoresKind
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.latency import median_us
+from tamiz_convert.graphs.runner import Runner
+from tamiz_convert.graphs.score_graph import SCORES, ScoresKind
+from tamiz_convert.pipeline.graft import graft
 
 _GOAL_US = 20.0
 _N_CALIBRATION_ROWS = 5_000

@@ -28,10 +28,10 @@ from benchmarks.__main__ import free_port
 from tamiz_client import Client
 from tamiz_client.encoding import build_request
 from tamiz_convert import export
-from tamiz_server.config import Config
-from tamiz_server.metrics import Metrics
-from tamiz_server.reloader import Reloader
-from tamiz_server.service import Service
+from tamiz_server.config.config import Config
+from tamiz_server.repository.reloader import Reloader
+from tamiz_server.serving.requests import Service
+from tamiz_server.telemetry.metrics import Metrics
 
 _CALLS = 2_000
 _PERIOD_S = 0.002

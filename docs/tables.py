@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tamiz_server.flags import flag_table
-from tamiz_server.metric_families import metric_table
+from tamiz_server.config.flags import flag_table
+from tamiz_server.telemetry.metric_families import metric_table
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -15,6 +15,7 @@ Each message says what was wrong, what was expected and what to do.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 
 from tamiz_convert.check_result import CheckResult
@@ -74,3 +75,9 @@ class SigningError(ExportError):
 
 class BundleError(ExportError):
     """A file is not a bundle that this version can read, or could not be written."""
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Return " (did you mean …?)", or nothing if no known name is close."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -12,10 +12,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from tamiz_server.access.tokens import Right, entry, new_token
+from tamiz_server.config.flags import parse_config
 from tamiz_server.errors import ConfigError
-from tamiz_server.flags import parse_config
-from tamiz_server.logs import set_up as set_up_logs
-from tamiz_server.tokens import Right, entry, new_token
+from tamiz_server.telemetry.logs import set_up as set_up_logs
 
 _LEAVES_WITHIN_S: Final = 2.0
 
@@ -67,7 +67,7 @@ def _leave_behind_what_computes() -> None:
 
 def _ask_health(argv: Sequence[str]) -> int:
     """Ask the server that has these flags and this environment; return 0 if it is serving, else say why not."""
-    from tamiz_server.health import trouble  # noqa: PLC0415  the server itself does not need it
+    from tamiz_server.health_command import trouble  # noqa: PLC0415  the server itself does not need it
 
     try:
         found = trouble(parse_config(argv, os.environ))

@@ -13,21 +13,19 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Final
 
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-
-from tamiz_server.access import access_control
-from tamiz_server.certificates import watch_certificates
-from tamiz_server.config import Config
-from tamiz_server.exposure import plain_text_warnings
-from tamiz_server.journal import Journal
-from tamiz_server.metrics import Metrics
-from tamiz_server.oip.service import OipService
-from tamiz_server.reloader import Reloader
-from tamiz_server.service import Service
-from tamiz_server.signature import trusted_keys
-from tamiz_server.tracing import trace_to
+from tamiz_server.access.access import access_control
+from tamiz_server.access.tls import watch_certificates
+from tamiz_server.config.config import Config
+from tamiz_server.config.warnings import plain_text_warnings
+from tamiz_server.model.signature import trusted_keys
+from tamiz_server.protocols.oip.service import OipService
+from tamiz_server.repository.reloader import Reloader
+from tamiz_server.serving.requests import Service
+from tamiz_server.telemetry.access_log import Journal
+from tamiz_server.telemetry.metrics import CONTENT_TYPE, Metrics
+from tamiz_server.telemetry.tracing import trace_to
 from tamiz_server.transports.grpcio import GrpcServer
-from tamiz_server.transports.http import HttpServer, Page
+from tamiz_server.transports.pages import HttpServer, Page
 
 _log = logging.getLogger(__name__)
 
@@ -207,7 +205,7 @@ class App:
 
     def _metrics_page(self) -> Page:
         self._in_loop(self._metrics.flush)
-        return Page(HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, self._metrics.text())
+        return Page(HTTPStatus.OK, CONTENT_TYPE, self._metrics.text())
 
     def _health_page(self) -> Page:
         alive = self._in_loop(lambda: None)

@@ -153,3 +153,7 @@ def _shortened(text: str, length: int) -> str:
     """Return a text without its middle where it is too long: what was wrong begins it, what to do ends it."""
     kept = length // 2
     return text if len(text) <= length else f"{text[:kept]} … {text[-kept:]}"
+
+
+REFUSALS: Final = (Unauthenticated.code, NotPermitted.code, RateExceeded.code)
+"""What a call can be refused with before it is looked at."""

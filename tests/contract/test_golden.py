@@ -10,8 +10,8 @@ import pytest
 from tamiz.bundle_format import FORMAT_VERSION
 from tamiz.thresholds import Thresholds
 from tamiz_convert import read_manifest
-from tamiz_server.bundle import read_bundle
-from tamiz_server.model import Model
+from tamiz_server.model.bundle import read_bundle
+from tamiz_server.model.model import Model
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*/model.onnx"))
 

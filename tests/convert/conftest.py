@@ -12,7 +12,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
 from tamiz.bundle_format import OnnxParts
 from tamiz_convert.files import replace
-from tamiz_server.graph_check import check_graph
+from tamiz_server.model.graph_check import check_graph
 
 
 @dataclass(frozen=True)

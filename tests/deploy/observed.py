@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from tamiz_server.metric_families import COUNTERS, GAUGES, HISTOGRAMS
+from tamiz_server.telemetry.metric_families import COUNTERS, GAUGES, HISTOGRAMS
 
 from .promql import SCRAPED, Catalog, Labels
 

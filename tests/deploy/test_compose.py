@@ -8,8 +8,8 @@ import compose_spec
 import pytest
 import yaml
 
-from tamiz_server.config import Config
-from tamiz_server.flags import parse_config
+from tamiz_server.config.config import Config
+from tamiz_server.config.flags import parse_config
 
 from .observed import ROOT
 

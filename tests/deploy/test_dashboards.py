@@ -34,7 +34,7 @@ from grafana_foundation_sdk.models import (
 from grafana_foundation_sdk.models import dashboard as schema
 from grafana_foundation_sdk.models.prometheus import Dataquery
 
-from tamiz_server.metric_families import HISTOGRAMS
+from tamiz_server.telemetry.metric_families import HISTOGRAMS
 
 from . import observed
 from .observed import (

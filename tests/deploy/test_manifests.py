@@ -18,9 +18,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tamiz_server.config import Config
-from tamiz_server.flags import parse_config, variable
-from tamiz_server.metric_families import metric_table
+from tamiz_server.config.config import Config
+from tamiz_server.config.flags import parse_config, variable
+from tamiz_server.telemetry.metric_families import metric_table
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"

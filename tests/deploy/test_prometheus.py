@@ -25,7 +25,7 @@ from tests.conftest import ServerProcess, by_class, write_bundle
 from tamiz.v1.manifest_pb2 import Certificate, Promise, Threshold
 from tamiz_client import CallFailed, Client, InvalidRequest, ModelNotFound, NotAllowed
 from tamiz_convert import export
-from tamiz_server.tokens import Right, entry
+from tamiz_server.access.tokens import Right, entry
 
 from . import observed as files
 from .conftest import find

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tamiz_convert import read_manifest
-from tamiz_convert.binomial import fewest_rows
+from tamiz_convert.metrics.binomial import fewest_rows
 
 TEXT = (Path(__file__).parents[2] / "docs/calibration.md").read_text()
 

@@ -23,7 +23,7 @@ from tamiz.oip.inference import (
     ServerReadyResponse,
 )
 from tamiz.v1.manifest_pb2 import Classes, Manifest
-from tamiz_server.tokens import Right, entry, new_token
+from tamiz_server.access.tokens import Right, entry, new_token
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = Path(__file__).with_name("oip_clients")

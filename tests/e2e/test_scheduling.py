@@ -13,8 +13,8 @@ import pytest
 from tests.asking import metric, wait_for
 
 from tamiz_client import CallFailed, Client, RetryPolicy, ServerUnavailable
-from tamiz_server.cpus import available_cpus
-from tamiz_server.niceness import NICENESS
+from tamiz_server.system.niceness import NICENESS
+from tamiz_server.system.resources import available_cpus
 
 ROW = {"row": np.array([[0]])}
 BAD_ROW = {"row": np.array([[99]])}

@@ -15,7 +15,7 @@ from tamiz.thresholds import ACCEPT_NONE, Thresholds
 from tamiz_client import Client
 from tamiz_client.__main__ import main as client_main
 from tamiz_convert import export, read_manifest
-from tamiz_convert.parity import Runner
+from tamiz_convert.graphs.runner import Runner
 from tamiz_convert.rows.slices import slice_values, subset_index
 
 N_TRAIN = 1_000

@@ -20,15 +20,15 @@ from tests.asking import SURE, answers_right, wait_for
 from tamiz.bundle_format import MANIFEST_KEY
 from tamiz_client import Client
 from tamiz_convert.files import replace
-from tamiz_server.bundle import read_bundle
-from tamiz_server.config import Config
+from tamiz_server.config.config import Config
+from tamiz_server.config.model_settings import parse_settings, read_settings
+from tamiz_server.config.version_policy import VersionPolicy
 from tamiz_server.errors import BundleError, SettingsError
-from tamiz_server.lifecycle import Lifecycle
-from tamiz_server.model_settings import parse_settings, read_settings
-from tamiz_server.ordinary_files import read_ordinary
-from tamiz_server.probe import Probe
-from tamiz_server.repository import load, look
-from tamiz_server.version_policy import VersionPolicy
+from tamiz_server.model.bundle import read_bundle
+from tamiz_server.model.trial import Probe
+from tamiz_server.repository.lifecycle import Lifecycle
+from tamiz_server.repository.repository import load, look
+from tamiz_server.system.files import read_ordinary
 
 from .mutations import mutated
 

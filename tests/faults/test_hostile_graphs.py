@@ -16,11 +16,11 @@ from tests.asking import answers_right, wait_for
 from tamiz.bundle_format import OnnxParts
 from tamiz_client import Client
 from tamiz_client.errors import CallFailed
-from tamiz_server.bundle import read_bundle
 from tamiz_server.errors import BundleError
-from tamiz_server.graph_check import MAX_NODES, check_graph
-from tamiz_server.model import Model
-from tamiz_server.probe import Probe
+from tamiz_server.model.bundle import read_bundle
+from tamiz_server.model.graph_check import MAX_NODES, check_graph
+from tamiz_server.model.model import Model
+from tamiz_server.model.trial import Probe
 
 from . import hostile_graphs as graphs
 

@@ -12,7 +12,7 @@ from contextlib import closing
 import grpc
 import pytest
 
-from tamiz_server.health import _reached_at
+from tamiz_server.health_command import _reached_at
 
 ALIVE = b"\x0a\x15grpc.health.v1.Health"
 SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"

@@ -20,8 +20,8 @@ from tamiz.dtypes import NUMERIC_DTYPES
 from tamiz.v1.manifest_pb2 import Classes, InputSpec, Manifest
 from tamiz_convert.bundles.inputs import feed_of
 from tamiz_convert.errors import BundleError
-from tamiz_convert.parity import Feed, Runner
-from tamiz_convert.score_graph import SCORES, Labels, ScoreGraph, ScoresKind
+from tamiz_convert.graphs.runner import Feed, Runner
+from tamiz_convert.graphs.score_graph import SCORES, Labels, ScoreGraph, ScoresKind
 
 _BINARY: Final = 2
 

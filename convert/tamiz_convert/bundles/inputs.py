@@ -8,7 +8,7 @@ from typing import Any, Final
 import pandas as pd
 
 from tamiz.v1.manifest_pb2 import InputSpec
-from tamiz_convert.parity import Feed
+from tamiz_convert.graphs.runner import Feed
 from tamiz_convert.sources.array_inputs import ArrayInputs
 from tamiz_convert.sources.sklearn_inputs import FEATURES, inputs_of
 

@@ -30,10 +30,10 @@ from tamiz.v1.manifest_pb2 import (
 )
 from tamiz_convert.calibrators import Calibrator
 from tamiz_convert.evidence import ScoredRows
+from tamiz_convert.graphs.score_graph import Labels
 from tamiz_convert.metrics import if_calibrated, summarize
 from tamiz_convert.rows.labeled import LabeledRows, digest
 from tamiz_convert.rows.raw import features
-from tamiz_convert.score_graph import Labels
 from tamiz_convert.selection import Candidate, Selection
 
 _LIBRARIES: Final = ("tamiz", "scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy")

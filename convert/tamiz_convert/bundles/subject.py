@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from tamiz.bundle_format import PROBABILITIES, SUBSET
 from tamiz.v1.manifest_pb2 import Manifest, Subdivision
-from tamiz_convert.answers import Answers, judged
+from tamiz_convert.bundles.answers import Answers, judged
 from tamiz_convert.bundles.bundle import read_bundle
 from tamiz_convert.bundles.graph import classes_of, from_bundle, output_of
 from tamiz_convert.bundles.inputs import feed_of
 from tamiz_convert.calibrators import Identity
-from tamiz_convert.latency import median_us, repeated
-from tamiz_convert.parity import Feed, Runner
-from tamiz_convert.score_graph import SCORES, Labels
+from tamiz_convert.graphs.latency import median_us, repeated
+from tamiz_convert.graphs.runner import Feed, Runner
+from tamiz_convert.graphs.score_graph import SCORES, Labels
 
 
 class Subject:

@@ -25,8 +25,8 @@ from tamiz_convert.calibrators.score_nodes import (
     append_probabilities,
 )
 from tamiz_convert.calibrators.scores import finite_rows, log_complements, log_probabilities, probabilities
-from tamiz_convert.graph_builder import GraphBuilder
-from tamiz_convert.score_graph import ScoresKind
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.score_graph import ScoresKind
 
 _RIDGE: Final = 1e-11
 """Keeps the parameters finite where the scores separate the classes; as in the authors' package, where C = 1e11."""

@@ -8,8 +8,8 @@ from typing import ClassVar, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.graph_builder import GraphBuilder
-from tamiz_convert.score_graph import ScoresKind
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.score_graph import ScoresKind
 
 Array = NDArray[np.float64]
 ClassIndices = NDArray[np.int64]

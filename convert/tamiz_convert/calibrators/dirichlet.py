@@ -13,8 +13,8 @@ from tamiz_convert.calibrators.calibrator import Array, ClassIndices
 from tamiz_convert.calibrators.score_nodes import append_guard, append_log, append_probabilities
 from tamiz_convert.calibrators.scores import finite_rows, log_probabilities
 from tamiz_convert.calibrators.softmax_regression import RIDGE, softmax_regression
-from tamiz_convert.graph_builder import GraphBuilder
-from tamiz_convert.score_graph import ScoresKind
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.score_graph import ScoresKind
 
 OFF_DIAGONAL_SPREAD: Final = 0.1
 INTERCEPT_SPREAD: Final = 1.0

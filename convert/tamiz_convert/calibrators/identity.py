@@ -9,8 +9,8 @@ from typing import ClassVar
 from tamiz_convert.calibrators.calibrator import Array, ClassIndices
 from tamiz_convert.calibrators.score_nodes import append_guard, append_probabilities
 from tamiz_convert.calibrators.scores import finite_rows, probabilities
-from tamiz_convert.graph_builder import GraphBuilder
-from tamiz_convert.score_graph import ScoresKind
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.score_graph import ScoresKind
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from tamiz_convert.calibrators.one_vs_rest import append_one_vs_rest, one_vs_res
 from tamiz_convert.calibrators.score_nodes import append_guard
 from tamiz_convert.calibrators.scores import finite_rows
 from tamiz_convert.calibrators.search import append_look_up, append_search
-from tamiz_convert.graph_builder import GraphBuilder
-from tamiz_convert.score_graph import SCORES, ScoresKind
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.score_graph import SCORES, ScoresKind
 
 
 @dataclass(frozen=True)

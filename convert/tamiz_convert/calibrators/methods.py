@@ -18,7 +18,7 @@ from tamiz_convert.calibrators.temperature import Temperature
 from tamiz_convert.calibrators.vector import Vector
 from tamiz_convert.calibrators.venn_abers import VennAbers
 from tamiz_convert.errors import BundleError, EstimatorError, RowsError
-from tamiz_convert.score_graph import ScoresKind
+from tamiz_convert.graphs.score_graph import ScoresKind
 
 METHODS: Final[dict[str, type[Calibrator]]] = {
     "none": Identity,

@@ -10,7 +10,7 @@ from scipy.special import expit
 from tamiz_convert.calibrators.calibrator import Array, ClassIndices
 from tamiz_convert.calibrators.score_nodes import append_both, append_row_sum
 from tamiz_convert.calibrators.scores import both
-from tamiz_convert.graph_builder import GraphBuilder
+from tamiz_convert.graphs.builder import GraphBuilder
 
 SATURATED: Final = 500.0
 """Where the sigmoid's argument is cut, so that no probability becomes 0: the columns are divided by their sum."""

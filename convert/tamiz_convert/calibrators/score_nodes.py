@@ -6,8 +6,8 @@ import numpy as np
 
 from tamiz_convert.calibrators.calibrator import Array
 from tamiz_convert.calibrators.scores import HALF, LOG_FLOOR
-from tamiz_convert.graph_builder import GraphBuilder
-from tamiz_convert.score_graph import SCORES, ScoresKind
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.score_graph import SCORES, ScoresKind
 
 
 def append_guard(builder: GraphBuilder, probabilities: str) -> str:

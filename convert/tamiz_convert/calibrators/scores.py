@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from tamiz_convert.calibrators.calibrator import Array
-from tamiz_convert.score_graph import ScoresKind
+from tamiz_convert.graphs.score_graph import ScoresKind
 
 LOG_FLOOR: Final = 1e-12
 """What is added to a probability before its logarithm is taken, as in scikit-learn."""

@@ -8,9 +8,9 @@ import numpy as np
 from onnx import TensorProto
 
 from tamiz_convert.calibrators.calibrator import Array
-from tamiz_convert.graph_builder import GraphBuilder
-from tamiz_convert.score_graph import SCORES
-from tamiz_convert.tree_graph import Tree, append_trees
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.score_graph import SCORES
+from tamiz_convert.graphs.trees import Tree, append_trees
 
 
 def append_search(builder: GraphBuilder, thresholds: Sequence[Array]) -> str:

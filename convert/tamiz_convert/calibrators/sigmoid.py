@@ -19,8 +19,8 @@ from tamiz_convert.calibrators.one_vs_rest import (
 )
 from tamiz_convert.calibrators.score_nodes import append_binary, append_guard
 from tamiz_convert.calibrators.scores import finite_rows
-from tamiz_convert.graph_builder import GraphBuilder
-from tamiz_convert.score_graph import SCORES, ScoresKind
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.score_graph import SCORES, ScoresKind
 
 
 @dataclass(frozen=True)

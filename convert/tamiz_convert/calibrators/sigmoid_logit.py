@@ -19,8 +19,8 @@ from tamiz_convert.calibrators.score_nodes import (
 )
 from tamiz_convert.calibrators.scores import finite_rows, log_complements, log_probabilities, probabilities
 from tamiz_convert.calibrators.sigmoid import Sigmoid, append_platt, platt
-from tamiz_convert.graph_builder import GraphBuilder
-from tamiz_convert.score_graph import ScoresKind
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.score_graph import ScoresKind
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from scipy.special import softmax
 from tamiz_convert.calibrators.calibrator import Array, ClassIndices
 from tamiz_convert.calibrators.score_nodes import append_guard, append_logits
 from tamiz_convert.calibrators.scores import finite_rows, logits
-from tamiz_convert.graph_builder import GraphBuilder
-from tamiz_convert.score_graph import SCORES, ScoresKind
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.score_graph import SCORES, ScoresKind
 
 _LOG_BETA_BOUNDS: Final = (-10.0, 10.0)
 

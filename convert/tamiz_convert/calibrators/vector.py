@@ -14,8 +14,8 @@ from tamiz_convert.calibrators.score_nodes import append_guard, append_logits
 from tamiz_convert.calibrators.scores import finite_rows, logits
 from tamiz_convert.calibrators.softmax_regression import RIDGE, softmax_regression
 from tamiz_convert.calibrators.temperature import Temperature
-from tamiz_convert.graph_builder import GraphBuilder
-from tamiz_convert.score_graph import ScoresKind
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.score_graph import ScoresKind
 
 
 @dataclass(frozen=True)

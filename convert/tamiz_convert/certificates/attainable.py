@@ -9,10 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from tamiz_convert.binomial import fewest_rows, rows_needed, upper_bound
 from tamiz_convert.certificates.fixed_sequence import Confidences, Errors, Outcomes, Walk, walk
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.evidence import AttainableError
+from tamiz_convert.metrics.binomial import fewest_rows, rows_needed, upper_bound
 
 CURVE: Final = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Of the rows at hand, how many times as many the curve looks at."""

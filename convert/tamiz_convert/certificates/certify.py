@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tamiz_convert.binomial import upper_bound
 from tamiz_convert.certificates.attainable import nothing_proven, too_few_rows
 from tamiz_convert.certificates.fixed_sequence import Confidences, Errors, Outcomes, Walk, walk
+from tamiz_convert.metrics.binomial import upper_bound
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.binomial import fewest_rows, p_values
+from tamiz_convert.metrics.binomial import fewest_rows, p_values
 
 METHOD: Final = "split-fixed-sequence-testing"
 

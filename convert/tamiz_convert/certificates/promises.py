@@ -15,10 +15,10 @@ from typing import Final
 import numpy as np
 from scipy.stats import binom
 
-from tamiz_convert.binomial import fewest_rows, p_values, upper_bound
 from tamiz_convert.certificates.certify import Certified
 from tamiz_convert.certificates.fixed_sequence import Confidences, Errors, Outcomes, midway_below
 from tamiz_convert.errors import UnattainableError
+from tamiz_convert.metrics.binomial import fewest_rows, p_values, upper_bound
 
 JOINT_ERROR_METHOD: Final = "clopper-pearson-monotone-scan"
 COVERAGE_METHOD: Final = "binomial-order-statistic"

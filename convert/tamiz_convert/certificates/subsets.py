@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamiz.thresholds import ACCEPT_NONE
-from tamiz_convert.binomial import p_values, upper_bound
 from tamiz_convert.certificates.certify import Certified, certify, find
 from tamiz_convert.certificates.fixed_sequence import Confidences, Errors, Outcomes
 from tamiz_convert.errors import UnattainableError
+from tamiz_convert.metrics.binomial import p_values, upper_bound
 
 _SHOWN: Final = 3
 

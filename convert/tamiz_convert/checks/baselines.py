@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tamiz_convert.answers import NO_CLASS
+from tamiz_convert.bundles.answers import NO_CLASS
 from tamiz_convert.checks.table import Table
 from tamiz_convert.errors import SpecificationError
 from tamiz_convert.evidence import Baseline
+from tamiz_convert.graphs.score_graph import Labels
 from tamiz_convert.rows.raw import count
-from tamiz_convert.score_graph import Labels
 
 MAJORITY: Final = "majority"
 

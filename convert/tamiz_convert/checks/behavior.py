@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from tamiz_convert.answers import NO_CLASS, Answers
+from tamiz_convert.bundles.answers import NO_CLASS, Answers
 from tamiz_convert.checks.changes import label_flips, probability_changes
 from tamiz_convert.checks.claims import AtMost
 from tamiz_convert.checks.context import Context, count
-from tamiz_convert.checks.did_you_mean import did_you_mean
 from tamiz_convert.checks.finding import Claimed, Decided, Finding, Heading
 from tamiz_convert.checks.sections import DirectionalCheck, InvarianceCheck, PerturbationCheck
 from tamiz_convert.checks.transforms import Transform
-from tamiz_convert.errors import SpecificationError
+from tamiz_convert.errors import SpecificationError, did_you_mean
 
 CONFIDENCE_TOLERANCE: Final = 1e-3
 """A rise of the mean confidence by less than this is none."""

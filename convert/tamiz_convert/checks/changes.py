@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tamiz_convert.answers import NO_CLASS, Answers
+from tamiz_convert.bundles.answers import NO_CLASS, Answers
 from tamiz_convert.checks.betting import MeanAtMost
 from tamiz_convert.checks.claims import AtMost
 from tamiz_convert.checks.context import count

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from scipy.stats import binom
 
-from tamiz_convert.binomial import lower_bound, upper_bound
+from tamiz_convert.metrics.binomial import lower_bound, upper_bound
 
 
 class Claim(Protocol):

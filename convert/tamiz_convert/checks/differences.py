@@ -10,7 +10,7 @@ from typing import Final
 
 from scipy.stats import binom
 
-from tamiz_convert.binomial import lower_bound, upper_bound
+from tamiz_convert.metrics.binomial import lower_bound, upper_bound
 
 _SMALLEST: Final = 1e-12
 """Below this a p-value is not told apart from 0."""

@@ -16,11 +16,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tamiz_convert.binomial import rows_needed
 from tamiz_convert.check_result import CheckResult, Status
 from tamiz_convert.checks.claims import AtLeast, AtMost
 from tamiz_convert.checks.finding import Claimed, Decided, Finding, Heading
-from tamiz_convert.checks.holm import Step, holm
+from tamiz_convert.metrics.binomial import rows_needed
+from tamiz_convert.metrics.holm import Step, holm
 
 
 def judge(findings: Sequence[Finding], alpha: float) -> tuple[CheckResult, ...]:

@@ -7,8 +7,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from tamiz_convert.checks.did_you_mean import did_you_mean
-from tamiz_convert.errors import SpecificationError
+from tamiz_convert.errors import SpecificationError, did_you_mean
 
 Parsed = TypeVar("Parsed")
 

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.answers import NO_CLASS, Answers
+from tamiz_convert.bundles.answers import NO_CLASS, Answers
 from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.checks.baselines import column_baseline
 from tamiz_convert.checks.context import Context, count
-from tamiz_convert.checks.did_you_mean import did_you_mean
 from tamiz_convert.checks.differences import GainAtLeast, LossAtMost, RiseAtMost
 from tamiz_convert.checks.finding import Claimed, Finding, Heading
 from tamiz_convert.checks.sections import BaselineCheck, ComparisonCheck
-from tamiz_convert.errors import BundleError, RowsError, SpecificationError
+from tamiz_convert.errors import BundleError, RowsError, SpecificationError, did_you_mean
 
 
 def check_comparison(check: ComparisonCheck, where: str, context: Context) -> Iterator[Finding]:

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tamiz_convert.checks.did_you_mean import did_you_mean
-from tamiz_convert.errors import SpecificationError
+from tamiz_convert.errors import SpecificationError, did_you_mean
 from tamiz_convert.rows.raw import flat
 from tamiz_convert.rows.slices import slice_texts
 

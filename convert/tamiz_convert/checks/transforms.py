@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tamiz_convert.checks.did_you_mean import did_you_mean
 from tamiz_convert.checks.table import Table
-from tamiz_convert.errors import SpecificationError
+from tamiz_convert.errors import SpecificationError, did_you_mean
 
 Random = np.random.Generator
 _PAIR: Final = 2

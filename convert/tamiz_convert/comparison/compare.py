@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest, Promise
-from tamiz_convert.answers import NO_CLASS, Answers
+from tamiz_convert.bundles.answers import NO_CLASS, Answers
 from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.certificates.promise_text import promise
 from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, holm, relabeled
@@ -21,7 +21,7 @@ from tamiz_convert.comparison.measure import Measure
 from tamiz_convert.comparison.result import Bin, Compared, Comparison, Discordance
 from tamiz_convert.comparison.slices import slice_columns, slices_of
 from tamiz_convert.errors import BundleError, ExportError, RowsError
-from tamiz_convert.latency import LATENCY_BATCH_SIZES, median_us, repeated
+from tamiz_convert.graphs.latency import LATENCY_BATCH_SIZES, median_us, repeated
 from tamiz_convert.metrics import (
     Array,
     Classes,

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from tamiz_convert.answers import NO_CLASS, Answers
+from tamiz_convert.bundles.answers import NO_CLASS, Answers
 from tamiz_convert.metrics import Array, Classes, equal_width
 from tamiz_convert.metrics.bins import bin_numbers, totals
 from tamiz_convert.metrics.losses import brier_losses, log_losses

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.binomial import interval
+from tamiz_convert.metrics.binomial import interval
 from tamiz_convert.metrics.bins import Binning, binned, equal_width
 from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of
 

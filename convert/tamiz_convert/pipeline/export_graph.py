@@ -15,20 +15,20 @@ from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.certificates.threshold_choice import Judged, Policy, choose_threshold
 from tamiz_convert.evidence import Evidence, Latency, ScoredRows
 from tamiz_convert.files import together
-from tamiz_convert.parity import Runner
+from tamiz_convert.graphs.runner import Runner
+from tamiz_convert.graphs.score_graph import ScoreGraph
 from tamiz_convert.pipeline import findings
 from tamiz_convert.pipeline.export_report import ExportReport
 from tamiz_convert.pipeline.fitting import Fitted, fit_calibrator
 from tamiz_convert.pipeline.reference_check import check_reference
 from tamiz_convert.pipeline.release import Outcome
 from tamiz_convert.pipeline.settings import AUTO, Settings
+from tamiz_convert.pipeline.subset_graph import append_subset, inputs_with
 from tamiz_convert.report import PAGE_NAME, report_files, write_files
 from tamiz_convert.rows.held_out import HeldOut, held_out
 from tamiz_convert.rows.labeled import LabeledRows, joined_rows
 from tamiz_convert.rows.sliced import feeder, with_slices
 from tamiz_convert.rows.slices import Given, SliceColumn
-from tamiz_convert.score_graph import ScoreGraph
-from tamiz_convert.subset_graph import append_subset, inputs_with
 
 Array = NDArray[np.float64]
 

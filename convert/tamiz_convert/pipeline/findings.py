@@ -16,11 +16,11 @@ from tamiz_convert.calibrators import Identity
 from tamiz_convert.certificates.attainable import attainable_errors
 from tamiz_convert.errors import RowsError
 from tamiz_convert.evidence import AttainableError, Latency, ScoredRows
-from tamiz_convert.latency import LATENCY_BATCH_SIZES, median_us, repeated
-from tamiz_convert.parity import Feed, Runner
+from tamiz_convert.graphs.latency import LATENCY_BATCH_SIZES, median_us, repeated
+from tamiz_convert.graphs.runner import Feed, Runner
+from tamiz_convert.graphs.score_graph import ScoreGraph
 from tamiz_convert.rows.labeled import LabeledRows
 from tamiz_convert.rows.slices import SliceColumn, slice_name, slice_values
-from tamiz_convert.score_graph import ScoreGraph
 
 Array = NDArray[np.float64]
 

@@ -11,10 +11,10 @@ from tamiz_convert import calibrators
 from tamiz_convert.calibrators import Calibrator, refuse_absent
 from tamiz_convert.calibrators.calibrator import Array, ClassIndices
 from tamiz_convert.errors import RowsError
-from tamiz_convert.graft import graft
-from tamiz_convert.parity import Runner
+from tamiz_convert.graphs.runner import Runner
+from tamiz_convert.graphs.score_graph import ScoreGraph
+from tamiz_convert.pipeline.graft import graft
 from tamiz_convert.rows.held_out import HeldOut
-from tamiz_convert.score_graph import ScoreGraph
 from tamiz_convert.selection import Selection, SelectionSettings, select_calibrator
 
 

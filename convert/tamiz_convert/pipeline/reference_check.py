@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import Parity, Threshold
 from tamiz_convert.calibrators import Calibrator, Identity
-from tamiz_convert.parity import check_parity, check_parity_in_parts, check_subsets
+from tamiz_convert.graphs.score_graph import ScoreGraph
+from tamiz_convert.pipeline.parity import check_parity, check_parity_in_parts, check_subsets
 from tamiz_convert.rows.edge import edge_rows
 from tamiz_convert.rows.labeled import LabeledRows
 from tamiz_convert.rows.raw import count, joined
 from tamiz_convert.rows.slices import SliceColumn
-from tamiz_convert.score_graph import ScoreGraph
 
 _TOLERANCE: Final = {"isotonic": 1e-4, "venn-abers": 1e-4}
 _DEFAULT_TOLERANCE: Final = 1e-5

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from tamiz.v1.manifest_pb2 import DataType
 from tamiz_convert.errors import RowsError
+from tamiz_convert.graphs.score_graph import ScoreGraph
 from tamiz_convert.rows.raw import flat, take
-from tamiz_convert.score_graph import ScoreGraph
 
 UNSEEN: Final = "never-seen-before"
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from sklearn.model_selection import GroupShuffleSplit, TimeSeriesSplit, train_test_split
 
 from tamiz_convert.errors import RowsError
+from tamiz_convert.graphs.score_graph import Labels
 from tamiz_convert.rows.labeled import LabeledRows, labeled, refuse_overlap, row_keys
-from tamiz_convert.score_graph import Labels
 
 MAX_DUPLICATES: Final = 0.05
 """The share of rows that may repeat others before they look like a mistake, as of rows drawn with replacement."""

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tamiz_convert.errors import RowsError
+from tamiz_convert.graphs.score_graph import Labels
 from tamiz_convert.rows.raw import as_rows, count, flat, joined, take
-from tamiz_convert.score_graph import Labels
 
 _SHOWN: Final = 5
 

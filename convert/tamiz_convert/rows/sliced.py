@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from tamiz_convert.parity import Feed
+from tamiz_convert.graphs.runner import Feed
+from tamiz_convert.graphs.score_graph import ScoreGraph
 from tamiz_convert.rows.labeled import LabeledRows
 from tamiz_convert.rows.slices import SliceColumn, slice_values
-from tamiz_convert.score_graph import ScoreGraph
 
 
 def with_slices(rows: LabeledRows, column: SliceColumn | None) -> LabeledRows:

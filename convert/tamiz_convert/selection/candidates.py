@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tamiz_convert.calibrators import METHODS
-from tamiz_convert.score_graph import ScoresKind
+from tamiz_convert.graphs.score_graph import ScoresKind
 from tamiz_convert.selection.settings import SelectionSettings
 
 BY_FLEXIBILITY: Final[tuple[str, ...]] = (

@@ -8,9 +8,9 @@ import numpy as np
 
 from tamiz_convert import calibrators
 from tamiz_convert.errors import ExportError, RowsError
+from tamiz_convert.graphs.score_graph import ScoresKind
 from tamiz_convert.metrics import Array, Classes
 from tamiz_convert.metrics.losses import log_losses
-from tamiz_convert.score_graph import ScoresKind
 from tamiz_convert.selection.folds import Folds
 
 

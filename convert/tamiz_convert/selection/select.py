@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from tamiz_convert import calibrators
 from tamiz_convert.errors import RowsError
+from tamiz_convert.graphs.score_graph import ScoresKind
 from tamiz_convert.metrics import Array, Classes, brier, ece
-from tamiz_convert.score_graph import ScoresKind
 from tamiz_convert.selection import wording
 from tamiz_convert.selection.candidates import BY_FLEXIBILITY, Rows, objection
 from tamiz_convert.selection.choice import Choice, Judges, choose, ranking, standard_error

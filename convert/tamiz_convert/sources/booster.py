@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.graph_builder import GraphBuilder
-from tamiz_convert.score_graph import Labels, ScoresKind
-from tamiz_convert.tree_graph import Tree, append_trees
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.score_graph import Labels, ScoresKind
+from tamiz_convert.graphs.trees import Tree, append_trees
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from tamiz_convert.errors import EstimatorError
-from tamiz_convert.graph_builder import GraphBuilder
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.score_graph import SCORES, Labels, ScoreGraph, class_labels
 from tamiz_convert.rows.raw import as_rows
-from tamiz_convert.score_graph import SCORES, Labels, ScoreGraph, class_labels
 from tamiz_convert.sources.booster import append_booster
 from tamiz_convert.sources.boosters import column_names, read_booster
 from tamiz_convert.sources.sklearn_inputs import MatrixInput, elem_type

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamiz_convert.errors import EstimatorError
-from tamiz_convert.score_graph import ScoresKind, class_labels
+from tamiz_convert.graphs.score_graph import ScoresKind, class_labels
+from tamiz_convert.graphs.trees import Leaf, Split, Tree, from_nested
 from tamiz_convert.sources.booster import Booster, as_features, as_scores
-from tamiz_convert.tree_graph import Leaf, Split, Tree, from_nested
 
 _LOSSES: Final[dict[str, ScoresKind]] = {
     "Logloss": "logits",

@@ -28,11 +28,11 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from tamiz_convert.errors import EstimatorError
-from tamiz_convert.graph_builder import ML_OPSET, OPSET, GraphBuilder
-from tamiz_convert.score_graph import ScoresKind
+from tamiz_convert.graphs.builder import ML_OPSET, OPSET, GraphBuilder
+from tamiz_convert.graphs.score_graph import ScoresKind
+from tamiz_convert.graphs.trees import Tree, append_overflow, append_trees, from_predictor, from_tree_
 from tamiz_convert.sources.booster import Booster, append_booster
 from tamiz_convert.sources.boosters import SUPPORTED, is_booster, read_booster
-from tamiz_convert.tree_graph import Tree, append_overflow, append_trees, from_predictor, from_tree_
 
 _BINARY: Final = 2
 

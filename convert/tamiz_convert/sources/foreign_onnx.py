@@ -11,8 +11,8 @@ from onnx import inliner, version_converter
 
 from tamiz.bundle_format import PROBABILITIES, SUBSET
 from tamiz_convert.errors import EstimatorError
-from tamiz_convert.graph_builder import OPSET
-from tamiz_convert.score_graph import SCORES
+from tamiz_convert.graphs.builder import OPSET
+from tamiz_convert.graphs.score_graph import SCORES
 
 _PREFIX: Final = "model_"
 _OURS: Final = {SCORES, PROBABILITIES, SUBSET}

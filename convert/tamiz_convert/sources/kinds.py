@@ -11,7 +11,7 @@ from typing import Any, Final
 import pandas as pd
 
 from tamiz_convert.errors import EstimatorError
-from tamiz_convert.score_graph import ScoreGraph, class_labels
+from tamiz_convert.graphs.score_graph import ScoreGraph, class_labels
 from tamiz_convert.sources.booster_graph import from_booster
 from tamiz_convert.sources.boosters import is_native
 from tamiz_convert.sources.estimator_scores import supported

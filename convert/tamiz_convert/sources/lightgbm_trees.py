@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamiz_convert.errors import EstimatorError
-from tamiz_convert.score_graph import ScoresKind
+from tamiz_convert.graphs.score_graph import ScoresKind
+from tamiz_convert.graphs.trees import Leaf, Split, Tree, from_nested
 from tamiz_convert.sources.booster import Booster, as_features, as_scores
-from tamiz_convert.tree_graph import Leaf, Split, Tree, from_nested
 
 _OBJECTIVES: Final[dict[str, ScoresKind]] = {
     "binary": "logits",

@@ -14,9 +14,9 @@ from onnx import TensorProto
 
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import EstimatorError, RowsError
-from tamiz_convert.parity import Runner
+from tamiz_convert.graphs.runner import Runner
+from tamiz_convert.graphs.score_graph import ScoreGraph, ScoresKind
 from tamiz_convert.rows.raw import as_rows, count, take
-from tamiz_convert.score_graph import ScoreGraph, ScoresKind
 from tamiz_convert.sources.array_inputs import ArrayInputs
 from tamiz_convert.sources.foreign_onnx import followable, load_onnx, true_inputs
 from tamiz_convert.sources.score_columns import check_output, end_in_scores, named_classes, to_scores

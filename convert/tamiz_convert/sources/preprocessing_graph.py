@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from tamiz_convert.errors import EstimatorError
-from tamiz_convert.graph_builder import ML_OPSET, OPSET, GraphBuilder
+from tamiz_convert.graphs.builder import ML_OPSET, OPSET, GraphBuilder
 
 
 @dataclass(frozen=True)

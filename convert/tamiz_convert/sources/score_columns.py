@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from tamiz_convert.errors import EstimatorError
-from tamiz_convert.graph_builder import GraphBuilder
-from tamiz_convert.score_graph import SCORES, Labels, ScoresKind, class_labels
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.score_graph import SCORES, Labels, ScoresKind, class_labels
 
 _BINARY: Final = 2
 _SUM_TOLERANCE: Final = 1e-3

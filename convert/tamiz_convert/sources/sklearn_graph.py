@@ -21,9 +21,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import EstimatorError, RowsError
-from tamiz_convert.graph_builder import GraphBuilder
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.score_graph import SCORES, Labels, ScoreGraph, ScoresKind, class_labels, public_name
 from tamiz_convert.rows.raw import as_rows
-from tamiz_convert.score_graph import SCORES, Labels, ScoreGraph, ScoresKind, class_labels, public_name
 from tamiz_convert.sources.boosters import column_names, is_booster, read_booster
 from tamiz_convert.sources.estimator_scores import Scores, append_scores, supported
 from tamiz_convert.sources.linear import with_scaler_folded

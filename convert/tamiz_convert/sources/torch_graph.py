@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from tamiz.dtypes import to_data_type
 from tamiz.v1.manifest_pb2 import InputSpec
 from tamiz_convert.errors import EstimatorError, RowsError
+from tamiz_convert.graphs.score_graph import ScoreGraph, ScoresKind, public_name
 from tamiz_convert.rows.raw import as_rows, count, not_numbers, take
-from tamiz_convert.score_graph import ScoreGraph, ScoresKind, public_name
 from tamiz_convert.sources.array_inputs import ArrayInputs
 from tamiz_convert.sources.foreign_onnx import followable
 from tamiz_convert.sources.score_columns import check_output, end_in_scores, named_classes, to_scores

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from tamiz_convert.errors import EstimatorError
-from tamiz_convert.score_graph import ScoresKind
+from tamiz_convert.graphs.score_graph import ScoresKind
+from tamiz_convert.graphs.trees import Tree
 from tamiz_convert.sources.booster import Booster, as_features, as_scores
-from tamiz_convert.tree_graph import Tree
 
 _OBJECTIVES: Final[dict[str, ScoresKind]] = {
     "binary:logistic": "logits",

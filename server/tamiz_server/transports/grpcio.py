@@ -16,17 +16,17 @@ from grpc import aio
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # has no stubs
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tamiz_server.access import Access
-from tamiz_server.certificates import Certificates
-from tamiz_server.config import Config
-from tamiz_server.descriptors import room_for_connections
+from tamiz_server.access.access import Access
+from tamiz_server.access.tls import Certificates
+from tamiz_server.access.watched import Watched
+from tamiz_server.config.config import Config
 from tamiz_server.errors import ConfigError, TamizError
-from tamiz_server.service import Method, Methods, Stream
-from tamiz_server.transports.grpc_access import Gate, MetadataLimit
+from tamiz_server.serving.requests import Method, Methods, Stream
+from tamiz_server.system.resources import room_for_connections
+from tamiz_server.transports.call_refusals import Gate, MetadataLimit
 from tamiz_server.transports.health import Health
 from tamiz_server.transports.parsing import ParsingServer
 from tamiz_server.transports.reflection import enable_reflection
-from tamiz_server.watched import Watched
 
 _Handler = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
 _StreamHandler = Callable[[AsyncIterator[bytes], "aio.ServicerContext[bytes, bytes]"], Awaitable[None]]

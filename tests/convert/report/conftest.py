@@ -31,7 +31,6 @@ from tamiz.v1.manifest_pb2 import (
     Threshold,
 )
 from tamiz_convert import export
-from tamiz_convert.binomial import upper_bound
 from tamiz_convert.bundles.bundle import read_manifest
 from tamiz_convert.calibrators import Identity
 from tamiz_convert.certificates.certify import certify
@@ -39,7 +38,8 @@ from tamiz_convert.certificates.fixed_sequence import METHOD
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.evidence import AttainableError, Baseline, Evidence, Latency, ScoredRows
-from tamiz_convert.parity import Runner
+from tamiz_convert.graphs.runner import Runner
+from tamiz_convert.metrics.binomial import upper_bound
 from tamiz_convert.sources.sklearn_graph import from_sklearn
 
 

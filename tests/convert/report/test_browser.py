@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.programs import CHROMIUM, needs
 
-from tamiz_convert.binomial import upper_bound
+from tamiz_convert.metrics.binomial import upper_bound
 from tamiz_convert.report import report_data, write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")

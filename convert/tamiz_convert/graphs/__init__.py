@@ -1,0 +1,1 @@
+"""ONNX graphs: building them, running them, timing them."""

@@ -1,0 +1,224 @@
+"""Does the graph do what the estimator does? Compared row by row; a mismatch stops the export and says where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from tamiz.bundle_format import PROBABILITIES, SUBSET
+from tamiz.v1.manifest_pb2 import Parity
+from tamiz_convert.errors import ParityError
+from tamiz_convert.graphs.runner import Array, Feed, Runner
+from tamiz_convert.graphs.score_graph import SCORES
+
+BATCH_SIZES: Final = (1, 7, 64)
+
+_ROWS_IN_SMALL_BATCHES: Final = 256
+_SAME_ROW: Final = 1e-6
+"""How far a row's probabilities may move with its batch; the gate's decisions are as stable as that."""
+
+
+def check_parity(
+    model: onnx.ModelProto,
+    feed: Feed,
+    expected: Array,
+    *,
+    tolerance: float,
+    threshold: float | Array,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    describe: Callable[[int], str] = str,
+) -> Parity:
+    """Compare a graph with its reference.
+
+    Args:
+        model: a graph with the output `probabilities`.
+        feed: the rows, as onnxruntime reads them.
+        expected: (n_rows, n_classes), what the estimator and the fitted calibrator give for the same rows.
+        tolerance: the largest allowed difference of a probability.
+        threshold: the gate's, one or (n_rows,); rows within 1e-6 of it may fall on either side.
+        batch_sizes: the batch sizes to compare at; the smaller ones on the first rows only.
+        describe: row number → what to call the row in an error.
+
+    Returns:
+        What was compared and found.
+
+    Raises:
+        ParityError: with the row, the class, both values and the batch size.
+    """
+    runner = Runner(model)
+    largest = max(batch_sizes)
+    found = runner.run(feed, largest)
+    _compare(found, expected, tolerance, largest, describe)
+    _compare_decisions(found, expected, threshold, tolerance, describe)
+    few = {name: array[:_ROWS_IN_SMALL_BATCHES] for name, array in feed.items()}
+    for batch_size in batch_sizes:
+        if batch_size != largest:
+            _compare(
+                runner.run(few, batch_size), found[:_ROWS_IN_SMALL_BATCHES], _SAME_ROW, batch_size, describe
+            )
+    return Parity(
+        n_rows=len(expected),
+        batch_sizes=batch_sizes,
+        max_probability_difference=_largest_difference(found, expected),
+        probability_tolerance=tolerance,
+        label_flips=0,
+    )
+
+
+def check_subsets(
+    model: onnx.ModelProto,
+    feed: Feed,
+    expected: NDArray[np.int64],
+    *,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    describe: Callable[[int], str] = str,
+) -> None:
+    """Compare the graph's output `subset` with the slices that were certified.
+
+    Args:
+        model: a graph with the output `subset`.
+        feed: the rows, as onnxruntime reads them.
+        expected: (n_rows,), the index of each row's slice, or -1.
+        batch_sizes: the batch sizes to compare at; the smaller ones on the first rows only.
+        describe: row number → what to call the row in an error.
+
+    Raises:
+        ParityError: with the row and both indices.
+    """
+    runner = Runner(model, SUBSET)
+    for batch_size in batch_sizes:
+        rows = slice(None if batch_size == max(batch_sizes) else _ROWS_IN_SMALL_BATCHES)
+        found = runner.run({name: array[rows] for name, array in feed.items()}, batch_size)
+        wrong = np.flatnonzero(found != expected[rows])
+        if len(wrong):
+            row = int(wrong[0])
+            raise ParityError(
+                f"{len(wrong)} rows are put into another slice at batch size {batch_size}; the first is {describe(row)}: the"
+                f" graph gives number {found[row]}, expected {expected[row]}"
+            )
+
+
+def check_parity_in_parts(
+    model: onnx.ModelProto,
+    feed: Feed,
+    scores: Array,
+    *,
+    own: Callable[[Array], Array],
+    calibrated: Callable[[Array], Array],
+    tolerance: float,
+    threshold: float | Array,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    describe: Callable[[int], str] = str,
+) -> Parity:
+    """Compare a graph whose scores are computed in float32 with its reference.
+
+    The last digit of such a score differs between libraries and batch sizes, and a steep calibrator makes of it what it
+    will: 1e-6 of a score became 5e-3 of a probability behind isotonic regression. So the scores are held to the reference, and
+    the probabilities to what the calibrator makes of these very scores.
+
+    Args:
+        model: a graph with the output `probabilities` and with `scores` in it.
+        feed: the rows, as onnxruntime reads them.
+        scores: what the reference gives for the same rows, in the form of a score graph.
+        own: scores → probabilities in which scores are compared, (n_rows, n_classes).
+        calibrated: scores → what the fitted calibrator makes of them.
+        tolerance: see `check_parity`.
+        threshold: see `check_parity`.
+        batch_sizes: see `check_parity`.
+        describe: see `check_parity`.
+
+    Raises:
+        ParityError: likewise.
+    """
+    runner = Runner(_with_scores(model, scores.shape[1]))
+    expected = own(scores)
+    thresholds = np.broadcast_to(threshold, len(scores))
+    largest = 0.0
+    for batch_size in batch_sizes:
+        n_rows = len(scores) if batch_size == max(batch_sizes) else _ROWS_IN_SMALL_BATCHES
+        few = {name: array[:n_rows] for name, array in feed.items()}
+        found, theirs = runner.run_outputs(few, [PROBABILITIES, SCORES], batch_size)
+        pairs = ((own(theirs), expected[:n_rows]), (found, calibrated(theirs)))
+        for pair in pairs:
+            _compare(*pair, tolerance, batch_size, describe)
+        _compare_labels(*pairs[0], 2 * tolerance, describe)
+        _compare_decisions(*pairs[1], thresholds[:n_rows], tolerance, describe)
+        largest = max(largest, *(_largest_difference(*pair) for pair in pairs))
+    return Parity(
+        n_rows=len(scores),
+        batch_sizes=batch_sizes,
+        max_probability_difference=largest,
+        probability_tolerance=tolerance,
+        label_flips=0,
+    )
+
+
+def _with_scores(model: onnx.ModelProto, n_scores: int) -> onnx.ModelProto:
+    """Return the model with its scores among its outputs."""
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    shown.graph.output.append(helper.make_tensor_value_info(SCORES, TensorProto.DOUBLE, [None, n_scores]))
+    return shown
+
+
+def _largest_difference(found: Array, expected: Array) -> float:
+    return float(np.abs(found - expected)[np.isfinite(expected)].max(initial=0.0))
+
+
+def _compare(
+    found: Array, expected: Array, tolerance: float, batch_size: int, describe: Callable[[int], str]
+) -> None:
+    if found.shape != expected.shape:
+        raise ParityError(
+            f"the graph gives {PROBABILITIES} of shape {found.shape}, the estimator {expected.shape}"
+        )
+    with np.errstate(invalid="ignore"):
+        differs = ~(np.abs(found - expected) <= tolerance) & ~(np.isnan(found) & np.isnan(expected))
+    if differs.any():
+        row, column = np.argwhere(differs)[0].tolist()
+        raise ParityError(
+            f"{int(differs.any(axis=1).sum())} of {len(found)} rows differ by more than {tolerance:g} at batch size"
+            f" {batch_size}; the first is {describe(row)}: for class number {column} the graph gives"
+            f" {found[row, column]:.9g}, expected {expected[row, column]:.9g}"
+        )
+
+
+def _compare_decisions(
+    found: Array, expected: Array, threshold: float | Array, tolerance: float, describe: Callable[[int], str]
+) -> None:
+    """Labels and acceptance have to be the same, but for ties and for rows on the threshold."""
+    _compare_labels(found, expected, 2 * min(tolerance, _SAME_ROW), describe)
+    finite = np.asarray(np.isfinite(expected).all(axis=1))
+    confidence, wanted = found.max(axis=1), expected.max(axis=1)
+    threshold = np.broadcast_to(threshold, len(wanted))
+    with np.errstate(invalid="ignore"):
+        crossed: NDArray[np.bool_] = (
+            finite
+            & ((confidence >= threshold) != (wanted >= threshold))
+            & (np.abs(wanted - threshold) > _SAME_ROW)
+        )
+    if crossed.any():
+        row = int(np.argmax(crossed))
+        raise ParityError(
+            f"{describe(row)} crosses the threshold {threshold[row]:g}: its confidence is {confidence[row]:.9g} in the graph,"
+            f" expected {wanted[row]:.9g}"
+        )
+
+
+def _compare_labels(found: Array, expected: Array, tie: float, describe: Callable[[int], str]) -> None:
+    """Labels have to be the same where the two highest probabilities differ by more than a tie."""
+    finite = np.asarray(np.isfinite(expected).all(axis=1))
+    top_two = np.sort(np.where(finite[:, None], expected, 0.0), axis=1)[:, -2:]
+    is_tie = top_two[:, 1] - top_two[:, 0] <= tie
+    flipped: NDArray[np.bool_] = finite & ~is_tie & (found.argmax(axis=1) != expected.argmax(axis=1))
+    if flipped.any():
+        row = int(np.argmax(flipped))
+        raise ParityError(
+            f"{int(flipped.sum())} labels differ; the first is that of {describe(row)}: the graph gives"
+            f" {found[row].tolist()}, expected {expected[row].tolist()}"
+        )

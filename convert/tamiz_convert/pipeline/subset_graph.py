@@ -1,0 +1,89 @@
+"""The output `subset`: which slice a row belongs to, computed in the graph from the input that names it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import onnx
+from onnx import TensorProto, helper
+
+from tamiz.bundle_format import SUBSET
+from tamiz.v1.manifest_pb2 import DataType, InputSpec
+from tamiz_convert.errors import RowsError
+from tamiz_convert.graphs.builder import ML_OPSET
+from tamiz_convert.rows.slices import SliceColumn
+
+_ML: Final = "ai.onnx.ml"
+_PREFIX: Final = "subset_"
+_UNKNOWN: Final = -1
+_ELEM_TYPES: Final = {
+    DataType.DATA_TYPE_BOOL: TensorProto.BOOL,
+    DataType.DATA_TYPE_INT64: TensorProto.INT64,
+    DataType.DATA_TYPE_STRING: TensorProto.STRING,
+}
+
+
+def inputs_with(inputs: tuple[InputSpec, ...], column: SliceColumn) -> tuple[InputSpec, ...]:
+    """Return the inputs of a graph that knows the slice: one more, unless the graph reads the column already.
+
+    Raises:
+        RowsError: if an input of that name is something else.
+    """
+    same = next((spec for spec in inputs if spec.name == column.name), None)
+    if same is None:
+        return (*inputs, column.spec)
+    if same.dtype != column.dtype or list(same.shape) != [-1, 1]:
+        raise RowsError(
+            f"slice_by={column.name!r} is also the name of an input of the model, of another type or shape than the column:"
+            " rename the column"
+        )
+    return inputs
+
+
+def append_subset(model: onnx.ModelProto, column: SliceColumn) -> onnx.ModelProto:
+    """Append the output `subset`.
+
+        column [n, 1] ─► Reshape [n] (─► Cast, of bool) ─► LabelEncoder, −1 for the unknown ─► subset
+
+    Args:
+        model: a graph whose first output is `probabilities`.
+        column: the slices; an input of this name is added unless there is one.
+
+    Returns:
+        A graph with the outputs `probabilities` and `subset`, (n_rows,), int64: the index of the slice, or -1.
+    """
+    extended = onnx.ModelProto()
+    extended.CopyFrom(model)
+    graph = extended.graph
+    if all(each.name != column.name for each in graph.input):
+        graph.input.append(helper.make_tensor_value_info(column.name, _ELEM_TYPES[column.dtype], [None, 1]))
+    graph.initializer.append(helper.make_tensor(f"{_PREFIX}shape", TensorProto.INT64, [1], [-1]))
+    graph.node.extend(_nodes(column))
+    graph.output.append(helper.make_tensor_value_info(SUBSET, TensorProto.INT64, [None]))
+    known = [opset for opset in extended.opset_import if opset.domain == _ML]
+    for opset in known or [extended.opset_import.add(domain=_ML)]:
+        opset.version = max(opset.version, ML_OPSET)  # below it LabelEncoder has other attributes
+    onnx.checker.check_model(extended)
+    return extended
+
+
+def _nodes(column: SliceColumn) -> list[onnx.NodeProto]:
+    flat, keys = f"{_PREFIX}flat", f"{_PREFIX}keys"
+    is_text = column.dtype == DataType.DATA_TYPE_STRING
+    known: dict[str, Any] = {
+        "keys_strings" if is_text else "keys_int64s": [v if is_text else int(v) for v in column.values]
+    }
+    nodes = [helper.make_node("Reshape", [column.name, f"{_PREFIX}shape"], [flat], name=flat)]
+    if column.dtype == DataType.DATA_TYPE_BOOL:
+        nodes.append(helper.make_node("Cast", [flat], [keys], name=keys, to=TensorProto.INT64))
+    encoder = helper.make_node(
+        "LabelEncoder",
+        [nodes[-1].output[0]],
+        [SUBSET],
+        name=SUBSET,
+        domain=_ML,
+        **known,
+        values_int64s=list(range(len(column.values))),
+        default_int64=_UNKNOWN,
+    )
+    return [*nodes, encoder]

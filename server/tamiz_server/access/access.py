@@ -1,0 +1,252 @@
+"""Who may do what: in front of every method of every service, and of the pages over HTTP. It knows no transport.
+
+What a call needs stands in one table, by path. A path that is not in it needs the right to administer: a service that is
+added without a thought of this is closed, not open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import Counter as Tally
+from collections.abc import Callable
+from contextvars import ContextVar
+from copy import copy
+from pathlib import Path
+from typing import Final
+
+from tamiz.oip import inference
+from tamiz.v1 import prediction_pb2
+from tamiz_server.access.jwt_keys import JwtKeys, watch_jwt_keys
+from tamiz_server.access.token_bucket import TokenBucket
+from tamiz_server.access.tokens import Grant, Right, read_tokens
+from tamiz_server.access.watched import Watched
+from tamiz_server.config.config import Config
+from tamiz_server.errors import NotPermitted, RateExceeded, TamizError, Unauthenticated
+
+_SCHEME: Final = "bearer "
+_MAX_CHECKED: Final = 10_000
+
+_TYPED: Final = f"/{prediction_pb2.DESCRIPTOR.services_by_name['PredictionService'].full_name}/"
+_OIP: Final = f"/{inference.DESCRIPTOR.services_by_name['GRPCInferenceService'].full_name}/"
+OPEN: Final = frozenset(
+    {
+        "/healthz",
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
+        *(_OIP + name for name in ("ServerLive", "ServerReady", "ModelReady")),
+    }
+)
+"""What nobody needs a token for: whether the server lives, which load balancers and orchestrators ask."""
+
+RIGHTS: Final = {
+    "/metrics": Right.METRICS,
+    _OIP + "ModelStatistics": Right.METRICS,
+    **dict.fromkeys(
+        (
+            *(_TYPED + name for name in ("Predict", "StreamPredict", "ListModels", "GetModel")),
+            *(
+                _OIP + name
+                for name in (
+                    "ServerMetadata",
+                    "ModelMetadata",
+                    "ModelConfig",
+                    "ModelInfer",
+                    "ModelStreamInfer",
+                    "RepositoryIndex",
+                )
+            ),
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        ),
+        Right.PREDICT,
+    ),
+}
+"""The right that a path needs; one that is in no table needs Right.ADMIN."""
+
+
+class Caller:
+    """The bearer of a token, and what it may still ask for.
+
+    Attributes:
+        grant: what its token allows.
+    """
+
+    def __init__(self, grant: Grant, clock: Callable[[], float], refused: Tally[str]) -> None:
+        self.grant = grant
+        self._refused = refused
+        self._clock = clock
+        self._requests = _bucket(grant.requests_per_second, clock)
+        self._rows = _bucket(grant.rows_per_second, clock)
+
+    def bearing(self, grant: Grant) -> Caller:
+        """Return the same bearer with another token: what one has used up, the other has not left."""
+        caller = copy(self)
+        caller.grant = grant
+        return caller
+
+    def charge_request(self) -> None:
+        """Count one request, or that it was refused.
+
+        Raises:
+            RateExceeded: if there were too many in too short a time.
+        """
+        try:
+            self._charge(self._requests, 1, "requests", self.grant.requests_per_second)
+        except RateExceeded as error:
+            self._refused[error.code] += 1
+            raise
+
+    def charge_rows(self, n_rows: int) -> None:
+        """Count the rows of a request.
+
+        Raises:
+            RateExceeded: if there were too many in too short a time.
+        """
+        self._charge(self._rows, n_rows, "rows", self.grant.rows_per_second)
+
+    def _charge(self, bucket: TokenBucket | None, amount: int, what: str, rate: float | None) -> None:
+        if bucket is None:
+            return
+        wait_s = bucket.take(amount, self._clock())
+        if wait_s > 0:
+            raise RateExceeded(
+                f"the token {self.grant.name!r} allows {rate:g} {what} per second; try again in {wait_s:.3g} s"
+            )
+
+
+CALLER: Final[ContextVar[Caller | None]] = ContextVar("CALLER", default=None)
+"""Whose call is being answered; None where no tokens are asked for."""
+
+
+def charge_request() -> None:
+    """Count one request of a stream, where its caller is known.
+
+    Raises:
+        RateExceeded: if there were too many in too short a time.
+    """
+    caller = CALLER.get()
+    if caller is not None:
+        caller.charge_request()
+
+
+def charge_rows(n_rows: int) -> None:
+    """Count the rows of the call that is being answered, where its caller is known.
+
+    Raises:
+        RateExceeded: if there were too many in too short a time.
+    """
+    caller = CALLER.get()
+    if caller is not None:
+        caller.charge_rows(n_rows)
+
+
+class Access:
+    """Lets calls in by their token. Thread-safe: pages are asked for in other threads than methods.
+
+    Attributes:
+        refused: how many calls were refused, by status.
+    """
+
+    def __init__(
+        self,
+        tokens: Watched[dict[bytes, Grant]] | None,
+        clock: Callable[[], float] = time.monotonic,
+        jwt_keys: Watched[JwtKeys] | None = None,
+    ) -> None:
+        """Take what tokens allow, a clock in seconds for the rates, and who else's tokens count."""
+        self.refused: Tally[str] = Tally()
+        self._tokens = tokens
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._callers: dict[Grant, Caller] = {}
+        self._jwt_keys = jwt_keys
+        self._subjects: dict[str, Caller] = {}
+        self._jwt_checked: dict[bytes, tuple[Caller, JwtKeys, float]] = {}
+
+    def admit(self, path: str, authorization: str | None) -> Caller | None:
+        """Return who calls; None where that is not asked.
+
+        Args:
+            path: of the method, "/package.Service/Method", or of the page.
+            authorization: the header of that name; None where there is none.
+
+        Raises:
+            Unauthenticated: without a token, or with one that is not known.
+            NotPermitted: if the token does not give the right to this path.
+            RateExceeded: if its bearer asks too often.
+        """
+        if path in OPEN:
+            return None
+        with self._lock:
+            try:
+                caller = self._caller(authorization)
+                right = RIGHTS.get(path, Right.ADMIN)
+                if right not in caller.grant.rights:
+                    raise NotPermitted(f"the token {caller.grant.name!r} does not give the right to {right}")
+            except TamizError as error:
+                self.refused[error.code] += 1
+                raise
+            caller.charge_request()
+            return caller
+
+    def _caller(self, authorization: str | None) -> Caller:
+        if authorization is None:
+            raise Unauthenticated("a token is needed: send the header authorization: Bearer TOKEN")
+        scheme, token = authorization[: len(_SCHEME)], authorization[len(_SCHEME) :]
+        if scheme.lower() != _SCHEME:
+            raise Unauthenticated("the header authorization is not of the form: Bearer TOKEN")
+        digest = hashlib.sha256(token.encode(errors="replace")).digest()
+        grant = self._tokens.current().get(digest) if self._tokens else None
+        if grant is None:
+            return self._jwt_caller(digest, token)
+        caller = self._callers.get(grant)
+        if caller is None:  # a new token, or one with new rights or rates
+            caller = self._remember(grant, set(self._tokens.current().values()) if self._tokens else set())
+        return caller
+
+    def _jwt_caller(self, digest: bytes, token: str) -> Caller:
+        """Return the bearer of a JSON Web Token; one that was checked with the same keys is known until it expires."""
+        if self._jwt_keys is None:
+            raise Unauthenticated("the token is not known here")
+        keys = self._jwt_keys.current()
+        caller, checked_with, until_s = self._jwt_checked.get(digest, (None, None, 0.0))
+        if caller is None or checked_with is not keys or time.time() > until_s:
+            grant, until_s = keys.check(token)
+            caller = self._subject(grant).bearing(grant)
+            if len(self._jwt_checked) >= _MAX_CHECKED:
+                self._jwt_checked.clear()
+            self._jwt_checked[digest] = caller, keys, until_s
+        return caller
+
+    def _subject(self, grant: Grant) -> Caller:
+        """Return who bears tokens with this subject; of very many, the first are forgotten."""
+        if grant.name not in self._subjects:
+            if len(self._subjects) >= _MAX_CHECKED:
+                del self._subjects[next(iter(self._subjects))]
+            self._subjects[grant.name] = Caller(grant, self._clock, self.refused)
+        return self._subjects[grant.name]
+
+    def _remember(self, grant: Grant, known: set[Grant]) -> Caller:
+        """Give a grant its caller; callers of grants that are not known any more are forgotten."""
+        callers = {each: caller for each, caller in self._callers.items() if each in known}
+        self._callers = {**callers, grant: Caller(grant, self._clock, self.refused)}
+        return self._callers[grant]
+
+
+def access_control(config: Config) -> Access | None:
+    """Return what the settings ask for; None where everybody is let in.
+
+    Raises:
+        ConfigError: if the file of tokens or keys cannot be used.
+    """
+    if not config.tokens_file and not config.jwt_keys:
+        return None
+    path = Path(config.tokens_file)
+    tokens = Watched([path], lambda: read_tokens(path)) if config.tokens_file else None
+    return Access(tokens, jwt_keys=watch_jwt_keys(config))
+
+
+def _bucket(rate: float | None, clock: Callable[[], float]) -> TokenBucket | None:
+    return None if rate is None else TokenBucket(rate, clock())

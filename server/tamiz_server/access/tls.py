@@ -1,0 +1,107 @@
+"""The files for TLS: who the server is, and whose clients it lets in. They are checked before they are used."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import NamedTuple
+
+from tamiz_server.access.watched import Watched
+from tamiz_server.config.config import Config
+from tamiz_server.errors import ConfigError
+from tamiz_server.system.files import MAX_OPERATORS_BYTES, read_ordinary
+
+
+class Certificates(NamedTuple):
+    """What TLS needs.
+
+    Attributes:
+        key: the server's private key, PEM-encoded, as the others.
+        chain: its certificate, and those between it and the authority.
+        client_ca: the authorities whose clients may connect; None asks no client for a certificate.
+        context: of Python's ssl, with key and chain, for HTTP.
+    """
+
+    key: bytes
+    chain: bytes
+    client_ca: bytes | None
+    context: ssl.SSLContext
+
+
+def watch_certificates(config: Config) -> Watched[Certificates] | None:
+    """Return the certificates that the settings name; None for plain text.
+
+    Raises:
+        ConfigError: if a file cannot be read, holds no certificate or key, or if certificate and key do not belong together.
+    """
+    if not config.tls_certificate:
+        return None
+    paths = [Path(name) for name in (config.tls_key, config.tls_certificate, config.tls_client_ca) if name]
+    return Watched(paths, lambda: _read(config))
+
+
+def _read(config: Config) -> Certificates:
+    """Return the files' content, checked; they are read once more after the check, lest they were moved under it."""
+    content = _content(config)
+    context = _checked(config)
+    if _content(config) != content:
+        raise ConfigError("the files for TLS are just being changed; they are read again when that is done")
+    key, chain, client_ca = content
+    return Certificates(key, chain, client_ca, context)
+
+
+def _content(config: Config) -> tuple[bytes, bytes, bytes | None]:
+    return (
+        _bytes("--tls-key", config.tls_key),
+        _bytes("--tls-certificate", config.tls_certificate),
+        _bytes("--tls-client-ca", config.tls_client_ca) if config.tls_client_ca else None,
+    )
+
+
+def _bytes(flag: str, path: str) -> bytes:
+    try:
+        return read_ordinary(Path(path), MAX_OPERATORS_BYTES)
+    except OSError as error:
+        raise ConfigError(f"{flag}: {path} cannot be read: {error.strerror}") from error
+
+
+def _checked(config: Config) -> ssl.SSLContext:
+    """Let OpenSSL read the files: gRPC says no more than that a handshake failed, and says it later."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(config.tls_certificate, config.tls_key, password=_no_password)
+    except OSError as error:
+        raise ConfigError(_problem(config, error)) from error
+    if not config.tls_client_ca:
+        return context
+    try:
+        context.load_verify_locations(config.tls_client_ca)
+    except OSError as error:  # ssl.SSLError among them
+        raise ConfigError(
+            f"--tls-client-ca: {config.tls_client_ca} holds no certificate in PEM format ({_reason(error)})"
+        ) from error
+    return context
+
+
+def _problem(config: Config, error: OSError) -> str:
+    if _reason(error) == "KEY_VALUES_MISMATCH":
+        return (
+            f"--tls-key: {config.tls_key} is not the key of the certificate {config.tls_certificate}; give the two that"
+            " were made together"
+        )
+    return (
+        f"--tls-certificate, --tls-key: {config.tls_certificate} and {config.tls_key} are no certificate and private key"
+        f" in PEM format ({_reason(error)})"
+    )
+
+
+def _reason(error: OSError) -> str:
+    return getattr(error, "reason", None) or str(error)
+
+
+def _no_password() -> str:
+    """Refuse an encrypted key, for which OpenSSL would ask on the terminal."""
+    raise ConfigError(
+        "--tls-key: the private key is encrypted; give it without a passphrase, in a file that only the server's user can"
+        " read"
+    )

@@ -1,0 +1,1 @@
+"""What an operator can set, checked when it is read."""

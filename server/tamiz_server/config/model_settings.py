@@ -1,0 +1,185 @@
+"""What an operator sets for one model, in `<repository>/<name>/settings.toml`, beside its versions.
+
+    [versions]
+    serve = "latest"          # all, latest, latest:N, or a list such as [3, 5]; otherwise what --version-policy says
+
+    [labels]                  # a request may name one of these instead of a version
+    stable = 3
+    canary = 5
+
+    [batching]                # otherwise what the flags of these names say
+    max_batch_size = 256
+    max_queue_delay_us = 2000
+    max_queue_size = 4096
+    max_queue_bytes = 67108864
+    max_queue_wait_ms = 50
+    max_concurrency = 2
+
+    [shadow]                  # a version that sees what the others answer; see `shadow_settings`
+    version = 6
+
+A section is a function that reads it and a line in `_SECTIONS`; what it reads is a field of `ModelSettings`. Unknown
+sections and keys are refused: a setting that is misspelled must not be passed over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from tamiz_server.config.config import MOST, Config
+from tamiz_server.config.shadow_settings import ShadowSettings, read_shadow
+from tamiz_server.config.version_policy import MAX_VERSION, VersionPolicy
+from tamiz_server.errors import SettingsError
+from tamiz_server.system.files import read_ordinary
+
+FILE_NAME: Final = "settings.toml"
+
+MAX_LABELS: Final = 16
+"""The most labels of one model: each is a time series."""
+
+_MAX_BYTES: Final = 2**14  # the standard library's parser takes quadratic time for a key of many parts
+_LEAST_OF_BATCHING: Final = {
+    "max_batch_size": 1,
+    "max_queue_delay_us": 0,
+    "max_queue_size": 1,
+    "max_queue_bytes": 1,
+    "max_queue_wait_ms": 0,
+    "max_concurrency": 1,
+}
+_LABEL: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What an operator sets for one model.
+
+    Attributes:
+        versions: which versions are to be served; None: those that `--version-policy` says.
+        labels: label → the version that it names.
+        batching: settings that differ from the flags → their values.
+        shadow: what sees the rows that are answered; None: nothing does.
+    """
+
+    versions: VersionPolicy | None = None
+    labels: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    batching: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    shadow: ShadowSettings | None = None
+
+
+def read_settings(path: Path) -> ModelSettings:
+    """Read the settings of one model; without a file, the defaults.
+
+    Args:
+        path: the file `settings.toml`.
+
+    Raises:
+        SettingsError: if the file cannot be read, is no TOML, or says what cannot be right.
+    """
+    try:
+        text = read_ordinary(path, _MAX_BYTES).decode()
+    except FileNotFoundError:
+        return ModelSettings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read ({error}); expected a text file in UTF-8") from error
+    try:
+        return parse_settings(text)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def parse_settings(text: str) -> ModelSettings:
+    """Return the settings that a TOML text holds.
+
+    Raises:
+        SettingsError: if it is no TOML, or says what cannot be right.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a number of too many digits is a ValueError, and no TOMLDecodeError
+        raise SettingsError(f"it is no TOML ({error})") from error
+    values = {}
+    for name, content in tables.items():
+        if name not in _SECTIONS:
+            raise SettingsError(f"unknown section [{name}]: expected {_listed(_SECTIONS)}")
+        if not isinstance(content, dict):
+            raise SettingsError(f"{name} is {content!r}: expected a section [{name}]")
+        try:
+            values[name] = _SECTIONS[name](content)
+        except ValueError as error:  # a number of too many digits, which no message can show
+            raise SettingsError(f"[{name}] has what cannot be right ({error})") from error
+    return ModelSettings(**values)
+
+
+def of_model(config: Config, batching: Mapping[str, int]) -> Config:
+    """Return the settings in force for a model: the server's, but for those that its section sets."""
+    changed: dict[str, Any] = dict(batching)
+    return dataclasses.replace(config, **changed) if changed else config
+
+
+def _versions(content: dict[str, Any]) -> VersionPolicy | None:
+    for key in content:
+        if key != "serve":
+            raise SettingsError(f"[versions] has {key!r}: expected serve")
+    serve = content.get("serve")
+    if serve is None:
+        return None
+    if isinstance(serve, list) and serve and all(map(_is_version, serve)):
+        return VersionPolicy(named=frozenset(serve))
+    try:
+        return VersionPolicy.parse(serve)
+    except (ValueError, AttributeError):
+        raise SettingsError(
+            f"serve in [versions] is {serve!r}: expected all, latest, latest:N, or a list of versions such as [1, 3]"
+        ) from None
+
+
+def _labels(content: dict[str, Any]) -> Mapping[str, int]:
+    if len(content) > MAX_LABELS:
+        raise SettingsError(f"[labels] has {len(content)} labels: expected at most {MAX_LABELS}")
+    for label, version in content.items():
+        if not _LABEL.fullmatch(label):
+            raise SettingsError(
+                f"[labels] has {label!r}: expected a letter, then letters, digits, '_', '.', '-', 63 characters at most"
+            )
+        if not _is_version(version):
+            raise SettingsError(
+                f"{label} in [labels] is {version!r}: expected a version, a positive whole number"
+            )
+    return MappingProxyType(content)
+
+
+def _batching(content: dict[str, Any]) -> Mapping[str, int]:
+    for key, value in content.items():
+        if key not in _LEAST_OF_BATCHING:
+            raise SettingsError(f"[batching] has {key!r}: expected one of {', '.join(_LEAST_OF_BATCHING)}")
+        if type(value) is not int or not _LEAST_OF_BATCHING[key] <= value <= MOST:
+            raise SettingsError(
+                f"{key} in [batching] is {value!r}: expected a whole number from {_LEAST_OF_BATCHING[key]} to {MOST}"
+            )
+    return MappingProxyType(dict(content))
+
+
+def _is_version(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_VERSION
+
+
+def _listed(sections: Mapping[str, Any]) -> str:
+    return " or ".join(f"[{name}]" for name in sections)
+
+
+_SECTIONS: Final[Mapping[str, Callable[[dict[str, Any]], Any]]] = {
+    "versions": _versions,
+    "labels": _labels,
+    "batching": _batching,
+    "shadow": read_shadow,
+}

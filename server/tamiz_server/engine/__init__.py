@@ -1,0 +1,1 @@
+"""Queue, model, gate, waiters: how requests are batched and answered. Batching, shedding, circuit and patience are pure."""

@@ -1,0 +1,1 @@
+"""A verified bundle as a session that runs."""

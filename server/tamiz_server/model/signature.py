@@ -1,0 +1,102 @@
+"""Whether somebody who is trusted has signed a bundle: Ed25519 (RFC 8032) over the bytes of its file, in a file beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tamiz.bundle_format import SIGNATURE_SUFFIX
+from tamiz.public_keys import public_key_blocks
+from tamiz_server.errors import BundleError, ConfigError
+from tamiz_server.system.files import MAX_OPERATORS_BYTES, read_ordinary
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+_MAX_BYTES: Final = 1_024  # the signature has 64
+
+
+class TrustedKeys:
+    """Public keys, one of which must have signed a bundle; two while one replaces the other."""
+
+    def __init__(self, keys: Sequence[Ed25519PublicKey]) -> None:
+        self._keys = keys
+
+    def verify(self, path: Path, content: bytes) -> None:
+        """Check the signature beside a bundle.
+
+        Args:
+            path: of the bundle's file.
+            content: what was read from it.
+
+        Raises:
+            BundleError: if there is none, or it is not of this content by one of these keys.
+        """
+        signature_path = path.with_name(path.name + SIGNATURE_SUFFIX)
+        try:
+            signature = read_ordinary(signature_path, _MAX_BYTES)
+        except OSError as error:
+            raise BundleError(
+                f"{path}: its signature {signature_path.name} cannot be read ({error.strerror}), and"
+                " --require-signature is set; sign it with: tamiz-convert sign"
+            ) from error
+        if not any(_signed(key, signature, content) for key in self._keys):
+            raise BundleError(
+                f"{path}: {signature_path.name} is not this file's signature by a key that --require-signature names; the"
+                " file was changed after it was signed, or somebody else signed it"
+            )
+
+
+def trusted_keys(file: str) -> TrustedKeys | None:
+    """Return the keys in a file.
+
+    Args:
+        file: public keys in PEM format, one after the other; empty if no signature is required.
+
+    Raises:
+        ConfigError: if the file cannot be read or holds anything else, or if `cryptography` is not installed.
+    """
+    if not file:
+        return None
+    try:
+        content = read_ordinary(Path(file), MAX_OPERATORS_BYTES)
+    except OSError as error:
+        raise ConfigError(f"--require-signature: {file} cannot be read: {error.strerror}") from error
+    try:
+        blocks = public_key_blocks(content)
+    except ValueError as error:
+        raise ConfigError(f"--require-signature: {file} holds {error}") from error
+    return TrustedKeys([_key(file, block) for block in blocks])
+
+
+def _key(file: str, pem: bytes) -> Ed25519PublicKey:
+    try:
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415  an extra of its own
+            Ed25519PublicKey,
+        )
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"--require-signature needs {error.name}, which is not installed: pip install 'tamiz[signing]'"
+        ) from error
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigError(f"--require-signature: {file} holds no public key in PEM format") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise ConfigError(
+            f"--require-signature: {file} holds a key that is not of Ed25519; make one with: tamiz-convert keygen"
+        )
+    return key
+
+
+def _signed(key: Ed25519PublicKey, signature: bytes, content: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  an extra of its own
+
+    try:
+        key.verify(signature, content)
+    except InvalidSignature:
+        return False
+    return True

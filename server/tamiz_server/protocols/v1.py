@@ -1,0 +1,101 @@
+"""The dialect of `tamiz.v1.PredictionService`."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Final
+
+import numpy as np
+
+from tamiz.v1.prediction_pb2 import (
+    DESCRIPTOR,
+    PredictRequest,
+    PredictResponse,
+    Priority,
+    StreamPredictResponse,
+)
+from tamiz_server.engine.work import Answer
+from tamiz_server.model.inputs import Inputs, read_inputs
+from tamiz_server.serving.dialect import Served, Wish, parse
+
+SERVICE_NAME: Final = DESCRIPTOR.services_by_name["PredictionService"].full_name
+
+_LOW: Final = Priority.Value("PRIORITY_LOW")  # as a number: an enum's look-up by name takes a microsecond
+_RESPONSE_TAG: Final = bytes([StreamPredictResponse.RESPONSE_FIELD_NUMBER << 3 | 2])
+"""Field `response` of StreamPredictResponse, of protobuf's wire type 2: a length and as many bytes."""
+
+
+class Typed:
+    """The dialect of `tamiz.v1.PredictionService`; see `Dialect`."""
+
+    method = f"{SERVICE_NAME}/Predict"
+    held_back = False
+
+    def parse(self, body: bytes) -> PredictRequest:
+        """Return the message."""
+        return parse(PredictRequest, body)
+
+    def model(self, request: PredictRequest) -> tuple[str, int, str]:
+        """Return name, version and label of the model."""
+        return request.model_name, request.model_version, request.model_label
+
+    def read(self, request: PredictRequest, served: Served, deadline_s: float) -> tuple[Inputs, int, Wish]:
+        """Return the inputs, how many rows they have, and what is wished."""
+        inputs, n_rows = read_inputs(request.inputs, served.engine.model.specs)
+        threshold = request.threshold if request.HasField("threshold") else None
+        if request.timeout_us:
+            deadline_s = min(deadline_s, time.monotonic() + request.timeout_us * 1e-6)
+        gives_way = request.priority == _LOW
+        return inputs, n_rows, Wish(threshold, deadline_s, request.return_probabilities, gives_way)
+
+    def write(self, request: PredictRequest, served: Served, answer: Answer, threshold: float) -> bytes:  # noqa: ARG002
+        """Return the answer as a message."""
+        return _serialize(served, answer, threshold)
+
+
+TYPED: Final = Typed()
+
+
+class TypedStream(Typed):
+    """The same for the requests of a stream."""
+
+    method = f"{SERVICE_NAME}/StreamPredict"
+    held_back = True
+
+
+TYPED_STREAM: Final = TypedStream()
+
+
+def _serialize(served: Served, answer: Answer, threshold: float) -> bytes:
+    probabilities = np.concatenate(answer.probabilities).tobytes() if answer.probabilities else b""
+    columns = PredictResponse(
+        accepted=answer.accepted,
+        reasons=answer.reasons,
+        class_index=answer.class_index,
+        confidence=answer.confidence,
+        threshold=threshold,
+        probabilities=probabilities,
+        queue_duration_us=math.ceil(answer.queue_s * 1e6),
+        compute_duration_us=math.ceil(answer.compute_s * 1e6),
+    )
+    if answer.thresholds:
+        columns.thresholds.extend(answer.thresholds)
+        columns.threshold = max(answer.thresholds)
+    return served.prefix + columns.SerializeToString()
+
+
+def on_stream(id_: str, response: bytes) -> bytes:
+    """Return a StreamPredictResponse around a serialized PredictResponse, which is not built and parsed again for it."""
+    head = StreamPredictResponse(id=id_).SerializeToString()
+    return b"".join((head, _RESPONSE_TAG, _varint(len(response)), response))
+
+
+def _varint(number: int) -> bytes:
+    """Return a length as protobuf writes it: seven bits per byte, the lowest first."""
+    encoded = bytearray()
+    while number > 0x7F:  # noqa: PLR2004  seven bits
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)

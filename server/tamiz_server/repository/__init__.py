@@ -1,0 +1,1 @@
+"""Folders on disk, and what is served of them."""

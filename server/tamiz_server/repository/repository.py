@@ -1,0 +1,173 @@
+"""Models and versions on disk: `<repository>/<name>/<version>/model.onnx`, as Triton and TF Serving lay them out.
+
+What is there is found here, and loaded; what of it is to be served, and when, `lifecycle` says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tamiz.bundle_format import FILE_NAME, SIGNATURE_SUFFIX
+from tamiz_server.config import model_settings
+from tamiz_server.config.config import Config
+from tamiz_server.config.version_policy import MAX_VERSION
+from tamiz_server.errors import BundleError, ConfigError
+from tamiz_server.model.bundle import MAX_BYTES, read_bundle
+from tamiz_server.model.model import Model
+from tamiz_server.model.recorded_warm_up import recorded_requests, warm_up
+from tamiz_server.model.signature import trusted_keys
+from tamiz_server.model.trial import Probe
+from tamiz_server.repository.lifecycle import MISSING, Disk, Key, Stamp
+from tamiz_server.system.resources import available_cpus, available_memory_bytes
+
+_VERSION: Final = re.compile("[1-9][0-9]*")
+
+
+def look(repository: Path) -> Disk:
+    """Return what is on disk: every version and every model's settings, without reading any of them.
+
+    Folders that are no versions are passed over, and remarked on.
+    """
+    versions: dict[Key, Stamp] = {}
+    settings: dict[str, Stamp] = {}
+    unreadable: set[str] = set()
+    remarks: list[str] = []
+    if _stamp(repository / FILE_NAME) != MISSING:
+        remarks.append(
+            f"{repository} holds a {FILE_NAME}, as a version does: --model-repository is the folder two above, which holds"
+            " <name>/<version>/"
+        )
+    models = _folders(repository, remarks)
+    for model in models or ():
+        if not model.name.isprintable():  # such as bytes that are no UTF-8, or line breaks for the log
+            remarks.append(f"{str(model)!r} is passed over: the name of a model is text that can be printed")
+            continue
+        folders = _folders(model, remarks)
+        if folders is None:
+            unreadable.add(model.name)
+            continue
+        found = _versions(model, folders, remarks)
+        versions |= {
+            (model.name, version): _bundle_stamp(found[version] / FILE_NAME) for version in sorted(found)
+        }
+        if found:
+            settings[model.name] = _stamp(model / model_settings.FILE_NAME)
+    return Disk(versions, settings, frozenset(unreadable), tuple(remarks), readable=models is not None)
+
+
+def _versions(model: Path, folders: list[Path], remarks: list[str]) -> dict[int, Path]:
+    versions = {}
+    for folder in folders:
+        if _VERSION.fullmatch(folder.name) and int(folder.name) <= MAX_VERSION:
+            versions[int(folder.name)] = folder
+        elif not folder.name.startswith("."):
+            shown = folder if folder.name.isprintable() else repr(str(folder))
+            remarks.append(
+                f"{shown} is passed over: a version is a positive integer without leading zeros, of at most 63 bits"
+            )
+    if _stamp(model / FILE_NAME) != MISSING:
+        remarks.append(
+            f"{model} is passed over: it holds a {FILE_NAME}, as a version does, where a model was expected; is"
+            " --model-repository one folder too deep?"
+        )
+    elif not versions and not model.name.startswith("."):
+        remarks.append(f"{model} is passed over: it holds no version folder, such as {model}/1")
+    return versions
+
+
+def _folders(folder: Path, remarks: list[str]) -> list[Path] | None:
+    """Return the folders in a folder, sorted; None, and a remark, where it cannot be read: the others are served."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError as error:
+        remarks.append(f"{folder} is passed over: it cannot be read ({error.strerror})")
+        return None
+
+
+def _bundle_stamp(path: Path) -> Stamp:
+    """Return the stamp of a bundle: of its file, its signature and its recorded requests, as far as they are there."""
+    bundle = _stamp(path)
+    beside = [path.with_name(path.name + SIGNATURE_SUFFIX)]
+    with suppress(OSError):  # loading says what is wrong with the folder
+        beside += recorded_requests(path.parent)
+    stamps = [bundle, *(stamp for stamp in map(_stamp, beside) if stamp != MISSING)]
+    if bundle == MISSING or len(stamps) == 1:
+        return bundle
+    inodes, sizes, mtimes, ctimes = zip(*stamps, strict=True)
+    return Stamp(sum(inodes), sum(sizes), max(mtimes), max(ctimes))
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        found = path.stat()
+    except OSError:  # it is not there, or a folder above it cannot be entered
+        return MISSING
+    return Stamp(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def bundle_path(repository: Path, key: Key) -> Path:
+    """Return where a version's bundle lies."""
+    name, version = key
+    return repository / name / str(version) / FILE_NAME
+
+
+def settings_path(repository: Path, name: str) -> Path:
+    """Return where a model's settings lie."""
+    return repository / name / model_settings.FILE_NAME
+
+
+class Loaded(NamedTuple):
+    """A version, loaded and warmed up, and the SHA-256 of its file."""
+
+    model: Model
+    digest: bytes
+
+
+def load(path: Path, config: Config, known: bytes = b"", probe: Probe | None = None) -> Loaded | None:
+    """Load and warm up one version.
+
+    Args:
+        path: its file.
+        config: how it is to be run.
+        known: the digest of the content that is served already.
+        probe: tries it first, in a process of its own.
+
+    Returns:
+        The version; None where its file holds what is served already.
+
+    Raises:
+        BundleError: if it cannot be served.
+    """
+    try:
+        keys = trusted_keys(config.require_signature)
+    except ConfigError as error:  # at the start the file could be used
+        raise BundleError(f"{path}: {error}") from error
+    memory_bytes = config.model_memory_bytes or available_memory_bytes() * 3 // 4
+    bundle = read_bundle(path, keys, min(MAX_BYTES, memory_bytes))
+    digest = hashlib.sha256(bundle.content).digest()
+    if digest == known:
+        return None
+    if probe is not None:
+        probe.check(
+            bundle,
+            max_batch_size=config.max_batch_size,
+            memory_bytes=memory_bytes,
+            max_run_s=config.max_run_s,
+            max_load_s=config.max_load_s,
+            max_file_bytes=config.max_message_bytes,
+        )
+    model = Model(
+        bundle,
+        max_batch_size=config.max_batch_size,
+        n_threads=config.intra_op_threads,
+        cpus=available_cpus(),
+        slow_above_s=config.inline_limit_us * 1e-6,
+        max_run_s=config.max_run_s,
+        memory_bytes=memory_bytes,
+    )
+    warm_up(model, path.parent, max_file_bytes=config.max_message_bytes)
+    return Loaded(model, digest)

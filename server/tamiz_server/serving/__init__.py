@@ -1,0 +1,1 @@
+"""One request, whatever its protocol: which version, whose rows, what answer."""

@@ -1,0 +1,276 @@
+"""A model's shadow: sees rows that were answered, decides on them too, answers nobody.
+
+    answer ──► Beside.see ──► a sample ──► another threshold only: compared, with the confidences that are there
+                                      └──► another version: an engine of its own, in a thread that gives way ──► compared
+
+Live rows go first. An answer goes out before it is looked at, in the next turn of the event loop. The shadow's engine has a
+queue, a thread and a circuit of its own; it gathers rows for some milliseconds, because few large batches take less from
+others than many small ones. What finds no room, or comes while the live queue is long or refuses requests, is dropped and
+counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import random
+from functools import partial
+from typing import Final
+
+from tamiz.thresholds import Thresholds
+from tamiz.v1.manifest_pb2 import Manifest
+from tamiz_server.config.shadow_settings import ShadowSettings
+from tamiz_server.engine.engine import Engine
+from tamiz_server.engine.shedding import SHARE_OF_BURST
+from tamiz_server.engine.work import Answer, Work
+from tamiz_server.errors import QueueFull, TamizError, Unavailable
+from tamiz_server.model.inputs import Inputs, Spec
+from tamiz_server.model.model import Model
+from tamiz_server.telemetry.model_metrics import ModelMetrics
+from tamiz_server.telemetry.shadow_counts import (
+    FAILED,
+    INPUTS_DIFFER,
+    LIVE_BUSY,
+    QUEUE_FULL,
+    RESTING,
+    STOPPED,
+    Label,
+    PairCounts,
+    ShadowMetrics,
+    compare,
+    compare_threshold,
+)
+
+_log = logging.getLogger(__name__)
+
+_GATHERS_US: Final = 20_000
+_BUSY: Final = SHARE_OF_BURST / 2
+"""The share of the live queue that may be filled while rows are still shown to the shadow."""
+_SEED: Final = 0
+_DROPPED: Final = "rows are dropped, some are shown to it every"
+_TAKEN: Final = "rows are shown to it as before"
+
+
+class Shadow:
+    """The shadow of one model, from one change of its settings or version to the next.
+
+    Attributes:
+        settings: what was set.
+        model: the version that it computes with; None if it only decides with another threshold.
+        metrics: its counts; they outlive it.
+        ended: whether it sees nothing any more.
+    """
+
+    def __init__(
+        self, name: str, settings: ShadowSettings, served: Engine | None, metrics: ShadowMetrics
+    ) -> None:
+        """Begin, in the running event loop.
+
+        Args:
+            name: the model's name.
+            settings: what was set.
+            served: the engine of the version that `settings` names, whose model and settings are used; None if it names none.
+            metrics: where to count.
+        """
+        self.settings = settings
+        self.model: Model | None = None
+        self.metrics = metrics
+        self._engine: Engine | None = None
+        self._random = random.Random(_SEED)  # noqa: S311  a sample, no secret
+        self.ended = False
+        self._tasks: set[asyncio.Task[Answer]] = set()
+        self._besides: dict[int, Beside] = {}
+        if served is not None and settings.version is not None:
+            self.model = served.model
+            if metrics.engine is None:
+                metrics.engine = ModelMetrics(name, settings.version, served.model.manifest)
+                metrics.engine.labels = (name, f"{settings.version} as shadow")  # for the log
+            self._engine = _engine(served, metrics.engine)
+
+    def beside(self, version: int, live: Engine) -> Beside | None:
+        """Return what shows it the answers of a live version; None where it would be compared with itself."""
+        computes = self._engine is not None and version != self.settings.version
+        if not computes and self.settings.threshold is None:
+            return None
+        known = self._besides.get(version)
+        if known is None or known.live is not live:
+            known = Beside(self, live, self.metrics.pair(version), self._engine if computes else None)
+            self._besides[version] = known
+        return known
+
+    def keep(self, versions: set[int]) -> None:
+        """Forget live versions that are served no more, and their counts."""
+        for version in self._besides.keys() - versions:
+            del self._besides[version]
+        self.metrics.keep(versions)
+
+    def samples(self) -> bool:
+        """Return whether it sees this request."""
+        share = self.settings.share
+        return not self.ended and (share >= 1.0 or self._random.random() < share)
+
+    def start(self, engine: Engine, work: Work) -> asyncio.Task[Answer]:
+        """Have rows computed in the background."""
+        task = asyncio.create_task(engine.predict(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def see_no_more(self) -> None:
+        """Drop what is seen from now on, uncounted, and what was seen and is not looked at yet, counted."""
+        self.ended = True
+
+    async def end(self) -> None:
+        """See nothing more, drop what waits, and return when nothing is computed any more."""
+        self.see_no_more()
+        await asyncio.sleep(0)  # what was seen is looked at
+        self._besides.clear()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._engine is not None:
+            await self._engine.drain()
+            self._engine.close()
+
+
+class Beside:
+    """Shows a shadow what one live version answered.
+
+    Attributes:
+        live: the engine of the live version.
+    """
+
+    def __init__(self, shadow: Shadow, live: Engine, counts: PairCounts, engine: Engine | None) -> None:
+        """Compare their inputs and classes; the log says if they do not fit.
+
+        Args:
+            shadow: whom to show it to.
+            live: the engine of the live version.
+            counts: of this pair.
+            engine: computes the shadow's version; None: only the threshold differs.
+        """
+        self.live = live
+        self._loop = asyncio.get_running_loop()
+        self._shadow = shadow
+        self._counts = counts
+        self._engine = engine
+        self._busy_rows = int(live.config.max_queue_size * _BUSY)
+        manifest = (engine or live).model.manifest
+        thresholds = Thresholds(manifest.threshold)
+        threshold = shadow.settings.threshold
+        self._replaces = threshold is not None
+        # As in `service`: where thresholds differ, each row's own is the engine's matter.
+        self._own = threshold if threshold is not None else 0.0 if thresholds.differ else thresholds.strictest
+        counts.threshold = thresholds.strictest if threshold is None else threshold
+        self._live_classes = _classes(live.model.manifest)
+        self._shadow_classes = _classes(manifest)
+        self._fits = True
+        self._sizes: list[Spec] = []
+        if engine is not None:
+            self._fits = _fit(live.model.specs, engine.model.specs)
+            own = {spec.name: spec.tail for spec in live.model.specs}
+            self._sizes = [spec for spec in engine.model.specs if spec.tail != own.get(spec.name)]
+            if not self._fits:
+                _log.warning(
+                    "model %s: its shadow, version %s, reads other inputs (%s) than version %s (%s), whose rows are dropped",
+                    counts.labels[0],
+                    counts.labels[2],
+                    ", ".join(map(str, engine.model.specs)),
+                    counts.labels[1],
+                    ", ".join(map(str, live.model.specs)),
+                )
+
+    def see(self, work: Work, wanted: float | None, answer: Answer) -> None:
+        """Take note of an answer, to look at it soon. Raises nothing, waits for nothing.
+
+        Args:
+            work: what was asked of the live version.
+            wanted: the threshold that the request asked for; None if it asked for none.
+            answer: what is answered; it is not changed.
+        """
+        if self._shadow.samples():
+            self._counts.received += work.n_rows
+            self._loop.call_soon(self._look, work, wanted, answer)
+
+    def _look(self, work: Work, wanted: float | None, answer: Answer) -> None:
+        try:
+            reason = self._compare(work, wanted, answer)
+        except Exception:  # noqa: BLE001  whatever it was, the answer goes out
+            _log.exception("the shadow of %s failed: this is a bug", self._counts.labels)
+            reason = FAILED
+        if reason is not None:
+            self._counts.dropped[reason] += work.n_rows
+
+    def _compare(self, work: Work, wanted: float | None, answer: Answer) -> str | None:
+        """Compare, now or later; return why not, if not."""
+        if self._shadow.ended:
+            return STOPPED
+        threshold, overrides = self._own, self._replaces
+        if wanted is not None:
+            looser = self.live.config.allow_looser_thresholds
+            threshold = wanted if looser else max(wanted, threshold)
+            overrides = overrides or looser
+        if self._engine is None:
+            self._counts.add(compare_threshold(answer, threshold))
+            return None
+        if not self._reads(work.inputs):
+            return INPUTS_DIFFER
+        # Under overload the queue is kept far shorter than that.
+        if self.live.metrics.queue_rows > self._busy_rows or self.live.is_pressed():
+            return LIVE_BUSY
+        shadow_work = Work(work.inputs, work.n_rows, threshold, overrides=overrides, n_bytes=work.n_bytes)
+        task = self._shadow.start(self._engine, shadow_work)
+        task.add_done_callback(partial(self._done, work.n_rows, answer))
+        return None
+
+    def _reads(self, inputs: Inputs) -> bool:
+        return self._fits and all(_fits_size(inputs[spec.name].shape[1:], spec.tail) for spec in self._sizes)
+
+    def _done(self, n_rows: int, answer: Answer, task: asyncio.Task[Answer]) -> None:
+        counts = self._counts
+        if task.cancelled():
+            counts.dropped[STOPPED] += n_rows
+            return
+        error = task.exception()
+        if error is None:
+            counts.add(compare(answer, task.result(), self._live_classes, self._shadow_classes))
+            return
+        if not isinstance(error, TamizError):
+            _log.error("the shadow of %s failed: this is a bug", counts.labels, exc_info=error)
+        counts.dropped[_reason(error)] += n_rows
+
+
+def _reason(error: BaseException) -> str:
+    """Return why rows were dropped on which the shadow's engine raised this."""
+    if isinstance(error, QueueFull):
+        return QUEUE_FULL
+    return RESTING if isinstance(error, Unavailable) else FAILED
+
+
+def _engine(served: Engine, metrics: ModelMetrics) -> Engine:
+    """Return an engine beside the one that serves: always in a thread, of which there is one."""
+    config = dataclasses.replace(
+        served.config, inline_limit_us=0, max_queue_delay_us=_GATHERS_US, max_concurrency=1
+    )
+    engine = Engine(served.model, metrics, config)
+    engine.says_refused, engine.says_taken = _DROPPED, _TAKEN
+    return engine
+
+
+def _classes(manifest: Manifest) -> tuple[Label, ...]:
+    return tuple(manifest.classes.integers) or tuple(manifest.classes.strings)
+
+
+def _fit(live: tuple[Spec, ...], shadow: tuple[Spec, ...]) -> bool:
+    """Return whether what one reads the other may read: names, types, and sizes where both fix them."""
+    own = {spec.name: spec for spec in live}
+    return own.keys() == {spec.name for spec in shadow} and all(
+        own[spec.name].data_type == spec.data_type and _fits_size(own[spec.name].tail, spec.tail)
+        for spec in shadow
+    )
+
+
+def _fits_size(have: tuple[int, ...], want: tuple[int, ...]) -> bool:
+    return len(have) == len(want) and all(-1 in (a, b) or a == b for a, b in zip(have, want, strict=True))

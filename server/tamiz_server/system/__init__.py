@@ -1,0 +1,1 @@
+"""What the machine allows: processors, memory, files, niceness."""

@@ -1,0 +1,80 @@
+"""How many processors, how much memory and how many connections this process may use."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import resource
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_log = logging.getLogger(__name__)
+
+_CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP_V1 = Path("/sys/fs/cgroup/cpu")
+_MEMORY_LIMITS: Final = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+_OWN_DESCRIPTORS: Final = 512
+"""Descriptors kept for everything else: bundles that are loaded, /metrics, libraries."""
+
+
+def available_cpus(cgroup_v2: Path = _CGROUP_V2, cgroup_v1: Path = _CGROUP_V1) -> int:
+    """Return how many processors this process may keep busy, at least 1.
+
+    The smaller of the processors it may be scheduled on and its control group's quota, rounded up. onnxruntime counts
+    the host's cores instead; in a container with a quota of 2 on a host of 64 its 64 threads are throttled.
+    """
+    scheduled = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(scheduled, _quota(cgroup_v2, cgroup_v1))))
+
+
+def _quota(cgroup_v2: Path, cgroup_v1: Path) -> float:
+    """Return the control group's quota in processors; infinite where there is none."""
+    try:
+        quota, period = cgroup_v2.read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (cgroup_v1 / "cpu.cfs_quota_us").read_text().strip()
+            period = (cgroup_v1 / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return math.inf
+    if quota in {"max", "-1"}:
+        return math.inf
+    return int(quota) / int(period)
+
+
+def available_memory_bytes(limits: tuple[Path, ...] = _MEMORY_LIMITS) -> int:
+    """Return how much memory this process may use: the smaller of the machine's and its control group's limit."""
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in limits:
+        with suppress(OSError, ValueError):  # not there, or "max"
+            available = min(available, int(path.read_text()))
+    return available
+
+
+def room_for_connections(wanted: int) -> int:
+    """Return how many connections may be open: as many as are wanted, or as the limit on open files allows.
+
+    The soft limit is raised as far as needed: it is low for the sake of programs that use select(), which is not used here.
+    A server that has no descriptor left can neither load a model nor show its metrics.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _OWN_DESCRIPTORS
+    if resource.RLIM_INFINITY not in {soft, hard}:
+        needed = min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    room = max(1, needed - _OWN_DESCRIPTORS)
+    if room < wanted:
+        _log.warning(
+            "--max-connections is %d, but the process may open only %d files: at most %d connections are taken (ulimit -Hn"
+            " raises the limit)",
+            wanted,
+            hard,
+            room,
+        )
+    return room

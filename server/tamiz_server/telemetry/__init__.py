@@ -1,0 +1,1 @@
+"""What can be seen: metrics, access log, logs, traces."""

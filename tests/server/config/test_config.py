@@ -1,0 +1,119 @@
+"""Settings: flag over environment over default, checked at birth."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tamiz_server.config.config import Config, flag
+from tamiz_server.config.flags import parse_config, variable
+from tamiz_server.errors import ConfigError
+
+
+def parse(tmp_path, *argv, **environ):
+    return parse_config(["--model-repository", str(tmp_path), *argv], environ)
+
+
+def test_the_flag_wins_over_the_environment_and_that_over_the_default(tmp_path):
+    assert parse(tmp_path).grpc_port == 8001
+    assert parse(tmp_path, TAMIZ_GRPC_PORT="9001").grpc_port == 9001
+    assert parse(tmp_path, "--grpc-port", "7001", TAMIZ_GRPC_PORT="9001").grpc_port == 7001
+
+
+def test_the_repository_can_come_from_the_environment(tmp_path):
+    assert parse_config([], {"TAMIZ_MODEL_REPOSITORY": str(tmp_path)}).model_repository == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["--reveal-abstained"], True),
+        (["--reveal-abstained=true"], True),
+        (["--reveal-abstained=no"], False),
+        (["--reveal-abstained", "--no-reveal-abstained"], False),
+        ([], False),
+    ],
+)
+def test_a_switch_can_be_turned_both_ways(tmp_path, argv, expected):
+    assert parse(tmp_path, *argv).reveal_abstained is expected
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Config), ids=lambda field: field.name)
+def test_every_field_is_a_flag_and_a_variable_with_a_help_text(tmp_path, field):
+    assert field.metadata["help"]
+    value = str(tmp_path) if field.name == "model_repository" else str(field.default)
+    base = {} if field.name == "model_repository" else {"TAMIZ_MODEL_REPOSITORY": str(tmp_path)}
+    by_flag = parse_config([flag(field.name), value], base)
+    by_variable = parse_config([], base | {variable(field.name): value})
+    assert by_flag == by_variable == Config(model_repository=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--grpc-port", "eight"], "--grpc-port is 'eight': expected a whole number"),
+        (["--model-control-mode", "none"], "--model-control-mode is 'none': expected poll or explicit"),
+        (["--load-model", "m"], "--load-model needs --model-control-mode explicit"),
+        (
+            ["--model-control-mode", "explicit", "--load-model", "m", "--load-model", "*"],
+            r"--load-model is 'm,\*': expected names of models, or \* alone",
+        ),
+        (["--grpc-port", "70000"], "--grpc-port is 70000: expected from 0 to 65535"),
+        (["--grpc-port", "8002"], "are both 8002: choose two ports"),
+        (["--max-batch-size", "0"], "--max-batch-size is 0: expected from 1 to 2147483647"),
+        (["--max-queue-delay-us", "-1"], "--max-queue-delay-us is -1: expected from 0 to 2147483647"),
+        (["--drain-delay-s", "soon"], "--drain-delay-s is 'soon': expected a number"),
+        (["--drain-delay-s", "nan"], "--drain-delay-s is nan"),
+        (["--reflection=maybe"], "--reflection is 'maybe': expected true or false"),
+        (["--host", "localhost"], "--host is 'localhost': expected an IP address"),
+        (["--version-policy", "newest"], "--version-policy is 'newest': expected all, latest, or latest:N"),
+        (["--model-poll-interval-s", "-1"], "--model-poll-interval-s is -1.0: expected from 0 to 2147483"),
+        (["--access-log-share", "1e-320"], "--access-log-share is 1e-320: expected 0, or from 1e-09 to 1"),
+        (["--log-level", "loud"], "expected one of debug, info, warning, error"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_was_expected(tmp_path, argv, message):
+    with pytest.raises(ConfigError, match=message):
+        parse(tmp_path, *argv)
+
+
+NUMBERS = [
+    each.name
+    for each in dataclasses.fields(Config)
+    if isinstance(each.default, (int, float)) and not isinstance(each.default, bool)
+]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_every_number_has_an_upper_bound_that_is_named(tmp_path, name):
+    for value in ("inf", "1e300") if name.endswith(("_s", "_share")) else ("9" * 30,):
+        with pytest.raises(ConfigError, match=rf"^{flag(name)} is .*: expected from [01] to \d+$"):
+            parse(tmp_path, flag(name), value)
+
+
+@pytest.mark.parametrize(
+    ("argv", "names"),
+    [
+        ([], set()),
+        (["--load-model", "*"], {"*"}),
+        (["--load-model", "a, b"], {"a", "b"}),
+        (["--load-model", "a", "--load-model=b", "--load-model", "c"], {"a", "b", "c"}),
+    ],
+)
+def test_models_to_load_are_given_with_commas_or_one_by_one(tmp_path, argv, names):
+    config = parse(tmp_path, "--model-control-mode", "explicit", *argv)
+    assert config.is_explicit
+    assert config.models_to_load == names
+
+
+def test_a_repository_that_is_missing_or_no_folder_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="--model-repository is missing"):
+        parse_config([], {})
+    with pytest.raises(ConfigError, match="nowhere is not a folder"):
+        parse_config(["--model-repository", str(tmp_path / "nowhere")], {})
+
+
+def test_an_abbreviated_flag_is_refused_so_that_new_flags_break_nobody(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        parse(tmp_path, "--grpc", "1")

@@ -1,0 +1,683 @@
+"""The plan: what is on disk × what is served → what to load, unload and label. No file, clock or engine in it."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tamiz_server.config.model_settings import ModelSettings
+from tamiz_server.config.shadow_settings import ShadowSettings
+from tamiz_server.config.version_policy import VersionPolicy
+from tamiz_server.repository.lifecycle import MISSING, SETTLE_S, Disk, Lifecycle, Stamp
+
+ALL, LATEST = VersionPolicy.parse("all"), VersionPolicy.parse("latest")
+NAMES = st.sampled_from(["a", "b"])
+
+
+class World:
+    """A disk, a clock and a server that does what it is told. The content of a stamp fails when its inode is negative."""
+
+    def __init__(self, policy: VersionPolicy = ALL, *, explicit: bool = False) -> None:
+        self.lifecycle = Lifecycle(policy, explicit=explicit)
+        self.now_s = 0.0
+        self.versions: dict[tuple[str, int], Stamp] = {}
+        self.wishes: dict[str, ModelSettings] = {}
+        self.settings: dict[str, Stamp] = {}
+        self.did: list[tuple[str, object]] = []
+        self._times = itertools.count(1)
+
+    def write(self, version: int, *, good: bool = True) -> None:
+        self.versions["m", version] = Stamp(1 if good else -1, 1, next(self._times), 0)
+
+    def remove(self, version: int) -> None:
+        del self.versions["m", version]
+
+    def label(self, **labels: int) -> None:
+        self.set(ModelSettings(labels=labels))
+
+    def set(self, wish: ModelSettings) -> None:
+        self.wishes["m"] = wish
+        self.settings["m"] = Stamp(1, 1, next(self._times), 0)
+
+    def load(self, name: str = "m") -> list[tuple[str, object]]:
+        self.lifecycle.ask(name)
+        return self.look(0.0, patient=False, only=name)
+
+    def unload(self, name: str = "m") -> list[tuple[str, object]]:
+        self.lifecycle.release(name)
+        self.did = []
+        self._unload()
+        return self.did
+
+    def look(
+        self, after_s: float = 2.0, *, patient: bool = True, only: str | None = None, **disk: object
+    ) -> list[tuple[str, object]]:
+        """Look, do what is to be done, and return it."""
+        self.now_s += after_s
+        self.did = []
+        models = {name for name, _ in self.versions}
+        stamps = {name: self.settings.get(name, MISSING) for name in models}
+        lifecycle = self.lifecycle
+        lifecycle.look(Disk(dict(self.versions), stamps, **disk), self.now_s, patient=patient, only=only)
+        for name in lifecycle.to_read():
+            lifecycle.settings_read(name, self.wishes.get(name, ModelSettings()))
+        while keys := lifecycle.to_load():
+            self._load(keys[-1])
+        self._unload()
+        return self.did
+
+    def _unload(self) -> None:
+        for key in self.lifecycle.to_unload():
+            self.lifecycle.unloaded(key)
+            self.did.append(("unload", key[1]))
+
+    def _load(self, key: tuple[str, int]) -> None:
+        stamp = self.versions.get(key, MISSING)
+        if stamp == MISSING or stamp.inode < 0:
+            said = "failed" if self.lifecycle.failed(key) else "not yet"
+            self.did.append((said, key[1]))
+        else:
+            self.lifecycle.loaded(key)
+            self.did.append(("load", key[1]))
+
+    @property
+    def served(self) -> set[int]:
+        return {version for _, version in self.lifecycle.served}
+
+    @property
+    def labels(self) -> dict[str, int]:
+        return self.lifecycle.labels("m")
+
+
+def test_what_failed_is_tried_again_with_other_settings_of_batches_and_when_an_operator_says_so():
+    world = World()
+    world.write(1, good=False)
+    assert world.look(patient=False) == [("failed", 1)]
+    assert world.look() == []
+    world.set(ModelSettings(batching={"max_batch_size": 8}))
+    assert world.look(patient=False) == [("failed", 1)]
+    assert world.look() == []
+    world.lifecycle.try_again()
+    assert world.look() == [("failed", 1)]
+    assert world.look() == []
+
+
+def test_what_is_new_is_loaded_what_changed_is_loaded_again_and_what_is_gone_is_unloaded():
+    world = World()
+    world.write(1)
+    assert world.look() == [("load", 1)]
+    world.write(2)
+    assert world.look() == [("load", 2)]
+    assert world.look() == []
+    world.write(1)
+    assert world.look() == [("load", 1)]
+    world.remove(2)
+    assert world.look() == [("unload", 2)]
+
+
+def test_a_version_that_fails_leaves_the_old_one_and_is_tried_once_per_change():
+    world = World()
+    world.write(1)
+    world.look()
+    world.write(1, good=False)
+    world.look()
+    assert world.look() == [("failed", 1)]
+    assert [world.look() for _ in range(3)] == [[], [], []]
+    assert world.served == {1}
+    assert world.lifecycle.failures() == [("m", 1)]
+    world.write(1)
+    assert world.look() == [("load", 1)]
+    assert world.lifecycle.failures() == []
+
+
+def test_a_file_that_still_grows_is_no_failure_and_is_served_as_soon_as_it_is_whole():
+    world = World()
+    for _ in range(5):
+        world.write(1, good=False)
+        assert world.look(SETTLE_S / 2) == [("not yet", 1)]
+        assert world.lifecycle.is_unsettled()
+    assert world.look(SETTLE_S / 2) == []
+    world.write(1)
+    assert world.look(SETTLE_S / 2) == [("load", 1)]
+
+
+def test_a_broken_file_is_said_to_be_broken_once_it_has_settled():
+    world = World()
+    world.write(1, good=False)
+    assert world.look(0.1) == [("not yet", 1)]
+    assert world.look(SETTLE_S / 2) == []
+    assert world.look(SETTLE_S / 2) == [("failed", 1)]
+    assert not world.lifecycle.is_unsettled()
+
+
+def test_an_impatient_look_takes_what_is_there_as_finished():
+    world = World()
+    world.write(1, good=False)
+    world.write(2)
+    world.label(stable=2)
+    assert world.look(patient=False) == [("load", 2), ("failed", 1)]
+    assert world.labels == {"stable": 2}
+
+
+def test_settings_that_are_being_written_wait():
+    world = World()
+    world.write(1)
+    world.look(patient=False)
+    for _ in range(3):
+        world.label(stable=1)
+        world.look(SETTLE_S / 2)
+        assert world.labels == {}
+    world.look(SETTLE_S)
+    assert world.labels == {"stable": 1}
+
+
+def test_with_latest_the_old_version_stays_until_the_new_one_is_served():
+    world = World(LATEST)
+    world.write(1)
+    world.look()
+    world.write(2, good=False)
+    assert world.look() == [("not yet", 2)]
+    assert world.served == {1}
+    world.write(2)
+    assert world.look() == [("load", 2), ("unload", 1)]
+
+
+def test_with_latest_a_version_that_fails_is_passed_over_for_the_next_lower_one():
+    world = World(LATEST)
+    world.write(1)
+    world.write(2)
+    world.write(3, good=False)
+    assert world.look(patient=False) == [("failed", 3), ("load", 2)]
+    world.write(3)
+    assert world.look() == [("load", 3), ("unload", 2)]
+
+
+def test_removing_the_latest_version_rolls_back_and_the_lower_one_is_loaded_first():
+    world = World(LATEST)
+    world.write(1)
+    world.write(2)
+    world.look()
+    assert world.served == {2}
+    world.remove(2)
+    assert world.look() == [("load", 1), ("unload", 2)]
+
+
+def test_named_versions_are_served_and_no_others():
+    world = World()
+    for version in (1, 2, 3):
+        world.write(version)
+    world.set(ModelSettings(versions=VersionPolicy(named=frozenset({1, 3, 9}))))
+    world.look(patient=False)
+    assert world.served == {1, 3}
+
+
+def test_a_version_that_left_and_is_wanted_again_is_loaded_again():
+    world = World()
+    world.write(1)
+    world.write(2)
+    for version, did in (
+        (1, [("load", 1)]),
+        (2, [("load", 2), ("unload", 1)]),
+        (1, [("load", 1), ("unload", 2)]),
+    ):
+        world.set(ModelSettings(versions=VersionPolicy(named=frozenset({version}))))
+        assert world.look(patient=False) == did
+
+
+def test_a_removed_version_does_not_outlive_a_successor_that_failed():
+    world = World()
+    world.write(1)
+    world.write(3)
+    world.label(stable=1)
+    world.look(patient=False)
+    world.write(2, good=False)
+    world.label(stable=2)
+    world.remove(1)
+    assert world.look(patient=False) == [("failed", 2), ("unload", 1)]
+    assert world.labels == {}
+
+
+def test_a_labelled_version_is_served_whatever_the_policy():
+    world = World(LATEST)
+    for version in (1, 2, 3):
+        world.write(version)
+    world.label(stable=1)
+    world.look(patient=False)
+    assert world.served == {1, 3}
+    assert world.labels == {"stable": 1}
+
+
+def test_a_label_moves_only_once_its_new_version_is_served():
+    world = World(LATEST)
+    world.write(1)
+    world.write(3)
+    world.label(stable=1)
+    world.look(patient=False)
+    world.write(2, good=False)
+    world.label(stable=2)
+    world.look(patient=False)
+    assert world.labels == {"stable": 1}
+    assert world.lifecycle.waiting_labels("m") == {"stable": 2}
+    assert world.served == {1, 3}
+    world.write(2)
+    assert world.look() == [("load", 2), ("unload", 1)]
+    assert world.labels == {"stable": 2}
+
+
+def test_rollback_is_moving_a_label_back():
+    world = World()
+    world.write(1)
+    world.write(2)
+    for version in (2, 1):
+        world.label(stable=version)
+        world.look(patient=False)
+        assert world.labels == {"stable": version}
+    assert world.served == {1, 2}
+
+
+def test_the_old_version_of_a_label_outlives_its_folder_while_the_new_one_loads():
+    world = World(LATEST)
+    world.write(1)
+    world.write(3)
+    world.label(stable=1)
+    world.look(patient=False)
+    world.label(stable=2)
+    world.look(0.1)
+    world.look(SETTLE_S)
+    world.write(2, good=False)
+    world.look(0.1)
+    world.remove(1)
+    assert world.look(0.1) == []
+    assert world.labels == {"stable": 1}
+    world.write(2)
+    assert world.look(0.1) == [("load", 2), ("unload", 1)]
+    assert world.labels == {"stable": 2}
+    assert world.served == {2, 3}
+
+
+def test_a_version_that_is_removed_right_after_its_label_was_moved_stays_until_the_settings_are_read():
+    world = World()
+    world.write(1)
+    world.write(2)
+    world.label(stable=1)
+    world.look(patient=False)
+    world.label(stable=2)
+    world.remove(1)
+    assert world.look(0.1) == []
+    assert world.labels == {"stable": 1}
+    assert world.look(SETTLE_S) == [("unload", 1)]
+    assert world.labels == {"stable": 2}
+
+
+def test_a_label_that_is_moved_to_a_version_that_was_just_removed_stays_where_it_was():
+    world = World()
+    world.write(1)
+    world.write(2)
+    world.label(stable=2)
+    world.look(patient=False)
+    world.label(stable=1)
+    world.remove(1)
+    assert world.look(patient=False) == [("unload", 1)]
+    assert world.labels == {"stable": 2}
+
+
+def test_a_label_of_a_version_that_was_removed_names_nothing():
+    world = World()
+    world.write(1)
+    world.write(2)
+    world.label(stable=1)
+    world.look(patient=False)
+    world.remove(1)
+    world.look()
+    assert world.labels == {}
+    assert world.lifecycle.waiting_labels("m") == {"stable": 1}
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_repository_that_went_away_changes_nothing(readable):
+    world = World()
+    world.write(1)
+    world.look()
+    world.versions.clear()
+    assert world.look(readable=readable) == []
+    assert world.served == {1}
+
+
+def test_a_model_folder_that_cannot_be_read_changes_nothing_for_this_model():
+    world = World()
+    world.write(1)
+    world.versions["other", 7] = Stamp(1, 1, 1, 1)
+    world.look(patient=False)
+    del world.versions["m", 1]
+    assert world.look(unreadable=frozenset({"m"})) == []
+    assert world.served == {1, 7}
+    assert world.look() == [("unload", 1)]
+
+
+def test_a_bundle_that_vanished_from_its_folder_is_a_failure_not_a_removal():
+    world = World()
+    world.write(1)
+    world.look()
+    world.versions["m", 1] = MISSING
+    assert world.look() == [("not yet", 1)]
+    assert world.look() == [("failed", 1)]
+    assert world.served == {1}
+
+
+def test_nothing_is_remembered_of_a_model_that_is_gone():
+    world = World()
+    world.write(1)
+    world.label(stable=1)
+    world.versions["other", 7] = Stamp(1, 1, 1, 1)
+    world.look(patient=False)
+    world.remove(1)
+    world.look()
+    assert not world.lifecycle.knows("m")
+    assert world.labels == {}
+    lifecycle = world.lifecycle
+    kept = (lifecycle._bundles, lifecycle._settings_files, lifecycle._settings, lifecycle._labels)
+    assert [list(each) for each in kept] == [[("other", 7)], *[["other"]] * 2, ["other"]]
+
+
+def explicit_world() -> World:
+    world = World(explicit=True)
+    world.write(1)
+    world.versions["other", 7] = Stamp(1, 1, 1, 1)
+    return world
+
+
+def test_an_explicit_one_loads_what_it_is_asked_for_and_nothing_else():
+    world = explicit_world()
+    assert world.look(patient=False) == []
+    assert not world.lifecycle.knows("m")
+    assert world.load() == [("load", 1)]
+    world.write(2)
+    world.versions["other", 8] = Stamp(1, 1, 1, 1)
+    assert world.load("other") == [("load", 8), ("load", 7)]
+    assert world.served == {1, 7, 8}
+    assert world.load() == [("load", 2)]
+
+
+def test_an_explicit_one_looks_again_at_all_that_it_was_asked_for_when_an_operator_says_so():
+    world = explicit_world()
+    world.load()
+    world.write(2)
+    assert world.look(patient=False) == [("load", 2)]
+
+
+def test_what_was_released_is_unloaded_and_stays_so_until_it_is_asked_for_again():
+    world = explicit_world()
+    world.label(stable=1)
+    world.load()
+    world.load("other")
+    assert world.unload() == [("unload", 1)]
+    assert world.labels == {}
+    assert not world.lifecycle.knows("m")
+    assert world.look(patient=False) == []
+    world.write(1)
+    assert world.load("other") == []
+    assert world.load() == [("load", 1)]
+    assert world.labels == {"stable": 1}
+
+
+def test_settings_that_are_being_written_keep_nothing_that_was_released():
+    world = explicit_world()
+    world.load()
+    world.label(stable=1)
+    assert world.look(0.1) == []
+    assert world.lifecycle.is_unsettled()
+    assert world.unload() == [("unload", 1)]
+
+
+def test_asking_again_tries_again_what_failed_without_a_change():
+    world = explicit_world()
+    world.write(2, good=False)
+    assert world.load() == [("failed", 2), ("load", 1)]
+    assert world.look(patient=False) == []
+    assert world.load() == [("failed", 2)]
+    assert world.served == {1}
+    assert world.unload() == [("unload", 1)]
+    assert world.lifecycle.failures() == []
+
+
+@pytest.mark.parametrize("policy", [ALL, LATEST])
+def test_a_shadow_is_served_whatever_the_policy_and_answers_only_by_name(policy):
+    world = World(policy)
+    world.set(ModelSettings(shadow=ShadowSettings(version=2)))
+    for version in (1, 2):
+        world.write(version)
+    assert sorted(world.look(patient=False)) == [("load", 1), ("load", 2)]
+    assert world.lifecycle.default("m") == ("m", 1)
+    world.set(ModelSettings())
+    world.look(patient=False)
+    assert world.lifecycle.shadow("m") is None
+    assert world.lifecycle.default("m") == ("m", 2)
+
+
+def test_a_shadow_alone_answers_nobody():
+    world = World()
+    world.set(ModelSettings(shadow=ShadowSettings(version=2)))
+    world.write(2)
+    world.look(patient=False)
+    assert world.served == {2}
+    assert world.lifecycle.default("m") is None
+
+
+def test_a_version_that_becomes_the_shadow_answers_until_its_successor_is_served():
+    world = World(LATEST)
+    for version in (1, 2):
+        world.write(version)
+    world.look(patient=False)
+    assert world.served == {2}
+    lifecycle = world.lifecycle
+    lifecycle._settings_files["m"].taken = None
+    lifecycle.settings_read("m", ModelSettings(shadow=ShadowSettings(version=2)))
+    assert lifecycle.to_load() == [("m", 1)]
+    assert lifecycle.shadow("m") is None
+    assert lifecycle.default("m") == ("m", 2)
+    lifecycle.loaded(("m", 1))
+    assert lifecycle.shadow("m") == ShadowSettings(version=2)
+    assert lifecycle.default("m") == ("m", 1)
+    # One that never answered does not begin to, though another is on its way.
+    lifecycle.unloaded(("m", 1))
+    assert lifecycle.to_load() == [("m", 1)]
+    assert lifecycle.default("m") is None
+
+
+def test_a_shadow_whose_predecessor_cannot_be_loaded_answers_nobody_all_the_same():
+    world = World(LATEST)
+    world.write(1, good=False)
+    world.write(2)
+    world.look(patient=False)
+    world.set(ModelSettings(shadow=ShadowSettings(version=2)))
+    world.look(patient=False)
+    assert world.served == {2}
+    assert world.lifecycle.default("m") is None
+
+
+class Operator(RuleBasedStateMachine):
+    """Anything that an operator may do, in any order, between looks at any distance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world: World | None = None
+        self.ever_served = False
+
+    @precondition(lambda self: self.world is None)
+    @rule(policy=st.sampled_from(["all", "latest", "latest:2"]))
+    def start(self, policy):
+        self.world = World(VersionPolicy.parse(policy))
+
+    @precondition(lambda self: self.world is not None)
+    @rule(version=st.integers(1, 4), good=st.booleans())
+    def write(self, version, good):
+        self.world.write(version, good=good)
+
+    @precondition(lambda self: self.world is not None and len(self.world.versions) > 1)
+    @rule(data=st.data())
+    def remove(self, data):
+        self.world.remove(data.draw(st.sampled_from(sorted(self.world.versions)))[1])
+
+    @precondition(lambda self: self.world is not None)
+    @rule(labels=st.dictionaries(st.sampled_from(["stable", "canary"]), st.integers(1, 4)))
+    def label(self, labels):
+        self.world.label(**labels)
+
+    @precondition(lambda self: self.world is not None)
+    @rule(versions=st.none() | st.sets(st.integers(1, 4), min_size=1))
+    def name_versions(self, versions):
+        policy = None if versions is None else VersionPolicy(named=frozenset(versions))
+        self.world.set(ModelSettings(versions=policy))
+
+    @precondition(lambda self: self.world is not None)
+    @rule(version=st.none() | st.integers(1, 4))
+    def shadow(self, version):
+        self.world.set(ModelSettings(shadow=ShadowSettings(version=version, threshold=0.5)))
+
+    @precondition(lambda self: self.world is not None)
+    @rule(after_s=st.sampled_from([0.1, SETTLE_S, 5.0]), patient=st.booleans())
+    def look(self, after_s, patient):
+        before, labels = self.world.served, dict(self.world.labels)
+        shadow, answered = self.world.lifecycle.shadow("m"), self.world.lifecycle.default("m")
+        did = self.world.look(after_s, patient=patient)
+        unloaded = {version for verb, version in did if verb == "unload"}
+        on_disk = {version for _, version in self.world.versions}
+        # Who was served and is neither gone nor unwanted is served still; nobody is unloaded and loaded in one look.
+        assert self.world.served >= before - unloaded
+        assert not unloaded & {version for verb, version in did if verb in {"load", "failed"}}
+        # A model with a good version on disk that its policy allows does not lose its last version by a look.
+        allowed = self.world.lifecycle.settings("m").versions
+        if before & (on_disk if allowed is None else allowed.choose(on_disk)):
+            assert self.world.served
+        # Who answers is no shadow; and a shadow that is left one does not take away who answers.
+        lifecycle = self.world.lifecycle
+        if lifecycle.default("m") and lifecycle.shadow("m"):
+            assert lifecycle.default("m")[1] != lifecycle.shadow("m").version
+        if answered and lifecycle.shadow("m") == shadow and answered[1] in self.world.served:
+            assert lifecycle.default("m")
+        # A label that is still set and named what is still there names something still.
+        for label in labels.keys() & self.world.lifecycle.settings("m").labels.keys():
+            assert label in self.world.labels or labels[label] not in on_disk
+
+    @precondition(lambda self: self.world is not None)
+    @rule()
+    def at_rest_all_that_can_be_served_is(self):
+        """After two distant looks without a change: exactly what the policy says, and labels where they belong."""
+        world = self.world
+        for _ in range(2):
+            world.look(5.0)
+        assert world.look(5.0) == []
+        wish = world.lifecycle.settings("m")
+        good = {v for (_, v), stamp in world.versions.items() if stamp.inode > 0}
+        on_disk = {version for _, version in world.versions}
+        # Older content may be served where the file went bad.
+        servable = good | (world.served & on_disk)
+        shadow = {wish.shadow.version} if wish.shadow else set()
+        expected = (wish.versions or world.lifecycle._policy).choose(servable - shadow) | (servable & shadow)
+        expected |= {v for v in wish.labels.values() if v in servable}
+        expected |= {v for v in world.labels.values() if v in on_disk}
+        assert world.served == expected
+        for label, version in wish.labels.items():
+            if version in servable:
+                assert world.labels[label] == version
+
+    @invariant()
+    def labels_name_what_is_served(self):
+        if self.world is not None:
+            assert set(self.world.labels.values()) <= self.world.served
+
+
+TestOperator = Operator.TestCase
+TestOperator.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+
+
+class Caller(RuleBasedStateMachine):
+    """Anything that callers may ask of an explicit server with two models, in any order, while the disk changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(explicit=True)
+        self.asked: set[str] = set()
+        self.times = itertools.count(1)
+
+    @rule(name=NAMES, version=st.integers(1, 3), good=st.booleans())
+    def write(self, name, version, good):
+        self.world.versions[name, version] = Stamp(1 if good else -1, 1, next(self.times), 0)
+
+    @precondition(lambda self: self.world.versions)
+    @rule(data=st.data())
+    def remove(self, data):
+        del self.world.versions[data.draw(st.sampled_from(sorted(self.world.versions)))]
+
+    @rule(name=NAMES, stable=st.none() | st.integers(1, 3))
+    def label(self, name, stable):
+        self.world.wishes[name] = ModelSettings(labels={} if stable is None else {"stable": stable})
+        self.world.settings[name] = Stamp(1, 1, next(self.times), 0)
+
+    def on_disk(self, name: str) -> dict[int, bool]:
+        """Return its versions, each with whether it is good."""
+        return {
+            version: stamp.inode > 0 for (each, version), stamp in self.world.versions.items() if each == name
+        }
+
+    def served(self) -> dict[str, set[int]]:
+        return {name: {v for each, v in self.world.lifecycle.served if each == name} for name in ("a", "b")}
+
+    def expected(self, name: str, before: set[int]) -> set[int]:
+        """Return what is served after a look at a model: what is good, and older content where the file went bad."""
+        return {version for version, good in self.on_disk(name).items() if good or version in before}
+
+    @rule(name=NAMES)
+    def load(self, name):
+        if not self.on_disk(name):  # the server says that there is no such model
+            return
+        before = self.served()
+        did = self.world.load(name)
+        self.asked.add(name)
+        after = self.served()
+        assert after == before | {name: self.expected(name, before[name])}
+        # Whatever failed before or just now, is said now.
+        bad = {version for version, good in self.on_disk(name).items() if not good}
+        assert {version for verb, version in did if verb == "failed"} == bad
+        assert {v for each, v in self.world.lifecycle.failures() if each == name} == bad
+        stable = self.world.wishes.get(name, ModelSettings()).labels.get("stable")
+        if stable in after[name]:
+            assert self.world.lifecycle.labels(name) == {"stable": stable}
+
+    @rule(name=NAMES)
+    def unload(self, name):
+        before = self.served()
+        self.world.unload(name)
+        self.asked.discard(name)
+        assert self.served() == before | {name: set()}
+        assert not self.world.lifecycle.knows(name)
+
+    @rule()
+    def hang_up(self):
+        before = self.served()
+        self.world.look(0.0, patient=False)
+        went_away = self.world.lifecycle.served and not self.world.versions
+        for name, served in self.served().items():
+            if name not in self.asked:
+                assert not served
+            elif not went_away:
+                assert served == self.expected(name, before[name])
+
+    @invariant()
+    def what_is_served_was_asked_for(self):
+        lifecycle = self.world.lifecycle
+        assert lifecycle.asked == self.asked
+        assert {name for name, _ in lifecycle.served} <= self.asked
+        assert {name for name in ("a", "b") if lifecycle.knows(name)} <= self.asked
+        assert not lifecycle.is_unsettled()
+        assert lifecycle.to_load() == lifecycle.to_unload() == lifecycle.to_read() == []
+        for name in ("a", "b"):
+            assert set(lifecycle.labels(name).values()) <= self.served()[name]
+
+
+TestCaller = Caller.TestCase
+TestCaller.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)

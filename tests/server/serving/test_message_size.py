@@ -1,0 +1,110 @@
+"""Messages of very many parts: refused before they become objects, in a moment."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from tamiz.oip.inference import ModelInferRequest
+from tamiz.v1.prediction_pb2 import PredictRequest, Tensor
+from tamiz_server.errors import InvalidRequest
+from tamiz_server.serving import message_size as layout
+from tamiz_server.serving.dialect import parse
+from tamiz_server.serving.message_size import MOST_PARTS, check_layout
+
+LARGE = 32_000_000
+
+
+def varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 127:
+        encoded.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*encoded, number])
+
+
+def sized(number: int, content: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def number_of(message, name: str) -> int:
+    return message.DESCRIPTOR.fields_by_name[name].number
+
+
+def in_input(content: bytes) -> bytes:
+    return sized(number_of(PredictRequest, "inputs"), content)
+
+
+def in_contents(content: bytes) -> bytes:
+    (tensor, contents) = ModelInferRequest.InferInputTensor, "contents"
+    return sized(number_of(ModelInferRequest, "inputs"), sized(number_of(tensor, contents), content))
+
+
+BOMBS = {
+    "empty inputs": (PredictRequest, sized(number_of(PredictRequest, "inputs"), b"") * (LARGE // 2)),
+    "dimensions": (PredictRequest, in_input(sized(number_of(Tensor, "shape"), b"\1" * LARGE))),
+    "dimensions one by one": (
+        PredictRequest,
+        in_input((varint(number_of(Tensor, "shape") << 3) + b"\1") * (LARGE // 2)),
+    ),
+    "empty strings": (
+        PredictRequest,
+        in_input(sized(number_of(Tensor, "strings"), sized(1, b"") * (LARGE // 2))),
+    ),
+    "unknown fields": (PredictRequest, b"\xf8\x07\1" * (LARGE // 3)),
+    "groups in groups": (PredictRequest, b"\xfb\x07\xfc\x07" * (LARGE // 4)),
+    "parameters": (
+        ModelInferRequest,
+        sized(number_of(ModelInferRequest, "parameters"), sized(1, b"k")) * (LARGE // 6),
+    ),
+    "truths": (
+        ModelInferRequest,
+        in_contents(sized(5_000, b"") + sized(1, b"\1" * LARGE)),
+    ),
+    "many, before the end is cut off": (
+        PredictRequest,
+        in_input(sized(number_of(Tensor, "strings"), sized(1, b"") * (LARGE // 2))) + b"\x0a\xff",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BOMBS)
+def test_what_has_too_many_parts_is_refused_in_a_moment(what):
+    type_, body = BOMBS[what]
+    started_s = time.process_time()
+    with pytest.raises(InvalidRequest, match="in several requests"):
+        parse(type_, body)
+    assert time.process_time() - started_s < 2  # by protobuf alone: as long, and gigabytes
+
+
+def test_large_requests_of_few_parts_pass():
+    rows = np.zeros((16_384, 1_000), dtype=np.float32)
+    tensor = Tensor(name="x", dtype=11, shape=rows.shape, raw=rows.tobytes())
+    body = PredictRequest(model_name="m", inputs=[tensor]).SerializeToString()
+    assert parse(PredictRequest, body).inputs[0].shape == list(rows.shape)
+    texts = Tensor(name="x", dtype=14, shape=[50_000])
+    texts.strings.values.extend(["some words that are long enough"] * 50_000)
+    assert len(parse(PredictRequest, PredictRequest(inputs=[texts]).SerializeToString()).inputs) == 1
+    typed = ModelInferRequest()
+    typed.inputs.add(name="x", shape=[1_000_000]).contents.fp32_contents.extend([0.5] * 1_000_000)
+    assert len(parse(ModelInferRequest, typed.SerializeToString()).inputs) == 1
+
+
+def test_as_many_parts_as_may_be_pass_and_one_more_does_not(monkeypatch):
+    monkeypatch.setattr(layout, "_SMALL_BYTES", 0)
+    name = sized(number_of(PredictRequest, "model_name"), b"")
+    check_layout(name * MOST_PARTS, PredictRequest)
+    with pytest.raises(InvalidRequest, match=f"more than {MOST_PARTS} fields"):
+        check_layout(name * (MOST_PARTS + 1), PredictRequest)
+
+
+@pytest.mark.parametrize(
+    "body", [b"\xff" * 20, b"\x0f", b"\x1a\xff\xff\xff\xff\x7f", b"\x1a", b"\x1a\x05\x0f"]
+)
+def test_what_is_malformed_is_left_to_protobuf(monkeypatch, body):
+    monkeypatch.setattr(layout, "_SMALL_BYTES", 0)
+    check_layout(body, PredictRequest)
+    with pytest.raises(InvalidRequest, match=r"is no tamiz\.v1\.PredictRequest"):
+        parse(PredictRequest, body)

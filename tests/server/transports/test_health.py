@@ -1,0 +1,145 @@
+"""Health over a real socket: who watches is told, whoever else watches, reads or does not."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Awaitable, Callable
+
+import grpc
+import pytest
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tamiz_server.config.config import Config
+from tamiz_server.transports.grpcio import GrpcServer
+
+SERVING, NOT_SERVING, UNKNOWN = (
+    health_pb2.HealthCheckResponse.ServingStatus.Value(name)
+    for name in ("SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
+)
+
+
+@pytest.fixture
+def run(tmp_path) -> Callable[..., None]:
+    """`run(scenario)` awaits `scenario(server, stub)`; the server is stopped afterwards."""
+
+    def run_(scenario: Callable[[GrpcServer, health_pb2_grpc.HealthStub], Awaitable[None]]) -> None:
+        async def with_server() -> None:
+            server = GrpcServer((), Config(model_repository=tmp_path, grpc_port=0, reflection=False))
+            await server.start()
+            try:
+                async with (
+                    asyncio.timeout(30),
+                    aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+                ):
+                    await scenario(server, health_pb2_grpc.HealthStub(channel))
+            finally:
+                await server.stop(0)
+
+        asyncio.run(with_server())
+
+    return run_
+
+
+def asked(service: str = "") -> health_pb2.HealthCheckRequest:
+    return health_pb2.HealthCheckRequest(service=service)
+
+
+def test_who_asks_or_watches_is_told_of_each_service(run):
+    async def scenario(server: GrpcServer, stub: health_pb2_grpc.HealthStub) -> None:
+        watching = stub.Watch(asked("m"))
+        assert (await watching.read()).status == UNKNOWN
+        with pytest.raises(aio.AioRpcError) as caught:
+            await stub.Check(asked("m"))
+        assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+        await server.set_health("m", True)
+        assert (await watching.read()).status == SERVING
+        assert (await stub.Check(asked("m"))).status == SERVING
+        assert (await stub.Check(asked())).status == NOT_SERVING
+        await server.enter_graceful_shutdown()
+        await server.set_health("m", True)
+        assert (await watching.read()).status == NOT_SERVING
+        assert (await stub.Check(asked("m"))).status == NOT_SERVING
+
+    run(scenario)
+
+
+def test_what_is_not_known_any_more_is_not_found(run):
+    async def scenario(server: GrpcServer, stub: health_pb2_grpc.HealthStub) -> None:
+        await server.set_health("m", True)
+        watching = stub.Watch(asked("m"))
+        assert (await watching.read()).status == SERVING
+        await server.set_health("m", None)
+        assert (await watching.read()).status == UNKNOWN
+        with pytest.raises(aio.AioRpcError) as caught:
+            await stub.Check(asked("m"))
+        assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+
+    run(scenario)
+
+
+def test_a_watcher_that_leaves_does_not_make_the_others_deaf(run):
+    async def scenario(server: GrpcServer, stub: health_pb2_grpc.HealthStub) -> None:
+        leaving, staying = stub.Watch(asked()), stub.Watch(asked())
+        for watching in (leaving, staying):
+            assert (await watching.read()).status == NOT_SERVING
+        leaving.cancel()
+        await asyncio.sleep(0.2)  # until the server knows
+        await server.set_health("", True)
+        assert (await staying.read()).status == SERVING
+
+    run(scenario)
+
+
+def test_who_watches_does_not_hold_up_the_stop_of_the_server(run):
+    async def scenario(server: GrpcServer, stub: health_pb2_grpc.HealthStub) -> None:
+        watching = stub.Watch(asked())
+        await watching.read()
+        async with asyncio.timeout(20):
+            await server.stop(60)
+        assert await watching.code() == grpc.StatusCode.UNAVAILABLE
+
+    run(scenario)
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def test_who_watches_and_does_not_read_holds_up_nobody(run):
+    """The watcher speaks HTTP/2 by hand: it asks for a window of no bytes, so that nothing can be written to it."""
+    headers = {
+        ":method": "POST",
+        ":scheme": "http",
+        ":path": "/grpc.health.v1.Health/Watch",
+        ":authority": "x",
+        "content-type": "application/grpc",
+        "te": "trailers",
+    }
+    block = b"".join(
+        bytes([0, len(key)]) + key.encode() + bytes([len(value)]) + value.encode()
+        for key, value in headers.items()
+    )
+    no_window = struct.pack(">HI", 4, 0)
+    sent = (
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        + frame(4, 0, 0, no_window)
+        + frame(4, 1, 0, b"")
+        + frame(1, 4, 1, block)
+        + frame(0, 1, 1, bytes(5))
+    )
+
+    async def scenario(server: GrpcServer, stub: health_pb2_grpc.HealthStub) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(sent)
+        await writer.drain()
+        await asyncio.sleep(0.5)  # until the server writes, in vain
+        async with asyncio.timeout(10):
+            await server.set_health("", True)
+            assert (await stub.Check(asked())).status == SERVING
+            await server.enter_graceful_shutdown()
+        assert (await stub.Check(asked())).status == NOT_SERVING
+        writer.close()
+
+    run(scenario)
