@@ -67,64 +67,52 @@ async def predict(service: Service, body: bytes, deadline_s: float = math.inf) -
     return PredictResponse.FromString(await service.predict(body, deadline_s, lambda: ()))
 
 
-def test_an_answer_holds_one_entry_per_row_in_every_column(make_service):
-    async def scenario() -> None:
-        answer = await predict(make_service(), request(3.0, 0.1))
-        assert (answer.model_name, answer.model_version) == ("m", 2)
-        assert list(answer.accepted) == [True, False]
-        assert list(answer.reasons) == [Reason.REASON_NONE, Reason.REASON_LOW_CONFIDENCE]
-        assert list(answer.class_index) == [1, NO_CLASS]
-        assert list(answer.confidence) == pytest.approx([0.952574, 0.524979], abs=1e-6)
-        assert list(answer.classes.strings) == ["no", "yes"]
-        assert answer.threshold == 0.8
-        assert answer.probabilities == b""
-        assert answer.compute_duration_us > 0
-
-    asyncio.run(scenario())
+async def test_an_answer_holds_one_entry_per_row_in_every_column(make_service):
+    answer = await predict(make_service(), request(3.0, 0.1))
+    assert (answer.model_name, answer.model_version) == ("m", 2)
+    assert list(answer.accepted) == [True, False]
+    assert list(answer.reasons) == [Reason.REASON_NONE, Reason.REASON_LOW_CONFIDENCE]
+    assert list(answer.class_index) == [1, NO_CLASS]
+    assert list(answer.confidence) == pytest.approx([0.952574, 0.524979], abs=1e-6)
+    assert list(answer.classes.strings) == ["no", "yes"]
+    assert answer.threshold == 0.8
+    assert answer.probabilities == b""
+    assert answer.compute_duration_us > 0
 
 
 @pytest.mark.parametrize("in_threads", [False, True])
-def test_the_time_of_every_answered_request_is_that_of_its_parts(make_service, in_threads):
+async def test_the_time_of_every_answered_request_is_that_of_its_parts(make_service, in_threads):
     """Also of one that is computed in parts, side by side: what is left besides them is never less than nothing."""
 
-    async def scenario() -> None:
-        service = make_service(
-            inline_limit_us=0 if in_threads else 10_000_000, max_batch_size=4, max_concurrency=3
-        )
-        bodies = [request(*np.linspace(-2, 2, n)) for n in (1, 3, 40, 64)]
-        await asyncio.gather(*(predict(service, body) for body in bodies * 5))
-        with pytest.raises(InvalidRequest):
-            await predict(service, request(1.0, threshold=7.0))
-        (metrics,) = (served.engine.metrics for served in service.versions() if served.version == 2)
-        assert metrics.requests == {"OK": 20, "INVALID_ARGUMENT": 1}
-        assert min(metrics.overhead_duration._pending) >= 0
-        total, queue, overhead = (
-            distribution.totals()
-            for distribution in (metrics.request_duration, metrics.queue_duration, metrics.overhead_duration)
-        )
-        assert total[0] == queue[0] == overhead[0] == 20
-        assert min(overhead[1], queue[1], total[1] - queue[1] - overhead[1]) > 0
-
-    asyncio.run(scenario())
+    service = make_service(
+        inline_limit_us=0 if in_threads else 10_000_000, max_batch_size=4, max_concurrency=3
+    )
+    bodies = [request(*np.linspace(-2, 2, n)) for n in (1, 3, 40, 64)]
+    await asyncio.gather(*(predict(service, body) for body in bodies * 5))
+    with pytest.raises(InvalidRequest):
+        await predict(service, request(1.0, threshold=7.0))
+    (metrics,) = (served.engine.metrics for served in service.versions() if served.version == 2)
+    assert metrics.requests == {"OK": 20, "INVALID_ARGUMENT": 1}
+    assert min(metrics.overhead_duration._pending) >= 0
+    total, queue, overhead = (
+        distribution.totals()
+        for distribution in (metrics.request_duration, metrics.queue_duration, metrics.overhead_duration)
+    )
+    assert total[0] == queue[0] == overhead[0] == 20
+    assert min(overhead[1], queue[1], total[1] - queue[1] - overhead[1]) > 0
 
 
-def test_probabilities_come_when_asked_for_and_hide_abstained_rows(make_service):
-    async def scenario() -> None:
-        answer = await predict(make_service(), request(3.0, 0.1, return_probabilities=True))
-        probabilities = np.frombuffer(answer.probabilities).reshape(2, 2)
-        assert probabilities[0] == pytest.approx([0.047426, 0.952574], abs=1e-6)
-        assert np.isnan(probabilities[1]).all()
-
-    asyncio.run(scenario())
+async def test_probabilities_come_when_asked_for_and_hide_abstained_rows(make_service):
+    answer = await predict(make_service(), request(3.0, 0.1, return_probabilities=True))
+    probabilities = np.frombuffer(answer.probabilities).reshape(2, 2)
+    assert probabilities[0] == pytest.approx([0.047426, 0.952574], abs=1e-6)
+    assert np.isnan(probabilities[1]).all()
 
 
-def test_the_highest_version_answers_unless_one_is_named(make_service):
-    async def scenario() -> None:
-        service = make_service()
-        assert (await predict(service, request(1.0))).model_version == 2
-        assert (await predict(service, request(1.0, model_version=1))).model_version == 1
-
-    asyncio.run(scenario())
+async def test_the_highest_version_answers_unless_one_is_named(make_service):
+    service = make_service()
+    assert (await predict(service, request(1.0))).model_version == 2
+    assert (await predict(service, request(1.0, model_version=1))).model_version == 1
 
 
 @pytest.mark.parametrize(
@@ -138,17 +126,14 @@ def test_the_highest_version_answers_unless_one_is_named(make_service):
         (1.0, False, 1.0),
     ],
 )
-def test_a_request_can_only_make_the_threshold_stricter_unless_the_operator_allows(
+async def test_a_request_can_only_make_the_threshold_stricter_unless_the_operator_allows(
     make_service, wanted, looser_allowed, applied
 ):
-    async def scenario() -> None:
-        service = make_service(allow_looser_thresholds=looser_allowed)
-        fields = {} if wanted is None else {"threshold": wanted}
-        answer = await predict(service, request(0.9, **fields))  # confidence 0.71
-        assert answer.threshold == applied
-        assert list(answer.accepted) == [applied <= 0.71]
-
-    asyncio.run(scenario())
+    service = make_service(allow_looser_thresholds=looser_allowed)
+    fields = {} if wanted is None else {"threshold": wanted}
+    answer = await predict(service, request(0.9, **fields))  # confidence 0.71
+    assert answer.threshold == applied
+    assert list(answer.accepted) == [applied <= 0.71]
 
 
 @pytest.mark.parametrize(
@@ -175,23 +160,20 @@ def test_a_request_can_only_make_the_threshold_stricter_unless_the_operator_allo
         (b"", ModelNotFound, "no model ''"),
     ],
 )
-def test_a_bad_request_gets_its_status_and_the_service_goes_on(make_service, body, error, message):
-    async def scenario() -> None:
-        service = make_service()
-        with pytest.raises(error, match=message):
-            await predict(service, body)
-        assert list((await predict(service, request(3.0))).accepted) == [True]
-        ended = sum(service._metrics.unattributed.values()) + sum(
-            sum(model.requests.values()) for model in service._metrics._models.values()
-        )
-        assert ended == service._metrics.received == 2
-
-    asyncio.run(scenario())
+async def test_a_bad_request_gets_its_status_and_the_service_goes_on(make_service, body, error, message):
+    service = make_service()
+    with pytest.raises(error, match=message):
+        await predict(service, body)
+    assert list((await predict(service, request(3.0))).accepted) == [True]
+    ended = sum(service._metrics.unattributed.values()) + sum(
+        sum(model.requests.values()) for model in service._metrics._models.values()
+    )
+    assert ended == service._metrics.received == 2
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_mutated_messages_are_answered_or_refused_but_never_break_the_service(make_service, data):
+async def test_mutated_messages_are_answered_or_refused_but_never_break_the_service(make_service, data):
     body = bytearray(request(3.0, 1.0))
     for position, value in data.draw(
         st.lists(st.tuples(st.integers(0, len(body) - 1), st.integers(0, 255)), max_size=5)
@@ -199,62 +181,47 @@ def test_mutated_messages_are_answered_or_refused_but_never_break_the_service(ma
         body[position] = value
     cut = data.draw(st.integers(0, len(body)))
 
-    async def scenario() -> None:
-        service = make_service()
-        outcome = (await asyncio.gather(predict(service, bytes(body[:cut])), return_exceptions=True))[0]
-        assert isinstance(outcome, (PredictResponse, InvalidRequest, ModelNotFound)), outcome
-        assert list((await predict(service, request(3.0))).accepted) == [True]
-
-    asyncio.run(scenario())
+    service = make_service()
+    outcome = (await asyncio.gather(predict(service, bytes(body[:cut])), return_exceptions=True))[0]
+    assert isinstance(outcome, (PredictResponse, InvalidRequest, ModelNotFound)), outcome
+    assert list((await predict(service, request(3.0))).accepted) == [True]
 
 
-def test_an_expired_request_is_counted_under_its_status(make_service):
-    async def scenario() -> None:
-        service = make_service()
-        with pytest.raises(DeadlineExceeded):
-            await predict(service, request(1.0), deadline_s=time.monotonic() - 1)
-        assert service._served["m"][2].engine.metrics.requests == {"DEADLINE_EXCEEDED": 1}
-
-    asyncio.run(scenario())
+async def test_an_expired_request_is_counted_under_its_status(make_service):
+    service = make_service()
+    with pytest.raises(DeadlineExceeded):
+        await predict(service, request(1.0), deadline_s=time.monotonic() - 1)
+    assert service._served["m"][2].engine.metrics.requests == {"DEADLINE_EXCEEDED": 1}
 
 
-def test_a_cancelled_request_is_counted_as_cancelled(make_service):
-    async def scenario() -> None:
-        service = make_service(max_queue_delay_us=50_000)
-        task = asyncio.ensure_future(predict(service, request(1.0)))
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert service._served["m"][2].engine.metrics.requests == {"CANCELLED": 1}
-
-    asyncio.run(scenario())
+async def test_a_cancelled_request_is_counted_as_cancelled(make_service):
+    service = make_service(max_queue_delay_us=50_000)
+    task = asyncio.ensure_future(predict(service, request(1.0)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert service._served["m"][2].engine.metrics.requests == {"CANCELLED": 1}
 
 
-def test_until_it_is_ready_every_method_says_unavailable(make_service):
-    async def scenario() -> None:
-        service = make_service()
-        service.ready = False
-        for name, body in (("Predict", request(1.0)), ("ListModels", b""), ("GetModel", b"\n\x01m")):
-            with pytest.raises(Unavailable):
-                await service.methods[name](body, math.inf, lambda: ())
-
-    asyncio.run(scenario())
+async def test_until_it_is_ready_every_method_says_unavailable(make_service):
+    service = make_service()
+    service.ready = False
+    for name, body in (("Predict", request(1.0)), ("ListModels", b""), ("GetModel", b"\n\x01m")):
+        with pytest.raises(Unavailable):
+            await service.methods[name](body, math.inf, lambda: ())
 
 
-def test_models_are_listed_and_described(make_service):
-    async def scenario() -> None:
-        service = make_service(max_batch_size=32)
-        body = await service.list_models(ListModelsRequest().SerializeToString(), math.inf, lambda: ())
-        listed = ListModelsResponse.FromString(body)
-        assert [(m.name, list(m.versions)) for m in listed.models] == [("m", [1, 2]), ("text", [7])]
-        body = await service.get_model(GetModelRequest(name="m").SerializeToString(), math.inf, lambda: ())
-        described = GetModelResponse.FromString(body)
-        assert (described.name, described.version) == ("m", 2)
-        assert described.manifest.inputs[0].name == "features"
-        assert described.manifest.threshold.certificate.max_error == 0.05
-        assert described.batching.max_batch_size == 32
-        with pytest.raises(ModelNotFound):
-            await service.get_model(GetModelRequest(name="x").SerializeToString(), math.inf, lambda: ())
-
-    asyncio.run(scenario())
+async def test_models_are_listed_and_described(make_service):
+    service = make_service(max_batch_size=32)
+    body = await service.list_models(ListModelsRequest().SerializeToString(), math.inf, lambda: ())
+    listed = ListModelsResponse.FromString(body)
+    assert [(m.name, list(m.versions)) for m in listed.models] == [("m", [1, 2]), ("text", [7])]
+    body = await service.get_model(GetModelRequest(name="m").SerializeToString(), math.inf, lambda: ())
+    described = GetModelResponse.FromString(body)
+    assert (described.name, described.version) == ("m", 2)
+    assert described.manifest.inputs[0].name == "features"
+    assert described.manifest.threshold.certificate.max_error == 0.05
+    assert described.batching.max_batch_size == 32
+    with pytest.raises(ModelNotFound):
+        await service.get_model(GetModelRequest(name="x").SerializeToString(), math.inf, lambda: ())
