@@ -25,8 +25,7 @@ class Served:
     Attributes:
         name, version: the model's name, and which version it is.
         engine: answers its requests.
-        threshold: what every row has to reach at least: the bundle's, or 0 where its thresholds differ by class or slice.
-        differ: whether they do; then the engine knows each row's own.
+        thresholds: the bundle's.
         prefix: `model_name`, `model_version` and `classes` of a PredictResponse, serialized. Protobuf messages are
             merged by putting their bytes one after the other.
         shadow: sees what is answered; None where there is none.
@@ -38,9 +37,7 @@ class Served:
         self.engine = engine
         self.shadow: Beside | None = None
         manifest = engine.model.manifest
-        thresholds = Thresholds(manifest.threshold)
-        self.differ = thresholds.differ
-        self.threshold = 0.0 if thresholds.differ else thresholds.strictest
+        self.thresholds = Thresholds(manifest.threshold)
         self.prefix = PredictResponse(
             model_name=name, model_version=version, classes=manifest.classes
         ).SerializeToString()
