@@ -95,22 +95,19 @@ class Requests:
     def _work(
         self, served: Served, inputs: Inputs, n_rows: int, wish: Wish, n_bytes: int, *, held_back: bool
     ) -> Work:
-        """Return what the engine has to do. A request may be stricter than the bundle, looser only by permission.
-
-        Where the bundle's thresholds differ, the engine compares the wish with each row's own.
-        """
-        threshold, looser = served.threshold, self._config.allow_looser_thresholds
-        if wish.threshold is not None:
-            if not 0.0 <= wish.threshold <= 1.0:  # false for NaN
-                raise InvalidRequest(f"threshold is {wish.threshold}: expected a confidence from 0 to 1")
-            threshold = wish.threshold if looser else max(wish.threshold, threshold)
+        """Return what the engine has to do."""
+        if wish.threshold is not None and not 0.0 <= wish.threshold <= 1.0:  # true for NaN
+            raise InvalidRequest(f"threshold is {wish.threshold}: expected a confidence from 0 to 1")
+        threshold, overrides = served.thresholds.of_request(
+            wish.threshold, looser_allowed=self._config.allow_looser_thresholds
+        )
         return Work(
             inputs,
             n_rows,
             threshold,
             wish.deadline_s,
             wish.probabilities,
-            overrides=looser and served.differ and wish.threshold is not None,
+            overrides=overrides,
             gives_way=wish.gives_way,
             held_back=held_back,
             n_bytes=n_bytes,

@@ -18,9 +18,7 @@ class Served:
     Attributes:
         name, version: the model's name, and the version's number.
         engine: answers its requests.
-        threshold: the confidence that every row must reach: the bundle's threshold, or 0 where thresholds differ
-            by class or slice.
-        differ: whether they differ. Then the engine knows each row's threshold.
+        thresholds: the bundle's.
         prefix: `model_name`, `model_version` and `classes` of a PredictResponse, serialized. Protobuf merges
             messages whose bytes follow one another, so the columns of an answer can be appended.
         shadow: sees what is answered; None if nobody does. Only the registry changes it.
@@ -32,9 +30,7 @@ class Served:
         self.engine = engine
         self.shadow: Beside | None = None
         manifest = engine.model.manifest
-        thresholds = Thresholds(manifest.threshold)
-        self.differ = thresholds.differ
-        self.threshold = 0.0 if thresholds.differ else thresholds.strictest
+        self.thresholds = Thresholds(manifest.threshold)
         self.prefix = PredictResponse(
             model_name=name, model_version=version, classes=manifest.classes
         ).SerializeToString()
