@@ -29,6 +29,7 @@ from tamiz.oip.inference import (
 )
 from tamiz.v1.manifest_pb2 import DataType
 from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Tensor
+from tamiz_server.engine.shedding import REQUESTS_AHEAD
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, NotLoaded, Unavailable
 from tamiz_server.repository.lifecycle import Disk
 from tamiz_server.repository.reloader import Reloader
@@ -380,7 +381,8 @@ def test_what_was_accepted_before_an_unload_is_answered_before_the_call_returns(
 
     async def scenario(server: Server) -> None:
         await server.load("m")
-        accepted = [asyncio.ensure_future(server.ask()) for _ in range(20)]
+        # Not more: however slow the machine is, so few are never refused for the time that they would wait.
+        accepted = [asyncio.ensure_future(server.ask()) for _ in range(REQUESTS_AHEAD)]
         await asyncio.sleep(0)
         unloading = asyncio.ensure_future(server.unload("m"))
         await server.load("other")  # what drains holds up nobody
@@ -390,7 +392,7 @@ def test_what_was_accepted_before_an_unload_is_answered_before_the_call_returns(
         await unloading
         await asyncio.sleep(0)  # futures tell those who wait in the next turn of the loop
         assert all(each.done() for each in accepted)
-        assert len(await asyncio.gather(*accepted)) == 20
+        assert len(await asyncio.gather(*accepted)) == REQUESTS_AHEAD
         assert not server.reloader._leaving
 
     run(scenario, inline_limit_us=0, max_batch_size=1)
