@@ -361,7 +361,8 @@ def test_counts_of_a_version_go_with_it_and_the_sums_stay_right(run, make_bundle
     async def scenario(server: Server) -> None:
         await server.look()
         await server.ask()
-        waiting = [asyncio.ensure_future(server.ask()) for _ in range(20)]
+        # So few are never refused for the time that they would wait, however slow the machine is.
+        waiting = [asyncio.ensure_future(server.ask()) for _ in range(16)]
         await asyncio.sleep(0)
         shutil.rmtree(tmp_path / "models/m")
         await server.look()
@@ -369,11 +370,11 @@ def test_counts_of_a_version_go_with_it_and_the_sums_stay_right(run, make_bundle
         await server.ask("other")
         text = server.metrics.text().decode()
         assert 'model="m"' not in text
-        assert server.sample("tamiz_requests_received_total") == 22
+        assert server.sample("tamiz_requests_received_total") == 18
         assert server.sample("tamiz_requests_total", model="other", version="1", code="OK") == 1
-        assert server.sample("tamiz_requests_unloaded_total", code="OK") == 21
+        assert server.sample("tamiz_requests_unloaded_total", code="OK") == 17
         assert server.sample("tamiz_requests_in_flight") == 0
-        assert server.metrics.conservation() == (22, 22)
+        assert server.metrics.conservation() == (18, 18)
 
     run(scenario, inline_limit_us=0, max_batch_size=1)
 
