@@ -21,7 +21,7 @@ from tamiz_server.model.signature import trusted_keys
 from tamiz_server.protocols.oip.service import OipService
 from tamiz_server.repository.reloader import Reloader
 from tamiz_server.serving.requests import Service
-from tamiz_server.telemetry.access_log import Journal
+from tamiz_server.telemetry.access_log import AccessLog
 from tamiz_server.telemetry.metrics import CONTENT_TYPE, Metrics
 from tamiz_server.telemetry.tracing import trace_to
 from tamiz_server.transports.grpcio import GrpcServer
@@ -48,21 +48,21 @@ class App:
         access = access_control(config)
         self._config = config
         self._loop = asyncio.get_running_loop()
-        self._metrics = Metrics(version("tamiz"))
+        self._metrics = Metrics(version("tamiz"), access.refused if access else {})
         self._tracing = (
             trace_to(config.otlp_endpoint, config.trace_share, version("tamiz"))
             if config.otlp_endpoint
             else None
         )
-        self._journal = Journal(config.access_log_share, self._tracing)
-        self._service = Service(config, self._metrics, self._journal)
+        self._access_log = AccessLog(config.access_log_share, self._tracing)
+        self._service = Service(config, self._metrics, self._access_log)
         self._reloader = Reloader(config, self._service, self._metrics, self._set_health)
         self._oip = OipService(
             self._service, version("tamiz"), self._reloader if config.is_explicit else None
         )
         certificates = watch_certificates(config)
         self._grpc = GrpcServer(
-            (self._service, self._oip), config, access, certificates, self._metrics.refused_otherwise
+            (self._service, self._oip), config, access, certificates, self._metrics.refused
         )
         self._http = HttpServer(
             config.metrics_host or config.host,
@@ -71,8 +71,6 @@ class App:
             access.admit if access else None,
             (lambda: certificates.current().context) if certificates and config.metrics_tls else None,
         )
-        if access is not None:
-            self._metrics.refused = access.refused
         self._stop = asyncio.Event()
         self._skip_delay = asyncio.Event()
         self._stop_at_once = asyncio.Event()
@@ -91,7 +89,7 @@ class App:
                 await self._reloader.end_shadows()
                 self._http.stop()
                 self._reloader.close()
-                self._journal.close()
+                self._access_log.close()
                 if self._tracing is not None:
                     self._tracing.close()
 

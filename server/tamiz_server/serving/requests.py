@@ -30,7 +30,7 @@ from tamiz_server.protocols.v1 import SERVICE_NAME, TYPED, TYPED_STREAM, on_stre
 from tamiz_server.serving.dialect import Dialect, Served, Wish, parse
 from tamiz_server.serving.shadow import Shadow
 from tamiz_server.serving.streams import OrderedStream
-from tamiz_server.telemetry.access_log import Ended, Journal, Metadata
+from tamiz_server.telemetry.access_log import AccessLog, Ended, Metadata
 from tamiz_server.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Service:
     name = SERVICE_NAME
     predicts = frozenset({"Predict"})
 
-    def __init__(self, config: Config, metrics: Metrics, journal: Journal | None = None) -> None:
+    def __init__(self, config: Config, metrics: Metrics, journal: AccessLog | None = None) -> None:
         """Serve nothing yet; what becomes of requests is counted, and written in a journal."""
         self.ready = False
         self.stopping = False
@@ -91,7 +91,7 @@ class Service:
         self.streams: dict[str, Stream] = {"StreamPredict": self.stream_predict}
         self._config = config
         self._metrics = metrics
-        self._journal = journal or Journal(share=0.0)
+        self._journal = journal or AccessLog(share=0.0)
         self._served: dict[str, dict[int, Served]] = {}
         self._highest: dict[str, int] = {}
         self._open: set[OrderedStream] = set()
