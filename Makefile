@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 TOOLS := $(VENV)/.set-up-tools
+DEPLOY := $(VENV)/.set-up-deploy
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
 .PHONY: help setup demo test lint format statistics faults audit bench docs proto image manifests clean
@@ -15,6 +16,8 @@ setup: $(TOOLS) ## create .venv with the pinned versions, when it is missing or 
 
 $(STAMP): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(f"Tamiz needs Python 3.11 or newer, and {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot create virtual environments. On Debian or Ubuntu: apt install $(notdir $(PYTHON))-venv" >&2; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV)
 	@echo "Setting up $(VENV) (once; about a minute) …"
 	@$(PIP) '.[cli,server,convert]'
@@ -24,6 +27,10 @@ $(TOOLS): $(STAMP)
 	@echo "Adding what tests and checks need, PyTorch among it (once; some minutes) …"
 	@$(PIP) '.[dev]'
 	@touch $(TOOLS)
+
+$(DEPLOY): $(STAMP)
+	@$(PIP) '.[deploy]'
+	@touch $(DEPLOY)
 
 demo: $(STAMP) ## export, serve, ask and observe two real models (KEEP=1 leaves the server running)
 	@$(BIN)/python -m demo $(if $(KEEP),--keep)
@@ -72,7 +79,7 @@ proto: $(TOOLS) ## generate the Python code of the contract
 image: ## build the container image (docker, podman or buildah; ARGS="NAME:TAG --build-arg BASE=…")
 	@deploy/build_image.sh $(ARGS)
 
-manifests: $(TOOLS) ## renew what in deploy/ is made from other files (RUNBOOKS=https://… for your docs/operations.md)
+manifests: $(DEPLOY) ## renew what in deploy/ is made from other files (RUNBOOKS=https://… for your docs/operations.md)
 	@$(if $(RUNBOOKS),$(BIN)/python -m deploy.runbooks '$(RUNBOOKS)')
 	@$(BIN)/python deploy/kubernetes/generate.py
 	@$(BIN)/python -m deploy.grafana

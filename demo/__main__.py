@@ -1,7 +1,7 @@
-"""`make demo`: train, calibrate, certify, export, serve, ask from several callers, observe; all of it real.
+"""`make demo`: train, calibrate, certify, export, serve, ask from several callers, observe. All of it is real.
 
-The exit status is 0 only if what it shows is true: every answer is the one that plain onnxruntime gives offline, the
-server counted what the callers sent, and the promised error is not refuted by the test rows.
+The exit status is 0 only if what it shows is true: every answer equals what plain onnxruntime computes offline, the
+server counted what the callers sent, and the test rows do not refute the promised error.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +48,10 @@ def main() -> int:
             for (task, report), seen in zip(exported, observed, strict=True)
             for problem in _problems(task, report, seen, samples)
         ]
-        _show_metrics(samples)
-        _show_next(server, keep=arguments.keep)
+        console.rule("what happened")
+        for (task, _), seen in zip(exported, observed, strict=True):
+            _summarize(task, seen, samples)
+        _show_next(server, [report.page for _, report in exported if report.page], keep=arguments.keep)
     console.print(f"{time.monotonic() - started_s:.0f} s in all")
     for problem in problems:
         console.print(f"[red]not true: {problem}[/red]")
@@ -93,13 +96,13 @@ def _show(
         )
     console.print(table)
     console.print(
-        "accuracy: of all rows; of accepted: what the promise is about; answered: the share that did not abstain;"
-        " batch: mean rows per batch"
+        "accuracy: share of all rows that are right; of accepted: the same share among the answered rows, which the"
+        " promise is about; answered: share of rows that got a label; batch: mean rows per batch"
     )
 
 
 def _problems(task: Task, report: ExportReport, seen: Observed, samples: dict[str, float]) -> list[str]:
-    """Return what does not hold of what is shown."""
+    """Return everything that was shown and is not true."""
     probabilities = _offline(report, task)
     confidence = probabilities.max(axis=1)
     accepted = confidence >= report.manifest.threshold.value
@@ -134,32 +137,37 @@ def _predicted(report: ExportReport, task: Task) -> np.ndarray:
     return names[_offline(report, task).argmax(axis=1)]
 
 
-def _show_metrics(samples: dict[str, float]) -> None:
-    console.rule("from /metrics")
-    wanted = (
-        "tamiz_rows_total",
-        "tamiz_requests_total",
-        "tamiz_threshold",
-        "tamiz_certificate",
-        "tamiz_confidence_sum",
-    )
+def _summarize(task: Task, seen: Observed, samples: dict[str, float]) -> None:
+    """Say in words what happened to one model's rows; the counts are the server's own."""
+    rows = Counter[str]()
     for name, value in samples.items():
-        if name.startswith(wanted) and value:
-            console.print(f"{name} {value:g}", markup=False)
+        if name.startswith("tamiz_rows_total{") and f'model="{task.name}"' in name:
+            rows["accepted" if 'outcome="accepted"' in name else "abstained"] += int(value)
+    p50_s, p99_s = np.quantile(seen.latencies_s, [0.5, 0.99])
+    console.print(
+        f"{task.name}: the server answered {rows['accepted']:,} rows and abstained on"
+        f" {rows['abstained']:,}. Half of the callers' requests took at most {p50_s * 1e3:.1f} ms, 99 % of them"
+        f" at most {p99_s * 1e3:.1f} ms."
+    )
 
 
-def _show_next(server: Server, *, keep: bool) -> None:
-    console.rule("how to go on")
-    console.print("tamiz-convert inspect models/digits/1        what the bundle says of itself")
+def _show_next(server: Server, reports: list[Path], *, keep: bool) -> None:
+    console.rule("where to look next")
+    steps = [("open in a browser", str(path)) for path in reports]
+    steps.append(("read the bundle", ".venv/bin/tamiz-convert inspect models/digits/1"))
     if keep:
-        console.print(f"tamiz-client models --server {server.target}   the server is still running")
-        console.print(f"curl {server.http}/metrics")
-        console.print(f"kill {server.pid}                                    stops it")
+        steps += [
+            ("ask the server", f".venv/bin/tamiz-client models --server {server.target}"),
+            ("read its metrics", f"curl {server.http}/metrics"),
+            ("stop it", f"kill {server.pid}"),
+        ]
     else:
-        console.print("make demo KEEP=1                             the same, and the server goes on running")
-        console.print(
-            "tamiz-server --model-repository models       start it again (commands are in .venv/bin)"
-        )
+        steps += [
+            ("keep it running", "make demo KEEP=1"),
+            ("start it again", ".venv/bin/tamiz-server --model-repository models"),
+        ]
+    for what, how in steps:
+        console.print(f"{what:<18} {how}", markup=False)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tamiz.thresholds import RequestThreshold
 from tamiz_server.engine.batching import Entry, Slice
 from tamiz_server.errors import TamizError
 from tamiz_server.model.inputs import Inputs, Spec
@@ -166,9 +167,6 @@ def raised_thresholds(batch: Batch, own: NDArray[np.float64]) -> list[float]:
     for entry, start, stop in batch:
         rows = slice(row, row + stop - start)
         row = rows.stop
-        if entry.work.overrides:
-            own[rows] = entry.work.threshold
-        elif entry.work.threshold > 0.0:
-            np.maximum(own[rows], entry.work.threshold, out=own[rows])
+        RequestThreshold(entry.work.threshold, entry.work.overrides).apply(own[rows])
     raised: list[float] = own.tolist()
     return raised

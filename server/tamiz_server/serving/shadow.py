@@ -19,7 +19,7 @@ from functools import partial
 from typing import Final
 
 from tamiz.thresholds import Thresholds
-from tamiz.v1.manifest_pb2 import Manifest
+from tamiz.v1.manifest_pb2 import Manifest, Threshold
 from tamiz_server.config.shadow_settings import ShadowSettings
 from tamiz_server.engine.engine import Engine
 from tamiz_server.engine.shedding import SHARE_OF_BURST
@@ -27,6 +27,7 @@ from tamiz_server.engine.work import Answer, Work
 from tamiz_server.errors import QueueFull, TamizError, Unavailable
 from tamiz_server.model.inputs import Inputs, Spec
 from tamiz_server.model.model import Model
+from tamiz_server.serving.shadow_comparison import Label, compare, compare_threshold
 from tamiz_server.telemetry.model_metrics import ModelMetrics
 from tamiz_server.telemetry.shadow_counts import (
     FAILED,
@@ -35,11 +36,8 @@ from tamiz_server.telemetry.shadow_counts import (
     QUEUE_FULL,
     RESTING,
     STOPPED,
-    Label,
     PairCounts,
     ShadowMetrics,
-    compare,
-    compare_threshold,
 )
 
 _log = logging.getLogger(__name__)
@@ -158,12 +156,9 @@ class Beside:
         self._engine = engine
         self._busy_rows = int(live.config.max_queue_size * _BUSY)
         manifest = (engine or live).model.manifest
-        thresholds = Thresholds(manifest.threshold)
         threshold = shadow.settings.threshold
-        self._replaces = threshold is not None
-        # As in `service`: where thresholds differ, each row's own is the engine's matter.
-        self._own = threshold if threshold is not None else 0.0 if thresholds.differ else thresholds.strictest
-        counts.threshold = thresholds.strictest if threshold is None else threshold
+        self._thresholds = Thresholds(manifest.threshold if threshold is None else Threshold(value=threshold))
+        counts.threshold = self._thresholds.strictest
         self._live_classes = _classes(live.model.manifest)
         self._shadow_classes = _classes(manifest)
         self._fits = True
@@ -207,11 +202,9 @@ class Beside:
         """Compare, now or later; return why not, if not."""
         if self._shadow.ended:
             return STOPPED
-        threshold, overrides = self._own, self._replaces
-        if wanted is not None:
-            looser = self.live.config.allow_looser_thresholds
-            threshold = wanted if looser else max(wanted, threshold)
-            overrides = overrides or looser
+        threshold, overrides = self._thresholds.of_request(
+            wanted, looser_allowed=self.live.config.allow_looser_thresholds
+        )
         if self._engine is None:
             self._counts.add(compare_threshold(answer, threshold))
             return None
