@@ -90,7 +90,12 @@ def test_two_exports_differ_in_their_date_only(model, held_out, tmp_path, monkey
     for calibrator in ("temperature", "isotonic"):
         one, other = (
             export(
-                model, tmp_path / name / "m/1", calibration=held_out, calibrator=calibrator, threshold=0.9
+                model,
+                tmp_path / name / "m/1",
+                calibration=held_out,
+                calibrator=calibrator,
+                threshold=0.9,
+                replace=True,
             ).path.read_bytes()
             for name in "ab"
         )
