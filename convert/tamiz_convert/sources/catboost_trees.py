@@ -83,7 +83,7 @@ def _kind(described: dict[str, Any]) -> ScoresKind:
     loss = described["model_info"]["params"]["loss_function"]["type"]
     if loss not in _LOSSES:
         raise EstimatorError(
-            f"CatBoost with loss_function {loss!r} is no classifier with probabilities; supported are {', '.join(_LOSSES)}"
+            f"CatBoost with loss_function {loss!r} is not a classifier with probabilities; supported are {', '.join(_LOSSES)}"
         )
     return _LOSSES[loss]
 

@@ -69,7 +69,7 @@ def _objective(dumped: dict[str, Any]) -> tuple[str, dict[str, str]]:
     name, *options = str(dumped.get("objective", "custom")).split()
     if name not in _OBJECTIVES:
         raise EstimatorError(
-            f"LightGBM with objective {name!r} is no classifier with probabilities; supported are {', '.join(_OBJECTIVES)}"
+            f"LightGBM with objective {name!r} is not a classifier with probabilities; supported are {', '.join(_OBJECTIVES)}"
         )
     return name, dict(option.split(":", 1) for option in options if ":" in option)
 

@@ -108,7 +108,7 @@ def _kind(learner: dict[str, Any]) -> ScoresKind:
     objective = learner["objective"]["name"]
     if objective not in _OBJECTIVES:
         raise EstimatorError(
-            f"XGBoost with objective {objective!r} is no classifier with probabilities; supported are"
+            f"XGBoost with objective {objective!r} is not a classifier with probabilities; supported are"
             f" {', '.join(_OBJECTIVES)}"
         )
     if int(learner["learner_model_param"].get("num_target", 1)) > 1:
