@@ -1,4 +1,4 @@
-"""Flags and environment variables → settings. A flag wins; help text and the table in the README come from the fields."""
+"""Flags and environment variables → settings. A flag wins; help text and the table in docs/reference.md come from the fields."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def variable(name: str) -> str:
 
 
 def flag_table() -> str:
-    """Return the table of settings for the README, as Markdown."""
+    """Return the table of settings for docs/reference.md, as Markdown."""
     rows = ["| flag | environment variable | default | what it sets |", "|---|---|---|---|"]
     for each in dataclasses.fields(Config):
         default = _shown_default(each)

@@ -149,7 +149,7 @@ GAUGES: Final = {
 
 
 def metric_table() -> str:
-    """Return the table of metrics for the README, as Markdown."""
+    """Return the table of metrics for docs/reference.md, as Markdown."""
     rows = ["| metric | type | labels | what it says |", "|---|---|---|---|"]
     for kind, families, suffix in (
         ("counter", COUNTERS, "_total"),
