@@ -20,11 +20,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tests.programs import CHROMIUM, needs
 
-from tamiz.gate_rules import valid_rows
+from tamiz.gate import NO_CLASS, valid_rows
 from tamiz.v1.manifest_pb2 import Classes, Subdivision, SubsetThreshold
 from tamiz_convert import BundleError, ExportError, RowsError, compare, export, metrics
 from tamiz_convert.__main__ import main
-from tamiz_convert.bundles.answers import NO_CLASS, Answers
+from tamiz_convert.bundles.answers import Answers
 from tamiz_convert.bundles.bundle import read_bundle, write_bundle
 from tamiz_convert.bundles.graph import output_of
 from tamiz_convert.bundles.subject import Subject

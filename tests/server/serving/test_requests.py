@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tamiz.bundle_format import NO_CLASS
+from tamiz.gate import NO_CLASS
 from tamiz.v1.manifest_pb2 import DataType
 from tamiz.v1.prediction_pb2 import (
     GetModelRequest,
