@@ -14,7 +14,7 @@ from tamiz_server.errors import InvalidRequest, ModelFailed, TamizError
 from tamiz_server.model.inputs import Inputs
 from tamiz_server.serving.dialect import Dialect, Wish
 from tamiz_server.serving.served import Registry, Served
-from tamiz_server.telemetry.access_log import Ended, Journal, Metadata
+from tamiz_server.telemetry.access_log import AccessLog, Ended, Metadata
 from tamiz_server.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -26,13 +26,13 @@ class Requests:
     """Answers requests for predictions, counts them, and writes them in the access log."""
 
     def __init__(
-        self, config: Config, registry: Registry, metrics: Metrics, journal: Journal | None = None
+        self, config: Config, registry: Registry, metrics: Metrics, journal: AccessLog | None = None
     ) -> None:
         """Answer with the versions in a registry; without a journal nothing is written."""
         self._config = config
         self._registry = registry
         self._metrics = metrics
-        self._journal = journal or Journal(share=0.0)
+        self._journal = journal or AccessLog(share=0.0)
 
     async def answer(
         self,
