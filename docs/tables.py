@@ -7,7 +7,7 @@ from pathlib import Path
 
 from docs.models import estimator_list, step_list
 from tamiz_server.config.flags import flag_table
-from tamiz_server.telemetry.metric_families import metric_table
+from tamiz_server.telemetry.metrics import metric_table
 
 _HERE = Path(__file__).parent
 
