@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from docs.models import estimator_list, step_list
+
 from tamiz_server.config.flags import flag_table
 from tamiz_server.telemetry.metrics import metric_table
 

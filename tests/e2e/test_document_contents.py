@@ -65,5 +65,9 @@ def test_no_document_speaks_of_a_file_that_is_gone():
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in files.stdout.split():
         path = ROOT / name
-        if path.suffix in {".md", ".py", ".toml", ".yaml", ".yml"} and path.is_file() and name != "CHANGELOG.md":
+        if (
+            path.suffix in {".md", ".py", ".toml", ".yaml", ".yml"}
+            and path.is_file()
+            and name != "CHANGELOG.md"
+        ):
             assert "DECISIONS" + ".md" not in path.read_text(), name

@@ -82,7 +82,9 @@ class Reader:
             elif language in ("sh", "console"):
                 self._type(text)
             elif language == "text":
-                assert self._last is None or is_shown(text, self._last), f"{self.page} shows\n{text}\nbut it is\n{self._last}"
+                assert self._last is None or is_shown(text, self._last), (
+                    f"{self.page} shows\n{text}\nbut it is\n{self._last}"
+                )
             else:
                 assert language in _SHOWN_ONLY, f"{self.page} has a block of {language}"
                 if language in SAVED.get(self.page, {}):
@@ -177,7 +179,9 @@ def prepare_reload(folder: Path) -> None:
     for version in (3, 4, 5):
         write_bundle(folder / f"models/churn/{version}")
     pd.DataFrame({"a": [0.1, 3.0], "b": [2.0, 0.1]}).astype("float32").to_parquet(folder / "rows.parquet")
-    (folder / "tokens.toml").write_text(f'[tokens.all]\nsha256 = "{"0" * 64}"\nrights = ["predict", "admin"]\n')
+    (folder / "tokens.toml").write_text(
+        f'[tokens.all]\nsha256 = "{"0" * 64}"\nrights = ["predict", "admin"]\n'
+    )
 
 
 def prepare_security(folder: Path) -> None:
