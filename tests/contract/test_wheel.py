@@ -54,6 +54,7 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel):
     assert "tamiz/v1/prediction.proto" in names
     assert {"tamiz/oip/inference.proto", "tamiz/oip/inference.binpb", "tamiz/oip/inference.pyi"} <= set(names)
     assert "tamiz_client/py.typed" in names
+    assert {"tamiz_convert/report/page.css", "tamiz_convert/report/slider.js"} <= set(names)
 
 
 @pytest.mark.timeout(600)

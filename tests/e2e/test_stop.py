@@ -130,7 +130,7 @@ def run_server(*flags: str) -> subprocess.CompletedProcess[str]:
 
 def test_wrong_settings_are_one_line_and_status_1(tmp_path):
     for flags, words in (
-        (["--model-repository", str(tmp_path / "nowhere")], "nowhere is not a folder"),
+        (["--model-repository", str(tmp_path / "nowhere")], "nowhere': expected a folder of bundles"),
         (
             ["--model-repository", str(tmp_path), "--grpc-port", "x"],
             "--grpc-port is 'x': expected a whole number",

@@ -6,9 +6,12 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
 
 from tamiz_convert.report.element import Child, Html, element, join
-from tamiz_convert.report.style import css
+
+_STYLE: Final = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def page(
         element("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
         element("meta", name="color-scheme", content="light dark"),
         element("title", title),
-        element("style", Html(css())),
+        element("style", Html(_STYLE)),
     )
     body = element(
         "body",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from importlib.resources import files
 from itertools import pairwise
 
 import numpy as np
@@ -12,8 +13,12 @@ import pytest
 from tamiz.v1.manifest_pb2 import Certificate, Promise, Subdivision, SubsetThreshold, Threshold
 from tamiz_convert.report import render_html
 from tamiz_convert.report.formats import interval, p_value
-from tamiz_convert.report.style import DARK, LIGHT
 
+STYLE = files("tamiz_convert.report").joinpath("page.css").read_text(encoding="utf-8")
+LIGHT, DARK = (
+    dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6});", block))
+    for block in re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
+)
 EVIL = "<script>alert(1)</script>"
 VOID = {"br", "col", "hr", "input", "link", "meta"}
 
@@ -227,6 +232,11 @@ def contrast(first: str, second: str) -> float:
 def test_contrast_is_computed_as_the_guidelines_do():
     assert contrast("#000000", "#ffffff") == pytest.approx(21.0)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+def test_light_and_dark_name_the_same_nine_colors():
+    assert len(LIGHT) == 9
+    assert LIGHT.keys() == DARK.keys()
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK])

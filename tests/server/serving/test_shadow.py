@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import math
 import random
 import shutil
 import threading
@@ -15,29 +14,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.serving_parts import Serving
 
 from tamiz.v1.manifest_pb2 import DataType
 from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Tensor
-from tamiz_server.config.config import Config
 from tamiz_server.errors import ModelFailed, ModelNotFound, QueueFull
 from tamiz_server.repository.reloader import Reloader
-from tamiz_server.serving.requests import Service
-from tamiz_server.telemetry.metrics import Metrics
 
 MARGINS = (4.0, 2.0, 1.0, 0.5)
 """Confidences of 0.98, 0.88, 0.73, 0.62; the bundles' threshold is 0.8."""
 
 
 class Server:
-    """A service and what keeps it in step with a folder, without a transport."""
+    """What answers requests, and what keeps it in step with a folder, without a transport."""
 
     def __init__(self, repository: Path, **settings: object) -> None:
         self.repository = repository
-        self.config = Config(model_repository=repository, **settings)
-        self.metrics = Metrics("0")
-        self.service = Service(self.config, self.metrics)
+        self.serving = serving = Serving(repository, **settings)
+        self.metrics, self.registry = serving.metrics, serving.registry
         self.health: dict[str, bool | None] = {}
-        self.reloader = Reloader(self.config, self.service, self.metrics, self._set_health)
+        self.reloader = Reloader(
+            serving.config, serving.registry, serving.readiness, serving.metrics, self._set_health
+        )
 
     async def _set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001
         self.health[name] = serving
@@ -54,12 +52,12 @@ class Server:
             name="features", dtype=DataType.DATA_TYPE_FLOAT32, shape=rows.shape, raw=rows.tobytes()
         )
         body = PredictRequest(model_name="m", inputs=[features], **fields).SerializeToString()
-        return PredictResponse.FromString(await self.service.predict(body, math.inf, lambda: ()))
+        return await self.serving.predict(body)
 
     async def ask_row(self, number: int = 0) -> PredictResponse:
         row = Tensor(name="row", dtype=DataType.DATA_TYPE_INT64, shape=[1, 1], raw=np.int64(number).tobytes())
         body = PredictRequest(model_name="m", inputs=[row]).SerializeToString()
-        return PredictResponse.FromString(await self.service.predict(body, math.inf, lambda: ()))
+        return await self.serving.predict(body)
 
     def counts(self, version: str = "1", shadow: str = "2") -> dict[str, int]:
         """Return what is not 0: received, compared by outcome, dropped by reason; as the metrics say it."""
@@ -146,7 +144,7 @@ def test_another_version_is_computed_and_compared_row_by_row(run, make_bundle):
         assert await server.decided() == {"received": 4, "both/same": 1, "live": 1, "neither": 2}
         assert server.metrics.shadows["m"].engine.inference_duration.totals()[0] == 1
         # What the shadow computes is not counted as if it had been asked.
-        assert server.service.find("m", 2).engine.metrics.rows.total() == 0
+        assert server.registry.find("m", 2).engine.metrics.rows.total() == 0
         assert server.health["m"] is True
 
     run(scenario)
@@ -286,7 +284,7 @@ def test_a_shadow_that_fails_rests_and_only_its_own_rows_are_dropped(run, make_b
         for _ in range(5):
             assert (await server.ask_row()).accepted == [True]
         assert await server.decided() == {"received": 8, "failed": 3, "resting": 5}
-        assert not server.service.find("m", 1).engine.metrics.circuit_open
+        assert not server.registry.find("m", 1).engine.metrics.circuit_open
         assert server.health["m"] is True
         engine.model.run = run_
         engine._circuit._refuses_until_s = 0.0  # the cool-down is over
@@ -338,7 +336,7 @@ def test_while_the_live_queue_holds_half_a_burst_nothing_is_shown(run, make_bund
 
     async def scenario(server: Server) -> None:
         await server.set("[shadow]\nversion = 2")
-        live = server.service.find("m", 1).engine
+        live = server.registry.find("m", 1).engine
         answered = await asyncio.gather(*(server.ask() for _ in range(100)))
         assert len(answered) == 100
         counts = await server.decided()

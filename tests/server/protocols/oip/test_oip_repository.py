@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.serving_parts import Serving
 
 from tamiz.oip.inference import (
     ModelReadyRequest,
@@ -28,28 +29,26 @@ from tamiz.oip.inference import (
 )
 from tamiz.v1.manifest_pb2 import DataType
 from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Tensor
-from tamiz_server.config.config import Config
+from tamiz_server.engine.shedding import REQUESTS_AHEAD
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, NotLoaded, Unavailable
-from tamiz_server.protocols.oip.service import OipService
 from tamiz_server.repository.lifecycle import Disk
 from tamiz_server.repository.reloader import Reloader
 from tamiz_server.repository.repository import load, look
-from tamiz_server.serving.requests import Service
-from tamiz_server.telemetry.metrics import Metrics
 
 NOT_LOADED, FAILED = "it is not loaded", "it could not be loaded; the server's log says why"
 
 
 class Server:
-    """Both services and what keeps them in step with a folder, without a transport."""
+    """Both protocols, and what keeps them in step with a folder, without a transport."""
 
     def __init__(self, repository: Path, **settings: object) -> None:
-        config = Config(model_repository=repository, model_control_mode="explicit", **settings)
-        self.metrics = Metrics("0")
-        self.service = Service(config, self.metrics)
+        self.serving = serving = Serving(repository, model_control_mode="explicit", **settings)
+        self.metrics, self.readiness = serving.metrics, serving.readiness
         self.health: dict[str, bool | None] = {}
-        self.reloader = Reloader(config, self.service, self.metrics, self._set_health)
-        self.oip = OipService(self.service, "0", self.reloader)
+        self.reloader = Reloader(
+            serving.config, serving.registry, serving.readiness, serving.metrics, self._set_health
+        )
+        self.oip = serving.make_oip(self.reloader)
 
     async def _set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001
         self.health[name] = serving
@@ -84,12 +83,12 @@ class Server:
             name="features", dtype=DataType.DATA_TYPE_FLOAT32, shape=[1, 2], raw=np.float32([0, 3]).tobytes()
         )
         body = PredictRequest(model_name=name, model_version=version, inputs=[features]).SerializeToString()
-        return PredictResponse.FromString(await self.service.predict(body, math.inf, lambda: ()))
+        return await self.serving.predict(body)
 
     def served(self) -> list[str]:
         """Return what is served, once it is certain that all parts of the server agree on it."""
         served = self.reloader.served()
-        by_service = [f"{each.name}/{each.version}" for each in self.service.versions()]
+        by_service = [f"{each.name}/{each.version}" for each in self.serving.registry.versions()]
         engines = [f"{name}/{version}" for name, version in sorted(self.reloader._engines)]
         digests = [f"{name}/{version}" for name, version in sorted(self.reloader._digests)]
         healthy = sorted(name for name, serving in self.health.items() if serving and "/" in name)
@@ -142,7 +141,7 @@ def test_nothing_is_loaded_at_the_start_and_the_server_is_ready(run, make_bundle
 
     async def scenario(server: Server) -> None:
         assert server.served() == []
-        assert server.service.ready
+        assert server.readiness.ready
         assert server.health == {"": True}
         assert await server.index() == {"m/1": NOT_LOADED, "other/3": NOT_LOADED}
         assert await server.index(ready=True) == {}
@@ -181,7 +180,7 @@ def test_a_model_is_served_when_the_call_returns_and_no_more_after_the_other(run
         await server.unload("m")  # again: it is so already
         await server.unload("other")
         assert server.served() == []
-        assert server.service.ready
+        assert server.readiness.ready
         assert not server.reloader._leaving
         await server.load("m")
         assert server.served() == ["m/1", "m/2"]
@@ -259,7 +258,7 @@ def test_a_model_that_fails_leaves_the_others_and_a_server_that_was_ready_stays_
     async def scenario(server: Server) -> None:
         with pytest.raises(NotLoaded, match=r"broken/1/model\.onnx.*; served of model 'broken': nothing"):
             await server.load("broken")
-        assert server.service.ready
+        assert server.readiness.ready
         assert server.health == {"": True, "broken": False, "broken/1": False}
         assert await server.index() == {"broken/1": FAILED, "m/1": NOT_LOADED}
         await server.load("m")
@@ -382,7 +381,8 @@ def test_what_was_accepted_before_an_unload_is_answered_before_the_call_returns(
 
     async def scenario(server: Server) -> None:
         await server.load("m")
-        accepted = [asyncio.ensure_future(server.ask()) for _ in range(20)]
+        # Not more: however slow the machine is, so few are never refused for the time that they would wait.
+        accepted = [asyncio.ensure_future(server.ask()) for _ in range(REQUESTS_AHEAD)]
         await asyncio.sleep(0)
         unloading = asyncio.ensure_future(server.unload("m"))
         await server.load("other")  # what drains holds up nobody
@@ -392,7 +392,7 @@ def test_what_was_accepted_before_an_unload_is_answered_before_the_call_returns(
         await unloading
         await asyncio.sleep(0)  # futures tell those who wait in the next turn of the loop
         assert all(each.done() for each in accepted)
-        assert len(await asyncio.gather(*accepted)) == 20
+        assert len(await asyncio.gather(*accepted)) == REQUESTS_AHEAD
         assert not server.reloader._leaving
 
     run(scenario, inline_limit_us=0, max_batch_size=1)
@@ -435,7 +435,7 @@ def test_a_stopping_server_changes_nothing_any_more(run, make_bundle):
 
     async def scenario(server: Server) -> None:
         await server.load("m")
-        server.service.stopping = True
+        server.readiness.stop()
         for call in (server.load, server.unload):
             with pytest.raises(Unavailable, match="the server is stopping"):
                 await call("m")
@@ -452,7 +452,7 @@ def test_models_that_are_named_are_loaded_at_the_start(run, make_bundle, caplog)
         assert server.served() == ["a/1", "c/1"]
         assert "model nobody is not in the repository" in caplog.text
         assert server.health["nobody"] is False
-        assert server.service.ready
+        assert server.readiness.ready
 
     async def every(server: Server) -> None:
         assert server.served() == ["a/1", "b/1", "c/1"]
@@ -469,7 +469,7 @@ def test_a_server_that_could_load_nothing_of_what_was_named_is_not_ready_until_i
     make_bundle("broken/1").write_bytes(b"")
 
     async def loads_another(server: Server) -> None:
-        assert not server.service.ready
+        assert not server.readiness.ready
         assert server.health == {"": False, "broken": False, "broken/1": False}
         with pytest.raises(Unavailable):
             await server.ask()
@@ -480,7 +480,7 @@ def test_a_server_that_could_load_nothing_of_what_was_named_is_not_ready_until_i
 
     async def gives_up(server: Server) -> None:
         await server.unload("broken")
-        assert server.service.ready
+        assert server.readiness.ready
         assert server.health == {"": True, "broken": None, "broken/1": None}
 
     run(loads_another, load_model="broken")
