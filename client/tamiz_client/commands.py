@@ -231,7 +231,9 @@ def _columns(rows: pa.Table, result: Result, info: ModelInfo, keep: Sequence[str
         answers["threshold"] = pa.array(result.thresholds, pa.float64())
     taken = [name for name in keep if name in answers]
     if taken:
-        raise TamizClientError(XX)
+        raise TamizClientError(
+            f"--keep names {', '.join(map(repr, taken))}, but the output has its own column of that name"
+        )
     return pa.table({name: rows.column(name) for name in keep} | answers)
 
 
