@@ -12,7 +12,7 @@ import grpc
 import numpy as np
 import pytest
 
-from tamiz.bundle_format import NO_CLASS
+from tamiz.gate import NO_CLASS
 from tamiz.v1.manifest_pb2 import Classes, DataType, InputSpec, Manifest
 from tamiz.v1.prediction_pb2 import (
     GetModelRequest,
