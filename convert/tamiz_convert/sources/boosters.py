@@ -10,10 +10,10 @@ import pandas as pd
 from tamiz_convert.sources import catboost_trees, lightgbm_trees, xgboost_trees
 from tamiz_convert.sources.booster import Booster, Library
 
-_LIBRARIES: Final = (catboost_trees.LIBRARY, lightgbm_trees.LIBRARY, xgboost_trees.LIBRARY)
+_LIBRARIES: Final = (xgboost_trees.LIBRARY, lightgbm_trees.LIBRARY, catboost_trees.LIBRARY)
 """A new library is a file with its `LIBRARY`, and an entry here."""
 
-SUPPORTED: Final = tuple(library.classifier for library in _LIBRARIES)
+SUPPORTED: Final = tuple(sorted(library.classifier for library in _LIBRARIES))
 NATIVE: Final = tuple(f"{library.package}.{library.native}" for library in _LIBRARIES)
 SUFFIXES: Final = tuple(suffix for library in _LIBRARIES for suffix in library.suffixes)
 
