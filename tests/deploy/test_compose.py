@@ -1,4 +1,4 @@
-"""deploy/compose.yaml: valid by the compose specification, hardened, and right about the programs it starts."""
+"""deploy/compose.yaml: valid by the compose specification, hardened, and right about its programs."""
 
 from __future__ import annotations
 

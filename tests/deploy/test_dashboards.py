@@ -53,8 +53,8 @@ from .observed import (
 from .promql import substituted
 
 NOT_SHOWN = {
-    "tamiz_requests_unloaded_total": "bookkeeping: it keeps the requests of versions that are gone in the sum",
-    "process_virtual_memory_bytes": "addresses that a process has reserved; the memory it uses is the resident one",
+    "tamiz_requests_unloaded_total": "bookkeeping: keeps the requests of removed versions in the sum",
+    "process_virtual_memory_bytes": "addresses that a process reserved; what it uses is the resident memory",
 }
 """Metrics in no panel and no rule, and why."""
 

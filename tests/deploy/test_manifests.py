@@ -456,7 +456,7 @@ def test_the_models_are_copied_by_the_init_container(built, run, tmp_path):
 
 
 def test_kserve_starts_a_server_that_speaks_its_protocol(built, make_bundle, start_server, tmp_path):
-    """The runtime's own flags over what KServe mounts, except ports and folder; test_oip tests the protocol."""
+    """The runtime's own flags over what KServe mounts, except ports and folder. test_oip tests OIP."""
     import grpc  # noqa: PLC0415  only here
 
     make_bundle("churn/1")
