@@ -45,6 +45,29 @@ hypothesis.settings.load_profile("tamiz")
 
 MakeBundle = Callable[..., Path]
 
+TESTS = Path(__file__).parent
+NOT_QUICK = ("deploy", "e2e", "faults", "statistics")
+"""What `--quick` does not even import: real servers, browsers and images, and tens of models trained."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick", action="store_true", help="leave out what starts a process, and folders that take long"
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not look into what is not quick; None leaves the decision to pytest."""
+    left_out = config.getoption("quick") and collection_path in {TESTS / name for name in NOT_QUICK}
+    return True if left_out else None
+
+
+@pytest.fixture(autouse=True)
+def no_process_if_quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `--quick`, skip a test at the first process that it starts: a server, a trial of a bundle, a command."""
+    if request.config.getoption("quick"):
+        monkeypatch.setattr(subprocess.Popen, "__init__", lambda *_, **__: pytest.skip("starts a process"))
+
 
 def softmax_graph() -> onnx.GraphProto:
     """Two classes, one feature per class: probabilities = softmax(features).
