@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tamiz.files import replacing
 from tamiz_client.encoding import build_request
 from tamiz_client.errors import TamizClientError
 from tamiz_client.result import ModelInfo
@@ -25,11 +26,8 @@ def record_request(path: str | Path, info: ModelInfo, rows: Any) -> None:
         TamizClientError: if the file cannot be written.
     """
     body = build_request(info.name, rows, info.manifest.inputs).SerializeToString()
-    path = Path(path)
-    new = path.with_name(f".{path.name}.new")
     try:
-        new.write_bytes(body)
-        new.replace(path)
+        with replacing(Path(path)) as file:
+            file.write(body)
     except OSError as error:
-        new.unlink(missing_ok=True)
         raise TamizClientError(f"{path} cannot be written: {error.strerror}") from error

@@ -11,7 +11,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
 from tamiz.bundle_format import OnnxParts
-from tamiz_convert.files import replace
+from tamiz.files import replace
 from tamiz_server.model.graph_check import check_graph
 
 

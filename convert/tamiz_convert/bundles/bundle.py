@@ -18,10 +18,10 @@ from tamiz.bundle_format import (
     graph_digest,
     parse_bundle,
 )
+from tamiz.files import replace
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz.v1.onnx_file_pb2 import OnnxFile
 from tamiz_convert.errors import BundleError
-from tamiz_convert.files import replace
 
 
 def sealed(model: onnx.ModelProto, manifest: Manifest) -> Manifest:

@@ -6,14 +6,13 @@ can check it: `openssl pkeyutl -verify -pubin -inkey public.pem -rawin -in model
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tamiz.bundle_format import FILE_NAME, SIGNATURE_SUFFIX
+from tamiz.files import create, replace
 from tamiz.public_keys import public_key_blocks
 from tamiz_convert.errors import SigningError
-from tamiz_convert.files import replace
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -46,9 +45,12 @@ def make_keys(private: Path, public: Path, passphrase: str = "") -> None:
         else serialization.NoEncryption(),
     )
     try:
-        with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secret)
-        public.write_bytes(_public_pem(key.public_key()))
+        create(private, secret, 0o600)
+        try:
+            create(public, _public_pem(key.public_key()), 0o644)
+        except BaseException:
+            private.unlink()
+            raise
     except OSError as error:
         raise SigningError(f"{error.filename} cannot be written: {error.strerror}") from error
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from tamiz_convert.check_result import CheckResult
-from tamiz_convert.rows.tables import write_text
+from tamiz_convert.files import write_text
 
 
 def write_json(results: Sequence[CheckResult], path: Path) -> None:

@@ -10,7 +10,6 @@ same rows, Holm's step-down procedure (1979) bounds the probability that any of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -156,15 +155,6 @@ def exact_p_value(only_a: int, only_b: int) -> float:
         only_b: rows that only B predicts rightly.
     """
     return float(binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for being many: with probability 1 − p none that is at most p is chance."""
-    order = np.argsort(p_values, kind="stable")
-    scaled = np.asarray(p_values, dtype=np.float64)[order] * np.arange(len(order), 0, -1)
-    corrected = np.empty(len(order))
-    corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return [float(value) for value in corrected]
 
 
 def relabeled(answers: Answers, position: NDArray[np.int64]) -> Answers:

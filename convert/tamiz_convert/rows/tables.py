@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tamiz_convert.errors import ExportError, RowsError
-from tamiz_convert.files import replace
+from tamiz_convert.errors import RowsError
 
 ARRAYS: Final = ".npz"
 """Files of arrays, for rows that are no table: one array per input, one with the labels."""
@@ -58,18 +57,6 @@ def select(table: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.DataFr
             f"{path} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, table.columns))}"
         )
     return table[list(columns)]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all.
-
-    Raises:
-        ExportError: if that is not possible.
-    """
-    try:
-        replace(path, text.encode())
-    except OSError as error:
-        raise ExportError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def load_arrays(path: Path, target: str) -> tuple[Any, NDArray[Any]]:

@@ -15,7 +15,6 @@ from tamiz_convert.checks.claims import AtLeast, AtMost
 from tamiz_convert.checks.differences import GainAtLeast, LossAtMost, RiseAtMost
 from tamiz_convert.checks.finding import Claimed, Decided, Heading
 from tamiz_convert.checks.judge import judge
-from tamiz_convert.metrics.holm import holm
 
 ALPHA = 0.05
 
@@ -151,20 +150,6 @@ def test_a_mean_above_its_limit_is_refuted():
     claim = MeanAtMost(np.full(300, 0.2), 0.05)
     assert claim.p_value_against < 0.001
     assert claim.p_value > 0.5
-
-
-def test_holm_rejects_step_by_step_and_stops_at_the_first_failure():
-    steps = holm([0.04, 0.001, 0.03, 0.013], 0.05)
-    assert [step.rejects for step in steps] == [False, True, False, True]
-    assert [step.level for step in steps] == pytest.approx([0.05 / 2, 0.05 / 4, 0.05 / 2, 0.05 / 3])
-    assert holm([0.03, 0.04], 0.05)[1] == holm([0.03, 0.04], 0.05)[0]
-    assert holm([], 0.05) == []
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_a_step_rejects_exactly_if_the_p_value_is_at_most_its_level(p_values):
-    for p, step in zip(p_values, holm(p_values, ALPHA), strict=True):
-        assert step.rejects == (p <= step.level)
 
 
 def test_holm_holds_one_check_stricter_among_many_than_alone():
