@@ -1,4 +1,4 @@
-"""Files of an export: those that belong together, and texts. `tamiz.files` writes a single file in one step."""
+"""Files that belong together, and text files. `tamiz.files` writes a single file in one step."""
 
 from __future__ import annotations
 

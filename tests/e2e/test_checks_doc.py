@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import yaml
 
+from tamiz_convert.__main__ import main
 from tamiz_convert.checks.runner import _SECTIONS
 from tamiz_convert.checks.transforms import _TRANSFORMS
 
@@ -17,6 +19,11 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
 
 
+def commands(block):
+    """Return the arguments of every command in a console block; a backslash joins lines."""
+    return [shlex.split(line) for line in re.findall(r"^\$ (.*)$", block.replace("\\\n", ""), re.MULTILINE)]
+
+
 def test_the_example_runs_and_passes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (specification,) = blocks("yaml")
@@ -25,9 +32,15 @@ def test_the_example_runs_and_passes(tmp_path, monkeypatch, capsys):
     for block in blocks("python"):
         exec(compile(block, "docs/checks.md", "exec"), scope)
     results = scope["report"].checks
-    assert [each for each in results if each.status != "passed"] == []
+    assert [each for each in (*results, *scope["results"]) if each.status != "passed"] == []
     assert {each.kind for each in results} == set(_SECTIONS)
-    assert "passed | slices | accuracy, region = north" in capsys.readouterr().out
+    (shown,) = blocks("text")
+    assert shown in capsys.readouterr().out
+    (console,) = blocks("console")
+    for program, *arguments in commands(console):
+        assert program == "tamiz-convert"
+        assert main(arguments) == 0, capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} >= {"junit.xml", "checks.json"}
 
 
 def test_every_section_and_every_transform_is_described():

@@ -1,7 +1,8 @@
 """Many claims at once: the probability that any claim called proven is wrong stays below one level.
 
-Holm's step-down procedure (1979): the smallest p-value must be at most level / (number of claims), the next one at most
-level / (one fewer), and so on until one fails; nothing after it is proven. The claims need not be independent.
+Holm's step-down procedure (1979): the smallest p-value must be at most level / (number of claims), the next
+one at most level / (one fewer), and so on until one fails; nothing after it is proven. The claims need not be
+independent.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class Step:
 def holm(p_values: Sequence[float], level: float) -> list[Step]:
     """Return a step per p-value, in their order.
 
-    After the first failure all others are compared with the level of that failure, which each of them exceeds as well. So
-    a bound at `Step.level` always lies on the side that `Step.rejects` says.
+    After the first failure all others are compared with the level of that failure, which each of them exceeds
+    as well. So a bound at `Step.level` always lies on the side that `Step.rejects` says.
     """
     steps = dict.fromkeys(range(len(p_values)), Step(level, rejects=False))
     failed_at: float | None = None
@@ -42,7 +43,7 @@ def holm(p_values: Sequence[float], level: float) -> list[Step]:
 
 
 def holm_corrected(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number, in their order: `holm` rejects at every level that is at least as large."""
+    """Return p-values corrected for their number, in their order: the levels from which `holm` rejects."""
     corrected = dict.fromkeys(range(len(p_values)), 1.0)
     largest = 0.0
     for index, n_left in _smallest_first(p_values):

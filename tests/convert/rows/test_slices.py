@@ -1,4 +1,4 @@
-"""Slices: which values name one, which do not, and that graph and exporter put every row into the same one."""
+"""Slices: which values name one, and that graph and exporter put every row into the same one."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ def test_the_column_is_taken_out_unless_the_estimator_knows_it():
     assert take_slices((table, y), None, None, None, ["x"]).column is None
     with pytest.raises(RowsError, match="have no column 'region' to slice by; they have 'x', 's'"):
         take_slices((table, y), None, None, "region", [])
-    with pytest.raises(RowsError, match="the calibration rows are ndarray without names: pass a DataFrame"):
+    with pytest.raises(
+        RowsError, match="the calibration rows are a ndarray without column names: pass a DataFrame"
+    ):
         take_slices((table.to_numpy(), y), None, None, "s", [])
 
 
