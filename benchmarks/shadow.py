@@ -29,8 +29,12 @@ from tamiz_client import Client
 from tamiz_client.encoding import build_request
 from tamiz_convert import export
 from tamiz_server.config.config import Config
+from tamiz_server.protocols.v1.service import PredictionService
 from tamiz_server.repository.reloader import Reloader
-from tamiz_server.serving.requests import Service
+from tamiz_server.serving.readiness import Readiness
+from tamiz_server.serving.requests import Requests
+from tamiz_server.serving.served import Registry
+from tamiz_server.serving.streams import Streams
 from tamiz_server.telemetry.metrics import Metrics
 
 _CALLS = 2_000
@@ -74,14 +78,17 @@ def _export(repository: Path) -> None:
 async def _in_process(repository: Path, rounds: int) -> None:
     metrics = Metrics("0")
     config = Config(model_repository=repository)
-    service = Service(config, metrics)
+    readiness = Readiness()
+    registry = Registry(readiness)
+    requests = Requests(config, registry, metrics)
+    service = PredictionService(registry, requests, Streams(config, metrics))
 
     async def set_health(*_: object) -> None:
         """Nobody asks."""
 
-    reloader = Reloader(config, service, metrics, set_health)
+    reloader = Reloader(config, registry, readiness, metrics, set_health)
     await reloader.look(patient=False)
-    inputs = service.find("m", 1).engine.model.manifest.inputs
+    inputs = registry.find("m", 1).engine.model.manifest.inputs
     body = build_request("m", np.zeros((1, 30)), inputs).SerializeToString()
     times: dict[str, list[float]] = {kind: [] for kind in _SHADOWS}
     for _ in range(rounds):

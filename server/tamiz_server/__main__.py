@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tamiz_server.access.tokens import Right, entry, new_token
-from tamiz_server.config.flags import parse_config
+from tamiz_server.config.flags import parse_config, parse_health_config
 from tamiz_server.errors import ConfigError
 from tamiz_server.telemetry.logs import set_up as set_up_logs
 
@@ -21,7 +21,7 @@ _LEAVES_WITHIN_S: Final = 2.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the server until it is told to stop, ask whether one is serving, or make a token; return the exit status."""
+    """Run the server until it is told to stop, or run `health` or `token`; return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["token"]:
         return _make_token(argv[1:])
@@ -52,11 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _leave_behind_what_computes() -> None:
-    """See to it that the process ends soon: Python would wait for a thread in which a model computes, however long."""
+    """End the process soon: Python would wait for a thread in which a model computes, however long."""
 
     def leave() -> None:
         logging.getLogger(__name__).warning(
-            "a model was still computing, or being loaded: it was left behind"
+            "a model was still computing or being loaded after %g s; the process ends without waiting for it",
+            _LEAVES_WITHIN_S,
         )
         os._exit(0)
 
@@ -66,32 +67,35 @@ def _leave_behind_what_computes() -> None:
 
 
 def _ask_health(argv: Sequence[str]) -> int:
-    """Ask the server that has these flags and this environment; return 0 if it is serving, else say why not."""
+    """Ask the server that runs with these flags and this environment; return 0 if it is serving."""
     from tamiz_server.health_command import trouble  # noqa: PLC0415  the server itself does not need it
 
     try:
-        found = trouble(parse_config(argv, os.environ))
+        found = trouble(parse_health_config(argv, os.environ))
     except ConfigError as error:
         return _fail(str(error))
     return _fail(found) if found else 0
 
 
 def _make_token(argv: Sequence[str]) -> int:
-    """Print a new token on standard output, and what belongs into the tokens file on standard error."""
+    """Print a new token on standard output, and its entry for the tokens file on standard error."""
     parser = argparse.ArgumentParser(
         prog="tamiz-server token",
-        description="Make a bearer token: on standard output the token, for its bearer; on standard error its entry for"
-        " --tokens-file. For example: tamiz-server token batch --right predict > batch.token 2>> tokens.toml",
+        description="Make a bearer token. Standard output gets the token, which goes to its bearer; standard"
+        " error gets its entry for --tokens-file. For example: tamiz-server token batch --right predict"
+        " > batch.token 2>> tokens.toml",
         allow_abbrev=False,
     )
-    parser.add_argument("name", type=_bare_key, help="of the token, for people: letters, digits, - and _")
+    parser.add_argument(
+        "name", type=_bare_key, help="name of the token, for people: letters, digits, - and _"
+    )
     parser.add_argument(
         "--right",
         action="append",
         type=Right,
         choices=list(Right),
         required=True,
-        help="what its bearer may do; may be given several times",
+        help="what its bearer may do; can be given several times",
     )
     arguments = parser.parse_args(argv)
     token, digest = new_token()
@@ -101,14 +105,14 @@ def _make_token(argv: Sequence[str]) -> int:
 
 
 def _bare_key(text: str) -> str:
-    """Return a name that TOML takes as it is."""
+    """Return a name that TOML takes without quotes."""
     if not re.fullmatch(r"[A-Za-z0-9_-]+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} has other characters than letters, digits, - and _")
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: expected letters, digits, - and _")
     return text
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's factory where it is to be had (not on Windows): it saves a third of an RPC's time."""
+    """Return uvloop's factory if it is there (not on Windows): it saves a third of an RPC's time."""
     try:
         import uvloop  # noqa: PLC0415  it may be missing
     except ModuleNotFoundError:

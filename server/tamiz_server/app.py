@@ -19,9 +19,13 @@ from tamiz_server.config.config import Config
 from tamiz_server.config.warnings import plain_text_warnings
 from tamiz_server.model.signature import trusted_keys
 from tamiz_server.protocols.oip.service import OipService
+from tamiz_server.protocols.v1.service import PredictionService
 from tamiz_server.repository.reloader import Reloader
-from tamiz_server.serving.requests import Service
-from tamiz_server.telemetry.access_log import Journal
+from tamiz_server.serving.readiness import Readiness
+from tamiz_server.serving.requests import Requests
+from tamiz_server.serving.served import Registry
+from tamiz_server.serving.streams import Streams
+from tamiz_server.telemetry.access_log import AccessLog
 from tamiz_server.telemetry.metrics import CONTENT_TYPE, Metrics
 from tamiz_server.telemetry.tracing import trace_to
 from tamiz_server.transports.grpcio import GrpcServer
@@ -48,22 +52,31 @@ class App:
         access = access_control(config)
         self._config = config
         self._loop = asyncio.get_running_loop()
-        self._metrics = Metrics(version("tamiz"))
+        self._metrics = Metrics(version("tamiz"), access.refused if access else {})
         self._tracing = (
             trace_to(config.otlp_endpoint, config.trace_share, version("tamiz"))
             if config.otlp_endpoint
             else None
         )
-        self._journal = Journal(config.access_log_share, self._tracing)
-        self._service = Service(config, self._metrics, self._journal)
-        self._reloader = Reloader(config, self._service, self._metrics, self._set_health)
-        self._oip = OipService(
-            self._service, version("tamiz"), self._reloader if config.is_explicit else None
+        self._access_log = AccessLog(config.access_log_share, self._tracing)
+        self._readiness = Readiness()
+        registry = Registry(self._readiness)
+        requests = Requests(config, registry, self._metrics, self._access_log)
+        self._streams = Streams(config, self._metrics)
+        self._reloader = Reloader(config, registry, self._readiness, self._metrics, self._set_health)
+        self._services = (
+            PredictionService(registry, requests, self._streams),
+            OipService(
+                registry,
+                self._readiness,
+                requests,
+                self._streams,
+                version("tamiz"),
+                self._reloader if config.is_explicit else None,
+            ),
         )
         certificates = watch_certificates(config)
-        self._grpc = GrpcServer(
-            (self._service, self._oip), config, access, certificates, self._metrics.refused_otherwise
-        )
+        self._grpc = GrpcServer(self._services, config, access, certificates, self._metrics.refused)
         self._http = HttpServer(
             config.metrics_host or config.host,
             config.metrics_port,
@@ -71,8 +84,6 @@ class App:
             access.admit if access else None,
             (lambda: certificates.current().context) if certificates and config.metrics_tls else None,
         )
-        if access is not None:
-            self._metrics.refused = access.refused
         self._stop = asyncio.Event()
         self._skip_delay = asyncio.Event()
         self._stop_at_once = asyncio.Event()
@@ -91,7 +102,7 @@ class App:
                 await self._reloader.end_shadows()
                 self._http.stop()
                 self._reloader.close()
-                self._journal.close()
+                self._access_log.close()
                 if self._tracing is not None:
                     self._tracing.close()
 
@@ -124,14 +135,14 @@ class App:
     async def _set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001  a SetHealth
         await self._grpc.set_health(name, serving)
         if not name:
-            for service in (self._service, self._oip):
+            for service in self._services:
                 await self._grpc.set_health(service.name, serving)
 
     def _announce(self, served: list[str]) -> None:
         host, metrics_host = map(_in_url, (self._config.host, self._config.metrics_host or self._config.host))
         scheme = "https" if self._config.metrics_tls else "http"
         where = f"gRPC on {host}:{self._grpc.port}, metrics on {scheme}://{metrics_host}:{self._http.port}/metrics"
-        if served or self._service.ready:
+        if served or self._readiness.ready:
             _log.info("ready: serving %s; %s", ", ".join(served) or "no model until one is loaded", where)
         else:
             _log.error(
@@ -144,7 +155,7 @@ class App:
         _log.info(
             "stopping: NOT_SERVING from now on, requests are still answered; a second signal stops at once"
         )
-        self._service.stopping = True
+        self._readiness.stop()
         await self._grpc.enter_graceful_shutdown()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._skip_delay.wait(), delay_s)
@@ -164,7 +175,7 @@ class App:
         """
         until_s = self._loop.time() + timeout_s
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._service.end_streams(), _SHARE_OF_STREAMS * timeout_s)
+            await asyncio.wait_for(self._streams.end(), _SHARE_OF_STREAMS * timeout_s)
         await self._grpc.stop(max(0.0, until_s - self._loop.time()))
 
     @contextmanager
@@ -209,7 +220,7 @@ class App:
 
     def _health_page(self) -> Page:
         alive = self._in_loop(lambda: None)
-        serving = alive and self._service.ready and not self._stop.is_set()
+        serving = alive and self._readiness.ready and not self._stop.is_set()
         status = HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE
         problems = (f"not loaded: {where}; the log says why\n" for where in sorted(self._metrics.problems))
         says = "".join(("SERVING\n" if serving else "NOT_SERVING\n", *problems))

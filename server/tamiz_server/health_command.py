@@ -1,4 +1,7 @@
-"""`tamiz-server health`: asks the server that runs with the same settings whether it is serving, for container platforms."""
+"""`tamiz-server health`: asks the server that runs with the same settings whether it is serving.
+
+Container platforms run it as a health check.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,10 @@ def trouble(config: Config) -> str:
     """Return why a server on this machine with these settings is not serving; empty if it is.
 
     Raises:
-        ConfigError: if these settings do not say where it is.
+        ConfigError: if these settings do not say where the server is.
     """
     if not config.metrics_port:
-        raise ConfigError("--metrics-port is 0: give the port that the server has taken")
+        raise ConfigError("--metrics-port is 0: expected the port that the server took; its log names it")
     host = _reached_at(config.metrics_host or config.host)
     connection = _connection(host, config.metrics_port, tls=config.metrics_tls)
     where = f"{host}, port {config.metrics_port}"
@@ -30,7 +33,7 @@ def trouble(config: Config) -> str:
         answer = connection.getresponse()
         said = answer.read(1_000).decode(errors="replace").partition("\n")[0]
     except (OSError, http.client.HTTPException) as error:
-        return f"nobody answers /healthz at {where} ({error})"
+        return f"/healthz at {where} does not answer ({error}); is the server running, with these settings?"
     finally:
         connection.close()
     return "" if answer.status == HTTPStatus.OK else f"/healthz at {where} says {said} ({answer.status})"
@@ -40,7 +43,8 @@ def _connection(host: str, port: int, *, tls: bool) -> http.client.HTTPConnectio
     if not tls:
         return http.client.HTTPConnection(host, port, timeout=_PATIENCE_S)
     context = ssl.create_default_context()
-    # The certificate is for the name that clients know; on the way to one's own machine there is nobody to fear.
+    # The certificate names the server as clients know it, not this address; and the connection stays on this
+    # machine.
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return http.client.HTTPSConnection(host, port, timeout=_PATIENCE_S, context=context)

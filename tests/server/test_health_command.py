@@ -50,7 +50,7 @@ def test_it_says_nothing_of_a_server_that_serves_and_why_of_one_that_does_not(
 
     gone = ask(tmp_path, "--metrics-port", port)
     assert gone.returncode == 1
-    assert gone.stderr.startswith(f"tamiz-server: nobody answers /healthz at 127.0.0.1, port {port} (")
+    assert gone.stderr.startswith(f"tamiz-server: /healthz at 127.0.0.1, port {port} does not answer (")
 
 
 def test_another_server_on_the_port_is_not_taken_for_one_that_serves(tmp_path):
@@ -65,15 +65,30 @@ def test_another_server_on_the_port_is_not_taken_for_one_that_serves(tmp_path):
         )
         with closing(mute.accept()[0]) as connection:
             connection.sendall(b"SSH-2.0\r\n")
-        assert "nobody answers" in process.communicate(timeout=30)[1]
+        assert "does not answer" in process.communicate(timeout=30)[1]
         assert process.returncode == 1
+
+
+def test_it_needs_no_repository_and_says_whom_to_ask_about_one_model(make_bundle, start_server, tmp_path):
+    make_bundle("m/1")
+    server = start_server()
+    port = str(server.metrics_port)
+    assert ask(tmp_path, TAMIZ_MODEL_REPOSITORY="", TAMIZ_METRICS_PORT=port).returncode == 0
+    assert ask(tmp_path, TAMIZ_MODEL_REPOSITORY="/nowhere", TAMIZ_METRICS_PORT=port).returncode == 0
+    named = ask(tmp_path, "m", TAMIZ_METRICS_PORT=port)
+    assert named.returncode == 2
+    assert "unrecognized arguments: m" in named.stderr
+    assert "tamiz-client health NAME" in named.stderr
 
 
 def test_settings_that_do_not_say_where_the_server_is_are_an_error(tmp_path):
     (tmp_path / "models").mkdir()
     done = ask(tmp_path, "--metrics-port", "0")
     assert done.returncode == 1
-    assert done.stderr == "tamiz-server: --metrics-port is 0: give the port that the server has taken\n"
+    assert (
+        done.stderr
+        == "tamiz-server: --metrics-port is 0: expected the port that the server took; its log names it\n"
+    )
 
 
 @pytest.mark.parametrize(

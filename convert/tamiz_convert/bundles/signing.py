@@ -128,7 +128,7 @@ def _private_key(path: Path, passphrase: str) -> Ed25519PrivateKey:
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise SigningError(
-            f"{path} does not hold a private key in PEM format, or the passphrase is wrong"
+            f"{path} holds no private key in PEM format, or the passphrase is wrong"
         ) from error
     private: Ed25519PrivateKey = _of_ed25519(path, key, ed25519.Ed25519PrivateKey)
     return private
@@ -145,7 +145,7 @@ def _public_keys(path: Path) -> list[Ed25519PublicKey]:
     try:
         keys = [serialization.load_pem_public_key(block) for block in blocks]
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise SigningError(f"{path} does not hold a public key in PEM format") from error
+        raise SigningError(f"{path} holds no public key in PEM format") from error
     return [_of_ed25519(path, key, ed25519.Ed25519PublicKey) for key in keys]
 
 

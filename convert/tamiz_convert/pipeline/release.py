@@ -23,7 +23,6 @@ from tamiz_convert.errors import BlockedError
 from tamiz_convert.evidence import Baseline
 from tamiz_convert.rows.held_out import HeldOut
 from tamiz_convert.rows.labeled import labeled, refuse_overlap
-from tamiz_convert.rows.raw import rows_and_labels
 
 Checks = str | Path | Mapping[str, Any] | Specification
 
@@ -78,7 +77,7 @@ class Release:
         """
         rows = parts.certifying
         if self.rows is not None:
-            rows = labeled(*rows_and_labels(self.rows, "check_rows"), subject.classes, "check")
+            rows = labeled(*self.rows, subject.classes, "check")
             _refuse_seen(rows.rows, parts, train)
         predictions = baseline_predictions(self.baselines, rows.rows, parts.fitting.y, subject.classes)
         results: tuple[CheckResult, ...] = ()

@@ -121,9 +121,9 @@ def _metrics(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Chil
         "Metrics on the certification rows",
         ["metric", *heads, "95% interval, or chance"],
         rows,
-        note="Smaller is better unless stated otherwise. Intervals come from resampling the rows. “By chance” is"
-        " what a perfectly calibrated model would show on as many rows. Spiegelhalter's test of calibration:"
-        f" p-value {p_value(after['spiegelhalter']['p_value'])}.",
+        note="Smaller is better unless stated otherwise. Intervals come from resampling the rows."
+        " “By chance” is what a perfectly calibrated model would show on as many rows."
+        f" Spiegelhalter's test of calibration: p-value {p_value(after['spiegelhalter']['p_value'])}.",
     )
 
 

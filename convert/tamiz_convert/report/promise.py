@@ -176,7 +176,7 @@ def _limits_of_kind(kind: str) -> list[str]:
 def _limit_of_subsets(threshold: Threshold, leading: Certificate) -> str:
     if not threshold.subsets:
         subject = "coverage" if _KINDS[leading.promise] == "coverage" else "error"
-        return f"The {subject} within a single class, customer or group: the promise is about all answers together."
+        return f"The {subject} within a single class or group: the promise is about all answers together."
     left = [each.name for each in threshold.subsets if not each.HasField("certificate")]
     if left:
         return f"Anything for {listed(left)}, which could not be certified: see the table below."

@@ -17,23 +17,6 @@ from numpy.typing import NDArray
 from tamiz_convert.errors import RowsError
 
 _MATRIX_DIMENSIONS: Final = 2
-_PAIR: Final = 2
-
-
-def rows_and_labels(given: Any, what: str) -> tuple[Any, Any]:
-    """Return rows and labels that were given as a pair.
-
-    Args:
-        given: (X, y).
-        what: the name of the argument, for an error.
-
-    Raises:
-        RowsError: for anything else.
-    """
-    if not isinstance(given, (tuple, list)) or len(given) != _PAIR:
-        got = f"{len(given)} items" if isinstance(given, (tuple, list)) else type(given).__name__
-        raise RowsError(f"{what} must be a pair (rows, labels), such as {what}=(X, y); got {got}")
-    return given[0], given[1]
 
 
 def as_rows(rows: Any, what: str) -> Any:

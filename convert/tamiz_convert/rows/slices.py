@@ -14,7 +14,6 @@ from tamiz.dtypes import NUMERIC_DTYPES
 from tamiz.thresholds import MAX_SUBSETS
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import RowsError
-from tamiz_convert.rows.raw import rows_and_labels
 
 MISSING: Final = "(missing)"
 """The name of the slice of rows whose text is missing. A missing text is the empty string, on the wire and
@@ -150,8 +149,6 @@ def take_slices(
     Raises:
         RowsError: for rows without names or without that column, and for values that name no slices.
     """
-    calibration = rows_and_labels(calibration, "calibration")
-    certification = None if certification is None else rows_and_labels(certification, "certification")
     if name is None:
         return Given(calibration, certification, train)
     if not isinstance(name, str):

@@ -1,13 +1,13 @@
 """What an operator sets for one model, in `<repository>/<name>/settings.toml`, beside its versions.
 
     [versions]
-    serve = "latest"          # all, latest, latest:N, or a list such as [3, 5]; otherwise what --version-policy says
+    serve = "latest"          # all, latest, latest:N, or a list such as [3, 5]; without it, --version-policy
 
     [labels]                  # a request may name one of these instead of a version
     stable = 3
     canary = 5
 
-    [batching]                # otherwise what the flags of these names say
+    [batching]                # without one of these: the flag of that name; `Config` marks them `per_model`
     max_batch_size = 256
     max_queue_delay_us = 2000
     max_queue_size = 4096
@@ -15,11 +15,11 @@
     max_queue_wait_ms = 50
     max_concurrency = 2
 
-    [shadow]                  # a version that sees what the others answer; see `shadow_settings`
+    [shadow]                  # a version that sees what the others answer, see `shadow_settings`
     version = 6
 
-A section is a function that reads it and a line in `_SECTIONS`; what it reads is a field of `ModelSettings`. Unknown
-sections and keys are refused: a setting that is misspelled must not be passed over.
+A section is a function that reads it, a line in `_SECTIONS`, and a field of `ModelSettings`. Unknown sections
+and keys are refused: a misspelled setting must not be ignored in silence.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from tamiz_server.config.config import MOST, Config
+from tamiz_server.config.config import Config
+from tamiz_server.config.setting import KINDS, setting
 from tamiz_server.config.shadow_settings import ShadowSettings, read_shadow
 from tamiz_server.config.version_policy import MAX_VERSION, VersionPolicy
 from tamiz_server.errors import SettingsError
@@ -42,17 +43,10 @@ from tamiz_server.system.files import read_ordinary
 FILE_NAME: Final = "settings.toml"
 
 MAX_LABELS: Final = 16
-"""The most labels of one model: each is a time series."""
+"""The most labels of one model: each one is a time series."""
 
 _MAX_BYTES: Final = 2**14  # the standard library's parser takes quadratic time for a key of many parts
-_LEAST_OF_BATCHING: Final = {
-    "max_batch_size": 1,
-    "max_queue_delay_us": 0,
-    "max_queue_size": 1,
-    "max_queue_bytes": 1,
-    "max_queue_wait_ms": 0,
-    "max_concurrency": 1,
-}
+_BATCHING: Final = {each.name: each for each in dataclasses.fields(Config) if setting(each).per_model}
 _LABEL: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 
 
@@ -61,10 +55,10 @@ class ModelSettings:
     """What an operator sets for one model.
 
     Attributes:
-        versions: which versions are to be served; None: those that `--version-policy` says.
+        versions: which versions are to be served; None: as `--version-policy` says.
         labels: label → the version that it names.
-        batching: settings that differ from the flags → their values.
-        shadow: what sees the rows that are answered; None: nothing does.
+        batching: settings that override flags → their values.
+        shadow: the model's shadow; None: it has none.
     """
 
     versions: VersionPolicy | None = None
@@ -80,14 +74,14 @@ def read_settings(path: Path) -> ModelSettings:
         path: the file `settings.toml`.
 
     Raises:
-        SettingsError: if the file cannot be read, is no TOML, or says what cannot be right.
+        SettingsError: if the file cannot be read, is not TOML, or holds a value that is not allowed.
     """
     try:
         text = read_ordinary(path, _MAX_BYTES).decode()
     except FileNotFoundError:
         return ModelSettings()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read ({error}); expected a text file in UTF-8") from error
+        raise SettingsError(f"{path} cannot be read ({error}): expected a text file in UTF-8") from error
     try:
         return parse_settings(text)
     except SettingsError as error:
@@ -98,15 +92,13 @@ def parse_settings(text: str) -> ModelSettings:
     """Return the settings that a TOML text holds.
 
     Raises:
-        SettingsError: if it is no TOML, or says what cannot be right.
+        SettingsError: if it is not TOML, or holds a value that is not allowed.
     """
     try:
         tables = tomllib.loads(text)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # a number of too many digits is a ValueError, and no TOMLDecodeError
-        raise SettingsError(f"it is no TOML ({error})") from error
+    except (ValueError, RecursionError) as error:
+        # Not only TOMLDecodeError: a number with too many digits is a plain ValueError.
+        raise SettingsError(f"it is not TOML ({error})") from error
     values = {}
     for name, content in tables.items():
         if name not in _SECTIONS:
@@ -115,13 +107,14 @@ def parse_settings(text: str) -> ModelSettings:
             raise SettingsError(f"{name} is {content!r}: expected a section [{name}]")
         try:
             values[name] = _SECTIONS[name](content)
-        except ValueError as error:  # a number of too many digits, which no message can show
-            raise SettingsError(f"[{name}] has what cannot be right ({error})") from error
+        except ValueError as error:
+            # A number with too many digits, which Python refuses to put into a message.
+            raise SettingsError(f"[{name}] has a value that is not allowed ({error})") from error
     return ModelSettings(**values)
 
 
 def of_model(config: Config, batching: Mapping[str, int]) -> Config:
-    """Return the settings in force for a model: the server's, but for those that its section sets."""
+    """Return the settings in force for a model: the server's, overridden by those of its section."""
     changed: dict[str, Any] = dict(batching)
     return dataclasses.replace(config, **changed) if changed else config
 
@@ -139,7 +132,8 @@ def _versions(content: dict[str, Any]) -> VersionPolicy | None:
         return VersionPolicy.parse(serve)
     except (ValueError, AttributeError):
         raise SettingsError(
-            f"serve in [versions] is {serve!r}: expected all, latest, latest:N, or a list of versions such as [1, 3]"
+            f"serve in [versions] is {serve!r}: expected all, latest, latest:N, or a list of versions such as"
+            " [1, 3]"
         ) from None
 
 
@@ -149,7 +143,8 @@ def _labels(content: dict[str, Any]) -> Mapping[str, int]:
     for label, version in content.items():
         if not _LABEL.fullmatch(label):
             raise SettingsError(
-                f"[labels] has {label!r}: expected a letter, then letters, digits, '_', '.', '-', 63 characters at most"
+                f"[labels] has {label!r}: expected a letter, then letters, digits, '_', '.' or '-', at most"
+                " 63 characters"
             )
         if not _is_version(version):
             raise SettingsError(
@@ -160,11 +155,12 @@ def _labels(content: dict[str, Any]) -> Mapping[str, int]:
 
 def _batching(content: dict[str, Any]) -> Mapping[str, int]:
     for key, value in content.items():
-        if key not in _LEAST_OF_BATCHING:
-            raise SettingsError(f"[batching] has {key!r}: expected one of {', '.join(_LEAST_OF_BATCHING)}")
-        if type(value) is not int or not _LEAST_OF_BATCHING[key] <= value <= MOST:
+        if key not in _BATCHING:
+            raise SettingsError(f"[batching] has {key!r}: expected one of {', '.join(_BATCHING)}")
+        kind, allowed = type(_BATCHING[key].default), setting(_BATCHING[key])
+        if type(value) is not kind or not allowed.allows(value):
             raise SettingsError(
-                f"{key} in [batching] is {value!r}: expected a whole number from {_LEAST_OF_BATCHING[key]} to {MOST}"
+                f"{key} in [batching] is {value!r}: expected {KINDS[kind]} {allowed.expected}"
             )
     return MappingProxyType(dict(content))
 

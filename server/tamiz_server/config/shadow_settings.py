@@ -1,9 +1,9 @@
 """What an operator sets for a model's shadow: the section `[shadow]` of its `settings.toml`.
 
 [shadow]
-version = 5         # sees what the others answer, and answers only those who name it; left out: the version that answers
-threshold = 0.93    # decides with this threshold; left out: with the shadow version's own
-share = 0.1         # of the requests; left out: all of them
+version = 5         # it sees what the others answer, and answers only requests that name it; without it: the
+live version threshold = 0.93    # it decides with this threshold; without it: with the shadow version's own
+share = 0.1         # it sees this share of the requests; without it: all of them
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ class ShadowSettings:
     """A model's shadow.
 
     Attributes:
-        version: whose decisions are compared with the live ones; None: those of the version that answered.
-        threshold: what it decides with, in place of its own; None: its own.
-        share: which share of the requests it sees.
+        version: whose decisions are compared with the live ones; None: the live version's own, with
+            `threshold`.
+        threshold: what it decides with instead of its own threshold; None: its own.
+        share: the share of the requests that it sees, above 0 to 1.
     """
 
     version: int | None = None
@@ -35,21 +36,24 @@ class ShadowSettings:
     def __str__(self) -> str:
         who = "the version that answers" if self.version is None else f"version {self.version}"
         with_ = "its own threshold" if self.threshold is None else f"threshold {self.threshold:g}"
-        return f"{who} with {with_}, on {self.share:.4g} of the requests"
+        seen = "all requests" if self.share == 1.0 else f"{self.share * 100:.4g} % of the requests"
+        return f"{who} with {with_}, on {seen}"
 
 
 def read_shadow(content: Mapping[str, Any]) -> ShadowSettings:
-    """Return what a section sets.
+    """Return what the section says.
 
     Raises:
-        SettingsError: for an unknown key, a value that cannot be right, or neither a version nor a threshold.
+        SettingsError: for an unknown key, a value that is not allowed, or if there is neither a version nor a
+            threshold.
     """
     for key in content:
         if key not in _KEYS:
             raise SettingsError(f"[shadow] has {key!r}: expected one of {', '.join(_KEYS)}")
     if not {"version", "threshold"} & content.keys():
         raise SettingsError(
-            "[shadow] has neither version nor threshold: expected one of them, or both; without a section there is no shadow"
+            "[shadow] has neither version nor threshold: expected one of them, or both. To have no shadow,"
+            " remove the section"
         )
     version, threshold, share = (content.get(key) for key in _KEYS)
     if version is not None and not (type(version) is int and 0 < version <= MAX_VERSION):

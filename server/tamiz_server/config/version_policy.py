@@ -1,4 +1,4 @@
-"""Which versions of a model are to be served: all, the newest, or named ones. The words are TF Serving's and Triton's."""
+"""Which versions of a model are served: all, the highest, or named ones (words of TF Serving and Triton)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Final, Self
 MAX_VERSION: Final = 2**63 - 1
 """The highest version: it travels as an int64."""
 
-_EXPECTED: Final = "expected all, latest, or latest:N (the N highest)"
+EXPECTED: Final = "all, latest, or latest:N (the N highest)"
+"""What a policy may say, for error messages."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class VersionPolicy:
             return cls()
         if word == "latest" and (not colon or (number.isdecimal() and int(number) > 0)):
             return cls(n_latest=int(number or 1))
-        raise ValueError(f"{text!r}: {_EXPECTED}")
+        raise ValueError(f"{text!r}: expected {EXPECTED}")
 
     def choose(self, versions: Collection[int]) -> set[int]:
         """Return those of some versions that are to be served."""

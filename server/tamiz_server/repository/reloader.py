@@ -2,7 +2,7 @@
 
     look at the disk ─► read settings ─► load and warm up, in a thread ─► swap ─► labels ─► drain and close what leaves
 
-`lifecycle` decides, `repository` reads, `service` serves; this does in between what takes time. A swap is one assignment
+`lifecycle` decides, `repository` reads, `serving` serves; this does in between what takes time. A swap is one assignment
 between two turns of the event loop: a request finds either the old engine or the new one, and the old one answers all that
 it has accepted.
 
@@ -36,7 +36,8 @@ from tamiz_server.model.trial import Probe
 from tamiz_server.repository.lifecycle import SETTLE_S, Disk, Key, Lifecycle
 from tamiz_server.repository.repository import Loaded, bundle_path, load, look, settings_path
 from tamiz_server.repository.shadows import Shadows
-from tamiz_server.serving.requests import Service
+from tamiz_server.serving.readiness import Readiness
+from tamiz_server.serving.served import Registry
 from tamiz_server.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -58,12 +59,20 @@ class Reloader:
         problems: "name/version", or "name/settings" → why what is on disk there is not in force.
     """
 
-    def __init__(self, config: Config, service: Service, metrics: Metrics, set_health: SetHealth) -> None:
+    def __init__(
+        self,
+        config: Config,
+        registry: Registry,
+        readiness: Readiness,
+        metrics: Metrics,
+        set_health: SetHealth,
+    ) -> None:
         self.problems: dict[str, str] = {}
         self._config = config
-        self._service = service
+        self._registry = registry
+        self._readiness = readiness
         self._metrics = metrics
-        self._shadows = Shadows(service, metrics)
+        self._shadows = Shadows(registry, metrics)
         self._set_health = set_health
         self._lifecycle = Lifecycle(VersionPolicy.parse(config.version_policy), explicit=config.is_explicit)
         self._to_ask = config.models_to_load
@@ -139,7 +148,7 @@ class Reloader:
     async def _in_turn(self, do: Callable[[str], Coroutine[Any, Any, _T]], name: str) -> _T:
         async def turn() -> _T:
             async with self._turn:
-                if self._service.stopping:
+                if self._readiness.stopping:
                     raise Unavailable("the server is stopping; what it serves does not change any more")
                 try:
                     return await do(name)
@@ -313,7 +322,7 @@ class Reloader:
         engine.on_rest = partial(
             self._on_rest, key
         )  # that holds no engine: one in a cycle would outlive its use
-        self._service.add(name, version, engine)
+        self._registry.add(name, version, engine)
         self._metrics.loads[name, "loaded"] += 1
         old = self._engines.get(key)
         self._engines[key], self._digests[key] = engine, loaded.digest
@@ -342,7 +351,7 @@ class Reloader:
         name, version = key
         self._lifecycle.unloaded(key)
         self._publish_labels(name)
-        self._service.remove(name, version)
+        self._registry.remove(name, version)
         self._digests.pop(key)
         self._retire(self._engines.pop(key))
         self._metrics.retire(name, version)
@@ -371,9 +380,8 @@ class Reloader:
         working = {name for name in names if (key := lifecycle.default(name)) and self._works(key)}
         self._metrics.problems = frozenset(self.problems)
         ready = bool(names) or self._is_ready_without_models()
-        self._service.ready = ready
         failures = lifecycle.failures()
-        self._service.failed = set(failures)
+        self._readiness.publish(ready=ready, failed=failures)
         known = {name for name, _ in failures} | names | (lifecycle.asked or set())
         health = {name: name in working for name in known}
         health |= {_where(key): self._works(key) for key in (*failures, *lifecycle.served)}
@@ -382,7 +390,7 @@ class Reloader:
     def _is_ready_without_models(self) -> bool:
         """Return whether that is what was asked for; a server that was ready stays it, or nobody could ask it to load any."""
         asked = self._lifecycle.asked
-        return asked is not None and (not asked or self._service.ready)
+        return asked is not None and (not asked or self._readiness.ready)
 
     def _publish_labels(self, name: str) -> None:
         labels, waiting = self._lifecycle.labels(name), self._lifecycle.waiting_labels(name)
@@ -391,8 +399,8 @@ class Reloader:
         if said != self._said.get(name, []):
             _log.info("model %s: %s", name, ", ".join(said) or "it has no labels any more")
             self._said[name] = said
-        self._service.set_labels(name, labels)
-        self._metrics.labels[name] = labels
+        self._registry.set_labels(name, labels)
+        self._metrics.model_labels[name] = labels
         engines = {key[1]: self._engines[key] for key in self._lifecycle.served if key[0] == name}
         self._shadows.follow(name, self._lifecycle.shadow(name), engines)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from tamiz_server.config.shadow_settings import ShadowSettings
 from tamiz_server.engine.engine import Engine
-from tamiz_server.serving.requests import Service
+from tamiz_server.serving.served import Registry
 from tamiz_server.serving.shadow import Shadow
 from tamiz_server.telemetry.metrics import Metrics
 from tamiz_server.telemetry.shadow_counts import ShadowMetrics
@@ -22,8 +22,8 @@ _ENDS_WITHIN_S: Final = 1.0
 class Shadows:
     """The shadows of all models, one each at most."""
 
-    def __init__(self, service: Service, metrics: Metrics) -> None:
-        self._service = service
+    def __init__(self, registry: Registry, metrics: Metrics) -> None:
+        self._registry = registry
         self._metrics = metrics
         self._shadows: dict[str, Shadow] = {}
         self._said: dict[str, str] = {}
@@ -46,7 +46,7 @@ class Shadows:
             else:
                 new = Shadow(name, settings, served, self._counts(name, settings))
             self._shadows[name] = new
-        self._service.set_shadow(name, settings.version if settings else None, new)
+        self._registry.set_shadow(name, settings.version if settings else None, new)
         if old is not None and old is not new:
             kept = new is not None and new.metrics is old.metrics
             if not kept:

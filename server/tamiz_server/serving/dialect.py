@@ -6,41 +6,14 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from tamiz.thresholds import Thresholds
-from tamiz.v1.prediction_pb2 import PredictResponse
-from tamiz_server.engine.engine import Engine
 from tamiz_server.engine.work import Answer
 from tamiz_server.errors import InvalidRequest
 from tamiz_server.model.inputs import Inputs
 from tamiz_server.serving.message_size import check_layout
-from tamiz_server.serving.shadow import Beside
+from tamiz_server.serving.served import Served
 
 _Message = TypeVar("_Message", bound=Message)
 _Request = TypeVar("_Request")
-
-
-class Served:
-    """One served version: its engine, and the part of every answer that never changes.
-
-    Attributes:
-        name, version: the model's name, and which version it is.
-        engine: answers its requests.
-        thresholds: the bundle's.
-        prefix: `model_name`, `model_version` and `classes` of a PredictResponse, serialized. Protobuf messages are
-            merged by putting their bytes one after the other.
-        shadow: sees what is answered; None where there is none.
-    """
-
-    def __init__(self, name: str, version: int, engine: Engine) -> None:
-        self.name = name
-        self.version = version
-        self.engine = engine
-        self.shadow: Beside | None = None
-        manifest = engine.model.manifest
-        self.thresholds = Thresholds(manifest.threshold)
-        self.prefix = PredictResponse(
-            model_name=name, model_version=version, classes=manifest.classes
-        ).SerializeToString()
 
 
 class Wish(NamedTuple):
@@ -74,7 +47,7 @@ class Dialect(Protocol[_Request]):
         """Return the message."""
 
     def model(self, request: _Request) -> tuple[str, int, str]:
-        """Return name, version and label of the model, as `Service.find` takes them."""
+        """Return name, version and label of the model, as `Registry.find` takes them."""
 
     def read(self, request: _Request, served: Served, deadline_s: float) -> tuple[Inputs, int, Wish]:
         """Return the inputs, how many rows they have, and what is wished; the call itself ends at `deadline_s`."""

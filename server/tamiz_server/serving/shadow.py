@@ -27,6 +27,7 @@ from tamiz_server.engine.work import Answer, Work
 from tamiz_server.errors import QueueFull, TamizError, Unavailable
 from tamiz_server.model.inputs import Inputs, Spec
 from tamiz_server.model.model import Model
+from tamiz_server.serving.shadow_comparison import Label, compare, compare_threshold
 from tamiz_server.telemetry.model_metrics import ModelMetrics
 from tamiz_server.telemetry.shadow_counts import (
     FAILED,
@@ -35,11 +36,8 @@ from tamiz_server.telemetry.shadow_counts import (
     QUEUE_FULL,
     RESTING,
     STOPPED,
-    Label,
     PairCounts,
     ShadowMetrics,
-    compare,
-    compare_threshold,
 )
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from typing import Any
+from contextlib import aclosing
+from typing import Any, Final
+
+from tamiz_server.config.config import Config
+from tamiz_server.errors import Unavailable
+from tamiz_server.telemetry.metrics import Metrics
+
+_LINGER_S: Final = 0.3
 
 _Answer = Callable[[bytes], Coroutine[Any, Any, bytes]]
 
@@ -99,3 +106,49 @@ class OrderedStream:
         for task in at_work:
             task.cancel()
         await asyncio.gather(*at_work, return_exceptions=True)
+
+
+class Streams:
+    """All streams that are open now."""
+
+    def __init__(self, config: Config, metrics: Metrics) -> None:
+        self._config = config
+        self._metrics = metrics
+        self._open: set[OrderedStream] = set()
+        self._ending = False
+
+    async def answer(self, bodies: AsyncIterator[bytes], answer: _Answer) -> AsyncGenerator[bytes, None]:
+        """Answer each message of a stream, in order; see `Stream`. `answer` answers one, its errors included."""
+        stream = OrderedStream(
+            bodies,
+            answer,
+            max_requests=self._config.max_stream_requests,
+            max_bytes=self._config.max_message_bytes,
+        )
+        self._open.add(stream)
+        self._metrics.open_streams = len(self._open)
+        if self._ending:
+            stream.end()
+        try:
+            async with aclosing(stream.answers()) as answers:
+                async for each in answers:
+                    yield each
+        finally:
+            self._open.remove(stream)
+            self._metrics.open_streams = len(self._open)
+        if stream.was_ended:
+            raise Unavailable("the server is stopping; send what has no answer yet to another replica")
+
+    async def end(self) -> None:
+        """Let every stream, open or to come, answer what it has read, and end it.
+
+        Returns when the open ones have ended and their callers had a moment to notice. If the connection were
+        closed while a caller still sends, it would be torn down, and the last answers with it.
+        """
+        self._ending = True
+        streams = list(self._open)
+        for stream in streams:
+            stream.end()
+        await asyncio.gather(*(stream.ended.wait() for stream in streams))
+        if streams:
+            await asyncio.sleep(_LINGER_S)

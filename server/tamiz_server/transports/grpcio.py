@@ -21,7 +21,7 @@ from tamiz_server.access.tls import Certificates
 from tamiz_server.access.watched import Watched
 from tamiz_server.config.config import Config
 from tamiz_server.errors import ConfigError, TamizError
-from tamiz_server.serving.requests import Method, Methods, Stream
+from tamiz_server.serving.methods import Method, Methods, Stream
 from tamiz_server.system.resources import room_for_connections
 from tamiz_server.transports.call_refusals import Gate, MetadataLimit
 from tamiz_server.transports.health import Health

@@ -81,7 +81,7 @@ def test_a_file_of_keys_is_judged_as_the_server_judges_it(make_bundle, keys, tmp
     foreign = f"-----BEGIN PUBLIC KEY-----\n{FOREIGN}\n-----END PUBLIC KEY-----\n"
     text = more.format(ours=keys[1].read_text(), foreign=foreign, private=keys[0].read_text())
     (tmp_path / "more.pem").write_text(text)
-    with pytest.raises(SigningError, match="does not hold a public key in PEM format"):
+    with pytest.raises(SigningError, match="holds no public key in PEM format"):
         verify(path, tmp_path / "more.pem")
     with pytest.raises(ConfigError, match="holds no public key in PEM format"):
         trusted_keys(str(tmp_path / "more.pem"))
@@ -123,9 +123,9 @@ def test_files_that_cannot_be_used_are_named(make_bundle, keys, tmp_path):
     openssl("genpkey", "-algorithm", "ed448", "-out", tmp_path / "ed448.key")
     with pytest.raises(SigningError, match=r"ed448\.key does not hold an Ed25519 key"):
         sign(path, tmp_path / "ed448.key")
-    with pytest.raises(SigningError, match="does not hold a private key in PEM format"):
+    with pytest.raises(SigningError, match="holds no private key in PEM format"):
         sign(path, keys[1])
-    with pytest.raises(SigningError, match="does not hold a public key in PEM format"):
+    with pytest.raises(SigningError, match="holds no public key in PEM format"):
         verify(path, keys[0])
     with pytest.raises(SigningError, match=r"nowhere cannot be read: No such file"):
         sign(tmp_path / "nowhere", keys[0])

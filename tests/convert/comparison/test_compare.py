@@ -20,11 +20,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tests.programs import CHROMIUM, needs
 
-from tamiz.gate_rules import valid_rows
+from tamiz.gate import NO_CLASS, decide_batch, valid_rows
 from tamiz.v1.manifest_pb2 import Classes, Subdivision, SubsetThreshold
 from tamiz_convert import BundleError, ExportError, RowsError, compare, export, metrics
 from tamiz_convert.__main__ import main
-from tamiz_convert.bundles.answers import NO_CLASS, Answers
+from tamiz_convert.bundles.answers import Answers
 from tamiz_convert.bundles.bundle import read_bundle, write_bundle
 from tamiz_convert.bundles.graph import output_of
 from tamiz_convert.bundles.subject import Subject
@@ -36,7 +36,6 @@ from tamiz_convert.comparison.differences import (
 )
 from tamiz_convert.comparison.page import to_html, to_json
 from tamiz_convert.metrics.holm import holm_corrected
-from tamiz_server.engine import gate
 from tamiz_server.model.inputs import Spec
 
 
@@ -283,7 +282,7 @@ def test_a_row_that_one_of_them_cannot_score_counts_as_abstained_and_in_nothing_
     assert (found.a.n_unscored, found.b.n_unscored) == (12, 2)
     assert found.n_compared == len(y) - 12
     assert found.measure("coverage").b == (len(y) - 2) / len(y)
-    assert "12 of 135 rows have no probabilities from A (12) or B (2)" in found.remarks[0]
+    assert "12 of 135 rows have no probabilities from A (12) or from B (2)" in found.remarks[0]
     clean = compare(bundles[0], tmp_path / "m/1", X[12:], y[12:], n_resamples=50)
     for name in ("accuracy", "log_loss", "brier", "ece_15", "aurc"):
         assert found.measure(name).b == pytest.approx(clean.measure(name).b)
@@ -298,7 +297,7 @@ def test_offline_answers_are_the_servers_decisions(bundles, rows):
         model, manifest = read_bundle(bundle)
         answers = Subject(model, manifest).predict(X)
         specs = [Spec.of(spec) for spec in manifest.inputs]
-        decided = gate.decide(
+        decided = decide_batch(
             answers.probabilities, [manifest.threshold.value] * len(X), valid_rows({"features": X}, specs)
         )
         assert answers.accepted.tolist() == decided.accepted

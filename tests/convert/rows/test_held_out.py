@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,8 +11,6 @@ from sklearn.model_selection import TimeSeriesSplit
 from tamiz_convert.errors import RowsError
 from tamiz_convert.rows.held_out import SplitPlan, divide, held_out
 from tamiz_convert.rows.labeled import LabeledRows
-from tamiz_convert.rows.raw import rows_and_labels
-from tamiz_convert.rows.slices import take_slices
 
 CLASSES = np.array([0, 1])
 
@@ -68,25 +63,6 @@ def test_in_time_order_the_last_rows_certify():
     X, y = made(100)
     parts = held_out((X, y), None, None, CLASSES, SplitPlan(0.4, splitter=TimeSeriesSplit(3)))
     np.testing.assert_array_equal(parts.certifying.rows, X[60:])
-
-
-@pytest.mark.parametrize(
-    ("given", "got"),
-    [
-        (made(10)[0], "ndarray"),
-        (pd.DataFrame({"x": [1.0], "y": [0]}), "DataFrame"),
-        ({"X": 1, "y": 2}, "dict"),
-        ("rows.parquet", "str"),
-        ((*made(10), 1), "3 items"),
-    ],
-    ids=["array", "table", "dict", "path", "three"],
-)
-def test_rows_without_their_labels_are_refused(given, got):
-    message = re.escape(f"calibration must be a pair (rows, labels), such as calibration=(X, y); got {got}")
-    with pytest.raises(RowsError, match=message):
-        rows_and_labels(given, "calibration")
-    with pytest.raises(RowsError, match="certification must be a pair"):
-        take_slices(made(10), given, None, None, ())
 
 
 def test_labels_that_are_left_out_are_called_missing():

@@ -111,4 +111,4 @@ def test_the_command_refuses_a_name_that_is_no_key():
     command = [sys.executable, "-m", "tamiz_server", "token", "a b", "--right", "predict"]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
-    assert "other characters than letters" in refused.stderr
+    assert "is not allowed: expected letters" in refused.stderr

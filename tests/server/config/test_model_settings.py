@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from tamiz_server.config.config import Config
 from tamiz_server.config.model_settings import ModelSettings, of_model, parse_settings, read_settings
+from tamiz_server.config.setting import setting
 from tamiz_server.config.shadow_settings import ShadowSettings
 from tamiz_server.config.version_policy import VersionPolicy
-from tamiz_server.errors import SettingsError
+from tamiz_server.errors import ConfigError, SettingsError
 
 
 def test_labels_name_versions():
@@ -93,7 +94,7 @@ def test_settings_do_not_change():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[labels\nstable = 3", "it is no TOML"),
+        ("[labels\nstable = 3", "it is not TOML"),
         ("[label]\nstable = 3", r"unknown section \[label\]: expected \[versions\] or \[labels\]"),
         ("stable = 3", r"unknown section \[stable\]"),
         ("labels = 3", r"labels is 3: expected a section \[labels\]"),
@@ -115,8 +116,8 @@ def test_settings_do_not_change():
         ("[versions]\nserve = []", r"serve in .* is \[\]"),
         ("[versions]\nserve = [0]", r"serve in .* is \[0\]"),
         ("[versions]\nserve = 3", "serve in .* is 3"),
-        ("[batching]\nmax_batch_size = 0x" + "f" * 5_000, r"\[batching\] has what cannot be right"),
-        ("[labels]\nstable = 0x" + "f" * 5_000, r"\[labels\] has what cannot be right"),
+        ("[batching]\nmax_batch_size = 0x" + "f" * 5_000, r"\[batching\] has a value that is not allowed"),
+        ("[labels]\nstable = 0x" + "f" * 5_000, r"\[labels\] has a value that is not allowed"),
     ],
 )
 def test_a_mistake_is_named_with_what_was_expected(tmp_path, text, message):
@@ -183,3 +184,18 @@ def test_what_a_batching_section_cannot_hold_is_named(section, words):
     with pytest.raises(SettingsError) as caught:
         batching(section)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", [each.name for each in dataclasses.fields(Config) if setting(each).per_model]
+)
+def test_flags_and_batching_sections_have_the_same_bounds(tmp_path, name):
+    for value in (-1, 0, 1, 2**31 - 1, 2**31):
+        try:
+            Config(model_repository=tmp_path, **{name: value})
+        except ConfigError as error:
+            expected = str(error).partition("expected ")[2]
+            with pytest.raises(SettingsError, match=f"is {value}: expected a whole number {expected}"):
+                batching({name: value})
+        else:
+            assert batching({name: value}) == {name: value}

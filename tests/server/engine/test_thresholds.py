@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.serving_parts import Serving
 
 from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import DataType, Subdivision, SubsetThreshold, Threshold
 from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Reason, Strings, Tensor
-from tamiz_server.config.config import Config
-from tamiz_server.engine.engine import Engine
-from tamiz_server.model.bundle import read_bundle
-from tamiz_server.model.model import Model
-from tamiz_server.serving.requests import Service
-from tamiz_server.telemetry.metrics import Metrics
 
 OWN = {"north": 0.6, "south": 0.9}
 MARGIN = float(np.log(0.8 / 0.2))
@@ -26,28 +22,18 @@ MARGIN = float(np.log(0.8 / 0.2))
 
 
 @pytest.fixture
-def make_service(make_bundle, tmp_path, by_slice, by_class):
-    """Makes a service with `sliced`, whose thresholds differ by region, and `classes`, where they differ by class."""
+def make_serving(make_bundle, tmp_path, by_slice, by_class) -> Callable[..., Serving]:
+    """Makes a server with `sliced`, whose thresholds differ by region, and `classes`, where they differ by class."""
     paths = {
-        "sliced": make_bundle("sliced/1", "sliced", change=by_slice),
-        "classes": make_bundle("classes/1", change=by_class),
-        "plain": make_bundle("plain/1"),
+        ("sliced", 1): make_bundle("sliced/1", "sliced", change=by_slice),
+        ("classes", 1): make_bundle("classes/1", change=by_class),
+        ("plain", 1): make_bundle("plain/1"),
     }
 
-    def make(**settings_: Any) -> Service:
-        config = Config(model_repository=tmp_path, **settings_)
-        service = Service(config, Metrics("0"))
-        for name, path in paths.items():
-            model = Model(
-                read_bundle(path),
-                max_batch_size=config.max_batch_size,
-                n_threads=1,
-                cpus=1,
-                slow_above_s=9.0,
-            )
-            service.add(name, 1, Engine(model, service._metrics.model(name, 1, model.manifest), config))
-        service.ready = True
-        return service
+    def make(**settings_: Any) -> Serving:
+        serving = Serving(tmp_path, **settings_)
+        serving.serve(paths)
+        return serving
 
     return make
 
@@ -68,38 +54,27 @@ def body(model_name: str, margins: list[float], regions: list[str] | None = None
     return PredictRequest(model_name=model_name, inputs=inputs, **fields).SerializeToString()
 
 
-async def ask(service: Service, *arguments: Any, **fields: Any) -> PredictResponse:
-    return PredictResponse.FromString(
-        await service.predict(body(*arguments, **fields), float("inf"), lambda: ())
-    )
+async def ask(serving: Serving, *arguments: Any, **fields: Any) -> PredictResponse:
+    return await serving.predict(body(*arguments, **fields))
 
 
-def test_each_row_is_held_to_the_threshold_of_its_slice(make_service):
-    async def scenario() -> None:
-        answer = await ask(make_service(), "sliced", [MARGIN] * 4, ["north", "south", "moon", ""])
-        assert list(answer.accepted) == [True, False, False, False]
-        assert list(answer.thresholds) == [0.6, 0.9, 0.9, 0.9]
-        assert answer.threshold == 0.9
-        assert answer.reasons[1] == Reason.REASON_LOW_CONFIDENCE
-
-    asyncio.run(scenario())
+async def test_each_row_is_held_to_the_threshold_of_its_slice(make_serving):
+    answer = await ask(make_serving(), "sliced", [MARGIN] * 4, ["north", "south", "moon", ""])
+    assert list(answer.accepted) == [True, False, False, False]
+    assert list(answer.thresholds) == [0.6, 0.9, 0.9, 0.9]
+    assert answer.threshold == 0.9
+    assert answer.reasons[1] == Reason.REASON_LOW_CONFIDENCE
 
 
-def test_each_row_is_held_to_the_threshold_of_its_predicted_class(make_service):
-    async def scenario() -> None:
-        answer = await ask(make_service(), "classes", [MARGIN, -MARGIN])
-        assert list(answer.accepted) == [False, True]
-        assert list(answer.thresholds) == [0.9, 0.6]
-
-    asyncio.run(scenario())
+async def test_each_row_is_held_to_the_threshold_of_its_predicted_class(make_serving):
+    answer = await ask(make_serving(), "classes", [MARGIN, -MARGIN])
+    assert list(answer.accepted) == [False, True]
+    assert list(answer.thresholds) == [0.9, 0.6]
 
 
-def test_where_thresholds_do_not_differ_the_column_is_empty(make_service):
-    async def scenario() -> None:
-        answer = await ask(make_service(), "plain", [MARGIN] * 2)
-        assert (answer.threshold, list(answer.thresholds)) == (0.8, [])
-
-    asyncio.run(scenario())
+async def test_where_thresholds_do_not_differ_the_column_is_empty(make_serving):
+    answer = await ask(make_serving(), "plain", [MARGIN] * 2)
+    assert (answer.threshold, list(answer.thresholds)) == (0.8, [])
 
 
 @pytest.mark.parametrize(
@@ -114,47 +89,36 @@ def test_where_thresholds_do_not_differ_the_column_is_empty(make_service):
         (None, True, [0.6, 0.9]),
     ],
 )
-def test_a_request_raises_each_rows_own_threshold_and_replaces_it_only_by_permission(
-    make_service, wanted, looser_allowed, applied
+async def test_a_request_raises_each_rows_own_threshold_and_replaces_it_only_by_permission(
+    make_serving, wanted, looser_allowed, applied
 ):
-    async def scenario() -> None:
-        service = make_service(allow_looser_thresholds=looser_allowed)
-        fields = {} if wanted is None else {"threshold": wanted}
-        answer = await ask(service, "sliced", [MARGIN] * 2, ["north", "south"], **fields)
-        assert list(answer.thresholds) == applied
-        assert answer.threshold == max(applied)
-        assert list(answer.accepted) == [each <= 0.8 for each in applied]
-
-    asyncio.run(scenario())
+    serving = make_serving(allow_looser_thresholds=looser_allowed)
+    fields = {} if wanted is None else {"threshold": wanted}
+    answer = await ask(serving, "sliced", [MARGIN] * 2, ["north", "south"], **fields)
+    assert list(answer.thresholds) == applied
+    assert answer.threshold == max(applied)
+    assert list(answer.accepted) == [each <= 0.8 for each in applied]
 
 
 @pytest.mark.parametrize("max_batch_size", [3, 64])
-def test_requests_in_one_batch_and_requests_over_many_keep_their_rows_thresholds(
-    make_service, max_batch_size
+async def test_requests_in_one_batch_and_requests_over_many_keep_their_rows_thresholds(
+    make_serving, max_batch_size
 ):
     random = np.random.default_rng(0)
 
-    async def scenario() -> None:
-        service = make_service(max_batch_size=max_batch_size, max_queue_delay_us=2_000)
-        asked = []
-        for n_rows in (1, 2, 7, 1, 5):
-            regions = random.choice(["north", "south", "moon"], n_rows).tolist()
-            asked.append(
-                (random.normal(0, 3, n_rows).tolist(), regions, float(random.choice([0.0, 0.7, 0.95])))
-            )
-        answers = await asyncio.gather(
-            *(
-                ask(service, "sliced", margins, regions, threshold=wanted)
-                for margins, regions, wanted in asked
-            )
-        )
-        for (_, regions, wanted), answer in zip(asked, answers, strict=True):
-            expected = [max(OWN.get(region, 0.9), wanted) for region in regions]
-            assert list(answer.thresholds) == expected
-            reached = [c >= t for c, t in zip(answer.confidence, expected, strict=True)]
-            assert list(answer.accepted) == reached
-
-    asyncio.run(scenario())
+    serving = make_serving(max_batch_size=max_batch_size, max_queue_delay_us=2_000)
+    asked = []
+    for n_rows in (1, 2, 7, 1, 5):
+        regions = random.choice(["north", "south", "moon"], n_rows).tolist()
+        asked.append((random.normal(0, 3, n_rows).tolist(), regions, float(random.choice([0.0, 0.7, 0.95]))))
+    answers = await asyncio.gather(
+        *(ask(serving, "sliced", margins, regions, threshold=wanted) for margins, regions, wanted in asked)
+    )
+    for (_, regions, wanted), answer in zip(asked, answers, strict=True):
+        expected = [max(OWN.get(region, 0.9), wanted) for region in regions]
+        assert list(answer.thresholds) == expected
+        reached = [c >= t for c, t in zip(answer.confidence, expected, strict=True)]
+        assert list(answer.accepted) == reached
 
 
 @given(

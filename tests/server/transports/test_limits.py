@@ -201,11 +201,15 @@ def test_the_metrics_port_can_have_an_address_of_its_own(make_bundle, start_serv
     [
         ({}, 0, ""),
         ({"host": "::1"}, 0, ""),
-        ({"host": "0.0.0.0"}, 2, "in plain text: whoever is on the way"),
-        ({"host": "10.0.0.1", "tokens_file": "tokens"}, 1, "tokens among it"),
-        ({"host": "::", **TLS}, 2, "everybody there may ask"),
-        ({"host": "::", **TLS, "tokens_file": "tokens"}, 1, "--host ::: /metrics and /healthz are reached"),
-        ({"host": "::", **TLS, "tokens_file": "tokens"}, 1, "a token for it is sent so too"),
+        ({"host": "0.0.0.0"}, 2, "in plain text: anyone on the network path"),
+        ({"host": "10.0.0.1", "tokens_file": "tokens"}, 1, "tokens included"),
+        ({"host": "::", **TLS}, 2, "anyone there may send requests"),
+        (
+            {"host": "::", **TLS, "tokens_file": "tokens"},
+            1,
+            "--host ::: /metrics and /healthz can be reached",
+        ),
+        ({"host": "::", **TLS, "tokens_file": "tokens"}, 1, "as are the tokens for them"),
         ({"host": "::", **TLS, "tokens_file": "tokens", "metrics_tls": True}, 0, ""),
         ({"host": "::", **TLS, "tls_client_ca": "ca", "metrics_host": "127.0.0.1"}, 0, ""),
         (
@@ -213,12 +217,12 @@ def test_the_metrics_port_can_have_an_address_of_its_own(make_bundle, start_serv
             1,
             "--metrics-host 10.0.0.1",
         ),
-        ({"metrics_host": "0.0.0.0"}, 1, "and in plain text. Within a cluster that is usual"),
+        ({"metrics_host": "0.0.0.0"}, 1, "in plain text. Within a cluster that is usual"),
         ({"metrics_host": "0.0.0.0", **TLS}, 1, "--metrics-host 0.0.0.0"),
         ({"metrics_host": "0.0.0.0", **TLS, "metrics_tls": True}, 0, ""),
-        ({"host": "0.0.0.0", "metrics_host": "10.0.0.1"}, 2, "everybody there may ask"),
+        ({"host": "0.0.0.0", "metrics_host": "10.0.0.1"}, 2, "anyone there may send requests"),
         ({"model_control_mode": "explicit"}, 0, ""),
-        ({"host": "::", "model_control_mode": "explicit"}, 3, "everybody there may load and unload models"),
+        ({"host": "::", "model_control_mode": "explicit"}, 3, "anyone there may load and unload models"),
         ({"host": "::", "model_control_mode": "explicit", "tokens_file": "tokens"}, 1, "in plain text"),
         (
             {

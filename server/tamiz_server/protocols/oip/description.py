@@ -15,7 +15,7 @@ from tamiz.oip.inference import (
 )
 from tamiz_server.protocols.oip.outputs import Labels, output_tensors
 from tamiz_server.protocols.oip.tensors import BYTES, DATATYPES
-from tamiz_server.serving.dialect import Served
+from tamiz_server.serving.served import Served
 
 _PLATFORM: Final = "onnxruntime_onnx"
 _BACKEND: Final = "onnxruntime"

@@ -14,7 +14,8 @@ from tamiz_server.model.inputs import Inputs
 from tamiz_server.protocols.oip.outputs import PROBABILITIES, Labels, add_outputs, requested_outputs
 from tamiz_server.protocols.oip.parameters import read_gives_way, read_threshold, read_timeout_s
 from tamiz_server.protocols.oip.tensors import read_inputs
-from tamiz_server.serving.dialect import Served, Wish, parse
+from tamiz_server.serving.dialect import Wish, parse
+from tamiz_server.serving.served import Served
 
 SERVICE_NAME: Final = DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 

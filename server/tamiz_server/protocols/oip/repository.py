@@ -19,7 +19,8 @@ from tamiz.oip.inference import (
 from tamiz_server.access.access import CALLER
 from tamiz_server.errors import InvalidRequest, ModelNotFound, NotOffered
 from tamiz_server.serving.dialect import parse
-from tamiz_server.serving.requests import Service
+from tamiz_server.serving.readiness import Readiness
+from tamiz_server.serving.served import Registry
 from tamiz_server.telemetry.access_log import Metadata
 
 _log = logging.getLogger(__name__)
@@ -45,9 +46,10 @@ class ModelControl(Protocol):
 class Repository:
     """RepositoryIndex, RepositoryModelLoad and RepositoryModelUnload; each is a `Method`."""
 
-    def __init__(self, service: Service, control: ModelControl | None) -> None:
-        """Answer for what a service serves; without `control`, models are not loaded and unloaded through the protocol."""
-        self._service = service
+    def __init__(self, registry: Registry, readiness: Readiness, control: ModelControl | None) -> None:
+        """Answer for what a registry serves. Without `control`, the protocol loads and unloads no models."""
+        self._registry = registry
+        self._readiness = readiness
         self._control = control
 
     async def index(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:  # noqa: ARG002  a Method
@@ -57,8 +59,8 @@ class Repository:
         on_disk = () if request.ready or self._control is None else await self._control.on_disk()
         response = RepositoryIndexResponse()
         # What is served goes on being served when a changed file of the same version cannot be loaded.
-        served = {(each.name, each.version) for each in self._service.versions()}
-        failed = set() if request.ready else self._service.failed
+        served = {(each.name, each.version) for each in self._registry.versions()}
+        failed = frozenset() if request.ready else self._readiness.failed
         for name, version in sorted({*on_disk, *failed, *served}):
             key = name, version
             state = "READY" if key in served else "UNAVAILABLE"

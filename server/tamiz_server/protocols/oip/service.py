@@ -1,4 +1,4 @@
-"""`inference.GRPCInferenceService`: bytes in, bytes out, on top of the typed service's engines. It knows no transport."""
+"""`inference.GRPCInferenceService`: bytes in, bytes out, on top of what is served. It knows no transport."""
 
 from __future__ import annotations
 
@@ -34,8 +34,12 @@ from tamiz_server.protocols.oip.inference import (
     version_or_label,
 )
 from tamiz_server.protocols.oip.repository import ModelControl, Repository
-from tamiz_server.serving.dialect import Served, parse
-from tamiz_server.serving.requests import Method, Service, Stream
+from tamiz_server.serving.dialect import parse
+from tamiz_server.serving.methods import Method, Stream
+from tamiz_server.serving.readiness import Readiness
+from tamiz_server.serving.requests import Requests
+from tamiz_server.serving.served import Registry, Served
+from tamiz_server.serving.streams import Streams
 from tamiz_server.telemetry.access_log import Metadata
 
 _EXTENSIONS: Final = ("model_configuration", "statistics")
@@ -45,30 +49,37 @@ _Request = TypeVar("_Request", bound=Message)
 
 
 class OipService:
-    """`inference.GRPCInferenceService`.
-
-    Attributes:
-        name: the service's name on the wire.
-        methods: method name, as in the protocol → its implementation.
-        streams: the same for methods that take and give a stream of messages.
-        predicts: the methods whose calls are counted as requests for predictions.
-    """
+    """`inference.GRPCInferenceService`; see `Methods`."""
 
     name = SERVICE_NAME
     predicts = frozenset({"ModelInfer"})
 
-    def __init__(self, service: Service, server_version: str, control: ModelControl | None = None) -> None:
-        """Answer for the versions that another service serves.
+    def __init__(
+        self,
+        registry: Registry,
+        readiness: Readiness,
+        requests: Requests,
+        streams: Streams,
+        server_version: str,
+        control: ModelControl | None = None,
+    ) -> None:
+        """Answer with what a registry serves.
 
         Args:
-            service: the other service.
+            registry: the served versions.
+            readiness: what ServerReady and ModelReady say.
+            requests: answers requests for predictions.
+            streams: answers them on streams.
             server_version: what ServerMetadata says.
-            control: loads and unloads models on request; None: that is not offered.
+            control: loads and unloads models on request; None if that is not offered.
         """
-        self._service = service
+        self._registry = registry
+        self._readiness = readiness
+        self._requests = requests
+        self._streams = streams
         self._server_version = server_version
         self._explicit = control is not None
-        repository = Repository(service, control)
+        repository = Repository(registry, readiness, control)
         self._inference = Inference()
         self._stream_inference = StreamInference()
         self.streams: dict[str, Stream] = {"ModelStreamInfer": self.model_stream_infer}
@@ -88,7 +99,7 @@ class OipService:
 
     async def model_infer(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:
         """Answer a ModelInferRequest with a ModelInferResponse; see `Method`."""
-        return await self._service.answer(self._inference, body, deadline_s, metadata)
+        return await self._requests.answer(self._inference, body, deadline_s, metadata)
 
     def model_stream_infer(
         self, bodies: AsyncIterator[bytes], deadline_s: float, metadata: Metadata
@@ -98,17 +109,19 @@ class OipService:
         async def answer(body: bytes) -> bytes:
             request = None
             try:
-                with suppress(InvalidRequest):  # the service says and counts what is wrong
+                with suppress(InvalidRequest):  # `Requests.answer` says and counts what is wrong
                     request = self._stream_inference.parse(body)
                 charge_request()
-                return await self._service.answer(self._stream_inference, body, deadline_s, metadata, request)
+                return await self._requests.answer(
+                    self._stream_inference, body, deadline_s, metadata, request
+                )
             except TamizError as error:
                 return failure_on_stream(request, error)
 
-        return self._service.stream(bodies, answer)
+        return self._streams.answer(bodies, answer)
 
     def _is_ready(self) -> bool:
-        return self._service.ready and not self._service.stopping
+        return self._readiness.ready and not self._readiness.stopping
 
     def _model_ready(self, request: ModelReadyRequest) -> ModelReadyResponse:
         if not self._is_ready():
@@ -127,7 +140,7 @@ class OipService:
 
     def _model_metadata(self, request: ModelMetadataRequest) -> Message:
         served = self._find(request.name, request.version)
-        versions = [each for each in self._service.versions() if each.name == served.name]
+        versions = [each for each in self._registry.versions() if each.name == served.name]
         return metadata(served, versions, self._inference.labels(served))
 
     def _model_config(self, request: ModelConfigRequest) -> ModelConfigResponse:
@@ -135,24 +148,24 @@ class OipService:
         return ModelConfigResponse(config=configuration(served, self._inference.labels(served)))
 
     def _model_statistics(self, request: ModelStatisticsRequest) -> ModelStatisticsResponse:
-        self._service.require_ready()
+        self._registry.require_ready()
         if request.name:
             found = self._find(request.name, request.version)
             chosen = [
                 each
-                for each in self._service.versions()
+                for each in self._registry.versions()
                 if each is found or (each.name == found.name and not request.version)
             ]
         else:
-            chosen = self._service.versions()
+            chosen = self._registry.versions()
         return ModelStatisticsResponse(model_stats=map(statistics, chosen))
 
     def _find(self, name: str, version: str) -> Served:
-        return self._service.find(name, *version_or_label(version))
+        return self._registry.find(name, *version_or_label(version))
 
     def _failed(self, name: str, version: str) -> bool:
         """Return whether a version is there and could not be loaded; with no version, whether any is."""
-        return any(name == each and version in ("", str(number)) for each, number in self._service.failed)
+        return any(name == each and version in ("", str(number)) for each, number in self._readiness.failed)
 
 
 def _method(type_: type[_Request], answer: Callable[[_Request], Message]) -> Method:

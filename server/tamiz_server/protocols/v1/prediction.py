@@ -1,4 +1,4 @@
-"""The dialect of `tamiz.v1.PredictionService`."""
+"""How the typed protocol puts a request for predictions, and its answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from tamiz.v1.prediction_pb2 import (
 )
 from tamiz_server.engine.work import Answer
 from tamiz_server.model.inputs import Inputs, read_inputs
-from tamiz_server.serving.dialect import Served, Wish, parse
+from tamiz_server.serving.dialect import Wish, parse
+from tamiz_server.serving.served import Served
 
 SERVICE_NAME: Final = DESCRIPTOR.services_by_name["PredictionService"].full_name
 

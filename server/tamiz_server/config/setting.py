@@ -1,0 +1,173 @@
+"""One setting: its help, the values that it allows, and where it may be set.
+
+A setting is one field of `Config`, made by one of the functions below. The check at birth, the flag, the
+environment variable, the section `[batching]` of a model's settings.toml and the table in the documents all
+follow from that field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tamiz_server.config.version_policy import EXPECTED, VersionPolicy
+from tamiz_server.errors import ConfigError
+
+_MOST: Final = 2**31 - 1  # gRPC's core takes 32 bits
+_LONGEST_S: Final = 2_147_483  # in milliseconds it fits into gRPC's and poll's 32 bits
+_SMALLEST_SHARE: Final = 1e-9  # its reciprocal is still a finite number
+_KEY: Final = "setting"
+
+KINDS: Final[Mapping[type, str]] = {int: "a whole number", float: "a number"}
+"""What a value of a type is called in an error message."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a field of `Config` says besides its name, type and default.
+
+    Attributes:
+        help: for `--help` and the documents.
+        expected: the allowed values in words, to end an error message with.
+        allows: tells whether a value, which has the field's type, is allowed.
+        repeats: whether its flag may be given several times.
+        per_model: whether the section `[batching]` of a model may set it too.
+    """
+
+    help: str
+    expected: str = ""
+    allows: Callable[[Any], bool] = lambda _: True
+    repeats: bool = False
+    per_model: bool = False
+
+
+def setting(field: dataclasses.Field[Any]) -> Setting:
+    """Return what a field of `Config` says about itself."""
+    found: Setting = field.metadata[_KEY]
+    return found
+
+
+def flag(name: str) -> str:
+    """Return a field's flag: max_batch_size → --max-batch-size."""
+    return "--" + name.replace("_", "-")
+
+
+def check(config: Any) -> None:
+    """Check the value of each setting by itself.
+
+    Raises:
+        ConfigError: for the first value that is not allowed; the message names its flag and what was
+            expected.
+    """
+    for field in dataclasses.fields(config):
+        value, allowed = getattr(config, field.name), setting(field)
+        if not allowed.allows(value):
+            shown = value if isinstance(value, int | float) else repr(str(value))
+            raise ConfigError(f"{flag(field.name)} is {shown}: expected {allowed.expected}")
+
+
+def number(
+    default: float, help_: str, *, least: float = 0, most: float = _MOST, per_model: bool = False
+) -> Any:
+    """Return a setting that is a number between two bounds, both allowed."""
+    return _field(
+        default,
+        Setting(help_, f"from {least} to {most}", lambda value: least <= value <= most, per_model=per_model),
+    )
+
+
+def port(default: int, help_: str) -> Any:
+    """Return a setting that is a TCP port; 0 takes a free one."""
+    return number(default, help_, most=65_535)
+
+
+def seconds(default: float, help_: str, *, least: float = 0) -> Any:
+    """Return a setting that is a time in seconds."""
+    return number(default, help_, least=least, most=_LONGEST_S)
+
+
+def share(default: float, help_: str) -> Any:
+    """Return a setting that is a share: from 0 to 1, or 0 for none."""
+    return _field(
+        default,
+        Setting(
+            help_,
+            f"0, or from {_SMALLEST_SHARE:g} to 1",
+            lambda value: value == 0 or _SMALLEST_SHARE <= value <= 1,
+        ),
+    )
+
+
+def text(default: str, help_: str, *, repeats: bool = False) -> Any:
+    """Return a setting that is any text, such as the path of a file."""
+    return _field(default, Setting(help_, repeats=repeats))
+
+
+def address(default: str, help_: str) -> Any:
+    """Return a setting that is an IP address; it may be empty where its default is."""
+    return _field(
+        default,
+        Setting(
+            help_,
+            "an IP address such as 127.0.0.1, 0.0.0.0 or ::",
+            lambda value: _is_address(value) or value == default == "",
+        ),
+    )
+
+
+def url(default: str, help_: str) -> Any:
+    """Return a setting that is the URL of a service, or empty."""
+    return _field(
+        default,
+        Setting(
+            help_,
+            "an address such as http://localhost:4317",
+            lambda value: not value or value.startswith(("http://", "https://")),
+        ),
+    )
+
+
+def choice(default: str, help_: str, meanings: Mapping[str, str]) -> Any:
+    """Return a setting that is one of some words; its help lists them with their meanings."""
+    meant = "; ".join(f"{word}: {meaning}" if meaning else word for word, meaning in meanings.items())
+    return _field(
+        default, Setting(f"{help_}. {meant}", f"one of {', '.join(meanings)}", meanings.__contains__)
+    )
+
+
+def policy(default: str, help_: str) -> Any:
+    """Return a setting that says which versions are served."""
+    return _field(default, Setting(help_, EXPECTED, _is_version_policy))
+
+
+def switch(help_: str, *, default: bool = False) -> Any:
+    """Return a setting that is on or off."""
+    return _field(default, Setting(help_))
+
+
+def folder(help_: str, expected: str) -> Any:
+    """Return a setting that is the path of a folder; there is no default."""
+    return dataclasses.field(metadata={_KEY: Setting(help_, expected, lambda path: path.is_dir())})
+
+
+def _field(default: Any, about: Setting) -> Any:
+    return dataclasses.field(default=default, metadata={_KEY: about})
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_version_policy(value: str) -> bool:
+    try:
+        VersionPolicy.parse(value)
+    except ValueError:
+        return False
+    return True

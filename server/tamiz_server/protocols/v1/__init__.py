@@ -1,0 +1,1 @@
+"""`tamiz.v1.PredictionService`, the typed protocol."""
