@@ -83,7 +83,7 @@ def compare(
     say("running both", 0.0)
     asked = (one.rows_beside(other, given.rows), other.rows_beside(one, given.rows))
     answers = (one.subject.predict(asked[0]), relabeled(other.subject.predict(asked[1]), position))
-    if at_error is None:
+    if at_error is None:  # own thresholds would mix how strict a gate is with how good it is
         at_error = _at_error(one, other, answers[0], given.y)
     measured = _measured(answers, given.y, at_error)
 
