@@ -294,16 +294,15 @@ def _takes_missing(reference: Callable[[Any], NDArray[np.float64]], spec: InputS
     if spec.dtype not in (DataType.DATA_TYPE_FLOAT32, DataType.DATA_TYPE_FLOAT64):
         return False
     table = canonical if isinstance(canonical, pd.DataFrame) else pd.DataFrame(canonical)
-    for column in spec.column_names or table.columns:
-        spoiled = table.iloc[:1].copy()
-        spoiled[column] = np.nan
-        try:
-            scores = reference(spoiled if isinstance(canonical, pd.DataFrame) else spoiled.to_numpy())
-        except RowsError:
-            return False
-        if not np.isfinite(scores).all():
-            return False
-    return True
+    columns = list(spec.column_names or table.columns)
+    spoiled = table.iloc[[0] * len(columns)].reset_index(drop=True)
+    for row, column in enumerate(columns):
+        spoiled[column] = spoiled[column].where(spoiled.index != row)
+    try:
+        scores = reference(spoiled if isinstance(canonical, pd.DataFrame) else spoiled.to_numpy())
+    except RowsError:
+        return False
+    return bool(np.isfinite(scores).all())
 
 
 def _convert(model: Any, rows: Any, classes: Any) -> ScoreGraph:
