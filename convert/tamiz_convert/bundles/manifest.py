@@ -28,7 +28,7 @@ from tamiz.v1.manifest_pb2 import (
     Parameter,
     RowSet,
 )
-from tamiz_convert.calibrators import Calibrator
+from tamiz_convert.calibrators.calibrator import Calibrator
 from tamiz_convert.evidence import ScoredRows
 from tamiz_convert.graphs.score_graph import Labels
 from tamiz_convert.metrics import if_calibrated, summarize

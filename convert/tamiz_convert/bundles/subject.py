@@ -16,7 +16,7 @@ from tamiz_convert.bundles.answers import Answers, judged
 from tamiz_convert.bundles.bundle import read_bundle
 from tamiz_convert.bundles.graph import classes_of, from_bundle, output_of
 from tamiz_convert.bundles.inputs import feed_of
-from tamiz_convert.calibrators import Identity
+from tamiz_convert.calibrators.identity import Identity
 from tamiz_convert.graphs.latency import median_us, repeated
 from tamiz_convert.graphs.runner import Feed, Runner
 from tamiz_convert.graphs.score_graph import SCORES, Labels

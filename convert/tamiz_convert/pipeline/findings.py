@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import Threshold
-from tamiz_convert.calibrators import Identity
+from tamiz_convert.calibrators.identity import Identity
 from tamiz_convert.certificates.attainable import attainable_errors
 from tamiz_convert.errors import RowsError
 from tamiz_convert.evidence import AttainableError, Latency, ScoredRows

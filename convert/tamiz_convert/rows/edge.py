@@ -48,7 +48,7 @@ def edge_rows(rows: Any, graph: ScoreGraph, seed: int = 0) -> Any:
     ]
     if may_miss:
         made.append(_without(base.head(4), may_miss))
-    kept = [part for part in made if _is_answered(all_rows.restore(part), graph.reference)]
+    kept = _answered(made, lambda part: graph.reference(all_rows.restore(part)))
     if not kept:
         return take(rows, slice(0))
     return all_rows.restore(pd.concat(kept, ignore_index=True))
@@ -141,10 +141,15 @@ def _with(base: pd.DataFrame, column: Any, value: Any) -> pd.DataFrame:
     return changed
 
 
-def _is_answered(rows: Any, reference: Callable[[Any], NDArray[np.float64]]) -> bool:
-    """Return whether the reference takes these rows; an unseen category or a NaN it may refuse."""
+def _answered(
+    parts: list[pd.DataFrame], reference: Callable[[pd.DataFrame], NDArray[np.float64]]
+) -> list[pd.DataFrame]:
+    """Return the rows of the parts that the reference takes; it may refuse an unseen category or a NaN."""
+    together = pd.concat(parts, ignore_index=True)
     try:
-        reference(rows)
+        # All at once: a call costs a forest far more than a row does, and most models refuse nothing.
+        reference(together)
     except (RowsError, TypeError):
-        return False
-    return True
+        half = len(parts) // 2
+        return _answered(parts[:half], reference) + _answered(parts[half:], reference) if half else []
+    return [together]

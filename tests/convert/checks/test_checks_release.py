@@ -57,7 +57,7 @@ def test_a_blocked_release_leaves_the_bundle_that_was_there(model, calibration, 
     export(model, output, calibration=calibration, threshold=0.8)
     before = (output / "model.onnx").read_bytes()
     with pytest.raises(BlockedError):
-        export(model, output, calibration=calibration, threshold=0.7, checks=FAILS)
+        export(model, output, calibration=calibration, threshold=0.7, checks=FAILS, replace=True)
     assert (output / "model.onnx").read_bytes() == before
 
 
@@ -77,7 +77,7 @@ def test_the_checks_see_their_own_rows_if_there_are_any(model, calibration, outp
     own = applicants(700, 9)
     report = export(model, output, calibration=calibration, threshold=0.8, checks=PASSES, check_rows=own)
     assert sum(each.n_rows for each in report.checks) == 700
-    options = {"calibration": calibration, "threshold": 0.8, "checks": PASSES}
+    options = {"calibration": calibration, "threshold": 0.8, "checks": PASSES, "replace": True}
     with pytest.raises(RowsError, match="check rows are calibration rows as well"):
         export(model, output, **options, check_rows=calibration)
     more = calibration[0].assign(shop="a")[["shop", *calibration[0].columns[::-1]]]

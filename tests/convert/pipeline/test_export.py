@@ -90,7 +90,12 @@ def test_two_exports_differ_in_their_date_only(model, held_out, tmp_path, monkey
     for calibrator in ("temperature", "isotonic"):
         one, other = (
             export(
-                model, tmp_path / name / "m/1", calibration=held_out, calibrator=calibrator, threshold=0.9
+                model,
+                tmp_path / name / "m/1",
+                calibration=held_out,
+                calibrator=calibrator,
+                threshold=0.9,
+                replace=True,
             ).path.read_bytes()
             for name in "ab"
         )
@@ -213,7 +218,15 @@ def test_bool_and_whole_float_classes_become_integers(dtype, cancer, output):
     [
         (LogisticRegression(), "LogisticRegression is not fitted; call fit"),
         (make_pipeline(StandardScaler(), LogisticRegression()), "Pipeline is not fitted"),
-        (LinearRegression().fit([[0.0], [1.0]], [0, 1]), "LinearRegression is no classifier"),
+        (LinearRegression().fit([[0.0], [1.0]], [0, 1]), "LinearRegression is not a classifier"),
+        (
+            make_pipeline(StandardScaler(), LinearRegression()).fit([[0.0], [1.0]], [0, 1]),
+            r"LinearRegression \(step 'linearregression' of the Pipeline\) is not a classifier; supported are ",
+        ),
+        (
+            make_pipeline(make_pipeline(StandardScaler())).fit([[0.0], [1.0]]),
+            r"StandardScaler \(step 'standardscaler' of the Pipeline\) .*is not a classifier",
+        ),
         (
             AdaBoostClassifier(n_estimators=2).fit([[0.0], [1.0]], [0, 1]),
             "AdaBoostClassifier is not supported; supp",
@@ -227,7 +240,7 @@ def test_bool_and_whole_float_classes_become_integers(dtype, cancer, output):
             ),
             "with categorical_features is not supported",
         ),
-        (3.5, "float is not supported. Supported are, .*XGBClassifier.*torch.nn.Module"),
+        (3.5, "float is not supported. Supported are .*torch.nn.Module.*xgboost.Booster.*XGBClassifier"),
         ("model.onnx", r"is a path: wrap an ONNX file as OnnxModel\('model.onnx', kind="),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,

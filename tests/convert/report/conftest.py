@@ -32,7 +32,7 @@ from tamiz.v1.manifest_pb2 import (
 )
 from tamiz_convert import export
 from tamiz_convert.bundles.bundle import read_manifest
-from tamiz_convert.calibrators import Identity
+from tamiz_convert.calibrators.identity import Identity
 from tamiz_convert.certificates.certify import certify
 from tamiz_convert.certificates.fixed_sequence import METHOD
 from tamiz_convert.check_result import CheckResult
