@@ -1,4 +1,4 @@
-"""The two models of the benchmarks: a logistic regression, and a network that takes milliseconds per batch."""
+"""The benchmarks' two models: a logistic regression, and a network that needs milliseconds per batch."""
 
 from __future__ import annotations
 
