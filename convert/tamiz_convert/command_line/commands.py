@@ -23,13 +23,14 @@ from tamiz_convert.command_line.rows import FileRows, bundle_rows, export_rows, 
 from tamiz_convert.comparison import compare, terminal
 from tamiz_convert.comparison.page import to_html, to_json
 from tamiz_convert.errors import BlockedError
+from tamiz_convert.files import write_text
 from tamiz_convert.pipeline.export import export
 from tamiz_convert.pipeline.export_report import ExportReport
 from tamiz_convert.pipeline.recalibrate import recalibrate
 from tamiz_convert.pipeline.release import check_bundle, refuse_blocked
 from tamiz_convert.pipeline.settings import DEFINITIONS
 from tamiz_convert.report import PAGE_NAME
-from tamiz_convert.rows.tables import ARRAYS, load_arrays, load_rows, select, write_text
+from tamiz_convert.rows.tables import ARRAYS, load_arrays, load_rows, select
 from tamiz_convert.sources.onnx_graph import OnnxModel
 from tamiz_convert.sources.torch_graph import TorchModel
 

@@ -1,27 +1,26 @@
-"""The comparison: two bundles, the same labeled rows, and what can be said of the difference."""
+"""The comparison: two bundles, the same labeled rows, and what can be said about the difference."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from tamiz.gate import NO_CLASS
-from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest, Promise
+from tamiz.v1.manifest_pb2 import Promise
 from tamiz_convert.bundles.answers import Answers
-from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.certificates.promise_text import promise
-from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, holm, relabeled
+from tamiz_convert.comparison.contender import Contender, matched
+from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, relabeled
 from tamiz_convert.comparison.measure import Measure
 from tamiz_convert.comparison.result import Bin, Compared, Comparison, Discordance
 from tamiz_convert.comparison.slices import slice_columns, slices_of
-from tamiz_convert.errors import BundleError, ExportError, RowsError
+from tamiz_convert.errors import ExportError, RowsError
 from tamiz_convert.graphs.latency import LATENCY_BATCH_SIZES, median_us, repeated
 from tamiz_convert.metrics import (
     Array,
@@ -31,6 +30,7 @@ from tamiz_convert.metrics import (
     if_calibrated,
     reliability_diagram,
 )
+from tamiz_convert.metrics.holm import holm_corrected
 from tamiz_convert.rows.labeled import labeled
 
 Progress = Callable[[str, float], None]
@@ -38,40 +38,6 @@ Progress = Callable[[str, float], None]
 _CURVE_POINTS: Final = 300
 _BINS: Final = 10
 _OF_ACCEPTED: Final = (Promise.PROMISE_UNSPECIFIED, Promise.PROMISE_SELECTIVE_ERROR)
-
-
-@dataclass(frozen=True)
-class _Bundle:
-    """A bundle that takes part."""
-
-    name: str
-    subject: Subject
-
-    @classmethod
-    def read(cls, path: str | Path) -> _Bundle:
-        """Open the version's folder, or the file in it."""
-        folder = Path(path).resolve() if Path(path).is_dir() else Path(path).resolve().parent
-        return cls(f"{folder.parent.name}/{folder.name}", Subject.read(path))
-
-    @property
-    def manifest(self) -> Manifest:
-        return self.subject.manifest
-
-    @property
-    def columns(self) -> set[str]:
-        """The names that rows can bring something by."""
-        return {name for spec in self.manifest.inputs for name in (spec.name, *spec.column_names)}
-
-    def inputs_beside(self, other: _Bundle) -> list[str]:
-        """Return what rows have to bring for the scores: not the slice that only this bundle's thresholds ask for."""
-        own = {self.manifest.threshold.slice_input} - other.columns
-        return sorted(_described(spec) for spec in self.manifest.inputs if spec.name not in own)
-
-    def rows_beside(self, other: _Bundle, rows: Any) -> Any:
-        """Return the rows without the slice that only the other bundle asks for: by order it would be a feature."""
-        if not isinstance(rows, pd.DataFrame):
-            return rows
-        return rows.drop(columns=list({other.manifest.threshold.slice_input} - self.columns), errors="ignore")
 
 
 def compare(
@@ -89,45 +55,37 @@ def compare(
     """Compare two bundles on the same labeled rows.
 
     Args:
-        a: the bundle that is there: its version's folder, or the file in it.
-        b: the one that may take its place. It has to have the same classes, in any order, and the same inputs, but for a
-            slice that only one of them has thresholds for; then the rows hold that column.
+        a: the current bundle: its version's folder, or the file in it.
+        b: the bundle that may replace it. It must have the same classes, in any order, and the same inputs.
+            The column that names the slice may be an input of only one of them; then the rows must hold it.
         rows: rows that neither has seen, (n_rows, n_features) ndarray or DataFrame.
         labels: (n_rows,), in the classes' own type.
-        slices: columns of the rows, or name → (n_rows,) values; every value is looked at by itself.
-        at_error: the error among accepted rows at which coverage is compared; by default the one that A promises, else B's,
-            else the one that A makes on these rows.
-        n_resamples: how many times the rows are drawn for the intervals; with fewer than 320 only the accuracy, which is
-            tested exactly, can be called better.
+        slices: columns of the rows, or name → (n_rows,) values; every value is compared separately.
+        at_error: the error among accepted rows at which coverage is compared; by default the error that A
+            promises, else that of B, else the error that A makes on these rows.
+        n_resamples: how many times the rows are drawn for the intervals. With fewer than 320, only the
+            accuracy can be called better, because it is tested exactly.
         seed: of the draws.
         progress: called with the name of each step and the share of the work done before it.
 
     Raises:
-        BundleError: if a file is no bundle, or if the two do not answer the same question.
+        BundleError: if a file is not a bundle, or if the two do not answer the same question.
         RowsError: for rows, labels or slices that cannot be used.
-        ExportError: for an error or a number of resamples that makes no sense.
+        ExportError: for an `at_error` or `n_resamples` out of range.
     """
     say = progress or (lambda _step, _share: None)
-    if at_error is not None and not 0.0 <= at_error < 1.0:
-        raise ExportError(f"at_error is {at_error}; expected a share from 0 to below 1")
-    if n_resamples < 1:
-        raise ExportError(f"n_resamples is {n_resamples}; expected at least 1")
-    one, other = _Bundle.read(a), _Bundle.read(b)
-    position = _matched(one, other)
+    _check(at_error, n_resamples)
+    one, other = Contender.read(a), Contender.read(b)
+    position = matched(one, other)
     given = labeled(rows, labels, one.subject.classes, "compared")
     columns = slice_columns(slices, given.rows)
 
     say("running both", 0.0)
     asked = (one.rows_beside(other, given.rows), other.rows_beside(one, given.rows))
     answers = (one.subject.predict(asked[0]), relabeled(other.subject.predict(asked[1]), position))
-    compared = (answers[0].predicted != NO_CLASS) & (answers[1].predicted != NO_CLASS)
-    if not compared.any():
-        raise RowsError("there is no row for which both bundles have probabilities: all abstain as invalid")
-    at_error = _at_error(one, other, answers[0], given.y) if at_error is None else at_error
-    measured = (
-        Measured(answers[0], given.y, compared, at_error),
-        Measured(answers[1], given.y, compared, at_error),
-    )
+    if at_error is None:  # own thresholds would mix how strict a gate is with how good it is
+        at_error = _at_error(one, other, answers[0], given.y)
+    measured = _measured(answers, given.y, at_error)
 
     say("resampling the rows", 0.2)
     discordance = _discordance(measured, answers)
@@ -136,15 +94,11 @@ def compare(
     say("measuring latency", 0.8)
     latency = _latency((one, other), asked)
     say("done", 1.0)
-    sides = [
-        _side(bundle, found, each, given.y, times)
-        for bundle, found, each, times in zip((one, other), answers, measured, latency, strict=True)
-    ]
     return Comparison(
-        a=sides[0],
-        b=sides[1],
+        a=_side(one, answers[0], measured[0], given.y, latency[0]),
+        b=_side(other, answers[1], measured[1], given.y, latency[1]),
         n_rows=len(given),
-        n_compared=int(compared.sum()),
+        n_compared=_count(measured[0].compared),
         at_error=at_error,
         measures=measures,
         discordance=discordance,
@@ -154,36 +108,28 @@ def compare(
     )
 
 
-def _matched(a: _Bundle, b: _Bundle) -> NDArray[np.int64]:
-    """Return where each class of B stands among those of A; refuse bundles that do not answer the same question."""
-    ours, theirs = (each.subject.classes.tolist() for each in (a, b))
-    if set(ours) != set(theirs):
-        raise BundleError(
-            f"the bundles have different classes, {_named(ours)} in A ({a.name}) and {_named(theirs)} in B ({b.name});"
-            " only bundles that answer the same question can be compared"
+def _check(at_error: float | None, n_resamples: int) -> None:
+    if at_error is not None and not (isinstance(at_error, Real) and 0.0 <= at_error < 1.0):
+        raise ExportError(f"at_error is {at_error!r}; expected a share from 0 to below 1, such as 0.05")
+    if not isinstance(n_resamples, Integral) or n_resamples < 1:
+        raise ExportError(f"n_resamples is {n_resamples!r}; expected a whole number, at least 1")
+
+
+def _measured(answers: tuple[Answers, Answers], y: Classes, at_error: float) -> tuple[Measured, Measured]:
+    """Return what both answer, to be measured on the rows that both score.
+
+    Raises:
+        RowsError: if there is no such row.
+    """
+    compared = (answers[0].predicted != NO_CLASS) & (answers[1].predicted != NO_CLASS)
+    if not compared.any():
+        raise RowsError(
+            "no row has probabilities from both bundles: each row is invalid input for at least one of them"
         )
-    inputs = [a.inputs_beside(b), b.inputs_beside(a)]
-    if inputs[0] != inputs[1]:
-        only = [[name for name in inputs[i] if name not in inputs[1 - i]] for i in (0, 1)]
-        raise BundleError(
-            f"the bundles read different inputs: only A ({a.name}) reads {_named(only[0])}, only B ({b.name}) reads"
-            f" {_named(only[1])}; only bundles that the same requests reach can be compared"
-        )
-    return np.array([ours.index(label) for label in theirs], dtype=np.int64)
+    return Measured(answers[0], y, compared, at_error), Measured(answers[1], y, compared, at_error)
 
 
-def _described(spec: InputSpec) -> str:
-    """Return what rows have to bring for an input; numbers of any type can be had from the same rows."""
-    kind = "strings" if spec.dtype == DataType.DATA_TYPE_STRING else "numbers"
-    columns = f" ({', '.join(spec.column_names)})" if list(spec.column_names) not in ([], [spec.name]) else ""
-    return f"{spec.name!r}{columns}: {kind}, {list(spec.shape)[1:]}"
-
-
-def _named(values: Sequence[Any]) -> str:
-    return ", ".join(map(str, values[:10])) + (", …" if len(values) > 10 else "") if values else "nothing"  # noqa: PLR2004
-
-
-def _at_error(a: _Bundle, b: _Bundle, answers: Answers, y: Classes) -> float:
+def _at_error(a: Contender, b: Contender, answers: Answers, y: Classes) -> float:
     for bundle in (a, b):
         certificate = bundle.manifest.threshold.certificate
         if certificate.max_error > 0 and certificate.promise in _OF_ACCEPTED:
@@ -214,7 +160,9 @@ def _measures(
             chance_a=chance[0] if name == "ece_15" else None,
             chance_b=chance[1] if name == "ece_15" else None,
         )
-        for (name, each), p_value, corrected in zip(found.items(), p_values, holm(p_values), strict=True)
+        for (name, each), p_value, corrected in zip(
+            found.items(), p_values, holm_corrected(p_values), strict=True
+        )
     )
 
 
@@ -238,7 +186,7 @@ def _discordance(measured: tuple[Measured, Measured], answers: tuple[Answers, An
     )
 
 
-def _latency(bundles: tuple[_Bundle, _Bundle], rows: tuple[Any, Any]) -> list[dict[int, float]]:
+def _latency(bundles: tuple[Contender, Contender], rows: tuple[Any, Any]) -> list[dict[int, float]]:
     """Return batch size → median time, for each bundle; rows are repeated where there are too few."""
     subjects = [each.subject for each in bundles]
     feeds = [each.feed(its) for each, its in zip(subjects, rows, strict=True)]
@@ -252,7 +200,7 @@ def _latency(bundles: tuple[_Bundle, _Bundle], rows: tuple[Any, Any]) -> list[di
 
 
 def _side(
-    bundle: _Bundle, answers: Answers, measured: Measured, y: Classes, latency_us: dict[int, float]
+    bundle: Contender, answers: Answers, measured: Measured, y: Classes, latency_us: dict[int, float]
 ) -> Compared:
     rows = measured.compared
     return Compared(

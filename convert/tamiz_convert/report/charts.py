@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tamiz_convert.report.element import Html, element
 from tamiz_convert.report.formats import count, percent, plain_percent
-from tamiz_convert.report.plot import Plot, Points, log_axis, percent_axis, svg
+from tamiz_convert.report.plot import Axis, Plot, Points, log_axis, percent_axis, svg
 
 Numbers = Mapping[str, Any]
 
@@ -37,7 +37,8 @@ def reliability_chart(title: str, bins: Sequence[Numbers], ideal_note: str = "")
     lows, highs = ([float(b["accuracy_interval"][end]) for b in bins] for end in (0, 1))
     points = list(zip(xs, (float(b["accuracy"]) for b in bins), strict=True))
     described = "; ".join(
-        f"{count(b['n_rows'])} rows at confidence {percent(b['mean_confidence'])}: {percent(b['accuracy'])} right"
+        f"{count(b['n_rows'])} rows at confidence {percent(b['mean_confidence'])}: {percent(b['accuracy'])}"
+        " right"
         for b in bins
     )
     ends = (plot.x.low, plot.x.high)
@@ -62,7 +63,10 @@ def confidence_chart(
     bars = [plot.bar(edges[i], edges[i + 1], share) for i, share in enumerate(shares) if share]
     limit = [] if threshold is None or threshold > 1.0 else _upright(plot, threshold, "threshold")
     highest = max(range(len(shares)), key=shares.__getitem__)
-    described = f"Most rows, {percent(shares[highest])}, lie between {percent(edges[highest], 0)} and {percent(edges[highest + 1], 0)}."
+    described = (
+        f"Most rows, {percent(shares[highest])}, lie between {percent(edges[highest], 0)} and"
+        f" {percent(edges[highest + 1], 0)}."
+    )
     return plot.svg(title, described, [*bars, *limit])
 
 
@@ -105,7 +109,7 @@ def risk_coverage_chart(
 
 
 def attainable_chart(title: str, points: Sequence[Numbers], max_error: float | None, n_rows: int) -> Html:
-    """Draw the smallest error that so many certification rows would prove, on a logarithmic axis of rows.
+    """Draw the smallest error that a number of certification rows would prove; the axis is logarithmic.
 
     Args:
         title: names the chart.
@@ -139,32 +143,65 @@ def interval_chart(
         title: names the chart.
         axis: what is measured.
         rows: name, value (None: there is none) and interval of each.
-        limit: what the values are held against, if anything.
+        limit: what the values are compared with, if anything.
         high: where the axis ends; by default beyond the largest interval.
     """
     ends = [end for _, _, bounds in rows for end in (bounds or ())]
     scale = percent_axis(axis, high or max([limit or 0.0, 0.01, *ends]))
-    height = _ROW_HEIGHT * len(rows) + 50.0
-    left = 20.0 + _LETTER * max(len(_shortened(name)) for name, _, _ in rows)
-    down = percent_axis("")
-    plot = Plot(scale, down, height=height, left=left, right=20.0, top=8.0, bottom=42.0)
+    plot = _rows_plot(scale, [name for name, _, _ in rows])
     marks = [_interval_row(plot, 8.0 + _ROW_HEIGHT * (i + 0.5), *row) for i, row in enumerate(rows)]
     described = "; ".join(f"{name}: {percent(value)}" for name, value, _ in rows)
     return svg(
         title,
         described,
         plot.width,
-        height,
+        plot.height,
         [_upright_grid(plot), *marks, _upright(plot, limit, "") if limit else None],
     )
+
+
+def pair_chart(title: str, axis: str, rows: Sequence[tuple[str, float, float]]) -> Html:
+    """Draw two values per row, the rows below each other: A as a hollow dot, B as a filled one.
+
+    Args:
+        title: names the chart.
+        axis: what is measured.
+        rows: name and both values of each, as shares.
+    """
+    low = min((min(a, b) for _, a, b in rows), default=0.0)
+    plot = _rows_plot(percent_axis(axis, low=low - 0.02), [name for name, *_ in rows])
+    marks = [_pair_row(plot, 8.0 + _ROW_HEIGHT * (i + 0.5), *row) for i, row in enumerate(rows)]
+    described = "; ".join(f"{name}: A {percent(a)}, B {percent(b)}" for name, a, b in rows)
+    return svg(title, described, plot.width, plot.height, [_upright_grid(plot), *marks])
+
+
+def _rows_plot(axis: Axis, names: Sequence[str]) -> Plot:
+    """Return the frame of a chart with a row per name."""
+    left = 20.0 + _LETTER * max((len(_shortened(name)) for name in names), default=0)
+    height = _ROW_HEIGHT * len(names) + 50.0
+    return Plot(axis, percent_axis(""), height=height, left=left, right=20.0, top=8.0, bottom=42.0)
+
+
+def _row_name(plot: Plot, down: float, name: str) -> Html:
+    return element(
+        "text", _shortened(name), x=plot.left - 10.0, y=down + 4.0, text_anchor="end", class_="name"
+    )
+
+
+def _pair_row(plot: Plot, down: float, name: str, a: float, b: float) -> list[Html]:
+    from_a, to_b = (plot.at(value, 0.0)[0] for value in (a, b))
+    return [
+        _row_name(plot, down, name),
+        element("path", d=f"M{from_a:.1f} {down:.1f}H{to_b:.1f}", class_="whisker"),
+        element("circle", cx=from_a, cy=down, r=4.5, class_="hollow"),
+        element("circle", cx=to_b, cy=down, r=4.5, class_="dot"),
+    ]
 
 
 def _interval_row(
     plot: Plot, down: float, name: str, value: float | None, bounds: Sequence[float] | None
 ) -> list[Html]:
-    label = element(
-        "text", _shortened(name), x=plot.left - 10.0, y=down + 4.0, text_anchor="end", class_="name"
-    )
+    label = _row_name(plot, down, name)
     if value is None or bounds is None:
         nothing = element("text", "no answers", x=plot.left + 6.0, y=down + 4.0)
         return [label, nothing]
@@ -206,7 +243,7 @@ def _upright(plot: Plot, value: float, name: str) -> list[Html]:
 
 
 def _shortened(name: str) -> str:
-    """Return a name that fits beside a chart: names often differ at their end, so the middle goes."""
+    """Return a name that fits beside a chart. Names often differ at their end, so the middle is left out."""
     if len(name) <= _LONGEST:
         return name
     return f"{name[: _LONGEST // 2]}…{name[-(_LONGEST // 2 - 1) :]}"

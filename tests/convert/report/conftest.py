@@ -237,7 +237,7 @@ def customers_evidence(customers: Any, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def made_evidence() -> Callable[..., Evidence]:
-    """`made(n_rows, n_classes)` makes evidence of as many rows and classes, with odd names where asked for."""
+    """`made(n_rows, n_classes)` makes evidence of so many rows and classes, with odd names if wanted."""
 
     def make(n_rows: int, n_classes: int, names: list[str] | None = None, slices: Any = None) -> Evidence:
         random = np.random.default_rng(0)
