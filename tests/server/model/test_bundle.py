@@ -47,7 +47,7 @@ def test_a_plain_onnx_file_is_refused(make_bundle):
     model = onnx.load(path)
     del model.metadata_props[:]
     onnx.save(model, path)
-    with pytest.raises(BundleError, match="no manifest in it, so it is no bundle but a plain ONNX file"):
+    with pytest.raises(BundleError, match="no manifest in it, so it is not a bundle but a plain ONNX file"):
         read_bundle(path)
 
 
