@@ -40,6 +40,7 @@ class Isotonic:
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Isotonic:  # noqa: ARG003  any scores do
         """See `Calibrator.fit`."""
+        # A step without an error does not prove certainty, so probabilities stay this far from 0 and 1.
         floor = 1.0 / (len(y) + 2.0)
         knots, values = [], []
         for k, target in enumerate(targets(scores, y)):
