@@ -54,7 +54,7 @@ def test_a_plain_onnx_file_is_refused(make_bundle):
 def test_garbage_is_refused(tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"\xff" * 100)
-    with pytest.raises(BundleError, match="no ONNX file"):
+    with pytest.raises(BundleError, match="not an ONNX file"):
         read_bundle(path)
 
 
