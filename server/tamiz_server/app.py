@@ -61,7 +61,7 @@ class App:
         self._journal = Journal(config.access_log_share, self._tracing)
         self._readiness = Readiness()
         registry = Registry(self._readiness)
-        requests = Requests(config, registry, self._metrics, self._journal)
+        requests = Requests(registry, self._metrics, self._journal)
         self._streams = Streams(config, self._metrics)
         self._reloader = Reloader(config, registry, self._readiness, self._metrics, self._set_health)
         self._services = (

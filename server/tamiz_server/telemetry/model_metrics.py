@@ -12,6 +12,18 @@ from tamiz_server.telemetry.histograms import DecidedRows, Distribution
 from tamiz_server.telemetry.metric_families import BATCH_BUCKETS_ROWS, DURATION_BUCKETS_S
 
 
+class Queue(Protocol):
+    """Where requests wait.
+
+    Attributes:
+        n_rows: how many rows wait now.
+        max_queue_size: how many may wait.
+    """
+
+    n_rows: int
+    max_queue_size: int
+
+
 class Circuit(Protocol):
     """What may refuse requests after failures.
 
@@ -25,7 +37,7 @@ class Circuit(Protocol):
 class ModelMetrics:
     """The counts of one served version. Only the event loop changes them."""
 
-    def __init__(self, name: str, version: int, manifest: Manifest) -> None:
+    def __init__(self, name: str, version: int | str, manifest: Manifest) -> None:
         self.labels = (name, str(version))
         self.requests: Tally[str] = Tally()
         self.rows: Tally[int] = Tally()
@@ -36,10 +48,8 @@ class ModelMetrics:
         self.inference_duration = Distribution(DURATION_BUCKETS_S)
         self.batch_rows = Distribution(BATCH_BUCKETS_ROWS)
         self.decided = DecidedRows()
-        self.queue_rows = 0
-        self.circuit: Circuit | None = None
-        """That of the engine that answers now: one that it took the place of says nothing any more."""
-        self.queue_limit_rows = 0
+        self._queue: Queue | None = None
+        self._circuit: Circuit | None = None
         self.failed_s = 0.0
         """Over all requests that were not answered, from arrival to end."""
         self.last_ended_s = 0.0
@@ -52,10 +62,25 @@ class ModelMetrics:
         self.reference = _reference(manifest)
         self.decided.name_classes(manifest)
 
+    def follow(self, queue: Queue, circuit: Circuit) -> None:
+        """Show the queue and the circuit of the engine that answers from now on, and no longer those of the one before."""
+        self._queue = queue
+        self._circuit = circuit
+
+    @property
+    def queue_rows(self) -> int:
+        """How many rows wait now."""
+        return self._queue.n_rows if self._queue else 0
+
+    @property
+    def queue_limit_rows(self) -> int:
+        """How many rows may wait."""
+        return self._queue.max_queue_size if self._queue else 0
+
     @property
     def circuit_open(self) -> bool:
-        """Whether requests are refused because the model failed again and again."""
-        return self.circuit is not None and self.circuit.is_open
+        """Whether requests are refused because the model failed on several batches in a row."""
+        return self._circuit is not None and self._circuit.is_open
 
     def request_answered(self, started_s: float, now_s: float, queue_s: float, compute_s: float) -> None:
         """Count one request that ended with OK, and where its time went: waiting, computing, and the rest.

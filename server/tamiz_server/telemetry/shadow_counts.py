@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from operator import add
 from typing import Final, NamedTuple
 
+from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_server.telemetry.model_metrics import ModelMetrics
 
 
@@ -85,6 +86,12 @@ class ShadowMetrics:
     def labels(self) -> tuple[str, str]:
         """The model, and the version that the shadow computes."""
         return self._name, str(self.what[0] or "")
+
+    def of_engine(self, version: int, manifest: Manifest) -> ModelMetrics:
+        """Return the counts of the engine that computes a version; they go on where it takes another's place."""
+        if self.engine is None:
+            self.engine = ModelMetrics(self._name, f"{version} as shadow", manifest)  # so the log says it
+        return self.engine
 
     def pair(self, version: int) -> PairCounts:
         """Return the counts of a live version."""
