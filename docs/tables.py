@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from tamiz_server.config.flags import flag_table
-from tamiz_server.telemetry.metric_families import metric_table
+from tamiz_server.telemetry.metrics import metric_table
 
 README = Path(__file__).parents[1] / "README.md"
 

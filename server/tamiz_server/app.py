@@ -25,7 +25,7 @@ from tamiz_server.serving.readiness import Readiness
 from tamiz_server.serving.requests import Requests
 from tamiz_server.serving.served import Registry
 from tamiz_server.serving.streams import Streams
-from tamiz_server.telemetry.access_log import Journal
+from tamiz_server.telemetry.access_log import AccessLog
 from tamiz_server.telemetry.metrics import CONTENT_TYPE, Metrics
 from tamiz_server.telemetry.tracing import trace_to
 from tamiz_server.transports.grpcio import GrpcServer
@@ -52,16 +52,16 @@ class App:
         access = access_control(config)
         self._config = config
         self._loop = asyncio.get_running_loop()
-        self._metrics = Metrics(version("tamiz"))
+        self._metrics = Metrics(version("tamiz"), access.refused if access else {})
         self._tracing = (
             trace_to(config.otlp_endpoint, config.trace_share, version("tamiz"))
             if config.otlp_endpoint
             else None
         )
-        self._journal = Journal(config.access_log_share, self._tracing)
+        self._access_log = AccessLog(config.access_log_share, self._tracing)
         self._readiness = Readiness()
         registry = Registry(self._readiness)
-        requests = Requests(registry, self._metrics, self._journal)
+        requests = Requests(registry, self._metrics, self._access_log)
         self._streams = Streams(config, self._metrics)
         self._reloader = Reloader(config, registry, self._readiness, self._metrics, self._set_health)
         self._services = (
@@ -76,7 +76,7 @@ class App:
             ),
         )
         certificates = watch_certificates(config)
-        self._grpc = GrpcServer(self._services, config, access, certificates, self._metrics.refused_otherwise)
+        self._grpc = GrpcServer(self._services, config, access, certificates, self._metrics.refused)
         self._http = HttpServer(
             config.metrics_host or config.host,
             config.metrics_port,
@@ -84,8 +84,6 @@ class App:
             access.admit if access else None,
             (lambda: certificates.current().context) if certificates and config.metrics_tls else None,
         )
-        if access is not None:
-            self._metrics.refused = access.refused
         self._stop = asyncio.Event()
         self._skip_delay = asyncio.Event()
         self._stop_at_once = asyncio.Event()
@@ -104,7 +102,7 @@ class App:
                 await self._reloader.end_shadows()
                 self._http.stop()
                 self._reloader.close()
-                self._journal.close()
+                self._access_log.close()
                 if self._tracing is not None:
                     self._tracing.close()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from tamiz_server.telemetry.metric_families import COUNTERS, GAUGES, HISTOGRAMS
+from tamiz_server.telemetry.metrics import FAMILIES
 
 from .promql import SCRAPED, Catalog, Labels
 
@@ -48,13 +48,13 @@ def panels(dashboard: dict) -> list[dict]:
 def exported() -> dict[str, Labels]:
     """Name of each sample that the server and Prometheus itself make → its labels."""
     found: dict[str, Labels] = {"up": SCRAPED}
-    for name, (labels, _) in COUNTERS.items():
-        found[f"{name}_total"] = SCRAPED | set(labels)
-    for name, (labels, _) in GAUGES.items():
-        found[name] = SCRAPED | set(labels)
-    for name, (labels, _) in HISTOGRAMS.items():
-        found[f"{name}_bucket"] = SCRAPED | set(labels) | {"le"}
-        found[f"{name}_sum"] = found[f"{name}_count"] = SCRAPED | set(labels)
+    for name, family in FAMILIES.items():
+        labels = SCRAPED | set(family.labels)
+        if family.kind == "histogram":
+            found[f"{name}_bucket"] = labels | {"le"}
+            found[f"{name}_sum"] = found[f"{name}_count"] = labels
+        else:
+            found[f"{name}_total" if family.kind == "counter" else name] = labels
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     for family in registry.collect():

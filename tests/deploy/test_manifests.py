@@ -20,7 +20,7 @@ import yaml
 
 from tamiz_server.config.config import Config
 from tamiz_server.config.flags import parse_config, variable
-from tamiz_server.telemetry.metric_families import metric_table
+from tamiz_server.telemetry.metrics import metric_table
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"

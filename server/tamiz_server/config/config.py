@@ -35,7 +35,7 @@ _EVERY_MODEL: Final = "*"
 class Config:
     """Everything that an operator can set. Raises ConfigError for a value that is not allowed."""
 
-    model_repository: Path = folder(  # noqa: RUF009  it returns a field
+    model_repository: Path = folder(
         "folder of bundles: <name>/<version>/model.onnx, where a version is a positive integer",
         "a folder of bundles, <name>/<version>/model.onnx, as tamiz-convert writes them",
     )

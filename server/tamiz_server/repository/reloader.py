@@ -399,7 +399,7 @@ class Reloader:
             _log.info("model %s: %s", name, ", ".join(said) or "it has no labels any more")
             self._said[name] = said
         self._registry.set_labels(name, labels)
-        self._metrics.labels[name] = labels
+        self._metrics.model_labels[name] = labels
         engines = {key[1]: self._engines[key] for key in self._lifecycle.served if key[0] == name}
         self._shadows.follow(name, self._lifecycle.shadow(name), engines)
 

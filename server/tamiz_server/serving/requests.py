@@ -14,7 +14,7 @@ from tamiz_server.engine.request import Answer, Request
 from tamiz_server.errors import ModelFailed, TamizError
 from tamiz_server.serving.dialect import Dialect
 from tamiz_server.serving.served import Registry, Served
-from tamiz_server.telemetry.access_log import Ended, Journal, Metadata
+from tamiz_server.telemetry.access_log import AccessLog, Ended, Metadata
 from tamiz_server.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -25,11 +25,11 @@ _Message = TypeVar("_Message", bound=Message)
 class Requests:
     """Answers requests for predictions, counts them, and writes them in the access log."""
 
-    def __init__(self, registry: Registry, metrics: Metrics, journal: Journal | None = None) -> None:
-        """Answer with the versions in a registry; without a journal nothing is written."""
+    def __init__(self, registry: Registry, metrics: Metrics, access_log: AccessLog | None = None) -> None:
+        """Answer with the versions in a registry. Without an access log nothing is written."""
         self._registry = registry
         self._metrics = metrics
-        self._journal = journal or Journal(share=0.0)
+        self._access_log = access_log or AccessLog(share=0.0)
 
     async def answer(
         self,
@@ -84,10 +84,10 @@ class Requests:
                 metrics.request_answered(started_s, ended_s, answer.queue_s, answer.compute_s)
             else:
                 served.engine.metrics.request_failed(code, started_s, ended_s)
-            if self._journal.wants(code):
+            if self._access_log.wants(code):
                 times = (started_s, ended_s, asked_s)
                 ended = _ended(dialect.method, served, code, times, request, answer, failure)
-                self._journal.request_ended(ended, metadata)
+                self._access_log.request_ended(ended, metadata)
 
 
 def _ended(

@@ -1,6 +1,7 @@
-"""What is written of requests that ended: a line for each that failed and for a share of the others; and their traces.
+"""The log of requests: a line for each one that failed and for a share of the others. Traces start here too.
 
-Nothing of the inputs is written: of a request that was refused for what it said, only the kind of its error.
+Inputs are never written. If a request was refused because of its content, the line has only the kind of the
+error.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import Final, NamedTuple, Protocol
 
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, TamizError
 from tamiz_server.telemetry.logs import with_fields
-from tamiz_server.telemetry.repeats import Flood
+from tamiz_server.telemetry.repeats import RepeatLimit
 
 _log = logging.getLogger("tamiz_server.requests")
 
 LINES_PER_SECOND: Final = 50
-"""So many failures of one version and code get a line of their own in a second; the others share one."""
+"""How many failures of one version and code get a line of their own per second; the rest share one line."""
 
 _MAX_ID: Final = 128
 _TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -27,7 +28,7 @@ _QUOTES_THE_CALLER: Final = (InvalidRequest, ModelNotFound)
 _OURS: Final = {"INTERNAL", "UNKNOWN"}
 
 Metadata = Callable[[], Iterable[tuple[str, str | bytes]] | None]
-"""Gives a call's metadata; a function, because reading them costs and most calls need none."""
+"""Returns a call's metadata. A function, because reading them takes time and most calls do not need them."""
 
 
 class Ended(NamedTuple):
@@ -35,14 +36,14 @@ class Ended(NamedTuple):
 
     Attributes:
         method: "package.Service/Method".
-        model, version: who answered; empty where the request names none that is served.
-        code: gRPC's status.
+        model, version: who answered; empty if the request names a model that is not served.
+        code: the gRPC status.
         started_s, ended_s: on time.monotonic's clock.
         asked_s: when the engine was asked; 0 if it was not.
-        queue_s, compute_s: how long the request waited and was computed; 0 if it was not.
-        n_rows: how many rows it has; 0 if that was not learnt.
-        n_accepted: how many of them were answered.
-        error: why it was not answered.
+        queue_s, compute_s: how long the request waited and was computed; 0 if it did not come to that.
+        n_rows: how many rows it has; 0 if it ended before they were counted.
+        n_accepted: how many of them were accepted.
+        error: why it was not answered; None if it was.
     """
 
     method: str
@@ -66,28 +67,28 @@ class Trace(Protocol):
         """Trace a request; `metadata` are those of its call."""
 
 
-class Journal:
-    """Writes of requests that ended. Only the event loop asks it."""
+class AccessLog:
+    """Logs requests that ended. Only the event loop calls it."""
 
     def __init__(
         self, share: float, trace: Trace | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Write a line for this share (0 to 1) of the requests that succeed, evenly, and for all that fail."""
+        """Write a line for all failed requests and for this share (0 to 1) of the others, evenly spaced."""
         self._every = round(1 / share) if share else 0
         self._until = 1
         self._trace = trace
         self._clock = clock
-        self._flood = Flood(LINES_PER_SECOND)
+        self._repeats = RepeatLimit(LINES_PER_SECOND)
         self._timer: asyncio.TimerHandle | None = None
 
     def wants(self, code: str) -> bool:
-        """Return whether anything is to be written of the next request."""
+        """Return whether the next request that ended with this status is to be logged or traced."""
         if code != "OK" or self._trace is not None:
             return True
         return self._is_sampled()
 
     def request_ended(self, ended: Ended, metadata: Metadata) -> None:
-        """Write of a request. To be called when it is wanted."""
+        """Log and trace a request. To be called if `wants` said so."""
         if self._trace is not None:
             self._trace.request_ended(ended, _strings(metadata))
         if ended.code != "OK":
@@ -96,7 +97,7 @@ class Journal:
             self._write(logging.INFO, ended, _strings(metadata))
 
     def close(self) -> None:
-        """Write what has yet to be summed up."""
+        """Write the sums that are still due."""
         if self._timer is not None:
             self._timer.cancel()
             self._sum_up(float("inf"))
@@ -114,23 +115,23 @@ class Journal:
         now_s = self._clock()
         self._say_held_back(now_s)
         kind = (ended.model, ended.version, ended.code)
-        if self._flood.lets_through(kind, now_s):
+        if self._repeats.lets_through(kind, now_s):
             level = logging.ERROR if ended.code in _OURS else logging.WARNING
             self._write(level, ended, _strings(metadata))
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(
-                self._flood.ends_s() - now_s, lambda: self._sum_up(self._clock())
+                self._repeats.ends_s() - now_s, lambda: self._sum_up(self._clock())
             )
 
     def _sum_up(self, now_s: float) -> None:
         self._timer = None
-        self._say_held_back(max(now_s, self._flood.ends_s()))
+        self._say_held_back(max(now_s, self._repeats.ends_s()))
 
     def _say_held_back(self, now_s: float) -> None:
-        for kind, count in self._flood.held_back(now_s).items():
+        for kind, count in self._repeats.held_back(now_s).items():
             model, version, code = _kind(kind)
             _log.warning(
-                "%d more requests ended with %s in the same second",
+                "%d more requests ended with %s in the same second; they have no line of their own",
                 count,
                 code,
                 extra=with_fields(model=model or None, version=version or None, code=code, count=count),
@@ -169,7 +170,7 @@ def _kind(kind: Hashable) -> tuple[str, str, str]:
 
 
 def _why(error: BaseException | None) -> str | None:
-    """Return why a request failed, in words that hold nothing of it."""
+    """Return why a request failed, without quoting anything from the request."""
     if error is None:
         return None
     if isinstance(error, ModelFailed) and error.where:

@@ -1,6 +1,6 @@
-"""Histograms that are cheap to fill: values pile up, and are sorted into buckets in bulk.
+"""Histograms that are cheap to fill: values are kept as they come, and sorted into buckets in bulk.
 
-One `Histogram.observe` of prometheus_client takes a lock and 1.5 µs; a request would need four.
+One `Histogram.observe` of prometheus_client takes a lock and 1.5 µs, and each request needs four.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FLUSH_AT: Final = 4096
 
 
 class Distribution:
-    """A histogram that is cheap to fill: values pile up, and are sorted into buckets in bulk."""
+    """A histogram. Values are kept as they come, and sorted into buckets a few thousand at a time."""
 
     def __init__(self, bounds: Iterable[float]) -> None:
         self._bounds = np.array(tuple(bounds), dtype=np.float64)
@@ -40,21 +40,21 @@ class Distribution:
             self.flush()
 
     def flush(self) -> None:
-        """Sort what has piled up into its buckets: a value on a bound belongs below it, as in Prometheus."""
+        """Sort the kept values into their buckets; a value on a bound belongs below it, as in Prometheus."""
         if self._pending:
             values = np.array(self._pending)
             self._pending.clear()
             self.sort(values)
 
     def sort(self, values: NDArray[np.float64]) -> None:
-        """Count values that have piled up elsewhere."""
+        """Count values that were kept elsewhere."""
         self._counts += np.bincount(
             np.searchsorted(self._bounds, values, side="left"), minlength=len(self._counts)
         )
         self._sum += float(values.sum())
 
     def counts(self) -> NDArray[np.int64]:
-        """Return the counts by bucket, not cumulated, the last one of what is above all bounds, as of the last flush."""
+        """Return the counts by bucket as of the last flush, not cumulated; the last is above all bounds."""
         return self._counts.copy()
 
     def totals(self) -> tuple[int, float]:
@@ -69,18 +69,18 @@ class Distribution:
 
 
 class DecidedRows:
-    """Confidences by outcome, and predicted classes: decisions pile up, and are sorted in bulk."""
+    """Confidences by outcome, and predicted classes: decisions are kept, and sorted in bulk."""
 
     def __init__(self) -> None:
         self.confidence = {accepted: Distribution(confidence_bins.BOUNDS) for accepted in (True, False)}
-        # Class names and their counts, in one: a scrape reads them in another thread.
+        # Class names and their counts in one attribute: a scrape reads both at once, in another thread.
         self._by_class: tuple[tuple[str, ...], NDArray[np.int64]] = ((), np.zeros((0, 2), dtype=np.int64))
         self._confidence: list[float] = []
         self._accepted: list[bool] = []
         self._class_index: list[int] = []
 
     def name_classes(self, manifest: Manifest) -> None:
-        """Count by the classes of a manifest from now on; where they are other ones, from 0."""
+        """Count by the classes of a manifest from now on; if they are not the same as before, from 0."""
         self.flush()
         names = tuple(map(str, manifest.classes.strings or manifest.classes.integers))
         if len(names) > MAX_SUBSETS:
@@ -89,7 +89,7 @@ class DecidedRows:
             self._by_class = names, np.zeros((len(names), 2), dtype=np.int64)
 
     def add(self, confidence: Sequence[float], accepted: Sequence[bool], class_index: Sequence[int]) -> None:
-        """Count the decisions of one batch: one entry per row. A confidence of 0 is none, and in no distribution."""
+        """Count the decisions of one batch, one entry per row. A confidence of 0 means that there is none."""
         self._confidence += confidence
         self._accepted += accepted
         self._class_index += class_index
@@ -97,7 +97,7 @@ class DecidedRows:
             self.flush()
 
     def flush(self) -> None:
-        """Sort what has piled up."""
+        """Sort the kept decisions."""
         if not self._accepted:
             return
         confidence = np.array(self._confidence, dtype=np.float64)
@@ -108,7 +108,7 @@ class DecidedRows:
         has_one = confidence > 0.0
         for outcome, distribution in self.confidence.items():
             distribution.sort(confidence[has_one & (accepted == outcome)])
-        # A class that is none of these is that of no class, or of an answer that was on its way when they changed.
+        # An unknown index means that the row has no class, or was decided before the classes changed.
         _, counted = self._by_class
         known = class_index < len(counted)
         keys = class_index[known] * 2 + accepted[known]
@@ -122,7 +122,7 @@ class DecidedRows:
             yield name, False, counted[False]
 
     def by_bin(self) -> Iterator[tuple[str, int]]:
-        """Return the name of each bin of confidence, and its count over both outcomes, as of the last flush."""
+        """Return each bin of confidence by name with its count, over both outcomes, as of the last flush."""
         counts = self.confidence[True].counts() + self.confidence[False].counts()
         counts[-2] += counts[-1]  # above 1 by rounding
         return zip(confidence_bins.NAMES, counts[:-1].tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""What a log line looks like: text for people, or one JSON object for programs. Neither can be broken by what is logged."""
+"""The format of log lines: text for people, JSON objects for programs. No logged value can break a line."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import sys
 import time
 from typing import Any, Final, TextIO
 
-from tamiz_server.telemetry.repeats import Flood
+from tamiz_server.telemetry.repeats import RepeatLimit
 
 _FIELDS: Final = "fields"
 _OF_GRPC: Final = "grpc._cython.cygrpc"
-_NOT_UTF8: Final = "a caller sent metadata, or the name of a method, that are not UTF-8"
-_GONE: Final = "a caller went before it could be told why it was refused"
+_NOT_UTF8: Final = "a caller sent metadata or the name of a method that is not UTF-8; the call was refused"
+_GONE: Final = "a caller left before it could be told why its call was refused"
 _UNPRINTABLE: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
 
 
@@ -22,8 +22,8 @@ def set_up(level: str, format_: str, stream: TextIO = sys.stderr) -> None:
 
     Args:
         level: "debug", "info", "warning" or "error".
-        format_: one of `Config.log_format`'s; auto is text on a terminal, JSON anywhere else.
-        stream: where to.
+        format_: "text", "json", or "auto": text on a terminal, JSON anywhere else.
+        stream: where to write.
     """
     as_text = format_ == "text" or (format_ == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
@@ -33,19 +33,19 @@ def set_up(level: str, format_: str, stream: TextIO = sys.stderr) -> None:
 
 
 def with_fields(**fields: Any) -> dict[str, dict[str, Any]]:
-    """Return what a logging method takes as `extra` so that its line carries fields; None ones are left out."""
+    """Return the argument `extra` of a logging method that adds these fields to its line, except None."""
     return {_FIELDS: {name: value for name, value in fields.items() if value is not None}}
 
 
 class GrpcFilter(logging.Filter):
-    """Says in a line a second what gRPC says in a stack trace for each call, quoting the caller: tokens among it."""
+    """Replaces stack traces of gRPC, which quote a caller and its token, by one line per second."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._flood = Flood(1)
+        self._repeats = RepeatLimit(1)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a record is to be written; one that quotes a caller is changed."""
+        """Return whether to write a record; one that quotes a caller is changed first."""
         error = record.exc_info[1] if record.exc_info else None
         if record.name != _OF_GRPC:
             return True
@@ -57,17 +57,16 @@ class GrpcFilter(logging.Filter):
             return True
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         record.msg, record.args, record.exc_info, record.exc_text = said, (), None, None
-        return self._flood.lets_through(said, time.monotonic())
+        return self._repeats.lets_through(said, time.monotonic())
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line: time (RFC 3339, UTC), level, logger, message, the record's fields, and a stack trace."""
+    """One JSON object per line: time, level, logger, message, the record's fields, and a stack trace."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        seconds, milliseconds = divmod(int(record.created * 1e3), 1_000)
         line = {
-            "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{milliseconds:03d}Z",
+            "time": _rfc_3339(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -84,7 +83,17 @@ class TextFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s")
 
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802  logging's
+        """Return the time of a record."""
+        return _rfc_3339(record.created)
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
-        """Return the line without its stack trace: whatever would end it or move the cursor is written out."""
+        """Return the line without stack trace. Characters that end a line or move the cursor are escaped."""
         fields = "".join(f" {name}={value}" for name, value in getattr(record, _FIELDS, {}).items())
         return (super().formatMessage(record) + fields).translate(_UNPRINTABLE)
+
+
+def _rfc_3339(created_s: float) -> str:
+    """Return a time in UTC, to the millisecond, such as 2026-11-24T20:31:07.412Z."""
+    seconds, milliseconds = divmod(int(created_s * 1e3), 1_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{milliseconds:03d}Z"

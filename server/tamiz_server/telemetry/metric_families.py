@@ -1,164 +1,154 @@
-"""Every metric of the server: name, labels and help, and the bounds of the histograms, in one place.
+"""What a metric is: one definition, in the class that counts it.
 
-Labels are bounded: models and versions are those on disk, codes and reasons those of the contract; a request for an
-unknown model is counted under an empty model. A bundle has at most a hundred subsets (`tamiz.thresholds.MAX_SUBSETS`);
-the rows of a model with more classes than that are not counted by class.
+    counter, gauge, histogram    a field that holds the number; code counts by changing the field
+    computed                     a method that works the numbers out when somebody asks for them
+
+The classes are `Metrics` for the whole server, `ModelMetrics`, `ShadowMetrics` and `PairCounts`. /metrics and
+the table in the documents follow from these definitions: to add a metric, add a field and the line that
+counts.
+
+Labels are bounded: models and versions are those on disk, codes and reasons those of the contract; a request
+for an unknown model is counted under an empty model. A bundle has at most a hundred subsets
+(`tamiz.thresholds.MAX_SUBSETS`); the rows of a model with more classes than that are not counted by class.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import dataclasses
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol
+
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from tamiz_server.telemetry.histograms import Distribution
 
 DURATION_BUCKETS_S: Final = (
     *(50e-6, 100e-6, 200e-6, 300e-6, 500e-6, 750e-6),
     *(1e-3, 1.5e-3, 2e-3, 3e-3, 5e-3, 7.5e-3, 10e-3, 20e-3, 50e-3),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
-"""From below what onnxruntime needs for one row to beyond any deadline; densest where a healthy server lives."""
+"""From less than onnxruntime needs for one row to more than any deadline; densest for a healthy server."""
 
 BATCH_BUCKETS_ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
-_MODEL_LABELS: Final = ("model", "version")
-_SHADOW_LABELS: Final = (*_MODEL_LABELS, "shadow")
+Kind = Literal["counter", "histogram", "gauge"]
 
-# name, labels, help. The samples are made in `Metrics.collect`; this table is also the one in the documents.
-COUNTERS: Final = {
-    "tamiz_requests_received": ((), "Predict requests that arrived."),
-    "tamiz_requests": (
-        (*_MODEL_LABELS, "code"),
-        "Predict requests that ended, by gRPC status. received = these + unloaded + in flight. No model: it is unknown.",
-    ),
-    "tamiz_rows": (
-        (*_MODEL_LABELS, "outcome", "reason"),
-        "Rows that were decided: accepted, or abstained and why.",
-    ),
-    "tamiz_class_rows": (
-        (*_MODEL_LABELS, "class", "outcome"),
-        "Rows that have a predicted class, by outcome. Not of models with more than 100 classes.",
-    ),
-    "tamiz_confidence_bin_rows": (
-        (*_MODEL_LABELS, "bin"),
-        "Rows that have a confidence, by bin, which is named by its upper edge. Not cumulated: each row is in one bin.",
-    ),
-    "tamiz_calls_refused": (
-        ("code",),
-        "Calls and pages that were refused and are no received requests: by access control, limits or other methods.",
-    ),
-    "tamiz_requests_unloaded": (
-        ("code",),
-        "Predict requests of versions that are served no more: what tamiz_requests said of them when they left.",
-    ),
-    "tamiz_model_loads": (
-        ("model", "result"),
-        "Attempts to load a version, by result: loaded or failed. A failure is counted once, until the file changes.",
-    ),
-    "tamiz_shadow_rows_received": (
-        _SHADOW_LABELS,
-        "Rows of answers that the model's shadow was to see. received = compared + dropped + those that wait.",
-    ),
-    "tamiz_shadow_rows_compared": (
-        (*_SHADOW_LABELS, "accepted_by", "labels"),
-        "Rows that the shadow decided too, accepted by: both, live, shadow, neither; labels of both: same or other.",
-    ),
-    "tamiz_shadow_rows_dropped": (
-        (*_SHADOW_LABELS, "reason"),
-        "Rows that the shadow did not decide, and why. Their answers were not touched.",
-    ),
-}
-HISTOGRAMS: Final = {
-    "tamiz_request_duration_seconds": (
-        _MODEL_LABELS,
-        "From the arrival of a request to its answer, in the service. Only of requests that ended with OK.",
-    ),
-    "tamiz_queue_duration_seconds": (
-        _MODEL_LABELS,
-        "Of an answered request: how long it waited for its batch.",
-    ),
-    "tamiz_overhead_duration_seconds": (
-        _MODEL_LABELS,
-        "Of an answered request: what neither waiting nor computing took. Its duration − queue − this = computing.",
-    ),
-    "tamiz_inference_duration_seconds": (_MODEL_LABELS, "How long the model computed one batch."),
-    "tamiz_batch_rows": (_MODEL_LABELS, "Rows per computed batch."),
-    "tamiz_confidence": (
-        (*_MODEL_LABELS, "outcome"),
-        "Calibrated confidence per row that has one, by outcome.",
-    ),
-    "tamiz_shadow_inference_duration_seconds": (
-        ("model", "shadow"),
-        "How long the shadow computed one batch, in a thread that gives way.",
-    ),
-}
-GAUGES: Final = {
-    "tamiz_queue_rows": (_MODEL_LABELS, "Rows that wait now."),
-    "tamiz_queue_limit_rows": (_MODEL_LABELS, "How many rows may wait; more are refused."),
-    "tamiz_requests_in_flight": ((), "Predict requests that are being answered now."),
-    "tamiz_circuit_open": (
-        _MODEL_LABELS,
-        "1 while requests are refused because the model failed on too many batches in a row, else 0.",
-    ),
-    "tamiz_streams_open": ((), "Streams of requests that are open now."),
-    "tamiz_threshold": (
-        _MODEL_LABELS,
-        "The threshold of the bundle, the strictest where they differ. Above 1 it accepts nothing.",
-    ),
-    "tamiz_certified": (
-        _MODEL_LABELS,
-        "1 if the threshold has a certificate, else 0. What it promises: the one of the three gauges below that is there.",
-    ),
-    "tamiz_certificate_max_error": (_MODEL_LABELS, "The promised bound on the error among accepted rows."),
-    "tamiz_certificate_max_joint_error": (
-        _MODEL_LABELS,
-        "The promised bound on the share of all rows that are accepted and wrong.",
-    ),
-    "tamiz_certificate_min_coverage": (_MODEL_LABELS, "The promised share of accepted rows."),
-    "tamiz_certificate_confidence_level": (_MODEL_LABELS, "The probability with which the promise holds."),
-    "tamiz_certificate_expected_coverage": (_MODEL_LABELS, "The share of rows accepted at certification."),
-    "tamiz_certificate_rows": (
-        _MODEL_LABELS,
-        "How many rows the certificate rests on: the sample behind the expected coverage.",
-    ),
-    "tamiz_reference_confidence_rows": (
-        (*_MODEL_LABELS, "bin"),
-        "Held-out rows at export by bin of confidence, to compare tamiz_confidence_bin_rows with.",
-    ),
-    "tamiz_subset_threshold": (
-        (*_MODEL_LABELS, "subset"),
-        "The threshold of each predicted class or slice, where they differ. Above 1 it abstains wholly.",
-    ),
-    "tamiz_subset_certified": (
-        (*_MODEL_LABELS, "subset"),
-        "1 if the class or slice has a certificate, else 0.",
-    ),
-    "tamiz_model_served": (_MODEL_LABELS, "1 for each version that is served."),
-    "tamiz_model_label": (("model", "label"), "The version that a label names."),
-    "tamiz_reload_failed": (
-        ("model", "what"),
-        "1 for what is on disk and could not be loaded: a version's number, or settings. What was loaded before is in force.",
-    ),
-    "tamiz_shadow_threshold": (
-        _SHADOW_LABELS,
-        "The threshold that the shadow decides with, the strictest where they differ.",
-    ),
-    "tamiz_shadow_circuit_open": (
-        ("model", "shadow"),
-        "1 while rows are dropped because the shadow failed on too many batches in a row, else 0.",
-    ),
-    "tamiz_build_info": (("version",), "The version of the server; always 1."),
+_FAMILY: Final = "family"
+_EXPORTED: Final[Mapping[Kind, Callable[..., Any]]] = {
+    "counter": CounterMetricFamily,
+    "histogram": HistogramMetricFamily,
+    "gauge": GaugeMetricFamily,
 }
 
 
-def metric_table() -> str:
-    """Return the table of metrics for the README, as Markdown."""
-    rows = ["| metric | type | labels | what it says |", "|---|---|---|---|"]
-    for kind, families, suffix in (
-        ("counter", COUNTERS, "_total"),
-        ("histogram", HISTOGRAMS, ""),
-        ("gauge", GAUGES, ""),
-    ):
-        for name, (labels, help_) in families.items():
-            rows.append(f"| `{name}{suffix}` | {kind} | {', '.join(labels) or '–'} | {help_} |")
-    rows.append(
-        "| `process_…` | gauge, counter | – | CPU, memory, file descriptors and start time of the process. |"
-    )
-    return "\n".join(rows)
+class Owner(Protocol):
+    """What counts: an instance of a class that defines metrics.
+
+    Attributes:
+        LABELS: the names of the labels that all metrics of the class have.
+        labels: their values.
+    """
+
+    LABELS: ClassVar[tuple[str, ...]]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the values of the labels."""
+
+
+class Family(NamedTuple):
+    """A metric.
+
+    Attributes:
+        kind: its type.
+        name: as exported, without the counters' suffix `_total`.
+        help: what it says, for /metrics and the documents.
+        labels: the names of its labels, after those of its class.
+        from_start: values of the labels that are shown with 0 before anything is counted: PromQL sees no
+            increase in a series that begins with 1.
+        value: owner → the value, or by the values of the labels: a number or a distribution each; None: not
+            shown.
+    """
+
+    kind: Kind
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    from_start: tuple[Any, ...] = ()
+    value: Callable[[Any], Any] = lambda _: None
+
+    def exported(self, owners: Iterable[Owner]) -> Metric:
+        """Return the metric with the samples of all owners, as prometheus_client wants it. In any thread."""
+        family: Metric = _EXPORTED[self.kind](self.name, self.help, labels=self.labels)
+        for owner in owners:
+            for labels, value in self._samples(owner):
+                numbers = value.buckets() if isinstance(value, Distribution) else (value,)
+                family.add_metric((*owner.labels, *labels), *numbers)  # type: ignore[attr-defined]  # all kinds have it
+        return family
+
+    def _samples(self, owner: Owner) -> Iterator[tuple[tuple[str, ...], Any]]:
+        value = self.value(owner)
+        if not isinstance(value, dict):
+            if value is not None:
+                yield (), value
+            return
+        # Copied in one step of the interpreter: the event loop counts on meanwhile.
+        for key, each in (dict.fromkeys(self.from_start, 0) | dict(value)).items():
+            yield key if isinstance(key, tuple) else (key,), each
+
+
+def counter(name: str, help_: str, labels: tuple[str, ...] = (), from_start: tuple[Any, ...] = ()) -> Any:
+    """Define a counter: a field that is a number, or with labels a tally by their value or values."""
+    family = Family("counter", name, help_, labels, from_start)
+    return _field(family, Tally) if labels else _field(family, int)
+
+
+def gauge(name: str, help_: str) -> Any:
+    """Define a gauge: a field that is a number."""
+    return _field(Family("gauge", name, help_), int)
+
+
+def histogram(name: str, help_: str, bounds: tuple[float, ...]) -> Any:
+    """Define a histogram: a field that is a `Distribution` over these bounds."""
+    return _field(Family("histogram", name, help_), lambda: Distribution(bounds))
+
+
+def computed(
+    kind: Kind, name: str, help_: str, labels: tuple[str, ...] = ()
+) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+    """Define a metric by a method that returns its value, or by values of its labels; None: it is not shown.
+
+    The method is called in any thread, while the event loop counts on.
+    """
+
+    def define(method: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        method.__dict__[_FAMILY] = Family(kind, name, help_, labels, value=method)
+        return method
+
+    return define
+
+
+def families(owner: type[Any]) -> list[Family]:
+    """Return the metrics that a class defines, each with all its labels."""
+    found = [
+        each.metadata[_FAMILY]._replace(value=_getter(each.name))
+        for each in dataclasses.fields(owner)
+        if _FAMILY in each.metadata
+    ]
+    methods = (getattr(each, "fget", each) for each in vars(owner).values())  # of a property, too
+    found += [each.__dict__[_FAMILY] for each in methods if _FAMILY in getattr(each, "__dict__", ())]
+    return [family._replace(labels=(*owner.LABELS, *family.labels)) for family in found]
+
+
+def _field(family: Family, make: Callable[[], Any]) -> Any:
+    return dataclasses.field(init=False, default_factory=make, metadata={_FAMILY: family})
+
+
+def _getter(name: str) -> Callable[[Any], Any]:
+    return lambda owner: getattr(owner, name)

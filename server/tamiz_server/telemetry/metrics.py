@@ -1,49 +1,32 @@
 """All counts of a server, in a registry of its own, and their text form.
 
-The event loop counts in plain Python numbers, once per batch wherever it can; prometheus_client turns them into text
-when somebody asks.
+The event loop counts in plain Python numbers, once per batch wherever it can; prometheus_client turns them
+into text when somebody asks.
 """
 
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator, Mapping
-from operator import attrgetter
-from typing import Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.metrics_core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from tamiz import confidence_bins
-from tamiz.v1.manifest_pb2 import Manifest, Promise
-from tamiz.v1.prediction_pb2 import Reason
+from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_server.errors import REFUSALS
-from tamiz_server.telemetry.metric_families import COUNTERS, GAUGES, HISTOGRAMS
-from tamiz_server.telemetry.model_metrics import ModelMetrics, outcome_label
-from tamiz_server.telemetry.shadow_counts import OUTCOMES, REASONS, PairCounts, ShadowMetrics
-
-_REASONS: Final = {reason: Reason.Name(reason).removeprefix("REASON_").lower() for reason in Reason.values()}
-_MAX_ERROR: Final = ("tamiz_certificate_max_error", attrgetter("max_error"))
-_PROMISES: Final = {
-    Promise.PROMISE_UNSPECIFIED: _MAX_ERROR,
-    Promise.PROMISE_SELECTIVE_ERROR: _MAX_ERROR,
-    Promise.PROMISE_JOINT_ERROR: ("tamiz_certificate_max_joint_error", attrgetter("max_error")),
-    Promise.PROMISE_COVERAGE: ("tamiz_certificate_min_coverage", attrgetter("min_coverage")),
-}
-"""Each promise has a gauge of its own, so that no alert takes one for another."""
+from tamiz_server.telemetry.metric_families import Family, Kind, computed, counter, families, gauge
+from tamiz_server.telemetry.model_metrics import ModelMetrics
+from tamiz_server.telemetry.shadow_counts import PairCounts, ShadowMetrics
 
 _CODES: Final = (
     *("OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED"),
     *("UNAVAILABLE", "INTERNAL"),
 )
-"""How a request of a known version can end. All are shown from the start: PromQL sees no increase in a series that begins."""
+"""How a request to a known version can end. All are shown from the start."""
 
 _RESULTS: Final = ("loaded", "failed")
 """How a load can end."""
@@ -53,34 +36,55 @@ CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 """What `Metrics.text` is, for HTTP."""
 
 
+@dataclass(eq=False)
 class Metrics(Collector):
-    """All counts of a server, and their text form."""
+    """All counts of a server, and their text form.
 
-    def __init__(self, server_version: str) -> None:
+    Args:
+        server_version: for the label of `tamiz_build_info`.
+        refused_by_access: calls that access control refused, by code; it counts them in threads of its own.
+
+    Attributes:
+        unattributed: requests that ended before their model was known, by code.
+        refused: calls that a limit refused, or a method that is not for predictions, by code.
+        model_labels: model → label → version.
+        problems: what is on disk and could not be loaded: "name/version" or "name/settings".
+        shadows: by model.
+    """
+
+    LABELS: ClassVar = ()
+    labels: ClassVar[tuple[str, ...]] = ()
+
+    server_version: str
+    refused_by_access: Mapping[str, int] = field(default_factory=dict)
+    unattributed: Tally[str] = field(init=False, default_factory=Tally)
+    refused: Tally[str] = field(init=False, default_factory=Tally)
+    model_labels: dict[str, Mapping[str, int]] = field(init=False, default_factory=dict)
+    problems: frozenset[str] = field(init=False, default=frozenset())
+    shadows: dict[str, ShadowMetrics] = field(init=False, default_factory=dict)
+    received: int = counter("tamiz_requests_received", "Predict requests that arrived.")
+    unloaded: Tally[str] = counter(
+        "tamiz_requests_unloaded",
+        "Predict requests to versions that are not served any more, by gRPC status: their counts in"
+        " tamiz_requests when they left.",
+        ("code",),
+    )
+    loads: Tally[tuple[str, str]] = counter(
+        "tamiz_model_loads",
+        "Attempts to load a version, by result: loaded or failed. A failure is counted once, until the file"
+        " changes.",
+        ("model", "result"),
+    )
+    open_streams: int = gauge("tamiz_streams_open", "Streams of requests that are open now.")
+
+    def __post_init__(self) -> None:
+        self._models: dict[tuple[str, str], ModelMetrics] = {}
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
-        self.received = 0
-        self.open_streams = 0
-        self.unattributed: Tally[str] = Tally()
-        """Requests that ended before their model was known, by code."""
-        self.refused: Tally[str] = Tally()
-        """Calls that access control refused, by code."""
-        self.refused_otherwise: Tally[str] = Tally()
-        """Calls that a limit refused, or a method that is not for predictions, by code."""
-        self.loads: Tally[tuple[str, str]] = Tally()
-        self.labels: dict[str, Mapping[str, int]] = {}
-        """By model: label → version."""
-        self.problems: frozenset[str] = frozenset()
-        """What is on disk and could not be loaded: "name/version" or "name/settings"."""
-        self.shadows: dict[str, ShadowMetrics] = {}
-        """By model."""
-        self._unloaded: Tally[str] = Tally()
-        self._server_version = server_version
-        self._models: dict[tuple[str, str], ModelMetrics] = {}
 
     def model(self, name: str, version: int, manifest: Manifest) -> ModelMetrics:
-        """Return the counts of a version that begins to be served; they go on where it takes another's place."""
+        """Return the counts of a version; they go on if it replaces one of the same number."""
         metrics = self._models.get((name, str(version)))
         if metrics is None:
             metrics = ModelMetrics(name, version, manifest)
@@ -90,10 +94,10 @@ class Metrics(Collector):
         return metrics
 
     def retire(self, name: str, version: int) -> None:
-        """Show a version no more. Its requests stay counted, also those that have yet to end."""
+        """Stop showing a version. Its requests stay counted, including those that have yet to end."""
         metrics = self._models.pop((name, str(version)))
-        self._unloaded.update(metrics.requests)
-        metrics.requests = self._unloaded
+        self.unloaded.update(metrics.requests)
+        metrics.requests = self.unloaded
 
     def loads_begin(self, names: Iterable[str]) -> None:
         """Show from now on how the loads of these models end, both ways: an increase needs a 0 before it."""
@@ -103,23 +107,21 @@ class Metrics(Collector):
 
     def names(self) -> set[str]:
         """Return the models of which anything is shown."""
-        return {name for name, _ in (*self._models, *self.loads)} | self.labels.keys()
+        return {name for name, _ in (*self._models, *self.loads)} | self.model_labels.keys()
 
     def forget(self, name: str) -> None:
         """Show nothing more of a model that is gone."""
-        self.labels.pop(name, None)
+        self.model_labels.pop(name, None)
         for key in [key for key in self.loads if key[0] == name]:
             del self.loads[key]
 
     def flush(self) -> None:
-        """Bring the histograms up to date. To be called in the event loop, before the text is made elsewhere."""
+        """Bring the histograms up to date. Call it in the event loop, before the text is made elsewhere."""
         for model in self._models.values():
-            model.decided.flush()
-            for _, _, distribution in model.distributions():
-                distribution.flush()
+            model.flush()
         for shadow in self.shadows.values():
             if shadow.engine is not None:
-                shadow.engine.inference_duration.flush()
+                shadow.engine.flush()
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format. May be called in any thread."""
@@ -127,131 +129,101 @@ class Metrics(Collector):
 
     def conservation(self) -> tuple[int, int]:
         """Return how many Predict requests were received, and how many of them were answered with OK."""
-        return self.received, self._unloaded["OK"] + sum(
+        return self.received, self.unloaded["OK"] + sum(
             model.requests["OK"] for model in self._models.values()
         )
 
     def collect(self) -> Iterable[Metric]:
         """Return all metrics, as prometheus_client wants them."""
-        models = list(self._models.values())
-        yield from self._counters(models)
-        yield from self._histograms(models)
-        yield from self._gauges(models)
-
-    def _counters(self, models: list[ModelMetrics]) -> Iterator[Metric]:
-        families = {
-            name: CounterMetricFamily(name, help_, labels=labels)
-            for name, (labels, help_) in COUNTERS.items()
+        shadows = list(self.shadows.values())
+        owners: dict[type[Any], list[Any]] = {
+            Metrics: [self],
+            ModelMetrics: list(self._models.values()),
+            ShadowMetrics: shadows,
+            PairCounts: [pair for shadow in shadows for pair in list(shadow.pairs.values())],
         }
-        families["tamiz_requests_received"].add_metric((), self.received)
-        for code, count in list(self.unattributed.items()):
-            families["tamiz_requests"].add_metric(("", "", code), count)
-        for code, count in list(self._unloaded.items()):
-            families["tamiz_requests_unloaded"].add_metric((code,), count)
-        refused = self.refused.copy() + self.refused_otherwise.copy()  # others add to them meanwhile
-        for code in dict.fromkeys((*REFUSALS, *refused)):
-            families["tamiz_calls_refused"].add_metric((code,), refused[code])
-        for name, result in list(self.loads):
-            families["tamiz_model_loads"].add_metric((name, result), self.loads[name, result])
-        for model in models:
-            for code in dict.fromkeys((*_CODES, *model.requests)):
-                families["tamiz_requests"].add_metric((*model.labels, code), model.requests[code])
-            _add_rows(families, model)
-        for pair in self._pairs():
-            _add_pair(families, pair)
-        yield from families.values()
+        return [family.exported(owners[owner]) for owner in _OWNERS for family in families(owner)]
 
-    def _pairs(self) -> list[PairCounts]:
-        return [pair for shadow in list(self.shadows.values()) for pair in list(shadow.pairs.values())]
-
-    def _histograms(self, models: list[ModelMetrics]) -> Iterator[Metric]:
-        families = {
-            name: HistogramMetricFamily(name, help_, labels=labels)
-            for name, (labels, help_) in HISTOGRAMS.items()
+    @computed(
+        "counter",
+        "tamiz_requests",
+        "Predict requests that ended, by gRPC status. received = these + unloaded + in flight. The model is"
+        " empty if the request names one that is not served.",
+        (*ModelMetrics.LABELS, "code"),
+    )
+    def _requests(self) -> dict[tuple[str, ...], int]:
+        found: dict[tuple[str, ...], int] = {
+            ("", "", code): count for code, count in dict(self.unattributed).items()
         }
-        for model in models:
-            for name, labels, distribution in model.distributions():
-                buckets, total = distribution.buckets()
-                families[name].add_metric(labels, buckets, total)
-        for shadow in list(self.shadows.values()):
-            if shadow.engine is not None:
-                buckets, total = shadow.engine.inference_duration.buckets()
-                families["tamiz_shadow_inference_duration_seconds"].add_metric(shadow.labels, buckets, total)
-        yield from families.values()
+        for model in list(self._models.values()):
+            shown = dict.fromkeys(_CODES, 0) | dict(model.requests)
+            found |= {(*model.labels, code): count for code, count in shown.items()}
+        return found
 
-    def _gauges(self, models: list[ModelMetrics]) -> Iterator[Metric]:
-        families = {
-            name: GaugeMetricFamily(name, help_, labels=labels) for name, (labels, help_) in GAUGES.items()
-        }
-        families["tamiz_build_info"].add_metric((self._server_version,), 1)
-        ended = sum(
-            sum(tally.values())
-            for tally in (self.unattributed, self._unloaded, *(model.requests for model in models))
+    @computed("gauge", "tamiz_requests_in_flight", "Predict requests that are being answered now.")
+    def _in_flight(self) -> int:
+        tallies = (
+            self.unattributed,
+            self.unloaded,
+            *(model.requests for model in list(self._models.values())),
         )
-        families["tamiz_requests_in_flight"].add_metric((), self.received - ended)
-        families["tamiz_streams_open"].add_metric((), self.open_streams)
-        for model in models:
-            families["tamiz_model_served"].add_metric(model.labels, 1)
-            families["tamiz_queue_rows"].add_metric(model.labels, model.queue_rows)
-            families["tamiz_queue_limit_rows"].add_metric(model.labels, model.queue_limit_rows)
-            families["tamiz_circuit_open"].add_metric(model.labels, model.circuit_open)
-            _add_reference(families, model)
-            _add_threshold(families, model)
-        for pair in self._pairs():
-            families["tamiz_shadow_threshold"].add_metric(pair.labels, pair.threshold)
-        for shadow in list(self.shadows.values()):
-            if shadow.engine is not None:
-                families["tamiz_shadow_circuit_open"].add_metric(shadow.labels, shadow.engine.circuit_open)
-        for name, labels in list(self.labels.items()):
-            for label, version in labels.items():
-                families["tamiz_model_label"].add_metric((name, label), version)
-        for where in sorted(self.problems):
-            name, _, what = where.rpartition("/")
-            families["tamiz_reload_failed"].add_metric((name, what), 1)
-        yield from families.values()
+        return self.received - sum(sum(tally.values()) for tally in tallies)
+
+    @computed(
+        "counter",
+        "tamiz_calls_refused",
+        "Calls and pages that were refused, by gRPC status: by access control, by a limit, or by a method"
+        " that is not for predictions. They are not among the received requests.",
+        ("code",),
+    )
+    def _all_refused(self) -> dict[str, int]:
+        refused = Tally(dict(self.refused))
+        refused.update(dict(self.refused_by_access))
+        return dict.fromkeys(REFUSALS, 0) | refused
+
+    @computed("gauge", "tamiz_model_label", "The version that a label names.", ("model", "label"))
+    def _label_versions(self) -> dict[tuple[str, str], int]:
+        return {
+            (name, label): version
+            for name, labels in dict(self.model_labels).items()
+            for label, version in labels.items()
+        }
+
+    @computed(
+        "gauge",
+        "tamiz_reload_failed",
+        "1 for what is on disk and could not be loaded: a version's number, or settings. What was loaded"
+        " before stays in force.",
+        ("model", "what"),
+    )
+    def _reload_failed(self) -> dict[tuple[str, str], int]:
+        return {
+            (name, what): 1 for name, _, what in (where.rpartition("/") for where in sorted(self.problems))
+        }
+
+    @computed("gauge", "tamiz_build_info", "The version of the server; always 1.", ("version",))
+    def _build_info(self) -> dict[str, int]:
+        return {self.server_version: 1}
 
 
-def _add_pair(families: Mapping[str, CounterMetricFamily], pair: PairCounts) -> None:
-    """Add how a live version and its shadow compare."""
-    families["tamiz_shadow_rows_received"].add_metric(pair.labels, pair.received)
-    for outcome, count in zip(OUTCOMES, pair.compared, strict=True):
-        families["tamiz_shadow_rows_compared"].add_metric((*pair.labels, *outcome), count)
-    for reason in REASONS:
-        families["tamiz_shadow_rows_dropped"].add_metric((*pair.labels, reason), pair.dropped[reason])
+_OWNERS: Final[tuple[type[Any], ...]] = (Metrics, ModelMetrics, ShadowMetrics, PairCounts)
+
+FAMILIES: Final[Mapping[str, Family]] = {
+    family.name: family for owner in _OWNERS for family in families(owner)
+}
+"""Every metric of the server, by name."""
 
 
-def _add_rows(families: Mapping[str, CounterMetricFamily], model: ModelMetrics) -> None:
-    """Add how the rows of a model were decided: by reason, by class, by bin of confidence."""
-    for reason, name in _REASONS.items():
-        outcome = outcome_label(reason == Reason.REASON_NONE)
-        families["tamiz_rows"].add_metric((*model.labels, outcome, name), model.rows[reason])
-    for name, accepted, count in model.decided.by_class():
-        families["tamiz_class_rows"].add_metric((*model.labels, name, outcome_label(accepted)), count)
-    for name, count in model.decided.by_bin():
-        families["tamiz_confidence_bin_rows"].add_metric((*model.labels, name), count)
-
-
-def _add_reference(families: Mapping[str, GaugeMetricFamily], model: ModelMetrics) -> None:
-    """Add the held-out rows by bin of confidence, where the bundle knows them."""
-    for name, count in zip(confidence_bins.NAMES, model.reference, strict=bool(model.reference)):
-        families["tamiz_reference_confidence_rows"].add_metric((*model.labels, name), count)
-
-
-def _add_threshold(families: Mapping[str, GaugeMetricFamily], model: ModelMetrics) -> None:
-    """Add the threshold of a model, what it promises, and those of its subsets."""
-    threshold = model.threshold
-    families["tamiz_threshold"].add_metric(model.labels, threshold.value)
-    families["tamiz_certified"].add_metric(model.labels, threshold.HasField("certificate"))
-    if threshold.HasField("certificate"):
-        certificate = threshold.certificate
-        name, promised = _PROMISES[certificate.promise]
-        families[name].add_metric(model.labels, promised(certificate))
-        families["tamiz_certificate_confidence_level"].add_metric(model.labels, certificate.confidence_level)
-        families["tamiz_certificate_expected_coverage"].add_metric(
-            model.labels, certificate.expected_coverage
-        )
-        families["tamiz_certificate_rows"].add_metric(model.labels, certificate.n_rows)
-    for subset in threshold.subsets:
-        labels = (*model.labels, subset.name)
-        families["tamiz_subset_threshold"].add_metric(labels, subset.value)
-        families["tamiz_subset_certified"].add_metric(labels, subset.HasField("certificate"))
+def metric_table() -> str:
+    """Return the table of metrics for the documents, as Markdown."""
+    kinds: tuple[tuple[Kind, str], ...] = (("counter", "_total"), ("histogram", ""), ("gauge", ""))
+    rows = ["| metric | type | labels | what it says |", "|---|---|---|---|"]
+    for kind, suffix in kinds:
+        for name, family in FAMILIES.items():
+            if family.kind == kind:
+                labels = ", ".join(family.labels) or "–"
+                rows.append(f"| `{name}{suffix}` | {kind} | {labels} | {family.help} |")
+    rows.append(
+        "| `process_…` | gauge, counter | – | CPU, memory, file descriptors and start time of the process. |"
+    )
+    return "\n".join(rows)

@@ -1,4 +1,4 @@
-"""Lines that repeat: so many of a kind are let through in a second, the others are counted. Pure: no clock in it."""
+"""Limits repeated log lines: some of each kind pass per second, the rest are counted. It has no clock."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Final
 _WINDOW_S: Final = 1.0
 
 
-class Flood:
-    """Lets through at most so many things of a kind in each second, and remembers how many it held back."""
+class RepeatLimit:
+    """Lets a limited number of things of a kind through in each second, and counts the others."""
 
     def __init__(self, at_most: int) -> None:
         self._at_most = at_most
@@ -18,7 +18,7 @@ class Flood:
         self._seen: Tally[Hashable] = Tally()
 
     def lets_through(self, kind: Hashable, now_s: float) -> bool:
-        """Return whether one more of a kind is let through; `now_s` is any monotonic clock. See `held_back` first."""
+        """Return whether one more of a kind passes. Call `held_back` first. `now_s`: any monotonic clock."""
         if now_s - self._began_s >= _WINDOW_S:
             self._began_s = now_s
             self._seen.clear()
@@ -26,11 +26,11 @@ class Flood:
         return self._seen[kind] <= self._at_most
 
     def ends_s(self) -> float:
-        """Return when the second that is counted ends."""
+        """Return when the current second ends."""
         return self._began_s + _WINDOW_S
 
     def held_back(self, now_s: float) -> dict[Hashable, int]:
-        """Return how many of each kind were held back in a second that has ended, once; nothing before it has."""
+        """Return, once, how many of each kind were held back in the last second, after it has ended."""
         if now_s < self.ends_s():
             return {}
         held = {kind: count - self._at_most for kind, count in self._seen.items() if count > self._at_most}

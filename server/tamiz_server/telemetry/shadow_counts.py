@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from operator import add
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from tamiz.v1.manifest_pb2 import Manifest
+from tamiz_server.telemetry.histograms import Distribution
+from tamiz_server.telemetry.metric_families import computed, counter, gauge
 from tamiz_server.telemetry.model_metrics import ModelMetrics
 
 
@@ -37,78 +40,121 @@ RESTING: Final = "resting"
 FAILED: Final = "failed"
 STOPPED: Final = "stopped"
 REASONS: Final = (QUEUE_FULL, LIVE_BUSY, INPUTS_DIFFER, RESTING, FAILED, STOPPED)
-"""Why rows were dropped: no room for them; the live queue goes first; the shadow does not read such inputs; it rests after
-failures; it failed on them; it was changed or ended before it had computed them."""
+"""Why rows were dropped: no room for them; the live queue goes first; the shadow does not read such inputs;
+it rests after failures; it failed on them; it was changed or ended before it had computed them."""
 
 
+@dataclass(eq=False)
 class PairCounts:
     """The counts of a live version and its shadow. Only the event loop changes them.
 
-    received = compared + dropped + those that wait.
+    received = compared + dropped + those that are waiting.
 
     Attributes:
         labels: model, live version, shadow's version: values of the metrics' labels.
-        threshold: what the shadow decides with; the strictest where its thresholds differ.
-        received: rows that were answered and that it was to see.
+        threshold: the shadow's threshold; the strictest one if it has several.
+        received: rows that were answered and that the shadow was to see.
         compared: rows by outcome, in the order of `OUTCOMES`.
         dropped: rows by reason, one of `REASONS`.
     """
 
-    def __init__(self, labels: tuple[str, str, str]) -> None:
-        self.labels = labels
-        self.threshold = 0.0
-        self.received = 0
-        self.compared = [0] * len(OUTCOMES)
-        self.dropped: Tally[str] = Tally()
+    LABELS: ClassVar = ("model", "version", "shadow")
+
+    labels: tuple[str, str, str]
+    threshold: float = gauge(
+        "tamiz_shadow_threshold",
+        "The threshold that the shadow decides with, the strictest one if there are several.",
+    )
+    received: int = counter(
+        "tamiz_shadow_rows_received",
+        "Rows of answers that the model's shadow was to see. received = compared + dropped + those that are"
+        " waiting.",
+    )
+    compared: list[int] = field(init=False, default_factory=lambda: [0] * len(OUTCOMES))
+    dropped: Tally[str] = counter(
+        "tamiz_shadow_rows_dropped",
+        "Rows that the shadow did not decide, and why. Their answers were not affected.",
+        ("reason",),
+        REASONS,
+    )
 
     def add(self, compared: Sequence[int]) -> None:
         """Count rows that were compared."""
         self.compared = list(map(add, self.compared, compared))
 
+    @computed(
+        "counter",
+        "tamiz_shadow_rows_compared",
+        "Rows that the shadow decided too. accepted_by: both, live, shadow or neither; labels, if both"
+        " accepted: same or other.",
+        ("accepted_by", "labels"),
+    )
+    def _by_outcome(self) -> dict[tuple[str, ...], int]:
+        return dict(zip(OUTCOMES, self.compared, strict=True))
 
+
+@dataclass(eq=False)
 class ShadowMetrics:
     """The counts of one model's shadow. Only the event loop changes them.
 
     Attributes:
-        what: the version and the threshold that it decides with, where they were set.
-        engine: the counts of its engine; None where it only decides with another threshold.
+        name: the model.
+        what: the version and the threshold that it decides with, where they are set.
+        engine: the counts of its engine; None if it only decides with another threshold.
         pairs: live version → how its answers compare.
     """
 
-    def __init__(self, name: str, what: tuple[int | None, float | None]) -> None:
-        self.what = what
-        self.engine: ModelMetrics | None = None
-        self.pairs: dict[int, PairCounts] = {}
-        self._name = name
-        self._gone: list[PairCounts] = []
+    LABELS: ClassVar = ("model", "shadow")
+
+    name: str
+    what: tuple[int | None, float | None]
+    engine: ModelMetrics | None = field(init=False, default=None)
+    pairs: dict[int, PairCounts] = field(init=False, default_factory=dict)
+    _gone: list[PairCounts] = field(init=False, default_factory=list)
 
     @property
     def labels(self) -> tuple[str, str]:
         """The model, and the version that the shadow computes."""
-        return self._name, str(self.what[0] or "")
+        return self.name, str(self.what[0] or "")
 
     def of_engine(self, version: int, manifest: Manifest) -> ModelMetrics:
-        """Return the counts of the engine that computes a version; they go on where it takes another's place."""
+        """Return the counts of the engine that computes a version; the engine that takes its place goes on with them."""
         if self.engine is None:
-            self.engine = ModelMetrics(self._name, f"{version} as shadow", manifest)  # so the log says it
+            self.engine = ModelMetrics(self.name, f"{version} as shadow", manifest)  # so the log says it
         return self.engine
 
     def pair(self, version: int) -> PairCounts:
         """Return the counts of a live version."""
         if version not in self.pairs:
-            self.pairs[version] = PairCounts((self._name, str(version), str(self.what[0] or version)))
+            self.pairs[version] = PairCounts((self.name, str(version), str(self.what[0] or version)))
         return self.pairs[version]
 
     def keep(self, versions: Iterable[int]) -> None:
-        """Show no other live versions any more."""
+        """Stop showing all live versions but these."""
         for version in self.pairs.keys() - set(versions):
             self._gone.append(self.pairs.pop(version))
 
     def totals(self) -> tuple[int, int, int]:
-        """Return how many rows were received, compared and dropped, over all live versions that there were."""
+        """Return how many rows were received, compared and dropped, over all live versions so far."""
         pairs = (*self.pairs.values(), *self._gone)
         return (
             sum(pair.received for pair in pairs),
             sum(sum(pair.compared) for pair in pairs),
             sum(pair.dropped.total() for pair in pairs),
         )
+
+    @computed(
+        "histogram",
+        "tamiz_shadow_inference_duration_seconds",
+        "How long the shadow computed one batch, in a thread of low priority.",
+    )
+    def _inference_duration(self) -> Distribution | None:
+        return None if self.engine is None else self.engine.inference_duration
+
+    @computed(
+        "gauge",
+        "tamiz_shadow_circuit_open",
+        "1 while rows are dropped because the shadow failed on too many batches in a row, else 0.",
+    )
+    def _circuit_open(self) -> bool | None:
+        return None if self.engine is None else self.engine.circuit_open

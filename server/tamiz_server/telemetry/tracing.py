@@ -1,7 +1,7 @@
-"""OpenTelemetry: a span per request for predictions, joined to its caller's trace, with its waiting and its inference inside.
+"""OpenTelemetry: one span per request for predictions, with spans for its queue and inference inside.
 
-The spans are made when the request has ended, from the times that were measured anyway: a request that is not traced costs
-one decision, and no engine knows of tracing.
+The spans are made when the request has ended, from the times that were measured anyway: a request that is not
+traced costs one decision, and the engine knows nothing about tracing.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _ENDED_ON_OUR_SIDE: Final = {
     "UNIMPLEMENTED",
     "DATA_LOSS",
 }
-"""The statuses that OpenTelemetry's conventions call an error of the server; the others are the caller's."""
+"""The statuses that OpenTelemetry's conventions call errors of the server; the others are the caller's."""
 
 
 class Tracing:
-    """Makes spans of requests that ended, and has them exported."""
+    """Makes spans of requests that ended, and exports them."""
 
     def __init__(self, provider: TracerProvider, exporter: SpanExporter) -> None:
-        """Give spans to a provider, which samples them and hands them to an exporter."""
+        """Give spans to a provider, which samples them and passes them on to an exporter."""
         from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415  an extra
             TraceContextTextMapPropagator,
         )
@@ -46,10 +46,10 @@ class Tracing:
         self._propagator = TraceContextTextMapPropagator()
 
     def request_ended(self, ended: Ended, metadata: Mapping[str, str]) -> None:
-        """Make the spans of a request; `metadata` are those of its call, `traceparent` among them."""
+        """Make the spans of a request; `metadata` is that of its call, with `traceparent`."""
         from opentelemetry import trace  # noqa: PLC0415  an extra
 
-        # Spans are told in time since the epoch; requests are measured on a clock that nobody sets.
+        # Spans have times since the epoch; requests are timed on the monotonic clock, which nobody can set.
         epoch_s = time.time() - time.monotonic()
         span = self._tracer.start_span(
             ended.method,
@@ -85,8 +85,9 @@ class Tracing:
         span.end(_ns(epoch_s + ended.ended_s))
 
     def close(self) -> None:
-        """Export what is left; a collector that does not answer holds nobody up for longer than two seconds."""
-        # The SDK's own limits are not kept: force_flush sends a full queue in batches of ten seconds each.
+        """Export what is left; a collector that does not answer delays this by two seconds at most."""
+        # The SDK does not keep its own limits: force_flush sends a full queue in batches that take ten
+        # seconds each.
         flushing = threading.Thread(target=self._provider.force_flush, daemon=True)
         flushing.start()
         flushing.join(_SHUTDOWN_S)
@@ -100,8 +101,8 @@ def trace_to(endpoint: str, share: float, server_version: str) -> Tracing:
 
     Args:
         endpoint: where the collector listens for OTLP over gRPC: "http://host:4317", or https.
-        share: of the requests whose callers do not say whether they are traced, 0 to 1.
-        server_version: what resources say of the server.
+        share: the share of requests that is traced, 0 to 1, among those whose callers do not decide it.
+        server_version: for the resource's service.version.
 
     Raises:
         ConfigError: if the libraries are not installed.
@@ -116,7 +117,7 @@ def trace_to(endpoint: str, share: float, server_version: str) -> Tracing:
         raise ConfigError(
             f"--otlp-endpoint needs {error.name}, which is not installed: pip install 'tamiz[tracing]'"
         ) from error
-    # What the standard variables (OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES) say goes before what we say.
+    # The standard variables (OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES) win over our own values.
     named = Resource.create({"service.name": "tamiz-server", "service.version": server_version})
     resource = named.merge(OTELResourceDetector().detect())
     provider = TracerProvider(ParentBasedTraceIdRatio(share), resource, shutdown_on_exit=False)

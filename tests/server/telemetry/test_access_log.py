@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from tamiz_server.errors import InvalidRequest, QueueFull
-from tamiz_server.telemetry.access_log import LINES_PER_SECOND, Ended, Journal
+from tamiz_server.telemetry.access_log import LINES_PER_SECOND, AccessLog, Ended
 
 
 def ended(code: str = "OK", **fields: object) -> Ended:
@@ -25,9 +25,9 @@ def all_levels(caplog):
 
 
 def test_an_even_share_of_what_succeeds_is_written():
-    journal = Journal(0.25)
-    assert [journal.wants("OK") for _ in range(9)] == [True, *[False] * 3, True, *[False] * 3, True]
-    assert not any(Journal(0.0).wants("OK") for _ in range(9))
+    access_log = AccessLog(0.25)
+    assert [access_log.wants("OK") for _ in range(9)] == [True, *[False] * 3, True, *[False] * 3, True]
+    assert not any(AccessLog(0.0).wants("OK") for _ in range(9))
 
 
 def test_a_line_says_who_when_and_how_long(caplog):
@@ -37,7 +37,7 @@ def test_a_line_says_who_when_and_how_long(caplog):
         ("authorization", "Bearer secret"),
         ("some-bin", b"\x00"),
     ]
-    Journal(1.0).request_ended(ended(n_rows=3, n_accepted=2, queue_s=0.1, compute_s=0.05), lambda: metadata)
+    AccessLog(1.0).request_ended(ended(n_rows=3, n_accepted=2, queue_s=0.1, compute_s=0.05), lambda: metadata)
     assert lines(caplog) == [
         {
             "request_id": "r" * 128,
@@ -56,24 +56,24 @@ def test_a_line_says_who_when_and_how_long(caplog):
 
 
 def test_what_fails_is_always_written_and_quotes_nobody(caplog):
-    journal = Journal(0.0)
+    access_log = AccessLog(0.0)
     for code, error in (
         ("INVALID_ARGUMENT", InvalidRequest("a row holds 4711")),
         ("RESOURCE_EXHAUSTED", QueueFull("64 rows wait")),
         ("CANCELLED", None),
     ):
-        assert journal.wants(code)
-        journal.request_ended(ended(code, error=error), lambda: None)
+        assert access_log.wants(code)
+        access_log.request_ended(ended(code, error=error), lambda: None)
     assert [line.get("error") for line in lines(caplog)] == ["InvalidRequest", "64 rows wait", None]
     assert "4711" not in caplog.text
 
 
 def test_a_flood_of_failures_is_summed_up(caplog):
     async def scenario() -> None:
-        journal = Journal(0.0)
+        access_log = AccessLog(0.0)
         for _ in range(LINES_PER_SECOND + 7):
-            journal.request_ended(ended("RESOURCE_EXHAUSTED"), lambda: None)
-        journal.close()
+            access_log.request_ended(ended("RESOURCE_EXHAUSTED"), lambda: None)
+        access_log.close()
 
     asyncio.run(scenario())
     assert len(caplog.records) == LINES_PER_SECOND + 1
@@ -82,9 +82,9 @@ def test_a_flood_of_failures_is_summed_up(caplog):
 
 def test_the_sum_is_written_also_when_nothing_follows(caplog):
     async def scenario() -> None:
-        journal = Journal(0.0)
+        access_log = AccessLog(0.0)
         for _ in range(LINES_PER_SECOND + 1):
-            journal.request_ended(ended("INTERNAL"), lambda: None)
+            access_log.request_ended(ended("INTERNAL"), lambda: None)
         for _ in range(300):
             if len(caplog.records) > LINES_PER_SECOND:
                 return

@@ -66,7 +66,7 @@ def test_what_grpc_quotes_of_callers_is_kept_out_and_said_once(written, format_)
         except UnicodeDecodeError:
             grpc.exception("Invalid encoding on %s", value)
     (line,) = stream.getvalue().splitlines()
-    assert "that are not UTF-8" in line
+    assert "that is not UTF-8" in line
     assert "warning" in line.lower()
     try:
         int("why")
@@ -92,7 +92,10 @@ def test_a_stack_trace_keeps_its_lines_as_text(written):
     assert len(stream.getvalue().splitlines()) > 2
 
 
-@pytest.mark.parametrize(("is_terminal", "first"), [(True, r"\d{4}-"), (False, r"\{")])
+@pytest.mark.parametrize(
+    ("is_terminal", "first"),
+    [(True, r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO    hello$"), (False, r"\{")],
+)
 def test_auto_is_text_on_a_terminal_and_json_elsewhere(written, is_terminal, first):
     stream = written("auto", is_terminal=is_terminal)
     logging.getLogger().info("hello")
