@@ -41,7 +41,7 @@ _DRAIN_POLL_S: Final = 0.01
 _INLINE_RUN_S: Final = 1.0
 """The longest run in the event loop: meanwhile nobody is answered."""
 
-_RESTS: Final = "the model failed on several batches in a row and rests for some seconds; try another replica, or again later"
+_RESTS: Final = "the model failed on several batches in a row and rests for a while; try another replica, or again in a few seconds"
 
 # The clock is time.monotonic, not the loop's: uvloop's stands still within a turn and counts whole milliseconds.
 _now_s = time.monotonic
