@@ -8,8 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz.bundle_format import NO_CLASS
-from tamiz_server.engine.gate import Decisions
+from tamiz.gate import NO_CLASS, DecisionLists
 from tamiz_server.engine.request import Answer, Request
 from tamiz_server.errors import ModelFailed, TamizError
 from tamiz_server.model.inputs import Inputs, Spec
@@ -42,7 +41,7 @@ class Batch:
         self.slices = slices
         self.started_s = started_s
         self.seconds = 0.0
-        self.decisions: Decisions | None = None
+        self.decisions: DecisionLists | None = None
         self.error: TamizError | None = None
         self._probabilities: NDArray[np.float64] | None = None
         self._thresholds: list[float] | None = None
@@ -81,7 +80,7 @@ class Batch:
         self._thresholds = own.tolist()
         return self._thresholds
 
-    def decided(self, decisions: Decisions, probabilities: NDArray[np.float64]) -> None:
+    def decided(self, decisions: DecisionLists, probabilities: NDArray[np.float64]) -> None:
         """Take what the gate decided on the rows, and their probabilities, (n_rows, n_classes)."""
         self.decisions = decisions
         self._probabilities = probabilities

@@ -6,10 +6,9 @@ import logging
 import time
 from typing import Final
 
-from tamiz.gate_rules import valid_rows
+from tamiz.gate import decide_batch, valid_rows
 from tamiz.thresholds import Thresholds
 from tamiz_server.engine.batch import FAILED, Batch
-from tamiz_server.engine.gate import decide
 from tamiz_server.errors import DeadlineExceeded, ModelFailed
 from tamiz_server.model.model import Model
 
@@ -58,7 +57,9 @@ class BatchRunner:
         inputs = batch.inputs(specs)
         probabilities, subset = self._model.run(inputs, self._max_run_s)
         own = self._thresholds.of_rows(probabilities, subset) if self._thresholds.differ else None
-        batch.decided(decide(probabilities, batch.thresholds(own), valid_rows(inputs, specs)), probabilities)
+        batch.decided(
+            decide_batch(probabilities, batch.thresholds(own), valid_rows(inputs, specs)), probabilities
+        )
         batch.seconds = time.monotonic() - started_s
 
     def _run_if_awaited(self, single: Batch) -> list[Batch]:

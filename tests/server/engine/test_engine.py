@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tamiz.bundle_format import NO_CLASS
+from tamiz.gate import NO_CLASS
 from tamiz.v1.prediction_pb2 import Reason
 from tamiz_server.config.config import Config
 from tamiz_server.engine.engine import Engine

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.serving_parts import Serving, predict_request
 
-from tamiz.bundle_format import NO_CLASS
+from tamiz.gate import NO_CLASS
 from tamiz.v1.prediction_pb2 import (
     GetModelRequest,
     GetModelResponse,
