@@ -92,7 +92,7 @@ class Batch:
     def deliver(self, *, reveal: bool) -> None:
         """Give each request the decisions on its rows, or the error.
 
-        Each is told on its own: if one was cancelled, the others are not touched.
+        Each is told on its own: one that was cancelled does not touch the others.
 
         Args:
             reveal: whether abstained rows keep their class and their probabilities.

@@ -1,4 +1,4 @@
-"""Which requests are computed together, and when. Pure policy: the caller owns the clock, the loop and the sockets.
+"""Which requests are computed together, and when. Pure policy: the caller owns clock, loop and sockets.
 
 Times are seconds on any monotonic clock; the caller passes `now`.
 """
@@ -20,7 +20,7 @@ _COMPACT_ABOVE: Final = 64
 """Finished requests are swept out when they outnumber the waiting ones by this many."""
 
 NORMAL_FIRST: Final = 7
-"""So many batches in a row begin with requests of normal priority; the next one begins with those of low priority."""
+"""This many batches in a row begin with normal priority; the next one begins with low priority."""
 
 LOW_PRIORITY_ROOM: Final = 0.5
 """The share of the queue that requests of low priority may fill."""
@@ -29,10 +29,10 @@ LOW_PRIORITY_ROOM: Final = 0.5
 class BatchQueue:
     """Requests that wait, first come, first served, on two levels: normal and low priority.
 
-    A batch takes requests of normal priority first and fills the room that is left with those of low priority. After
-    `NORMAL_FIRST` such batches one begins with low priority, so that it gets that share of the batches at any load.
+    A batch takes requests of normal priority first, and fills the rest of its room with low priority. After
+    `NORMAL_FIRST` such batches, one begins with low priority, which so gets that share of the batches at any load.
 
-    A request that fits into a batch is never torn apart; one with more rows than `max_batch_size` goes in parts.
+    A request that fits into a batch is never split. One with more rows than `max_batch_size` goes in parts.
     """
 
     def __init__(

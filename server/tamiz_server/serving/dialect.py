@@ -55,4 +55,4 @@ def parse(type_: type[_Message], body: bytes) -> _Message:
     try:
         return type_.FromString(body)
     except DecodeError as error:
-        raise InvalidRequest(f"the message is not a {type_.DESCRIPTOR.full_name}: {error}") from error
+        raise InvalidRequest(f"the message is not a valid {type_.DESCRIPTOR.full_name}: {error}") from error

@@ -1,4 +1,4 @@
-"""One request for predictions, whatever its protocol: which version, what it asks for, what it is answered."""
+"""One request for predictions, whatever its protocol: which version answers it, and how it ended."""
 
 from __future__ import annotations
 

@@ -273,7 +273,8 @@ async def test_a_shadow_that_fails_rests_and_only_its_own_rows_are_dropped(runni
         assert (await server.decided())["both/same"] == 1
         assert not server.metrics.shadows["m"].engine.circuit_open
     assert (
-        "model m version 2 as shadow failed on 3 batches in a row: rows are dropped, some are" in caplog.text
+        "model m version 2 as shadow failed on 3 batches in a row: rows are dropped, and some are"
+        in caplog.text
     )
     assert "requests" not in "".join(line for line in caplog.messages if "as shadow" in line)
 
