@@ -17,7 +17,7 @@ from tamiz_server.errors import Unavailable
 from tamiz_server.telemetry.metrics import Metrics
 
 _LINGER_S: Final = 0.3
-"""How long the connections of ended streams stay open, so that callers notice the end."""
+"""How long the server waits after the last stream. Without it callers saw a broken pipe instead of their status."""
 
 _Answer = Callable[[bytes], Coroutine[Any, Any, bytes]]
 

@@ -22,6 +22,7 @@ _PATIENCE_S: Final = (
     10  # how long a connection may last: who says nothing, or a byte now and then, does not keep its thread
 )
 _MOST_CONNECTIONS: Final = 64
+"""How many connections are open at once; each has a thread, and gRPC needs the open files."""
 
 _STATUS: Final = {
     "UNAUTHENTICATED": HTTPStatus.UNAUTHORIZED,

@@ -25,7 +25,7 @@ from tamiz_convert.__main__ import main
 from tamiz_convert.bundles.bundle import read_bundle
 from tamiz_convert.bundles.graph import cut_at_scores, from_bundle
 from tamiz_convert.bundles.subject import Subject
-from tamiz_convert.calibrators import Temperature
+from tamiz_convert.calibrators.temperature import Temperature
 from tamiz_convert.pipeline.graft import graft
 from tamiz_convert.sources.sklearn_graph import from_sklearn
 
@@ -401,5 +401,5 @@ def test_from_the_command_line(bundle, cancer, tmp_path, models, capsys):
     assert main(["inspect", str(models / "m/2")]) == 0
     assert read_manifest(models / "m/1").graph_digest in "".join(capsys.readouterr().out.split())
     assert main([*command, "--threshold", "0.9", "--output", str(models / "m/1")]) == 1
-    assert "holds the bundle that is to be recalibrated" in capsys.readouterr().err
+    assert "already holds a bundle; write to a higher version" in capsys.readouterr().err
     assert main([*command, "--threshold", "0.9", "--output", str(models / "m/1"), "--replace"]) == 0
