@@ -1,4 +1,4 @@
-"""There is one gate: what a certificate counted is what the server answers, also where a graph gives improper rows."""
+"""There is one gate: what a certificate counted is what the server answers, improper rows included."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ SPOILED = [
 
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory) -> tuple[OnnxModel, dict[str, tuple[pd.DataFrame, np.ndarray]]]:
-    """A graph whose probabilities are its inputs, and rows of which a quarter are none, but for those that calibrate."""
+    """A graph whose probabilities are its inputs, and rows, a quarter of them odd."""
     graph = helper.make_graph(
         [helper.make_node("Identity", ["features"], ["probabilities"])],
         "given",
@@ -251,7 +251,7 @@ MISSES = (
 
 @st.composite
 def asked(draw):
-    """Rows of every kind, few or many, their confidences on thresholds and beside them; and what a request wishes."""
+    """Few or many rows of every kind, and the threshold that the request asks for."""
     n_rows = draw(st.sampled_from([1, 3, 33, 34, 120]))
     rows = draw(hnp.arrays(np.float64, (n_rows, 3), elements=st.sampled_from([0.0, 0.01, 0.3, 0.5, 0.9])))
     totals = rows.sum(axis=1, keepdims=True)
