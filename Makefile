@@ -7,7 +7,7 @@ TOOLS := $(VENV)/.set-up-tools
 DEPLOY := $(VENV)/.set-up-deploy
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: help setup demo test lint format statistics faults audit bench docs picture proto image manifests clean
+.PHONY: help setup demo check quick test lint format statistics faults audit bench docs picture proto image manifests clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ $(DEPLOY): $(STAMP)
 
 demo: $(STAMP) ## export, serve, ask and observe two real models (KEEP=1 leaves the server running)
 	@$(BIN)/python -m demo $(if $(KEEP),--keep)
+
+check: $(TOOLS) ## lint and the quick tests side by side, in less than two minutes
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target lint quick
+
+quick: $(TOOLS) ## run the tests that start no process and train few models, of all rooms
+	$(BIN)/python -m pytest --quick -n 2 $(ARGS)
 
 test: $(TOOLS) ## run all tests (ARGS="-k gate" for some)
 	$(BIN)/python -m pytest -n auto $(ARGS)
