@@ -1,4 +1,4 @@
-"""A shadow in one process, with real engines: what it counts, what it drops, and that no answer knows of it."""
+"""A shadow in one process, with real engines: what it counts, what it drops; no answer depends on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models loaded and unloaded through the protocol, in one process with real engines: what is served, said and refused."""
+"""Models loaded and unloaded through the protocol, with real engines: what is served, said and refused."""
 
 from __future__ import annotations
 

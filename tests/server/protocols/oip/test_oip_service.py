@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over the engines: the same decisions, counts and statuses as the typed service."""
+"""The Open Inference Protocol: the same decisions, counts and statuses as the typed service."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from tamiz_server.protocols.oip.service import OipService
 
 @pytest.fixture
 def make_serving(make_bundle, by_class, tmp_path) -> Callable[..., Serving]:
-    """Makes a server in the running loop: versions 1 and 2 of m, a model whose thresholds differ, one that fails."""
+    """Makes a server: versions 1 and 2 of m, a model whose thresholds differ, one that fails."""
     paths = {
         ("m", 1): make_bundle("m/1"),
         ("m", 2): make_bundle("m/2"),
