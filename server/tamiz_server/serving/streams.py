@@ -26,7 +26,8 @@ class OrderedStream:
     """The requests of one stream that are in flight, and their answers.
 
     A request is in flight from when it is read until its answer is taken. Beyond `max_requests`, or
-    `max_bytes` of requests, nothing more is read: the transport then holds the sender back, and the memory does not grow.
+    `max_bytes` of requests, nothing more is read: the transport then holds the sender back, and memory
+    does not grow.
 
     Attributes:
         ended: set when the last answer was taken, or when the rest was given up.

@@ -177,7 +177,7 @@ ONE = np.ones(2, dtype="<f4")
     ("request_", "like", "message"),
     [
         (raw(ONE, "FLOAT"), spec(), "datatype 'FLOAT', which the protocol does not have"),
-        (raw(ONE, ""), spec(), "datatype '', which is none"),
+        (raw(ONE, ""), spec(), "datatype '', which the protocol does not have"),
         (
             raw(ONE.astype("<f8"), "FP64"),
             spec(),
