@@ -223,7 +223,7 @@ def test_bool_and_whole_float_classes_become_integers(dtype, cancer, output):
         (LinearRegression().fit([[0.0], [1.0]], [0, 1]), "LinearRegression is not a classifier"),
         (
             make_pipeline(StandardScaler(), LinearRegression()).fit([[0.0], [1.0]], [0, 1]),
-            r"LinearRegression \(step 'linearregression' of the Pipeline\) is not a classifier; supported are ",
+            r"LinearRegression \(step 'linearregression' of the Pipeline\) is not a classifier; supported",
         ),
         (
             make_pipeline(PolynomialFeatures(), LogisticRegression()).fit([[0.0], [1.0]], [0, 1]),
