@@ -11,7 +11,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from tests.conftest import ServerProcess, write_bundle
+from tests.conftest import write_bundle
+from tests.server_process import ServerProcess
 
 from tamiz_client import Client
 
@@ -20,7 +21,8 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 SOURCES = ("proto", "client", "convert", "server")
 
 _STEP = re.compile(
-    r"(?:New file `(?P<new>[^`]+)`|In `(?P<file>[^`]+)`, after `(?P<line>[^`]+)`):\n\n```python\n(?P<code>.*?)```",
+    r"(?:New file `(?P<new>[^`]+)`|In `(?P<file>[^`]+)`, after `(?P<line>[^`]+)`):\n\n"
+    r"```python\n(?P<code>.*?)```",
     re.DOTALL,
 )
 

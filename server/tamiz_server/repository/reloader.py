@@ -318,10 +318,9 @@ class Reloader:
     def _serve(self, key: Key, loaded: Loaded) -> None:
         name, version = key
         metrics = self._metrics.model(name, version, loaded.model.manifest)
-        engine = Engine(loaded.model, metrics, self._config_of(key))
-        engine.on_rest = partial(
-            self._on_rest, key
-        )  # that holds no engine: one in a cycle would outlive its use
+        # The callback holds no engine: in a cycle an engine would outlive its use.
+        on_rest = partial(self._on_rest, key)
+        engine = Engine(loaded.model, metrics, self._config_of(key), on_rest=on_rest)
         self._registry.add(name, version, engine)
         self._metrics.loads[name, "loaded"] += 1
         old = self._engines.get(key)
