@@ -32,7 +32,7 @@ from tamiz_server.errors import (
     Unavailable,
 )
 from tamiz_server.model.model import Model
-from tamiz_server.model.trial import Probe
+from tamiz_server.model.trial import Trial
 from tamiz_server.repository.lifecycle import SETTLE_S, Disk, Key, Lifecycle
 from tamiz_server.repository.repository import Loaded, bundle_path, load, look, settings_path
 from tamiz_server.repository.shadows import Shadows
@@ -77,7 +77,7 @@ class Reloader:
         self._lifecycle = Lifecycle(VersionPolicy.parse(config.version_policy), explicit=config.is_explicit)
         self._to_ask = config.models_to_load
         self._turn = asyncio.Lock()
-        self._probe = Probe()
+        self._trial = Trial()
         self._engines: dict[Key, Engine] = {}
         self._digests: dict[Key, bytes] = {}
         self._leaving: dict[Engine, asyncio.Task[None]] = {}
@@ -237,7 +237,7 @@ class Reloader:
 
     def close(self) -> None:
         """Close all engines, and give up what is being loaded. To be called when nothing waits any more."""
-        self._probe.close()
+        self._trial.close()
         for engine in (*self._engines.values(), *self._leaving):
             engine.close()
         for task in (*self._leaving.values(), *self._tasks):
@@ -286,7 +286,7 @@ class Reloader:
         path = bundle_path(self._config.model_repository, key)
         try:
             loaded = await asyncio.to_thread(
-                load, path, self._config_of(key), self._digests.get(key, b""), self._probe
+                load, path, self._config_of(key), self._digests.get(key, b""), self._trial
             )
         except BundleError as error:
             self._failed(key, str(error))

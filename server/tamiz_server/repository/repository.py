@@ -20,7 +20,7 @@ from tamiz_server.model.bundle import MAX_BYTES, read_bundle
 from tamiz_server.model.model import Model
 from tamiz_server.model.recorded_warm_up import recorded_requests, warm_up
 from tamiz_server.model.signature import trusted_keys
-from tamiz_server.model.trial import Probe
+from tamiz_server.model.trial import Trial
 from tamiz_server.repository.lifecycle import MISSING, Disk, Key, Stamp
 from tamiz_server.system.resources import available_cpus, available_memory_bytes
 
@@ -127,14 +127,14 @@ class Loaded(NamedTuple):
     digest: bytes
 
 
-def load(path: Path, config: Config, known: bytes = b"", probe: Probe | None = None) -> Loaded | None:
+def load(path: Path, config: Config, known: bytes = b"", trial: Trial | None = None) -> Loaded | None:
     """Load and warm up one version.
 
     Args:
         path: its file.
         config: how it is to be run.
         known: the digest of the content that is served already.
-        probe: tries it first, in a process of its own.
+        trial: tries it first, in a process of its own.
 
     Returns:
         The version; None where its file holds what is served already.
@@ -151,8 +151,8 @@ def load(path: Path, config: Config, known: bytes = b"", probe: Probe | None = N
     digest = hashlib.sha256(bundle.content).digest()
     if digest == known:
         return None
-    if probe is not None:
-        probe.check(
+    if trial is not None:
+        trial.run(
             bundle,
             max_batch_size=config.max_batch_size,
             memory_bytes=memory_bytes,
