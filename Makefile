@@ -7,7 +7,7 @@ TOOLS := $(VENV)/.set-up-tools
 DEPLOY := $(VENV)/.set-up-deploy
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: help setup demo test lint format statistics faults audit bench docs proto image manifests clean
+.PHONY: help setup demo test lint format statistics faults audit bench docs picture proto image manifests clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,8 +67,12 @@ audit: ## ask the public database for known weaknesses of the pinned versions (n
 bench: $(STAMP) ## throughput and latency against a null server, in one run (needs h2load)
 	@$(BIN)/python -m benchmarks
 
-docs: $(STAMP) ## renew the tables in the README that come from the code
-	@$(BIN)/python docs/tables.py
+docs: $(TOOLS) ## renew what in docs/ comes from the code: metrics, settings, models
+	@$(BIN)/python -m docs.tables
+
+picture: $(TOOLS) ## renew the README's picture of a report (needs chromium)
+	@$(BIN)/python -m demo
+	@$(BIN)/python -m docs.picture
 
 proto: $(TOOLS) ## generate the Python code of the contract
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto proto/tamiz/v1/*.proto

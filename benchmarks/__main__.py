@@ -1,6 +1,6 @@
-"""`make bench`: a Tamiz server against a null grpcio server, in one run, interleaved; what counts is the ratio.
+"""`make bench`: a Tamiz server and a null grpcio server, measured in turns in one run. The ratio counts.
 
-Single-row requests of breast_cancer (StandardScaler and LogisticRegression, sigmoid calibrator), as h2load sends them:
+h2load sends single-row requests of breast_cancer (StandardScaler and LogisticRegression, sigmoid calibrator):
 saturated (8 connections with 8 requests each), and alone (one connection, one request at a time).
 """
 
@@ -37,7 +37,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> int:
-    """Run the benchmark; return the exit status: 0 if both goals are reached."""
+    """Run the benchmark; return the exit status, which is 0 if both goals are reached."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument(
         "--rounds", type=int, default=7, help="interleaved rounds; the median counts (default: 7)"
@@ -45,7 +45,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if not h2load.is_installed():
         console.print(
-            "h2load is missing. Debian and Ubuntu: apt-get install nghttp2-client; macOS: brew install nghttp2"
+            "h2load is missing. Debian and Ubuntu: apt-get install nghttp2-client; macOS: brew install"
+            " nghttp2"
         )
         return 2
     with tempfile.TemporaryDirectory() as folder:
@@ -72,7 +73,7 @@ def _measure(folder: Path, rounds: int) -> dict[tuple[str, str], list[Figures]]:
     figures: dict[tuple[str, str], list[Figures]] = {}
     try:
         _check_answers(ports["tamiz"])
-        time.sleep(1.0)  # let the null server come up as well
+        time.sleep(1.0)  # lets the null server come up as well
         for round_ in track(range(rounds + 1), "measuring", console=console, transient=True):
             for load, (connections, streams, requests) in _LOADS.items():
                 for name, port in ports.items():
@@ -84,7 +85,7 @@ def _measure(folder: Path, rounds: int) -> dict[tuple[str, str], list[Figures]]:
                         streams=streams,
                         requests=requests,
                     )
-                    if round_:  # the first one warms up
+                    if round_:  # the first round warms up
                         figures.setdefault((load, name), []).append(one)
     finally:
         for process in processes:
@@ -108,7 +109,7 @@ def _export(folder: Path) -> Path:
 
 
 def _check_answers(port: int) -> None:
-    """Ask once with a real client: h2load takes any gRPC status for a success."""
+    """Call once with a real client, because h2load counts any gRPC status as a success."""
     with Client(f"127.0.0.1:{port}") as client:
         client.wait_until_ready()
         X, _ = load_breast_cancer(return_X_y=True)
@@ -140,7 +141,8 @@ def _show(figures: dict[tuple[str, str], list[Figures]]) -> int:
             )
     console.print(table)
     console.print(
-        "medians over interleaved rounds; the ratio to the null server is of rows/s when saturated, of the mean time when alone"
+        "medians over interleaved rounds; the ratio to the null server is of rows/s when saturated, of the"
+        " mean time when alone"
     )
     return 0 if reached else 1
 

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.batch_sizes`: how much a row's probabilities change with the batch that it is computed in.
+"""`python -m benchmarks.batch_sizes`: how much a row's probabilities depend on the size of its batch.
 
-onnxruntime chooses its kernels, and how it divides work among threads, by the shape of a batch, and a sum in another order is
-another sum in its last digits. Every row is computed alone and in batches of 2 to 64 rows; the largest difference of a
-probability is shown, and has to stay below 1e-6.
+onnxruntime chooses its kernels, and divides work among threads, by the shape of a batch. A sum in another
+order differs in its last digits. Every row is computed alone and in batches of 2 to 64 rows. The largest
+difference of a probability is shown, and must stay below 1e-6.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ class Perceptron(nn.Module):
 
 
 class Difference(NamedTuple):
-    """What a row's batch changes in its probabilities.
+    """How much a row's batch changes its probabilities.
 
     Attributes:
         n_threads: how many threads computed them.
-        largest: the largest difference of a probability to that of the row alone.
-        batch_size: where it was seen; 1: nowhere.
+        largest: the largest difference between a probability and that of the row computed alone.
+        batch_size: the batch size with that difference; 1 if there is no difference.
         flips: how many labels changed, over all batch sizes.
     """
 
@@ -85,7 +85,7 @@ class Difference(NamedTuple):
 
 
 def main() -> int:
-    """Run the measurement; return the exit status: 0 if no difference reaches the limit."""
+    """Run the measurement; return the exit status, which is 0 if no difference reaches the limit."""
     table = Table("data", "model", "threads", "largest difference", "rows", "labels changed")
     worst = 0.0
     for data, name, model, X, y in track(list(_trained()), console=Console(stderr=True)):
@@ -106,7 +106,7 @@ def _trained() -> Iterator[tuple[str, str, Any, NDArray[Any], NDArray[Any]]]:
         train, held_out = np.array_split(order, 2)
         for name, make in MODELS.items():
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a network that has not converged serves as well
+                warnings.simplefilter("ignore")  # a network that has not converged will do
                 yield data, name, make().fit(X[train], y[train]), X[held_out], y[held_out]
         scale = np.abs(X).max(axis=0) + 1.0
         module = _train(Perceptron(X.shape[1], int(y.max()) + 1), X[train] / scale, y[train])
@@ -126,7 +126,7 @@ def _train(module: nn.Module, X: NDArray[Any], y: NDArray[Any]) -> nn.Module:
 
 
 def _compare(model: Any, X: NDArray[Any], y: NDArray[Any]) -> Iterator[Difference]:
-    """Return what a row's batch changes, with each number of threads."""
+    """Return how much a row's batch changes, for each number of threads."""
     with tempfile.TemporaryDirectory() as folder:
         export(model, Path(folder) / "m/1", calibration=(X, y), threshold=0.8, calibrator="temperature")
         content = (Path(folder) / "m/1" / FILE_NAME).read_bytes()

@@ -1,7 +1,7 @@
 """`python -m benchmarks.calibrator_latency`: what each calibrator adds to a single row in onnxruntime.
 
-One thread. The graphs that end in scores and those that end in probabilities take turns, and the median over the rounds
-counts; the goal is at most 20 µs for each.
+One thread. Graphs that end in scores and graphs that end in probabilities take turns. The median over the
+rounds counts; the goal is at most 20 µs for each calibrator.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Graph = tuple[Runner, dict[str, NDArray[np.float64]]]
 
 
 def main() -> int:
-    """Run the benchmark; return the exit status: 0 if every calibrator reaches the goal."""
+    """Run the benchmark; return the exit status, which is 0 if every calibrator reaches the goal."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibrator_latency", description=__doc__)
     parser.add_argument(
         "--rounds", type=int, default=20, help="rounds of a hundred runs; the median counts (default: 20)"
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _graphs() -> dict[Case, Graph]:
-    """Return for each case a graph and one row; the method "" ends in scores."""
+    """Return a graph and one row for each case; with the method "", the graph ends in scores."""
     graphs: dict[Case, Graph] = {}
     for n_classes in _N_CLASSES:
         n_scores = 1 if n_classes == 2 else n_classes  # noqa: PLR2004  two classes have one score
@@ -78,7 +78,7 @@ def _linear(random: np.random.Generator, n_scores: int, kind: ScoresKind) -> onn
 
 
 def _drawn(random: np.random.Generator, scores: NDArray[np.float64], kind: ScoresKind) -> NDArray[np.int64]:
-    """Draw a class per row, from probabilities that are less sure than the scores."""
+    """Draw a class per row, from probabilities that are less confident than the scores."""
     p = scores if kind == "probabilities" else softmax(np.column_stack([-scores, scores]) / 2.0, axis=1)
     if scores.shape[1] == 1:
         p = np.column_stack([1.0 - p[:, -1], p[:, -1]])
@@ -89,7 +89,7 @@ def _drawn(random: np.random.Generator, scores: NDArray[np.float64], kind: Score
 
 
 def _measure(graphs: dict[Case, Graph], rounds: int) -> dict[Case, float]:
-    """Return the median time of a run, in microseconds; those with the same scores take turns."""
+    """Return the median time of a run, in microseconds; graphs with the same scores take turns."""
     medians: dict[Case, float] = {}
     for column in track([(k, n) for n in _N_CLASSES for k in _KINDS], "measuring", transient=True):
         turns = {case: graph for case, graph in graphs.items() if case[1:] == column}

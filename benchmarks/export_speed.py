@@ -1,7 +1,8 @@
-"""`python -m benchmarks.export_speed`: an export against what scikit-learn and skl2onnx take for the same forest.
+"""`python -m benchmarks.export_speed`: an export, compared with scikit-learn and skl2onnx on the same forest.
 
-A random forest of 200 trees, 20,000 held-out rows, calibrator="auto". The peer: CalibratedClassifierCV around the frozen
-forest with isotonic regression, and skl2onnx.to_onnx of the forest. Interleaved, in one run; what counts is the ratio.
+A random forest of 200 trees, 20,000 held-out rows, calibrator="auto". The peer is CalibratedClassifierCV
+around the frozen forest, with isotonic regression, and then skl2onnx.to_onnx of the forest. Both are measured
+in turns in one run. The ratio counts.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> int:
-    """Run the benchmark; return the exit status: 0 if the goal is reached."""
+    """Run the benchmark; return the exit status, which is 0 if the goal is reached."""
     X, y = make_classification(
         _N_ROWS + 5_000, 20, n_informative=8, n_redundant=4, flip_y=0.05, random_state=0
     )
@@ -52,7 +53,7 @@ def main() -> int:
 
 def _peer(forest: Any, X: Any, y: Any) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of libraries, about each other
+        warnings.simplefilter("ignore")  # libraries warn about each other
         CalibratedClassifierCV(FrozenEstimator(forest), method="isotonic").fit(X, y)
         to_onnx(forest, X[:1], options={"zipmap": False}).SerializeToString()
 

@@ -1,4 +1,4 @@
-"""h2load: one fixed gRPC request, sent over and over."""
+"""h2load sends one fixed gRPC request again and again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Figures:
 
 
 def is_installed() -> bool:
-    """Return whether h2load is to be had."""
+    """Return whether h2load is installed."""
     return shutil.which("h2load") is not None
 
 
@@ -37,12 +37,12 @@ def run(port: int, body: Path, log: Path, *, connections: int, streams: int, req
     """Send requests to a server on this machine.
 
     Args:
-        port: of the server.
-        body: the gRPC message, with its five bytes of length.
+        port: the server's port.
+        body: the gRPC message, after its five bytes of flag and length.
         log: where h2load writes one line per request.
         connections: how many connections.
-        streams: how many requests at once on each.
-        requests: how many in all.
+        streams: how many requests at once on each connection.
+        requests: how many requests in total.
 
     Raises:
         RuntimeError: if a request failed.

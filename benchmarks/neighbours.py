@@ -1,8 +1,8 @@
-"""`python -m benchmarks.neighbours`: a fast model's latency, alone and beside a slow one at saturation, in one server.
+"""`python -m benchmarks.neighbours`: a fast model's latency, alone and beside a saturated slow one.
 
-The slow model multiplies large matrices for tens of milliseconds per batch and is never idle; the fast one is asked for
-one row at a modest rate, by a process of its own. Rounds alone and beside alternate. What counts is the ratio of the p99s;
-the goal is at most 3.
+The slow model multiplies large matrices for tens of milliseconds per batch and is never idle. A process of
+its own calls the fast model with one row at a modest rate. Rounds alone and rounds beside the slow model
+alternate. The ratio of the p99s counts; the goal is at most 3.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> int:
-    """Run the benchmark; return the exit status: 0 if the goal is reached."""
+    """Run the benchmark; return the exit status, which is 0 if the goal is reached."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.neighbours", description=__doc__)
     parser.add_argument(
         "--rounds", type=int, default=5, help="rounds of each kind; the median counts (default: 5)"
@@ -66,7 +66,7 @@ def _export(folder: Path) -> None:
     X, y = load_breast_cancer(return_X_y=True)
     X = (X / X.max(axis=0)).astype(np.float32)
     slow = MLPClassifier((2_500, 2_500), max_iter=1, random_state=0)
-    with warnings.catch_warnings(action="ignore"):  # one pass is enough for a model that only has to be slow
+    with warnings.catch_warnings(action="ignore"):  # one pass is enough: the model only has to be slow
         slow.fit(X[:64], y[:64])
     for name, model in (("fast", LogisticRegression().fit(X[::2], y[::2])), ("slow", slow)):
         data = (X[1::2], y[1::2])
@@ -103,7 +103,7 @@ def _ask_now_and_then(port: int, seconds: float) -> list[float]:
 
 
 def _saturate(port: int, seconds: float) -> int:
-    """Ask the slow model without pause; return how often."""
+    """Call the slow model without pause; return how often."""
     rows, n_answers = np.zeros((_CHUNK_ROWS, 30), np.float32), 0
     with Client(f"127.0.0.1:{port}", timeout_s=60) as client:
         until_s = time.perf_counter() + seconds

@@ -1,4 +1,4 @@
-"""A grpcio server that answers every call with its own request: the transport's ceiling."""
+"""A grpcio server that answers every call with its own request: the most that the transport can do."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Requests at times that are fixed in advance, whatever becomes of those before: one process, plain sockets, HTTP/2.
+"""Requests at times fixed in advance, whatever becomes of earlier ones: one process, plain sockets, HTTP/2.
 
-A closed loop (h2load, or callers that wait for their answers) asks a slow server less often, and so hides what an overload
-does. Here the n-th request belongs to its moment of a seeded Poisson process, and its latency counts from that moment, also
-where sending it was late (by this process, or because flow control held it back).
+A closed loop (h2load, or callers that wait for their answers) asks a slow server less often, and so hides
+what an overload does. Here each request has its moment in a seeded Poisson process, and its latency counts
+from that moment, even if it was sent late (by this process, or because flow control held it back).
 
-A gRPC client costs as much CPU per call as the server; on two cores it would measure itself. One request is always the same
-bytes here, and of an answer only its gRPC status is read, which takes about a tenth.
+A gRPC client uses as much CPU per call as the server; on two cores it would measure itself. Here one request
+is always the same bytes, and only the gRPC status of an answer is read. That takes about a tenth.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _READ_BYTES: Final = 1 << 18
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the requests of one run; one entry each, times in seconds from its start.
+    """What became of the requests of one run: one entry per request, times in seconds from its start.
 
     Attributes:
         intended_s: when it was to be sent.
         sent_s: when it was handed to the socket; infinite if never.
-        done_s: when its answer was there; infinite if none came.
+        done_s: when its answer arrived; infinite if none came.
         status: its gRPC status, as a number; UNANSWERED if none came.
     """
 
@@ -72,11 +72,11 @@ def open_loop(
     """Send a request at each moment to a server on this machine.
 
     Args:
-        port: of the server.
+        port: the server's port.
         message: a serialized request, at most 16 KiB.
-        moments: when, in seconds from the start, ascending.
+        moments: when to send, in seconds from the start, ascending.
         connections: how many connections take turns.
-        patience_s: how long answers may be waited for after the last moment.
+        patience_s: how long to wait for answers after the last moment.
     """
     return _Run(port, message, connections).go(list(moments), until_s=moments[-1] + patience_s)
 
@@ -84,7 +84,7 @@ def open_loop(
 def closed_loop(
     port: int, message: bytes, seconds: float, *, in_flight: int, connections: int = 4
 ) -> Outcome:
-    """Keep so many requests in flight for a time; the moments of this outcome are those of sending."""
+    """Keep a number of requests in flight for a time; the outcome's moments are those of sending."""
     return _Run(port, message, connections).go(
         [0.0] * in_flight, until_s=seconds + 2.0, again_until_s=seconds
     )
@@ -154,7 +154,7 @@ class _Connection:
         self._window = _DEFAULT_WINDOW
         self._received = b""
         self._to_top_up = 0
-        # No table of headers: so a status is written out in every answer. And all the room that there can be.
+        # Without a header table, every answer spells out its status. The windows are as large as they can be.
         settings = struct.pack(">HIHI", 1, 0, _INITIAL_WINDOW, _WINDOW)
         self._out = bytearray(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(_SETTINGS, 0, 0, settings))
         self._out += _frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", _WINDOW - _DEFAULT_WINDOW))
@@ -163,7 +163,7 @@ class _Connection:
         self.socket.setblocking(False)
 
     def send(self) -> list[int]:
-        """Send what may be sent; return which requests were."""
+        """Send what flow control allows; return the requests that were sent."""
         sent = []
         while self.waiting and self._window >= len(self._body) and len(self._open) < self._max_streams:
             stream, self._next_stream = self._next_stream, self._next_stream + 2
@@ -179,7 +179,7 @@ class _Connection:
         return sent
 
     def receive(self) -> list[tuple[int, int]]:
-        """Take in what has arrived; return which requests ended, with their status."""
+        """Read what has arrived; return the requests that ended, with their status."""
         try:
             chunk = self.socket.recv(_READ_BYTES)
         except BlockingIOError:
@@ -223,7 +223,7 @@ class _Connection:
 
 
 def _status(trailers: bytes) -> int:
-    """Return the gRPC status in a block of headers; INTERNAL where there is none, as when the stream was reset."""
+    """Return the gRPC status in a block of headers; INTERNAL if there is none, as after a reset."""
     found = _STATUS.search(trailers)
     return int(found[2][: found[1][0]]) if found else _INTERNAL
 

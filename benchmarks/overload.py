@@ -1,13 +1,14 @@
 """`python -m benchmarks.overload`: what a server does with five times the load that saturates it.
 
-Requests come at the moments of a Poisson process, whatever becomes of those before; latency counts from these moments. Per
-case: saturation (a closed loop), 80 % of it, and five times as much. A model that computes for milliseconds per batch is
-bounded by its computing; a logistic regression by the transport, which takes a hundred times as long as the model does. The
-goals are for the first: accepted requests keep a p99 of at most 3 times the one at 80 %, the others are refused within 5 ms
-(median), accepted requests per second stay within 20 % of saturation, and memory stays bounded.
+Requests come at the moments of a Poisson process, whatever becomes of earlier ones, and latency counts from
+these moments. Per case: saturation (a closed loop), 80 % of it, and five times it. A model that computes for
+milliseconds per batch is limited by computing. A logistic regression is limited by the transport, which takes
+a hundred times as long as the model. The goals apply to the first kind: accepted requests keep a p99 of at
+most 3 times the one at 80 %, the others are refused within 5 ms (median), accepted requests per second stay
+within 20 % of saturation, and memory stays bounded.
 
-The generator is a process of its own (`open_loop.py`), which on a small machine takes a share of the server's processors:
-its own lag stands in the last column.
+The generator is a process of its own (`open_loop.py`). On a small machine it takes a share of the server's
+processors; the last column shows how late it was.
 """
 
 from __future__ import annotations
@@ -50,14 +51,14 @@ console = Console(highlight=False, width=170)
 
 @dataclass(frozen=True)
 class Case:
-    """What is asked.
+    """One kind of load.
 
     Attributes:
         model: the model's name.
-        rows: of one request.
+        rows: the rows of one request.
         in_flight: how many requests saturate the server.
-        bound: what bounds it.
-        flags: of the server.
+        bound: what limits the server.
+        flags: the server's flags.
     """
 
     model: str
@@ -81,7 +82,7 @@ class Figures:
 
     Attributes:
         offered, accepted: requests per second.
-        p50_s, p99_s: of accepted requests, from the moment at which they were to be sent.
+        p50_s, p99_s: of accepted requests, from the moment at which they were due.
         settled_p99_s: the same for those whose moment came after the first second.
         refused: the share that was refused.
         refused_p50_s: how long a refusal took.
@@ -115,13 +116,13 @@ def in_process(function: Any, *arguments: Any, **options: Any) -> Any:
 
 
 def saturation(port: int, message: bytes, seconds: float, in_flight: int) -> float:
-    """Return how many requests per second the server answers when so many are always in flight."""
+    """Return how many requests per second the server answers with this many always in flight."""
     outcome = in_process(closed_loop, port, message, seconds, in_flight=in_flight)
     return float(np.count_nonzero((outcome.status == 0) & (outcome.done_s <= seconds)) / seconds)
 
 
 def offer(port: int, pid: int, message: bytes, rate_per_s: float, seconds: float) -> tuple[Figures, Outcome]:
-    """Offer a server, process `pid`, a rate of requests in an open loop; return what became of them."""
+    """Send requests to the server, process `pid`, at a rate in an open loop; return what became of them."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak counts from here on
     before_mb = memory_mb(pid, "VmRSS")
     outcome = in_process(open_loop, port, message, poisson(rate_per_s, seconds, _SEED))
@@ -147,7 +148,7 @@ def _quantile(values: Any, share: float) -> float:
 
 
 def main() -> int:
-    """Run the benchmark; return the exit status: 0 if the goals are reached where computing bounds the server."""
+    """Run the benchmark; return the exit status: 0 if the cases limited by computing reach the goals."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overload", description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0, help="how long each load lasts (default: 30)")
     parser.add_argument("flags", nargs="*", help="flags of tamiz-server, after --")
@@ -167,7 +168,7 @@ def main() -> int:
 
 
 def _measure(folder: Path, case: Case, seconds: float, flags: list[str], table: Table) -> bool:
-    """Measure one case on a server of its own; return whether the goals are reached, or are not for this case."""
+    """Measure one case on its own server; return whether it reaches the goals, if they apply to it."""
     port = free_port()
     command = [sys.executable, "-m", "tamiz_server", f"--model-repository={folder}", "--drain-delay-s=0"]
     command += [f"--grpc-port={port}", "--metrics-port=0", "--log-level=error", *case.flags, *flags]
@@ -193,7 +194,7 @@ def _measure(folder: Path, case: Case, seconds: float, flags: list[str], table: 
 
 
 def reached(usual: Figures, flood: Figures, most: float) -> bool:
-    """Return whether the goals are reached, given 80 % and five times of what saturates a server."""
+    """Return whether the goals are reached, given the figures at 80 % and at five times the saturation."""
     return (
         flood.p99_s <= _GOAL_P99 * usual.p99_s
         and flood.refused_p50_s <= _GOAL_REFUSAL_S
@@ -221,7 +222,7 @@ def _export(folder: Path) -> None:
     X, y = load_breast_cancer(return_X_y=True)
     X = (X / X.max(axis=0)).astype(np.float32)
     slow = MLPClassifier((4_000, 4_000), max_iter=1, random_state=0)
-    with warnings.catch_warnings(action="ignore"):  # one pass is enough for a model that only has to be slow
+    with warnings.catch_warnings(action="ignore"):  # one pass is enough: the model only has to be slow
         slow.fit(X[:64], y[:64])
     fast = LogisticRegression().fit(X[::2], y[::2])
     for name, model in (("fast", fast), ("slow", slow)):

@@ -1,8 +1,9 @@
-"""`python -m benchmarks.shadow`: what a shadow costs the caller of the live version.
+"""`python -m benchmarks.shadow`: what a shadow costs the callers of the live version.
 
-In one process, a service without a transport: requests of one row without a shadow, with another threshold, and with another
-version as the shadow, in turns; what counts is each turn's ratio to the one without. And two real servers side by side, one with
-a slow shadow that is never idle, asked in turns: the ratio of their p50s and p99s.
+First, in one process, a service without a transport: requests of one row without a shadow, with another
+threshold as the shadow, and with another version as the shadow, in turns. The ratio of each turn to the one
+without counts. Then two real servers side by side, one with a slow shadow that is never idle, called in
+turns: the ratios of their p50s and p99s.
 """
 
 from __future__ import annotations
@@ -143,13 +144,13 @@ def _served(repository: Path, rounds: int, seconds: float) -> None:
         without, beside = ([float(np.percentile(each, percent)) for each in kind] for kind in kinds)
         ratio = median(b / a for a, b in zip(without, beside, strict=True))
         console.print(
-            f"served, p{percent}: {1e3 * median(without):.2f} ms without, {1e3 * median(beside):.2f} ms beside a busy shadow,"
-            f" ratio {ratio:.2f}"
+            f"served, p{percent}: {1e3 * median(without):.2f} ms without, {1e3 * median(beside):.2f} ms"
+            f" beside a busy shadow, ratio {ratio:.2f}"
         )
 
 
 def _ask(client: Client, rows: np.ndarray, seconds: float) -> list[float]:
-    """Ask for a while, in a steady rhythm; return how long each call took."""
+    """Make calls at a steady rate for a while; return how long each call took."""
     times, until_s = [], time.monotonic() + seconds
     while time.monotonic() < until_s:
         started_s = time.perf_counter()

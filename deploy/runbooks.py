@@ -1,7 +1,7 @@
 """Has alerts and panels link to docs/operations.md where people find it: `make manifests RUNBOOKS=https://…`.
 
-The links in the rules of Prometheus are where the address stands; dashboards and the PrometheusRule are made from there. The
-tests of the rules read whole messages, and are rewritten with them.
+The address is in the links of Prometheus' rules; dashboards and the PrometheusRule are made from them. The
+tests of the rules compare whole messages, so they are rewritten too.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Final
 _PROMETHEUS: Final = Path(__file__).parent / "prometheus"
 ALERTS: Final = _PROMETHEUS / "rules/alerts.yml"
 FILES: Final = (ALERTS, _PROMETHEUS / "tests/alerts.yml")
-"""What holds links."""
+"""The files with links."""
 
 _LINK: Final = re.compile(r"(?<=runbook_url: )(\S+)(?=#[a-z]+$)", re.MULTILINE)
 _ADDRESS: Final = re.compile(r"[\w./][\w./:~%+?=&@-]*")
 
 
 def address(alerts: str) -> str:
-    """Return where a file says that the page is.
+    """Return the address of the page in a file's links.
 
     Raises:
-        ValueError: if its links do not say the same.
+        ValueError: if its links have different addresses.
     """
     said = set(_LINK.findall(alerts))
     if len(said) != 1:
-        raise ValueError(f"there are links to {sorted(said)}: expected one page")
+        raise ValueError(f"the links lead to {sorted(said)}: expected one page")
     return said.pop()
 
 
@@ -36,7 +36,7 @@ def moved(alerts: str, to: str) -> str:
     """Return a file with links to the page at another address.
 
     Raises:
-        ValueError: if that is no address to put before "#tamizdown".
+        ValueError: if it cannot be an address before "#tamizdown".
     """
     if not _ADDRESS.fullmatch(to):
         raise ValueError(f"{to!r} is not the address of a page: expected one without # and spaces")

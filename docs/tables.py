@@ -1,23 +1,41 @@
-"""Puts the tables that come from the code into README.md (`make docs`)."""
+"""Puts what comes from the code into the documents, between its markers (`make docs`)."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from docs.models import estimator_list, step_list
+
 from tamiz_server.config.flags import flag_table
 from tamiz_server.telemetry.metrics import metric_table
 
-README = Path(__file__).parents[1] / "README.md"
+_HERE = Path(__file__).parent
+
+TABLES = {
+    "reference.md": {"configuration": flag_table, "metrics": metric_table},
+    "models.md": {"estimators": estimator_list, "steps": step_list},
+}
+"""Document → name of the marker → what stands there."""
 
 
-def filled(text: str) -> str:
-    """Return the README with fresh tables between their markers."""
-    for name, table in (("metrics", metric_table()), ("configuration", flag_table())):
-        marked = re.compile(f"(<!-- {name}: made by `make docs` -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
-        text = marked.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", text)  # type: ignore[misc]
+def filled(name: str, text: str) -> str:
+    """Return a document's text with fresh tables between their markers.
+
+    Raises:
+        ValueError: if a marker is missing.
+    """
+    for marker, table in TABLES[name].items():
+        marked = re.compile(
+            f"(<!-- {marker}: made by `make docs` -->\n).*?(<!-- end of {marker} -->)", re.DOTALL
+        )
+        text, found = marked.subn(lambda ends, table=table: f"{ends[1]}{table()}\n{ends[2]}", text)  # type: ignore[misc]
+        if found != 1:
+            raise ValueError(f"docs/{name} has {found} places for {marker}: expected one")
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text()))
+    for document in TABLES:
+        path = _HERE / document
+        path.write_text(filled(document, path.read_text()))

@@ -1,58 +1,41 @@
-"""The client for asyncio programs: calls are awaited. Otherwise it is `Client`."""
+"""The client for asyncio programs: like `Client`, but calls are awaited."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
+import grpc
 from grpc import aio
 
-from tamiz_client.calls import Calls, Steps, T
-from tamiz_client.channel import (
-    MAX_MESSAGE_BYTES,
-    PATHS,
-    STREAM_PREDICT,
-    RetryPolicy,
-    TlsOptions,
-    bearer,
-    channel_options,
-)
-from tamiz_client.errors import CallFailed, ServerUnavailable, call_failed
+from tamiz_client.calls import NOT_READY, Steps, T
+from tamiz_client.connection import POLL_S, Connection
+from tamiz_client.durations import seconds
+from tamiz_client.errors import CallFailed, DeadlineExceeded, TamizClientError
 from tamiz_client.result import ModelInfo, Result
-from tamiz_client.streaming import Conversation
-
-_POLL_S = 0.1
+from tamiz_client.streaming import Conversation, check_chunks
 
 
-class AsyncClient:
-    """A connection to a Tamiz server, in one event loop; make one and keep it. The arguments are those of `Client`."""
+class AsyncClient(Connection):
+    """A connection to a Tamiz server, for one event loop. Make one inside a coroutine, and keep it.
 
-    def __init__(
-        self,
-        target: str = "localhost:8001",
-        *,
-        timeout_s: float = 10.0,
-        tls: TlsOptions | None = None,
-        token: str | None = None,
-        retry: RetryPolicy = RetryPolicy(),  # noqa: B008  frozen
-        metadata: Sequence[tuple[str, str]] = (),
-        max_message_bytes: int = MAX_MESSAGE_BYTES,
-    ) -> None:
-        options = channel_options(retry, tls, max_message_bytes)
-        if tls is None:
-            self._channel = aio.insecure_channel(target, options=options)
-        else:
-            self._channel = aio.secure_channel(target, tls.credentials(), options=options)
-        self._target = target
-        self._timeout_s = timeout_s
-        self._metadata = (*metadata, *bearer(token))
-        call = self._channel.unary_unary
-        self._paths = {path: call(path) for path in PATHS}  # type: ignore[call-arg]  # messages stay bytes
-        self._stream = self._channel.stream_stream(STREAM_PREDICT)  # type: ignore[call-arg]  # as above
-        self._calls = Calls()
+    The arguments are those of `Client`.
+    """
+
+    def _open(
+        self, credentials: grpc.ChannelCredentials | None, options: list[tuple[str, Any]]
+    ) -> aio.Channel:
+        try:
+            if credentials is None:
+                return aio.insecure_channel(self._target, options=options)
+            return aio.secure_channel(self._target, credentials, options=options)
+        except RuntimeError as error:  # asyncio's, where no event loop runs
+            raise TamizClientError(
+                f"make an AsyncClient inside a coroutine, or use Client: {error}"
+            ) from error
 
     async def predict(
         self,
@@ -119,31 +102,30 @@ class AsyncClient:
     ) -> AsyncIterator[Result | CallFailed]:
         """Ask for predictions on any number of chunks of rows, over one stream; see `Client.stream`.
 
-        `chunks` may be iterable asynchronously. To be closed, as with contextlib.aclosing, when left early.
+        `chunks` may be an asynchronous iterable. If you leave the stream early, close it, as
+        contextlib.aclosing does.
         """
+        check_chunks(chunks)
         info = await self._run(self._calls.info(model, version), timeout_s)
         conversation = Conversation(
             self._target,
             info,
             low_priority=low_priority,
             request_timeout_s=request_timeout_s,
+            return_errors=return_errors,
             version=version,
             threshold=threshold,
             return_probabilities=return_probabilities,
         )
-        call = self._stream(_bodies(conversation, chunks), timeout=timeout_s, metadata=self._metadata)
-        try:
-            async for body in call:
-                outcome = conversation.hear(body)
-                if isinstance(outcome, CallFailed) and not return_errors:
-                    raise outcome
-                yield outcome
-            if conversation.error is not None:
-                raise conversation.error
-        except aio.AioRpcError as error:
-            raise call_failed(error, self._target) from None
-        finally:
-            call.cancel()
+        with self._errors(timeout_s):
+            call = self._stream(_bodies(conversation, chunks), timeout=timeout_s, metadata=self._metadata)
+            try:
+                async for body in call:
+                    yield conversation.hear(body)
+                if conversation.error is not None:
+                    raise conversation.error
+            finally:
+                call.cancel()
 
     async def models(self, *, timeout_s: float | None = None) -> dict[str, list[int]]:
         """Return the served models: name → versions, ascending."""
@@ -152,28 +134,42 @@ class AsyncClient:
     async def model(
         self, name: str, version: int | str | None = None, *, timeout_s: float | None = None
     ) -> ModelInfo:
-        """Return what a served version, named by number or label, says of itself; the highest one if none is named."""
+        """Return what a served version says of itself; the highest one if `version` is None."""
         return await self._run(self._calls.model(name, version), timeout_s)
 
     async def health(self, model: str = "", *, timeout_s: float | None = None) -> bool:
-        """Return whether the server, or one of its models, is serving; False where it does not answer."""
-        return await self._run(self._calls.health(model), timeout_s)
+        """Return whether the server, or one of its models, is serving.
+
+        False also where no server answers, and for a model that is not served: `model` says which one it is.
+        """
+        try:
+            return await self._run(self._calls.health(model), timeout_s)
+        except NOT_READY:
+            return False
 
     async def wait_until_ready(self, timeout_s: float = 30.0, model: str = "") -> None:
-        """Return when the server, or one of its models, is serving.
+        """Wait until the server, or one of its models, is serving.
 
         Raises:
-            ServerUnavailable: if it is not within `timeout_s`.
+            ServerUnavailable: if that takes longer than `timeout_s`; the message says what was wrong last.
         """
-        until_s = time.monotonic() + timeout_s
-        while time.monotonic() < until_s:
-            if await self.health(model, timeout_s=max(_POLL_S, until_s - time.monotonic())):
-                return
-            await asyncio.sleep(_POLL_S)
-        raise ServerUnavailable(f"{self._target}: not serving within {timeout_s:g} s", "UNAVAILABLE")
+        until_s = time.monotonic() + seconds("timeout_s", timeout_s)
+        trouble = "none"
+        while (remaining_s := until_s - time.monotonic()) > 0:
+            try:
+                if await self._run(self._calls.health(model), max(POLL_S, remaining_s)):
+                    return
+                trouble = "NOT_SERVING"
+            except DeadlineExceeded:  # says less than what came before it
+                pass
+            except NOT_READY as error:
+                trouble = str(error)
+            await asyncio.sleep(POLL_S)
+        raise self._not_ready(model, timeout_s, trouble)
 
     async def close(self) -> None:
         """Close the connection."""
+        self._is_closed = True
         await self._channel.close(None)
 
     async def __aenter__(self) -> Self:
@@ -185,13 +181,16 @@ class AsyncClient:
         await self.close()
 
     async def _run(self, steps: Steps[T], timeout_s: float | None) -> T:
-        """Make the calls that `steps` asks for, all within one timeout."""
-        deadline_s = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
+        """Make the calls that `steps` asks for, all within one time-out."""
+        limit_s = self._limit_s(timeout_s)
+        deadline_s = time.monotonic() + limit_s
         try:
             path, body = next(steps)
             while True:
+                remaining_s = max(0.0, deadline_s - time.monotonic())
                 try:
-                    answer = await self._call(path, body, deadline_s)
+                    with self._errors(limit_s):
+                        answer = await self._paths[path](body, timeout=remaining_s, metadata=self._metadata)
                 except CallFailed as error:
                     path, body = steps.throw(error)
                 else:
@@ -199,14 +198,6 @@ class AsyncClient:
         except StopIteration as end:
             result: T = end.value
             return result
-
-    async def _call(self, path: str, body: bytes, deadline_s: float) -> bytes:
-        remaining_s = max(0.0, deadline_s - time.monotonic())
-        try:
-            answer: bytes = await self._paths[path](body, timeout=remaining_s, metadata=self._metadata)
-        except aio.AioRpcError as error:
-            raise call_failed(error, self._target) from None
-        return answer
 
 
 async def _bodies(

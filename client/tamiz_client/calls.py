@@ -1,13 +1,14 @@
 """What a call says and how its answer is read, without I/O: both clients drive the same steps.
 
-A method of `Calls` is a generator: it yields (path, request bytes) and is sent the answer's bytes, or has the error of
-the call thrown into it; what it returns is the result.
+A method of `Calls` is a generator. It yields a path and the request's bytes, and gets the answer's bytes
+sent, or the error of the call thrown in. Its return value is the result.
 """
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Generator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from tamiz.v1.prediction_pb2 import (
     GetModelRequest,
@@ -17,14 +18,23 @@ from tamiz.v1.prediction_pb2 import (
     PredictResponse,
 )
 from tamiz_client.channel import GET_MODEL, HEALTH, LIST_MODELS, PREDICT
-from tamiz_client.encoding import build_request
-from tamiz_client.errors import DeadlineExceeded, InvalidRequest, ModelNotFound, ServerUnavailable
+from tamiz_client.encoding import build_request, number_and_label
+from tamiz_client.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    ModelNotFound,
+    ServerUnavailable,
+    TamizClientError,
+)
 from tamiz_client.messages import health_request, is_serving
 from tamiz_client.result import ModelInfo, Result, to_result
 
 T = TypeVar("T")
 Version = int | str | None
 """A version, the label of one, or None for the highest."""
+
+NOT_READY: Final = (DeadlineExceeded, ModelNotFound, ServerUnavailable)
+"""What a health check raises where nothing is serving (yet)."""
 
 Steps = Generator[tuple[str, bytes], bytes, T]
 
@@ -33,7 +43,7 @@ class Calls:
     """The calls of one client, and what it remembers of the models: their inputs, looked up once."""
 
     def __init__(self) -> None:
-        self._infos: dict[tuple[str, Version], ModelInfo] = {}
+        self._infos: dict[tuple[str, tuple[int, str]], ModelInfo] = {}
 
     def predict(self, model: str, rows: Any, *, version: Version, **wishes: Any) -> Steps[Result]:
         """Ask for predictions; `wishes` are those of `encoding.build_request`."""
@@ -58,7 +68,7 @@ class Calls:
         return result
 
     def info(self, model: str, version: Version) -> Steps[ModelInfo]:
-        """Return what a version says of itself, as far as it is known; ask otherwise."""
+        """Return what a version says of itself; ask the server only if that is not known yet."""
         return self._info(model, version)
 
     def models(self) -> Steps[dict[str, list[int]]]:
@@ -68,27 +78,35 @@ class Calls:
 
     def model(self, name: str, version: Version) -> Steps[ModelInfo]:
         """Ask what a served version says of itself."""
-        request = GetModelRequest(name=name)
-        if isinstance(version, str):
-            request.model_label = version
-        else:
-            request.version = version or 0
+        number, label = number_and_label(version)
+        request = GetModelRequest(name=_named(name), version=number, model_label=label)
         body = yield GET_MODEL, request.SerializeToString()
         return ModelInfo.of(GetModelResponse.FromString(body))
 
     def health(self, model: str) -> Steps[bool]:
-        """Ask whether the server or a model is serving; no answer counts as no."""
-        try:
-            body = yield HEALTH, health_request(model)
-        except (DeadlineExceeded, ModelNotFound, ServerUnavailable):
-            return False
+        """Ask whether the server or a model is serving."""
+        body = yield HEALTH, health_request(model)
         return is_serving(body)
 
     def _info(self, model: str, version: Version) -> Steps[ModelInfo]:
-        key = (model, version or None)
+        key = (_named(model), number_and_label(version))
         if key not in self._infos:
             self._infos[key] = yield from self.model(model, version)
         return self._infos[key]
 
     def _forget(self, model: str, version: Version) -> None:
-        self._infos.pop((model, version or None), None)
+        self._infos.pop((model, number_and_label(version)), None)
+
+
+def _named(model: Any) -> str:
+    """Return a model's name.
+
+    Raises:
+        TamizClientError: if it is not one.
+    """
+    if isinstance(model, str) and model:
+        return model
+    raise TamizClientError(
+        f"the model is named by a string, such as 'churn', not by {type(model).__name__}"
+        f" {reprlib.repr(model)}"
+    )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
 
-from tamiz_client.errors import TamizClientError
+from tamiz_client.errors import TamizClientError, reason
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 
@@ -21,15 +22,17 @@ GET_MODEL: Final = "/tamiz.v1.PredictionService/GetModel"
 HEALTH: Final = "/grpc.health.v1.Health/Check"
 PATHS: Final = (PREDICT, LIST_MODELS, GET_MODEL, HEALTH)
 
+_MAX_ATTEMPTS: Final = 5  # gRPC silently makes more of them 5
+
 
 @dataclass(frozen=True)
 class TlsOptions:
     """What a client needs for TLS. Each file is a path, or its content as bytes.
 
     Attributes:
-        root_certificates: whom to believe; None for the usual authorities.
-        private_key, certificate_chain: who the client is, for mutual TLS; both or none.
-        server_name: the name to expect in the server's certificate, if it is not the one that is dialed.
+        root_certificates: the authorities to trust; None for those that gRPC trusts by default.
+        private_key, certificate_chain: the client's own, for mutual TLS; both or none.
+        server_name: the name to expect in the server's certificate, if it differs from the address.
 
     Raises:
         TamizClientError: if only one of key and certificate is given.
@@ -45,7 +48,7 @@ class TlsOptions:
             raise TamizClientError("for mutual TLS give both the private key and its certificate, or neither")
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """Return gRPC's form of it.
+        """Return gRPC's form of these options.
 
         Raises:
             TamizClientError: if a file cannot be read.
@@ -57,31 +60,49 @@ class TlsOptions:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """When a failed call is tried again: only where no server was reached or it stopped, within the call's deadline.
+    """When a failed call is tried again: only if no server was reached or it stopped, within the time-out.
 
-    A prediction changes nothing, so that trying again is safe. A busy server is not asked again: that would feed the
-    overload. CANCELLED is how grpc ends the calls that a stopping server received and did not take; a call that the
-    caller cancels is over.
+    Trying again is safe, because a prediction changes nothing. A busy server is not asked again: that would
+    feed the overload.
 
     Attributes:
-        max_attempts: tries in all, from 1 (none again) to 5.
-        initial_backoff_s, max_backoff_s: the first and the longest pause; gRPC doubles them and adds jitter.
+        max_attempts: how often a call is made at most, from 1 (it is not tried again) to 5.
+        initial_backoff_s, max_backoff_s: the first and the longest pause; gRPC doubles it each time and adds
+            jitter.
+
+    Raises:
+        TamizClientError: if a number is out of range.
     """
 
     max_attempts: int = 4
     initial_backoff_s: float = 0.05
     max_backoff_s: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.max_attempts not in range(1, _MAX_ATTEMPTS + 1):
+            raise TamizClientError(f"max_attempts is {self.max_attempts!r}: expected 1 to {_MAX_ATTEMPTS}")
+        if not 0 < self.initial_backoff_s <= self.max_backoff_s:
+            raise TamizClientError(
+                f"the pauses between attempts are {self.initial_backoff_s!r} s at first and"
+                f" {self.max_backoff_s!r} s at most: expected more than 0, and the first not above the"
+                " longest"
+            )
+
 
 def channel_options(
     retry: RetryPolicy, tls: TlsOptions | None, max_message_bytes: int
 ) -> list[tuple[str, Any]]:
-    """Return a channel's options: calls go round all addresses of the name, as a headless service gives them.
+    """Return a channel's options; calls go round all addresses of the name, as a headless service gives them.
 
-    An address that was lost is dialed again after a tenth of a second, and then every second or so (gRPC's default goes up to
-    two minutes), and the name is asked for its addresses again after a second at the earliest (gRPC's default: 30): while
-    replicas are replaced one after the other, the first has to be found again before the next one goes.
+    Raises:
+        TamizClientError: if `retry` or `tls` has the wrong type.
     """
+    if not isinstance(retry, RetryPolicy):
+        raise TamizClientError(
+            f"retry is {retry!r}: expected a RetryPolicy, such as RetryPolicy(max_attempts=1)"
+        )
+    if not isinstance(tls, TlsOptions | None):
+        raise TamizClientError(f"tls is {tls!r}: expected TlsOptions() for TLS, or None for plain text")
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if retry.max_attempts > 1:
         config["methodConfig"] = [
@@ -92,6 +113,8 @@ def channel_options(
                     "initialBackoff": f"{retry.initial_backoff_s}s",
                     "maxBackoff": f"{retry.max_backoff_s}s",
                     "backoffMultiplier": 2,
+                    # grpc ends the calls that a stopping server received and did not take as CANCELLED.
+                    # A call that the caller cancels is not tried again.
                     "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
@@ -102,6 +125,9 @@ def channel_options(
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        # While replicas are replaced one after the other, a client has to find the first one again before the
+        # next one stops. gRPC's defaults are too slow for that: up to two minutes before a lost address is
+        # dialed again, 30 seconds before the name is looked up again.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.dns_min_time_between_resolutions_ms", 1_000),
@@ -111,19 +137,39 @@ def channel_options(
     return options
 
 
-def bearer(token: str | None) -> tuple[tuple[str, str], ...]:
-    """Return the metadata that carry a token (RFC 6750, section 2.1); empty without one.
+def call_metadata(metadata: Sequence[tuple[str, str]], token: str | None) -> tuple[tuple[str, str], ...]:
+    """Return what goes with every call: the caller's metadata, and the token (RFC 6750, section 2.1).
 
     Raises:
-        TamizClientError: if it has characters that no token has; the message does not repeat it.
+        TamizClientError: if gRPC would refuse either. The message does not repeat the token.
     """
+    pairs = tuple(metadata.items() if isinstance(metadata, Mapping) else metadata)
+    for pair in pairs:
+        if not _is_metadata(pair):
+            raise TamizClientError(
+                f"metadata has {pair!r}: expected pairs of printable ASCII strings, the name in lower case,"
+                " such as ('x-request-id', '7')"
+            )
     if token is None:
-        return ()
-    if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token):  # gRPC would end with a message that shows it
+        return pairs
+    if not isinstance(token, str) or not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token):
         raise TamizClientError(
-            "the token is empty, or has characters that a bearer token cannot have, such as spaces"
+            "the token is not a string, is empty, or has characters that a bearer token cannot have, such"
+            " as spaces"
         )
-    return (("authorization", f"Bearer {token}"),)
+    return (*pairs, ("authorization", f"Bearer {token}"))
+
+
+def _is_metadata(pair: Any) -> bool:
+    """Return whether gRPC sends this name and value."""
+    if not (isinstance(pair, tuple) and len(pair) == 2):  # noqa: PLR2004  a pair
+        return False
+    name, value = pair
+    if not (isinstance(name, str) and re.fullmatch(r"[0-9a-z_.-]+", name)):
+        return False
+    if name.endswith("-bin"):
+        return isinstance(value, bytes)
+    return isinstance(value, str) and value.isascii() and value.isprintable()
 
 
 def _content(file: str | Path | bytes | None) -> bytes | None:
@@ -132,4 +178,4 @@ def _content(file: str | Path | bytes | None) -> bytes | None:
     try:
         return Path(file).read_bytes()
     except OSError as error:
-        raise TamizClientError(f"{file} cannot be read: {error.strerror}") from error
+        raise TamizClientError(f"{file} cannot be read: {reason(error)}") from error

@@ -3,67 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 import grpc
 
-from tamiz_client.calls import Calls, Steps, T
-from tamiz_client.channel import (
-    MAX_MESSAGE_BYTES,
-    PATHS,
-    STREAM_PREDICT,
-    RetryPolicy,
-    TlsOptions,
-    bearer,
-    channel_options,
-)
-from tamiz_client.errors import CallFailed, ServerUnavailable, call_failed
+from tamiz_client.calls import NOT_READY, Steps, T
+from tamiz_client.connection import POLL_S, Connection
+from tamiz_client.durations import seconds
+from tamiz_client.errors import CallFailed, DeadlineExceeded
 from tamiz_client.result import ModelInfo, Result
-from tamiz_client.streaming import Conversation
-
-_POLL_S = 0.1
+from tamiz_client.streaming import Conversation, check_chunks
 
 
-class Client:
-    """A connection to a Tamiz server. Thread-safe; make one and keep it.
+class Client(Connection):
+    """A connection to a Tamiz server. Make one and keep it: it may be used by several threads.
 
     Args:
-        target: "host:port"; calls go round all addresses that the name has, as a headless service of Kubernetes gives them, or
-            those of a list such as "ipv4:10.0.0.1:8001,10.0.0.2:8001". A call that meets a replica which stops goes to another
-            one; see `RetryPolicy`.
+        target: "host:port". Calls go round all addresses that the name has, as a headless service of
+            Kubernetes gives them, or those of a list such as "ipv4:10.0.0.1:8001,10.0.0.2:8001". When the
+            replica that got a call stops, the call goes to another one; see `RetryPolicy`.
         timeout_s: how long a call may take, unless it says otherwise.
         tls: for a server with TLS; None for plain text.
         token: a bearer token, sent with every call, also in plain text; None where the server asks for none.
         retry: when a failed call is tried again.
-        metadata: sent with every call, such as [("x-request-id", "…")].
+        metadata: pairs that are sent with every call, such as [("x-request-id", "…")].
         max_message_bytes: the largest request or answer.
+
+    Raises:
+        TamizClientError: if an argument cannot be right; nothing is sent.
     """
 
-    def __init__(
-        self,
-        target: str = "localhost:8001",
-        *,
-        timeout_s: float = 10.0,
-        tls: TlsOptions | None = None,
-        token: str | None = None,
-        retry: RetryPolicy = RetryPolicy(),  # noqa: B008  frozen
-        metadata: Sequence[tuple[str, str]] = (),
-        max_message_bytes: int = MAX_MESSAGE_BYTES,
-    ) -> None:
-        options = channel_options(retry, tls, max_message_bytes)
-        if tls is None:
-            self._channel = grpc.insecure_channel(target, options)
-        else:
-            self._channel = grpc.secure_channel(target, tls.credentials(), options)
-        self._target = target
-        self._timeout_s = timeout_s
-        self._metadata = (*metadata, *bearer(token))
-        call = self._channel.unary_unary
-        self._paths = {path: call(path) for path in PATHS}  # type: ignore[call-arg]  # messages stay bytes
-        self._stream = self._channel.stream_stream(STREAM_PREDICT)  # type: ignore[call-arg]  # as above
-        self._calls = Calls()
+    def _open(
+        self, credentials: grpc.ChannelCredentials | None, options: list[tuple[str, Any]]
+    ) -> grpc.Channel:
+        if credentials is None:
+            return grpc.insecure_channel(self._target, options)
+        return grpc.secure_channel(self._target, credentials, options)
 
     def predict(
         self,
@@ -81,9 +58,9 @@ class Client:
             model: the model's name.
             rows: (n_rows, n_features) ndarray, a DataFrame by column name, or a dict of arrays by input name.
             version: a version, or the label of one, such as "stable"; None for the highest.
-            threshold: a confidence from 0 to 1 that rows have to reach besides the model's own threshold.
+            threshold: a confidence from 0 to 1 that rows must reach in addition to the model's own threshold.
             return_probabilities: whether the result holds the probability of every class.
-            timeout_s: how long the call may take.
+            timeout_s: how long the call may take; None for the client's own time-out.
 
         Returns:
             One entry per row; an abstained row has the label None.
@@ -146,48 +123,48 @@ class Client:
     ) -> Iterator[Result | CallFailed]:
         """Ask for predictions on any number of chunks of rows, over one stream.
 
-        Chunks are asked side by side and answered in order: as many as the server takes at a time, so that neither side holds
-        more than these, however many there are.
+        Chunks are sent without waiting for the answers to earlier ones, as many as the server takes at a
+        time, and are answered in order. Neither side ever holds more than these, however many chunks there
+        are.
 
         Args:
             model: the model's name.
-            chunks: each as `rows` in `predict`.
+            chunks: any number of them, each as `rows` in `predict`.
             version: as in `predict`.
             threshold: as in `predict`.
             return_probabilities: as in `predict`.
-            low_priority: whether others go first while these wait.
+            low_priority: whether requests of other callers go first while these wait.
             request_timeout_s: how long each chunk may wait to be computed.
             timeout_s: how long the whole stream may take; None for any time.
-            return_errors: whether a chunk that the server did not answer is returned as its CallFailed, in its place;
-                otherwise it is raised, and ends the stream.
+            return_errors: whether a chunk that the server did not answer yields its CallFailed, in its place.
+                Otherwise the CallFailed is raised, which ends the stream.
 
         Raises:
-            InvalidRows: if a chunk does not fit the model, after the answers to those before it.
-            CallFailed: if the server did not answer a chunk, or ended the stream; what was answered before has been returned.
+            InvalidRows: if a chunk does not fit the model; the answers to the chunks before it come first.
+            CallFailed: if the server did not answer a chunk, or ended the stream; earlier answers have been
+                returned.
         """
+        check_chunks(chunks)
         info = self._run(self._calls.info(model, version), timeout_s)
         conversation = Conversation(
             self._target,
             info,
             low_priority=low_priority,
             request_timeout_s=request_timeout_s,
+            return_errors=return_errors,
             version=version,
             threshold=threshold,
             return_probabilities=return_probabilities,
         )
-        call = self._stream(_bodies(conversation, chunks), timeout=timeout_s, metadata=self._metadata)
-        try:
-            for body in call:
-                outcome = conversation.hear(body)
-                if isinstance(outcome, CallFailed) and not return_errors:
-                    raise outcome
-                yield outcome
-            if conversation.error is not None:
-                raise conversation.error
-        except grpc.RpcError as error:
-            raise call_failed(error, self._target) from None
-        finally:
-            call.cancel()  # type: ignore[no-untyped-call]  # grpc's stubs leave it out
+        with self._errors(timeout_s):
+            call = self._stream(_bodies(conversation, chunks), timeout=timeout_s, metadata=self._metadata)
+            try:
+                for body in call:
+                    yield conversation.hear(body)
+                if conversation.error is not None:
+                    raise conversation.error
+            finally:
+                call.cancel()
 
     def models(self, *, timeout_s: float | None = None) -> dict[str, list[int]]:
         """Return the served models: name → versions, ascending."""
@@ -196,28 +173,42 @@ class Client:
     def model(
         self, name: str, version: int | str | None = None, *, timeout_s: float | None = None
     ) -> ModelInfo:
-        """Return what a served version, named by number or label, says of itself; the highest one if none is named."""
+        """Return what a served version says of itself; the highest one if `version` is None."""
         return self._run(self._calls.model(name, version), timeout_s)
 
     def health(self, model: str = "", *, timeout_s: float | None = None) -> bool:
-        """Return whether the server, or one of its models, is serving; False where it does not answer."""
-        return self._run(self._calls.health(model), timeout_s)
+        """Return whether the server, or one of its models, is serving.
+
+        False also where no server answers, and for a model that is not served: `model` says which one it is.
+        """
+        try:
+            return self._run(self._calls.health(model), timeout_s)
+        except NOT_READY:
+            return False
 
     def wait_until_ready(self, timeout_s: float = 30.0, model: str = "") -> None:
-        """Return when the server, or one of its models, is serving.
+        """Wait until the server, or one of its models, is serving.
 
         Raises:
-            ServerUnavailable: if it is not within `timeout_s`.
+            ServerUnavailable: if that takes longer than `timeout_s`; the message says what was wrong last.
         """
-        until_s = time.monotonic() + timeout_s
-        while time.monotonic() < until_s:
-            if self.health(model, timeout_s=max(_POLL_S, until_s - time.monotonic())):
-                return
-            time.sleep(_POLL_S)
-        raise ServerUnavailable(f"{self._target}: not serving within {timeout_s:g} s", "UNAVAILABLE")
+        until_s = time.monotonic() + seconds("timeout_s", timeout_s)
+        trouble = "none"
+        while (remaining_s := until_s - time.monotonic()) > 0:
+            try:
+                if self._run(self._calls.health(model), max(POLL_S, remaining_s)):
+                    return
+                trouble = "NOT_SERVING"
+            except DeadlineExceeded:  # says less than what came before it
+                pass
+            except NOT_READY as error:
+                trouble = str(error)
+            time.sleep(POLL_S)
+        raise self._not_ready(model, timeout_s, trouble)
 
     def close(self) -> None:
         """Close the connection."""
+        self._is_closed = True
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -229,13 +220,16 @@ class Client:
         self.close()
 
     def _run(self, steps: Steps[T], timeout_s: float | None) -> T:
-        """Make the calls that `steps` asks for, all within one timeout."""
-        deadline_s = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
+        """Make the calls that `steps` asks for, all within one time-out."""
+        limit_s = self._limit_s(timeout_s)
+        deadline_s = time.monotonic() + limit_s
         try:
             path, body = next(steps)
             while True:
+                remaining_s = max(0.0, deadline_s - time.monotonic())
                 try:
-                    answer = self._call(path, body, deadline_s)
+                    with self._errors(limit_s):
+                        answer = self._paths[path](body, timeout=remaining_s, metadata=self._metadata)
                 except CallFailed as error:
                     path, body = steps.throw(error)
                 else:
@@ -244,17 +238,9 @@ class Client:
             result: T = end.value
             return result
 
-    def _call(self, path: str, body: bytes, deadline_s: float) -> bytes:
-        remaining_s = max(0.0, deadline_s - time.monotonic())
-        try:
-            answer: bytes = self._paths[path](body, timeout=remaining_s, metadata=self._metadata)
-        except grpc.RpcError as error:
-            raise call_failed(error, self._target) from None
-        return answer
-
 
 def _bodies(conversation: Conversation, chunks: Iterable[Any]) -> Iterator[bytes]:
-    """Return the requests. gRPC runs this in a thread of its own, where an error would be lost: it is kept."""
+    """Return the requests. gRPC runs this in its own thread, where an error would be lost: it is kept."""
     try:
         for rows in chunks:
             yield conversation.ask(rows)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -23,20 +25,22 @@ from tamiz.promise_text import promised
 from tamiz.v1.manifest_pb2 import Threshold
 from tamiz_client.channel import TlsOptions
 from tamiz_client.client import Client
-from tamiz_client.errors import TamizClientError
+from tamiz_client.errors import ModelNotFound, NotAllowed, TamizClientError, reason
 from tamiz_client.recording import record_request
 from tamiz_client.result import ModelInfo, Result, no_rows
 from tamiz_client.tables import Sink, Source, sink
 
 _IN_FLIGHT: Final = 4
 _SHOWN_ROWS: Final = 20
+_NO_SUCH_MODEL: Final = 3
+"""The exit status of `health` for a model that is not served."""
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a parsed command; return the exit status.
 
     Raises:
-        TamizClientError: for whatever can be foreseen; the message is for people.
+        TamizClientError: if something foreseeable went wrong; the message says what to do.
     """
     files = (arguments.tls_ca, arguments.tls_key, arguments.tls_certificate)
     tls = TlsOptions(*files) if arguments.tls or any(files) else None
@@ -48,13 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _token(file: Path | None) -> str | None:
-    """Return the bearer token; no flag takes it, because others see a command's flags."""
+    """Return the bearer token. No flag takes it, because others can see a command's flags."""
     if file is None:
         return os.environ.get("TAMIZ_TOKEN", "").strip() or None
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise TamizClientError(f"--token-file: {file} cannot be read: {error}") from error
+        raise TamizClientError(f"--token-file: {file} cannot be read: {reason(error)}") from error
 
 
 def _models(client: Client, arguments: argparse.Namespace) -> int:
@@ -84,15 +88,34 @@ def _threshold(threshold: Threshold) -> str:
 
 
 def _health(client: Client, arguments: argparse.Namespace) -> int:
-    serving = client.health(arguments.model)
-    print("SERVING" if serving else "NOT_SERVING")  # noqa: T201  a command's output
-    return 0 if serving else 1
+    name = arguments.model
+    if client.health(name):
+        print("SERVING")  # noqa: T201  a command's output
+        return 0
+    try:  # if there is no answer, or no such model, these say so
+        _ = client.model(name) if name else client.models()
+    except ModelNotFound as error:
+        print(f"tamiz-client: {error}", file=sys.stderr)  # noqa: T201  a command's message
+        return _NO_SUCH_MODEL
+    except NotAllowed:  # a health check needs no token, these calls do
+        pass
+    print("NOT_SERVING")  # noqa: T201  a command's output
+    return 1
 
 
 def _predict(client: Client, arguments: argparse.Namespace) -> int:
+    if arguments.file and arguments.input:
+        raise TamizClientError("the rows are given twice, as FILE and as --input: give one of them")
+    path = arguments.file or arguments.input
+    if (
+        arguments.output
+        and Path(arguments.output).exists()
+        and os.path.realpath(path) == os.path.realpath(arguments.output)
+    ):
+        raise TamizClientError(f"--output {arguments.output} is the input file: name another one")
     info = client.model(arguments.model, arguments.version)
-    source = Source(arguments.input, info.manifest.inputs, arguments.chunk_rows)
-    summary = _Summary()
+    source = Source(path, info.manifest.inputs, arguments.chunk_rows)
+    summary = _Summary(arguments.threshold)
     if arguments.output is None:
         shown: list[pa.Table] = []
         with _progress(source.n_rows) as advance:
@@ -133,7 +156,7 @@ def _copy(
 def _answers(
     client: Client, info: ModelInfo, source: Source, arguments: argparse.Namespace
 ) -> Iterator[tuple[pa.Table, Result]]:
-    """Ask for one chunk after the other, a few at a time; return chunks with answers, in order."""
+    """Send a few chunks at a time; return each with its answer, in order."""
     waiting: deque[tuple[pa.Table, Future[Result]]] = deque()
     record: Path | None = arguments.record
     with ThreadPoolExecutor(_IN_FLIGHT) as pool:
@@ -166,61 +189,98 @@ def _answers(
 
 
 def _input(rows: pa.Table, info: ModelInfo, keep: Sequence[str]) -> Any:
-    """Return a chunk as the client takes it: a table, or for a model that names no columns, all others as one matrix."""
+    """Return a chunk as the client takes it.
+
+    That is the table itself; for a model without column names, all columns that are not kept, as one matrix.
+    """
     _check_kept(rows, keep)
     spec = info.manifest.inputs[0]
     if len(info.manifest.inputs) > 1 or spec.column_names or spec.name in rows.column_names:
         return rows
-    return np.stack([rows.column(name).to_numpy() for name in rows.column_names if name not in keep], axis=1)
+    names = [name for name in rows.column_names if name not in keep]
+    if len(names) != spec.shape[-1]:
+        raise TamizClientError(
+            f"{info.name} was trained without column names, so it reads all {len(names)} columns in their"
+            f" order, and expects {spec.shape[-1]}; leave the others out, or name them with --keep"
+        )
+    return np.stack([rows.column(name).to_numpy() for name in names], axis=1)
 
 
 def _check_kept(rows: pa.Table, keep: Sequence[str]) -> None:
     missing = [name for name in keep if name not in rows.column_names]
     if missing:
-        raise TamizClientError(f"--keep names {', '.join(missing)}, which the input has not")
+        raise TamizClientError(
+            f"--keep names {', '.join(map(repr, missing))}; the input has the columns"
+            f" {', '.join(map(repr, rows.column_names))}"
+        )
 
 
 def _columns(rows: pa.Table, result: Result, info: ModelInfo, keep: Sequence[str]) -> pa.Table:
-    """Return the answers' columns, after those of the input that are to be kept.
+    """Return the answers' columns, after those of the input that are kept. No confidence is null, not 0.
 
-    Where the model's thresholds differ by class or slice, what each row had to reach is among them; above 1: it could not.
+    If the model's thresholds differ by class or slice, the threshold of each row is among them. Above 1, no
+    confidence can reach it.
     """
     label_type = pa.string() if result.classes.dtype.kind == "U" else pa.int64()
     types = {"label": label_type, "accepted": pa.bool_(), "reason": pa.string()}
     answers = {
         name: pa.array(values, types.get(name, pa.float64())) for name, values in result.to_dict().items()
     }
+    answers["confidence"] = pa.array(result.confidence, mask=result.confidence == 0)
     if info.manifest.threshold.subsets:
         answers["threshold"] = pa.array(result.thresholds, pa.float64())
+    taken = [name for name in keep if name in answers]
+    if taken:
+        raise TamizClientError(
+            f"--keep names {', '.join(map(repr, taken))}, but the output has its own column of that name"
+        )
     return pa.table({name: rows.column(name) for name in keep} | answers)
 
 
 class _Summary:
-    """Counts over all chunks."""
+    """Counts over all chunks.
 
-    def __init__(self) -> None:
+    Args:
+        threshold: the one that was asked for.
+    """
+
+    def __init__(self, threshold: float | None) -> None:
         self._started_s = time.monotonic()
         self._reasons: Counter[str] = Counter()
         self._confidence = 0.0
+        self._n_confident = 0
+        self._asked = threshold
+        self._lowest_threshold = math.inf
 
     def add(self, result: Result) -> None:
         """Count a chunk."""
         self._reasons.update(result.reasons.tolist())
         self._confidence += float(result.confidence.sum())
+        self._n_confident += int(np.count_nonzero(result.confidence))
+        self._lowest_threshold = min(self._lowest_threshold, result.thresholds.min(initial=math.inf))
 
     def __str__(self) -> str:
-        rows, accepted = self._reasons.total(), self._reasons[""]
+        n_rows, n_accepted = self._reasons.total(), self._reasons[""]
         seconds = time.monotonic() - self._started_s
-        if rows == 0:
+        if n_rows == 0:
             return "no rows"
-        text = (
-            f"{rows:,} rows, {accepted / rows:.1%} accepted, mean confidence {self._confidence / rows:.4f},"
-            f" {rows / seconds:,.0f} rows/s"
-        )
-        abstained = {reason: count for reason, count in self._reasons.items() if reason}
-        return text + "".join(
-            f"; {count:,} abstained: {reason}" for reason, count in sorted(abstained.items())
-        )
+        abstained = sorted((reason, count) for reason, count in self._reasons.items() if reason)
+        accepted = f"{n_rows:,} rows, {n_accepted / n_rows:.1%} accepted"
+        parts = [f"{accepted}, {self._mean(n_rows)}, {n_rows / seconds:,.0f} rows/s"]
+        parts += [f"{count:,} abstained: {reason}" for reason, count in abstained]
+        return "; ".join([*parts, *self._without_effect()])
+
+    def _mean(self, n_rows: int) -> str:
+        if not self._n_confident:
+            return "no row has a confidence"
+        n_without = n_rows - self._n_confident
+        without = f" (without {n_without:,} row(s) that have none)" if n_without else ""
+        return f"mean confidence {self._confidence / self._n_confident:.4f}{without}"
+
+    def _without_effect(self) -> Iterator[str]:
+        if self._asked is not None and self._asked < self._lowest_threshold:
+            own = self._lowest_threshold
+            yield f"--threshold {self._asked:g} had no effect: the model's own is {own:.6g}"
 
 
 def _show(tables: list[pa.Table]) -> None:

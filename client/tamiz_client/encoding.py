@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from numbers import Real
+from operator import index
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +13,13 @@ from numpy.typing import NDArray
 from tamiz.dtypes import NUMERIC_DTYPES, name_of
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz.v1.prediction_pb2 import PredictRequest, Strings, Tensor
-from tamiz_client.errors import InvalidRows
+from tamiz_client.errors import InvalidRows, TamizClientError
 
-_MATRIX_DIMENSIONS = 2
-_NOT_NUMBERS = "cmM"
-"""numpy's kinds that would become numbers only by losing something: complex numbers, durations, dates."""
+_MATRIX_DIMENSIONS: Final = 2
+_MAX_VERSION: Final = 2**63 - 1
+_SHOWN_NAMES: Final = 5
+_NOT_NUMBERS: Final = "cmM"
+"""Kinds of numpy's dtypes that would lose something as numbers: complex numbers, durations, dates."""
 
 
 def build_request(
@@ -31,24 +35,51 @@ def build_request(
 
     Args:
         model: the model's name.
-        rows: an ndarray for a model with one input; a table (anything with `columns` or `column_names`, such as a pandas
-            or polars DataFrame or a pyarrow Table) by column name; or a dict of arrays by input or column name.
+        rows: an ndarray for a model with one input; a table (anything with `columns` or `column_names`, such
+            as a pandas or polars DataFrame or a pyarrow Table) by column name; or a dict of arrays by input
+            or column name.
         specs: the inputs that the model reads.
         version: a version, or the label of one; None for the highest.
-        threshold: a stricter threshold than the model's own; None for that.
+        threshold: a stricter threshold than the model's own; None to use the model's own.
         return_probabilities: whether to ask for the probability of every class.
 
     Raises:
         InvalidRows: if the rows do not fit; the message names the input or column.
+        TamizClientError: if `version` or `threshold` has the wrong type.
     """
+    if not isinstance(threshold, Real | None):
+        raise TamizClientError(f"threshold is {threshold!r}: expected a number from 0 to 1")
+    number, label = number_and_label(version)
     return PredictRequest(
         model_name=model,
-        model_version=0 if isinstance(version, str) else version or 0,
-        model_label=version if isinstance(version, str) else "",
+        model_version=number,
+        model_label=label,
         inputs=[_tensor(array, spec) for array, spec in zip(_arrays(rows, specs), specs, strict=True)],
         threshold=threshold,
         return_probabilities=return_probabilities,
     )
+
+
+def number_and_label(version: Any) -> tuple[int, str]:
+    """Return a version as requests name it: by number (0 for the highest), or by label (never a number).
+
+    Raises:
+        TamizClientError: if it is neither a whole number that a version can have, nor a label.
+    """
+    if version is None:
+        return 0, ""
+    if isinstance(version, str) and version and not version.isdecimal():
+        return 0, version
+    try:
+        number = int(version) if isinstance(version, str) else index(version)
+    except (TypeError, ValueError):
+        number = -1
+    if isinstance(version, bool) or not 0 <= number <= _MAX_VERSION:
+        raise TamizClientError(
+            f"version is {version!r}: expected a whole number from 1, a label, or None for the highest"
+            " version"
+        )
+    return number, ""
 
 
 def _arrays(rows: Any, specs: Sequence[InputSpec]) -> list[NDArray[Any]]:
@@ -63,17 +94,31 @@ def _arrays(rows: Any, specs: Sequence[InputSpec]) -> list[NDArray[Any]]:
     array = _matrix(rows, specs[0])
     if array.ndim == 1 and len(specs[0].shape) == _MATRIX_DIMENSIONS:
         raise InvalidRows(
-            f"input {specs[0].name!r} wants rows of {specs[0].shape[1]} values, got one dimension of {len(array)}: for a"
-            " single row pass X.reshape(1, -1)"
+            f"input {specs[0].name!r} wants rows of {specs[0].shape[1]} values, got one dimension of"
+            f" {len(array)}: {_way_out(array)}"
         )
     return [array]
 
 
+def _way_out(array: NDArray[Any]) -> str:
+    if len(array) and isinstance(array[0], Mapping):
+        return "for a list of dicts pass pd.DataFrame(rows)"
+    return "for a single row pass X.reshape(1, -1)"
+
+
 def _matrix(rows: Any, spec: InputSpec) -> NDArray[Any]:
+    if hasattr(rows, "toarray"):  # scipy
+        raise InvalidRows(f"input {spec.name!r}: the rows are a sparse matrix: pass rows.toarray()")
     try:
-        return np.asarray(rows)
+        array = np.asarray(rows)
     except ValueError as error:  # lists of several lengths
-        raise InvalidRows(f"input {spec.name!r}: the rows are no array: {error}") from error
+        raise InvalidRows(f"input {spec.name!r}: the rows are not an array: {error}") from error
+    if array.ndim == 0:  # numpy makes a single object of whatever it does not know
+        raise InvalidRows(
+            f"input {spec.name!r}: the rows are a {type(rows).__name__}: pass an array, a DataFrame or a"
+            " dict of arrays"
+        )
+    return array
 
 
 def _columns(rows: Any) -> dict[str, NDArray[Any]] | None:
@@ -89,7 +134,7 @@ def _columns(rows: Any) -> dict[str, NDArray[Any]] | None:
 
 
 def _values(column: Any) -> NDArray[Any]:
-    """Return a column's values; one that numpy has no type for (nullable, categorical) as objects."""
+    """Return a column's values; objects if numpy has no type for them (nullable, categorical)."""
     if hasattr(column, "to_numpy"):
         return np.asarray(column.to_numpy())
     return np.asarray(column)
@@ -101,23 +146,31 @@ def _from_columns(columns: dict[str, NDArray[Any]], spec: InputSpec) -> NDArray[
         is_flat = array.ndim == 1 and len(spec.shape) == _MATRIX_DIMENSIONS and spec.shape[1] == 1
         return array.reshape(-1, 1) if is_flat else array
     names = list(spec.column_names)
-    have = ", ".join(map(repr, columns)) or "none"
+    have = _listed(columns)
     if not names:
         raise InvalidRows(
-            f"input {spec.name!r} knows no column names, because the model was trained without them, and the rows have the"
-            f" columns {have}: pass an array with the columns in the order of the training, such as df.to_numpy()"
+            f"input {spec.name!r} has no column names, because the model was trained without them, and the"
+            f" rows have the columns {have}: pass an array with the columns in the order of the training,"
+            " such as df.to_numpy()"
         )
     missing = [name for name in names if name not in columns]
     if missing:
-        raise InvalidRows(f"missing column(s) {', '.join(map(repr, missing))}; the rows have {have}")
+        raise InvalidRows(f"missing column(s) {_listed(missing)}; the rows have {have}")
     n_rows = columns[names[0]].shape[:1]
     for name in names:
         if columns[name].shape != n_rows or not n_rows:
             raise InvalidRows(
-                f"column {name!r} has the shape {list(columns[name].shape)}: expected one value per row, in every column,"
-                " and every name once"
+                f"column {name!r} has the shape {list(columns[name].shape)}: expected one value per row, in"
+                " every column, and every name once (for a single row, pass lists of one value)"
             )
     return np.stack([_numbers(columns[name], spec, f"column {name!r}") for name in names], axis=1)
+
+
+def _listed(names: Collection[str]) -> str:
+    """Return the first names, and how many more there are."""
+    shown = ", ".join(map(repr, list(names)[:_SHOWN_NAMES])) or "none"
+    more = len(names) - _SHOWN_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _tensor(array: NDArray[Any], spec: InputSpec) -> Tensor:
@@ -166,7 +219,7 @@ def _numbers(array: NDArray[Any], spec: InputSpec, what: str) -> NDArray[Any]:
         else:
             lost = converted.astype(array.dtype) != array
     if lost.any():
-        raise InvalidRows(f"{what}: {array[lost].flat[0].item()!r} is no {name_of(spec.dtype)}")
+        raise InvalidRows(f"{what}: {array[lost].flat[0].item()!r} cannot be a {name_of(spec.dtype)}")
     return converted
 
 
@@ -184,5 +237,5 @@ def _is_missing(value: Any) -> bool:
     """Return whether a value is None, NaN or pandas' NA."""
     try:
         return value is None or bool(value != value)  # noqa: PLR0124  NaN
-    except TypeError:  # NA is neither equal to itself nor not
+    except TypeError:  # bool(NA) is refused, and so is bool(NA != NA)
         return True

@@ -15,6 +15,7 @@ An abstained row is none of these: it is an answer.
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 import grpc
@@ -41,15 +42,15 @@ class CallFailed(TamizClientError):
 
 
 class InvalidRequest(CallFailed):
-    """The request cannot be right, however often it is sent."""
+    """The request is wrong; sending it again does not help."""
 
 
 class ModelNotFound(CallFailed):
-    """No such model, or no such version of it."""
+    """The server does not serve this model, or not this version of it."""
 
 
 class ServerBusy(CallFailed):
-    """The queue is full, or a message is too large. Nothing was computed; try later, elsewhere or smaller."""
+    """The queue is full, or a message is too large. Nothing was computed; try later, or with fewer rows."""
 
 
 class DeadlineExceeded(CallFailed):
@@ -61,7 +62,7 @@ class ServerUnavailable(CallFailed):
 
 
 class NotAllowed(CallFailed):
-    """The credentials are missing, wrong or not sufficient."""
+    """The credentials are missing or wrong, or do not allow this call."""
 
 
 _BY_CODE: Final[dict[str, type[CallFailed]]] = {
@@ -75,11 +76,54 @@ _BY_CODE: Final[dict[str, type[CallFailed]]] = {
 }
 
 
-def call_failed(error: grpc.RpcError, target: str) -> CallFailed:
-    """Return gRPC's error as one of ours, with the server's own words."""
-    return failed_with(error.code().name, error.details() or "no details", target)
+_UNREACHED: Final = ("failed to connect to all addresses", "connections to all backends failing")
+"""How gRPC's details begin when it reached no server. A server that refuses a call uses its own words."""
 
 
-def failed_with(code: str, details: str, target: str) -> CallFailed:
-    """Return the error for a status: its name, and the server's own words."""
-    return _BY_CODE.get(code, CallFailed)(f"{target}: {code}: {details}", code)
+def call_failed(error: grpc.RpcError, target: str, timeout_s: float | None) -> CallFailed:
+    """Return gRPC's error as one of ours; `timeout_s` is what the call was given, None for any time."""
+    return failed_with(
+        error.code().name, error.details() or "no details", target, timeout=("timeout_s", timeout_s)
+    )
+
+
+def failed_with(code: str, details: str, target: str, *, timeout: tuple[str, float | None]) -> CallFailed:
+    """Return the error for a status.
+
+    Args:
+        code: its name.
+        details: the server's own words, or gRPC's.
+        target: the server's address.
+        timeout: the name of the time-out that applied to the call, and its length in seconds; None if there
+            was none.
+    """
+    return _BY_CODE.get(code, CallFailed)(f"{target}: {code}: {_explained(code, details, timeout)}", code)
+
+
+def _explained(code: str, details: str, timeout: tuple[str, float | None]) -> str:
+    """Return the details, and what to do where gRPC's own do not say it."""
+    if code == "DEADLINE_EXCEEDED":
+        name, seconds = timeout
+        details = "no answer in time" if details == "Deadline Exceeded" else details
+        length = "" if seconds is None else f" ({name} was {seconds:g} s)"
+        return f"{details}{length}; allow more time, or send fewer rows at a time"
+    if code == "UNAVAILABLE" and details.startswith("DNS resolution failed"):
+        return f"the host name was not resolved ({details.rpartition(': ')[2]}); check its spelling"
+    if code == "UNAVAILABLE" and details.startswith(_UNREACHED):
+        return (
+            "no server was reached; check that tamiz-server runs there, that the port is its gRPC port,"
+            f" and that both sides use TLS or neither does ({details})"
+        )
+    if code == "RESOURCE_EXHAUSTED" and details.startswith(
+        "CLIENT: "
+    ):  # grpc marks its own refusals like this
+        return f"{details}; send fewer rows at a time, or give the client a larger max_message_bytes"
+    if code == "UNIMPLEMENTED":
+        return f"{details}; check that this is the gRPC port of a Tamiz server"
+    return details
+
+
+def reason(error: Exception) -> str:
+    """Return why a file cannot be read or written, without Python's error number and the path."""
+    number = error.errno if isinstance(error, OSError) else None
+    return str(error) if number is None else os.strerror(number)

@@ -1,7 +1,7 @@
 """Requests to bytes and bytes to answers, for both clients. No I/O.
 
-A health check has one string in its request and one number in its answer, both as field 1: on the wire they are
-protobuf's own wrapper messages, so that the client needs no package for them.
+A health check has one string in its request and one number in its answer, both as field 1: on the wire they
+are protobuf's own wrapper messages, so that the client needs no package for them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests in files, as they go over the wire: with them a server warms a version up before it serves it."""
+"""Requests in files, as they go over the wire. A server warms a version up with them before it serves it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from tamiz_client.encoding import build_request
-from tamiz_client.errors import TamizClientError
+from tamiz_client.errors import TamizClientError, reason
 from tamiz_client.result import ModelInfo
 
 
 def record_request(path: str | Path, info: ModelInfo, rows: Any) -> None:
-    """Write the request for predictions on some rows into a file, in place of what is there.
+    """Write the request for predictions on some rows into a file, and replace the file if there is one.
 
-    Put it beside a version as `<repository>/<name>/<version>/warmup/<any name>.pb`. It holds the rows themselves.
+    Put the file beside a version, as `<repository>/<name>/<version>/warmup/<any name>.pb`. It contains the
+    rows.
 
     Args:
         path: the file.
-        info: what the model says of itself, from `Client.model`.
+        info: the model, as `Client.model` returns it.
         rows: as in `Client.predict`.
 
     Raises:
@@ -26,10 +27,12 @@ def record_request(path: str | Path, info: ModelInfo, rows: Any) -> None:
     """
     body = build_request(info.name, rows, info.manifest.inputs).SerializeToString()
     path = Path(path)
+    if path.is_dir():
+        raise TamizClientError(f"{path} cannot be written: it is a folder")
     new = path.with_name(f".{path.name}.new")
     try:
         new.write_bytes(body)
         new.replace(path)
     except OSError as error:
         new.unlink(missing_ok=True)
-        raise TamizClientError(f"{path} cannot be written: {error.strerror}") from error
+        raise TamizClientError(f"{path} cannot be written: {reason(error)}") from error

@@ -19,12 +19,14 @@ class Result:
     Attributes:
         labels: (n_rows,), object: an int or a str; None where the row abstained.
         accepted: (n_rows,), bool.
-        confidence: (n_rows,), float64: the calibrated probability of the most probable class; 0 where there is none.
+        confidence: (n_rows,), float64: the calibrated probability of the most probable class. 0 means that
+            the row has none, for example because its input is invalid; leave such rows out of a mean.
         reasons: (n_rows,), str: why the row abstained, such as "LOW_CONFIDENCE"; "" where it was accepted.
         probabilities: (n_rows, n_classes), float64, NaN in abstained rows; None unless asked for.
         classes: (n_classes,), int64 or str: the classes, in the order of the columns of `probabilities`.
-        model_name, model_version: who answered.
-        threshold: the threshold that was applied; where the model's thresholds differ by class or slice, the largest of them.
+        model_name, model_version: the model that answered.
+        threshold: the threshold that was applied. If thresholds differ by class or slice, the largest of
+            them.
         thresholds: (n_rows,), float64: what the confidence of each row had to reach.
         queue_duration_us, compute_duration_us: how long the request waited and was computed, in microseconds.
     """
@@ -48,8 +50,8 @@ class Result:
     def __repr__(self) -> str:
         at = "threshold" if (self.thresholds == self.threshold).all() else "thresholds up to"
         return (
-            f"Result({int(self.accepted.sum())} of {len(self)} rows accepted by {self.model_name}/{self.model_version} at"
-            f" {at} {self.threshold:g})"
+            f"Result({int(self.accepted.sum())} of {len(self)} rows accepted"
+            f" by {self.model_name}/{self.model_version} at {at} {self.threshold:g})"
         )
 
     @property
@@ -76,8 +78,9 @@ class ModelInfo:
     """One served version of a model.
 
     Attributes:
-        name, version: which.
-        manifest: what its bundle says of itself (`tamiz.v1.Manifest`): inputs, classes, calibrator, threshold.
+        name, version: which one it is.
+        manifest: its bundle's manifest (`tamiz.v1.Manifest`): inputs, classes, calibrator, threshold and
+            more.
     """
 
     name: str
@@ -96,7 +99,7 @@ _REASON_NAMES = np.array(
 
 
 def to_result(response: PredictResponse) -> Result:
-    """Return an answer as arrays. A class index that points nowhere stands for no label, and is never looked up."""
+    """Return an answer as arrays. A class index beyond the classes stands for no label."""
     classes = _classes(response.classes)
     index = np.array(response.class_index, dtype=np.int64)
     labels = np.full(len(index), None, dtype=object)
@@ -122,7 +125,7 @@ def to_result(response: PredictResponse) -> Result:
 
 
 def no_rows(info: ModelInfo, return_probabilities: bool) -> Result:  # noqa: FBT001  as in a request
-    """Return the answer to no rows, which a server is never asked."""
+    """Return what the answer to no rows would be; a server is never asked for it."""
     empty = to_result(
         PredictResponse(model_name=info.name, model_version=info.version, classes=info.manifest.classes)
     )
@@ -136,5 +139,5 @@ def _classes(classes: Classes) -> NDArray[Any]:
 
 
 def _reason(value: int) -> str:
-    """Return a reason's name; a newer server may know some that this client does not."""
+    """Return a reason's name; a newer server may have reasons that this client does not know."""
     return str(_REASON_NAMES[value]) if value < len(_REASON_NAMES) else f"REASON_{value}"

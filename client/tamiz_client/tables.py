@@ -1,4 +1,4 @@
-"""Tables from files and to files, in chunks: Parquet and CSV by pyarrow."""
+"""Tables that are read from files and written to files in chunks, as Parquet or CSV."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.parquet
 
 from tamiz.standard_output import written
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
-from tamiz_client.errors import TamizClientError
+from tamiz_client.errors import TamizClientError, reason
 
 _ARROW_TYPES: Final = {
     DataType.DATA_TYPE_BOOL: pa.bool_(),
@@ -34,7 +34,7 @@ class Source:
     """A table that is read in chunks.
 
     Attributes:
-        n_rows: how many rows it has; None where that is not known before the end (CSV).
+        n_rows: how many rows it has; None for CSV, where that is known only at the end.
         schema: pyarrow's schema of its columns.
     """
 
@@ -54,8 +54,8 @@ class Source:
         self._chunk_rows = chunk_rows
         try:
             self._open(specs)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise TableError(f"{path} cannot be read: {error}") from error
+        except (OSError, pa.ArrowException) as error:
+            raise TableError(f"{path} cannot be read: {reason(error)}") from error
 
     def chunks(self) -> Iterator[pa.Table]:
         """Return the rows in order, at most `chunk_rows` at a time.
@@ -72,29 +72,41 @@ class Source:
                 table = pa.Table.from_batches([batch])
                 for start in range(0, table.num_rows, self._chunk_rows):
                     yield table.slice(start, self._chunk_rows)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise TableError(f"{self._path} cannot be read: {error}") from error
+        except (OSError, pa.ArrowException) as error:
+            raise TableError(f"{self._path} cannot be read: {reason(error)}") from error
 
     def _open(self, specs: Sequence[InputSpec]) -> None:
         self._parquet: Any = None
-        if self._path.endswith(".parquet"):
+        if self._path.lower().endswith(".parquet"):
             self._parquet = pyarrow.parquet.ParquetFile(self._path)
             self.n_rows = self._parquet.metadata.num_rows
             self.schema = self._parquet.schema_arrow
-        elif self._path == "-" or self._path.endswith(".csv"):
-            types = {
-                name: _ARROW_TYPES[spec.dtype]
-                for spec in specs
-                for name in spec.column_names or [spec.name]
-                if spec.dtype in _ARROW_TYPES
-            }
-            options = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=True)
-            self._csv = pyarrow.csv.open_csv(
-                sys.stdin.buffer if self._path == "-" else self._path, convert_options=options
-            )
-            self.schema = self._csv.schema
+        elif self._path == "-" or self._path.lower().endswith(".csv"):
+            self._open_csv(specs)
         else:
-            raise TableError(f"{self._path} is no table: expected a file that ends in .parquet or .csv, or -")
+            raise TableError(
+                f"{self._path} is not a table: expected a file that ends in .parquet or .csv, or -"
+            )
+
+    def _open_csv(self, specs: Sequence[InputSpec]) -> None:
+        types = {
+            name: _ARROW_TYPES[spec.dtype]
+            for spec in specs
+            for name in spec.column_names or [spec.name]
+            if spec.dtype in _ARROW_TYPES
+        }
+        if self._path == "-" and sys.stdin.isatty():
+            print("reading CSV from standard input; end it with Ctrl-D", file=sys.stderr)  # noqa: T201
+        self._csv = pyarrow.csv.open_csv(
+            sys.stdin.buffer if self._path == "-" else self._path,
+            convert_options=pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=True),
+        )
+        self.schema = self._csv.schema
+        first = self.schema.names[0]
+        if len(self.schema) == 1 and any(separator in first for separator in ";\t|"):
+            raise TableError(
+                f"{self._path} has the single column {first[:60]!r}: expected columns separated by commas"
+            )
 
 
 class Sink(Protocol):
@@ -106,7 +118,7 @@ class Sink(Protocol):
 
 @contextmanager
 def sink(path: str) -> Iterator[Sink]:
-    """Write a table in chunks; the file appears when all is written, and never in part.
+    """Write a table in chunks. The file appears only when it is complete.
 
     Args:
         path: a .parquet or .csv file, or "-" for CSV on standard output.
@@ -118,22 +130,22 @@ def sink(path: str) -> Iterator[Sink]:
         with written(), _closing(_Writer(sys.stdout.buffer, "csv")) as writer:
             yield writer
         return
-    kind = Path(path).suffix.removeprefix(".")
+    kind = Path(path).suffix.removeprefix(".").lower()
     if kind not in {"parquet", "csv"}:
-        raise TableError(f"{path} is no table: expected a file that ends in .parquet or .csv")
+        raise TableError(f"{path} is not a table: expected a file that ends in .parquet or .csv")
     temporary = Path(path).with_name(f".{Path(path).name}.partial")
     try:
         with temporary.open("wb") as file, _closing(_Writer(file, kind)) as writer:
             yield writer
         temporary.replace(path)
     except OSError as error:
-        raise TableError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise TableError(f"{path} cannot be written: {reason(error)}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 class _Writer:
-    """Opens pyarrow's writer with the first chunk, whose columns it takes over."""
+    """Opens pyarrow's writer with the first chunk, whose columns the file gets."""
 
     def __init__(self, file: Any, kind: str) -> None:
         self._file = file

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from tamiz.gate import Decisions, decide
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_convert.check_result import CheckResult
 
@@ -19,8 +20,9 @@ class ScoredRows:
 
     Attributes:
         y: (n_rows,), int64, the index of each row's class.
-        probabilities: (n_rows, n_classes), float64, calibrated.
-        probabilities_before: the same without the calibrator; None where the scores carry no probability.
+        probabilities: (n_rows, n_classes), float64, calibrated; NaN in rows that the gate answers at no threshold, because
+            their inputs are invalid or because they are not probabilities.
+        probabilities_before: the same without the calibrator; None where the scores carry no probability. Not NaN.
         thresholds: (n_rows,), float64, what each row's confidence has to reach.
         slices: column → (n_rows,) values as text, for every column that was asked to be looked at in slices.
     """
@@ -32,24 +34,33 @@ class ScoredRows:
     slices: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
     @cached_property
-    def confidence(self) -> NDArray[np.float64]:
-        """(n_rows,), float64, the probability of the predicted class; NaN where a probability is."""
-        return np.asarray(self.probabilities.max(axis=1))
+    def _decided(self) -> Decisions:
+        return decide(self.probabilities, self.thresholds)
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """(n_rows,), whether the row has a predicted class."""
+        return self._decided.has_class
 
     @cached_property
+    def confidence(self) -> NDArray[np.float64]:
+        """(n_rows,), float64, the probability of the predicted class; NaN where there is none."""
+        return np.where(self.scored, self._decided.confidence, np.nan)
+
+    @property
     def prediction(self) -> NDArray[np.int64]:
-        """(n_rows,), int64, the index of the most probable class, the first of equals."""
-        return np.asarray(self.probabilities.argmax(axis=1))
+        """(n_rows,), int64, the index of the predicted class; `NO_CLASS` where there is none."""
+        return self._decided.class_index
 
     @cached_property
     def wrong(self) -> NDArray[np.bool_]:
-        """(n_rows,), whether the prediction is not the row's class."""
+        """(n_rows,), whether the prediction is not the row's class; true where there is none."""
         return np.asarray(self.prediction != self.y)
 
-    @cached_property
+    @property
     def accepted(self) -> NDArray[np.bool_]:
         """(n_rows,), whether the gate answers the row."""
-        return np.asarray(self.confidence >= self.thresholds)
+        return self._decided.accepted
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Writes the dashboards: `python -m deploy.grafana [--runbooks URL] [FOLDER]`, by default into dashboards/ beside this file.
+"""Writes the dashboards: `python -m deploy.grafana [--runbooks URL] [FOLDER]`, by default into dashboards/.
 
-They are made by Python because fifty panels share one look, one set of filters and one kind of link, and because the types
-of Grafana's foundation SDK say at once what the schema does not know. What Grafana reads is the JSON, which is committed.
+They are made by Python because fifty panels share one look, one set of filters and one kind of link, and
+because the types of Grafana's foundation SDK find mistakes that the JSON schema does not. Grafana reads the
+JSON, which is committed.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ FOLDER = Path(__file__).parent / "dashboards"
 
 
 def main(folder: Path, page: str) -> None:
-    """Write a file per dashboard, whose panels link to docs/operations.md at this address."""
+    """Write one file per dashboard; `page` is the address of docs/operations.md for their links."""
     for name, dashboard in (("service", service(page)), ("trust", trust(page))):
         built = dashboard.build()
         for number, panel in enumerate(built.panels or (), start=1):
-            panel.id_val = number  # links to a panel go by it
+            panel.id_val = number  # links to a panel use it
         text = JSONEncoder(sort_keys=True, indent=2).encode(built)
         (folder / f"{name}.json").write_text(f"{text}\n")
 

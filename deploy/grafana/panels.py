@@ -1,4 +1,4 @@
-"""What the panels of all dashboards share: looks, the grid, the way to docs/operations.md."""
+"""What the panels of all dashboards share: looks, the grid, the links to docs/operations.md."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def series(
         panel = panel.max(at_most)
     for name in limits:
         panel = panel.override_by_regexp(
-            f"/{name}/",  # without the strokes Grafana takes it for a whole name
+            f"/{name}/",  # without slashes Grafana takes it for a whole name
             [
                 model.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": RED}),
                 model.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}),
@@ -85,7 +85,7 @@ def number(
     steps: Sequence[Step] = ((None, BLUE),),
     decimals: int | None = None,
 ) -> stat.Panel:
-    """Return one large number, colored by the steps that it has reached."""
+    """Return one large number, in the color of the last step that it has reached."""
     panel = (
         _described(stat.Panel(), title, says, see)
         .unit(unit)
@@ -114,9 +114,9 @@ def heat(title: str, query: Query, *, says: str, see: str, unit: str) -> heatmap
 
 
 def difference(title: str, query: Query, *, says: str, see: str, at_most: float) -> heatmap.Panel:
-    """Return differences of shares over time: a series is a line of cells, named by its legend, the upper edge of a bin.
+    """Return differences of shares over time: one line of cells per bin, named by the bin's upper edge.
 
-    `at_most`: the difference, to either side, from which on the color stays the same; 0 is in the middle of the scale.
+    `at_most`: the difference, to either side, beyond which the color stays the same; 0 is in the middle.
     """
     panel = (
         _heat_map(title, says, see, _scheme("RdBu").min(-at_most).max(at_most))
@@ -138,7 +138,7 @@ def rows_of(
     unit: str = "short",
     hidden: Sequence[str] = (),
 ) -> table.Panel:
-    """Return a table of instant values: one line per set of labels, one column per query, named by its legend."""
+    """Return a table of instant values: a line per set of labels, a column per query, named by its legend."""
     panel = (
         _described(table.Panel(), title, says, see)
         .unit(unit)
@@ -157,7 +157,7 @@ def rows_of(
 
 
 def bars(title: str, queries: Sequence[Query], *, says: str, see: str, unit: str, by: str) -> barchart.Panel:
-    """Return bars of instant values side by side, a group per value of the label `by`."""
+    """Return bars of instant values side by side, one group for each value of the label `by`."""
     panel = (
         _described(barchart.Panel(), title, says, see)
         .unit(unit)
@@ -189,7 +189,7 @@ def bars(title: str, queries: Sequence[Query], *, says: str, see: str, unit: str
 def dashboard(
     uid: str, title: str, says: str, *, span: str, other: tuple[str, str], runbooks: str
 ) -> build.Dashboard:
-    """Return an empty dashboard with the variables, and links to the other one and to the alerts in force.
+    """Return an empty dashboard with the variables, a link to the other one, and marks for firing alerts.
 
     `runbooks`: the address of docs/operations.md, which every panel links to.
     """
@@ -246,7 +246,7 @@ def add(board: build.Dashboard, heading: str, height: int, *lines: Sequence[Cell
     board.with_row(build.Row(heading))
     for line in lines:
         if sum(cell.width for cell in line) != _WIDTH:
-            raise ValueError(f"{heading}: the panels of a line have to be {_WIDTH} wide together")
+            raise ValueError(f"{heading}: the panels of a line must be {_WIDTH} wide in total")
         for panel, width in line:
             board.with_panel(panel.height(height).span(width))
 

@@ -5,32 +5,32 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 MODEL: Final = 'job=~"$job",model=~"$model",version=~"$version"'
-"""The matchers of whatever has a model and a version."""
+"""The matchers for series with a model and a version."""
 
 SERVER: Final = 'job=~"$job"'
-"""The matchers of what belongs to a server as a whole."""
+"""The matchers for series of a server as a whole."""
 
 RATE: Final = "[$__rate_interval]"
 """The time over which rates are taken."""
 
 NAME: Final = "{{model}} {{version}}"
-"""What the series of a version are called."""
+"""The legend of a version's series."""
 
 
 class Query(NamedTuple):
-    """A query in PromQL, and what its series are called."""
+    """A query in PromQL, and the legend of its series."""
 
     expr: str
     legend: str = ""
 
 
 def rate(counter: str, by: str = "", over_time: str = RATE) -> str:
-    """Return the query for what a counter, with its matchers, counts per second, by these labels."""
+    """Return the query for the rate per second of a counter with its matchers, by these labels."""
     return f"sum{_by(by)}(rate({counter}{over_time}))"
 
 
 def ratio(over: str, under: str, by: str = "", under_by: str | None = None, *, over_time: str = RATE) -> str:
-    """Return the query for one counter's rate over another's, by these labels; nothing where the other rests.
+    """Return the query for one counter's rate over another's, by these labels; nothing while the other rests.
 
     Args:
         over: a counter with its matchers.
@@ -47,7 +47,7 @@ def ratio(over: str, under: str, by: str = "", under_by: str | None = None, *, o
 
 
 def worst(metric: str) -> str:
-    """Return the query for the largest value of a gauge, with its matchers, among the replicas of a version."""
+    """Return the query for a gauge's largest value, with its matchers, among a version's replicas."""
     return f"max by (job, model, version) ({metric})"
 
 

@@ -30,13 +30,13 @@ from deploy.grafana.queries import (
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 _FAILED: Final = 'code=~"INTERNAL|UNKNOWN|UNAVAILABLE|DEADLINE_EXCEEDED"'
-"""The matcher of what the alert TamizErrorRateHigh counts as failed."""
+"""Matches what the alert TamizErrorRateHigh counts as failed."""
 
 _ENDED: Final = f"tamiz_requests_total{{{MODEL}}}"
 
 
 def service(runbooks: str) -> Dashboard:
-    """Return the dashboard, whose panels link to docs/operations.md at this address."""
+    """Return the dashboard; `runbooks` is the address of docs/operations.md, which its panels link to."""
     board = dashboard(
         "tamiz-service",
         "Tamiz / Service",
@@ -76,7 +76,7 @@ def _now(board: Dashboard) -> None:
                 number(
                     "Alerts",
                     Query('count(ALERTS{alertname=~"Tamiz.*",alertstate="firing"}) or vector(0)'),
-                    says="Alerts that fire now. Each has its section in docs/operations.md.",
+                    says="Alerts that fire now. Each has a section in docs/operations.md.",
                     see="what-to-do-at-each-alert",
                     unit="short",
                     steps=((None, GREEN), (1, RED)),
@@ -97,8 +97,8 @@ def _now(board: Dashboard) -> None:
                 number(
                     "Failed",
                     Query(ratio(f"tamiz_requests_total{{{MODEL},{_FAILED}}}", _ENDED)),
-                    says="Share of requests that failed for the server's sake, also before their model was known; of each"
-                    " version 1 % is the target of the alert.",
+                    says="Share of requests that failed because of the server, including those that failed"
+                    " before their model was known. The alert's target is 1 % per version.",
                     see="tamizerrorratehigh",
                     unit="percentunit",
                     steps=((None, GREEN), (0.001, ORANGE), (0.01, RED)),
@@ -109,8 +109,8 @@ def _now(board: Dashboard) -> None:
                 number(
                     "p99",
                     Query(quantile(0.99, "tamiz_request_duration_seconds")),
-                    says="Of the requests that are answered, 99 of 100 are within this time, measured in the service; 0.1 s"
-                    " is the target of the alert.",
+                    says="99 of 100 answered requests took at most this long, measured in the service. The"
+                    " alert's target is 0.1 s.",
                     see="tamizlatencyhigh",
                     unit="s",
                     steps=((None, GREEN), (0.05, ORANGE), (0.1, RED)),
@@ -121,7 +121,8 @@ def _now(board: Dashboard) -> None:
                 number(
                     "Fullest queue",
                     Query(f"max(tamiz_queue_rows{{{MODEL}}} / (tamiz_queue_limit_rows{{{MODEL}}} > 0))"),
-                    says="Rows that wait, of those that may. Under overload requests are refused long before it is full; streams and low priority fill it.",
+                    says="How full the queue is. Under overload, requests are refused long before it is"
+                    " full; streams and low priority can fill it.",
                     see="tamizqueuesaturated",
                     unit="percentunit",
                     steps=((None, GREEN), (0.25, ORANGE), (0.5, RED)),
@@ -151,9 +152,9 @@ def _requests(board: Dashboard) -> None:
                         Query(f"{rate(_ENDED, 'code')} > 0", "{{code}}"),
                         Query(rate(f"tamiz_requests_received_total{{{SERVER}}}"), "received, for all models"),
                     ],
-                    says="Requests for the chosen models and versions that ended, by gRPC status. The line is what was"
-                    " received for all models, also for unknown ones, whatever is chosen: with all of them chosen, requests"
-                    " pile up where it stays above the sum.",
+                    says="Requests for the chosen models and versions that ended, by gRPC status. The line"
+                    " shows the requests received for all models, including unknown ones, whatever is"
+                    " chosen. If all models are chosen and the line stays above the sum, requests pile up.",
                     see="tamizerrorratehigh",
                     unit="reqps",
                     stacked=True,
@@ -170,9 +171,10 @@ def _requests(board: Dashboard) -> None:
                         Query("tamiz:target_error_ratio", "target: failed"),
                         Query("tamiz:target_rejected_ratio", "target: turned away"),
                     ],
-                    says="Shares of the requests of each version. Failed: INTERNAL, UNKNOWN, UNAVAILABLE, DEADLINE_EXCEEDED. Turned away:"
-                    " RESOURCE_EXHAUSTED, for overload, a full queue or too many rows per second of a token. Too many requests of a token:"
-                    " Refused by access control.",
+                    says="Shares of each version's requests. Failed: INTERNAL, UNKNOWN, UNAVAILABLE,"
+                    " DEADLINE_EXCEEDED. Turned away: RESOURCE_EXHAUSTED, because of overload, a full queue"
+                    " or a token's limit of rows per second. Requests over a token's limit of requests per"
+                    " second are under Refused by access control.",
                     see="tamizrejections",
                     unit="percentunit",
                     limits=["^target"],
@@ -187,7 +189,7 @@ def _requests(board: Dashboard) -> None:
                     [
                         Query(rate(f"tamiz_rows_total{{{MODEL}}}", "model, version"), NAME),
                     ],
-                    says="Rows that were decided, per second: what replicas are sized by.",
+                    says="Rows decided per second. Use this number to size the replicas.",
                     see="sizing",
                     unit="rowsps",
                     stacked=True,
@@ -200,7 +202,8 @@ def _requests(board: Dashboard) -> None:
                     [
                         Query(rate(f"tamiz_calls_refused_total{{{SERVER}}}", "code"), "{{code}}"),
                     ],
-                    says="Calls without a good token, without the right, or over their rate. They are in no other panel.",
+                    says="Calls without a valid token, without the right to make the call, or over their"
+                    " rate. No other panel counts them.",
                     see="the-dashboard-service",
                     unit="reqps",
                 ),
@@ -221,8 +224,8 @@ def _latency(board: Dashboard) -> None:
                 heat(
                     "Duration of requests",
                     Query(f"sum by (le) (increase({buckets}{RATE}))", "{{le}}"),
-                    says="How many answered requests took how long, from their arrival in the service to the answer. Two"
-                    " bands mean two kinds of requests, or a queue that comes and goes.",
+                    says="How many answered requests took how long, from arrival in the service to the"
+                    " answer. Two bands mean two kinds of requests, or a queue that is full only at times.",
                     see="tamizlatencyhigh",
                     unit="s",
                 ),
@@ -235,8 +238,8 @@ def _latency(board: Dashboard) -> None:
                         *_percentiles("tamiz_request_duration_seconds"),
                         Query("tamiz:target_latency_seconds", "target: p99"),
                     ],
-                    says="Of the requests that are answered, half, 95 and 99 of 100 are within these times. Those that are"
-                    " refused are not among them.",
+                    says="Half, 95 and 99 of 100 answered requests took at most this long. Refused requests"
+                    " are not counted.",
                     see="tamizlatencyhigh",
                     unit="s",
                     limits=["^target"],
@@ -248,7 +251,8 @@ def _latency(board: Dashboard) -> None:
 
 
 def _parts_of_the_time(board: Dashboard) -> None:
-    # All three are counted once per answered request: what computing took is exactly what the other two leave.
+    # All three are counted once per answered request, so the time for computing is exactly what the other two
+    # leave.
     total, queue, rest = (
         rate(f"tamiz_{part}_duration_seconds_sum{{{MODEL}}}") for part in ("request", "queue", "overhead")
     )
@@ -266,9 +270,10 @@ def _parts_of_the_time(board: Dashboard) -> None:
                         Query(f"({total} - {queue} - {rest}) / {answered}", "inference"),
                         Query(f"{rest} / {answered}", "the rest"),
                     ],
-                    says="A mean answered request: waiting for its batch, the batch being computed, and the rest (reading,"
-                    " gating, writing, waiting for the processor). A long queue asks for replicas, long inference for a"
-                    " smaller model or threads, a long rest for processor time.",
+                    says="The mean time of an answered request: waiting for its batch, computing the batch,"
+                    " and the rest (reading, gating, writing, waiting for the processor). For a long queue"
+                    " add replicas; for long inference use a smaller model or threads; for a long rest add"
+                    " processor time.",
                     see="sizing",
                     unit="s",
                     stacked=True,
@@ -281,8 +286,9 @@ def _parts_of_the_time(board: Dashboard) -> None:
                 series(
                     "Queue",
                     _percentiles("tamiz_queue_duration_seconds"),
-                    says="How long answered requests waited for their batch: half, 95 and 99 of 100 of them at most so long."
-                    " Percentiles of the parts do not add up, as they need not be of the same requests.",
+                    says="How long answered requests waited for their batch: at most this long for half, 95"
+                    " and 99 of 100 of them. The percentiles of the parts do not add up, because each may"
+                    " come from other requests.",
                     see="tamizqueuesaturated",
                     unit="s",
                 ),
@@ -292,8 +298,8 @@ def _parts_of_the_time(board: Dashboard) -> None:
                 series(
                     "Inference",
                     _percentiles("tamiz_inference_duration_seconds"),
-                    says="How long the model computed a batch: half, 95 and 99 of 100 batches at most so long. A request takes"
-                    " part in one, or in several where it has more rows than fit.",
+                    says="How long the model took to compute a batch: at most this long for half, 95 and 99"
+                    " of 100 batches. A request with more rows than fit in one batch is in several.",
                     see="tamizlatencyhigh",
                     unit="s",
                 ),
@@ -303,8 +309,9 @@ def _parts_of_the_time(board: Dashboard) -> None:
                 series(
                     "The rest",
                     _percentiles("tamiz_overhead_duration_seconds"),
-                    says="What neither waiting nor computing took of answered requests (reading, gating, writing, waiting for"
-                    " the processor): for half, 95 and 99 of 100 of them at most so long.",
+                    says="What answered requests spent neither waiting nor computing (reading, gating,"
+                    " writing, waiting for the processor): at most this long for half, 95 and 99 of 100 of"
+                    " them.",
                     see="tamizlatencyhigh",
                     unit="s",
                 ),
@@ -338,8 +345,8 @@ def _batches(board: Dashboard) -> None:
                         ),
                         Query(quantile(0.95, "tamiz_batch_rows", "model, version"), f"{NAME} p95"),
                     ],
-                    says="Rows that are computed together. It grows with the load by itself; at --max-batch-size the model"
-                    " is at its limit.",
+                    says="Rows that are computed together. Batches grow with the load; once they reach"
+                    " --max-batch-size, the model is at its limit.",
                     see="sizing",
                     unit="short",
                 ),
@@ -352,7 +359,7 @@ def _batches(board: Dashboard) -> None:
                         Query(f"sum by (model, version) (tamiz_queue_rows{{{MODEL}}})", NAME),
                         Query(f"max(tamiz_queue_limit_rows{{{MODEL}}})", "limit of one server"),
                     ],
-                    says="Rows in the queues of all servers, and how many one server lets wait.",
+                    says="Rows in the queues of all servers, and how many rows one server lets wait.",
                     see="tamizqueuesaturated",
                     unit="short",
                     limits=["^limit"],
@@ -366,7 +373,7 @@ def _batches(board: Dashboard) -> None:
                         Query(f"sum(tamiz_requests_in_flight{{{SERVER}}})", "requests"),
                         Query(f"sum(tamiz_streams_open{{{SERVER}}})", "streams"),
                     ],
-                    says="Requests that are being answered, and streams that are open.",
+                    says="Requests that are being answered, and open streams.",
                     see="sizing",
                     unit="short",
                 ),
@@ -389,7 +396,8 @@ def _versions(board: Dashboard) -> None:
                         Query(f"sum by (job, model, version) (tamiz_model_served{{{MODEL}}})", "servers"),
                         Query(worst(f"tamiz_circuit_open{{{MODEL}}}"), "rests"),
                     ],
-                    says="Which versions are served, by how many servers, and whether one rests after failures (1).",
+                    says="Which versions are served, by how many servers, and whether a version's circuit"
+                    " is open after failures (1).",
                     see="tamizcircuitopen",
                 ),
                 8,
@@ -404,7 +412,8 @@ def _versions(board: Dashboard) -> None:
                             "servers",
                         )
                     ],
-                    says="Which version each label names, on how many servers. While a label moves they may differ for some seconds.",
+                    says="Which version each label names, and on how many servers. While a label moves,"
+                    " servers may differ for some seconds.",
                     see="rolling-out-a-new-version",
                 ),
                 8,
@@ -414,11 +423,12 @@ def _versions(board: Dashboard) -> None:
                     "Not loaded",
                     [
                         Query(
-                            f'count by (job, model, what) (tamiz_reload_failed{{{SERVER},model=~"$model"}} == 1)',
+                            f'count by (job, model, what) (tamiz_reload_failed{{{SERVER},model=~"$model"}}'
+                            " == 1)",
                             "servers",
                         )
                     ],
-                    says="What lies in the repository and cannot be loaded, a version or settings. Empty is good.",
+                    says="Versions and settings in the repository that cannot be loaded. Empty is good.",
                     see="tamizloadfailed",
                 ),
                 8,
@@ -471,8 +481,8 @@ def _process(board: Dashboard) -> None:
                 series(
                     "Processor",
                     [Query(f"rate(process_cpu_seconds_total{{{SERVER}}}{RATE})", "{{instance}}")],
-                    says="Cores in use by each server. The event loop takes one core at most; slow models have threads"
-                    " besides.",
+                    says="Cores in use by each server. The event loop takes at most one core; slow models"
+                    " use more in threads.",
                     see="sizing",
                     unit="short",
                 ),
@@ -482,8 +492,8 @@ def _process(board: Dashboard) -> None:
                 series(
                     "Memory",
                     [Query(f"process_resident_memory_bytes{{{SERVER}}}", "{{instance}}")],
-                    says="Resident memory of each server. It holds two copies of a version while one takes the other's"
-                    " place.",
+                    says="Resident memory of each server. While one version replaces another, the server"
+                    " holds both.",
                     see="sizing",
                     unit="bytes",
                 ),

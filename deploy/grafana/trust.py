@@ -22,16 +22,16 @@ from deploy.grafana.queries import MODEL, NAME, RATE, SERVER, Query, rate, ratio
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 _OFF: Final = f"abs(tamiz:coverage:ratio1h{{{MODEL}}} - tamiz:expected_coverage:ratio{{{MODEL}}})"
-"""How far the share answered is from the expected one."""
+"""How far the share of answered rows is from the expected share."""
 
 
 def trust(runbooks: str) -> Dashboard:
-    """Return the dashboard, whose panels link to docs/operations.md at this address."""
+    """Return the dashboard; `runbooks` is the address of docs/operations.md, which its panels link to."""
     board = dashboard(
         "tamiz-trust",
         "Tamiz / Trust",
-        "Do the answers deserve their confidence, and is the promise kept? No labels are needed for what is shown; what the"
-        " numbers mean, in plain words, is in docs/operations.md.",
+        "Do the answers deserve their confidence, and is the promise kept? None of this needs labels."
+        " docs/operations.md explains the numbers.",
         span="24h",
         other=("tamiz-service", "Service"),
         runbooks=runbooks,
@@ -46,10 +46,14 @@ def trust(runbooks: str) -> Dashboard:
 
 
 def _in_a_sentence(board: Dashboard) -> None:
-    # A number is 0 where chance explains it, or a hundred rows are not there, so that red says what the alerts say.
-    off = f"({_OFF} > tamiz:coverage:noise1h{{{MODEL}}} and tamiz:rows:increase1h{{{MODEL}}} >= 100) or 0 * {_OFF}"
-    above = f"(tamiz:expected_accuracy:ratio1h{{{MODEL}}} - (1 - {worst(f'tamiz_certificate_max_error{{{MODEL}}}')}))"
-    beyond = f"{above} < -tamiz:expected_accuracy:noise1h{{{MODEL}}} and tamiz:accepted:increase1h{{{MODEL}}} >= 100"
+    # A number is 0 if chance explains it or there are fewer than 100 rows, so that red means what the alerts
+    # mean.
+    enough = f"tamiz:rows:increase1h{{{MODEL}}} >= 100"
+    off = f"({_OFF} > tamiz:coverage:noise1h{{{MODEL}}} and {enough}) or 0 * {_OFF}"
+    promised = worst(f"tamiz_certificate_max_error{{{MODEL}}}")
+    above = f"(tamiz:expected_accuracy:ratio1h{{{MODEL}}} - (1 - {promised}))"
+    enough = f"tamiz:accepted:increase1h{{{MODEL}}} >= 100"
+    beyond = f"{above} < -tamiz:expected_accuracy:noise1h{{{MODEL}}} and {enough}"
     see = "what-the-numbers-of-the-dashboard-trust-mean"
     add(
         board,
@@ -60,7 +64,8 @@ def _in_a_sentence(board: Dashboard) -> None:
                 number(
                     "Rows",
                     Query(f"sum(tamiz:rows:increase1h{{{MODEL}}})"),
-                    says="Rows that were decided in the last hour. Under a hundred, the other numbers say little.",
+                    says="Rows that were decided in the last hour. With fewer than 100, the other numbers"
+                    " say little.",
                     see=see,
                     unit="short",
                     decimals=0,
@@ -82,8 +87,9 @@ def _in_a_sentence(board: Dashboard) -> None:
                 number(
                     "Off what was expected",
                     Query(f"max({off})"),
-                    says="How far the share answered is from that at export, in points; 0 where chance explains it, or"
-                    " under a hundred rows. 5 points are the target of the alert. What chance explains is shown below.",
+                    says="How far the share of answered rows is from the share at export, in points. It is"
+                    " 0 if chance explains the difference, or if there are fewer than 100 rows. The alert's"
+                    " target is 5 points. What chance explains is shown below.",
                     see="tamizcoverageunexpected",
                     unit="percentunit",
                     decimals=1,
@@ -95,7 +101,8 @@ def _in_a_sentence(board: Dashboard) -> None:
                 number(
                     "Expected to be right",
                     Query(f"min(tamiz:expected_accuracy:ratio1h{{{MODEL}}})"),
-                    says="Share of the answered rows that are right, going by their confidence: its mean.",
+                    says="Share of the answered rows that are right according to their confidence: the mean"
+                    " confidence.",
                     see="tamizexpectedaccuracybelowpromise",
                     unit="percentunit",
                     decimals=1,
@@ -106,9 +113,9 @@ def _in_a_sentence(board: Dashboard) -> None:
                 number(
                     "Above the promise",
                     Query(f"min({above} > 0 or ({beyond}) or 0 * {above})"),
-                    says="How far that is above what the certificate promises, in points. Below 0 more of the accepted rows"
-                    " are expected to be wrong than was promised; where chance explains that, or under a hundred accepted"
-                    " rows, 0 is shown.",
+                    says="How far that is above what the certificate promises, in points. Below 0, more of"
+                    " the accepted rows are expected to be wrong than promised. It is 0 if chance explains"
+                    " the difference, or if there are fewer than 100 accepted rows.",
                     see="tamizexpectedaccuracybelowpromise",
                     unit="percentunit",
                     decimals=1,
@@ -123,9 +130,9 @@ def _in_a_sentence(board: Dashboard) -> None:
                         f"max(tamiz:confidence_psi:1h{{{MODEL}}} - tamiz:confidence_psi:noise1h{{{MODEL}}}"
                         f" and tamiz:confidence_rows:increase1h{{{MODEL}}} >= 100)"
                     ),
-                    says="How far the confidences are from those at export, beyond what chance explains (population"
-                    " stability index). Below 0 there is nothing to see; 0.2 is the target of the alert. Under a hundred rows"
-                    " nothing is shown.",
+                    says="How far the confidence is from that at export, beyond what chance explains"
+                    " (population stability index). At or below 0, nothing has changed. The alert's target"
+                    " is 0.2. With fewer than 100 rows, nothing is shown.",
                     see="tamizconfidencedrift",
                     unit="short",
                     decimals=2,
@@ -153,8 +160,9 @@ def _answered(board: Dashboard) -> None:
                             worst(f"tamiz_certificate_min_coverage{{{MODEL}}}"), f"promised at least: {NAME}"
                         ),
                     ],
-                    says="Of the rows of the last hour, against the share at certification. Less: the traffic is harder"
-                    " than the held-out rows, or callers ask for stricter thresholds.",
+                    says="The share of the last hour's rows that was answered, and the share at"
+                    " certification. If it is lower, the traffic is harder than the held-out rows, or"
+                    " callers ask for stricter thresholds.",
                     see="tamizcoverageunexpected",
                     unit="percentunit",
                     limits=["^(expected|promised)"],
@@ -170,8 +178,8 @@ def _answered(board: Dashboard) -> None:
                         Query(f"tamiz:coverage:noise1h{{{MODEL}}}", f"chance: {NAME}"),
                         Query("tamiz:target_coverage_deviation", "target"),
                     ],
-                    says="The alert speaks where the line is above both its chance and the target. Chance is four standard"
-                    " errors: few rows in the hour, or few in the certificate, make it large.",
+                    says="The alert fires when the line is above both its chance and the target. Chance is"
+                    " four standard errors: it is large if the hour or the certificate has few rows.",
                     see="tamizcoverageunexpected",
                     unit="percentunit",
                     limits=["^(chance|target)"],
@@ -187,8 +195,8 @@ def _answered(board: Dashboard) -> None:
                         Query(f"1 - tamiz:expected_accuracy:ratio1h{{{MODEL}}}", NAME),
                         Query(worst(f"tamiz_certificate_max_error{{{MODEL}}}"), f"promised at most: {NAME}"),
                     ],
-                    says="1 minus the mean confidence of the accepted rows. It is an estimate by the model itself: it sees"
-                    " harder rows, and does not see a world in which the same rows have other labels.",
+                    says="1 minus the mean confidence of the accepted rows. This is the model's own"
+                    " estimate: it notices harder rows, but not that the same rows now have other labels.",
                     see="tamizexpectedaccuracybelowpromise",
                     unit="percentunit",
                     limits=["^promised"],
@@ -205,8 +213,8 @@ def _answered(board: Dashboard) -> None:
                             f"promised at most: {NAME}",
                         ),
                     ],
-                    says="Rows that are accepted and, going by their confidence, wrong, among all rows: for bundles that"
-                    " promise a bound on that.",
+                    says="Share of all rows that are accepted and, according to their confidence, wrong;"
+                    " for bundles that promise a bound on it.",
                     see="tamizexpectedjointerrorabovepromise",
                     unit="percentunit",
                     limits=["^promised"],
@@ -227,8 +235,8 @@ def _confidence(board: Dashboard) -> None:
                 heat(
                     "Confidence of all rows",
                     Query(f"sum by (le) (increase(tamiz_confidence_bucket{{{MODEL}}}{RATE}))", "{{le}}"),
-                    says="How many rows had which confidence, accepted or not. Rows whose input or output is invalid have"
-                    " none.",
+                    says="How many rows had which confidence, accepted or not. Rows with invalid input or"
+                    " output have none.",
                     see="tamizconfidencedrift",
                     unit="percentunit",
                 ),
@@ -238,12 +246,14 @@ def _confidence(board: Dashboard) -> None:
                 difference(
                     "Confidence less the reference",
                     Query(
-                        f"avg by (bin) (tamiz:confidence_bin:ratio1h{{{MODEL}}} - tamiz:reference_bin:ratio{{{MODEL}}})",
+                        f"avg by (bin) (tamiz:confidence_bin:ratio1h{{{MODEL}}} -"
+                        f" tamiz:reference_bin:ratio{{{MODEL}}})",
                         "{{bin}}",
                     ),
-                    says="Per bin of confidence (named by its upper edge): the share of the rows of the hour before, less that"
-                    " among the held-out rows at export. In the middle of the scale nothing has changed; one color is more"
-                    " than at export, the other less. Choose one version; of several the mean is shown.",
+                    says="For each bin of confidence (named by its upper edge): the share of the past"
+                    " hour's rows, minus the share of the held-out rows at export. The middle of the scale"
+                    " means no change; one color means more than at export, the other less. Choose one"
+                    " version; for several, the mean is shown.",
                     see="tamizconfidencedrift",
                     at_most=0.2,
                 ),
@@ -258,8 +268,8 @@ def _confidence(board: Dashboard) -> None:
                         Query(f"avg by (bin) (tamiz:confidence_bin:ratio1h{{{MODEL}}})", "last hour"),
                         Query(f"avg by (bin) (tamiz:reference_bin:ratio{{{MODEL}}})", "at export"),
                     ],
-                    says="Share of rows per bin of confidence (named by its upper edge), now and among the held-out rows at"
-                    " export. Choose one version; of several the mean is shown.",
+                    says="Share of rows per bin of confidence (named by its upper edge), now and among the"
+                    " held-out rows at export. Choose one version; for several, the mean is shown.",
                     see="tamizconfidencedrift",
                     unit="percentunit",
                     by="bin",
@@ -274,8 +284,9 @@ def _confidence(board: Dashboard) -> None:
                         Query(f"tamiz:confidence_psi:noise1h{{{MODEL}}}", f"chance: {NAME}"),
                         Query("tamiz:target_psi", "target"),
                     ],
-                    says="Population stability index of the last hour against the reference: the larger, the further apart"
-                    " the two sets of bars. The alert speaks where the line is above chance and target together.",
+                    says="Population stability index of the last hour, compared with the reference. The"
+                    " larger it is, the more the two sets of bars differ. The alert fires when the line is"
+                    " above the sum of chance and target.",
                     see="tamizconfidencedrift",
                     unit="short",
                     limits=["^(chance|target)"],
@@ -295,8 +306,8 @@ def _confidence(board: Dashboard) -> None:
                             f"{NAME} {{{{outcome}}}}",
                         )
                     ],
-                    says="Of accepted and of abstained rows. Accepted rows whose confidence sinks towards the threshold are"
-                    " the first sign of harder traffic.",
+                    says="For accepted and for abstained rows. The first sign of harder traffic is that the"
+                    " confidence of accepted rows sinks towards the threshold.",
                     see="tamizconfidencedrift",
                     unit="percentunit",
                     at_most=1,
@@ -327,8 +338,9 @@ def _abstained(board: Dashboard) -> None:
                             "{{reason}}",
                         )
                     ],
-                    says="Share of all rows. low_confidence: harder rows. invalid_input: a caller sends NaN or infinities"
-                    " that the model was not certified with. invalid_output: the model gave no probabilities.",
+                    says="Share of all rows. low_confidence: harder rows. invalid_input: a caller sends NaN"
+                    " or infinities that the model was not certified with. invalid_output: the model gave"
+                    " no probabilities.",
                     see="tamizcoverageunexpected",
                     unit="percentunit",
                     stacked=True,
@@ -349,7 +361,7 @@ def _abstained(board: Dashboard) -> None:
                             f"{NAME} {{{{class}}}}",
                         )
                     ],
-                    says="Of the rows of the last hour for which a class was predicted, the share that was answered. A class"
+                    says="The share of the last hour's rows that was answered, by predicted class. A class"
                     " that sinks alone has become harder. Models with more than 100 classes are not shown.",
                     see="tamizcoverageunexpected",
                     unit="percentunit",
@@ -368,8 +380,8 @@ def _abstained(board: Dashboard) -> None:
                             f"{NAME} {{{{class}}}}",
                         )
                     ],
-                    says="Rows per second, answered or not. A mix of classes that changes is a change of the traffic, of"
-                    " which the certificate knows nothing.",
+                    says="Rows per second, answered or not. If the mix of classes changes, the traffic has"
+                    " changed, and the certificate does not cover the new traffic.",
                     see="tamizconfidencedrift",
                     unit="rowsps",
                     stacked=True,
@@ -403,8 +415,8 @@ def _in_force(board: Dashboard) -> None:
                             ("tamiz_certificate_rows", "rows behind it"),
                         )
                     ],
-                    says="What each version promises, with which probability, and the sample that it was proven with. A"
-                    " threshold above 1 answers nothing; certified 0 promises nothing.",
+                    says="What each version promises, with which probability, and the sample that proved"
+                    " it. A threshold above 1 answers nothing; certified 0 promises nothing.",
                     see=see,
                 ),
                 14,
@@ -418,8 +430,8 @@ def _in_force(board: Dashboard) -> None:
                         )
                         for name, legend in (("threshold", "threshold"), ("certified", "certified"))
                     ],
-                    says="Where thresholds differ. Above 1 the class or slice abstains wholly: nothing could be proven for"
-                    " it.",
+                    says="The thresholds that differ by class or slice. Above 1, the class or slice always"
+                    " abstains, because nothing could be proven for it.",
                     see=see,
                 ),
                 10,
@@ -451,7 +463,7 @@ def _shadow(board: Dashboard) -> None:
                         Query(ratio(live, compared(), pair), f"live: {name}"),
                         Query(ratio(shadow, compared(), pair), f"shadow: {name}"),
                     ],
-                    says="Of the rows that both decided, the share that each answers.",
+                    says="Of the rows that both versions decided, the share that each answers.",
                     see=see,
                     unit="percentunit",
                     at_most=1,
@@ -464,7 +476,7 @@ def _shadow(board: Dashboard) -> None:
                     [
                         Query(ratio(other, both, pair), name),
                     ],
-                    says="Of the rows that both answer, the share whose labels differ.",
+                    says="Of the rows that both versions answer, the share with different labels.",
                     see=see,
                     unit="percentunit",
                 ),
@@ -486,7 +498,7 @@ def _shadow(board: Dashboard) -> None:
                             "{{model}}, shadow {{shadow}}: {{reason}}",
                         )
                     ],
-                    says="Share of rows that were dropped, and why. Live rows go first.",
+                    says="Share of rows that the shadow dropped, and why. Live rows go first.",
                     see=see,
                     unit="percentunit",
                     stacked=True,
@@ -506,7 +518,7 @@ def _shadow(board: Dashboard) -> None:
                             "{{model}}, shadow {{shadow}}",
                         )
                     ],
-                    says="How long the shadow computes one batch, in a thread that gives way.",
+                    says="How long the shadow takes to compute one batch, in a thread with low priority.",
                     see=see,
                     unit="s",
                 ),
@@ -525,7 +537,7 @@ def _shadow(board: Dashboard) -> None:
                             "rests",
                         ),
                     ],
-                    says="With which threshold each decides, and whether it rests after failures (1).",
+                    says="Each shadow's threshold, and whether its circuit is open after failures (1).",
                     see=see,
                 ),
                 8,

@@ -1,6 +1,7 @@
-"""Puts the rules of deploy/prometheus/rules into the PrometheusRule of the component `monitoring` (`make manifests`).
+"""Puts the rules of deploy/prometheus/rules into the PrometheusRule of the component `monitoring`.
 
-Kustomize cannot wrap a file; so the rules stand there once more, and a test holds the two together.
+`make manifests` runs it. Kustomize cannot wrap a file, so the rules exist twice; a test checks that both are
+equal.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ TARGET: Final = _HERE / "components/monitoring/prometheus-rule.yaml"
 
 
 def prometheus_rule(folder: Path) -> str:
-    """Return the PrometheusRule with the groups of all rule files in a folder, in the order of their names."""
+    """Return the PrometheusRule with the groups of all rule files in a folder, sorted by file name."""
     groups = [
         group for path in sorted(folder.glob("*.yml")) for group in yaml.safe_load(path.read_text())["groups"]
     ]

@@ -36,9 +36,6 @@ PROBABILITIES: Final = "probabilities"
 SUBSET: Final = "subset"
 """The graph output of a bundle whose thresholds differ by slice: (n_rows,), int64, indices into the manifest's subsets."""
 
-NO_CLASS: Final = 0xFFFF_FFFF
-"""The `class_index` of an abstained row: no index of any array."""
-
 
 class OnnxParts(NamedTuple):
     """The parts of an ONNX file that a bundle is about, as stored.

@@ -12,7 +12,7 @@ import grpc
 import numpy as np
 import pytest
 
-from tamiz.bundle_format import NO_CLASS
+from tamiz.gate import NO_CLASS
 from tamiz.v1.manifest_pb2 import Classes, DataType, InputSpec, Manifest
 from tamiz.v1.prediction_pb2 import (
     GetModelRequest,
@@ -30,9 +30,9 @@ SERVICE = "/tamiz.v1.PredictionService/"
 class Stub:
     """Answers class 1 for rows whose first value is positive, abstains on others.
 
-    Models: `plain`; `slow` takes half a second; `busy` is full; `flaky` is unavailable twice, then answers; `ended` is
-    cancelled once by the server, then answers; `moved` has other inputs from the second look on; `unnamed` has no
-    column names.
+    Models: `plain`; `slow` takes half a second; `busy` is full; `flaky` is unavailable twice, then answers;
+    `ended` is cancelled once by the server, then answers; `moved` has other inputs from the second look on;
+    `unnamed` has no column names; `partial` has no confidence in a row that it does not accept.
     """
 
     def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
@@ -79,9 +79,9 @@ class Stub:
         self._server.stop(0).wait()
 
     def health(self, body: bytes, context: grpc.ServicerContext) -> bytes:
-        if b"unknown" in body:
+        if b"unknown" in body or b"nobody" in body:
             context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
-        return b"\x08\x02" if b"stopping" in body else b"\x08\x01"
+        return b"\x08\x02" if b"stopping" in body or b"closed" in body else b"\x08\x01"
 
     def get_model(self, body: bytes, context: grpc.ServicerContext) -> bytes:
         request = GetModelRequest.FromString(body)
@@ -90,6 +90,8 @@ class Stub:
             self.calls[f"GetModel {request.name}"] += 1
         if request.name == "nobody":
             context.abort(grpc.StatusCode.NOT_FOUND, "no model 'nobody' here; served are: plain")
+        if request.name == "closed":
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "a token is needed")
         width = 3 if request.name == "moved" and self.calls["GetModel moved"] > 1 else 2
         manifest = Manifest(
             inputs=[
@@ -125,13 +127,14 @@ class Stub:
         rows = np.frombuffer(request.inputs[0].raw, "<f4").reshape(request.inputs[0].shape)
         accepted = rows[:, 0] > request.threshold
         probabilities = np.where(accepted[:, None], [0.1, 0.9], np.nan)
+        abstained = Reason.REASON_INVALID_INPUT if name == "partial" else Reason.REASON_LOW_CONFIDENCE
         return PredictResponse(
             model_name=name,
             model_version=3,
             accepted=accepted.tolist(),
-            reasons=[Reason.REASON_NONE if ok else Reason.REASON_LOW_CONFIDENCE for ok in accepted],
+            reasons=[Reason.REASON_NONE if ok else abstained for ok in accepted],
             class_index=[1 if ok else NO_CLASS for ok in accepted],
-            confidence=[0.9 if ok else 0.6 for ok in accepted],
+            confidence=[0.9 if ok else 0.0 if name == "partial" else 0.6 for ok in accepted],
             classes=Classes(strings=["no", "yes"]),
             threshold=max(0.8, request.threshold),
             probabilities=probabilities.astype("<f8").tobytes() if request.return_probabilities else b"",

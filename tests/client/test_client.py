@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import threading
 from dataclasses import replace
 
 import grpc
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import scipy.sparse
 from tests.programs import needs
 
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
@@ -72,7 +74,7 @@ def test_answers_are_arrays_and_an_abstained_row_has_no_label(kind, stub):
 
 @both
 @pytest.mark.parametrize(
-    ("version", "named"), [(None, (0, "")), (3, (3, "")), ("stable", (0, "stable"))], ids=str
+    ("version", "named"), [(None, (0, "")), (3, (3, "")), ("3", (3, "")), ("stable", (0, "stable"))], ids=repr
 )
 def test_a_version_is_named_by_its_number_or_by_a_label(kind, stub, version, named):
     ask(kind, stub.target, lambda c: c.predict("plain", ROWS, version=version))
@@ -116,13 +118,20 @@ def test_rows_may_come_in_many_shapes(rows, stub):
         (np.array([["x", "y"]]), "wants float32: could not convert"),
         (pd.DataFrame({"a": [1.0]}), r"missing column\(s\) 'b'; the rows have 'a'"),
         ({"z": [1.0]}, r"missing column\(s\) 'a', 'b'"),
-        ([[1.0, 2.0], [1.0]], "the rows are no array"),
+        ("rows.csv", "the rows are a str: pass an array"),
+        ([{"a": 1.0, "b": 2.0}], r"pass pd\.DataFrame\(rows\)"),
+        (scipy.sparse.csr_array(ROWS), r"pass rows\.toarray\(\)"),
+        (
+            pd.DataFrame({name: [1.0] for name in "cdefghij"}),
+            "the rows have 'c', 'd', 'e', 'f', 'g' and 3 more",
+        ),
+        ([[1.0, 2.0], [1.0]], "the rows are not an array"),
         (ROWS + 1j, "wants float32, got complex128"),
         (np.full((1, 2), np.datetime64("2026-01-01")), r"wants float32, got datetime64\[D\]"),
         ({"a": 1.0, "b": 2.0}, r"column 'a' has the shape \[\]: expected one value per row"),
         ({"a": [1.0], "b": [2.0, 3.0]}, r"column 'b' has the shape \[2\]"),
         (pd.DataFrame([[1.0, 2.0, 3.0]], columns=["a", "b", "a"]), "every name once"),
-        (np.array([[1e39, 0.0]]), r": 1e\+39 is no float32"),
+        (np.array([[1e39, 0.0]]), r": 1e\+39 cannot be a float32"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused_before_anything_is_sent(rows, message, stub):
@@ -160,8 +169,12 @@ def test_errors_carry_their_code_and_the_servers_words(kind, stub):
     with pytest.raises(ModelNotFound, match="NOT_FOUND: no model 'nobody' here; served are: plain") as caught:
         ask(kind, stub.target, lambda c: c.predict("nobody", ROWS))
     assert caught.value.code == "NOT_FOUND"
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(
+        DeadlineExceeded, match=r"no answer in time \(timeout_s was 0\.2 s\); allow more time"
+    ):
         ask(kind, stub.target, lambda c: c.predict("slow", ROWS, timeout_s=0.2))
+    with pytest.raises(DeadlineExceeded, match=r"timeout_s was 0\.3 s"):
+        ask(kind, stub.target, lambda c: c.predict("slow", ROWS), timeout_s=0.3)
 
 
 @both
@@ -192,11 +205,166 @@ def test_retries_can_be_turned_off(kind, stub):
 
 @both
 def test_a_server_that_is_not_there_is_unavailable(kind):
-    with pytest.raises(ServerUnavailable):
+    with pytest.raises(ServerUnavailable, match=r"^127\.0\.0\.1:1: .*; check that tamiz-server runs there"):
         ask(kind, "127.0.0.1:1", lambda c: c.models(timeout_s=20))
     assert ask(kind, "127.0.0.1:1", lambda c: c.health(timeout_s=3)) is False
-    with pytest.raises(ServerUnavailable, match="not serving within"):
+    with pytest.raises(
+        ServerUnavailable, match=r"it was not serving within 0\.5 s; the last answer: .*UNAVAILABLE"
+    ):
         ask(kind, "127.0.0.1:1", lambda c: c.wait_until_ready(0.5))
+
+
+@both
+def test_a_wait_in_vain_says_what_was_wrong_last(kind, stub):
+    with pytest.raises(
+        ServerUnavailable, match=r"model 'unknown' was not serving within 0\.3 s; .*unknown service"
+    ):
+        ask(kind, stub.target, lambda c: c.wait_until_ready(0.3, "unknown"))
+    with pytest.raises(ServerUnavailable, match="the last answer: NOT_SERVING"):
+        ask(kind, stub.target, lambda c: c.wait_until_ready(0.3, "stopping"))
+
+
+@both
+def test_a_name_that_is_not_resolved_is_told_without_jargon(kind):
+    with pytest.raises(ServerUnavailable, match="the host name was not resolved") as caught:
+        ask(kind, "nowhere.invalid:8001", lambda c: c.models(timeout_s=20))
+    assert "C-ares" not in str(caught.value)
+
+
+@both
+def test_a_request_that_is_too_large_says_what_to_do(kind, stub):
+    with pytest.raises(
+        ServerBusy, match="send fewer rows at a time, or give the client a larger max_message_bytes"
+    ):
+        ask(kind, stub.target, lambda c: c.predict("plain", np.ones((50, 2))), max_message_bytes=300)
+
+
+CALLS = {
+    "predict": lambda c: c.predict("plain", ROWS),
+    "models": lambda c: c.models(),
+    "health": lambda c: c.health(),
+    "wait_until_ready": lambda c: c.wait_until_ready(5),
+}
+
+
+@both
+@pytest.mark.parametrize("call", CALLS)
+def test_a_closed_client_says_so(kind, call, stub):
+    async def closed():
+        client = AsyncClient(stub.target)
+        await client.close()
+        await CALLS[call](client)
+
+    def closed_sync():
+        client = Client(stub.target)
+        client.close()
+        CALLS[call](client)
+
+    with pytest.raises(TamizClientError, match=f"^{stub.target}: this client is closed; make a new one"):
+        closed_sync() if kind == "sync" else asyncio.run(closed())
+
+
+def test_a_client_that_is_closed_during_a_call_says_so(stub):
+    client = Client(stub.target)
+    client.predict("plain", ROWS)
+    threading.Timer(0.2, client.close).start()
+    with pytest.raises(TamizClientError, match="this client is closed"):
+        client.predict("slow", ROWS)
+
+    async def closed_meanwhile():
+        client = AsyncClient(stub.target)
+        await client.predict("plain", ROWS)
+        asking = asyncio.create_task(client.predict("slow", ROWS))
+        await asyncio.sleep(0.2)
+        await client.close()
+        await asking
+
+    with pytest.raises(TamizClientError, match="this client is closed"):
+        asyncio.run(closed_meanwhile())
+
+
+def test_a_cancelled_call_of_a_closed_client_is_cancelled(stub):
+    async def cancelled():
+        client = AsyncClient(stub.target)
+        asking = asyncio.create_task(client.predict("slow", ROWS))
+        await asyncio.sleep(0.2)
+        asking.cancel()
+        await client.close()
+        await asking
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+
+
+def test_an_asynchronous_client_is_made_where_a_loop_runs():
+    asyncio.run(asyncio.sleep(0))  # leaves the thread without a loop
+    with pytest.raises(TamizClientError, match="make an AsyncClient inside a coroutine"):
+        AsyncClient("localhost:1")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"timeout_s": -1}, "timeout_s is -1: expected a number of seconds above 0"),
+        ({"timeout_s": "5"}, "timeout_s is '5'"),
+        ({"timeout_s": float("inf")}, "timeout_s is inf"),
+        ({"tls": True}, r"tls is True: expected TlsOptions\(\)"),
+        ({"retry": 3}, "retry is 3: expected a RetryPolicy"),
+        ({"metadata": [("X-Id", "7")]}, r"metadata has \('X-Id', '7'\): expected .* lower case"),
+        ({"metadata": [("id", 7)]}, r"metadata has \('id', 7\)"),
+        ({"metadata": [("id", "two\nlines")]}, "metadata has"),
+        ({"metadata": ["id"]}, "metadata has 'id'"),
+    ],
+)
+def test_settings_that_cannot_be_right_are_refused(options, message):
+    with pytest.raises(TamizClientError, match=message):
+        Client("localhost:1", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_attempts": 0}, "max_attempts is 0: expected 1 to 5"),
+        ({"max_attempts": 6}, "max_attempts is 6"),
+        ({"initial_backoff_s": 0.0}, "the pauses between attempts are 0.0 s at first"),
+        ({"initial_backoff_s": 2.0}, "the first not above the longest"),
+    ],
+)
+def test_a_retry_policy_that_cannot_be_right_is_refused(options, message):
+    with pytest.raises(TamizClientError, match=message):
+        RetryPolicy(**options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((ROWS, "plain"), {}, "the model is named by a string, such as 'churn', not by ndarray"),
+        (("", ROWS), {}, "the model is named by a string"),
+        (("plain", ROWS), {"version": -1}, "version is -1: expected a whole number from 1, a label, or None"),
+        (("plain", ROWS), {"version": 1.0}, "version is 1.0"),
+        (("plain", ROWS), {"version": True}, "version is True"),
+        (("plain", ROWS), {"version": 2**63}, "version is 9223372036854775808"),
+        (("plain", ROWS), {"threshold": "0.9"}, "threshold is '0.9': expected a number from 0 to 1"),
+        (("plain", ROWS), {"timeout_s": 0}, "timeout_s is 0"),
+    ],
+)
+def test_arguments_that_cannot_be_right_are_refused(arguments, options, message, stub):
+    with Client(stub.target) as client, pytest.raises(TamizClientError, match=message):
+        client.predict(*arguments, **options)
+    assert stub.calls["plain"] == 0
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [ROWS, pd.DataFrame(ROWS), {"a": [1.0], "b": [1.0]}, "ab"],
+    ids=lambda chunks: type(chunks).__name__,
+)
+def test_a_single_table_is_not_taken_for_chunks(chunks, stub):
+    with (
+        Client(stub.target) as client,
+        pytest.raises(InvalidRows, match=r"chunks is a single .*, such as \[X\]"),
+    ):
+        next(client.stream("plain", chunks))
 
 
 @both
@@ -303,7 +471,7 @@ def test_a_token_is_sent_with_every_call_beside_other_metadata(stub, token):
 
 @pytest.mark.parametrize("token", ["", "two words", "line\n", "ä", "=abc"])
 def test_what_cannot_be_a_token_is_refused_and_not_repeated(token):
-    with pytest.raises(TamizClientError, match="the token is empty, or has characters") as refused:
+    with pytest.raises(TamizClientError, match="is empty, or has characters") as refused:
         Client("localhost:1", token=token)
     assert not token or token not in str(refused.value)
 
@@ -311,7 +479,7 @@ def test_what_cannot_be_a_token_is_refused_and_not_repeated(token):
 @pytest.mark.parametrize("source", ["file", "variable"])
 def test_the_command_takes_its_token_from_a_file_or_the_environment(stub, tmp_path, monkeypatch, source):
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
-    flags = ["--input", str(tmp_path / "rows.csv"), "--server", stub.target]
+    flags = [str(tmp_path / "rows.csv"), "--server", stub.target]
     monkeypatch.setenv("TAMIZ_TOKEN", "from_the_variable\n")
     if source == "file":
         (tmp_path / "token").write_text("from_the_file\n")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from grpc_tools import protoc
 
-from tamiz.bundle_format import MANIFEST_KEY, NO_CLASS
+from tamiz.bundle_format import MANIFEST_KEY
+from tamiz.gate import NO_CLASS
 from tamiz.v1.prediction_pb2 import PredictResponse
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,8 @@ def find(program: str) -> str:
     beside = Path(sys.executable).with_name(program)
     found = str(beside) if beside.exists() else shutil.which(program)
     assert found, (
-        f"{program} is not installed: pip install -c constraints.txt '.[dev]'; prometheus and promtool are Debian's prometheus"
+        f"{program} is not installed: pip install -c constraints.txt '.[dev]'; prometheus and promtool are"
+        " Debian's prometheus"
     )
     return found
 

@@ -1,7 +1,7 @@
 """What a query in PromQL asks for: which labels its result has, found by walking its syntax tree.
 
-It refuses a metric that nobody exports, a label that the metric has not, and two sides of an operator that can never match
-because their labels differ: Prometheus answers all three with silence.
+It refuses a metric that nobody exports, a label that the metric has not, and two sides of an operator that
+can never match because their labels differ: Prometheus answers all three with silence.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""deploy/compose.yaml: valid by the compose specification, hardened, and true of the programs that it starts."""
+"""deploy/compose.yaml: valid by the compose specification, hardened, and right about its programs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def binds(service):
 
 
 def mounts(service):
-    """Return path or volume outside, path inside, and whether it is read-only, of the short form and the long."""
+    """Return the path or volume outside, the path inside, and whether it is read-only, for both forms."""
     for each in service.get("volumes", ()):
         if isinstance(each, str):
             outside, inside, *mode = each.split(":")

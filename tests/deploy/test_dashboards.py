@@ -1,10 +1,11 @@
 """The dashboards, as far as they can be checked without Grafana.
 
-No Grafana can be had here. Its published dashboard schema can: the types of the foundation SDK (grafana-foundation-sdk,
-made by Grafana Labs from the schema of Grafana 11.6) read every file; what they do not know they drop, so that what is
-written again has to be the file; and every value has to be of the type that the schema names, down to the members of its
-enumerations. What the schema leaves open (names of units, of transformations) is held to the SDK's list and to what is used
-here. That queries return data is asked of a real Prometheus in test_prometheus.py.
+No Grafana can be had here. Its published dashboard schema can: the types of the foundation SDK
+(grafana-foundation-sdk, made by Grafana Labs from the schema of Grafana 11.6) read every file; what they do
+not know they drop, so that what is written again has to be the file; and every value has to be of the type
+that the schema names, down to the members of its enumerations. What the schema leaves open (names of units,
+of transformations) is held to the SDK's list and to what is used here. That queries return data is asked of a
+real Prometheus in test_prometheus.py.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ from .observed import (
 from .promql import substituted
 
 NOT_SHOWN = {
-    "tamiz_requests_unloaded_total": "book-keeping: it takes over the requests of versions that are gone, for the sum",
-    "process_virtual_memory_bytes": "addresses that a process has reserved: its memory is the resident one",
+    "tamiz_requests_unloaded_total": "bookkeeping: keeps the requests of removed versions in the sum",
+    "process_virtual_memory_bytes": "addresses that a process reserved; what it uses is the resident memory",
 }
 """Metrics in no panel and no rule, and why."""
 

@@ -1,7 +1,8 @@
 """The image, for real: built by buildah over a Debian made here, and run as a container platform would.
 
-There is no container engine in the machines that run these tests. So the image's own entry point is started as process 1 of
-namespaces of its own, in the image's file system, mounted read-only, as the image's user and with its environment.
+There is no container engine in the machines that run these tests. So the image's own entry point is started
+as process 1 of namespaces of its own, in the image's file system, mounted read-only, as the image's user and
+with its environment.
 """
 
 from __future__ import annotations
@@ -125,8 +126,8 @@ class Container:
         root = image.root
         # A bind mount of its own, because only a mount can be made read-only.
         mounts = (
-            f"mount --bind {root} {root} && mount --bind {models} {root}/models && mount -t proc proc {root}/proc"
-            f" && mount -o remount,bind,ro {root}/models && mount -o remount,bind,ro {root}"
+            f"mount --bind {root} {root} && mount --bind {models} {root}/models && mount -t proc proc"
+            f" {root}/proc && mount -o remount,bind,ro {root}/models && mount -o remount,bind,ro {root}"
         )
         command = [
             "chroot",

@@ -1,8 +1,8 @@
 """deploy/kubernetes and deploy/kserve: valid for Kubernetes, restricted, and true of the server.
 
-Kinds of Kubernetes are held to its published schemas. For PodMonitor, PrometheusRule, ClusterServingRuntime and
-InferenceService none is used: the fields that may occur are written down here (`OTHERS`), and anything else is refused. No
-cluster and no operator has seen these four.
+Kinds of Kubernetes are held to its published schemas. For PodMonitor, PrometheusRule, ClusterServingRuntime
+and InferenceService none is used: the fields that may occur are written down here (`OTHERS`), and anything
+else is refused. No cluster and no operator has seen these four.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ OTHERS = {
 
 @pytest.fixture(scope="module")
 def built(run, tmp_path_factory):
-    """What Kustomize makes of every overlay, of the base with every source of models, and of deploy/kserve."""
+    """What Kustomize makes of every overlay, of the base with every source of models, and of kserve."""
     folders = {name: KUBERNETES / "overlays" / name for name in OVERLAYS} | {"kserve": ROOT / "deploy/kserve"}
     for name in MODELS:
         folders[name] = tmp_path_factory.mktemp(name).resolve()
@@ -313,7 +313,7 @@ def test_the_server_takes_its_settings_and_listens_where_it_is_asked(built, name
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_endpoints_notice_before_the_server_stops(built, name, tmp_path):
-    """Wherever more than one replica runs, the drain delay outlasts the readiness probe and the endpoints' news of it."""
+    """With more than one replica, the drain delay outlasts the readiness probe and the endpoints' update."""
     for pod in pods(built[name]):
         readiness = probes(server(pod))["readiness"]
         delay_s = settings(built[name], pod, tmp_path).drain_delay_s
@@ -406,7 +406,8 @@ def test_the_queue_overlay_scales_by_a_metric_of_the_server_that_the_adapter_off
             {
                 "expr": query,
                 "eval_time": "2m",
-                # Of m the mean over the last minute: of 80 … 160, or of 100 … 160 where its start does not belong to it.
+                # Of m the mean over the last minute: of 80 … 160, or of 100 … 160 where its start does not
+                # belong to it.
                 "exp_samples": [{"labels": '{pod="a"}', "value": MEAN}, {"labels": '{pod="b"}', "value": 0}],
             }
         ],
@@ -455,7 +456,7 @@ def test_the_models_are_copied_by_the_init_container(built, run, tmp_path):
 
 
 def test_kserve_starts_a_server_that_speaks_its_protocol(built, make_bundle, start_server, tmp_path):
-    """The runtime's own flags over what KServe mounts, but for ports and folder; the protocol is tested in test_oip."""
+    """The runtime's own flags over what KServe mounts, except ports and folder. test_oip tests OIP."""
     import grpc  # noqa: PLC0415  only here
 
     make_bundle("churn/1")

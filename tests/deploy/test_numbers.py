@@ -19,7 +19,7 @@ NUMBERS = {panel["title"]: panel for panel in panels(dashboards()["trust"]) if p
 
 
 def cases_of(alert: str) -> list[dict]:
-    """The tests of an alert, which ask at their end whether the number is red instead of whether the alert fires."""
+    """The tests of an alert, changed to ask whether the number is red instead of whether the alert fires."""
     title, red = RED[alert]
     (target,) = NUMBERS[title]["targets"]
     query = f"count(({substituted(target['expr'], VARIABLES)}) {red})"

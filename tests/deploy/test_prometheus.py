@@ -1,4 +1,4 @@
-"""A real server, a real Prometheus with our configuration and rules, traffic of several kinds: does everything see it?"""
+"""A real server, a real Prometheus with our configuration and rules, several kinds of traffic."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ def write_models(models: Path) -> tuple[np.ndarray, np.ndarray, float]:
     """One exported model, made ones for each promise, one that fails, one that cannot be loaded.
 
     Returns:
-        Rows for the exported one, the confidences of its held-out rows by scikit-learn, its expected coverage.
+        Rows for the exported one, the confidences of its held-out rows by scikit-learn, its expected
+        coverage.
     """
     X, y = load_breast_cancer(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(X))
@@ -158,7 +159,7 @@ def server(tmp_path_factory) -> Iterator[tuple[ServerProcess, tuple[np.ndarray, 
 
 @pytest.fixture(scope="module")
 def prometheus(server, tmp_path_factory) -> Iterator[Prometheus]:
-    """Debian's Prometheus, with deploy/prometheus/prometheus.yml but for port, token, pace, and the path of the rules."""
+    """Debian's Prometheus, with our prometheus.yml except port, token, interval and the rules' path."""
     folder = tmp_path_factory.mktemp("prometheus")
     config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     assert config["rule_files"] == ["rules/*.yml"]
@@ -264,7 +265,8 @@ def test_prometheus_computes_the_stability_index_that_numpy_does_from_the_rows(o
     floor = 0.5 * (1 / live.sum() + 1 / reference.sum())
     q, p = (np.maximum(counts / counts.sum(), floor) for counts in (live, reference))
     expected = float(((q - p) * np.log(q / p)).sum())
-    # The floor goes by an increase that Prometheus extrapolates; where no bin is below it, there is nothing to extrapolate.
+    # The floor goes by an increase that Prometheus extrapolates; where no bin is below it, there is nothing
+    # to extrapolate.
     assert (np.minimum(live / live.sum(), reference / reference.sum())[live + reference > 0] > floor).all()
     assert expected > 0.001
     comes_to(observed.prometheus, 'tamiz:confidence_psi:1h{model="cancer"}', expected)

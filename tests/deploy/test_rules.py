@@ -51,7 +51,7 @@ def spoiled() -> list[str]:
 
 
 def write_what_shares_are(path: Path) -> None:
-    """The cases with two replicas, without alerts, whose time would have to be gone through minute by minute."""
+    """The cases with two replicas, without alerts, which would need every minute to be computed."""
     cases = yaml.safe_load((RULE_TESTS / "replicas.yml").read_text(encoding="utf-8"))
     for case in cases["tests"]:
         case["promql_expr_test"] = [each for each in case["promql_expr_test"] if "ALERTS" not in each["expr"]]

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -119,20 +120,15 @@ async def copy_slowly(content: bytes, target: Path) -> None:
             await asyncio.sleep(0.2)
 
 
-def run_under_load(
-    server, scenario: Callable[[Load], Awaitable[None]], kinds: Iterable[str] = Load.KINDS
-) -> Load:
-    async def run() -> Load:
-        load = Load(server.target, kinds)
-        await scenario(load)
-        await load.finish()
-        return load
-
-    return asyncio.run(run())
+@asynccontextmanager
+async def under_load(server, kinds: Iterable[str] = Load.KINDS) -> AsyncIterator[Load]:
+    load = Load(server.target, kinds)
+    yield load
+    await load.finish()
 
 
 @pytest.mark.parametrize("graph", ["softmax", "slow"])
-def test_models_change_under_load_and_no_request_fails(make_bundle, start_server, models, put, graph):
+async def test_models_change_under_load_and_no_request_fails(make_bundle, start_server, models, put, graph):
     make_bundle("m/1", graph)
     (models / "m/settings.toml").write_text("[labels]\nstable = 1\n")
     server = start_server("--model-poll-interval-s", "0.1")
@@ -140,7 +136,7 @@ def test_models_change_under_load_and_no_request_fails(make_bundle, start_server
     def logged(text: str) -> int:
         return "".join(server.log).count(text)
 
-    async def scenario(load: Load) -> None:
+    async with under_load(server) as load:
         await load.until_answered_by("stable", 1)
         put(2, graph)
         await load.until_answered_by("", 2)
@@ -170,8 +166,6 @@ def test_models_change_under_load_and_no_request_fails(make_bundle, start_server
         await load.until_answered_by("stable", 2, 0.9)
         shutil.rmtree(models / "m/3")
         await load.until_answered_by("", 2, 0.9)
-
-    load = run_under_load(server, scenario)
     assert load.failures == []
     assert {version for kind, version, _ in load.seen if kind == "1"} == {1}
     assert {version for kind, version, _ in load.seen if kind == "stable"} == {1, 2, 3}
@@ -187,18 +181,16 @@ def test_models_change_under_load_and_no_request_fails(make_bundle, start_server
     assert server.stop() == 0
 
 
-def test_a_hundred_swaps_under_load_lose_no_request(make_bundle, start_server, put):
+async def test_a_hundred_swaps_under_load_lose_no_request(make_bundle, start_server, put):
     make_bundle("m/1")
     put(2, threshold=0.5)
     server = start_server("--model-poll-interval-s", "0", "--version-policy", "latest:2")
 
-    async def scenario(load: Load) -> None:
+    async with under_load(server, ("", "1")) as load:
         for k in range(1, 101):
             put(2, threshold=0.5 + k / 1000)
             server.process.send_signal(signal.SIGHUP)
             await load.until_answered_by("", 2, 0.5 + k / 1000)
-
-    load = run_under_load(server, scenario, ("", "1"))
     assert load.failures == []
     assert sums(server)["tamiz_model_loads_total"] == 102
     assert server.stop() == 0

@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from tamiz.gate import NO_CLASS
 from tamiz.oip.inference import ModelInferRequest, ModelInferResponse
 from tamiz.v1.manifest_pb2 import DataType, Manifest
 from tamiz.v1.prediction_pb2 import PredictResponse, Reason
@@ -122,7 +123,7 @@ def decided_offline(path: Any, rows: pd.DataFrame) -> list[Decision]:
     for i in range(len(rows)):
         answers = subject.predict(rows.iloc[i : i + 1])
         accepted, index = bool(answers.accepted[0]), int(answers.predicted[0])
-        reason = "" if accepted else "LOW_CONFIDENCE" if index >= 0 else "INVALID"
+        reason = "" if accepted else "LOW_CONFIDENCE" if index != NO_CLASS else "INVALID"
         label = classes[index] if accepted else None
         decisions.append(Decision(label, float(answers.confidence[0]), accepted, reason))
     return decisions

@@ -6,7 +6,8 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -85,16 +86,13 @@ class Load:
         await self._channel.close()
 
 
-def run_under_load(server, scenario: Callable[[Load], Awaitable[None]]) -> Load:
-    async def run() -> Load:
-        load = Load(server.target)
-        try:
-            await scenario(load)
-        finally:
-            await load.finish()
-        return load
-
-    return asyncio.run(run())
+@asynccontextmanager
+async def under_load(server) -> AsyncIterator[Load]:
+    load = Load(server.target)
+    try:
+        yield load
+    finally:
+        await load.finish()
 
 
 @pytest.fixture
@@ -109,7 +107,7 @@ def set_shadow(tmp_path) -> Callable[[str], None]:
     return set_
 
 
-def test_shadows_come_change_and_go_under_load_and_their_rows_add_up(
+async def test_shadows_come_change_and_go_under_load_and_their_rows_add_up(
     make_bundle, start_server, set_shadow, tmp_path
 ):
     make_bundle("m/1")
@@ -120,7 +118,7 @@ def test_shadows_come_change_and_go_under_load_and_their_rows_add_up(
     def logged() -> list[tuple[str, ...]]:
         return ended.findall("".join(server.log))
 
-    async def scenario(load: Load) -> None:
+    async with under_load(server) as load:
         await load.until(lambda: load.answered > 50)
         new = make_bundle("../staging/1", change=lambda m: setattr(m.threshold, "value", 0.5))
         new.parent.rename(tmp_path / "models/m/2")
@@ -131,8 +129,6 @@ def test_shadows_come_change_and_go_under_load_and_their_rows_add_up(
             set_shadow(text)
             await load.until(lambda k=k: len(logged()) == k + 1)
             await load.until(lambda: counts(server)["compared"] > 200)
-
-    load = run_under_load(server, scenario)
     assert load.failures == []
     last = decided(server)
     assert last["dropped"] == last["stopped"] == 0
@@ -153,12 +149,13 @@ def test_shadows_come_change_and_go_under_load_and_their_rows_add_up(
     assert "Traceback" not in "".join(server.log)
 
 
-def test_all_rows_are_received_when_the_shadow_sees_all_requests(make_bundle, start_server, set_shadow):
+async def test_all_rows_are_received_when_the_shadow_sees_all_requests(make_bundle, start_server, set_shadow):
     make_bundle("m/1")
     make_bundle("m/2")
     set_shadow("version = 2")
     server = start_server()
-    load = run_under_load(server, lambda load: load.until(lambda: load.answered > 500))
+    async with under_load(server) as load:
+        await load.until(lambda: load.answered > 500)
     assert load.failures == []
     found = decided(server)
     assert found["received"] == found["compared"] == 2 * load.answered
@@ -166,20 +163,20 @@ def test_all_rows_are_received_when_the_shadow_sees_all_requests(make_bundle, st
     assert server.stop() == 0
 
 
-def test_a_slow_shadow_drops_rows_and_delays_no_answer_and_no_stop(make_bundle, start_server, set_shadow):
+async def test_a_slow_shadow_drops_rows_and_delays_no_answer_and_no_stop(
+    make_bundle, start_server, set_shadow
+):
     make_bundle("m/1")
     make_bundle("m/2", "slow")
     set_shadow("version = 2")
     server = start_server("--max-queue-size", "64", "--max-batch-size", "4")
-
-    async def scenario(load: Load) -> None:
+    async with under_load(server) as load:
         await load.until(lambda: counts(server)["queue_full"] > 200)
-
-    load = run_under_load(server, scenario)
     assert load.failures == []
     found = decided(server)
     assert found["compared"] > 0
-    run_under_load(server, lambda load: load.until(lambda: load.answered > 100))
+    async with under_load(server) as load:
+        await load.until(lambda: load.answered > 100)
     started_s = time.monotonic()
     assert server.stop() == 0
     assert time.monotonic() - started_s < 20

@@ -49,17 +49,13 @@ async def load_until_refused(target: str, *, callers: int = 24) -> tuple[int, li
 
 
 @pytest.mark.parametrize("graph", ["softmax", "slow"])
-def test_sigterm_under_load_loses_no_accepted_request(make_bundle, start_server, graph):
+async def test_sigterm_under_load_loses_no_accepted_request(make_bundle, start_server, graph):
     make_bundle("m/1", graph)
     server = start_server("--drain-delay-s", "0.5")
-
-    async def scenario() -> tuple[int, list[str]]:
-        load = asyncio.ensure_future(load_until_refused(server.target))
-        await asyncio.sleep(1.0)
-        server.process.send_signal(signal.SIGTERM)
-        return await load
-
-    answered, failures = asyncio.run(scenario())
+    load = asyncio.ensure_future(load_until_refused(server.target))
+    await asyncio.sleep(1.0)
+    server.process.send_signal(signal.SIGTERM)
+    answered, failures = await load
     assert server.stop() == 0
     assert answered > 50
     received, sent = map(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import re
 import signal
@@ -195,18 +194,14 @@ def test_the_client_streams_chunks_and_raises_what_failed(server):
         wait_for(lambda: metric(server, "tamiz_streams_open") == 0)
 
 
-def test_both_clients_stream_to_a_version_that_a_label_names(make_bundle, start_server, tmp_path):
+async def test_both_clients_stream_to_a_version_that_a_label_names(make_bundle, start_server, tmp_path):
     for version in (1, 2):
         make_bundle(f"m/{version}")
     (tmp_path / "models/m/settings.toml").write_text("[labels]\nstable = 1\n")
     server = start_server()
-
-    async def asked() -> list[int]:
-        async with AsyncClient(server.target) as client:
-            stream = client.stream("m", CHUNKS[:2], version="stable")
-            return [result.model_version async for result in stream]
-
-    assert asyncio.run(asked()) == [1, 1]
+    async with AsyncClient(server.target) as client:
+        stream = client.stream("m", CHUNKS[:2], version="stable")
+        assert [result.model_version async for result in stream] == [1, 1]
     with Client(server.target) as client:
         for version, answers in (("stable", 1), (1, 1), (None, 2)):
             results = client.stream("m", CHUNKS[:2], version=version)
@@ -218,17 +213,14 @@ def test_both_clients_stream_to_a_version_that_a_label_names(make_bundle, start_
 @pytest.mark.parametrize(
     "server", [("softmax", ("--max-queue-size", "5", "--max-batch-size", "5"))], indirect=True
 )
-def test_a_failed_chunk_takes_its_place_when_asked_for(server):
-    async def scenario() -> list[object]:
-        async def chunks():
-            yield CHUNKS[0]
-            yield np.zeros((6, 2))
-            yield CHUNKS[1]
+async def test_a_failed_chunk_takes_its_place_when_asked_for(server):
+    async def chunks():
+        yield CHUNKS[0]
+        yield np.zeros((6, 2))
+        yield CHUNKS[1]
 
-        async with AsyncClient(server.target) as client:
-            return [each async for each in client.stream("m", chunks(), return_errors=True)]
-
-    first, second, third = asyncio.run(scenario())
+    async with AsyncClient(server.target) as client:
+        first, second, third = [each async for each in client.stream("m", chunks(), return_errors=True)]
     assert (len(first), len(third)) == (3, 3)
     assert second.code == "INVALID_ARGUMENT"
     assert "at most 5 can be asked at once" in str(second)

@@ -97,20 +97,16 @@ def test_at_five_times_saturation_accepted_requests_are_soon_answered_and_the_ot
     )
 
 
-def test_a_burst_of_2000_rows_is_answered_whether_in_one_request_or_in_many(make_bundle, start_server):
+async def test_a_burst_of_2000_rows_is_answered_whether_in_one_request_or_in_many(make_bundle, start_server):
     make_bundle("m/1", "slow")
     server = start_server()
-
-    async def burst() -> list[int]:
-        async with AsyncClient(server.target, timeout_s=60) as client:
-            await client.predict("m", np.zeros((1, 2)))
-            results = await asyncio.gather(
-                client.predict("m", np.zeros((2_000, 2))),
-                *(client.predict("m", np.zeros((1_000, 2))) for _ in range(4)),
-            )
-            return [len(result) for result in results]
-
-    assert asyncio.run(burst()) == [2_000, 1_000, 1_000, 1_000, 1_000]
+    async with AsyncClient(server.target, timeout_s=60) as client:
+        await client.predict("m", np.zeros((1, 2)))
+        results = await asyncio.gather(
+            client.predict("m", np.zeros((2_000, 2))),
+            *(client.predict("m", np.zeros((1_000, 2))) for _ in range(4)),
+        )
+    assert [len(result) for result in results] == [2_000, 1_000, 1_000, 1_000, 1_000]
     with Client(server.target, timeout_s=60) as client:
         chunks = (np.zeros((1_000, 2)) for _ in range(32))
         assert sum(len(each) for each in client.stream("m", chunks)) == 32_000
@@ -178,32 +174,28 @@ def test_the_deadline_of_a_call_reaches_the_queue_though_nobody_cancels(make_bun
     assert server.stop() == 0
 
 
-def test_callers_that_give_up_after_milliseconds_leave_nothing_behind(
+async def test_callers_that_give_up_after_milliseconds_leave_nothing_behind(
     make_bundle, start_server, scaled, record
 ):
     make_bundle("m/1", "slow")
     server = start_server()
     body = message(1)
+    told: Counter[str] = Counter()
+    random = np.random.default_rng(3)
+    async with aio.insecure_channel(server.target, options=[("grpc.enable_retries", 0)]) as channel:
+        call = channel.unary_unary(PATH)
+        until_s = time.monotonic() + scaled(4.0, 60.0)
 
-    async def give_up(seconds: float) -> Counter[str]:
-        told: Counter[str] = Counter()
-        random = np.random.default_rng(3)
-        async with aio.insecure_channel(server.target, options=[("grpc.enable_retries", 0)]) as channel:
-            call = channel.unary_unary(PATH)
-            until_s = time.monotonic() + seconds
+        async def caller() -> None:
+            while time.monotonic() < until_s:
+                try:
+                    await call(body, timeout=float(random.uniform(0.001, 0.005)))
+                    told["OK"] += 1
+                except grpc.RpcError as error:
+                    told[error.code().name] += 1
 
-            async def caller() -> None:
-                while time.monotonic() < until_s:
-                    try:
-                        await call(body, timeout=float(random.uniform(0.001, 0.005)))
-                        told["OK"] += 1
-                    except grpc.RpcError as error:
-                        told[error.code().name] += 1
+        await asyncio.gather(*(caller() for _ in range(32)))
 
-            await asyncio.gather(*(caller() for _ in range(32)))
-        return told
-
-    told = asyncio.run(give_up(scaled(4.0, 60.0)))
     assert set(told) <= {"OK", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED"}, told
     after = settled(server)
     ended = by_code(after, Counter())
@@ -229,16 +221,12 @@ def test_callers_that_give_up_after_milliseconds_leave_nothing_behind(
     )
 
 
-def test_a_burst_of_2000_calls_on_one_connection_is_answered(make_bundle, start_server):
+async def test_a_burst_of_2000_calls_on_one_connection_is_answered(make_bundle, start_server):
     make_bundle("m/1")
     server = start_server()
-
-    async def burst() -> int:
-        async with AsyncClient(server.target, timeout_s=60) as client:
-            row = np.array([[0.0, 3.0]])
-            results = await asyncio.gather(*(client.predict("m", row) for _ in range(2_000)))
-            return sum(result.accepted.tolist() == [True] for result in results)
-
-    assert asyncio.run(burst()) == 2_000
+    async with AsyncClient(server.target, timeout_s=60) as client:
+        row = np.array([[0.0, 3.0]])
+        results = await asyncio.gather(*(client.predict("m", row) for _ in range(2_000)))
+    assert sum(result.accepted.tolist() == [True] for result in results) == 2_000
     assert settled(server)["tamiz_requests_total", "RESOURCE_EXHAUSTED"] == 0
     assert server.stop() == 0

@@ -68,12 +68,15 @@ def calibrator_message(
         calibrator: as it was fitted.
         selection: how it was chosen; None where the caller named it.
         n_rows: how many rows it was fitted on.
-        certification: the rows that it is measured on.
+        certification: the rows that it is measured on, but for those without a predicted class.
         seed: of the calibration error that a perfectly calibrated model would show on as many rows.
     """
-    y, before = certification.y, certification.probabilities_before
+    scored = certification.scored
+    y, before = certification.y[scored], certification.probabilities_before
 
     def measured(probabilities: NDArray[np.float64]) -> list[Metric]:
+        if not len(probabilities):
+            return []
         by_chance = if_calibrated(probabilities, seed=seed).mean
         return _metrics([*summarize(probabilities, y), ("ece_15_if_calibrated", by_chance)])
 
@@ -81,8 +84,8 @@ def calibrator_message(
         method=calibrator.method,
         parameters=[Parameter(name=name, values=values) for name, values in calibrator.parameters()],
         n_rows=n_rows,
-        metrics_before=[] if before is None else measured(before),
-        metrics_after=measured(certification.probabilities),
+        metrics_before=[] if before is None else measured(before[scored]),
+        metrics_after=measured(certification.probabilities[scored]),
         candidates=[] if selection is None else [_candidate(each) for each in selection.candidates],
         reason="" if selection is None else selection.reason,
     )

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from tamiz.gate import TOLERANCE
 from tamiz_convert.calibrators.beta import Beta
 from tamiz_convert.calibrators.calibrator import Array, Calibrator, ClassIndices
 from tamiz_convert.calibrators.dirichlet import Dirichlet
@@ -32,9 +33,6 @@ METHODS: Final[dict[str, type[Calibrator]]] = {
     "dirichlet": Dirichlet,
 }
 """Name → class. A new calibrator is a file with such a class, and a line here."""
-
-_ROUNDING: Final = 1e-4
-"""How far probabilities may be from what they should be: far above float32's rounding, far below a wrong scale."""
 
 
 def fit(
@@ -120,7 +118,7 @@ def _refuse_not_finite(scores: Array) -> None:
 
 def _refuse_improper(scores: Array) -> None:
     """Refuse what lies outside [0, 1], and rows that do not sum to 1."""
-    outside = np.flatnonzero(((scores < -_ROUNDING) | (scores > 1.0 + _ROUNDING)).any(axis=1))
+    outside = np.flatnonzero(((scores < -TOLERANCE) | (scores > 1.0 + TOLERANCE)).any(axis=1))
     if len(outside):
         row = scores[outside[0]]
         worst = row[np.argmax(np.maximum(-row, row - 1.0))]
@@ -129,7 +127,7 @@ def _refuse_improper(scores: Array) -> None:
             " from 0 to 1"
         )
     total = scores.sum(axis=1)
-    improper = np.flatnonzero(np.abs(total - 1.0) > _ROUNDING)
+    improper = np.flatnonzero(np.abs(total - 1.0) > TOLERANCE)
     if scores.shape[1] > 1 and len(improper):
         raise EstimatorError(
             f"the estimator's scores are no probabilities: those of calibration row {improper[0]} sum to"

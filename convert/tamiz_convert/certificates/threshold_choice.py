@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tamiz.gate import decide
 from tamiz.thresholds import ACCEPT_NONE, MAX_SUBSETS
 from tamiz.v1.manifest_pb2 import Certificate, Promise, Subdivision, SubsetThreshold, Threshold
 from tamiz_convert.certificates.certify import Certified, certify
@@ -85,7 +86,7 @@ class Judged(NamedTuple):
     """Held-out rows and what the bundle's graph says of them.
 
     Attributes:
-        probabilities: (n_rows, n_classes), float64, calibrated.
+        probabilities: (n_rows, n_classes), float64, calibrated; NaN where the inputs are invalid.
         y: (n_rows,), int64, the index of each row's class.
         slice_index: (n_rows,), int64, the index of each row's slice; None where there are no slices.
     """
@@ -96,10 +97,14 @@ class Judged(NamedTuple):
 
     @property
     def rows(self) -> SubsetRows:
-        """Confidence, error and subset of each row: its slice, or else its predicted class."""
-        predicted = self.probabilities.argmax(axis=1)
-        subset = predicted if self.slice_index is None else self.slice_index
-        return SubsetRows(self.probabilities.max(axis=1), predicted != self.y, subset)
+        """Confidence, error and subset of each row: its slice, or else its predicted class.
+
+        A row that the gate answers at no threshold has the confidence NaN. It counts among the rows, never as accepted.
+        """
+        decided = decide(self.probabilities, 0.0)
+        confidence = np.where(decided.has_class, decided.confidence, np.nan)
+        subset = decided.class_index if self.slice_index is None else self.slice_index
+        return SubsetRows(confidence, decided.class_index != self.y, subset)
 
 
 def choose_threshold(

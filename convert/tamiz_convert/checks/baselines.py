@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tamiz_convert.bundles.answers import NO_CLASS
+from tamiz.gate import NO_CLASS
 from tamiz_convert.checks.table import Table
 from tamiz_convert.errors import SpecificationError
 from tamiz_convert.evidence import Baseline

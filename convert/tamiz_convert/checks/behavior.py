@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from tamiz_convert.bundles.answers import NO_CLASS, Answers
+from tamiz.gate import NO_CLASS
+from tamiz_convert.bundles.answers import Answers
 from tamiz_convert.checks.changes import label_flips, probability_changes
 from tamiz_convert.checks.claims import AtMost
 from tamiz_convert.checks.context import Context, count

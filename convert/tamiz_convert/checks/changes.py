@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tamiz_convert.bundles.answers import NO_CLASS, Answers
+from tamiz.gate import NO_CLASS
+from tamiz_convert.bundles.answers import Answers
 from tamiz_convert.checks.betting import MeanAtMost
 from tamiz_convert.checks.claims import AtMost
 from tamiz_convert.checks.context import count
@@ -63,7 +64,7 @@ def probability_changes(
         random: the order in which rows are bet on, which must say nothing of them.
     """
     scored = (before.predicted != NO_CLASS) & (after.predicted != NO_CLASS)
-    at = np.arange(len(scored)), before.predicted
+    at = np.arange(len(scored)), np.where(scored, before.predicted, 0)
     change = np.abs(after.probabilities[at] - before.probabilities[at])
     for name, rows in (("all rows", scored), ("accepted rows", scored & before.accepted)):
         values = random.permutation(np.clip(change[rows], 0.0, 1.0))

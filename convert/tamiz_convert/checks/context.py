@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.bundles.answers import NO_CLASS, Answers
+from tamiz.gate import NO_CLASS
+from tamiz_convert.bundles.answers import Answers
 from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.check_result import Severity
 from tamiz_convert.checks.table import Table

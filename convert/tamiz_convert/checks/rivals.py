@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.bundles.answers import NO_CLASS, Answers
+from tamiz.gate import NO_CLASS
+from tamiz_convert.bundles.answers import Answers
 from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.checks.baselines import column_baseline
 from tamiz_convert.checks.context import Context, count
@@ -97,7 +98,7 @@ def _translated(
             f" {', '.join(map(repr, ours))}; only the same can be compared"
         )
     position = np.array([*(ours.index(label) for label in theirs), NO_CLASS])
-    return np.asarray(position[predicted])  # NO_CLASS is -1, the last entry
+    return np.asarray(position.take(predicted, mode="clip"))  # NO_CLASS points beyond the end, at NO_CLASS
 
 
 def _known(context: Context, name: str, where: str) -> NDArray[np.int64]:

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tamiz.gate import NO_CLASS
 from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest, Promise
-from tamiz_convert.bundles.answers import NO_CLASS, Answers
+from tamiz_convert.bundles.answers import Answers
 from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.certificates.promise_text import promise
 from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, holm, relabeled

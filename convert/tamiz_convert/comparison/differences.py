@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from tamiz_convert.bundles.answers import NO_CLASS, Answers
+from tamiz.gate import NO_CLASS
+from tamiz_convert.bundles.answers import Answers
 from tamiz_convert.metrics import Array, Classes, equal_width
 from tamiz_convert.metrics.bins import bin_numbers, totals
 from tamiz_convert.metrics.losses import brier_losses, log_losses
@@ -176,7 +177,8 @@ def relabeled(answers: Answers, position: NDArray[np.int64]) -> Answers:
     """
     probabilities = np.empty_like(answers.probabilities)
     probabilities[:, position] = answers.probabilities
-    predicted = np.append(position, NO_CLASS)[answers.predicted]  # NO_CLASS is −1, the last entry
+    # NO_CLASS points beyond the end, at NO_CLASS.
+    predicted = np.append(position, NO_CLASS).take(answers.predicted, mode="clip")
     return Answers(probabilities, predicted, answers.confidence, answers.accepted)
 
 

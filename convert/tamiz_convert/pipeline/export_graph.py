@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz.gate_rules import valid_rows
+from tamiz.gate import decide, valid_rows
 from tamiz.v1.manifest_pb2 import Manifest, Parity, Threshold
 from tamiz_convert.bundles import manifest
 from tamiz_convert.bundles.bundle import sealed, write_bundle
@@ -93,11 +93,13 @@ def export_graph(graph: ScoreGraph, given: Given, settings: Settings) -> ExportR
 
 
 def _probabilities(graph: ScoreGraph, fitted: Fitted, rows: LabeledRows) -> Array:
-    """Return what the gate goes by: NaN where the graph computes something of values that the gate does not let through."""
+    """Return what the gate goes by: NaN in rows that it answers at no threshold, whatever the graph computes for them."""
     feed = graph.feed(rows.rows)
     probabilities = Runner(fitted.model).run(feed)
-    valid = valid_rows(feed, graph.inputs)
-    return probabilities if valid is None else np.where(valid[:, None], probabilities, np.nan)
+    # The manifest allows missing values in fewer inputs than the graph does, but only takes the permission from inputs in
+    # which no held-out row lacks a value. So for these rows both say the same.
+    has_class = decide(probabilities, 0.0, valid_rows(feed, graph.inputs)).has_class
+    return np.where(has_class[:, None], probabilities, np.nan)
 
 
 def _threshold(

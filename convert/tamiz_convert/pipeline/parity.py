@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from tamiz.bundle_format import PROBABILITIES, SUBSET
+from tamiz.gate import decide
 from tamiz.v1.manifest_pb2 import Parity
 from tamiz_convert.errors import ParityError
 from tamiz_convert.graphs.runner import Array, Feed, Runner
@@ -193,20 +194,19 @@ def _compare_decisions(
 ) -> None:
     """Labels and acceptance have to be the same, but for ties and for rows on the threshold."""
     _compare_labels(found, expected, 2 * min(tolerance, _SAME_ROW), describe)
-    finite = np.asarray(np.isfinite(expected).all(axis=1))
-    confidence, wanted = found.max(axis=1), expected.max(axis=1)
-    threshold = np.broadcast_to(threshold, len(wanted))
-    with np.errstate(invalid="ignore"):
-        crossed: NDArray[np.bool_] = (
-            finite
-            & ((confidence >= threshold) != (wanted >= threshold))
-            & (np.abs(wanted - threshold) > _SAME_ROW)
-        )
+    threshold = np.broadcast_to(threshold, len(expected))
+    ours, theirs = decide(found, threshold), decide(expected, threshold)
+    crossed = (
+        ours.has_class
+        & theirs.has_class
+        & (ours.accepted != theirs.accepted)
+        & (np.abs(theirs.confidence - threshold) > _SAME_ROW)
+    )
     if crossed.any():
         row = int(np.argmax(crossed))
         raise ParityError(
-            f"{describe(row)} crosses the threshold {threshold[row]:g}: its confidence is {confidence[row]:.9g} in the graph,"
-            f" expected {wanted[row]:.9g}"
+            f"{describe(row)} crosses the threshold {threshold[row]:g}: its confidence is {ours.confidence[row]:.9g}"
+            f" in the graph, expected {theirs.confidence[row]:.9g}"
         )
 
 

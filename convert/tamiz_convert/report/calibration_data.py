@@ -49,10 +49,10 @@ def calibration_data(rows: ScoredRows, calibrator: Calibrator, seed: int) -> dic
         seed: of the simulation of a calibrated model, and of the bootstrap.
 
     Returns:
-        `n_rows` whose probabilities are numbers; `before` (None where the scores carry no probability) and `after`, each with
+        `n_rows` that have probabilities; `before` (None where the scores carry no probability) and `after`, each with
         `reliability`, `ece`, `spiegelhalter` and `metrics`; and `calibrator`.
     """
-    usable = np.isfinite(rows.probabilities).all(axis=1)
+    usable = rows.scored
     before = rows.probabilities_before
     return {
         "n_rows": int(usable.sum()),

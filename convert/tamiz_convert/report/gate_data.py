@@ -58,8 +58,8 @@ def curve_data(rows: ScoredRows) -> dict[str, Any]:
     """Return the risk-coverage curve before (None where there is no before) and after, at most some hundred points."""
     before = rows.probabilities_before
     return {
-        "after": _curve(rows.probabilities, rows.y),
-        "before": None if before is None else _curve(before, rows.y),
+        "after": _curve(rows.probabilities, rows.y, rows.scored),
+        "before": None if before is None else _curve(before, rows.y, rows.scored),
     }
 
 
@@ -118,25 +118,31 @@ def confusion_data(rows: ScoredRows) -> dict[str, Any]:
 def slice_data(rows: ScoredRows, manifest: Manifest) -> list[dict[str, Any]]:
     """Return `counts` by predicted class and by each column, with the threshold of its own where a value has one.
 
+    Rows without a predicted class are in no class, and in the value of every column.
+
     Returns:
         per column: `column` (None: the predicted class), `n_values`, and `values`, those with most rows first (classes in
         their order): `value`, `threshold`, and the entries of `counts`.
     """
     names = [str(name) for name in (manifest.classes.integers or manifest.classes.strings)]
-    classes = _column(None, np.array(names)[rows.prediction], rows, manifest)
+    predicted = np.array(names)[rows.prediction[rows.scored]]
+    classes = _column(None, predicted, rows.accepted[rows.scored], rows.wrong[rows.scored], manifest)
     classes["values"].sort(key=lambda each: names.index(each["value"]))
-    return [classes, *(_column(name, values, rows, manifest) for name, values in sorted(rows.slices.items()))]
+    columns = sorted(rows.slices.items())
+    return [
+        classes,
+        *(_column(name, values, rows.accepted, rows.wrong, manifest) for name, values in columns),
+    ]
 
 
 def _column(
-    name: str | None, values: NDArray[np.str_], rows: ScoredRows, manifest: Manifest
+    name: str | None, values: NDArray[np.str_], accepted: Booleans, wrong: Booleans, manifest: Manifest
 ) -> dict[str, Any]:
     own = _own_thresholds(manifest, name)
     distinct, n_rows = np.unique(values, return_counts=True)
     order = np.argsort(-n_rows, kind="stable")[:_VALUES_PER_COLUMN]
     found = [
-        {"value": str(value), "threshold": own.get(str(value))}
-        | counts(values == value, rows.accepted, rows.wrong)
+        {"value": str(value), "threshold": own.get(str(value))} | counts(values == value, accepted, wrong)
         for value in distinct[order]
     ]
     return {"column": name, "n_values": len(distinct), "values": found}
@@ -154,8 +160,9 @@ def _interval(k: int, n: int) -> list[float]:
     return list(interval(k, n, _DELTA))
 
 
-def _curve(probabilities: NDArray[np.float64], y: NDArray[np.int64]) -> list[dict[str, float]]:
-    usable = np.isfinite(probabilities).all(axis=1)
+def _curve(
+    probabilities: NDArray[np.float64], y: NDArray[np.int64], usable: Booleans
+) -> list[dict[str, float]]:
     if not usable.any():
         return []
     curve = risk_coverage_curve(probabilities[usable], y[usable])

@@ -22,13 +22,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz.bundle_format import NO_CLASS
-from tamiz.gate_rules import valid_rows
+from tamiz.gate import NO_CLASS, DecisionLists, decide_batch, valid_rows
 from tamiz.thresholds import Thresholds
 from tamiz_server.config.config import Config
 from tamiz_server.engine.batching import BatchQueue, Slice
 from tamiz_server.engine.circuit import Circuit
-from tamiz_server.engine.gate import Decisions, decide
 from tamiz_server.engine.patience import Patience
 from tamiz_server.engine.shedding import Shedding
 from tamiz_server.engine.work import (
@@ -67,7 +65,7 @@ class _Outcome(NamedTuple):
     """What came of a batch: decisions, or an error that all of it shares."""
 
     batch: Batch
-    decisions: Decisions | None
+    decisions: DecisionLists | None
     probabilities: NDArray[np.float64] | None
     seconds: float
     error: TamizError | None = None
@@ -324,10 +322,10 @@ class Engine:
             return [_Outcome(batch, None, None, _now_s() - started_s, error)]
         valid = valid_rows(inputs, self.model.specs)
         if not self._own.differ:
-            decisions = decide(probabilities, asked_thresholds(batch), valid)
+            decisions = decide_batch(probabilities, asked_thresholds(batch), valid)
             return [_Outcome(batch, decisions, probabilities, _now_s() - started_s)]
         thresholds = raised_thresholds(batch, self._own.of_rows(probabilities, subset))
-        decisions = decide(probabilities, thresholds, valid)
+        decisions = decide_batch(probabilities, thresholds, valid)
         return [_Outcome(batch, decisions, probabilities, _now_s() - started_s, None, thresholds)]
 
     def _run_alone(self, single: Slice[Pending]) -> list[_Outcome]:
@@ -352,7 +350,7 @@ class Engine:
             self._count(outcome.decisions, outcome.seconds)
             self._split(outcome, outcome.decisions, outcome.probabilities, started_s)
 
-    def _count(self, decisions: Decisions, seconds: float) -> None:
+    def _count(self, decisions: DecisionLists, seconds: float) -> None:
         self.metrics.batch_done(seconds, len(decisions.accepted))
         self.metrics.rows_decided(
             decisions.confidence, decisions.accepted, decisions.reasons, decisions.class_index
@@ -361,7 +359,7 @@ class Engine:
     def _split(
         self,
         outcome: _Outcome,
-        decisions: Decisions,
+        decisions: DecisionLists,
         probabilities: NDArray[np.float64],
         started_s: float,
     ) -> None:

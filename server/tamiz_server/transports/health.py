@@ -32,7 +32,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # that modu
         """Answer with the status of a service; NOT_FOUND for one that is not known."""
         status = self._status.get(request.service)
         if status is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND)
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"{request.service!r} is not served here")
         return _Response(status=status)
 
     async def Watch(self, request: Any, context: _Context) -> None:  # noqa: N802  as above

@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 
-from tamiz.gate_rules import valid_rows
+from tamiz.gate import NO_CLASS, decide_batch, valid_rows
 from tamiz.thresholds import ACCEPT_NONE, Thresholds
 from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest, Subdivision, SubsetThreshold, Threshold
 from tamiz_convert import OnnxModel, export
-from tamiz_convert.bundles.answers import NO_CLASS, judged
-from tamiz_server.engine import gate
+from tamiz_convert.bundles.answers import judged
 from tamiz_server.model.inputs import Spec
 
 N_CLASSES = 3
@@ -54,7 +53,7 @@ def test_the_offline_answer_is_the_gates_decision(given_rows):
     manifest = Manifest(inputs=[spec], threshold=threshold)
     sliced = subset if by == Subdivision.SUBDIVISION_SLICE else None
     found = judged(manifest, {"x": feature}, probabilities, sliced)
-    decided = gate.decide(
+    decided = decide_batch(
         probabilities,
         Thresholds(threshold).of_rows(probabilities, sliced).tolist(),
         valid_rows({"x": feature}, [Spec.of(spec)]),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
+from tamiz.gate import NO_CLASS
 from tamiz_convert.bundles.answers import Answers
 from tamiz_convert.checks.betting import MeanAtMost
 from tamiz_convert.checks.changes import label_flips
@@ -22,14 +23,14 @@ ALPHA = 0.05
 
 def answers(predicted, accepted):
     predicted = np.array(predicted)
-    probabilities = np.eye(2)[np.maximum(predicted, 0)]
+    probabilities = np.eye(2)[np.where(predicted == NO_CLASS, 0, predicted)]
     return Answers(probabilities, predicted, probabilities.max(axis=1), np.array(accepted, dtype=bool))
 
 
 def test_what_a_change_does_to_labels_and_to_answers_is_counted_apart():
-    before = answers([0, 0, 0, 0, 1, 1, -1], [1, 1, 1, 1, 0, 0, 0])
-    once = answers([0, 1, 1, -1, 0, 1, 1], [1, 1, 0, 0, 0, 1, 1])
-    again = answers([1, 0, 0, 0, 1, 1, -1], [1, 1, 1, 1, 0, 0, 0])
+    before = answers([0, 0, 0, 0, 1, 1, NO_CLASS], [1, 1, 1, 1, 0, 0, 0])
+    once = answers([0, 1, 1, NO_CLASS, 0, 1, 1], [1, 1, 0, 0, 0, 1, 1])
+    again = answers([1, 0, 0, 0, 1, 1, NO_CLASS], [1, 1, 1, 1, 0, 0, 0])
     counts = [
         (each.heading.name, each.claim.n_hits, each.claim.n_rows, each.heading.severity)
         for each in label_flips(heading(), before, [once, again], 0.1)

@@ -20,11 +20,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tests.programs import CHROMIUM, needs
 
-from tamiz.gate_rules import valid_rows
+from tamiz.gate import NO_CLASS, decide_batch, valid_rows
 from tamiz.v1.manifest_pb2 import Classes, Subdivision, SubsetThreshold
 from tamiz_convert import BundleError, ExportError, RowsError, compare, export, metrics
 from tamiz_convert.__main__ import main
-from tamiz_convert.bundles.answers import NO_CLASS, Answers
+from tamiz_convert.bundles.answers import Answers
 from tamiz_convert.bundles.bundle import read_bundle, write_bundle
 from tamiz_convert.bundles.graph import output_of
 from tamiz_convert.bundles.subject import Subject
@@ -36,7 +36,6 @@ from tamiz_convert.comparison.differences import (
     holm,
 )
 from tamiz_convert.comparison.page import to_html, to_json
-from tamiz_server.engine import gate
 from tamiz_server.model.inputs import Spec
 
 
@@ -294,7 +293,7 @@ def test_offline_answers_are_the_servers_decisions(bundles, rows):
         model, manifest = read_bundle(bundle)
         answers = Subject(model, manifest).predict(X)
         specs = [Spec.of(spec) for spec in manifest.inputs]
-        decided = gate.decide(
+        decided = decide_batch(
             answers.probabilities, [manifest.threshold.value] * len(X), valid_rows({"features": X}, specs)
         )
         assert answers.accepted.tolist() == decided.accepted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 import time
@@ -220,12 +219,10 @@ def test_the_right_token_is_answered_and_every_other_call_is_refused_with_its_st
         assert client.health()
 
 
-def test_the_asyncio_client_sends_its_token_too(guarded):
-    async def ask():
-        async with AsyncClient(guarded.target, token=SECRETS["caller"]) as client:
-            return await client.predict("m", ROWS)
-
-    assert asyncio.run(ask()).labels.tolist() == ["yes", "no"]
+async def test_the_asyncio_client_sends_its_token_too(guarded):
+    async with AsyncClient(guarded.target, token=SECRETS["caller"]) as client:
+        result = await client.predict("m", ROWS)
+    assert result.labels.tolist() == ["yes", "no"]
 
 
 def test_rates_of_requests_and_rows_are_kept_over_the_wire(guarded):

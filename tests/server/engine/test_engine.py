@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tamiz.bundle_format import NO_CLASS
+from tamiz.gate import NO_CLASS
 from tamiz.v1.prediction_pb2 import Reason
 from tamiz_server.config.config import Config
 from tamiz_server.engine.engine import Engine
@@ -51,416 +51,345 @@ def work(*margins: float, threshold: float = 0.8, deadline_s: float = np.inf, **
 
 
 @pytest.mark.parametrize("in_thread", [False, True])
-def test_a_request_is_answered_row_by_row(make_engine, in_thread):
-    async def scenario() -> None:
-        engine = make_engine(in_thread=in_thread)
-        assert engine.inline is not in_thread
-        answer = await engine.predict(work(3.0, 0.5, -3.0))
-        assert answer.accepted == [True, False, True]
-        assert answer.class_index == [1, NO_CLASS, 0]
-        assert answer.reasons == [Reason.REASON_NONE, Reason.REASON_LOW_CONFIDENCE, Reason.REASON_NONE]
-        np.testing.assert_allclose(answer.confidence, [1 / (1 + np.exp(-m)) for m in (3.0, 0.5, 3.0)])
-        assert answer.queue_s >= 0
-        assert answer.compute_s > 0
-        engine.close()
-
-    asyncio.run(scenario())
+async def test_a_request_is_answered_row_by_row(make_engine, in_thread):
+    engine = make_engine(in_thread=in_thread)
+    assert engine.inline is not in_thread
+    answer = await engine.predict(work(3.0, 0.5, -3.0))
+    assert answer.accepted == [True, False, True]
+    assert answer.class_index == [1, NO_CLASS, 0]
+    assert answer.reasons == [Reason.REASON_NONE, Reason.REASON_LOW_CONFIDENCE, Reason.REASON_NONE]
+    np.testing.assert_allclose(answer.confidence, [1 / (1 + np.exp(-m)) for m in (3.0, 0.5, 3.0)])
+    assert answer.queue_s >= 0
+    assert answer.compute_s > 0
+    engine.close()
 
 
-def test_requests_that_share_a_batch_keep_their_own_thresholds(make_engine):
-    async def scenario() -> None:
-        engine = make_engine(max_queue_delay_us=2_000)
-        answers = await asyncio.gather(*(engine.predict(work(1.0, threshold=t)) for t in (0.5, 0.9, 0.7)))
-        assert [answer.accepted for answer in answers] == [[True], [False], [True]]
-        engine.metrics.batch_rows.flush()
-        assert engine.metrics.batch_rows.buckets()[1] == 3
-        assert engine.metrics.batch_rows.buckets()[0][-1] == ("+Inf", 1)
-
-    asyncio.run(scenario())
+async def test_requests_that_share_a_batch_keep_their_own_thresholds(make_engine):
+    engine = make_engine(max_queue_delay_us=2_000)
+    answers = await asyncio.gather(*(engine.predict(work(1.0, threshold=t)) for t in (0.5, 0.9, 0.7)))
+    assert [answer.accepted for answer in answers] == [[True], [False], [True]]
+    engine.metrics.batch_rows.flush()
+    assert engine.metrics.batch_rows.buckets()[1] == 3
+    assert engine.metrics.batch_rows.buckets()[0][-1] == ("+Inf", 1)
 
 
-def test_a_lone_request_is_computed_at_once_and_a_crowd_together(make_engine):
-    async def scenario() -> None:
-        engine = make_engine()
-        for _ in range(5):
-            await engine.predict(work(1.0))
-        engine.metrics.batch_rows.flush()
-        assert engine.metrics.batch_rows.buckets()[0][-1] == ("+Inf", 5)
-        for _ in range(20):
-            await asyncio.gather(*(engine.predict(work(1.0)) for _ in range(10)))
-        engine.metrics.batch_rows.flush()
-        n_batches = engine.metrics.batch_rows.buckets()[0][-1][1] - 5
-        assert n_batches < 100, "200 requests, ten at a time, hardly shared batches"
-
-    asyncio.run(scenario())
+async def test_a_lone_request_is_computed_at_once_and_a_crowd_together(make_engine):
+    engine = make_engine()
+    for _ in range(5):
+        await engine.predict(work(1.0))
+    engine.metrics.batch_rows.flush()
+    assert engine.metrics.batch_rows.buckets()[0][-1] == ("+Inf", 5)
+    for _ in range(20):
+        await asyncio.gather(*(engine.predict(work(1.0)) for _ in range(10)))
+    engine.metrics.batch_rows.flush()
+    n_batches = engine.metrics.batch_rows.buckets()[0][-1][1] - 5
+    assert n_batches < 100, "200 requests, ten at a time, hardly shared batches"
 
 
-def test_a_request_larger_than_a_batch_is_split_and_joined_again(make_engine):
-    async def scenario() -> None:
-        engine = make_engine(max_batch_size=4)
-        margins = np.linspace(-4, 4, 19)
-        answer = await engine.predict(work(*margins, threshold=0.0, wants_probabilities=True))
-        assert answer.class_index == (margins > 0).astype(int).tolist()
-        np.testing.assert_allclose(
-            np.concatenate(answer.probabilities)[:, 1], 1 / (1 + np.exp(-margins)), atol=1e-7
-        )
-
-    asyncio.run(scenario())
+async def test_a_request_larger_than_a_batch_is_split_and_joined_again(make_engine):
+    engine = make_engine(max_batch_size=4)
+    margins = np.linspace(-4, 4, 19)
+    answer = await engine.predict(work(*margins, threshold=0.0, wants_probabilities=True))
+    assert answer.class_index == (margins > 0).astype(int).tolist()
+    np.testing.assert_allclose(
+        np.concatenate(answer.probabilities)[:, 1], 1 / (1 + np.exp(-margins)), atol=1e-7
+    )
 
 
-def test_probabilities_of_abstained_rows_are_withheld_unless_revealed(make_engine):
-    async def scenario(*, reveal: bool) -> None:
-        engine = make_engine(reveal_abstained=reveal)
-        answer = await engine.predict(work(3.0, 0.5, wants_probabilities=True))
-        shown = np.isfinite(np.concatenate(answer.probabilities)).all(axis=1).tolist()
-        assert shown == [True, reveal]
-        assert answer.accepted == [True, False]
-        assert answer.class_index == [1, 1 if reveal else NO_CLASS]
-
-    asyncio.run(scenario(reveal=False))
-    asyncio.run(scenario(reveal=True))
+@pytest.mark.parametrize("reveal", [False, True])
+async def test_probabilities_of_abstained_rows_are_withheld_unless_revealed(make_engine, reveal):
+    engine = make_engine(reveal_abstained=reveal)
+    answer = await engine.predict(work(3.0, 0.5, wants_probabilities=True))
+    shown = np.isfinite(np.concatenate(answer.probabilities)).all(axis=1).tolist()
+    assert shown == [True, reveal]
+    assert answer.accepted == [True, False]
+    assert answer.class_index == [1, 1 if reveal else NO_CLASS]
 
 
 @pytest.mark.parametrize("in_thread", [False, True])
-def test_one_bad_request_fails_alone(make_engine, in_thread):
-    async def scenario() -> None:
-        engine = make_engine("failing", in_thread=in_thread)
-        requests = [Work({"row": np.array([[row]])}, 1, 0.8) for row in (0, 99, 1, -99, 2)]
-        answers = await asyncio.gather(*map(engine.predict, requests), return_exceptions=True)
-        assert [isinstance(answer, ModelFailed) for answer in answers] == [False, True, False, True, False]
-        assert answers[0].class_index == [0]
-        assert answers[2].class_index == [1]
-        assert answers[4].accepted == [False]
-        again = await engine.predict(requests[0])
-        assert again.class_index == [0]
-        engine.close()
-
-    asyncio.run(scenario())
+async def test_one_bad_request_fails_alone(make_engine, in_thread):
+    engine = make_engine("failing", in_thread=in_thread)
+    requests = [Work({"row": np.array([[row]])}, 1, 0.8) for row in (0, 99, 1, -99, 2)]
+    answers = await asyncio.gather(*map(engine.predict, requests), return_exceptions=True)
+    assert [isinstance(answer, ModelFailed) for answer in answers] == [False, True, False, True, False]
+    assert answers[0].class_index == [0]
+    assert answers[2].class_index == [1]
+    assert answers[4].accepted == [False]
+    again = await engine.predict(requests[0])
+    assert again.class_index == [0]
+    engine.close()
 
 
-def test_of_a_batch_that_fails_nothing_is_computed_alone_for_which_nobody_waits(make_engine):
-    async def scenario() -> None:
-        engine = make_engine("failing", in_thread=True, max_queue_delay_us=20_000)
-        ran = []
-        run = engine.model.run
+async def test_of_a_batch_that_fails_nothing_is_computed_alone_for_which_nobody_waits(make_engine):
+    engine = make_engine("failing", in_thread=True, max_queue_delay_us=20_000)
+    ran = []
+    run = engine.model.run
 
-        def spy(inputs):
-            ran.append(inputs["row"].ravel().tolist())
-            if len(ran) == 1:
-                time.sleep(0.2)  # meanwhile one expires, and one is given up
-            return run(inputs)
+    def spy(inputs):
+        ran.append(inputs["row"].ravel().tolist())
+        if len(ran) == 1:
+            time.sleep(0.2)  # meanwhile one expires, and one is given up
+        return run(inputs)
 
-        engine.model.run = spy
+    engine.model.run = spy
 
-        def ask(row: int, deadline_s: float = np.inf) -> asyncio.Task:
-            return asyncio.create_task(engine.predict(Work({"row": np.array([[row]])}, 1, 0.5, deadline_s)))
+    def ask(row: int, deadline_s: float = np.inf) -> asyncio.Task:
+        return asyncio.create_task(engine.predict(Work({"row": np.array([[row]])}, 1, 0.5, deadline_s)))
 
-        good, bad = ask(1), ask(9)
-        late, given_up = ask(2, time.monotonic() + 0.1), ask(3)
-        await asyncio.sleep(0.1)
-        given_up.cancel()
-        assert (await good).class_index == [1]
+    good, bad = ask(1), ask(9)
+    late, given_up = ask(2, time.monotonic() + 0.1), ask(3)
+    await asyncio.sleep(0.1)
+    given_up.cancel()
+    assert (await good).class_index == [1]
+    with pytest.raises(ModelFailed):
+        await bad
+    with pytest.raises(DeadlineExceeded):
+        await late
+    assert ran == [[1, 9, 2, 3], [1], [9]]
+    engine.close()
+
+
+async def test_a_batch_that_was_stopped_because_it_took_too_long_is_not_computed_again(make_engine):
+    engine = make_engine(in_thread=True, max_queue_delay_us=20_000)
+    ran = []
+
+    def stopped(inputs):
+        ran.append(len(inputs["features"]))
+        raise ModelFailed("it took too long", overdue=True)
+
+    engine.model.run = stopped
+    ended = await asyncio.gather(*(engine.predict(work(1.0)) for _ in range(3)), return_exceptions=True)
+    assert [type(each) for each in ended] == [ModelFailed] * 3
+    assert ran == [3]
+    engine.close()
+
+
+async def test_a_lone_request_that_fails_leaves_the_count_of_waiting_rows_alone(make_engine):
+    engine = make_engine("failing", max_failures=0)
+    for _ in range(20):
         with pytest.raises(ModelFailed):
-            await bad
-        with pytest.raises(DeadlineExceeded):
-            await late
-        assert ran == [[1, 9, 2, 3], [1], [9]]
-        engine.close()
-
-    asyncio.run(scenario())
+            await engine.predict(Work({"row": np.array([[99]])}, 1, 0.8))
+    assert engine._queue.n_rows == 0
+    await engine.predict(Work({"row": np.array([[0]])}, 1, 0.8))
+    assert engine.metrics.queue_rows == 0
 
 
-def test_a_batch_that_was_stopped_because_it_took_too_long_is_not_computed_again(make_engine):
-    async def scenario() -> None:
-        engine = make_engine(in_thread=True, max_queue_delay_us=20_000)
-        ran = []
-
-        def stopped(inputs):
-            ran.append(len(inputs["features"]))
-            raise ModelFailed("it took too long", overdue=True)
-
-        engine.model.run = stopped
-        ended = await asyncio.gather(*(engine.predict(work(1.0)) for _ in range(3)), return_exceptions=True)
-        assert [type(each) for each in ended] == [ModelFailed] * 3
-        assert ran == [3]
-        engine.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_lone_request_that_fails_leaves_the_count_of_waiting_rows_alone(make_engine):
-    async def scenario() -> None:
-        engine = make_engine("failing", max_failures=0)
-        for _ in range(20):
-            with pytest.raises(ModelFailed):
-                await engine.predict(Work({"row": np.array([[99]])}, 1, 0.8))
-        assert engine._queue.n_rows == 0
-        await engine.predict(Work({"row": np.array([[0]])}, 1, 0.8))
-        assert engine.metrics.queue_rows == 0
-
-    asyncio.run(scenario())
-
-
-def test_a_model_that_fails_again_and_again_rests_until_a_probe_succeeds(make_engine):
-    async def scenario() -> None:
-        engine = make_engine("failing", max_failures=3, failure_cooldown_s=0.2)
-        said: list[bool] = []
-        engine.on_rest = lambda _engine, rests: said.append(rests)
-        bad, good = (Work({"row": np.array([[row]])}, 1, 0.8) for row in (99, 0))
-        for _ in range(3):
-            with pytest.raises(ModelFailed):
-                await engine.predict(bad)
-        with pytest.raises(Unavailable, match="another replica"):
-            await engine.predict(good)
-        assert engine.metrics.circuit_open
-        await asyncio.sleep(0.25)
-        assert said == [True, False], "health is back when a probe may come, or none would"
+async def test_a_model_that_fails_again_and_again_rests_until_a_probe_succeeds(make_engine):
+    engine = make_engine("failing", max_failures=3, failure_cooldown_s=0.2)
+    said: list[bool] = []
+    engine.on_rest = lambda _engine, rests: said.append(rests)
+    bad, good = (Work({"row": np.array([[row]])}, 1, 0.8) for row in (99, 0))
+    for _ in range(3):
         with pytest.raises(ModelFailed):
             await engine.predict(bad)
-        with pytest.raises(Unavailable):
-            await engine.predict(good)
-        await asyncio.sleep(0.25)
-        for _ in range(3):
-            assert (await engine.predict(good)).accepted == [True]
-        assert not engine.metrics.circuit_open
-        assert said == [True, False, True, False]
-
-    asyncio.run(scenario())
-
-
-def test_a_probe_that_comes_before_the_timer_does_not_leave_the_model_resting(make_engine):
-    async def scenario() -> None:
-        engine = make_engine("failing", max_failures=3, failure_cooldown_s=0.05)
-        said: list[bool] = []
-        engine.on_rest = lambda _engine, rests: said.append(rests)
-        bad, good = (Work({"row": np.array([[row]])}, 1, 0.8) for row in (99, 0))
-        for _ in range(3):
-            with pytest.raises(ModelFailed):
-                await engine.predict(bad)
-        assert engine.rests
-        time.sleep(0.1)  # noqa: ASYNC251  the loop is busy, and its timer late
+    with pytest.raises(Unavailable, match="another replica"):
         await engine.predict(good)
-        await asyncio.sleep(0.1)
-        assert said == [True, False]
-        assert not engine.rests
-        engine.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_probe_that_comes_to_nothing_before_the_timer_does_not_leave_the_model_resting(make_engine):
-    async def scenario() -> None:
-        engine = make_engine("failing", max_failures=3, failure_cooldown_s=0.05)
-        said: list[bool] = []
-        engine.on_rest = lambda _engine, rests: said.append(rests)
-        rows = {"row": np.array([[99]])}
-        for _ in range(3):
-            with pytest.raises(ModelFailed):
-                await engine.predict(Work(rows, 1, 0.8))
-        time.sleep(0.1)  # noqa: ASYNC251  as above
-        with pytest.raises(DeadlineExceeded):
-            await engine.predict(Work(rows, 1, 0.8, deadline_s=0.0))
-        await asyncio.sleep(0.1)
-        assert said == [True, False]
-        engine.close()
-
-    asyncio.run(scenario())
+    assert engine.metrics.circuit_open
+    await asyncio.sleep(0.25)
+    assert said == [True, False], "health is back when a probe may come, or none would"
+    with pytest.raises(ModelFailed):
+        await engine.predict(bad)
+    with pytest.raises(Unavailable):
+        await engine.predict(good)
+    await asyncio.sleep(0.25)
+    for _ in range(3):
+        assert (await engine.predict(good)).accepted == [True]
+    assert not engine.metrics.circuit_open
+    assert said == [True, False, True, False]
 
 
-def test_as_many_batches_are_computed_at_once_as_allowed(make_engine):
-    async def at_once(max_concurrency: int) -> int:
-        engine = make_engine("slower", in_thread=True, max_batch_size=1, max_concurrency=max_concurrency)
-        run, now, most = engine._run, 0, 0
-        lock = threading.Lock()
-
-        def counted(batch):
-            nonlocal now, most
-            with lock:
-                now += 1
-                most = max(most, now)
-            try:
-                return run(batch)
-            finally:
-                with lock:
-                    now -= 1
-
-        engine._run = counted
-        answers = await asyncio.gather(*(engine.predict(work(3.0)) for _ in range(12)))
-        assert all(answer.accepted == [True] for answer in answers)
-        engine.close()
-        return most
-
-    assert asyncio.run(at_once(1)) == 1
-    assert asyncio.run(at_once(3)) == 3
-
-
-def test_parts_of_a_request_that_end_in_another_order_are_joined_in_the_order_of_its_rows(make_engine):
-    async def scenario() -> None:
-        engine = make_engine(in_thread=True, max_batch_size=2, max_concurrency=3)
-        run, last_part_ran = engine._run, threading.Event()
-
-        def first_part_last(batch):
-            if batch[0].start == 0:
-                last_part_ran.wait(timeout=1.0)
-                time.sleep(0.05)  # until what came of the last part is delivered
-            outcomes = run(batch)
-            if batch[-1].stop == batch[-1].entry.n_rows:
-                last_part_ran.set()
-            return outcomes
-
-        engine._run = first_part_last
-        margins = np.linspace(-4, 4, 5)
-        answer = await engine.predict(work(*margins, threshold=0.0, wants_probabilities=True))
-        assert answer.class_index == (margins > 0).astype(int).tolist()
-        np.testing.assert_allclose(
-            np.concatenate(answer.probabilities)[:, 1], 1 / (1 + np.exp(-margins)), atol=1e-7
-        )
-        engine.close()
-
-    asyncio.run(scenario())
-
-
-def test_who_gives_way_is_computed_after_who_came_later(make_engine):
-    async def scenario() -> None:
-        engine = make_engine("slow", in_thread=True, max_batch_size=1)
-        order: list[str] = []
-
-        async def ask(name: str, *, gives_way: bool) -> None:
-            await engine.predict(Work(features(1.0), 1, 0.8, gives_way=gives_way))
-            order.append(name)
-
-        names = ["first", "low", "normal", "normal"]
-        await asyncio.gather(*(ask(name, gives_way=name == "low") for name in names))
-        assert order == ["first", "normal", "normal", "low"]
-        engine.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_split_request_that_fails_in_the_middle_fails_once_and_whole(make_engine):
-    async def scenario() -> None:
-        engine = make_engine("failing", max_batch_size=2)
-        rows = np.array([[0], [1], [99], [1], [0]])
+async def test_a_probe_that_comes_before_the_timer_does_not_leave_the_model_resting(make_engine):
+    engine = make_engine("failing", max_failures=3, failure_cooldown_s=0.05)
+    said: list[bool] = []
+    engine.on_rest = lambda _engine, rests: said.append(rests)
+    bad, good = (Work({"row": np.array([[row]])}, 1, 0.8) for row in (99, 0))
+    for _ in range(3):
         with pytest.raises(ModelFailed):
-            await engine.predict(Work({"row": rows}, 5, 0.8))
-        assert engine.metrics.queue_rows == 0
-        answer = await engine.predict(Work({"row": rows[:2]}, 2, 0.8))
-        assert answer.class_index == [0, 1]
-
-    asyncio.run(scenario())
-
-
-def test_a_full_queue_refuses_at_once_and_what_was_taken_is_answered(make_engine):
-    async def scenario() -> None:
-        engine = make_engine(max_queue_size=4, max_queue_delay_us=2_000)
-        tasks = [asyncio.ensure_future(engine.predict(work(2.0, 2.0))) for _ in range(3)]
-        answers = await asyncio.gather(*tasks, return_exceptions=True)
-        assert isinstance(answers[2], QueueFull)
-        assert [answer.accepted for answer in answers[:2]] == [[True, True]] * 2
-        with pytest.raises(InvalidRequest):
-            await engine.predict(work(*[1.0] * 5))
-
-    asyncio.run(scenario())
+            await engine.predict(bad)
+    assert engine.rests
+    time.sleep(0.1)  # noqa: ASYNC251  the loop is busy, and its timer late
+    await engine.predict(good)
+    await asyncio.sleep(0.1)
+    assert said == [True, False]
+    assert not engine.rests
+    engine.close()
 
 
-def test_what_expires_in_the_queue_is_told_in_time_while_the_model_is_busy(make_engine):
-    async def scenario() -> None:
-        engine = make_engine("slower", in_thread=True)
-        busy = asyncio.ensure_future(engine.predict(work(1.0)))
-        await asyncio.sleep(0.001)  # the model is at work now
-        computed_before = engine.metrics.rows.total()
-        started_s = time.monotonic()
-        with pytest.raises(DeadlineExceeded, match="not computed"):
-            await engine.predict(work(1.0, deadline_s=started_s + 0.002))
-        assert engine.metrics.rows.total() == computed_before
-        await busy
-        assert engine.metrics.rows.total() == 1
-        engine.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_request_that_arrives_expired_is_not_computed(make_engine):
-    async def scenario() -> None:
-        engine = make_engine()
-        with pytest.raises(DeadlineExceeded):
-            await engine.predict(work(1.0, deadline_s=time.monotonic() - 1))
-        assert engine.metrics.rows.total() == 0
-
-    asyncio.run(scenario())
+async def test_a_probe_that_comes_to_nothing_before_the_timer_does_not_leave_the_model_resting(make_engine):
+    engine = make_engine("failing", max_failures=3, failure_cooldown_s=0.05)
+    said: list[bool] = []
+    engine.on_rest = lambda _engine, rests: said.append(rests)
+    rows = {"row": np.array([[99]])}
+    for _ in range(3):
+        with pytest.raises(ModelFailed):
+            await engine.predict(Work(rows, 1, 0.8))
+    time.sleep(0.1)  # noqa: ASYNC251  as above
+    with pytest.raises(DeadlineExceeded):
+        await engine.predict(Work(rows, 1, 0.8, deadline_s=0.0))
+    await asyncio.sleep(0.1)
+    assert said == [True, False]
+    engine.close()
 
 
-def test_the_delay_lets_requests_of_different_turns_share_a_batch(make_engine):
-    async def scenario() -> None:
-        engine = make_engine(max_queue_delay_us=50_000)
+@pytest.mark.parametrize("max_concurrency", [1, 3])
+async def test_as_many_batches_are_computed_at_once_as_allowed(make_engine, max_concurrency):
+    engine = make_engine("slower", in_thread=True, max_batch_size=1, max_concurrency=max_concurrency)
+    run, now, most = engine._run, 0, 0
+    lock = threading.Lock()
 
-        async def ask(after_s: float) -> None:
-            await asyncio.sleep(after_s)
-            await engine.predict(work(1.0))
+    def counted(batch):
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        try:
+            return run(batch)
+        finally:
+            with lock:
+                now -= 1
 
-        await asyncio.gather(ask(0), ask(0.005), ask(0.01))
-        engine.metrics.batch_rows.flush()
-        assert engine.metrics.batch_rows.buckets()[0][-1] == ("+Inf", 1)
+    engine._run = counted
+    answers = await asyncio.gather(*(engine.predict(work(3.0)) for _ in range(12)))
+    assert all(answer.accepted == [True] for answer in answers)
+    engine.close()
+    assert most == max_concurrency
 
-    asyncio.run(scenario())
+
+async def test_parts_of_a_request_that_end_in_another_order_are_joined_in_the_order_of_its_rows(make_engine):
+    engine = make_engine(in_thread=True, max_batch_size=2, max_concurrency=3)
+    run, last_part_ran = engine._run, threading.Event()
+
+    def first_part_last(batch):
+        if batch[0].start == 0:
+            last_part_ran.wait(timeout=1.0)
+            time.sleep(0.05)  # until what came of the last part is delivered
+        outcomes = run(batch)
+        if batch[-1].stop == batch[-1].entry.n_rows:
+            last_part_ran.set()
+        return outcomes
+
+    engine._run = first_part_last
+    margins = np.linspace(-4, 4, 5)
+    answer = await engine.predict(work(*margins, threshold=0.0, wants_probabilities=True))
+    assert answer.class_index == (margins > 0).astype(int).tolist()
+    np.testing.assert_allclose(
+        np.concatenate(answer.probabilities)[:, 1], 1 / (1 + np.exp(-margins)), atol=1e-7
+    )
+    engine.close()
 
 
-def test_an_invalid_row_abstains_and_its_neighbours_do_not(make_engine):
-    async def scenario() -> None:
-        engine = make_engine()
-        answer = await engine.predict(work(3.0, np.nan, np.inf, 3.0))
-        assert answer.accepted == [True, False, False, True]
-        assert answer.reasons[1:3] == [Reason.REASON_INVALID_INPUT] * 2
+async def test_who_gives_way_is_computed_after_who_came_later(make_engine):
+    engine = make_engine("slow", in_thread=True, max_batch_size=1)
+    order: list[str] = []
 
-    asyncio.run(scenario())
+    async def ask(name: str, *, gives_way: bool) -> None:
+        await engine.predict(Work(features(1.0), 1, 0.8, gives_way=gives_way))
+        order.append(name)
+
+    names = ["first", "low", "normal", "normal"]
+    await asyncio.gather(*(ask(name, gives_way=name == "low") for name in names))
+    assert order == ["first", "normal", "normal", "low"]
+    engine.close()
+
+
+async def test_a_split_request_that_fails_in_the_middle_fails_once_and_whole(make_engine):
+    engine = make_engine("failing", max_batch_size=2)
+    rows = np.array([[0], [1], [99], [1], [0]])
+    with pytest.raises(ModelFailed):
+        await engine.predict(Work({"row": rows}, 5, 0.8))
+    assert engine.metrics.queue_rows == 0
+    answer = await engine.predict(Work({"row": rows[:2]}, 2, 0.8))
+    assert answer.class_index == [0, 1]
+
+
+async def test_a_full_queue_refuses_at_once_and_what_was_taken_is_answered(make_engine):
+    engine = make_engine(max_queue_size=4, max_queue_delay_us=2_000)
+    tasks = [asyncio.ensure_future(engine.predict(work(2.0, 2.0))) for _ in range(3)]
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(answers[2], QueueFull)
+    assert [answer.accepted for answer in answers[:2]] == [[True, True]] * 2
+    with pytest.raises(InvalidRequest):
+        await engine.predict(work(*[1.0] * 5))
+
+
+async def test_what_expires_in_the_queue_is_told_in_time_while_the_model_is_busy(make_engine):
+    engine = make_engine("slower", in_thread=True)
+    busy = asyncio.ensure_future(engine.predict(work(1.0)))
+    await asyncio.sleep(0.001)  # the model is at work now
+    computed_before = engine.metrics.rows.total()
+    started_s = time.monotonic()
+    with pytest.raises(DeadlineExceeded, match="not computed"):
+        await engine.predict(work(1.0, deadline_s=started_s + 0.002))
+    assert engine.metrics.rows.total() == computed_before
+    await busy
+    assert engine.metrics.rows.total() == 1
+    engine.close()
+
+
+async def test_a_request_that_arrives_expired_is_not_computed(make_engine):
+    engine = make_engine()
+    with pytest.raises(DeadlineExceeded):
+        await engine.predict(work(1.0, deadline_s=time.monotonic() - 1))
+    assert engine.metrics.rows.total() == 0
+
+
+async def test_the_delay_lets_requests_of_different_turns_share_a_batch(make_engine):
+    engine = make_engine(max_queue_delay_us=50_000)
+
+    async def ask(after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await engine.predict(work(1.0))
+
+    await asyncio.gather(ask(0), ask(0.005), ask(0.01))
+    engine.metrics.batch_rows.flush()
+    assert engine.metrics.batch_rows.buckets()[0][-1] == ("+Inf", 1)
+
+
+async def test_an_invalid_row_abstains_and_its_neighbours_do_not(make_engine):
+    engine = make_engine()
+    answer = await engine.predict(work(3.0, np.nan, np.inf, 3.0))
+    assert answer.accepted == [True, False, False, True]
+    assert answer.reasons[1:3] == [Reason.REASON_INVALID_INPUT] * 2
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), in_thread=st.booleans(), max_batch_size=st.integers(1, 7))
-def test_cancelling_any_subset_at_any_time_leaves_every_other_request_answered(
+async def test_cancelling_any_subset_at_any_time_leaves_every_other_request_answered(
     make_engine, data, in_thread, max_batch_size
 ):
     sizes = data.draw(st.lists(st.integers(1, 10), min_size=1, max_size=12))
     cancel_after_turns = data.draw(st.dictionaries(st.integers(0, len(sizes) - 1), st.integers(0, 6)))
 
-    async def scenario() -> None:
-        engine = make_engine(in_thread=in_thread, max_batch_size=max_batch_size)
-        tasks = [
-            asyncio.ensure_future(engine.predict(work(*[float(i)] * size, threshold=0.0)))
-            for i, size in enumerate(sizes)
-        ]
-        for turn in range(7):
-            for index, when in cancel_after_turns.items():
-                if when == turn:
-                    tasks[index].cancel()
-            await asyncio.sleep(0)
-        answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
-        for index, (size, answer) in enumerate(zip(sizes, answers, strict=True)):
-            if isinstance(answer, asyncio.CancelledError):
-                assert index in cancel_after_turns
-            else:
-                np.testing.assert_allclose(answer.confidence, [1 / (1 + np.exp(-index))] * size, atol=1e-7)
-        assert engine.metrics.queue_rows == 0
-        engine.close()
-
-    asyncio.run(scenario())
+    engine = make_engine(in_thread=in_thread, max_batch_size=max_batch_size)
+    tasks = [
+        asyncio.ensure_future(engine.predict(work(*[float(i)] * size, threshold=0.0)))
+        for i, size in enumerate(sizes)
+    ]
+    for turn in range(7):
+        for index, when in cancel_after_turns.items():
+            if when == turn:
+                tasks[index].cancel()
+        await asyncio.sleep(0)
+    answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+    for index, (size, answer) in enumerate(zip(sizes, answers, strict=True)):
+        if isinstance(answer, asyncio.CancelledError):
+            assert index in cancel_after_turns
+        else:
+            np.testing.assert_allclose(answer.confidence, [1 / (1 + np.exp(-index))] * size, atol=1e-7)
+    assert engine.metrics.queue_rows == 0
+    engine.close()
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(margins=st.lists(st.floats(-5, 5, width=32), min_size=1, max_size=30), data=st.data())
-def test_a_rows_answer_does_not_depend_on_how_rows_are_batched(make_engine, margins, data):
+async def test_a_rows_answer_does_not_depend_on_how_rows_are_batched(make_engine, margins, data):
     cuts = sorted(data.draw(st.sets(st.integers(1, len(margins)), max_size=6)) | {0, len(margins)})
 
-    async def scenario() -> None:
-        engine = make_engine(max_batch_size=data.draw(st.integers(1, 9)))
-        whole = await engine.predict(work(*margins))
-        parts = await asyncio.gather(
-            *(engine.predict(work(*margins[a:b])) for a, b in itertools.pairwise(cuts))
-        )
-        for column in ("accepted", "class_index", "reasons"):
-            joined = list(itertools.chain.from_iterable(getattr(part, column) for part in parts))
-            assert joined == getattr(whole, column)
-        joined = list(itertools.chain.from_iterable(part.confidence for part in parts))
-        np.testing.assert_allclose(joined, whole.confidence, atol=1e-12)
-
-    asyncio.run(scenario())
+    engine = make_engine(max_batch_size=data.draw(st.integers(1, 9)))
+    whole = await engine.predict(work(*margins))
+    parts = await asyncio.gather(*(engine.predict(work(*margins[a:b])) for a, b in itertools.pairwise(cuts)))
+    for column in ("accepted", "class_index", "reasons"):
+        joined = list(itertools.chain.from_iterable(getattr(part, column) for part in parts))
+        assert joined == getattr(whole, column)
+    joined = list(itertools.chain.from_iterable(part.confidence for part in parts))
+    np.testing.assert_allclose(joined, whole.confidence, atol=1e-12)

@@ -58,32 +58,23 @@ async def ask(serving: Serving, *arguments: Any, **fields: Any) -> PredictRespon
     return await serving.predict(body(*arguments, **fields))
 
 
-def test_each_row_is_held_to_the_threshold_of_its_slice(make_serving):
-    async def scenario() -> None:
-        answer = await ask(make_serving(), "sliced", [MARGIN] * 4, ["north", "south", "moon", ""])
-        assert list(answer.accepted) == [True, False, False, False]
-        assert list(answer.thresholds) == [0.6, 0.9, 0.9, 0.9]
-        assert answer.threshold == 0.9
-        assert answer.reasons[1] == Reason.REASON_LOW_CONFIDENCE
-
-    asyncio.run(scenario())
+async def test_each_row_is_held_to_the_threshold_of_its_slice(make_serving):
+    answer = await ask(make_serving(), "sliced", [MARGIN] * 4, ["north", "south", "moon", ""])
+    assert list(answer.accepted) == [True, False, False, False]
+    assert list(answer.thresholds) == [0.6, 0.9, 0.9, 0.9]
+    assert answer.threshold == 0.9
+    assert answer.reasons[1] == Reason.REASON_LOW_CONFIDENCE
 
 
-def test_each_row_is_held_to_the_threshold_of_its_predicted_class(make_serving):
-    async def scenario() -> None:
-        answer = await ask(make_serving(), "classes", [MARGIN, -MARGIN])
-        assert list(answer.accepted) == [False, True]
-        assert list(answer.thresholds) == [0.9, 0.6]
-
-    asyncio.run(scenario())
+async def test_each_row_is_held_to_the_threshold_of_its_predicted_class(make_serving):
+    answer = await ask(make_serving(), "classes", [MARGIN, -MARGIN])
+    assert list(answer.accepted) == [False, True]
+    assert list(answer.thresholds) == [0.9, 0.6]
 
 
-def test_where_thresholds_do_not_differ_the_column_is_empty(make_serving):
-    async def scenario() -> None:
-        answer = await ask(make_serving(), "plain", [MARGIN] * 2)
-        assert (answer.threshold, list(answer.thresholds)) == (0.8, [])
-
-    asyncio.run(scenario())
+async def test_where_thresholds_do_not_differ_the_column_is_empty(make_serving):
+    answer = await ask(make_serving(), "plain", [MARGIN] * 2)
+    assert (answer.threshold, list(answer.thresholds)) == (0.8, [])
 
 
 @pytest.mark.parametrize(
@@ -98,47 +89,36 @@ def test_where_thresholds_do_not_differ_the_column_is_empty(make_serving):
         (None, True, [0.6, 0.9]),
     ],
 )
-def test_a_request_raises_each_rows_own_threshold_and_replaces_it_only_by_permission(
+async def test_a_request_raises_each_rows_own_threshold_and_replaces_it_only_by_permission(
     make_serving, wanted, looser_allowed, applied
 ):
-    async def scenario() -> None:
-        serving = make_serving(allow_looser_thresholds=looser_allowed)
-        fields = {} if wanted is None else {"threshold": wanted}
-        answer = await ask(serving, "sliced", [MARGIN] * 2, ["north", "south"], **fields)
-        assert list(answer.thresholds) == applied
-        assert answer.threshold == max(applied)
-        assert list(answer.accepted) == [each <= 0.8 for each in applied]
-
-    asyncio.run(scenario())
+    serving = make_serving(allow_looser_thresholds=looser_allowed)
+    fields = {} if wanted is None else {"threshold": wanted}
+    answer = await ask(serving, "sliced", [MARGIN] * 2, ["north", "south"], **fields)
+    assert list(answer.thresholds) == applied
+    assert answer.threshold == max(applied)
+    assert list(answer.accepted) == [each <= 0.8 for each in applied]
 
 
 @pytest.mark.parametrize("max_batch_size", [3, 64])
-def test_requests_in_one_batch_and_requests_over_many_keep_their_rows_thresholds(
+async def test_requests_in_one_batch_and_requests_over_many_keep_their_rows_thresholds(
     make_serving, max_batch_size
 ):
     random = np.random.default_rng(0)
 
-    async def scenario() -> None:
-        serving = make_serving(max_batch_size=max_batch_size, max_queue_delay_us=2_000)
-        asked = []
-        for n_rows in (1, 2, 7, 1, 5):
-            regions = random.choice(["north", "south", "moon"], n_rows).tolist()
-            asked.append(
-                (random.normal(0, 3, n_rows).tolist(), regions, float(random.choice([0.0, 0.7, 0.95])))
-            )
-        answers = await asyncio.gather(
-            *(
-                ask(serving, "sliced", margins, regions, threshold=wanted)
-                for margins, regions, wanted in asked
-            )
-        )
-        for (_, regions, wanted), answer in zip(asked, answers, strict=True):
-            expected = [max(OWN.get(region, 0.9), wanted) for region in regions]
-            assert list(answer.thresholds) == expected
-            reached = [c >= t for c, t in zip(answer.confidence, expected, strict=True)]
-            assert list(answer.accepted) == reached
-
-    asyncio.run(scenario())
+    serving = make_serving(max_batch_size=max_batch_size, max_queue_delay_us=2_000)
+    asked = []
+    for n_rows in (1, 2, 7, 1, 5):
+        regions = random.choice(["north", "south", "moon"], n_rows).tolist()
+        asked.append((random.normal(0, 3, n_rows).tolist(), regions, float(random.choice([0.0, 0.7, 0.95]))))
+    answers = await asyncio.gather(
+        *(ask(serving, "sliced", margins, regions, threshold=wanted) for margins, regions, wanted in asked)
+    )
+    for (_, regions, wanted), answer in zip(asked, answers, strict=True):
+        expected = [max(OWN.get(region, 0.9), wanted) for region in regions]
+        assert list(answer.thresholds) == expected
+        reached = [c >= t for c, t in zip(answer.confidence, expected, strict=True)]
+        assert list(answer.accepted) == reached
 
 
 @given(

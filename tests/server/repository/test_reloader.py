@@ -7,7 +7,8 @@ import math
 import shutil
 import threading
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -72,20 +73,18 @@ class Server:
 
 
 @pytest.fixture
-def run(tmp_path) -> Callable[..., None]:
-    """`run(scenario)` awaits `scenario(server)` in a loop of its own."""
+def running(tmp_path) -> Callable[..., AbstractAsyncContextManager[Server]]:
+    """`async with running(max_batch_size=1) as server` closes the server's engines at the end."""
 
-    def run_(scenario: Callable[[Server], Awaitable[None]], **settings: object) -> None:
-        async def with_server() -> None:
-            server = Server(tmp_path / "models", **settings)
-            try:
-                await scenario(server)
-            finally:
-                server.reloader.close()
+    @asynccontextmanager
+    async def running_(**settings: object) -> AsyncIterator[Server]:
+        server = Server(tmp_path / "models", **settings)
+        try:
+            yield server
+        finally:
+            server.reloader.close()
 
-        asyncio.run(with_server())
-
-    return run_
+    return running_
 
 
 @pytest.fixture
@@ -111,10 +110,10 @@ def write_settings(repository: Path, text: str, name: str = "m") -> None:
     (repository / name / "settings.toml").write_text(text)
 
 
-def test_versions_come_change_and_go(run, make_bundle, replace, tmp_path):
+async def test_versions_come_change_and_go(running, make_bundle, replace, tmp_path):
     make_bundle("m/1")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.look()
         assert (await server.ask()).model_version == 1
         make_bundle("m/2")
@@ -131,13 +130,11 @@ def test_versions_come_change_and_go(run, make_bundle, replace, tmp_path):
             await server.ask(version=2)
         assert server.sample("tamiz_model_loads_total", model="m", result="loaded") == 3
 
-    run(scenario)
 
-
-def test_a_file_that_was_only_touched_is_not_loaded_again(run, make_bundle):
+async def test_a_file_that_was_only_touched_is_not_loaded_again(running, make_bundle):
     path = make_bundle("m/1")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.look()
         engine = server.reloader._engines["m", 1]
         path.touch()
@@ -145,14 +142,12 @@ def test_a_file_that_was_only_touched_is_not_loaded_again(run, make_bundle):
         assert server.reloader._engines["m", 1] is engine
         assert server.sample("tamiz_model_loads_total", model="m", result="loaded") == 1
 
-    run(scenario)
 
-
-def test_a_broken_version_leaves_the_old_one_and_is_said_once(run, make_bundle, caplog):
+async def test_a_broken_version_leaves_the_old_one_and_is_said_once(running, make_bundle, caplog):
     path = make_bundle("m/1")
     whole = path.read_bytes()
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.look()
         path.write_bytes(whole[: len(whole) // 2])
         for _ in range(3):
@@ -167,15 +162,13 @@ def test_a_broken_version_leaves_the_old_one_and_is_said_once(run, make_bundle, 
         assert server.sample("tamiz_reload_failed", model="m", what="1") is None
         assert server.reloader.problems == {}
 
-    run(scenario)
 
-
-def test_health_tells_each_version(run, make_bundle, tmp_path):
+async def test_health_tells_each_version(running, make_bundle, tmp_path):
     make_bundle("m/1")
     make_bundle("m/2").write_bytes(b"")
     make_bundle("broken/1").write_bytes(b"")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.look()
         assert server.health == {
             "": True,
@@ -198,14 +191,12 @@ def test_health_tells_each_version(run, make_bundle, tmp_path):
         }
         assert server.sample("tamiz_model_loads_total", model="broken", result="failed") is None
 
-    run(scenario)
 
-
-def test_a_request_can_name_a_label_and_an_operator_moves_it(run, make_bundle, tmp_path):
+async def test_a_request_can_name_a_label_and_an_operator_moves_it(running, make_bundle, tmp_path):
     for version in (1, 2):
         make_bundle(f"m/{version}")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         write_settings(tmp_path / "models", "[labels]\nstable = 1\ncanary = 2")
         await server.look()
         assert (await server.ask(label="stable")).model_version == 1
@@ -226,13 +217,11 @@ def test_a_request_can_name_a_label_and_an_operator_moves_it(run, make_bundle, t
         listed = ListModelsResponse.FromString(await server.serving.v1.list_models(b"", math.inf, lambda: ()))
         assert dict(listed.models[0].labels) == {"stable": 2}
 
-    run(scenario)
 
-
-def test_bad_settings_leave_the_old_ones_and_are_said_once(run, make_bundle, tmp_path, caplog):
+async def test_bad_settings_leave_the_old_ones_and_are_said_once(running, make_bundle, tmp_path, caplog):
     make_bundle("m/1")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         write_settings(tmp_path / "models", "[labels]\nstable = 1")
         await server.look()
         write_settings(tmp_path / "models", "[labels]\nstable = 'one'")
@@ -248,39 +237,35 @@ def test_bad_settings_leave_the_old_ones_and_are_said_once(run, make_bundle, tmp
         with pytest.raises(ModelNotFound, match="its labels are: none"):
             await server.ask(label="stable")
 
-    run(scenario)
 
-
-def test_a_label_of_a_version_that_is_not_there_is_said(run, make_bundle, tmp_path, caplog):
+async def test_a_label_of_a_version_that_is_not_there_is_said(running, make_bundle, tmp_path, caplog):
     make_bundle("m/1")
     caplog.set_level("INFO")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         write_settings(tmp_path / "models", "[labels]\nstable = 1\ncanary = 9")
         for _ in range(2):
             await server.look()
         assert caplog.text.count("stable is version 1, canary waits for version 9") == 1
 
-    run(scenario)
 
-
-def test_latest_serves_the_highest_that_can_be_loaded(run, make_bundle):
+async def test_latest_serves_the_highest_that_can_be_loaded(running, make_bundle):
     for version in (1, 2, 3):
         make_bundle(f"m/{version}")
     make_bundle("m/4").write_bytes(b"")
 
-    async def scenario(server: Server) -> None:
+    async with running(version_policy="latest") as server:
         await server.look()
         assert server.reloader.served() == ["m/3"]
 
-    run(scenario, version_policy="latest")
 
-
-def test_the_last_model_that_is_removed_leaves_a_server_that_is_not_ready(run, make_bundle, tmp_path):
+async def test_the_last_model_that_is_removed_leaves_a_server_that_is_not_ready(
+    running, make_bundle, tmp_path
+):
     make_bundle("m/1")
     make_bundle("other/1")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.look()
         shutil.rmtree(tmp_path / "models/m")
         await server.look()
@@ -292,13 +277,11 @@ def test_the_last_model_that_is_removed_leaves_a_server_that_is_not_ready(run, m
         await server.look()
         assert server.serving.readiness.ready
 
-    run(scenario)
 
-
-def test_a_server_that_began_with_nothing_becomes_ready(run, make_bundle, tmp_path):
+async def test_a_server_that_began_with_nothing_becomes_ready(running, make_bundle, tmp_path):
     (tmp_path / "models").mkdir()
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.look()
         with pytest.raises(Unavailable):
             await server.ask()
@@ -307,16 +290,14 @@ def test_a_server_that_began_with_nothing_becomes_ready(run, make_bundle, tmp_pa
         assert (await server.ask()).model_version == 1
         assert server.health[""] is True
 
-    run(scenario)
 
-
-def test_what_an_engine_has_accepted_is_answered_after_it_was_replaced_or_removed(
-    run, make_bundle, replace, tmp_path
+async def test_what_an_engine_has_accepted_is_answered_after_it_was_replaced_or_removed(
+    running, make_bundle, replace, tmp_path
 ):
     make_bundle("m/1", "slow")
     make_bundle("other/1")
 
-    async def scenario(server: Server) -> None:
+    async with running(inline_limit_us=0, max_batch_size=1, max_queue_wait_ms=60000) as server:
         await server.look()
         old = [asyncio.ensure_future(server.ask()) for _ in range(60)]
         await asyncio.sleep(0)
@@ -332,13 +313,11 @@ def test_what_an_engine_has_accepted_is_answered_after_it_was_replaced_or_remove
         assert {answer.threshold for answer in await asyncio.gather(*last)} == {0.99}
         await server.settled()
 
-    run(scenario, inline_limit_us=0, max_batch_size=1, max_queue_wait_ms=60_000)
 
-
-def test_what_takes_the_place_of_a_version_that_rests_does_not_rest(run, make_bundle, tmp_path):
+async def test_what_takes_the_place_of_a_version_that_rests_does_not_rest(running, make_bundle, tmp_path):
     make_bundle("m/1", "failing")
 
-    async def scenario(server: Server) -> None:
+    async with running(max_failures=1, failure_cooldown_s=60.0) as server:
         await server.look()
         engine = server.registry.find("m", 1).engine
         with pytest.raises(ModelFailed):
@@ -351,14 +330,12 @@ def test_what_takes_the_place_of_a_version_that_rests_does_not_rest(run, make_bu
         assert server.sample("tamiz_circuit_open", model="m", version="1") == 0
         assert not server.registry.find("m", 1).engine.rests
 
-    run(scenario, max_failures=1, failure_cooldown_s=60.0)
 
-
-def test_counts_of_a_version_go_with_it_and_the_sums_stay_right(run, make_bundle, tmp_path):
+async def test_counts_of_a_version_go_with_it_and_the_sums_stay_right(running, make_bundle, tmp_path):
     make_bundle("m/1", "slow")
     make_bundle("other/1")
 
-    async def scenario(server: Server) -> None:
+    async with running(inline_limit_us=0, max_batch_size=1) as server:
         await server.look()
         await server.ask()
         # So few are never refused for the time that they would wait, however slow the machine is.
@@ -376,15 +353,13 @@ def test_counts_of_a_version_go_with_it_and_the_sums_stay_right(run, make_bundle
         assert server.sample("tamiz_requests_in_flight") == 0
         assert server.metrics.conservation() == (18, 18)
 
-    run(scenario, inline_limit_us=0, max_batch_size=1)
-
 
 @pytest.mark.parametrize("inline_limit_us", [0, 10_000_000])
-def test_fifty_reloads_leave_nothing_behind(run, replace, inline_limit_us):
+async def test_fifty_reloads_leave_nothing_behind(running, replace, inline_limit_us):
     replace("m/1", 0.5)
     replace("other/1", 0.5)
 
-    async def scenario(server: Server) -> None:
+    async with running(inline_limit_us=inline_limit_us, intra_op_threads=2) as server:
         gone, threads = [], []
         for k in range(50):
             replace("m/1", 0.5 + k / 1000)
@@ -400,20 +375,16 @@ def test_fifty_reloads_leave_nothing_behind(run, replace, inline_limit_us):
         assert max(grown) < 8
         assert len(server.reloader._digests) == len(server.reloader._engines) == 2
 
-    run(scenario, inline_limit_us=inline_limit_us, intra_op_threads=2)
 
-
-def test_a_bug_while_loading_fails_that_version_and_no_other(run, make_bundle, monkeypatch, caplog):
+async def test_a_bug_while_loading_fails_that_version_and_no_other(running, make_bundle, monkeypatch, caplog):
     make_bundle("m/1")
     make_bundle("other/1")
     monkeypatch.setattr("tamiz_server.repository.reloader.load", _load_but_not("other"))
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.look()
         assert server.reloader.served() == ["m/1"]
         assert "other version 1 is not served" in caplog.text
-
-    run(scenario)
 
 
 def _load_but_not(name: str) -> Callable[..., object]:

@@ -32,28 +32,25 @@ def make_serving(make_bundle, tmp_path) -> Callable[..., Serving]:
 
 
 @pytest.mark.parametrize("in_threads", [False, True])
-def test_the_time_of_every_answered_request_is_that_of_its_parts(make_serving, in_threads):
+async def test_the_time_of_every_answered_request_is_that_of_its_parts(make_serving, in_threads):
     """Also of one that is computed in parts, side by side: what is left besides them is never less than nothing."""
 
-    async def scenario() -> None:
-        serving = make_serving(
-            inline_limit_us=0 if in_threads else 10_000_000, max_batch_size=4, max_concurrency=3
-        )
-        bodies = [predict_request(*np.linspace(-2, 2, n)) for n in (1, 3, 40, 64)]
-        await asyncio.gather(*(serving.predict(body) for body in bodies * 5))
-        with pytest.raises(InvalidRequest):
-            await serving.predict(predict_request(1.0, threshold=7.0))
-        (metrics,) = (served.engine.metrics for served in serving.registry.versions() if served.version == 2)
-        assert metrics.requests == {"OK": 20, "INVALID_ARGUMENT": 1}
-        assert min(metrics.overhead_duration._pending) >= 0
-        total, queue, overhead = (
-            distribution.totals()
-            for distribution in (metrics.request_duration, metrics.queue_duration, metrics.overhead_duration)
-        )
-        assert total[0] == queue[0] == overhead[0] == 20
-        assert min(overhead[1], queue[1], total[1] - queue[1] - overhead[1]) > 0
-
-    asyncio.run(scenario())
+    serving = make_serving(
+        inline_limit_us=0 if in_threads else 10_000_000, max_batch_size=4, max_concurrency=3
+    )
+    bodies = [predict_request(*np.linspace(-2, 2, n)) for n in (1, 3, 40, 64)]
+    await asyncio.gather(*(serving.predict(body) for body in bodies * 5))
+    with pytest.raises(InvalidRequest):
+        await serving.predict(predict_request(1.0, threshold=7.0))
+    (metrics,) = (served.engine.metrics for served in serving.registry.versions() if served.version == 2)
+    assert metrics.requests == {"OK": 20, "INVALID_ARGUMENT": 1}
+    assert min(metrics.overhead_duration._pending) >= 0
+    total, queue, overhead = (
+        distribution.totals()
+        for distribution in (metrics.request_duration, metrics.queue_duration, metrics.overhead_duration)
+    )
+    assert total[0] == queue[0] == overhead[0] == 20
+    assert min(overhead[1], queue[1], total[1] - queue[1] - overhead[1]) > 0
 
 
 @pytest.mark.parametrize(
@@ -67,17 +64,14 @@ def test_the_time_of_every_answered_request_is_that_of_its_parts(make_serving, i
         (1.0, False, 1.0),
     ],
 )
-def test_a_request_can_only_make_the_threshold_stricter_unless_the_operator_allows(
+async def test_a_request_can_only_make_the_threshold_stricter_unless_the_operator_allows(
     make_serving, wanted, looser_allowed, applied
 ):
-    async def scenario() -> None:
-        serving = make_serving(allow_looser_thresholds=looser_allowed)
-        fields = {} if wanted is None else {"threshold": wanted}
-        answer = await serving.predict(predict_request(0.9, **fields))  # confidence 0.71
-        assert answer.threshold == applied
-        assert list(answer.accepted) == [applied <= 0.71]
-
-    asyncio.run(scenario())
+    serving = make_serving(allow_looser_thresholds=looser_allowed)
+    fields = {} if wanted is None else {"threshold": wanted}
+    answer = await serving.predict(predict_request(0.9, **fields))  # confidence 0.71
+    assert answer.threshold == applied
+    assert list(answer.accepted) == [applied <= 0.71]
 
 
 @pytest.mark.parametrize(
@@ -112,35 +106,26 @@ def test_a_request_can_only_make_the_threshold_stricter_unless_the_operator_allo
         (b"", ModelNotFound, "no model ''"),
     ],
 )
-def test_a_bad_request_gets_its_status_and_the_service_goes_on(make_serving, body, error, message):
-    async def scenario() -> None:
-        serving = make_serving()
-        with pytest.raises(error, match=message):
-            await serving.predict(body)
-        assert list((await serving.predict(predict_request(3.0))).accepted) == [True]
-        assert serving.ended() == serving.metrics.received == 2
-
-    asyncio.run(scenario())
+async def test_a_bad_request_gets_its_status_and_the_service_goes_on(make_serving, body, error, message):
+    serving = make_serving()
+    with pytest.raises(error, match=message):
+        await serving.predict(body)
+    assert list((await serving.predict(predict_request(3.0))).accepted) == [True]
+    assert serving.ended() == serving.metrics.received == 2
 
 
-def test_an_expired_request_is_counted_under_its_status(make_serving):
-    async def scenario() -> None:
-        serving = make_serving()
-        with pytest.raises(DeadlineExceeded):
-            await serving.predict(predict_request(1.0), deadline_s=time.monotonic() - 1)
-        assert serving.registry.find("m", 2).engine.metrics.requests == {"DEADLINE_EXCEEDED": 1}
-
-    asyncio.run(scenario())
+async def test_an_expired_request_is_counted_under_its_status(make_serving):
+    serving = make_serving()
+    with pytest.raises(DeadlineExceeded):
+        await serving.predict(predict_request(1.0), deadline_s=time.monotonic() - 1)
+    assert serving.registry.find("m", 2).engine.metrics.requests == {"DEADLINE_EXCEEDED": 1}
 
 
-def test_a_cancelled_request_is_counted_as_cancelled(make_serving):
-    async def scenario() -> None:
-        serving = make_serving(max_queue_delay_us=50_000)
-        task = asyncio.ensure_future(serving.predict(predict_request(1.0)))
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert serving.registry.find("m", 2).engine.metrics.requests == {"CANCELLED": 1}
-
-    asyncio.run(scenario())
+async def test_a_cancelled_request_is_counted_as_cancelled(make_serving):
+    serving = make_serving(max_queue_delay_us=50_000)
+    task = asyncio.ensure_future(serving.predict(predict_request(1.0)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert serving.registry.find("m", 2).engine.metrics.requests == {"CANCELLED": 1}

@@ -8,7 +8,8 @@ import random
 import shutil
 import threading
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -88,31 +89,30 @@ class Server:
 
 
 @pytest.fixture
-def run(tmp_path) -> Callable[..., None]:
-    """`run(scenario)` awaits `scenario(server)` in a loop of its own."""
+def running(tmp_path) -> Callable[..., AbstractAsyncContextManager[Server]]:
+    """`async with running(max_batch_size=4) as server` ends the server's shadows and engines at the end."""
 
-    def run_(scenario: Callable[[Server], Awaitable[None]], **settings: object) -> None:
-        async def with_server() -> None:
-            server = Server(tmp_path / "models", **settings)
-            try:
-                await asyncio.wait_for(scenario(server), 60)
-            finally:
-                await server.reloader.end_shadows()
-                server.reloader.close()
+    @asynccontextmanager
+    async def running_(**settings: object) -> AsyncIterator[Server]:
+        server = Server(tmp_path / "models", **settings)
+        try:
+            async with asyncio.timeout(60):
+                yield server
+        finally:
+            await server.reloader.end_shadows()
+            server.reloader.close()
 
-        asyncio.run(with_server())
-
-    return run_
+    return running_
 
 
 def with_threshold(value: float):
     return lambda manifest: setattr(manifest.threshold, "value", value)
 
 
-def test_another_threshold_is_compared_without_an_engine(run, make_bundle):
+async def test_another_threshold_is_compared_without_an_engine(running, make_bundle):
     make_bundle("m/1")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.set("[shadow]\nthreshold = 0.7")
         n_threads = threading.active_count()
         answer = await server.ask()
@@ -129,14 +129,12 @@ def test_another_threshold_is_compared_without_an_engine(run, make_bundle):
             "neither": 4,
         }
 
-    run(scenario)
 
-
-def test_another_version_is_computed_and_compared_row_by_row(run, make_bundle):
+async def test_another_version_is_computed_and_compared_row_by_row(running, make_bundle):
     make_bundle("m/1")
     make_bundle("m/2", change=with_threshold(0.95))
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.set("[shadow]\nversion = 2")
         answer = await server.ask(return_probabilities=True)
         assert answer.model_version == 1
@@ -147,8 +145,6 @@ def test_another_version_is_computed_and_compared_row_by_row(run, make_bundle):
         assert server.registry.find("m", 2).engine.metrics.rows.total() == 0
         assert server.health["m"] is True
 
-    run(scenario)
-
 
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -158,8 +154,8 @@ def test_another_version_is_computed_and_compared_row_by_row(run, make_bundle):
         ("threshold = 1", {"received": 4, "live": 2, "neither": 2}),
     ],
 )
-def test_labels_are_compared_by_name_and_a_threshold_takes_the_versions_place(
-    run, make_bundle, text, expected
+async def test_labels_are_compared_by_name_and_a_threshold_takes_the_versions_place(
+    running, make_bundle, text, expected
 ):
     make_bundle("m/1")
 
@@ -168,19 +164,18 @@ def test_labels_are_compared_by_name_and_a_threshold_takes_the_versions_place(
 
     make_bundle("m/2", change=turned)
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.set(f"[shadow]\nversion = 2\n{text}")
         await server.ask()
         assert await server.decided() == expected
 
-    run(scenario)
 
-
-def test_thresholds_by_class_are_the_shadows_own(run, make_bundle, by_class):
+async def test_thresholds_by_class_are_the_shadows_own(running, make_bundle, by_class):
     make_bundle("m/1")
     make_bundle("m/2", change=by_class)
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
+        await server.reloader.look(patient=False)
         own = await server.ask(4.0, 2.0, 1.0, -4.0, -2.0, -1.0)
         assert own.model_version == 2
         await server.set("[shadow]\nversion = 2")
@@ -192,18 +187,12 @@ def test_thresholds_by_class_are_the_shadows_own(run, make_bundle, by_class):
         assert counts.get("live", 0) == sum(live.accepted) - sum(both)
         assert counts.get("shadow", 0) == sum(own.accepted) - sum(both)
 
-    async def start(server: Server) -> None:
-        await server.reloader.look(patient=False)
-        await scenario(server)
 
-    run(start)
-
-
-def test_it_answers_those_who_name_it_and_is_not_compared_with_itself(run, make_bundle):
+async def test_it_answers_those_who_name_it_and_is_not_compared_with_itself(running, make_bundle):
     make_bundle("m/1")
     make_bundle("m/2")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.set("[labels]\ncanary = 2\n[shadow]\nversion = 2")
         assert (await server.ask()).model_version == 1
         assert (await server.ask(model_version=2)).model_version == 2
@@ -213,13 +202,11 @@ def test_it_answers_those_who_name_it_and_is_not_compared_with_itself(run, make_
         await server.set("")
         assert (await server.ask()).model_version == 2
 
-    run(scenario)
 
-
-def test_a_model_that_is_only_a_shadow_answers_nobody(run, make_bundle):
+async def test_a_model_that_is_only_a_shadow_answers_nobody(running, make_bundle):
     make_bundle("m/2")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.set("[shadow]\nversion = 2")
         with pytest.raises(ModelNotFound, match="2 is its shadow, and no other is served"):
             await server.ask()
@@ -230,13 +217,11 @@ def test_a_model_that_is_only_a_shadow_answers_nobody(run, make_bundle):
         assert (await server.ask()).model_version == 1
         assert server.health["m"] is True
 
-    run(scenario)
 
-
-def test_a_share_is_a_seeded_sample_of_the_requests(run, make_bundle):
+async def test_a_share_is_a_seeded_sample_of_the_requests(running, make_bundle):
     make_bundle("m/1")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.set("[shadow]\nthreshold = 0.7\nshare = 0.3")
         for _ in range(200):
             await server.ask(4.0, 2.0)
@@ -245,29 +230,25 @@ def test_a_share_is_a_seeded_sample_of_the_requests(run, make_bundle):
         assert (await server.decided(shadow="1"))["received"] == expected
         assert 60 < expected < 180
 
-    run(scenario)
 
-
-def test_rows_of_other_inputs_are_dropped_and_it_is_said_once(run, make_bundle, caplog):
+async def test_rows_of_other_inputs_are_dropped_and_it_is_said_once(running, make_bundle, caplog):
     make_bundle("m/1")
     make_bundle("m/2", "failing")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.set("[shadow]\nversion = 2")
         for _ in range(3):
             assert list((await server.ask()).accepted) == [True, True, False, False]
         assert await server.decided() == {"received": 12, "inputs_differ": 12}
         await server.reloader.look(patient=False)
-
-    run(scenario)
     assert caplog.text.count("reads other inputs (input 'row' of int64[rows, 1])") == 1
 
 
-def test_a_shadow_that_fails_rests_and_only_its_own_rows_are_dropped(run, make_bundle, caplog):
+async def test_a_shadow_that_fails_rests_and_only_its_own_rows_are_dropped(running, make_bundle, caplog):
     make_bundle("m/1", "failing")
     make_bundle("m/2", "failing")
 
-    async def scenario(server: Server) -> None:
+    async with running(max_failures=3, failure_cooldown_s=600) as server:
         await server.set("[shadow]\nversion = 2")
         engine = server.reloader._shadows._shadows["m"]._engine
         run_ = engine.model.run
@@ -291,19 +272,17 @@ def test_a_shadow_that_fails_rests_and_only_its_own_rows_are_dropped(run, make_b
         await server.ask_row()
         assert (await server.decided())["both/same"] == 1
         assert not server.metrics.shadows["m"].engine.circuit_open
-
-    run(scenario, max_failures=3, failure_cooldown_s=600)
     assert (
         "model m version 2 as shadow failed on 3 batches in a row: rows are dropped, some are" in caplog.text
     )
     assert "requests" not in "".join(line for line in caplog.messages if "as shadow" in line)
 
 
-def test_what_finds_no_room_is_dropped(run, make_bundle):
+async def test_what_finds_no_room_is_dropped(running, make_bundle):
     make_bundle("m/1")
     make_bundle("m/2", "slow")
 
-    async def scenario(server: Server) -> None:
+    async with running(max_queue_size=16, max_batch_size=4) as server:
         await server.set("[shadow]\nversion = 2")
         for _ in range(100):
             await server.ask()
@@ -312,14 +291,12 @@ def test_what_finds_no_room_is_dropped(run, make_bundle):
         assert counts["queue_full"] > 0
         assert counts["both/same"] > 0
 
-    run(scenario, max_queue_size=16, max_batch_size=4)
 
-
-def test_what_waits_for_the_shadow_is_limited_in_bytes_too(run, make_bundle):
+async def test_what_waits_for_the_shadow_is_limited_in_bytes_too(running, make_bundle):
     make_bundle("m/1")
     make_bundle("m/2", "slow")
 
-    async def scenario(server: Server) -> None:
+    async with running(max_queue_bytes=300, max_batch_size=4) as server:
         await server.set("[shadow]\nversion = 2")
         for _ in range(100):
             await server.ask()
@@ -327,14 +304,12 @@ def test_what_waits_for_the_shadow_is_limited_in_bytes_too(run, make_bundle):
         assert counts["queue_full"] > 0
         assert counts["both/same"] > 0
 
-    run(scenario, max_queue_bytes=300, max_batch_size=4)
 
-
-def test_while_the_live_queue_holds_half_a_burst_nothing_is_shown(run, make_bundle):
+async def test_while_the_live_queue_holds_half_a_burst_nothing_is_shown(running, make_bundle):
     make_bundle("m/1")
     make_bundle("m/2")
 
-    async def scenario(server: Server) -> None:
+    async with running(max_queue_size=3200, max_batch_size=4) as server:
         await server.set("[shadow]\nversion = 2")
         live = server.registry.find("m", 1).engine
         answered = await asyncio.gather(*(server.ask() for _ in range(100)))
@@ -344,15 +319,13 @@ def test_while_the_live_queue_holds_half_a_burst_nothing_is_shown(run, make_bund
         assert counts["live_busy"] > 0
         assert live.metrics.rows.total() == 400
 
-    run(scenario, max_queue_size=3_200, max_batch_size=4)
 
-
-def test_while_live_requests_are_refused_nothing_is_shown(run, make_bundle, monkeypatch):
+async def test_while_live_requests_are_refused_nothing_is_shown(running, make_bundle, monkeypatch):
     monkeypatch.setattr("tamiz_server.engine.shedding.CALM_AFTER_S", 600.0)
     make_bundle("m/1")
     make_bundle("m/2")
 
-    async def scenario(server: Server) -> None:
+    async with running(max_batch_size=1, max_queue_size=1000) as server:
         await server.set("[shadow]\nversion = 2")
         answers = await asyncio.gather(*(server.ask(1.0) for _ in range(400)), return_exceptions=True)
         refused = sum(isinstance(each, QueueFull) for each in answers)
@@ -361,15 +334,13 @@ def test_while_live_requests_are_refused_nothing_is_shown(run, make_bundle, monk
         counts = await server.decided()
         assert counts == {"received": 401 - refused, "live_busy": 401 - refused}
 
-    run(scenario, max_batch_size=1, max_queue_size=1_000)
 
-
-def test_a_shadow_that_computes_on_and_on_does_not_hold_up_the_stop_of_the_server(run, make_bundle):
+async def test_a_shadow_that_computes_on_and_on_does_not_hold_up_the_stop_of_the_server(running, make_bundle):
     make_bundle("m/1")
     make_bundle("m/2")
     computing, may_end = threading.Event(), threading.Event()
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.set("[shadow]\nversion = 2")
         model = server.reloader._shadows._shadows["m"].model
         run_ = model.run
@@ -387,14 +358,12 @@ def test_a_shadow_that_computes_on_and_on_does_not_hold_up_the_stop_of_the_serve
         finally:
             may_end.set()
 
-    run(scenario)
 
-
-def test_it_follows_its_version_and_leaves_nothing_behind(run, make_bundle, tmp_path):
+async def test_it_follows_its_version_and_leaves_nothing_behind(running, make_bundle, tmp_path):
     make_bundle("m/1")
     make_bundle("m/2")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.set("[shadow]\nversion = 2")
         await server.ask()
         await server.decided()
@@ -423,15 +392,13 @@ def test_it_follows_its_version_and_leaves_nothing_behind(run, make_bundle, tmp_
         await server.ask()
         assert await server.decided() == {"received": 4, "both/same": 2, "neither": 2}
 
-    run(scenario)
 
-
-def test_what_waits_when_it_ends_is_dropped_and_the_log_says_how_many(run, make_bundle, caplog):
+async def test_what_waits_when_it_ends_is_dropped_and_the_log_says_how_many(running, make_bundle, caplog):
     caplog.set_level("INFO")
     make_bundle("m/1")
     make_bundle("m/2", "slow")
 
-    async def scenario(server: Server) -> None:
+    async with running(max_batch_size=4) as server:
         await server.set("[shadow]\nversion = 2")
         metrics = server.metrics.shadows["m"]
         for _ in range(50):
@@ -444,10 +411,8 @@ def test_what_waits_when_it_ends_is_dropped_and_the_log_says_how_many(run, make_
         assert metrics.pairs[1].dropped["stopped"] > 0
         assert f"200 rows received, {compared} compared, {dropped} dropped" in caplog.text
 
-    run(scenario, max_batch_size=4)
 
-
-def test_a_bug_in_the_shadow_costs_no_answer(run, make_bundle, monkeypatch, caplog):
+async def test_a_bug_in_the_shadow_costs_no_answer(running, make_bundle, monkeypatch, caplog):
     make_bundle("m/1")
 
     def broken(*_):
@@ -455,10 +420,8 @@ def test_a_bug_in_the_shadow_costs_no_answer(run, make_bundle, monkeypatch, capl
 
     monkeypatch.setattr("tamiz_server.serving.shadow.compare_threshold", broken)
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.set("[shadow]\nthreshold = 0.7")
         assert list((await server.ask()).accepted) == [True, True, False, False]
         assert await server.decided(shadow="1") == {"received": 4, "failed": 4}
-
-    run(scenario)
     assert "this is a bug" in caplog.text

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamiz.bundle_format import NO_CLASS
+from tamiz.gate import NO_CLASS
 from tamiz.v1.prediction_pb2 import Reason
 from tamiz_server.serving.shadow_comparison import compare, compare_threshold
 from tamiz_server.telemetry.shadow_counts import (

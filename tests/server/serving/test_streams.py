@@ -43,80 +43,68 @@ sizes = st.lists(st.integers(0, 9), max_size=40)
 
 @settings(deadline=None)
 @given(sizes, st.integers(1, 8), st.integers(1, 30), st.lists(st.integers(0, 3), min_size=1))
-def test_answers_keep_the_order_and_no_more_is_read_than_there_is_room_for(
+async def test_answers_keep_the_order_and_no_more_is_read_than_there_is_room_for(
     sizes, max_requests, max_bytes, pauses
 ):
     bodies = [bytes([number]) + bytes(size) for number, size in enumerate(sizes)]
 
-    async def scenario() -> None:
-        work = Answering(bodies)
-        stream = OrderedStream(work.read(), work.answer, max_requests=max_requests, max_bytes=max_bytes)
-        answers = []
-        async for answer in stream.answers():
-            answers.append(answer)
-            for _ in range(pauses[len(answers) % len(pauses)]):  # a reader that is slow now and then
-                await asyncio.sleep(0)
-            work.n_taken += 1
-        assert answers == [body[::-1] for body in bodies]
-        assert work.most <= max_requests
-        assert work.most_bytes < max_bytes, "it was read on though as many bytes were in flight as may be"
-        assert stream.ended.is_set()
-        assert not stream.was_ended
-        assert len(asyncio.all_tasks()) == 1
-
-    asyncio.run(scenario())
+    work = Answering(bodies)
+    stream = OrderedStream(work.read(), work.answer, max_requests=max_requests, max_bytes=max_bytes)
+    answers = []
+    async for answer in stream.answers():
+        answers.append(answer)
+        for _ in range(pauses[len(answers) % len(pauses)]):  # a reader that is slow now and then
+            await asyncio.sleep(0)
+        work.n_taken += 1
+    assert answers == [body[::-1] for body in bodies]
+    assert work.most <= max_requests
+    assert work.most_bytes < max_bytes, "it was read on though as many bytes were in flight as may be"
+    assert stream.ended.is_set()
+    assert not stream.was_ended
+    assert len(asyncio.all_tasks()) == 1
 
 
 @settings(deadline=None)
 @given(sizes.filter(bool), st.integers(1, 8), st.integers(0, 10), st.booleans())
-def test_left_early_it_leaves_nothing_at_work(sizes, max_requests, n_taken, ended):
+async def test_left_early_it_leaves_nothing_at_work(sizes, max_requests, n_taken, ended):
     bodies = [bytes(size + 1) for size in sizes]
 
-    async def scenario() -> None:
-        work = Answering(bodies)
-        stream = OrderedStream(work.read(), work.answer, max_requests=max_requests, max_bytes=1_000)
-        async with aclosing(stream.answers()) as answers:
-            position = 0
-            async for _ in answers:
-                position += 1
-                if position > n_taken:
-                    if not ended:
-                        break
-                    stream.end()
-        assert len(asyncio.all_tasks()) == 1
-        if ended:  # what was read is answered all the same
-            assert work.n_cancelled == 0
-            assert position >= min(work.n_read, len(bodies)) - 1
-            assert stream.was_ended or position == len(bodies)
-
-    asyncio.run(scenario())
+    work = Answering(bodies)
+    stream = OrderedStream(work.read(), work.answer, max_requests=max_requests, max_bytes=1_000)
+    async with aclosing(stream.answers()) as answers:
+        position = 0
+        async for _ in answers:
+            position += 1
+            if position > n_taken:
+                if not ended:
+                    break
+                stream.end()
+    assert len(asyncio.all_tasks()) == 1
+    if ended:  # what was read is answered all the same
+        assert work.n_cancelled == 0
+        assert position >= min(work.n_read, len(bodies)) - 1
+        assert stream.was_ended or position == len(bodies)
 
 
-def test_an_error_of_reading_comes_after_the_answers_to_what_was_read():
-    async def scenario() -> None:
-        async def broken() -> AsyncIterator[bytes]:
-            yield b"a"
-            raise ConnectionResetError
+async def test_an_error_of_reading_comes_after_the_answers_to_what_was_read():
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"a"
+        raise ConnectionResetError
 
-        work = Answering([])
-        stream = OrderedStream(broken(), work.answer, max_requests=4, max_bytes=100)
-        answers = stream.answers()
-        assert await anext(answers) == b"a"
-        with pytest.raises(ConnectionResetError):
-            await anext(answers)
-
-    asyncio.run(scenario())
+    work = Answering([])
+    stream = OrderedStream(broken(), work.answer, max_requests=4, max_bytes=100)
+    answers = stream.answers()
+    assert await anext(answers) == b"a"
+    with pytest.raises(ConnectionResetError):
+        await anext(answers)
 
 
-def test_a_stream_that_is_ended_before_it_began_to_read_ends():
-    async def scenario() -> None:
-        work = Answering([b"a"])
-        stream = OrderedStream(work.read(), work.answer, max_requests=4, max_bytes=100)
-        stream.end()
-        async with asyncio.timeout(10):
-            assert [answer async for answer in stream.answers()] == []
-        assert stream.was_ended
-        assert stream.ended.is_set()
-        assert work.n_read == 0
-
-    asyncio.run(scenario())
+async def test_a_stream_that_is_ended_before_it_began_to_read_ends():
+    work = Answering([b"a"])
+    stream = OrderedStream(work.read(), work.answer, max_requests=4, max_bytes=100)
+    stream.end()
+    async with asyncio.timeout(10):
+        assert [answer async for answer in stream.answers()] == []
+    assert stream.was_ended
+    assert stream.ended.is_set()
+    assert work.n_read == 0

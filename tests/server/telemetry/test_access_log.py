@@ -68,27 +68,21 @@ def test_what_fails_is_always_written_and_quotes_nobody(caplog):
     assert "4711" not in caplog.text
 
 
-def test_a_flood_of_failures_is_summed_up(caplog):
-    async def scenario() -> None:
-        access_log = AccessLog(0.0)
-        for _ in range(LINES_PER_SECOND + 7):
-            access_log.request_ended(ended("RESOURCE_EXHAUSTED"), lambda: None)
-        access_log.close()
-
-    asyncio.run(scenario())
+async def test_a_flood_of_failures_is_summed_up(caplog):
+    access_log = AccessLog(0.0)
+    for _ in range(LINES_PER_SECOND + 7):
+        access_log.request_ended(ended("RESOURCE_EXHAUSTED"), lambda: None)
+    access_log.close()
     assert len(caplog.records) == LINES_PER_SECOND + 1
     assert lines(caplog)[-1] == {"model": "m", "version": "1", "code": "RESOURCE_EXHAUSTED", "count": 7}
 
 
-def test_the_sum_is_written_also_when_nothing_follows(caplog):
-    async def scenario() -> None:
-        access_log = AccessLog(0.0)
-        for _ in range(LINES_PER_SECOND + 1):
-            access_log.request_ended(ended("INTERNAL"), lambda: None)
-        for _ in range(300):
-            if len(caplog.records) > LINES_PER_SECOND:
-                return
-            await asyncio.sleep(0.02)
-
-    asyncio.run(scenario())
+async def test_the_sum_is_written_also_when_nothing_follows(caplog):
+    access_log = AccessLog(0.0)
+    for _ in range(LINES_PER_SECOND + 1):
+        access_log.request_ended(ended("INTERNAL"), lambda: None)
+    for _ in range(300):
+        if len(caplog.records) > LINES_PER_SECOND:
+            break
+        await asyncio.sleep(0.02)
     assert lines(caplog)[-1]["count"] == 1

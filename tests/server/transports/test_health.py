@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import grpc
 import pytest
 from grpc import aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from tamiz_server.config.config import Config
 from tamiz_server.transports.grpcio import GrpcServer
@@ -21,33 +23,28 @@ SERVING, NOT_SERVING, UNKNOWN = (
 
 
 @pytest.fixture
-def run(tmp_path) -> Callable[..., None]:
-    """`run(scenario)` awaits `scenario(server, stub)`; the server is stopped afterwards."""
+def running(tmp_path) -> Callable[[], AbstractAsyncContextManager[tuple[GrpcServer, HealthStub]]]:
+    """`async with running() as (server, stub)` stops the server at the end."""
 
-    def run_(scenario: Callable[[GrpcServer, health_pb2_grpc.HealthStub], Awaitable[None]]) -> None:
-        async def with_server() -> None:
-            server = GrpcServer((), Config(model_repository=tmp_path, grpc_port=0, reflection=False))
-            await server.start()
-            try:
-                async with (
-                    asyncio.timeout(30),
-                    aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
-                ):
-                    await scenario(server, health_pb2_grpc.HealthStub(channel))
-            finally:
-                await server.stop(0)
+    @asynccontextmanager
+    async def running_() -> AsyncIterator[tuple[GrpcServer, HealthStub]]:
+        server = GrpcServer((), Config(model_repository=tmp_path, grpc_port=0, reflection=False))
+        await server.start()
+        try:
+            async with asyncio.timeout(30), aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+                yield server, HealthStub(channel)
+        finally:
+            await server.stop(0)
 
-        asyncio.run(with_server())
-
-    return run_
+    return running_
 
 
 def asked(service: str = "") -> health_pb2.HealthCheckRequest:
     return health_pb2.HealthCheckRequest(service=service)
 
 
-def test_who_asks_or_watches_is_told_of_each_service(run):
-    async def scenario(server: GrpcServer, stub: health_pb2_grpc.HealthStub) -> None:
+async def test_who_asks_or_watches_is_told_of_each_service(running):
+    async with running() as (server, stub):
         watching = stub.Watch(asked("m"))
         assert (await watching.read()).status == UNKNOWN
         with pytest.raises(aio.AioRpcError) as caught:
@@ -62,11 +59,9 @@ def test_who_asks_or_watches_is_told_of_each_service(run):
         assert (await watching.read()).status == NOT_SERVING
         assert (await stub.Check(asked("m"))).status == NOT_SERVING
 
-    run(scenario)
 
-
-def test_what_is_not_known_any_more_is_not_found(run):
-    async def scenario(server: GrpcServer, stub: health_pb2_grpc.HealthStub) -> None:
+async def test_what_is_not_known_any_more_is_not_found(running):
+    async with running() as (server, stub):
         await server.set_health("m", True)
         watching = stub.Watch(asked("m"))
         assert (await watching.read()).status == SERVING
@@ -76,11 +71,9 @@ def test_what_is_not_known_any_more_is_not_found(run):
             await stub.Check(asked("m"))
         assert caught.value.code() == grpc.StatusCode.NOT_FOUND
 
-    run(scenario)
 
-
-def test_a_watcher_that_leaves_does_not_make_the_others_deaf(run):
-    async def scenario(server: GrpcServer, stub: health_pb2_grpc.HealthStub) -> None:
+async def test_a_watcher_that_leaves_does_not_make_the_others_deaf(running):
+    async with running() as (server, stub):
         leaving, staying = stub.Watch(asked()), stub.Watch(asked())
         for watching in (leaving, staying):
             assert (await watching.read()).status == NOT_SERVING
@@ -89,25 +82,21 @@ def test_a_watcher_that_leaves_does_not_make_the_others_deaf(run):
         await server.set_health("", True)
         assert (await staying.read()).status == SERVING
 
-    run(scenario)
 
-
-def test_who_watches_does_not_hold_up_the_stop_of_the_server(run):
-    async def scenario(server: GrpcServer, stub: health_pb2_grpc.HealthStub) -> None:
+async def test_who_watches_does_not_hold_up_the_stop_of_the_server(running):
+    async with running() as (server, stub):
         watching = stub.Watch(asked())
         await watching.read()
         async with asyncio.timeout(20):
             await server.stop(60)
         assert await watching.code() == grpc.StatusCode.UNAVAILABLE
 
-    run(scenario)
-
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
-def test_who_watches_and_does_not_read_holds_up_nobody(run):
+async def test_who_watches_and_does_not_read_holds_up_nobody(running):
     """The watcher speaks HTTP/2 by hand: it asks for a window of no bytes, so that nothing can be written to it."""
     headers = {
         ":method": "POST",
@@ -130,7 +119,7 @@ def test_who_watches_and_does_not_read_holds_up_nobody(run):
         + frame(0, 1, 1, bytes(5))
     )
 
-    async def scenario(server: GrpcServer, stub: health_pb2_grpc.HealthStub) -> None:
+    async with running() as (server, stub):
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(sent)
         await writer.drain()
@@ -141,5 +130,3 @@ def test_who_watches_and_does_not_read_holds_up_nobody(run):
             await server.enter_graceful_shutdown()
         assert (await stub.Check(asked())).status == NOT_SERVING
         writer.close()
-
-    run(scenario)

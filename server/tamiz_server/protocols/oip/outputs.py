@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from tamiz.bundle_format import NO_CLASS
+from tamiz.gate import NO_CLASS
 from tamiz.oip.inference import ModelInferRequest, ModelInferResponse
 from tamiz.v1.manifest_pb2 import Classes
 from tamiz.v1.prediction_pb2 import Reason

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamiz.bundle_format import NO_CLASS
+from tamiz.gate import NO_CLASS
 from tamiz.oip.inference import InferParameter, ModelInferRequest
 from tamiz.v1.manifest_pb2 import Classes
 from tamiz_server.errors import InvalidRequest

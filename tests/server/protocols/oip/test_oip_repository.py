@@ -7,7 +7,8 @@ import math
 import random
 import shutil
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,21 +105,19 @@ def models(tmp_path) -> Path:
 
 
 @pytest.fixture
-def run(models) -> Callable[..., None]:
-    """`run(scenario)` awaits `scenario(server)` in a loop of its own, after the server's first look at the disk."""
+def running(models) -> Callable[..., AbstractAsyncContextManager[Server]]:
+    """`async with running(load_model="*") as server` begins after the server's first look at the disk."""
 
-    def run_(scenario: Callable[[Server], Awaitable[None]], **settings: object) -> None:
-        async def with_server() -> None:
-            server = Server(models, **settings)
-            try:
-                await server.look()
-                await scenario(server)
-            finally:
-                server.reloader.close()
+    @asynccontextmanager
+    async def running_(**settings: object) -> AsyncIterator[Server]:
+        server = Server(models, **settings)
+        try:
+            await server.look()
+            yield server
+        finally:
+            server.reloader.close()
 
-        asyncio.run(with_server())
-
-    return run_
+    return running_
 
 
 @pytest.fixture
@@ -135,11 +134,11 @@ def replace(make_bundle, models) -> Callable[..., None]:
     return replace_
 
 
-def test_nothing_is_loaded_at_the_start_and_the_server_is_ready(run, make_bundle):
+async def test_nothing_is_loaded_at_the_start_and_the_server_is_ready(running, make_bundle):
     make_bundle("m/1")
     make_bundle("other/3")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         assert server.served() == []
         assert server.readiness.ready
         assert server.health == {"": True}
@@ -151,14 +150,12 @@ def test_nothing_is_loaded_at_the_start_and_the_server_is_ready(run, make_bundle
         described = await server.call("ServerMetadata", ServerMetadataRequest(), ServerMetadataResponse)
         assert "model_repository" in described.extensions
 
-    run(scenario)
 
-
-def test_a_model_is_served_when_the_call_returns_and_no_more_after_the_other(run, make_bundle):
+async def test_a_model_is_served_when_the_call_returns_and_no_more_after_the_other(running, make_bundle):
     for where in ("m/1", "m/2", "other/3"):
         make_bundle(where)
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.load("m")
         assert server.served() == ["m/1", "m/2"]
         assert (await server.ask()).model_version == 2
@@ -185,14 +182,12 @@ def test_a_model_is_served_when_the_call_returns_and_no_more_after_the_other(run
         await server.load("m")
         assert server.served() == ["m/1", "m/2"]
 
-    run(scenario)
 
-
-def test_what_changes_on_disk_waits_until_it_is_asked_for(run, make_bundle, replace, models):
+async def test_what_changes_on_disk_waits_until_it_is_asked_for(running, make_bundle, replace, models):
     make_bundle("m/1")
     make_bundle("other/1")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.load("m")
         await server.load("other")
         replace("m/1", 0.9)
@@ -210,14 +205,12 @@ def test_what_changes_on_disk_waits_until_it_is_asked_for(run, make_bundle, repl
         assert server.served() == ["m/1", "other/1"]
         assert server.reloader._engines["m", 1] is engine, "what has not changed is not loaded again"
 
-    run(scenario)
 
-
-def test_a_look_after_a_signal_is_at_what_is_loaded_and_undoes_no_unload(run, make_bundle):
+async def test_a_look_after_a_signal_is_at_what_is_loaded_and_undoes_no_unload(running, make_bundle):
     for where in ("m/1", "other/1", "third/1"):
         make_bundle(where)
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.load("m")
         await server.load("other")
         await server.unload("other")
@@ -226,14 +219,12 @@ def test_a_look_after_a_signal_is_at_what_is_loaded_and_undoes_no_unload(run, ma
         await server.look()
         assert server.served() == ["m/1", "m/2"]
 
-    run(scenario)
 
-
-def test_a_load_that_fails_says_why_and_leaves_what_was_served(run, make_bundle, models):
+async def test_a_load_that_fails_says_why_and_leaves_what_was_served(running, make_bundle, models):
     path = make_bundle("m/1")
     whole = path.read_bytes()
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.load("m")
         path.write_bytes(whole[:100])
         make_bundle("m/2")
@@ -246,16 +237,16 @@ def test_a_load_that_fails_says_why_and_leaves_what_was_served(run, make_bundle,
         await server.load("m")
         assert server.reloader.problems == {}
 
-    run(scenario)
 
-
-def test_a_model_that_fails_leaves_the_others_and_a_server_that_was_ready_stays_ready(run, make_bundle):
+async def test_a_model_that_fails_leaves_the_others_and_a_server_that_was_ready_stays_ready(
+    running, make_bundle
+):
     make_bundle("m/1")
     path = make_bundle("broken/1")
     whole = path.read_bytes()
     path.write_bytes(b"no bundle")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         with pytest.raises(NotLoaded, match=r"broken/1/model\.onnx.*; served of model 'broken': nothing"):
             await server.load("broken")
         assert server.readiness.ready
@@ -269,10 +260,10 @@ def test_a_model_that_fails_leaves_the_others_and_a_server_that_was_ready_stays_
         await server.load("broken")
         assert server.served() == ["broken/1", "m/1"]
 
-    run(scenario)
 
-
-def test_a_load_that_failed_for_want_of_memory_may_succeed_without_a_change(run, make_bundle, monkeypatch):
+async def test_a_load_that_failed_for_want_of_memory_may_succeed_without_a_change(
+    running, make_bundle, monkeypatch
+):
     make_bundle("m/1")
     n_left = 1
 
@@ -283,21 +274,19 @@ def test_a_load_that_failed_for_want_of_memory_may_succeed_without_a_change(run,
             raise MemoryError
         return load(*arguments)
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         monkeypatch.setattr("tamiz_server.repository.reloader.load", short_of_memory)
         with pytest.raises(NotLoaded, match="MemoryError"):
             await server.load("m")
         await server.load("m")
         assert server.served() == ["m/1"]
 
-    run(scenario)
 
-
-def test_settings_with_a_mistake_change_nothing(run, make_bundle, models):
+async def test_settings_with_a_mistake_change_nothing(running, make_bundle, models):
     make_bundle("m/1")
     make_bundle("m/2")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         (models / "m/settings.toml").write_text("[versions]\nserve = 'some'")
         with pytest.raises(NotLoaded, match=r"model 'm' stays as it was: .*serve in \[versions\] is 'some'"):
             await server.load("m")
@@ -309,14 +298,14 @@ def test_settings_with_a_mistake_change_nothing(run, make_bundle, models):
         with pytest.raises(NotLoaded, match="no version that its settings or --version-policy let be served"):
             await server.load("m")
 
-    run(scenario)
 
-
-def test_a_model_that_is_not_there_is_not_found_and_what_is_served_of_it_stays(run, make_bundle, models):
+async def test_a_model_that_is_not_there_is_not_found_and_what_is_served_of_it_stays(
+    running, make_bundle, models
+):
     make_bundle("m/1")
     make_bundle("other/1")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         for name in ("nobody", "", ".", "../models/m", "m/1"):
             for call in (server.load, server.unload):
                 with pytest.raises(ModelNotFound, match="in the repository; there are: m, other"):
@@ -331,13 +320,11 @@ def test_a_model_that_is_not_there_is_not_found_and_what_is_served_of_it_stays(r
         with pytest.raises(ModelNotFound):
             await server.unload("m")
 
-    run(scenario)
 
-
-def test_a_repository_that_cannot_be_read_changes_nothing(run, make_bundle, models):
+async def test_a_repository_that_cannot_be_read_changes_nothing(running, make_bundle, models):
     make_bundle("m/1")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.load("m")
         models.rename(models.with_name("away"))
         with pytest.raises(NotLoaded, match="cannot be read; what is served stays"):
@@ -347,13 +334,11 @@ def test_a_repository_that_cannot_be_read_changes_nothing(run, make_bundle, mode
         await server.unload("m")
         assert server.served() == []
 
-    run(scenario)
 
-
-def test_models_do_not_come_with_the_request(run, make_bundle):
+async def test_models_do_not_come_with_the_request(running, make_bundle):
     make_bundle("m/1")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         for name in ("config", "file:1/model.onnx"):
             with pytest.raises(
                 InvalidRequest, match=f"parameter '{name}' .* come from the server's model repo"
@@ -372,14 +357,12 @@ def test_models_do_not_come_with_the_request(run, make_bundle):
         await server.unload("m", parameters={"unload_dependents": {"bool_param": True}})
         assert server.served() == []
 
-    run(scenario)
 
-
-def test_what_was_accepted_before_an_unload_is_answered_before_the_call_returns(run, make_bundle):
+async def test_what_was_accepted_before_an_unload_is_answered_before_the_call_returns(running, make_bundle):
     make_bundle("m/1", "slow")
     make_bundle("other/1")
 
-    async def scenario(server: Server) -> None:
+    async with running(inline_limit_us=0, max_batch_size=1) as server:
         await server.load("m")
         # Not more: however slow the machine is, so few are never refused for the time that they would wait.
         accepted = [asyncio.ensure_future(server.ask()) for _ in range(REQUESTS_AHEAD)]
@@ -395,14 +378,12 @@ def test_what_was_accepted_before_an_unload_is_answered_before_the_call_returns(
         assert len(await asyncio.gather(*accepted)) == REQUESTS_AHEAD
         assert not server.reloader._leaving
 
-    run(scenario, inline_limit_us=0, max_batch_size=1)
 
-
-def test_a_load_is_done_to_its_end_when_the_caller_goes_away(run, make_bundle):
+async def test_a_load_is_done_to_its_end_when_the_caller_goes_away(running, make_bundle):
     make_bundle("m/1")
     make_bundle("other/1")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         calls = [asyncio.ensure_future(server.load(name)) for name in ("m", "other")]
         await asyncio.sleep(0.001)
         for call in calls:
@@ -412,13 +393,11 @@ def test_a_load_is_done_to_its_end_when_the_caller_goes_away(run, make_bundle):
         await server.unload("other")  # in its turn: after both
         assert server.served() == ["m/1"]
 
-    run(scenario)
 
-
-def test_a_bug_is_logged_and_the_next_call_is_answered(run, make_bundle, monkeypatch, caplog):
+async def test_a_bug_is_logged_and_the_next_call_is_answered(running, make_bundle, monkeypatch, caplog):
     make_bundle("m/1")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         with monkeypatch.context() as patch:
             patch.setattr(server.reloader, "_serve", lambda *_: 1 / 0)
             with pytest.raises(ModelFailed, match="its log says how"):
@@ -427,13 +406,11 @@ def test_a_bug_is_logged_and_the_next_call_is_answered(run, make_bundle, monkeyp
         await server.load("m")
         assert server.served() == ["m/1"]
 
-    run(scenario)
 
-
-def test_a_stopping_server_changes_nothing_any_more(run, make_bundle):
+async def test_a_stopping_server_changes_nothing_any_more(running, make_bundle):
     make_bundle("m/1")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.load("m")
         server.readiness.stop()
         for call in (server.load, server.unload):
@@ -441,34 +418,31 @@ def test_a_stopping_server_changes_nothing_any_more(run, make_bundle):
                 await call("m")
         assert server.served() == ["m/1"]
 
-    run(scenario)
 
-
-def test_models_that_are_named_are_loaded_at_the_start(run, make_bundle, caplog):
+async def test_models_that_are_named_are_loaded_at_the_start(running, make_bundle, caplog):
     for where in ("a/1", "b/1", "c/1"):
         make_bundle(where)
 
-    async def named(server: Server) -> None:
+    async with running(load_model="a,c,nobody") as server:
         assert server.served() == ["a/1", "c/1"]
         assert "model nobody is not in the repository" in caplog.text
         assert server.health["nobody"] is False
         assert server.readiness.ready
 
-    async def every(server: Server) -> None:
+    async with running(load_model="*") as server:
         assert server.served() == ["a/1", "b/1", "c/1"]
         make_bundle("d/1")
         await server.look()
         assert server.served() == ["a/1", "b/1", "c/1"], "all was what was there at the start"
 
-    run(named, load_model="a,c,nobody")
-    run(every, load_model="*")
 
-
-def test_a_server_that_could_load_nothing_of_what_was_named_is_not_ready_until_it_serves(run, make_bundle):
+async def test_a_server_that_could_load_nothing_of_what_was_named_is_not_ready_until_it_serves(
+    running, make_bundle
+):
     make_bundle("m/1")
     make_bundle("broken/1").write_bytes(b"")
 
-    async def loads_another(server: Server) -> None:
+    async with running(load_model="broken") as server:
         assert not server.readiness.ready
         assert server.health == {"": False, "broken": False, "broken/1": False}
         with pytest.raises(Unavailable):
@@ -478,31 +452,28 @@ def test_a_server_that_could_load_nothing_of_what_was_named_is_not_ready_until_i
         await server.unload("m")
         assert server.health[""], "it was asked to serve nothing"
 
-    async def gives_up(server: Server) -> None:
+    async with running(load_model="broken") as server:
         await server.unload("broken")
         assert server.readiness.ready
         assert server.health == {"": True, "broken": None, "broken/1": None}
 
-    run(loads_another, load_model="broken")
-    run(gives_up, load_model="broken")
 
-
-def test_all_are_loaded_once_a_repository_that_was_away_at_the_start_is_back(run, make_bundle, monkeypatch):
+async def test_all_are_loaded_once_a_repository_that_was_away_at_the_start_is_back(
+    running, make_bundle, monkeypatch
+):
     make_bundle("m/1")
     disks = [Disk(readable=False)]
     monkeypatch.setattr(
         "tamiz_server.repository.reloader.look", lambda path: disks.pop() if disks else look(path)
     )
 
-    async def scenario(server: Server) -> None:
+    async with running(load_model="*") as server:
         assert server.served() == []
         await server.look()
         assert server.served() == ["m/1"]
 
-    run(scenario, load_model="*")
 
-
-def test_an_unload_waits_for_a_look_that_is_under_way(run, make_bundle, monkeypatch):
+async def test_an_unload_waits_for_a_look_that_is_under_way(running, make_bundle, monkeypatch):
     make_bundle("m/1")
     began, go_on = threading.Event(), threading.Event()
 
@@ -511,7 +482,7 @@ def test_an_unload_waits_for_a_look_that_is_under_way(run, make_bundle, monkeypa
         assert go_on.wait(20)
         return load(*arguments)
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         await server.load("m")
         monkeypatch.setattr("tamiz_server.repository.reloader.load", held_up)
         make_bundle("m/2")
@@ -524,19 +495,17 @@ def test_an_unload_waits_for_a_look_that_is_under_way(run, make_bundle, monkeypa
         await asyncio.gather(looking, unloading)
         assert server.served() == []
 
-    run(scenario)
-
 
 @pytest.mark.parametrize("seed", range(4))
-def test_calls_and_looks_at_once_leave_a_state_that_agrees_with_the_last_of_each(
-    run, make_bundle, replace, models, seed
+async def test_calls_and_looks_at_once_leave_a_state_that_agrees_with_the_last_of_each(
+    running, make_bundle, replace, models, seed
 ):
     dice = random.Random(seed)
     names = ("a", "b")
     for name in names:
         make_bundle(f"{name}/1")
 
-    async def scenario(server: Server) -> None:
+    async with running() as server:
         last: dict[str, str] = {}
         calls: list[asyncio.Future[None]] = []
         for k in range(40):
@@ -565,5 +534,3 @@ def test_calls_and_looks_at_once_leave_a_state_that_agrees_with_the_last_of_each
             name, version = each.split("/")
             assert (await server.ask(name, int(version))).model_version == int(version)
         assert not server.reloader._leaving
-
-    run(scenario)

@@ -114,41 +114,35 @@ ROWS = st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=90).map(np.arr
 @pytest.mark.parametrize("reveal", [False, True])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS, threshold=st.one_of(st.none(), st.floats(0, 1)), model=st.sampled_from(["m", "classes"]))
-def test_a_rows_decision_is_the_same_over_either_service(make_serving, reveal, rows, threshold, model):
+async def test_a_rows_decision_is_the_same_over_either_service(make_serving, reveal, rows, threshold, model):
     every = ("label", "confidence", "accepted", "reason", "probabilities", "threshold")
 
-    async def scenario() -> None:
-        serving = make_serving(reveal_abstained=reveal)
-        sent = request(rows, *every, model=model)
-        if threshold is not None:
-            sent.parameters["threshold"].double_param = threshold
-        got = columns(await infer(serving.oip, sent))
-        features = Tensor(name="features", dtype=11, shape=rows.shape, raw=rows.astype("<f4").tobytes())
-        typed = PredictRequest(
-            model_name=model, inputs=[features], threshold=threshold, return_probabilities=True
-        )
-        expected = await serving.predict(typed.SerializeToString())
-        names = dict(enumerate(expected.classes.strings))
-        assert got["label"] == [names.get(index, "") for index in expected.class_index]
-        assert got["accepted"].tolist() == list(expected.accepted)
-        assert got["confidence"].tolist() == list(expected.confidence)
-        assert got["reason"] == [
-            Reason.Name(reason).removeprefix("REASON_") if reason else "" for reason in expected.reasons
-        ]
-        assert got["probabilities"].tobytes() == expected.probabilities
-        assert got["threshold"].tolist() == (list(expected.thresholds) or [expected.threshold] * len(rows))
-
-    asyncio.run(scenario())
+    serving = make_serving(reveal_abstained=reveal)
+    sent = request(rows, *every, model=model)
+    if threshold is not None:
+        sent.parameters["threshold"].double_param = threshold
+    got = columns(await infer(serving.oip, sent))
+    features = Tensor(name="features", dtype=11, shape=rows.shape, raw=rows.astype("<f4").tobytes())
+    typed = PredictRequest(
+        model_name=model, inputs=[features], threshold=threshold, return_probabilities=True
+    )
+    expected = await serving.predict(typed.SerializeToString())
+    names = dict(enumerate(expected.classes.strings))
+    assert got["label"] == [names.get(index, "") for index in expected.class_index]
+    assert got["accepted"].tolist() == list(expected.accepted)
+    assert got["confidence"].tolist() == list(expected.confidence)
+    assert got["reason"] == [
+        Reason.Name(reason).removeprefix("REASON_") if reason else "" for reason in expected.reasons
+    ]
+    assert got["probabilities"].tobytes() == expected.probabilities
+    assert got["threshold"].tolist() == (list(expected.thresholds) or [expected.threshold] * len(rows))
 
 
-def test_an_answer_names_model_version_and_request(make_serving):
-    async def scenario() -> None:
-        oip = make_serving().oip
-        answer = await infer(oip, request(margins(3.0), model_version="1", id="ñ7"))
-        assert (answer.model_name, answer.model_version, answer.id) == ("m", "1", "ñ7")
-        assert [each.name for each in answer.outputs] == ["label", "confidence", "accepted", "reason"]
-
-    asyncio.run(scenario())
+async def test_an_answer_names_model_version_and_request(make_serving):
+    oip = make_serving().oip
+    answer = await infer(oip, request(margins(3.0), model_version="1", id="ñ7"))
+    assert (answer.model_name, answer.model_version, answer.id) == ("m", "1", "ñ7")
+    assert [each.name for each in answer.outputs] == ["label", "confidence", "accepted", "reason"]
 
 
 @pytest.mark.parametrize(
@@ -167,43 +161,34 @@ def test_an_answer_names_model_version_and_request(make_serving):
         (ModelInferRequest(model_name="m"), InvalidRequest, "is missing"),
     ],
 )
-def test_a_bad_request_gets_its_status_and_is_counted(make_serving, message, error, words):
-    async def scenario() -> None:
-        serving = make_serving()
-        with pytest.raises(error, match=words):
-            await infer(serving.oip, message)
-        await infer(serving.oip, request(margins(3.0)))
-        assert serving.ended() == serving.metrics.received == 2
-
-    asyncio.run(scenario())
+async def test_a_bad_request_gets_its_status_and_is_counted(make_serving, message, error, words):
+    serving = make_serving()
+    with pytest.raises(error, match=words):
+        await infer(serving.oip, message)
+    await infer(serving.oip, request(margins(3.0)))
+    assert serving.ended() == serving.metrics.received == 2
 
 
-def test_a_model_that_fails_is_an_internal_error(make_serving):
-    async def scenario() -> None:
-        oip = make_serving().oip
-        message = ModelInferRequest(model_name="failing")
-        row = message.inputs.add(name="row", datatype="INT64", shape=[1, 1])
-        row.contents.int64_contents.append(99)
-        with pytest.raises(ModelFailed, match="log says where"):
-            await infer(oip, message)
-
-    asyncio.run(scenario())
+async def test_a_model_that_fails_is_an_internal_error(make_serving):
+    oip = make_serving().oip
+    message = ModelInferRequest(model_name="failing")
+    row = message.inputs.add(name="row", datatype="INT64", shape=[1, 1])
+    row.contents.int64_contents.append(99)
+    with pytest.raises(ModelFailed, match="log says where"):
+        await infer(oip, message)
 
 
-def test_a_timeout_is_a_deadline(make_serving):
-    async def scenario() -> None:
-        oip = make_serving(max_queue_delay_us=200_000).oip
-        message = request(margins(3.0))
-        message.parameters["timeout"].int64_param = 1_000
-        with pytest.raises(DeadlineExceeded):
-            await infer(oip, message)
-
-    asyncio.run(scenario())
+async def test_a_timeout_is_a_deadline(make_serving):
+    oip = make_serving(max_queue_delay_us=200_000).oip
+    message = request(margins(3.0))
+    message.parameters["timeout"].int64_param = 1_000
+    with pytest.raises(DeadlineExceeded):
+        await infer(oip, message)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_mutated_messages_are_answered_or_refused_but_never_break_the_service(make_serving, data):
+async def test_mutated_messages_are_answered_or_refused_but_never_break_the_service(make_serving, data):
     valid = request(margins(3.0, 1.0), "label", "probabilities", id="7")
     valid.parameters["threshold"].string_param = "0.9"
     body = bytearray(valid.SerializeToString())
@@ -213,185 +198,163 @@ def test_mutated_messages_are_answered_or_refused_but_never_break_the_service(ma
         body[position] = value
     cut = data.draw(st.integers(0, len(body)))
 
-    async def scenario() -> None:
-        serving = make_serving()
-        calls = (serving.oip.methods["ModelInfer"](bytes(body[:cut]), math.inf, lambda: ()),)
-        (outcome,) = await asyncio.gather(*calls, return_exceptions=True)
-        assert isinstance(outcome, (bytes, InvalidRequest, ModelNotFound, DeadlineExceeded)), outcome
-        assert columns(await infer(serving.oip, request(margins(3.0))))["label"] == ["yes"]
-        assert serving.ended() == serving.metrics.received == 2
-
-    asyncio.run(scenario())
+    serving = make_serving()
+    calls = (serving.oip.methods["ModelInfer"](bytes(body[:cut]), math.inf, lambda: ()),)
+    (outcome,) = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(outcome, (bytes, InvalidRequest, ModelNotFound, DeadlineExceeded)), outcome
+    assert columns(await infer(serving.oip, request(margins(3.0))))["label"] == ["yes"]
+    assert serving.ended() == serving.metrics.received == 2
 
 
-def test_a_stream_answers_in_order_and_an_error_ends_its_request_only(make_serving):
-    async def scenario() -> None:
-        serving = make_serving()
-        messages = [request(margins(3.0), id=str(k), model="nobody" if k == 3 else "m") for k in range(8)]
-        messages[5].parameters["triton_enable_empty_final_response"].bool_param = True
-        bodies = [message.SerializeToString() for message in messages]
-        bodies[6] = b"\xff\xff\xff"
+async def test_a_stream_answers_in_order_and_an_error_ends_its_request_only(make_serving):
+    serving = make_serving()
+    messages = [request(margins(3.0), id=str(k), model="nobody" if k == 3 else "m") for k in range(8)]
+    messages[5].parameters["triton_enable_empty_final_response"].bool_param = True
+    bodies = [message.SerializeToString() for message in messages]
+    bodies[6] = b"\xff\xff\xff"
 
-        async def sent() -> AsyncIterator[bytes]:
-            for body in bodies:
-                yield body
+    async def sent() -> AsyncIterator[bytes]:
+        for body in bodies:
+            yield body
 
-        stream = serving.oip.streams["ModelStreamInfer"](sent(), math.inf, lambda: ())
-        answers = [ModelStreamInferResponse.FromString(body) async for body in stream]
-        assert [each.infer_response.id for each in answers] == ["0", "1", "2", "3", "4", "5", "", "7"]
-        assert [bool(each.error_message) for each in answers] == [k in (3, 6) for k in range(8)]
-        assert answers[3].error_message.startswith("NOT_FOUND: no model 'nobody'")
-        assert answers[6].error_message.startswith(
-            "INVALID_ARGUMENT: the message is no inference.ModelInferRequest"
-        )
-        assert answers[5].infer_response.parameters["triton_final_response"].bool_param
-        assert not answers[4].infer_response.parameters
-        assert serving.ended() == serving.metrics.received == 8
-
-    asyncio.run(scenario())
+    stream = serving.oip.streams["ModelStreamInfer"](sent(), math.inf, lambda: ())
+    answers = [ModelStreamInferResponse.FromString(body) async for body in stream]
+    assert [each.infer_response.id for each in answers] == ["0", "1", "2", "3", "4", "5", "", "7"]
+    assert [bool(each.error_message) for each in answers] == [k in (3, 6) for k in range(8)]
+    assert answers[3].error_message.startswith("NOT_FOUND: no model 'nobody'")
+    assert answers[6].error_message.startswith(
+        "INVALID_ARGUMENT: the message is no inference.ModelInferRequest"
+    )
+    assert answers[5].infer_response.parameters["triton_final_response"].bool_param
+    assert not answers[4].infer_response.parameters
+    assert serving.ended() == serving.metrics.received == 8
 
 
-def test_a_stream_ends_with_unavailable_when_the_server_stops_and_what_it_read_is_answered(make_serving):
-    async def scenario() -> None:
-        serving = make_serving()
+async def test_a_stream_ends_with_unavailable_when_the_server_stops_and_what_it_read_is_answered(
+    make_serving,
+):
+    serving = make_serving()
 
-        async def sent() -> AsyncIterator[bytes]:
-            yield request(margins(3.0), id="7").SerializeToString()
-            await asyncio.Event().wait()
+    async def sent() -> AsyncIterator[bytes]:
+        yield request(margins(3.0), id="7").SerializeToString()
+        await asyncio.Event().wait()
 
-        stream = serving.oip.streams["ModelStreamInfer"](sent(), math.inf, lambda: ())
-        first = ModelStreamInferResponse.FromString(await anext(stream))
-        assert first.infer_response.id == "7"
-        ending = asyncio.ensure_future(serving.streams.end())
-        with pytest.raises(Unavailable, match="another replica"):
-            await anext(stream)
-        await ending
-
-    asyncio.run(scenario())
-
-
-def test_readiness_is_that_of_the_server_and_of_what_could_be_loaded(make_serving):
-    async def scenario() -> None:
-        serving = make_serving()
-        serving.readiness.publish(ready=True, failed=[("broken", 4), ("m", 3)])
-
-        async def ready(name: str, version: str = "") -> bool:
-            return (
-                await call(
-                    serving.oip,
-                    "ModelReady",
-                    ModelReadyRequest(name=name, version=version),
-                    ModelReadyResponse,
-                )
-            ).ready
-
-        async def server_ready() -> bool:
-            return (await call(serving.oip, "ServerReady", ModelInferRequest(), ServerReadyResponse)).ready
-
-        assert await server_ready()
-        assert await ready("m")
-        assert await ready("m", "1")
-        for name, version in (("m", "3"), ("broken", ""), ("broken", "4")):
-            assert not await ready(name, version)
-        for name, version in (("nobody", ""), ("m", "9"), ("broken", "5")):
-            with pytest.raises(ModelNotFound):
-                await ready(name, version)
-        engine = serving.registry.find("m", 2).engine
-        engine.rests = True
-        assert not await ready("m"), "it rests"
-        engine.rests = False
-        serving.readiness.stop()
-        assert not await server_ready()
-        assert not await ready("m")
-        assert columns(await infer(serving.oip, request(margins(3.0))))["label"] == ["yes"], "still answered"
-        serving.readiness.publish(ready=False)
-        assert not await server_ready()
-        assert not await ready("nobody"), "nobody knows yet"
-        for method, message in (
-            ("ModelInfer", request(margins(1.0))),
-            ("ModelMetadata", ModelMetadataRequest(name="m")),
-            ("ModelConfig", ModelConfigRequest(name="m")),
-            ("ModelStatistics", ModelStatisticsRequest()),
-        ):
-            with pytest.raises(Unavailable):
-                await serving.oip.methods[method](message.SerializeToString(), math.inf, lambda: ())
-
-    asyncio.run(scenario())
+    stream = serving.oip.streams["ModelStreamInfer"](sent(), math.inf, lambda: ())
+    first = ModelStreamInferResponse.FromString(await anext(stream))
+    assert first.infer_response.id == "7"
+    ending = asyncio.ensure_future(serving.streams.end())
+    with pytest.raises(Unavailable, match="another replica"):
+        await anext(stream)
+    await ending
 
 
-def test_the_index_holds_every_version_or_those_that_are_served(make_serving):
-    async def scenario() -> None:
-        serving = make_serving()
-        serving.readiness.publish(ready=True, failed=[("m", 3)])
+async def test_readiness_is_that_of_the_server_and_of_what_could_be_loaded(make_serving):
+    serving = make_serving()
+    serving.readiness.publish(ready=True, failed=[("broken", 4), ("m", 3)])
 
-        async def index(**fields: Any) -> list[tuple[str, str, str]]:
-            answer = await call(
-                serving.oip, "RepositoryIndex", RepositoryIndexRequest(**fields), RepositoryIndexResponse
+    async def ready(name: str, version: str = "") -> bool:
+        return (
+            await call(
+                serving.oip,
+                "ModelReady",
+                ModelReadyRequest(name=name, version=version),
+                ModelReadyResponse,
             )
-            return [(each.name, each.version, each.state) for each in answer.models]
+        ).ready
 
-        served = [
-            ("classes", "1", "READY"),
-            ("failing", "1", "READY"),
-            ("m", "1", "READY"),
-            ("m", "2", "READY"),
-        ]
-        assert await index(ready=True) == served
-        assert await index() == [*served, ("m", "3", "UNAVAILABLE")]
-        with pytest.raises(ModelNotFound, match="no repository 'else'"):
-            await index(repository_name="else")
+    async def server_ready() -> bool:
+        return (await call(serving.oip, "ServerReady", ModelInferRequest(), ServerReadyResponse)).ready
 
-    asyncio.run(scenario())
+    assert await server_ready()
+    assert await ready("m")
+    assert await ready("m", "1")
+    for name, version in (("m", "3"), ("broken", ""), ("broken", "4")):
+        assert not await ready(name, version)
+    for name, version in (("nobody", ""), ("m", "9"), ("broken", "5")):
+        with pytest.raises(ModelNotFound):
+            await ready(name, version)
+    engine = serving.registry.find("m", 2).engine
+    engine.rests = True
+    assert not await ready("m"), "it rests"
+    engine.rests = False
+    serving.readiness.stop()
+    assert not await server_ready()
+    assert not await ready("m")
+    assert columns(await infer(serving.oip, request(margins(3.0))))["label"] == ["yes"], "still answered"
+    serving.readiness.publish(ready=False)
+    assert not await server_ready()
+    assert not await ready("nobody"), "nobody knows yet"
+    for method, message in (
+        ("ModelInfer", request(margins(1.0))),
+        ("ModelMetadata", ModelMetadataRequest(name="m")),
+        ("ModelConfig", ModelConfigRequest(name="m")),
+        ("ModelStatistics", ModelStatisticsRequest()),
+    ):
+        with pytest.raises(Unavailable):
+            await serving.oip.methods[method](message.SerializeToString(), math.inf, lambda: ())
 
 
-def test_statistics_are_of_one_version_all_versions_or_all_models(make_serving):
-    async def scenario() -> None:
-        oip = make_serving().oip
-        await infer(oip, request(margins(1.0, 2.0, 3.0)))
-        with pytest.raises(TamizError):
-            await infer(oip, ModelInferRequest(model_name="m"))
+async def test_the_index_holds_every_version_or_those_that_are_served(make_serving):
+    serving = make_serving()
+    serving.readiness.publish(ready=True, failed=[("m", 3)])
 
-        async def statistics(**fields: str) -> list[Any]:
-            message = ModelStatisticsRequest(**fields)
-            return list((await call(oip, "ModelStatistics", message, ModelStatisticsResponse)).model_stats)
-
-        (second,) = await statistics(name="m", version="2")
-        assert (second.inference_count, second.execution_count) == (3, 1)
-        stats = second.inference_stats
-        assert (stats.success.count, stats.fail.count, stats.queue.count, stats.compute_infer.count) == (
-            1,
-            1,
-            1,
-            1,
+    async def index(**fields: Any) -> list[tuple[str, str, str]]:
+        answer = await call(
+            serving.oip, "RepositoryIndex", RepositoryIndexRequest(**fields), RepositoryIndexResponse
         )
-        assert stats.success.ns > stats.queue.ns + stats.compute_infer.ns
-        assert stats.compute_infer.ns > 0
-        assert stats.fail.ns > 0
-        assert second.last_inference > 0
-        both = await statistics(name="m")
-        assert [each.version for each in both] == ["1", "2"]
-        assert (both[0].last_inference, both[0].inference_count) == (0, 0)
-        assert len(await statistics()) == 4
+        return [(each.name, each.version, each.state) for each in answer.models]
 
-    asyncio.run(scenario())
+    served = [
+        ("classes", "1", "READY"),
+        ("failing", "1", "READY"),
+        ("m", "1", "READY"),
+        ("m", "2", "READY"),
+    ]
+    assert await index(ready=True) == served
+    assert await index() == [*served, ("m", "3", "UNAVAILABLE")]
+    with pytest.raises(ModelNotFound, match="no repository 'else'"):
+        await index(repository_name="else")
 
 
-def test_settings_are_described_in_tritons_words(make_serving):
-    async def scenario() -> None:
-        oip = make_serving(max_queue_delay_us=250, max_queue_size=99).oip
-        config = (await call(oip, "ModelConfig", ModelConfigRequest(name="m"), ModelConfigResponse)).config
-        assert config.dynamic_batching.max_queue_delay_microseconds == 250
-        assert config.dynamic_batching.default_queue_policy.max_queue_size == 99
-        assert config.parameters["threshold"].string_value == "0.8"
+async def test_statistics_are_of_one_version_all_versions_or_all_models(make_serving):
+    oip = make_serving().oip
+    await infer(oip, request(margins(1.0, 2.0, 3.0)))
+    with pytest.raises(TamizError):
+        await infer(oip, ModelInferRequest(model_name="m"))
 
-    asyncio.run(scenario())
+    async def statistics(**fields: str) -> list[Any]:
+        message = ModelStatisticsRequest(**fields)
+        return list((await call(oip, "ModelStatistics", message, ModelStatisticsResponse)).model_stats)
+
+    (second,) = await statistics(name="m", version="2")
+    assert (second.inference_count, second.execution_count) == (3, 1)
+    stats = second.inference_stats
+    assert (stats.success.count, stats.fail.count, stats.queue.count, stats.compute_infer.count) == (
+        1,
+        1,
+        1,
+        1,
+    )
+    assert stats.success.ns > stats.queue.ns + stats.compute_infer.ns
+    assert stats.compute_infer.ns > 0
+    assert stats.fail.ns > 0
+    assert second.last_inference > 0
+    both = await statistics(name="m")
+    assert [each.version for each in both] == ["1", "2"]
+    assert (both[0].last_inference, both[0].inference_count) == (0, 0)
+    assert len(await statistics()) == 4
+
+
+async def test_settings_are_described_in_tritons_words(make_serving):
+    oip = make_serving(max_queue_delay_us=250, max_queue_size=99).oip
+    config = (await call(oip, "ModelConfig", ModelConfigRequest(name="m"), ModelConfigResponse)).config
+    assert config.dynamic_batching.max_queue_delay_microseconds == 250
+    assert config.dynamic_batching.default_queue_policy.max_queue_size == 99
+    assert config.parameters["threshold"].string_value == "0.8"
 
 
 @pytest.mark.parametrize("method", ["RepositoryModelLoad", "RepositoryModelUnload"])
-def test_models_are_not_loaded_through_the_protocol(make_serving, method):
-    async def scenario() -> None:
-        oip = make_serving().oip
-        with pytest.raises(NotOffered, match="model repository"):
-            await oip.methods[method](b"", math.inf, lambda: ())
-
-    asyncio.run(scenario())
+async def test_models_are_not_loaded_through_the_protocol(make_serving, method):
+    oip = make_serving().oip
+    with pytest.raises(NotOffered, match="model repository"):
+        await oip.methods[method](b"", math.inf, lambda: ())

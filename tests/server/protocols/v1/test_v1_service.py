@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.serving_parts import Serving, predict_request
 
-from tamiz.bundle_format import NO_CLASS
+from tamiz.gate import NO_CLASS
 from tamiz.v1.prediction_pb2 import (
     GetModelRequest,
     GetModelResponse,
@@ -41,35 +41,29 @@ def make_serving(make_bundle, tmp_path) -> Callable[..., Serving]:
     return make
 
 
-def test_an_answer_holds_one_entry_per_row_in_every_column(make_serving):
-    async def scenario() -> None:
-        answer = await make_serving().predict(predict_request(3.0, 0.1))
-        assert (answer.model_name, answer.model_version) == ("m", 2)
-        assert list(answer.accepted) == [True, False]
-        assert list(answer.reasons) == [Reason.REASON_NONE, Reason.REASON_LOW_CONFIDENCE]
-        assert list(answer.class_index) == [1, NO_CLASS]
-        assert list(answer.confidence) == pytest.approx([0.952574, 0.524979], abs=1e-6)
-        assert list(answer.classes.strings) == ["no", "yes"]
-        assert answer.threshold == 0.8
-        assert answer.probabilities == b""
-        assert answer.compute_duration_us > 0
-
-    asyncio.run(scenario())
+async def test_an_answer_holds_one_entry_per_row_in_every_column(make_serving):
+    answer = await make_serving().predict(predict_request(3.0, 0.1))
+    assert (answer.model_name, answer.model_version) == ("m", 2)
+    assert list(answer.accepted) == [True, False]
+    assert list(answer.reasons) == [Reason.REASON_NONE, Reason.REASON_LOW_CONFIDENCE]
+    assert list(answer.class_index) == [1, NO_CLASS]
+    assert list(answer.confidence) == pytest.approx([0.952574, 0.524979], abs=1e-6)
+    assert list(answer.classes.strings) == ["no", "yes"]
+    assert answer.threshold == 0.8
+    assert answer.probabilities == b""
+    assert answer.compute_duration_us > 0
 
 
-def test_probabilities_come_when_asked_for_and_hide_abstained_rows(make_serving):
-    async def scenario() -> None:
-        answer = await make_serving().predict(predict_request(3.0, 0.1, return_probabilities=True))
-        probabilities = np.frombuffer(answer.probabilities).reshape(2, 2)
-        assert probabilities[0] == pytest.approx([0.047426, 0.952574], abs=1e-6)
-        assert np.isnan(probabilities[1]).all()
-
-    asyncio.run(scenario())
+async def test_probabilities_come_when_asked_for_and_hide_abstained_rows(make_serving):
+    answer = await make_serving().predict(predict_request(3.0, 0.1, return_probabilities=True))
+    probabilities = np.frombuffer(answer.probabilities).reshape(2, 2)
+    assert probabilities[0] == pytest.approx([0.047426, 0.952574], abs=1e-6)
+    assert np.isnan(probabilities[1]).all()
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_mutated_messages_are_answered_or_refused_but_never_break_the_service(make_serving, data):
+async def test_mutated_messages_are_answered_or_refused_but_never_break_the_service(make_serving, data):
     body = bytearray(predict_request(3.0, 1.0))
     for position, value in data.draw(
         st.lists(st.tuples(st.integers(0, len(body) - 1), st.integers(0, 255)), max_size=5)
@@ -77,39 +71,30 @@ def test_mutated_messages_are_answered_or_refused_but_never_break_the_service(ma
         body[position] = value
     cut = data.draw(st.integers(0, len(body)))
 
-    async def scenario() -> None:
-        serving = make_serving()
-        outcome = (await asyncio.gather(serving.predict(bytes(body[:cut])), return_exceptions=True))[0]
-        assert isinstance(outcome, (PredictResponse, InvalidRequest, ModelNotFound)), outcome
-        assert list((await serving.predict(predict_request(3.0))).accepted) == [True]
-
-    asyncio.run(scenario())
+    serving = make_serving()
+    outcome = (await asyncio.gather(serving.predict(bytes(body[:cut])), return_exceptions=True))[0]
+    assert isinstance(outcome, (PredictResponse, InvalidRequest, ModelNotFound)), outcome
+    assert list((await serving.predict(predict_request(3.0))).accepted) == [True]
 
 
-def test_until_it_is_ready_every_method_says_unavailable(make_serving):
-    async def scenario() -> None:
-        serving = make_serving()
-        serving.readiness.publish(ready=False)
-        for name, body in (("Predict", predict_request(1.0)), ("ListModels", b""), ("GetModel", b"\n\x01m")):
-            with pytest.raises(Unavailable):
-                await serving.v1.methods[name](body, math.inf, lambda: ())
-
-    asyncio.run(scenario())
+async def test_until_it_is_ready_every_method_says_unavailable(make_serving):
+    serving = make_serving()
+    serving.readiness.publish(ready=False)
+    for name, body in (("Predict", predict_request(1.0)), ("ListModels", b""), ("GetModel", b"\n\x01m")):
+        with pytest.raises(Unavailable):
+            await serving.v1.methods[name](body, math.inf, lambda: ())
 
 
-def test_models_are_listed_and_described(make_serving):
-    async def scenario() -> None:
-        serving = make_serving(max_batch_size=32)
-        body = await serving.v1.list_models(ListModelsRequest().SerializeToString(), math.inf, lambda: ())
-        listed = ListModelsResponse.FromString(body)
-        assert [(m.name, list(m.versions)) for m in listed.models] == [("m", [1, 2]), ("text", [7])]
-        body = await serving.v1.get_model(GetModelRequest(name="m").SerializeToString(), math.inf, lambda: ())
-        described = GetModelResponse.FromString(body)
-        assert (described.name, described.version) == ("m", 2)
-        assert described.manifest.inputs[0].name == "features"
-        assert described.manifest.threshold.certificate.max_error == 0.05
-        assert described.batching.max_batch_size == 32
-        with pytest.raises(ModelNotFound):
-            await serving.v1.get_model(GetModelRequest(name="x").SerializeToString(), math.inf, lambda: ())
-
-    asyncio.run(scenario())
+async def test_models_are_listed_and_described(make_serving):
+    serving = make_serving(max_batch_size=32)
+    body = await serving.v1.list_models(ListModelsRequest().SerializeToString(), math.inf, lambda: ())
+    listed = ListModelsResponse.FromString(body)
+    assert [(m.name, list(m.versions)) for m in listed.models] == [("m", [1, 2]), ("text", [7])]
+    body = await serving.v1.get_model(GetModelRequest(name="m").SerializeToString(), math.inf, lambda: ())
+    described = GetModelResponse.FromString(body)
+    assert (described.name, described.version) == ("m", 2)
+    assert described.manifest.inputs[0].name == "features"
+    assert described.manifest.threshold.certificate.max_error == 0.05
+    assert described.batching.max_batch_size == 32
+    with pytest.raises(ModelNotFound):
+        await serving.v1.get_model(GetModelRequest(name="x").SerializeToString(), math.inf, lambda: ())

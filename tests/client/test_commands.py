@@ -1,0 +1,189 @@
+"""`tamiz-client` as somebody in a hurry uses it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from tamiz_client.__main__ import main
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Return the path of a CSV file: the first row is accepted, the second abstains."""
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b,label\n1,2,x\n-1,2,y\n")
+    return path
+
+
+@pytest.fixture
+def run(stub, capsys):
+    """Return a function that runs the command, and returns its status, standard output and standard error."""
+
+    def run(*arguments):
+        try:
+            status = main([*map(str, arguments), "--server", stub.target])
+        except SystemExit as exit_:
+            status = exit_.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["plain", "FILE"],
+        ["plain", "--input", "FILE"],
+        ["--input", "FILE", "plain"],
+        ["plain", "--version", "3", "FILE"],
+        ["--threshold", "0.5", "plain", "--version", "3", "FILE", "--chunk-rows", "1"],
+    ],
+    ids=" ".join,
+)
+def test_the_file_stands_after_the_model_or_after_a_flag(given, run, rows):
+    status, out, err = run("predict", *(rows if word == "FILE" else word for word in given))
+    assert status == 0, err
+    assert "LOW_CONFIDENCE" in out
+    assert "2 rows, 50.0% accepted" in err
+
+
+def test_the_file_is_given_once(run, rows):
+    status, _, err = run("predict", "plain", rows, "--input", rows)
+    assert (status, err) == (
+        1,
+        "tamiz-client: the rows are given twice, as FILE and as --input: give one of them\n",
+    )
+    status, _, err = run("predict", "plain")
+    assert status == 2
+    assert "required: FILE" in err
+
+
+def test_the_server_is_named_before_the_command_or_after_it(stub, capsys, monkeypatch):
+    monkeypatch.setenv("TAMIZ_SERVER", "localhost:1")
+    assert main(["--server", stub.target, "--timeout-s", "5", "models", "--json"]) == 0
+    assert main(["models", "--json", "--server", stub.target]) == 0
+    monkeypatch.setenv("TAMIZ_SERVER", stub.target)
+    assert main(["models", "--json"]) == 0
+    assert capsys.readouterr().out == '{"plain": [1, 3]}\n' * 3
+
+
+def test_health_tells_a_model_that_is_not_served_from_one_that_is_not_serving(run):
+    assert run("health") == (0, "SERVING\n", "")
+    assert run("health", "plain") == (0, "SERVING\n", "")
+    assert run("health", "stopping") == (1, "NOT_SERVING\n", "")
+    status, out, err = run("health", "nobody")
+    assert (status, out) == (3, "")
+    assert err.startswith("tamiz-client: 127.0.0.1:")
+    assert "no model 'nobody' here; served are: plain" in err
+
+
+def test_health_without_the_token_that_other_calls_need_is_answered(run):
+    assert run("health", "closed") == (1, "NOT_SERVING\n", "")
+
+
+def test_health_says_why_there_is_no_answer(capsys):
+    assert main(["health", "--server", "127.0.0.1:1", "--timeout-s", "5"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert (
+        "127.0.0.1:1: UNAVAILABLE: no server was reached; check that tamiz-server runs there" in captured.err
+    )
+
+
+def test_rows_without_a_confidence_are_left_out_of_its_mean(run, rows, tmp_path):
+    _, out, err = run("predict", "partial", rows)
+    assert "mean confidence 0.9000 (without 1 row(s) that have none)" in err
+    assert "0.0000" not in out
+    assert run("predict", "partial", rows, "--output", tmp_path / "answers.csv")[0] == 0
+    confidence = pd.read_csv(tmp_path / "answers.csv")["confidence"]
+    assert (confidence[0], confidence.isna().tolist()) == (0.9, [False, True])
+    rows.write_text("a,b\n-1,2\n")
+    assert "no row has a confidence" in run("predict", "partial", rows)[2]
+
+
+def test_a_threshold_without_effect_is_told(run, rows):
+    assert (
+        "--threshold 0.5 had no effect: the model's own is 0.8"
+        in run("predict", "plain", rows, "--threshold", "0.5")[2]
+    )
+    assert "effect" not in run("predict", "plain", rows, "--threshold", "0.9")[2]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--output", "{rows}"], "is the input file: name another one"),
+        (["--output", "{rows.parent}/./rows.csv"], "is the input file"),
+        (["--keep", "label"], "--keep names 'label', but the output has its own column of that name"),
+        (["--keep", "b, a"], "--keep names ' a'; the input has the columns 'a', 'b', 'label'"),
+        (
+            ["--output", "{rows.parent}/nowhere/out.csv"],
+            "out.csv cannot be written: No such file or directory",
+        ),
+        (["--record", "."], ". cannot be written: it is a folder"),
+        (["--record", "/"], "/ cannot be written: it is a folder"),
+        (["--timeout-s", "-1"], "timeout_s is -1.0: expected a number of seconds above 0"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_and_changes_nothing(flags, message, run, rows):
+    before = rows.read_text()
+    status, _, err = run("predict", "plain", rows, *(flag.format(rows=rows) for flag in flags))
+    assert status == 1
+    assert err.startswith("tamiz-client: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert [path.name for path in rows.parent.iterdir()] == ["rows.csv"]
+    assert rows.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--version=0", "0 is not a version: expected a number from 1, or a label"),
+        ("--version=-2", "-2 is not a version"),
+        ("--chunk-rows=0", "'0': expected a whole number from 1"),
+        ("--chunk-rows=many", "'many': expected a whole number from 1"),
+    ],
+)
+def test_a_flag_that_cannot_be_right_is_refused(flag, message, run, rows):
+    status, _, err = run("predict", "plain", rows, flag)
+    assert status == 2
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("nowhere.csv", None, "nowhere.csv cannot be read: No such file or directory"),
+        ("semicolons.csv", "a;b\n1;2\n", "has the single column 'a;b': expected columns separated by commas"),
+        ("rows.json", "{}", "rows.json is not a table: expected a file that ends in .parquet or .csv"),
+        ("text.csv", "a,b\n1,two\n", "text.csv cannot be read: "),
+        ("broken.parquet", "PAR1", "broken.parquet cannot be read: "),
+    ],
+)
+def test_a_file_that_cannot_be_rows_is_told(name, content, message, run, tmp_path):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    status, _, err = run("predict", "plain", tmp_path / name)
+    assert status == 1
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_model_without_column_names_says_how_many_columns_it_reads(run, rows):
+    status, _, err = run("predict", "unnamed", rows)
+    assert status == 1
+    assert (
+        "unnamed was trained without column names, so it reads all 3 columns in their order, and expects 2"
+        in err
+    )
+    assert run("predict", "unnamed", rows, "--keep", "label", "--output", rows.parent / "out.csv")[0] == 1
+    rows.write_text("a,b,city\n1,2,x\n")
+    assert run("predict", "unnamed", rows, "--keep", "city")[0] == 0
+
+
+def test_endings_of_files_may_be_upper_case(run, rows, tmp_path):
+    loud = rows.rename(rows.with_suffix(".CSV"))
+    assert run("predict", "plain", loud, "--output", tmp_path / "OUT.PARQUET")[0] == 0
+    assert len(pd.read_parquet(tmp_path / "OUT.PARQUET")) == 2
