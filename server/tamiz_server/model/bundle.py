@@ -61,7 +61,7 @@ def read_bundle(path: Path, keys: TrustedKeys | None = None, max_bytes: int = MA
         content = read_regular_file(path, max_bytes)
     except OSError as error:
         raise BundleError(
-            f"{path} cannot be read ({error.strerror}): expected a file that tamiz-convert wrote"
+            f"{path}: it cannot be read ({error.strerror}): expected a file that tamiz-convert wrote"
         ) from error
     if keys is not None:  # before anything is parsed
         keys.verify(path, content)

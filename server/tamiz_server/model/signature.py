@@ -86,9 +86,7 @@ def _key(file: str, pem: bytes) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ConfigError(
-            f"--require-signature: {file} holds something that is not a public key in PEM format"
-        ) from error
+        raise ConfigError(f"--require-signature: {file} holds no public key in PEM format") from error
     if not isinstance(key, Ed25519PublicKey):
         raise ConfigError(
             f"--require-signature: {file} holds a key that is not an Ed25519 key; make one with:"

@@ -29,7 +29,7 @@ def test_fields_of_later_versions_of_the_same_format_are_passed_over(make_bundle
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(BundleError, match=r"model.onnx cannot be read \(No such file"):
+    with pytest.raises(BundleError, match=r"model.onnx: it cannot be read \(No such file"):
         read_bundle(tmp_path / "model.onnx")
 
 
@@ -109,7 +109,7 @@ def test_a_graph_that_was_changed_after_the_export_is_refused(make_bundle):
         ),
         (
             lambda m: setattr(m.threshold, "slice_input", "features"),
-            "names an input with the slice, and has no",
+            "names an input with the slice, but has no",
         ),
     ],
 )

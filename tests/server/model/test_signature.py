@@ -109,7 +109,7 @@ def test_a_file_of_keys_that_cannot_be_used_stops_the_start(tmp_path, make_key):
         text=True,
     )
     assert ended.returncode == 1
-    assert "ours.key holds something that is not a public key in PEM format" in ended.stderr
+    assert "ours.key holds no public key in PEM format" in ended.stderr
     assert "PRIVATE" not in ended.stderr
 
 
@@ -119,7 +119,7 @@ def test_a_file_of_keys_that_cannot_be_used_stops_the_start(tmp_path, make_key):
 def test_what_is_no_public_key_is_refused(tmp_path, content):
     file = tmp_path / "key.pem"
     file.write_text(content)
-    with pytest.raises(ConfigError, match="holds something that is not a public key in PEM format"):
+    with pytest.raises(ConfigError, match="holds no public key in PEM format"):
         trusted_keys(str(file))
 
 
