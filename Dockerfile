@@ -1,5 +1,5 @@
-# The server, and nothing that trains: build it with `make image`, which deploy/build_image.sh does.
-# The base needs a python3 of 3.11 or newer with venv and pip; both stages have the same one, so that the environment fits.
+# The server without training libraries. Build it with `make image`, which runs deploy/build_image.sh.
+# The base needs python3 3.11 or newer with venv and pip. Both stages use the same base, so that the environment fits.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
@@ -9,9 +9,10 @@ COPY proto proto
 COPY client client
 COPY convert convert
 COPY server server
-# An index of packages other than the default, and who vouches for it, come as secrets: neither stays in the image.
-# pip itself stays outside of the environment. What is compiled here starts fast where nothing can be written. The constraints
-# are variables, because --constraint does not reach what builds the wheel; which of the two does depends on pip's version.
+# Another package index, and the certificates to trust for it, come as secrets, which do not stay in the image.
+# pip stays outside the environment. --compile makes the server start fast on a read-only file system. The constraints are
+# variables, because --constraint does not apply to the tools that build the wheel. Which of the two variables does depends
+# on pip's version.
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
     python3 -m venv --without-pip /opt/tamiz \
@@ -34,7 +35,7 @@ ENV PATH=/opt/tamiz/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     TAMIZ_HOST=0.0.0.0 \
     TAMIZ_MODEL_REPOSITORY=/models
-# A number, because Kubernetes cannot tell that a name is not root.
+# A number, because from a name Kubernetes cannot tell that the user is not root.
 USER 65532:65532
 EXPOSE 8001 8002
 STOPSIGNAL SIGTERM

@@ -19,7 +19,8 @@ from rich.progress import track
 from rich.table import Table
 from scipy.special import softmax
 
-from tamiz_convert.calibrators import METHODS, fit
+from tamiz_convert.calibrators import METHODS
+from tamiz_convert.calibrators.methods import fit
 from tamiz_convert.graphs.builder import GraphBuilder
 from tamiz_convert.graphs.latency import median_us
 from tamiz_convert.graphs.runner import Runner

@@ -59,7 +59,7 @@ def _peer(forest: Any, X: Any, y: Any) -> None:
 
 
 def _ours(forest: Any, held_out: tuple[Any, Any], output: Path) -> None:
-    export(forest, output, calibration=held_out, calibrator="auto", max_error=0.05)
+    export(forest, output, calibration=held_out, calibrator="auto", max_error=0.05, replace=True)
 
 
 def _timed(run: Callable[[], None]) -> float:

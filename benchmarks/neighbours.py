@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
@@ -20,13 +19,10 @@ from statistics import median
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from sklearn.datasets import load_breast_cancer
-from sklearn.linear_model import LogisticRegression
-from sklearn.neural_network import MLPClassifier
 
 from benchmarks.__main__ import free_port
+from benchmarks.fast_and_slow import export_fast_and_slow
 from tamiz_client import Client
-from tamiz_convert import export
 
 _GOAL = 3.0
 _N_SATURATORS = 4
@@ -47,7 +43,7 @@ def main() -> int:
     parser.add_argument("flags", nargs="*", help="flags of tamiz-server, after --")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        _export(Path(folder))
+        export_fast_and_slow(Path(folder), 2_500)
         port = free_port()
         command = [sys.executable, "-m", "tamiz_server", f"--model-repository={folder}", "--drain-delay-s=0"]
         command += [f"--grpc-port={port}", "--metrics-port=0", "--log-level=warning", *arguments.flags]
@@ -60,17 +56,6 @@ def main() -> int:
             server.terminate()
             server.wait()
     return _show(times)
-
-
-def _export(folder: Path) -> None:
-    X, y = load_breast_cancer(return_X_y=True)
-    X = (X / X.max(axis=0)).astype(np.float32)
-    slow = MLPClassifier((2_500, 2_500), max_iter=1, random_state=0)
-    with warnings.catch_warnings(action="ignore"):  # one pass is enough: the model only has to be slow
-        slow.fit(X[:64], y[:64])
-    for name, model in (("fast", LogisticRegression().fit(X[::2], y[::2])), ("slow", slow)):
-        data = (X[1::2], y[1::2])
-        export(model, folder / name / "1", calibration=data, calibrator="sigmoid", threshold=0.9)
 
 
 def _measure(port: int, rounds: int, seconds: float) -> dict[str, list[list[float]]]:

@@ -19,7 +19,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import warnings
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,15 +27,12 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from sklearn.datasets import load_breast_cancer
-from sklearn.linear_model import LogisticRegression
-from sklearn.neural_network import MLPClassifier
 
 from benchmarks.__main__ import free_port
+from benchmarks.fast_and_slow import export_fast_and_slow
 from benchmarks.open_loop import Outcome, closed_loop, open_loop, poisson
 from tamiz_client import Client
 from tamiz_client.encoding import build_request
-from tamiz_convert import export
 
 _GOAL_P99 = 3.0
 _GOAL_REFUSAL_S = 0.005
@@ -160,7 +156,7 @@ def main() -> int:
         table.add_column(name)
     reached = True
     with tempfile.TemporaryDirectory() as folder:
-        _export(Path(folder))
+        export_fast_and_slow(Path(folder), 4_000)
         for case in _CASES:
             reached &= _measure(Path(folder), case, arguments.seconds, arguments.flags, table)
     console.print(table)
@@ -216,18 +212,6 @@ def _cells(figures: Figures, most: float) -> list[str]:
         f"{figures.growth_mb:,.0f}",
         f"{figures.lag_p99_s * 1e3:,.1f}",
     ]
-
-
-def _export(folder: Path) -> None:
-    X, y = load_breast_cancer(return_X_y=True)
-    X = (X / X.max(axis=0)).astype(np.float32)
-    slow = MLPClassifier((4_000, 4_000), max_iter=1, random_state=0)
-    with warnings.catch_warnings(action="ignore"):  # one pass is enough: the model only has to be slow
-        slow.fit(X[:64], y[:64])
-    fast = LogisticRegression().fit(X[::2], y[::2])
-    for name, model in (("fast", fast), ("slow", slow)):
-        data = (X[1::2], y[1::2])
-        export(model, folder / name / "1", calibration=data, calibrator="sigmoid", threshold=0.9)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,11 @@ def main() -> int:
 def _export(task: Task) -> ExportReport:
     console.rule(f"export {task.name}")
     report = export(
-        task.estimator, _REPOSITORY / task.name / "1", calibration=task.held_out, max_error=task.max_error
+        task.estimator,
+        _REPOSITORY / task.name / "1",
+        calibration=task.held_out,
+        max_error=task.max_error,
+        replace=True,  # whoever runs the demo a second time
     )
     console.print(str(report))
     return report

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds the image with whatever builds images here: deploy/build_image.sh [NAME:TAG] [--build-arg BASE=…] …
-# TAMIZ_BUILDER names one of docker, podman and buildah; further arguments are the builder's.
-# What pip is told on this machine (/etc/pip.conf or PIP_CONFIG_FILE, and the authorities of SSL_CERT_FILE or of
-# pip's own setting) holds in the build, as secrets.
+# Builds the image with the builder that is installed: deploy/build_image.sh [NAME:TAG] [--build-arg BASE=…] …
+# TAMIZ_BUILDER chooses docker, podman or buildah; all other arguments go to the builder.
+# The build uses this machine's pip configuration (/etc/pip.conf or PIP_CONFIG_FILE, and the authorities of SSL_CERT_FILE or
+# of pip's own setting) as secrets.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,10 +29,10 @@ fi
 
 case $builder in
   docker) build=(docker build) ;;
-  podman) build=(podman build --format docker) ;; # the OCI format knows no HEALTHCHECK
+  podman) build=(podman build --format docker) ;; # the OCI format has no HEALTHCHECK
   buildah) build=(buildah bud --format docker) ;;
   "")
-    echo "build_image.sh: neither docker nor podman (with its service running) nor buildah is here; install one of them" >&2
+    echo "build_image.sh: found neither docker nor podman (with its service running) nor buildah; install one of them" >&2
     exit 1
     ;;
   *)
@@ -41,7 +41,7 @@ case $builder in
     ;;
 esac
 
-secret() { # ID FILE: give the file to the build, if it is there
+secret() { # ID FILE: give the file to the build if it exists
   if [ -f "$2" ]; then build+=(--secret "id=$1,src=$2"); fi
 }
 secret pip.conf "${PIP_CONFIG_FILE:-/etc/pip.conf}"

@@ -17,7 +17,7 @@ from sklearn.random_projection import GaussianRandomProjection, SparseRandomProj
 from sklearn.utils import all_estimators
 
 from tamiz_convert.graphs.runner import Runner
-from tamiz_convert.sources.boosters import SUPPORTED
+from tamiz_convert.sources.boosters import NATIVE, SUPPORTED
 from tamiz_convert.sources.estimator_scores import supported
 from tamiz_convert.sources.kinds import score_graph
 
@@ -44,7 +44,13 @@ _WITH_ARGUMENTS: dict[str, tuple[str, Callable[[], Any]]] = {
 def estimator_list() -> str:
     """Return the estimators by library, as Markdown."""
     own = [name for name in supported() if name not in SUPPORTED]
-    return f"- scikit-learn: {_listed(own)}\n- boosters, as scikit-learn estimators: {_listed(SUPPORTED)}"
+    return "\n".join(
+        [
+            f"- scikit-learn: {_listed(own)}",
+            f"- boosters, as scikit-learn estimators: {_listed(SUPPORTED)}",
+            f"- native boosters: {_listed(NATIVE)}",
+        ]
+    )
 
 
 def step_list() -> str:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, Unpack, overload
 
 import grpc
 from grpc import aio
@@ -16,7 +16,7 @@ from tamiz_client.connection import POLL_S, Connection
 from tamiz_client.durations import seconds
 from tamiz_client.errors import CallFailed, DeadlineExceeded, TamizClientError
 from tamiz_client.result import ModelInfo, Result
-from tamiz_client.streaming import Conversation, check_chunks
+from tamiz_client.streaming import Conversation, StreamOptions, check_chunks
 
 
 class AsyncClient(Connection):
@@ -63,13 +63,8 @@ class AsyncClient(Connection):
         model: str,
         chunks: Iterable[Any] | AsyncIterable[Any],
         *,
-        version: int | str | None = None,
-        threshold: float | None = None,
-        return_probabilities: bool = False,
-        low_priority: bool = False,
-        request_timeout_s: float | None = None,
-        timeout_s: float | None = None,
         return_errors: Literal[False] = False,
+        **options: Unpack[StreamOptions],
     ) -> AsyncIterator[Result]: ...
 
     @overload
@@ -78,13 +73,8 @@ class AsyncClient(Connection):
         model: str,
         chunks: Iterable[Any] | AsyncIterable[Any],
         *,
-        version: int | str | None = None,
-        threshold: float | None = None,
-        return_probabilities: bool = False,
-        low_priority: bool = False,
-        request_timeout_s: float | None = None,
-        timeout_s: float | None = None,
         return_errors: Literal[True],
+        **options: Unpack[StreamOptions],
     ) -> AsyncIterator[Result | CallFailed]: ...
 
     async def stream(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, Unpack, overload
 
 import grpc
 
@@ -14,7 +14,7 @@ from tamiz_client.connection import POLL_S, Connection
 from tamiz_client.durations import seconds
 from tamiz_client.errors import CallFailed, DeadlineExceeded
 from tamiz_client.result import ModelInfo, Result
-from tamiz_client.streaming import Conversation, check_chunks
+from tamiz_client.streaming import Conversation, StreamOptions, check_chunks
 
 
 class Client(Connection):
@@ -84,13 +84,8 @@ class Client(Connection):
         model: str,
         chunks: Iterable[Any],
         *,
-        version: int | str | None = None,
-        threshold: float | None = None,
-        return_probabilities: bool = False,
-        low_priority: bool = False,
-        request_timeout_s: float | None = None,
-        timeout_s: float | None = None,
         return_errors: Literal[False] = False,
+        **options: Unpack[StreamOptions],
     ) -> Iterator[Result]: ...
 
     @overload
@@ -99,13 +94,8 @@ class Client(Connection):
         model: str,
         chunks: Iterable[Any],
         *,
-        version: int | str | None = None,
-        threshold: float | None = None,
-        return_probabilities: bool = False,
-        low_priority: bool = False,
-        request_timeout_s: float | None = None,
-        timeout_s: float | None = None,
         return_errors: Literal[True],
+        **options: Unpack[StreamOptions],
     ) -> Iterator[Result | CallFailed]: ...
 
     def stream(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tamiz.files import replacing
 from tamiz_client.encoding import build_request
 from tamiz_client.errors import TamizClientError, reason
 from tamiz_client.result import ModelInfo
@@ -29,10 +30,8 @@ def record_request(path: str | Path, info: ModelInfo, rows: Any) -> None:
     path = Path(path)
     if path.is_dir():
         raise TamizClientError(f"{path} cannot be written: it is a folder")
-    new = path.with_name(f".{path.name}.new")
     try:
-        new.write_bytes(body)
-        new.replace(path)
+        with replacing(path) as file:
+            file.write(body)
     except OSError as error:
-        new.unlink(missing_ok=True)
         raise TamizClientError(f"{path} cannot be written: {reason(error)}") from error

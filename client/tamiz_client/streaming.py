@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from tamiz.v1.prediction_pb2 import Priority, StatusCode, StreamPredictResponse
 from tamiz_client.durations import seconds
@@ -15,6 +15,17 @@ from tamiz_client.result import ModelInfo, Result, to_result
 _US_PER_S: Final = 1_000_000
 _CHUNKED: Final = 3
 """Dimensions of an array of chunks of rows, at least."""
+
+
+class StreamOptions(TypedDict, total=False):
+    """The options of `Client.stream` that do not change the type of its results."""
+
+    version: int | str | None
+    threshold: float | None
+    return_probabilities: bool
+    low_priority: bool
+    request_timeout_s: float | None
+    timeout_s: float | None
 
 
 class Conversation:

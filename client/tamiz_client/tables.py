@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from tamiz.files import replacing
 from tamiz.standard_output import written
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_client.errors import TamizClientError, reason
@@ -133,15 +134,11 @@ def sink(path: str) -> Iterator[Sink]:
     kind = Path(path).suffix.removeprefix(".").lower()
     if kind not in {"parquet", "csv"}:
         raise TableError(f"{path} is not a table: expected a file that ends in .parquet or .csv")
-    temporary = Path(path).with_name(f".{Path(path).name}.partial")
     try:
-        with temporary.open("wb") as file, _closing(_Writer(file, kind)) as writer:
+        with replacing(Path(path)) as file, _closing(_Writer(file, kind)) as writer:
             yield writer
-        temporary.replace(path)
     except OSError as error:
         raise TableError(f"{path} cannot be written: {reason(error)}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class _Writer:

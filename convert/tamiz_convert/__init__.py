@@ -12,6 +12,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from tamiz_convert.bundles.bundle import read_manifest as read_manifest
+    from tamiz_convert.calibrators.calibrator import Candidacy as Candidacy
     from tamiz_convert.check_result import CheckResult as CheckResult
     from tamiz_convert.checks import Specification as Specification
     from tamiz_convert.comparison import Comparison as Comparison
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _MODULES: Final = {
     "BlockedError": "errors",
     "BundleError": "errors",
+    "Candidacy": "calibrators.calibrator",
     "CheckResult": "check_result",
     "Comparison": "comparison",
     "EstimatorError": "errors",

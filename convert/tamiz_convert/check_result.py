@@ -1,4 +1,4 @@
-"""What came of one release check."""
+"""The result of one release check."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ Severity = Literal["block", "warn"]
 Status = Literal["passed", "failed", "inconclusive"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CheckResult:
-    """What came of one release check.
+    """The result of one release check.
 
     Attributes:
-        name: what the specification calls it, with the slice where there is one: "accuracy by region = north".
-        kind: the section of the specification that it stands in, such as "slices" or "invariance".
+        name: its name in the specification, with the slice if there is one: "accuracy, region = north".
+        kind: its section of the specification, such as "slices" or "invariance".
         severity: whether a failure stops the export.
-        status: inconclusive where there are too few rows to tell.
+        status: inconclusive if there are too few rows to tell.
         n_rows: the rows that it looked at.
-        observed: what was measured; None where nothing was.
-        bound: the one-sided bound on it that was held against the limit; None where there is none.
-        limit: what the specification asks for.
-        p_value: of the test, before the correction for many checks; None where there is none.
-        message: a sentence for people: what was expected, what was seen.
-        on_inconclusive: whether too few rows to tell stop the export too, if a failure would.
+        observed: what was measured; None if nothing was.
+        bound: the one-sided bound that was compared with the limit; None if there is none.
+        limit: the limit in the specification.
+        p_value: of the test, before the correction for many checks; None if there is none.
+        message: what was expected and what was seen, for people.
+        on_inconclusive: whether an inconclusive result stops the export too, if a failure would.
     """
 
     name: str
@@ -39,8 +39,22 @@ class CheckResult:
     message: str
     on_inconclusive: Severity = "warn"
 
+    def __repr__(self) -> str:
+        """Return one line: a tuple of results is read as a list of them."""
+        return f"CheckResult({self.status}, {self.title}: {self.message})"
+
+    @property
+    def title(self) -> str:
+        """Its name for people; see `check_title`."""
+        return check_title(self.kind, self.name)
+
     @property
     def blocks(self) -> bool:
         """Whether it stops the export."""
         stops = self.status == "failed" or (self.status == "inconclusive" and self.on_inconclusive == "block")
         return stops and self.severity == "block"
+
+
+def check_title(kind: str, name: str) -> str:
+    """Return a check's name with its section first: "slices: accuracy, region = north"."""
+    return name if name.startswith(kind) else f"{kind}: {name}"

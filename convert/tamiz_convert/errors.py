@@ -5,10 +5,10 @@
     ├── RowsError           the held-out rows cannot be used as they are
     ├── UnattainableError   no threshold keeps the wanted error on these rows
     ├── ParityError         the graph does not agree with the estimator
-    ├── SpecificationError  the release checks cannot be read, or ask for what is not there
+    ├── SpecificationError  the release checks cannot be read, or name something that does not exist
     ├── BlockedError        a release check stops the export
-    ├── SigningError        a bundle cannot be signed, or is not as it was signed
-    └── BundleError         a file is no bundle, or cannot be written
+    ├── SigningError        a bundle cannot be signed, or its signature does not fit
+    └── BundleError         a file is not a bundle, or cannot be written
 
 Each message says what was wrong, what was expected and what to do.
 """
@@ -30,14 +30,14 @@ class EstimatorError(ExportError):
 
 
 class RowsError(ExportError):
-    """The held-out rows cannot be used as they are: wrong shape, NaN in the target, unseen labels, too few."""
+    """The held-out rows cannot be used as they are: wrong shape, missing or unseen labels, or too few."""
 
 
 class UnattainableError(ExportError):
     """No threshold keeps the wanted error with the wanted confidence on the certification rows.
 
     Attributes:
-        threshold: the one that looked best on the calibration rows; None if there is none.
+        threshold: the threshold that looked best on the calibration rows; None if there is none.
     """
 
     def __init__(self, message: str, *, threshold: float | None) -> None:
@@ -50,19 +50,19 @@ class ParityError(ExportError):
 
 
 class SpecificationError(ExportError):
-    """The specification of the release checks cannot be read, or asks for what is not there; the message says where."""
+    """The release checks cannot be read, or name something that does not exist; the message says where."""
 
 
 class BlockedError(ExportError):
-    """Release checks are not passed; an export that they stop has written nothing.
+    """Release checks are not passed; the export has written nothing.
 
     Attributes:
-        results: of all checks, also of those that passed.
+        results: of all checks, with those that passed.
     """
 
     def __init__(self, results: Sequence[CheckResult]) -> None:
         blocking = [result for result in results if result.blocks]
-        lines = [f"  {result.kind}, {result.name}: {result.message}" for result in blocking]
+        lines = [f"  {result.title}: {result.message}" for result in blocking]
         super().__init__(
             f"{len(blocking)} of {len(results)} release checks are not passed:\n" + "\n".join(lines)
         )
@@ -70,7 +70,7 @@ class BlockedError(ExportError):
 
 
 class SigningError(ExportError):
-    """A bundle cannot be signed, or is not as the owner of the key has signed it."""
+    """A bundle cannot be signed, or is not what the owner of the key has signed."""
 
 
 class BundleError(ExportError):
@@ -78,6 +78,6 @@ class BundleError(ExportError):
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """Return " (did you mean …?)", or nothing if no known name is close."""
+    """Return " (did you mean …?)", or an empty text if no known name is close."""
     close = difflib.get_close_matches(name, known, n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 _LOOP_ANSWERS_WITHIN_S: Final = 2.0
 _SHARE_OF_STREAMS: Final = 0.75
+"""The share of the drain timeout for streams; one whose caller takes no answers would use up all of it."""
 
 
 class App:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.resources
+import re
 from pathlib import Path
 
+import pytest
 from grpc_tools import protoc
 
 from tamiz.bundle_format import MANIFEST_KEY
@@ -51,6 +53,17 @@ def test_the_descriptor_and_the_types_of_the_open_inference_protocol_are_those_o
     assert (committed / "inference.pyi").read_text() == fresh, "inference.pyi is stale: run make proto"
     fresh = (tmp_path / "inference.binpb").read_bytes()
     assert (committed / "inference.binpb").read_bytes() == fresh, "inference.binpb is stale: run make proto"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "proto").rglob("*.proto")), ids=lambda path: path.name)
+def test_go_can_import_what_it_generates(path):
+    """A first element without a dot belongs to Go's standard library, and nothing else can be imported from there."""
+    (option,) = re.findall(r'^option go_package = "(.*)";$', path.read_text(), re.MULTILINE)
+    import_path, name = option.split(";")
+    domain, *folders = import_path.split("/")
+    assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", domain)
+    assert folders == list(path.parent.relative_to(ROOT / "proto").parts)
+    assert re.fullmatch("[a-z][a-z0-9]*", name)
 
 
 def test_messages_put_one_after_the_other_are_merged():

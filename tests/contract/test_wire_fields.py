@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tamiz.bundle_format import FormatError, OnnxParts, graph_digest, parse_bundle
 from tamiz.v1.onnx_file_pb2 import MetadataEntry, OnnxFile
-from tamiz.wire_fields import WireError, bytes_fields
+from tamiz.v1.prediction_pb2 import ModelVersions
+from tamiz.wire_fields import WireError, bytes_fields, read_varint, write_varint
 
 FILES = st.builds(
     OnnxFile,
@@ -47,6 +48,14 @@ def test_what_is_taken_from_spoilt_bytes_is_what_protobuf_takes(file, data):
     spoilt = bytes(content[: data.draw(st.integers(0, len(content)))])
     with suppress(WireError, FormatError, DecodeError):
         assert_same(OnnxParts.of(spoilt), _from_protobuf(spoilt))
+
+
+@given(st.integers(0, 2**64 - 1), st.binary(max_size=3))
+def test_a_number_of_variable_length_is_read_as_it_was_written(number, after):
+    written = write_varint(number)
+    assert read_varint(b"\0" + written + after, 1) == (number, 1 + len(written))
+    field = ModelVersions(versions=[number >> 1]).SerializeToString()  # a tag, a length, and the number
+    assert field.endswith(write_varint(number >> 1))
 
 
 def _from_protobuf(content: bytes) -> OnnxFile:

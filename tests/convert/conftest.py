@@ -11,7 +11,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
 from tamiz.bundle_format import OnnxParts
-from tamiz_convert.files import replace
+from tamiz.files import replace
 from tamiz_server.model.graph_check import check_graph
 
 
@@ -56,7 +56,7 @@ def digits() -> Rows:
 
 @pytest.fixture(scope="session")
 def customers() -> Rows:
-    """A made table with numbers, missing ones, whole ones, strings beyond ASCII, and a column that is not used."""
+    """A made table with numbers, some missing, whole numbers, text beyond ASCII, and an unused column."""
     random = np.random.default_rng(7)
     n = 900
     table = pd.DataFrame(

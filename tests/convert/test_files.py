@@ -50,7 +50,7 @@ def test_an_interruption_at_any_step_leaves_what_was_there(step, trained, tmp_pa
             export(model, folder, calibration=held_out, threshold=threshold)
         before = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
         with pytest.raises(KeyboardInterrupt):
-            export(model, folder, calibration=held_out, threshold=0.9, progress=interrupt)
+            export(model, folder, calibration=held_out, threshold=0.9, replace=True, progress=interrupt)
         assert {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
         assert folder.exists() == bool(before)
 

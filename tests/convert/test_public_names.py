@@ -33,7 +33,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 def test_without_the_extra_it_is_named(monkeypatch):
     monkeypatch.delitem(vars(tamiz_convert), "export", raising=False)
     monkeypatch.delitem(sys.modules, "tamiz_convert.pipeline.export", raising=False)
-    monkeypatch.setitem(sys.modules, "tamiz_convert.checks", None)
+    monkeypatch.setitem(sys.modules, "tamiz_convert.sources.kinds", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'tamiz\[convert\]'"):
         _ = tamiz_convert.export
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+import promql_parser
 import pytest
 from grpc import aio
 from tests.asking import page, samples
@@ -219,7 +220,8 @@ def test_the_documents_name_metrics_and_labels_that_are_there(make_bundle, start
     labels_of = {}
     for sample in samples(server):
         labels_of.setdefault(sample.name, []).append(sample.labels)
-    queries = re.findall(r"^- .*: `(.*tamiz_shadow.*)`$", DOCUMENT, re.MULTILINE)
+    (block,) = re.findall(r"```promql\n(.*?)```", DOCUMENT, re.DOTALL)
+    queries = [query for query in block.split("\n\n") if promql_parser.parse(query)]
     assert len(queries) >= 6
     for query in queries:
         for name, matchers in re.findall(r"(tamiz_shadow_\w+)(?:\{(.*?)\})?", query):

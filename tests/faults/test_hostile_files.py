@@ -18,8 +18,8 @@ import pytest
 from tests.asking import SURE, answers_right, wait_for
 
 from tamiz.bundle_format import MANIFEST_KEY
+from tamiz.files import replace
 from tamiz_client import Client
-from tamiz_convert.files import replace
 from tamiz_server.config.config import Config
 from tamiz_server.config.model_settings import parse_settings, read_settings
 from tamiz_server.config.version_policy import VersionPolicy

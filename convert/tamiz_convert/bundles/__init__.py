@@ -1,1 +1,1 @@
-"""Bundles: one file each, what it says of itself, and how it is run and taken apart again."""
+"""Bundles: their files, their manifests, how they are run, and how they are taken apart."""

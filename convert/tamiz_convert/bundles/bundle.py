@@ -1,4 +1,4 @@
-"""Graph + manifest → one file, written whole or not at all; and back."""
+"""Graph and manifest become one file, written whole or not at all; and are read back from it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tamiz.bundle_format import (
     graph_digest,
     parse_bundle,
 )
+from tamiz.files import replace
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz.v1.onnx_file_pb2 import OnnxFile
 from tamiz_convert.errors import BundleError
-from tamiz_convert.files import replace
 
 
 def sealed(model: onnx.ModelProto, manifest: Manifest) -> Manifest:
@@ -39,15 +39,15 @@ def write_bundle(model: onnx.ModelProto, manifest: Manifest, folder: Path) -> Pa
 
     Args:
         model: the graph.
-        manifest: what to say of it; `sealed` here.
+        manifest: what it says about itself; it is `sealed` here.
         folder: the version's folder; made if missing.
 
     Returns:
         The path of the file.
 
     Raises:
-        BundleError: if the file cannot be written. Then, as after an interruption at any time, the folder holds what it
-            held before.
+        BundleError: if the file cannot be written. Then, as after an interruption at any time, the folder is
+            unchanged.
     """
     graph = _without_metadata(model)
     helper.set_model_props(graph, {MANIFEST_KEY: json_format.MessageToJson(sealed(model, manifest))})
@@ -107,7 +107,7 @@ def _read(path: Path) -> tuple[bytes, Manifest]:
 
 @contextlib.contextmanager
 def _new_folders(folder: Path) -> Iterator[None]:
-    """Make a folder and those above it; take them away again if the body fails."""
+    """Make a folder and those above it; remove them again if the body fails."""
     made = []
     for each in [folder, *folder.parents]:
         if each.exists():

@@ -1,7 +1,7 @@
-"""A bundle taken apart again: its graph as far as the scores, ready for another calibrator.
+"""A bundle taken apart: its graph up to the scores, ready for another calibrator.
 
 features ─► … ─► scores ─┬─► calibrator ─► probabilities        is removed
-                         └ from here on a new calibrator is appended
+                         └ a new calibrator is appended here
 slice ─► … ─► subset                                            stays
 """
 
@@ -31,14 +31,16 @@ def from_bundle(model: onnx.ModelProto, manifest: Manifest, *, with_subset: bool
 
     Args:
         model: the bundle's graph.
-        manifest: what the bundle says of itself.
-        with_subset: whether to keep the output `subset`, if the graph has it, and what only that output reads.
+        manifest: what the bundle says about itself.
+        with_subset: whether to keep the output `subset`, if the graph has it, and what only that output
+            reads.
 
     Returns:
-        Its score graph. The reference is the bundle's own graph, asked for its scores; what it could not score is NaN.
+        Its score graph. The reference is the scores of the bundle's own graph; rows that it cannot score are
+        NaN.
 
     Raises:
-        BundleError: if the graph has no scores, or if it cannot be told what they are.
+        BundleError: if the graph has no scores, or if it is not known what they are.
     """
     classes = classes_of(manifest.classes)
     cut = cut_at_scores(model, len(classes), with_subset=with_subset)
@@ -55,7 +57,7 @@ def from_bundle(model: onnx.ModelProto, manifest: Manifest, *, with_subset: bool
         reference=_reference(model, feed, unread),
         feed=feed,
         reference_name="the bundle itself",
-        is_single_precision=True,  # it may be, and the parts are compared all the same
+        is_single_precision=True,  # nothing says that it is not; the parts are compared in any case
         compares_anywhere=False,
     )
 
@@ -70,8 +72,8 @@ def classes_of(classes: Classes) -> Labels:
 def cut_at_scores(model: onnx.ModelProto, n_classes: int, *, with_subset: bool = True) -> onnx.ModelProto:
     """Return a graph without its calibrator: `SCORES` takes the place of `probabilities` among the outputs.
 
-    The nodes behind the scores are removed, with the initializers that only they read; all others stay as they are, in
-    their order.
+    The nodes behind the scores are removed, and the initializers that only they read. All others stay as they
+    are, in their order.
 
     Args:
         model: the graph of a bundle.
@@ -79,11 +81,11 @@ def cut_at_scores(model: onnx.ModelProto, n_classes: int, *, with_subset: bool =
         with_subset: whether the output `subset` stays, and the input that only it reads.
 
     Raises:
-        BundleError: if it has no scores.
+        BundleError: if the graph has no scores.
     """
     if not any(SCORES in node.output for node in model.graph.node):
         raise BundleError(
-            f"the graph has no tensor {SCORES!r} that a calibrator could be put behind; export the estimator again"
+            f"the graph has no tensor {SCORES!r} to append a calibrator to; export the estimator again"
         )
     removed = _behind_scores(model.graph) | (set() if with_subset else _only_for_subset(model.graph))
     read = [set(_read_by(node)) for node in model.graph.node]
@@ -105,7 +107,7 @@ def cut_at_scores(model: onnx.ModelProto, n_classes: int, *, with_subset: bool =
 
 
 def output_of(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """Return a graph whose only output is one of its tensors; nothing else is changed."""
+    """Return a graph whose only output is one of its tensors; nothing else changes."""
     asked = onnx.ModelProto()
     asked.CopyFrom(model)
     declared = [output for output in model.graph.output if output.name == name]
@@ -117,7 +119,7 @@ def _behind_scores(graph: onnx.GraphProto) -> set[int]:
     """Return the positions of the nodes that read the scores, directly or through others."""
     computed = {SCORES}
     found = set()
-    for i, node in enumerate(graph.node):  # a node stands behind those that it reads
+    for i, node in enumerate(graph.node):  # nodes come after those that they read
         if not computed.isdisjoint(_read_by(node)):
             computed.update(node.output)
             found.add(i)
@@ -125,7 +127,7 @@ def _behind_scores(graph: onnx.GraphProto) -> set[int]:
 
 
 def _only_for_subset(graph: onnx.GraphProto) -> set[int]:
-    """Return the positions of the nodes that the output `subset` needs, and the scores do not."""
+    """Return the positions of the nodes that the output `subset` needs but the scores do not."""
     return _needed(graph, SUBSET) - _needed(graph, SCORES)
 
 
@@ -145,7 +147,7 @@ def _union(sets: Iterable[set[str]]) -> set[str]:
 
 
 def _read_by(node: onnx.NodeProto) -> Iterator[str]:
-    """Yield the names that a node reads, also in the bodies of loops and branches, which see the names around them."""
+    """Yield the names that a node reads, also inside loops and branches, which see the outer names."""
     yield from node.input
     for attribute in node.attribute:
         for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
@@ -161,12 +163,12 @@ def _replace(field: Any, values: list[Any]) -> None:
 def _reference(
     model: onnx.ModelProto, feed: Callable[[Any], Feed], unread: Sequence[InputSpec]
 ) -> Callable[[Any], NDArray[np.float64]]:
-    """Return rows → the scores that a bundle's whole graph computes for them; NaN for a row without finite ones.
+    """Return rows → the scores of a bundle's whole graph; NaN for a row whose scores are not finite.
 
     Args:
         model: the graph of the bundle.
         feed: rows as the caller has them → what the scores are computed from.
-        unread: further inputs of the graph, on which the scores do not depend.
+        unread: inputs of the graph that the scores do not depend on.
     """
     runner = Runner(output_of(model, SCORES))
 
@@ -186,19 +188,25 @@ def _blank(spec: InputSpec, n_rows: int) -> NDArray[Any]:
 
 
 def _scores_kind(model: onnx.ModelProto, manifest: Manifest) -> ScoresKind:
-    """Return what the scores are; for a bundle of format 1, which does not say it, what follows from its calibrator."""
+    """Return what the scores are. A bundle of format 1 does not say it; then its calibrator may show it."""
     named: dict[str, ScoresKind] = {kind: kind for kind in get_args(ScoresKind)}
     kind = named.get(manifest.scores_kind) or _implied_kind(model, manifest)
     if kind is None:
         raise BundleError(
-            f"the bundle is of format {manifest.format_version} and does not say whether its scores are logits or"
-            f" probabilities, and its calibrator {manifest.calibrator.method!r} does not show it; export the estimator again"
+            f"the bundle has format {manifest.format_version}, which does not say whether its scores are"
+            " logits or"
+            f" probabilities, and its calibrator {manifest.calibrator.method!r} does not show it: export"
+            " the estimator again"
         )
     return kind
 
 
 def _implied_kind(model: onnx.ModelProto, manifest: Manifest) -> ScoresKind | None:
-    """Margins have no metrics before the calibrator; of probabilities `temperature` takes the logarithm, `none` a part."""
+    """Return the kind that the calibrator shows.
+
+    Margins have no metrics before the calibrator. Of probabilities, `temperature` takes the logarithm, and
+    `none` clips them.
+    """
     if not manifest.calibrator.metrics_before:
         return "margins"
     shows = {"temperature": "Log", "none": "Clip"}.get(manifest.calibrator.method)

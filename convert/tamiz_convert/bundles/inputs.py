@@ -1,4 +1,4 @@
-"""Rows as a caller has them → what a bundle's graph reads, as its manifest describes it."""
+"""Rows as a caller has them become what a bundle's graph reads, as its manifest describes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a bundle says of itself, put together at export."""
+"""What a bundle says about itself, put together at export."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tamiz.v1.manifest_pb2 import (
     Parameter,
     RowSet,
 )
-from tamiz_convert.calibrators import Calibrator
+from tamiz_convert.calibrators.calibrator import Calibrator
 from tamiz_convert.evidence import ScoredRows
 from tamiz_convert.graphs.score_graph import Labels
 from tamiz_convert.metrics import if_calibrated, summarize
@@ -42,13 +42,13 @@ _DECILES: Final = np.linspace(0.0, 1.0, 11)
 
 
 def library_versions(libraries: Sequence[str] = ()) -> dict[str, str]:
-    """Return the versions of what takes part in every export, and of the libraries that did in this one."""
+    """Return the versions of the libraries of every export, and of those that only this export used."""
     versions = {name: importlib.metadata.version(name) for name in (*_LIBRARIES, *libraries)}
     return {"python": platform.python_version()} | versions
 
 
 def created_at() -> Timestamp:
-    """Return the time of the export; SOURCE_DATE_EPOCH, if set, takes its place (reproducible-builds.org)."""
+    """Return the time of the export, or SOURCE_DATE_EPOCH if that is set (reproducible-builds.org)."""
     return Timestamp(seconds=int(os.environ.get("SOURCE_DATE_EPOCH") or time.time()))
 
 
@@ -65,11 +65,11 @@ def calibrator_message(
     """Return a fitted calibrator, how it was chosen, and the metrics before it and with it.
 
     Args:
-        calibrator: as it was fitted.
-        selection: how it was chosen; None where the caller named it.
+        calibrator: the fitted calibrator.
+        selection: how it was chosen; None if the caller named it.
         n_rows: how many rows it was fitted on.
-        certification: the rows that it is measured on, but for those without a predicted class.
-        seed: of the calibration error that a perfectly calibrated model would show on as many rows.
+        certification: the rows that it is measured on; those without a predicted class are left out.
+        seed: the seed of the calibration error that a perfectly calibrated model would show on as many rows.
     """
     scored = certification.scored
     y, before = certification.y[scored], certification.probabilities_before
@@ -92,10 +92,10 @@ def calibrator_message(
 
 
 def with_seen_missing(inputs: Sequence[InputSpec], feed: Mapping[str, NDArray[Any]]) -> tuple[InputSpec, ...]:
-    """Return inputs that allow missing values only where held-out rows had some: nothing is known of the others.
+    """Return inputs that allow missing values only if held-out rows had some; nothing is known of others.
 
     Args:
-        inputs: of the model, which may take NaN in stride although it never met one.
+        inputs: the inputs of the model, which may accept NaN although it has never seen one.
         feed: what the graph reads of all held-out rows.
     """
     found = []
@@ -110,7 +110,7 @@ def with_seen_missing(inputs: Sequence[InputSpec], feed: Mapping[str, NDArray[An
 
 
 def row_sets(fitting: LabeledRows, certifying: LabeledRows) -> list[RowSet]:
-    """Return which rows were used for what."""
+    """Return the digests of the rows by their use."""
     named = {"calibration": fitting, "certification": certifying}
     return [RowSet(role=role, n_rows=len(rows), digest=digest(rows)) for role, rows in named.items()]
 
@@ -132,7 +132,7 @@ def reference_histograms(confidence: NDArray[np.float64], rows: Any) -> list[His
     """Return the distributions that traffic can be compared with: of the confidence, and of numeric features.
 
     Args:
-        confidence: (n_rows,), of all held-out rows.
+        confidence: (n_rows,), the confidence of all held-out rows.
         rows: the held-out rows, as the caller has them.
     """
     table = features(rows)
@@ -153,7 +153,7 @@ def reference_histograms(confidence: NDArray[np.float64], rows: Any) -> list[His
 
 
 def _histogram(name: str, values: NDArray[np.float64], edges: NDArray[np.float64]) -> Histogram:
-    """Count values into bins; one on an edge belongs to the bin below, one outside to the first or the last."""
+    """Count values; one on an edge belongs to the bin below it, one outside to the first or last bin."""
     bins = np.clip(np.searchsorted(edges, values, side="left") - 1, 0, len(edges) - 2)
     return Histogram(
         name=name, edges=edges.tolist(), counts=np.bincount(bins, minlength=len(edges) - 1).tolist()

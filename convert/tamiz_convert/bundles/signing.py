@@ -1,19 +1,20 @@
 """Signatures of bundles: Ed25519 (RFC 8032) over all bytes of the file, in a file beside it.
 
-Detached, so that a signature can be made and replaced by somebody who does not export, on another machine; raw, so that any tool
-can check it: `openssl pkeyutl -verify -pubin -inkey public.pem -rawin -in model.onnx -sigfile model.onnx.sig`.
+The signature is detached, so somebody who does not export can make or replace it on another machine. It is
+raw, so any
+tool can check it: `openssl pkeyutl -verify -pubin -inkey public.pem -rawin -in model.onnx -sigfile
+    model.onnx.sig`.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tamiz.bundle_format import FILE_NAME, SIGNATURE_SUFFIX
+from tamiz.files import create, replace
 from tamiz.public_keys import public_key_blocks
 from tamiz_convert.errors import SigningError
-from tamiz_convert.files import replace
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -23,20 +24,20 @@ PASSPHRASE_VARIABLE: Final = "TAMIZ_KEY_PASSPHRASE"  # noqa: S105  its name
 
 
 def make_keys(private: Path, public: Path, passphrase: str = "") -> None:
-    """Write a new pair of keys, in PEM format; the private one only for its owner to read.
+    """Write a new pair of keys in PEM format. Only the owner can read the private key.
 
     Args:
-        private: the file for the private key; it may not be there.
-        public: the file for the public key; neither may it.
+        private: the file for the private key; it must not exist.
+        public: the file for the public key; it must not exist.
         passphrase: encrypts the private key; empty for none.
 
     Raises:
-        SigningError: if a file is there, or cannot be written, or `cryptography` is not installed.
+        SigningError: if a file exists or cannot be written, or if `cryptography` is not installed.
     """
     ed25519, serialization = _cryptography()
     for path in (private, public):
         if path.exists():
-            raise SigningError(f"{path} is there already; a key is never written over: choose another name")
+            raise SigningError(f"{path} exists already, and a key is never overwritten: choose another name")
     key = ed25519.Ed25519PrivateKey.generate()
     secret = key.private_bytes(
         serialization.Encoding.PEM,
@@ -46,9 +47,12 @@ def make_keys(private: Path, public: Path, passphrase: str = "") -> None:
         else serialization.NoEncryption(),
     )
     try:
-        with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secret)
-        public.write_bytes(_public_pem(key.public_key()))
+        create(private, secret, 0o600)
+        try:
+            create(public, _public_pem(key.public_key()), 0o644)
+        except BaseException:
+            private.unlink()
+            raise
     except OSError as error:
         raise SigningError(f"{error.filename} cannot be written: {error.strerror}") from error
 
@@ -59,13 +63,14 @@ def sign(bundle: Path, key: Path, passphrase: str = "") -> Path:
     Args:
         bundle: the version's folder, or the file in it.
         key: the file with the private key.
-        passphrase: of that key, where it has one.
+        passphrase: the passphrase of that key, if it has one.
 
     Returns:
         The path of the signature, beside the bundle's file.
 
     Raises:
-        SigningError: if a file cannot be read or written, the key is none of Ed25519, or `cryptography` is not installed.
+        SigningError: if a file cannot be read or written, if the key is not an Ed25519 key, or if
+            `cryptography` is not installed.
     """
     path = _file(bundle)
     signature = path.with_name(path.name + SIGNATURE_SUFFIX)
@@ -78,11 +83,12 @@ def sign(bundle: Path, key: Path, passphrase: str = "") -> Path:
 
 
 def verify(bundle: Path, key: Path) -> None:
-    """Make sure that a bundle is as the owner of a key has signed it.
+    """Make sure that a bundle is what the owner of a key has signed.
 
     Args:
         bundle: the version's folder, or the file in it.
-        key: the file with the public key; of several keys, one after the other, one has to be the owner's.
+        key: the file with the public key. It may hold several keys, one after the other; one of them must
+            fit.
 
     Raises:
         SigningError: if it is not, a file cannot be read, or `cryptography` is not installed.
@@ -93,7 +99,8 @@ def verify(bundle: Path, key: Path) -> None:
     signed, content = _read(signature), _read(path)
     if not any(_has_signed(each, signed, content) for each in keys):
         raise SigningError(
-            f"{signature} is not the signature of {path.name} by the owner of {key}: the bundle was changed after it was"
+            f"{signature} is not a signature of {path.name} by the owner of {key}: the bundle was changed"
+            " after it was"
             " signed, or somebody else signed it"
         )
 
@@ -114,9 +121,10 @@ def _private_key(path: Path, passphrase: str) -> Ed25519PrivateKey:
 
     try:
         key = serialization.load_pem_private_key(_read(path), passphrase.encode() or None)
-    except TypeError as error:  # a passphrase is missing, or there is none to give
+    except TypeError as error:  # a passphrase is missing, or the key needs none
         raise SigningError(
-            f"{path}: {str(error)[:1].lower()}{str(error)[1:]}; the passphrase is taken from {PASSPHRASE_VARIABLE}"
+            f"{path}: {str(error)[:1].lower()}{str(error)[1:]}; the passphrase is taken from"
+            f" {PASSPHRASE_VARIABLE}"
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise SigningError(
@@ -143,7 +151,7 @@ def _public_keys(path: Path) -> list[Ed25519PublicKey]:
 
 def _of_ed25519(path: Path, key: Any, type_: type) -> Any:
     if not isinstance(key, type_):
-        raise SigningError(f"{path} holds a key that is not of Ed25519; make one with: tamiz-convert keygen")
+        raise SigningError(f"{path} does not hold an Ed25519 key; make one with: tamiz-convert keygen")
     return key
 
 
@@ -154,7 +162,7 @@ def _public_pem(key: Ed25519PublicKey) -> bytes:
 
 
 def _cryptography() -> tuple[Any, Any]:
-    """Return cryptography's modules of Ed25519 and of key files."""
+    """Return the modules of `cryptography` for Ed25519 and for key files."""
     try:
         from cryptography.hazmat.primitives import serialization  # noqa: PLC0415  an extra of its own
         from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415

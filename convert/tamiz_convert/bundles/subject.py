@@ -1,4 +1,4 @@
-"""A bundle asked as its callers ask it: rows in, the gate's answers out, offline, in one thread of onnxruntime."""
+"""A bundle run offline: rows in, the gate's answers out, in one thread of onnxruntime."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tamiz_convert.bundles.answers import Answers, judged
 from tamiz_convert.bundles.bundle import read_bundle
 from tamiz_convert.bundles.graph import classes_of, from_bundle, output_of
 from tamiz_convert.bundles.inputs import feed_of
-from tamiz_convert.calibrators import Identity
+from tamiz_convert.calibrators.identity import Identity
 from tamiz_convert.graphs.latency import median_us, repeated
 from tamiz_convert.graphs.runner import Feed, Runner
 from tamiz_convert.graphs.score_graph import SCORES, Labels
 
 
 class Subject:
-    """A graph with its gate, in memory or from a file; the sessions are opened once.
+    """A graph with its gate, in memory or from a file; its sessions are opened once.
 
     Attributes:
-        manifest: what the bundle says, or will say, of itself.
+        manifest: what the bundle says, or will say, about itself.
         classes: (n_classes,), int64 or str.
         feed: rows as the caller has them → what the graph reads.
-        runner: the graph in onnxruntime, asked for its probabilities.
+        runner: the graph in onnxruntime, whose output is the probabilities.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Subject:
         Args:
             model: the graph, with the output `probabilities`.
             manifest: its inputs, classes and thresholds.
-            feed: rows as the caller has them → what the graph reads; by default, what the manifest says of the inputs: the
+            feed: rows as the caller has them → what the graph reads. By default the manifest says it: the
                 columns of a DataFrame by name, or a matrix.
         """
         self.manifest = manifest
@@ -74,12 +74,12 @@ class Subject:
         return judged(self.manifest, feed, self.runner.run(feed), subset)
 
     def uncalibrated(self, rows: Any) -> NDArray[np.float64] | None:
-        """Return (n_rows, n_classes) the estimator's own probabilities; None where its scores carry none."""
+        """Return the estimator's own probabilities, (n_rows, n_classes); None if its scores carry none."""
         kind = from_bundle(self._model, self.manifest).kind
         if kind == "margins":
             return None
         return Identity(kind).predict(Runner(output_of(self._model, SCORES)).run(self.feed(rows)))
 
     def median_us(self, rows: Any, batch_size: int) -> float:
-        """Return the median time of one batch in onnxruntime, in microseconds; rows are repeated where there are too few."""
+        """Return the median time of one batch in onnxruntime, in microseconds; too few rows are repeated."""
         return median_us([self.runner], [repeated(self.feed(rows), batch_size)])[0]

@@ -1,39 +1,77 @@
 """Calibrators: from scores to probabilities, fitted on rows that the estimator never saw.
 
-One file per calibrator, which holds it twice, side by side: in numpy (`predict`) and as ONNX nodes (`append`).
-scikit-learn's semantics (1.9) where it has the calibrator, with two differences: whether scores are probabilities is told,
-not guessed from the data; and isotonic probabilities keep away from 0 and 1 (see `Isotonic`).
+Each calibrator is one file, which holds it twice, side by side: in numpy (`predict`) and as ONNX nodes (`append`). Where
+scikit-learn (1.9) has the same calibrator, it means the same, with two differences: whether scores are probabilities is
+told, not guessed from the data; and isotonic probabilities keep away from 0 and 1 (see `Isotonic`).
 
-`none`, `beta` and `dirichlet` start from the estimator's own probabilities and refuse margins; the others take any scores.
-`sigmoid`, `sigmoid-logit`, `isotonic`, `beta` and `venn-abers` are for two classes: of several, each is calibrated against
-the rest, and the results are divided by their sum.
+`none`, `beta` and `dirichlet` start from the estimator's own probabilities and refuse margins. The others take any scores.
+`sigmoid`, `sigmoid-logit`, `isotonic`, `beta` and `venn-abers` are for two classes. Of more classes, each is calibrated
+against the rest, and the results are divided by their sum.
 """
 
-from tamiz_convert.calibrators.beta import Beta
-from tamiz_convert.calibrators.calibrator import Calibrator
-from tamiz_convert.calibrators.dirichlet import Dirichlet
-from tamiz_convert.calibrators.identity import Identity
-from tamiz_convert.calibrators.isotonic import Isotonic
-from tamiz_convert.calibrators.methods import METHODS, fit, rebuild, refuse_absent
-from tamiz_convert.calibrators.sigmoid import Sigmoid
-from tamiz_convert.calibrators.sigmoid_logit import SigmoidLogit
-from tamiz_convert.calibrators.temperature import Temperature
-from tamiz_convert.calibrators.vector import Vector
-from tamiz_convert.calibrators.venn_abers import VennAbers
+from __future__ import annotations
 
-__all__ = [
-    "METHODS",
-    "Beta",
-    "Calibrator",
-    "Dirichlet",
-    "Identity",
-    "Isotonic",
-    "Sigmoid",
-    "SigmoidLogit",
-    "Temperature",
-    "Vector",
-    "VennAbers",
-    "fit",
-    "rebuild",
-    "refuse_absent",
-]
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from tamiz_convert.errors import EstimatorError, did_you_mean
+
+if TYPE_CHECKING:
+    from tamiz_convert.calibrators.calibrator import Calibrator
+
+AUTO: Final = "auto"
+"""Stands for the calibrator with the lowest log loss out of fold."""
+
+
+class _Table(Mapping[str, "type[Calibrator]"]):
+    """Name → class. A class is imported when it is asked for: `tamiz-convert --help` lists the names without NumPy."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = places
+
+    def __getitem__(self, name: str) -> type[Calibrator]:
+        module, _, class_name = self._places[name].partition(".")
+        found: type[Calibrator] = getattr(import_module(f"{__name__}.{module}"), class_name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+METHODS: Final[Mapping[str, type[Calibrator]]] = _Table(
+    {
+        "none": "identity.Identity",
+        "temperature": "temperature.Temperature",
+        "sigmoid": "sigmoid.Sigmoid",
+        "sigmoid-logit": "sigmoid_logit.SigmoidLogit",
+        "vector": "vector.Vector",
+        "beta": "beta.Beta",
+        "dirichlet": "dirichlet.Dirichlet",
+        "venn-abers": "venn_abers.VennAbers",
+        "isotonic": "isotonic.Isotonic",
+    }
+)
+"""All calibrators, from the simplest to the one that follows the rows most closely: `auto` prefers the earlier ones.
+
+A new calibrator is a file with a class that is a `Calibrator`, and a line here.
+"""
+
+_OTHER_NAMES: Final = {"platt": "sigmoid", "logistic": "sigmoid", "identity": "none"}
+
+
+def unknown(name: str) -> EstimatorError:
+    """Return the error for a name that no calibrator has."""
+    known = [AUTO, *METHODS]
+    meant = _OTHER_NAMES.get(name.lower())
+    hint = f" (did you mean {meant!r}?)" if meant else did_you_mean(name, known)
+    return EstimatorError(f"unknown calibrator {name!r}{hint}; there are: {', '.join(known)}")
+
+
+def choice(names: Iterable[str]) -> str:
+    """Return names as one lists them in a sentence: "sigmoid, beta or isotonic"."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}"

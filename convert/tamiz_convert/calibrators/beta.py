@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
 from tamiz_convert.calibrators.logistic import logistic_regression
 from tamiz_convert.calibrators.one_vs_rest import (
     append_one_vs_rest,
@@ -50,6 +50,8 @@ class Beta:
     kind: ScoresKind
     method: ClassVar[str] = "beta"
     needs_probabilities: ClassVar[bool] = True
+    candidacy: ClassVar[Candidacy] = Candidacy(minor_rows=50)
+    tolerance: ClassVar[float] = 1e-5
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Beta:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tamiz_convert.errors import ExportError
 from tamiz_convert.graphs.builder import GraphBuilder
 from tamiz_convert.graphs.score_graph import ScoresKind
 
@@ -15,16 +17,48 @@ Array = NDArray[np.float64]
 ClassIndices = NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Candidacy:
+    """What the calibration rows must be like before `auto` considers a calibrator.
+
+    Attributes:
+        minor_rows: the fewest rows of the rarest class. Two are always needed, one on each side of a fold.
+        rows_per_squared_class: the fewest rows per parameter of a calibrator that has n_classes² of them.
+        most_rows: the most rows; None where there may be any number.
+        on_few_rows: whether it is considered from `SelectionSettings.rows_to_fit` rows on, and not only from
+            `rows_to_compare` on.
+        for_more_classes: whether it is only for more than two classes.
+        repeats: the calibrator that it is equal to unless the scores are probabilities, so that one of them is enough.
+    """
+
+    minor_rows: int = 0
+    rows_per_squared_class: int = 0
+    most_rows: int | None = None
+    on_few_rows: bool = False
+    for_more_classes: bool = False
+    repeats: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("minor_rows", "rows_per_squared_class", "most_rows"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 0):
+                raise ExportError(f"{name} is {value!r}; expected a whole number from 0 up")
+
+
 class Calibrator(Protocol):
     """A fitted calibrator.
 
     Attributes:
-        method: its name, as `fit` takes it.
-        needs_probabilities: whether it has no answer to margins, which carry no probability of their own.
+        method: its name in `calibrators.METHODS`, in settings and in the manifest.
+        needs_probabilities: whether it refuses margins, which carry no probability of their own.
+        candidacy: when `auto` considers it.
+        tolerance: how far the graph's probabilities may be from those of `predict` on the estimator's scores.
     """
 
     method: ClassVar[str]
     needs_probabilities: ClassVar[bool]
+    candidacy: ClassVar[Candidacy]
+    tolerance: ClassVar[float]
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Self:

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 import numpy as np
 from scipy.special import softmax
 
-from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
 from tamiz_convert.calibrators.score_nodes import append_guard, append_log, append_probabilities
 from tamiz_convert.calibrators.scores import finite_rows, log_probabilities
 from tamiz_convert.calibrators.softmax_regression import RIDGE, softmax_regression
@@ -43,6 +43,8 @@ class Dirichlet:
     kind: ScoresKind
     method: ClassVar[str] = "dirichlet"
     needs_probabilities: ClassVar[bool] = True
+    candidacy: ClassVar[Candidacy] = Candidacy(rows_per_squared_class=20, for_more_classes=True)
+    tolerance: ClassVar[float] = 1e-5
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Dirichlet:

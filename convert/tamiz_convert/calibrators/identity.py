@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
 from tamiz_convert.calibrators.score_nodes import append_guard, append_probabilities
 from tamiz_convert.calibrators.scores import finite_rows, probabilities
 from tamiz_convert.graphs.builder import GraphBuilder
@@ -24,6 +24,8 @@ class Identity:
     kind: ScoresKind
     method: ClassVar[str] = "none"
     needs_probabilities: ClassVar[bool] = True
+    candidacy: ClassVar[Candidacy] = Candidacy(on_few_rows=True)
+    tolerance: ClassVar[float] = 1e-5
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Identity:  # noqa: ARG003  nothing is fitted

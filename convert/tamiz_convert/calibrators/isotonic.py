@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
-from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
 from tamiz_convert.calibrators.columns import from_named, named
 from tamiz_convert.calibrators.one_vs_rest import append_one_vs_rest, one_vs_rest, targets
 from tamiz_convert.calibrators.score_nodes import append_guard
@@ -34,10 +34,13 @@ class Isotonic:
     y: tuple[Array, ...]
     method: ClassVar[str] = "isotonic"
     needs_probabilities: ClassVar[bool] = False
+    candidacy: ClassVar[Candidacy] = Candidacy(minor_rows=300)  # worse than nothing on few rows
+    tolerance: ClassVar[float] = 1e-4
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Isotonic:  # noqa: ARG003  any scores do
         """See `Calibrator.fit`."""
+        # A step without an error does not prove certainty, so probabilities stay this far from 0 and 1.
         floor = 1.0 / (len(y) + 2.0)
         knots, values = [], []
         for k, target in enumerate(targets(scores, y)):

@@ -1,4 +1,7 @@
-"""Logistic regression of few features, by Newton's method (Lin, Lin & Weng 2007)."""
+"""Logistic regression of few features, by Newton's method (Lin, Lin & Weng 2007).
+
+Not L-BFGS, as in scikit-learn: the loss is the same, to the last digits, and there is no step size to tune.
+"""
 
 from __future__ import annotations
 

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from tamiz.gate import TOLERANCE
-from tamiz_convert.calibrators.beta import Beta
+from tamiz_convert.calibrators import METHODS, choice, unknown
 from tamiz_convert.calibrators.calibrator import Array, Calibrator, ClassIndices
-from tamiz_convert.calibrators.dirichlet import Dirichlet
 from tamiz_convert.calibrators.identity import Identity
-from tamiz_convert.calibrators.isotonic import Isotonic
-from tamiz_convert.calibrators.sigmoid import Sigmoid
-from tamiz_convert.calibrators.sigmoid_logit import SigmoidLogit
-from tamiz_convert.calibrators.temperature import Temperature
-from tamiz_convert.calibrators.vector import Vector
-from tamiz_convert.calibrators.venn_abers import VennAbers
 from tamiz_convert.errors import BundleError, EstimatorError, RowsError
 from tamiz_convert.graphs.score_graph import ScoresKind
-
-METHODS: Final[dict[str, type[Calibrator]]] = {
-    "none": Identity,
-    "sigmoid": Sigmoid,
-    "sigmoid-logit": SigmoidLogit,
-    "isotonic": Isotonic,
-    "temperature": Temperature,
-    "beta": Beta,
-    "venn-abers": VennAbers,
-    "vector": Vector,
-    "dirichlet": Dirichlet,
-}
-"""Name → class. A new calibrator is a file with such a class, and a line here."""
 
 
 def fit(
@@ -63,7 +43,7 @@ def fit(
     if kind == "margins" and calibrator.needs_probabilities:
         raise EstimatorError(
             f"calibrator {method!r} needs an estimator with probabilities of its own, and this one has only margins;"
-            f" choose {_choice(name for name, other in METHODS.items() if not other.needs_probabilities)}"
+            f" choose {choice(name for name, other in METHODS.items() if not other.needs_probabilities)}"
         )
     _refuse_not_finite(scores)
     if kind == "probabilities":
@@ -98,13 +78,8 @@ def rebuild(
 
 def _class_of(method: str) -> type[Calibrator]:
     if method not in METHODS:
-        raise EstimatorError(f"unknown calibrator {method!r}; there are: {', '.join(METHODS)}")
+        raise unknown(method)
     return METHODS[method]
-
-
-def _choice(names: Iterable[str]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} or {last}"
 
 
 def _refuse_not_finite(scores: Array) -> None:

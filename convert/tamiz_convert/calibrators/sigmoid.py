@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
 from tamiz_convert.calibrators.logistic import logistic_regression
 from tamiz_convert.calibrators.one_vs_rest import (
     append_one_vs_rest,
@@ -35,6 +35,8 @@ class Sigmoid:
     b: Array
     method: ClassVar[str] = "sigmoid"
     needs_probabilities: ClassVar[bool] = False
+    candidacy: ClassVar[Candidacy] = Candidacy(minor_rows=15)
+    tolerance: ClassVar[float] = 1e-5
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Sigmoid:  # noqa: ARG003  any scores do

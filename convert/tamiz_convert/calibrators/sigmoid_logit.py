@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
 from tamiz_convert.calibrators.one_vs_rest import one_vs_rest, sigmoids
 from tamiz_convert.calibrators.score_nodes import (
     append_binary,
@@ -39,6 +39,8 @@ class SigmoidLogit:
     kind: ScoresKind
     method: ClassVar[str] = "sigmoid-logit"
     needs_probabilities: ClassVar[bool] = False
+    candidacy: ClassVar[Candidacy] = Candidacy(minor_rows=15, repeats="sigmoid")
+    tolerance: ClassVar[float] = 1e-5
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> SigmoidLogit:

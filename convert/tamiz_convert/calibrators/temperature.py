@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import softmax
 
-from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
 from tamiz_convert.calibrators.score_nodes import append_guard, append_logits
 from tamiz_convert.calibrators.scores import finite_rows, logits
 from tamiz_convert.graphs.builder import GraphBuilder
@@ -34,6 +34,8 @@ class Temperature:
     kind: ScoresKind
     method: ClassVar[str] = "temperature"
     needs_probabilities: ClassVar[bool] = False
+    candidacy: ClassVar[Candidacy] = Candidacy(on_few_rows=True)
+    tolerance: ClassVar[float] = 1e-5
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Temperature:

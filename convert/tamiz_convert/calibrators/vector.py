@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import softmax
 
-from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
 from tamiz_convert.calibrators.score_nodes import append_guard, append_logits
 from tamiz_convert.calibrators.scores import finite_rows, logits
 from tamiz_convert.calibrators.softmax_regression import RIDGE, softmax_regression
@@ -35,6 +35,8 @@ class Vector:
     kind: ScoresKind
     method: ClassVar[str] = "vector"
     needs_probabilities: ClassVar[bool] = False
+    candidacy: ClassVar[Candidacy] = Candidacy(for_more_classes=True)
+    tolerance: ClassVar[float] = 1e-5
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Vector:

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
 from tamiz_convert.calibrators.columns import from_named, named
 from tamiz_convert.calibrators.one_vs_rest import append_one_vs_rest, one_vs_rest, targets
 from tamiz_convert.calibrators.score_nodes import append_guard
@@ -46,6 +46,10 @@ class VennAbers:
     p1: tuple[Array, ...]
     method: ClassVar[str] = "venn-abers"
     needs_probabilities: ClassVar[bool] = False
+    candidacy: ClassVar[Candidacy] = Candidacy(
+        minor_rows=50, most_rows=20_000
+    )  # its table grows with the rows
+    tolerance: ClassVar[float] = 1e-4
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> VennAbers:  # noqa: ARG003  any scores do

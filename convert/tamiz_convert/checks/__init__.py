@@ -1,6 +1,6 @@
-"""Release checks: what a model has to pass, through its exported graph and its gate, before it becomes a bundle.
+"""Release checks: what an exported graph and its gate must pass before they become a bundle.
 
-What passed, failed and inconclusive mean stands in `judge`.
+`judge` says what passed, failed and inconclusive mean.
 """
 
 from tamiz_convert.checks.baselines import Rule, baseline_entries, baseline_predictions

@@ -1,4 +1,4 @@
-"""Simpler rules beside the model: the most frequent class, and rules of the caller's own."""
+"""Simpler rules that a model is compared with: the most frequent class, and rules of the caller."""
 
 from __future__ import annotations
 
@@ -34,11 +34,16 @@ def baseline_predictions(
         classes: (n_classes,).
 
     Returns:
-        Name → (n_rows,), int64, indices into the classes; `NO_CLASS` for a label that is none of them.
+        Name → (n_rows,), int64, indices into the classes; `NO_CLASS` for a label that is not a class.
 
     Raises:
-        SpecificationError: if a rule gives another number of labels, or its column is missing.
+        SpecificationError: if a rule fails or gives another number of labels, or its column is missing.
     """
+    if not isinstance(rules or {}, Mapping):
+        raise SpecificationError(
+            f"baselines must be a mapping of names to rules, such as {{'rule': rule}}; got"
+            f" {type(rules).__name__}"
+        )
     most_frequent = int(np.bincount(calibration_y).argmax())
     predicted = {MAJORITY: np.full(count(rows), most_frequent, dtype=np.int64)}
     for name, rule in (rules or {}).items():
@@ -64,9 +69,12 @@ def baseline_entries(
 def _labels(name: str, rule: Rule, rows: Any) -> Any:
     if not callable(rule):
         return Table.of(rows).column(rule, f"baseline {name!r}")
-    labels = np.asarray(rule(rows.copy() if isinstance(rows, pd.DataFrame) else rows)).ravel()
+    try:
+        labels = np.asarray(rule(rows.copy() if isinstance(rows, pd.DataFrame) else rows)).ravel()
+    except Exception as error:  # the rule is the caller's
+        raise SpecificationError(f"baseline {name!r} failed: {type(error).__name__}: {error}") from error
     if len(labels) != count(rows):
         raise SpecificationError(
-            f"baseline {name!r} gives {len(labels)} labels for {count(rows)} rows; expected one per row"
+            f"baseline {name!r} gives {len(labels):,} labels for {count(rows):,} rows; expected one per row"
         )
     return labels

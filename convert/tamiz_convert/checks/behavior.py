@@ -1,4 +1,4 @@
-"""How the model behaves when rows are changed: invariance, perturbation, direction (Ribeiro et al. 2020, CheckList)."""
+"""How a model reacts to changed rows: invariance, perturbation, direction (Ribeiro et al. 2020)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from tamiz_convert.checks.finding import Claimed, Decided, Finding, Heading
 from tamiz_convert.checks.sections import DirectionalCheck, InvarianceCheck, PerturbationCheck
 from tamiz_convert.checks.transforms import Transform
 from tamiz_convert.errors import SpecificationError, did_you_mean
+from tamiz_convert.report.formats import quantity
 
 CONFIDENCE_TOLERANCE: Final = 1e-3
-"""A rise of the mean confidence by less than this is none."""
+"""A smaller rise of the mean confidence does not count."""
 _MIN_P: Final = 0.01
 
 
 def check_invariance(check: InvarianceCheck, where: str, context: Context) -> Iterator[Finding]:
-    """Bound how often a change that means nothing changes the label, and how far it moves probabilities."""
+    """Bound how often a meaningless change changes the label, and how far it moves probabilities."""
     heading = check.heading("invariance", _described(check.transform, check.columns), context.on_inconclusive)
     after = _answers(check.transform, check.columns, where, context, 1)
     yield from label_flips(heading, context.answers, after, check.max_label_flip_rate_ub)
@@ -36,7 +37,7 @@ def check_invariance(check: InvarianceCheck, where: str, context: Context) -> It
 
 
 def check_perturbation(check: PerturbationCheck, where: str, context: Context) -> Iterator[Finding]:
-    """Bound how often noise changes the label; noise may not make the model surer."""
+    """Bound how often noise changes the label; noise must not make the model surer."""
     heading = check.heading(
         "perturbation", _described(check.transform, check.columns), context.on_inconclusive
     )
@@ -61,7 +62,7 @@ def check_directional(check: DirectionalCheck, where: str, context: Context) -> 
         claim = AtMost(count(violated & rows), count(rows), check.max_violation_rate_ub)
         yield Claimed(
             heading.part(name),
-            f"share of rows whose probability of {check.target!r} does not {check.direction}",
+            f"share of rows where the probability of {check.target!r} does not {check.direction}",
             "at most",
             claim,
         )
@@ -78,7 +79,7 @@ def _answers(
 
 
 def _confidence(heading: Heading, before: Answers, after: Sequence[Answers]) -> Decided:
-    """Fail if the mean confidence rises by more than the tolerance, beyond chance: a one-sided t-test over the rows."""
+    """Fail if a one-sided t-test shows that the mean confidence rises by more than the tolerance."""
     scored = np.logical_and.reduce([each.predicted != NO_CLASS for each in (before, *after)])
     rise = np.mean([each.confidence for each in after], axis=0)[scored] - before.confidence[scored]
     mean = float(rise.mean()) if len(rise) else 0.0
@@ -87,7 +88,9 @@ def _confidence(heading: Heading, before: Answers, after: Sequence[Answers]) -> 
         heading,
         p_value >= _MIN_P,
         len(rise),
-        f"the mean confidence changes by {mean:+.2g}; it may not rise by more than {CONFIDENCE_TOLERANCE:g}",
+        f"the mean confidence {'rises' if mean > 0 else 'falls'} by {quantity(abs(mean))}; it may not rise"
+        " by more than"
+        f" {CONFIDENCE_TOLERANCE:g}",
         observed=mean,
         limit=CONFIDENCE_TOLERANCE,
         p_value=p_value,

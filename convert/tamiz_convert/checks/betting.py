@@ -1,4 +1,4 @@
-"""What is claimed of the mean of a quantity that is no rate. See `claims` for what proven means."""
+"""A claim about the mean of a quantity that is not a rate. See `claims` for what proven means."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BET: Final = 0.9
-"""The most of the capital that is staked on one row."""
+"""The largest share of the capital that is staked on one row."""
 _TUNED_FOR: Final = 0.05
-"""The level at which the stakes are best; the test holds at any."""
+"""The level that the stakes are tuned for; the test is valid at every level."""
 _HALVINGS: Final = 40
 
 
@@ -21,10 +21,11 @@ _HALVINGS: Final = 40
 class MeanAtMost:
     """The mean of a quantity between 0 and 1 is at most a limit: a test by betting.
 
-    Who starts with 1 and bets on each row in turn that it is below the limit, with stakes that depend on earlier rows only,
-    ends up with 1/p at least with probability at most p if the mean is not below it (Ville's inequality). Stakes as in
-    Waudby-Smith & Ramdas (2024, section 4.1); valid for every number of rows, and close to the normal approximation.
-    Rows have to be in an order that says nothing of the quantity.
+    A gambler starts with a capital of 1 and bets on one row after the other that its value is below the
+    limit. Each stake depends only on earlier rows. If the mean is not below the limit, the capital ever
+    reaches 1/p with probability at most p (Ville's inequality). The stakes are those of Waudby-Smith & Ramdas
+    (2024, section 4.1). The test is valid for every number of rows, and close to the normal approximation.
+    The order of the rows must say nothing about the quantity.
 
     Attributes:
         values: (n_rows,), float64, from 0 to 1.
@@ -41,7 +42,7 @@ class MeanAtMost:
 
     @property
     def observed(self) -> float:
-        """The mean of these rows; NaN of none."""
+        """The mean of these rows; NaN without rows."""
         return float(self.values.mean()) if len(self.values) else math.nan
 
     @cached_property
@@ -51,7 +52,7 @@ class MeanAtMost:
 
     @property
     def p_value_against(self) -> float:
-        """See `Claim`: the same bets on what is missing to 1."""
+        """See `Claim`: the same bets on 1 − value."""
         return _betting_p_value(1.0 - self.values, 1.0 - self.limit)
 
     @property

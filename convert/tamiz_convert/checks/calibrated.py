@@ -1,4 +1,4 @@
-"""Whether the probabilities can be what they say."""
+"""Whether the probabilities are calibrated, as far as rows can refute it."""
 
 from __future__ import annotations
 
@@ -19,23 +19,26 @@ from tamiz_convert.metrics.losses import log_losses
 def check_calibration(check: CalibrationCheck, where: str, context: Context) -> Iterator[Finding]:
     """Try to refute the probabilities.
 
-    Each test fails at its own `min_p`: these claims can be refuted, but not proven, so that they have no part in the
-    correction of claims that are proven.
+    Each test fails below its own `min_p`. These claims can be refuted but not proven, so the correction for
+    many claims does not count them.
     """
     heading = check.heading("calibration", "calibration", context.on_inconclusive)
     rows = context.scored
     if not rows.any():
-        yield Decided(heading, passed=False, n_rows=0, message="no row has probabilities")
+        yield Decided(
+            heading, passed=False, n_rows=0, message="no row has probabilities, so nothing could be tested"
+        )
         return
     probabilities, y = context.answers.probabilities[rows], context.y[rows]
     yield _spiegelhalter(heading.part("Spiegelhalter's test"), probabilities, y, check.min_p)
     if check.ece is not None:
-        yield _ece(heading.part("calibration error"), probabilities, y, check.ece, context.seed)
+        yield _ece(heading.part("expected error (ECE)"), probabilities, y, check.ece, context.seed)
     if check.log_loss_not_worse_than is not None:
         before = context.subject.uncalibrated(context.table.rows)
         if before is None:
             raise SpecificationError(
-                f"{where}.log_loss_not_worse_than: this estimator has no probabilities of its own; remove the key"
+                f"{where}.log_loss_not_worse_than: this estimator has no probabilities of its own; remove"
+                " the key"
             )
         yield _log_loss(heading.part("log loss"), probabilities, before[rows], y, check.min_p)
 
@@ -47,8 +50,8 @@ def _spiegelhalter(heading: Heading, probabilities: Array, y: Classes, min_p: fl
         heading,
         test.p_value >= min_p,
         len(y),
-        f"p = {test.p_value:.3g} (z = {test.z:+.2f}; refuted below {min_p:g}: {way})",
-        observed=test.z,
+        f"z = {test.z:+.2f} ({way}), p = {test.p_value:.3g}; fails below p = {min_p:g}",
+        observed=test.p_value,
         limit=min_p,
         p_value=test.p_value,
     )
@@ -67,8 +70,9 @@ def _ece(heading: Heading, probabilities: Array, y: Classes, limit: EceLimit, se
         heading,
         found <= allowed,
         len(y),
-        f"{found:.4f}; a perfectly calibrated model stays below {null:.4f} in 95 % of such samples, and"
-        f" {limit.max_excess_over_null_q95:g} more is allowed",
+        f"the calibration error is {found:.4f}; a perfectly calibrated model stays below {null:.4f} in 95%"
+        " of such"
+        f" samples, and {limit.max_excess_over_null_q95:g} more is allowed",
         observed=found,
         limit=allowed,
     )
@@ -84,8 +88,9 @@ def _log_loss(heading: Heading, after: Array, before: Array, y: Classes, min_p: 
         heading,
         p_value >= min_p,
         len(y),
-        f"{np.mean(log_losses(after, y)):.4f}, without the calibrator {np.mean(log_losses(before, y)):.4f}"
-        f" (worse with p = {p_value:.3g}, refuted below {min_p:g})",
+        f"the log loss is {np.mean(log_losses(after, y)):.4f}, and {np.mean(log_losses(before, y)):.4f}"
+        " without the"
+        f" calibrator; p = {p_value:.3g} if the calibrator does no harm, fails below p = {min_p:g}",
         observed=mean,
         limit=0.0,
         p_value=p_value,

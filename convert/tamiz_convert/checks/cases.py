@@ -1,4 +1,4 @@
-"""Rows of files that have to be answered rightly, or not at all."""
+"""Rows that must be answered correctly, or must not be answered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tamiz_convert.rows.tables import read_table
 
 
 def check_functionality(check: FunctionalityCheck, where: str, context: Context) -> Iterator[Finding]:
-    """Count the cases of a file that are answered wrongly: the whole list, so the share is no estimate."""
+    """Count the wrong answers to the cases of a file: the whole list, so the share is exact."""
     path = context.folder / check.data
     frame = _read(path, f"{where}.data")
     if check.target not in frame.columns:
@@ -39,14 +39,15 @@ def check_functionality(check: FunctionalityCheck, where: str, context: Context)
         check.heading("minimum_functionality", check.name, context.on_inconclusive),
         rate <= check.max_failure_rate,
         len(cases),
-        f"{count(wrong)} of {len(cases)} cases are wrong, at most {check.max_failure_rate:g} of them may be{example}",
+        f"{count(wrong):,} of {len(cases):,} cases are wrong; the share may be at most"
+        f" {check.max_failure_rate:g}{example}",
         observed=rate,
         limit=check.max_failure_rate,
     )
 
 
 def check_abstention(check: AbstentionCheck, where: str, context: Context) -> Iterator[Finding]:
-    """Bound from below how often garbage abstains; or expect it of these very rows."""
+    """Bound from below how often garbage abstains, or expect that all of these rows abstain."""
     heading = check.heading("abstention", check.data or f"{check.generate}", context.on_inconclusive)
     if check.data is not None:
         table = _like(_read(context.folder / check.data, f"{where}.data"), context.table, f"{where}.data")
@@ -68,7 +69,7 @@ def _all_abstain(heading: Heading, n_answered: int, n_rows: int) -> Decided:
         heading,
         n_answered == 0,
         n_rows,
-        f"{n_answered} of {n_rows} rows are answered, none may be",
+        f"{n_answered:,} of {n_rows:,} rows are answered; all must abstain",
         observed=1.0 - n_answered / n_rows,
         limit=1.0,
     )
@@ -85,12 +86,13 @@ def _read(path: Path, where: str) -> pd.DataFrame:
 
 
 def _like(frame: pd.DataFrame, table: Table, where: str) -> Table:
-    """Return rows of a file in the form of the rows at hand: what has no names is told by order."""
+    """Return rows of a file in the form of the rows at hand; columns without names are matched by order."""
     if table.names_columns:
         return Table.of(frame)
     if len(frame.columns) != len(table.frame.columns):
         raise SpecificationError(
-            f"{where}: the file has {len(frame.columns)} columns, the rows have {len(table.frame.columns)} values; expected as"
-            " many"
+            f"{where}: the file has {len(frame.columns)} columns, but the rows have"
+            f" {len(table.frame.columns)}"
+            " values; expected the same number"
         )
     return Table(frame.set_axis(table.frame.columns, axis=1), table.restore)

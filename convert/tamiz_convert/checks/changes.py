@@ -1,4 +1,4 @@
-"""Answers before and after a change of the rows: labels that flip, rows that are not accepted any more."""
+"""Answers before and after a change of the rows: labels that change, and rows that are no longer accepted."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ def label_flips(
 ) -> Iterator[Finding]:
     """Bound the share of rows whose label changes in any of the repeats.
 
-    Of all rows: where both have a label, whatever the gate says. Of accepted rows: where one label was answered and then
-    another one is. A row that is answered before and abstains after is counted by itself, and only a warning.
+    Over all rows, a label counts as changed if both labels exist and differ, whatever the gate says. Over
+    accepted rows, it counts if both labels were answered and differ. Rows that are answered before and
+    abstain after are a finding of their own, which only warns.
 
     Args:
         heading: of the check.
@@ -61,7 +62,7 @@ def probability_changes(
         before: what was answered for the rows as they are.
         after: what was answered for the changed rows.
         limit: the largest mean.
-        random: the order in which rows are bet on, which must say nothing of them.
+        random: shuffles the rows, because their order must say nothing about them.
     """
     scored = (before.predicted != NO_CLASS) & (after.predicted != NO_CLASS)
     at = np.arange(len(scored)), np.where(scored, before.predicted, 0)

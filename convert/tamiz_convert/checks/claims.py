@@ -1,8 +1,8 @@
-"""What is claimed of the traffic, and how far rows prove or refute it. Exact for every number of rows.
+"""Claims about the traffic, and how far rows prove or refute them. Exact for every number of rows.
 
-A claim is proven if the opposite would make rows like these improbable (`p_value`), which is the same as a one-sided
-confidence bound on the right side of the limit; and refuted if the claim itself would (`p_value_against`). Between the two
-the rows do not tell.
+A claim is proven if rows like these would be improbable under its opposite (`p_value`). That is the same as a
+one-sided confidence bound on the right side of the limit. A claim is refuted if rows like these would be
+improbable under the claim itself (`p_value_against`). Between the two, the rows do not tell.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class Claim(Protocol):
     """A claim about a rate or a mean.
 
     Attributes:
-        n_rows: how many rows speak of it.
-        observed: what they show.
-        limit: what is claimed to be kept.
-        p_value: of the opposite.
-        p_value_against: of the claim itself.
-        best_p_value: the smallest that so many rows allow, whatever they show: from their number alone.
-        p_value_if_fine: the p-value if rows like these showed nothing to complain of.
+        n_rows: how many rows it is tested on.
+        observed: the rate or mean in these rows.
+        limit: the limit that is claimed to be kept.
+        p_value: of the opposite of the claim; small if the rows prove the claim.
+        p_value_against: of the claim itself; small if the rows refute the claim.
+        best_p_value: the smallest `p_value` that this number of rows allows, whatever the rows show.
+        p_value_if_fine: the `p_value` if the rows showed nothing wrong.
     """
 
     @property
@@ -45,7 +45,7 @@ class Claim(Protocol):
     def p_value_if_fine(self) -> float: ...  # noqa: D102
 
     def bound(self, level: float) -> float:
-        """Return the one-sided bound that fails with probability `level`; the claim is proven if it keeps the limit."""
+        """Return the one-sided bound that fails with probability `level`; within the limit it proves."""
         ...
 
 
@@ -59,7 +59,7 @@ class AtMost:
 
     @property
     def observed(self) -> float:
-        """The rate in these rows; NaN of none."""
+        """The rate in these rows; NaN without rows."""
         return self.n_hits / self.n_rows if self.n_rows else math.nan
 
     @property
@@ -101,7 +101,7 @@ class AtLeast:
 
     @property
     def observed(self) -> float:
-        """The rate in these rows; NaN of none."""
+        """The rate in these rows; NaN without rows."""
         return self.n_hits / self.n_rows if self.n_rows else math.nan
 
     @property

@@ -1,4 +1,4 @@
-"""What every check looks at: the rows, what the model answers for them, and what was given beside them."""
+"""What every check needs: the rows, what the model answers for them, and the settings."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from tamiz_convert.checks.table import Table
 
 @dataclass(frozen=True)
 class Context:
-    """What every check looks at.
+    """What every check needs.
 
     Attributes:
         subject: the model with its gate.
         table: the rows.
         y: (n_rows,), int64, the index of each row's class.
-        answers: of the subject for the rows.
-        baselines: name → (n_rows,), int64, the class that a simpler rule predicts; `NO_CLASS` for none that exists.
-        folder: files that are named in the specification are relative to it.
-        on_inconclusive: for checks that say nothing of it.
-        seed: of all noise.
+        answers: what the subject answers for the rows.
+        baselines: name → (n_rows,), int64, the class that a simpler rule predicts; `NO_CLASS` for a class
+            that does not exist.
+        folder: paths in the specification are relative to it.
+        on_inconclusive: the default of the checks.
+        seed: the seed of all noise.
     """
 
     subject: Subject
@@ -43,7 +44,7 @@ class Context:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """(n_rows,), whether the predicted class is right; a row without one is not."""
+        """(n_rows,), whether the predicted class is right; False for a row without a predicted class."""
         return np.asarray(self.answers.predicted == self.y)
 
     @property
@@ -52,10 +53,10 @@ class Context:
         return np.asarray(self.answers.predicted != NO_CLASS)
 
     def random(self, where: str) -> np.random.Generator:
-        """Return the source of noise of one check, the same whatever other checks there are."""
+        """Return the source of noise of one check; it does not depend on the other checks."""
         return np.random.default_rng([self.seed, zlib.crc32(where.encode())])
 
 
 def count(rows: NDArray[np.bool_]) -> int:
-    """Return how many rows are meant."""
+    """Return how many entries are True."""
     return int(np.count_nonzero(rows))

@@ -1,4 +1,4 @@
-"""What is claimed of two models on the same rows. See `claims` for what proven means."""
+"""Claims about two models on the same rows. See `claims` for what proven means."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from scipy.stats import binom
 from tamiz_convert.metrics.binomial import lower_bound, upper_bound
 
 _SMALLEST: Final = 1e-12
-"""Below this a p-value is not told apart from 0."""
+"""A smaller p-value is not told apart from 0."""
 _HALVINGS: Final = 40
 
 
 @dataclass(frozen=True)
 class LossAtMost:
-    """Of the answers that one model gets right, another loses at most a share (below 0: it wins at least as much).
+    """The accuracy of a model is at most `limit` below that of another one; a negative limit means above.
 
-    Paired: only the rows count where one of the two is right, as in McNemar's exact test (1947). The loss is
-    (lost − won) / rows = (2 s − 1) d, with s the share of lost rows among the rows that differ, and d the share of those
-    among all rows. Both are bounded by Clopper & Pearson, each with half of the level; together they bound the loss.
+    Paired: only rows where exactly one of the two is right count, as in McNemar's exact test (1947). The loss
+        is
+    (lost − won) / rows = (2 s − 1) d, where s is the share of lost rows among the rows that differ, and d is
+    the share of the rows that differ among all rows. Both shares get a Clopper–Pearson bound at half of the
+    level; together they bound the loss.
 
     Attributes:
-        n_lost: rows that only the other one gets right.
-        n_won: rows that only this one gets right.
-        n_rows: rows that both were asked for.
+        n_lost: rows that only the other model gets right.
+        n_won: rows that only this model gets right.
+        n_rows: all rows that both answered.
         limit: the largest loss.
     """
 
@@ -39,7 +41,7 @@ class LossAtMost:
 
     @property
     def observed(self) -> float:
-        """The loss in these rows; NaN of none."""
+        """The loss in these rows; NaN without rows."""
         return (self.n_lost - self.n_won) / self.n_rows if self.n_rows else math.nan
 
     @cached_property
@@ -51,8 +53,8 @@ class LossAtMost:
     def p_value_against(self) -> float:
         """See `Claim`.
 
-        Where a loss is allowed and these rows show a larger one: of there being none at all, McNemar's exact test. A small slice
-        tells much sooner that something is lost than how much.
+        If a loss is allowed and these rows show a larger one, this is McNemar's exact test that there is no
+        loss at all: a small slice shows that something is lost much sooner than how much.
         """
         if self.limit < 0:
             return LossAtMost(self.n_won, self.n_lost, self.n_rows, -self.limit).p_value
@@ -62,12 +64,12 @@ class LossAtMost:
 
     @property
     def best_p_value(self) -> float:
-        """See `Claim`: both right on the same rows, or, where none is allowed, this one alone right on all."""
+        """See `Claim`: both are right on the same rows; if no loss is allowed, only this one is."""
         return LossAtMost(0, 0 if self.limit > 0 else self.n_rows, self.n_rows, self.limit).p_value
 
     @property
     def p_value_if_fine(self) -> float:
-        """See `Claim`: two that are right equally often and differ on as many rows, where a loss is allowed."""
+        """See `Claim`: if a loss is allowed, two equally good models that differ on as many rows."""
         if self.limit <= 0:
             return self.best_p_value
         n_differ = self.n_lost + self.n_won
@@ -84,12 +86,12 @@ class LossAtMost:
 
 @dataclass(frozen=True)
 class GainAtLeast:
-    """One model gets at least so many more answers right than another: `LossAtMost`, seen from the other side.
+    """The accuracy of a model is at least `limit` above that of another one: the opposite of a loss.
 
     Attributes:
-        n_won: rows that only this one gets right.
-        n_lost: rows that only the other one gets right.
-        n_rows: rows that both were asked for.
+        n_won: rows that only this model gets right.
+        n_lost: rows that only the other model gets right.
+        n_rows: all rows that both answered.
         limit: the smallest gain.
     """
 
@@ -104,7 +106,7 @@ class GainAtLeast:
 
     @property
     def observed(self) -> float:
-        """The gain in these rows; NaN of none."""
+        """The gain in these rows; NaN without rows."""
         return -self._loss.observed
 
     @property
@@ -134,13 +136,13 @@ class GainAtLeast:
 
 @dataclass(frozen=True)
 class RiseAtMost:
-    """A rate is at most so much above another one, whatever the two have to do with each other.
+    """A rate is at most `limit` above another one; the two may depend on each other in any way.
 
-    Both are bounded by Clopper & Pearson, each with half of the level. Not paired: two models accept different rows.
+    Each rate gets a Clopper–Pearson bound at half of the level. Not paired: two models accept different rows.
 
     Attributes:
-        n_hits, n_rows: of the rate.
-        other_hits, other_rows: of the one that it is compared with.
+        n_hits, n_rows: the counts of the rate.
+        other_hits, other_rows: the counts of the rate that it is compared with.
         limit: the largest rise.
     """
 
@@ -152,7 +154,7 @@ class RiseAtMost:
 
     @property
     def observed(self) -> float:
-        """The rise in these rows; NaN of none."""
+        """The rise in these rows; NaN without rows."""
         if not (self.n_rows and self.other_rows):
             return math.nan
         return self.n_hits / self.n_rows - self.other_hits / self.other_rows
@@ -164,7 +166,7 @@ class RiseAtMost:
 
     @property
     def p_value_against(self) -> float:
-        """See `Claim`: of the two in each other's place."""
+        """See `Claim`: the p-value with both rates exchanged."""
         return RiseAtMost(self.other_hits, self.other_rows, self.n_hits, self.n_rows, -self.limit).p_value
 
     @property

@@ -1,4 +1,4 @@
-"""What a check found, before it is known how strictly it is judged among all others."""
+"""What a check found, before all findings are judged together."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Direction = Literal["at most", "at least"]
 
 @dataclass(frozen=True)
 class Heading:
-    """What a finding is called, and how much weight it has.
+    """The name of a finding, and what a failure of it does.
 
     Attributes:
-        name: for people, with the slice where there is one.
+        name: for people, with the slice if there is one.
         kind: the section of the specification.
         severity: whether a failure stops the export.
-        on_inconclusive: whether too few rows do.
+        on_inconclusive: whether too few rows to tell stop the export.
     """
 
     name: str
@@ -38,10 +38,10 @@ class Claimed:
 
     Attributes:
         heading: of the result.
-        quantity: what is bounded, such as "accuracy".
-        direction: on which side of the limit it has to be.
-        claim: with the counts.
-        min_n: fewer rows prove nothing.
+        quantity: the name of the rate or mean, such as "accuracy".
+        direction: on which side of the limit it must be.
+        claim: the counts and the limit.
+        min_n: with fewer rows, nothing is proven.
     """
 
     heading: Heading
@@ -53,14 +53,14 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Decided:
-    """What needs no sample: a list of cases that all have to hold, a measured time; or a test of its own.
+    """A finding that is not about a sample, such as a measured time, or one with a test of its own.
 
     Attributes:
         heading: of the result.
         passed: whether it holds.
         n_rows: how many rows were looked at.
         message: for people.
-        observed, limit, p_value: where there are such.
+        observed, limit, p_value: as in `CheckResult`; None if there is none.
     """
 
     heading: Heading

@@ -1,4 +1,4 @@
-"""Rows that no model should answer, made of rows at hand."""
+"""Rows that no model should answer, made from the rows at hand."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def garbage(kind: str, table: Table, n_rows: int, random: Random, where: str) ->
         where: the place in the specification, for errors.
 
     Raises:
-        SpecificationError: if rows like these cannot be made so.
+        SpecificationError: if the rows have no column for this kind.
     """
     drawn = table.take(random.integers(0, len(table), n_rows))
     values = _KINDS[kind](drawn.frame, random)
     if not values:
-        raise SpecificationError(f"{where}: the rows have no columns of which to make {kind} rows")
+        raise SpecificationError(f"{where}: the rows have no column that {kind} rows could be made from")
     return drawn.replaced(values)
 
 
@@ -42,7 +42,7 @@ def _numeric(frame: pd.DataFrame) -> list[Any]:
 
 
 def _nan(frame: pd.DataFrame, random: Random) -> dict[str | int, Any]:  # noqa: ARG001  one signature for all
-    """Take every value away that can be missing; whole numbers and bool cannot."""
+    """Remove every value that can be missing; whole numbers and bool cannot be."""
     return {
         name: np.full(len(frame), np.nan)
         if frame[name].dtype.kind == "f"
@@ -53,7 +53,7 @@ def _nan(frame: pd.DataFrame, random: Random) -> dict[str | int, Any]:  # noqa: 
 
 
 def _out_of_range(frame: pd.DataFrame, random: Random) -> dict[str | int, Any]:
-    """Put numbers one to ten ranges beyond what was seen, and text that was never seen."""
+    """Move numbers one to ten ranges beyond what was seen, and put in text that was never seen."""
     values: dict[str | int, Any] = {}
     for name in frame.columns:
         column = frame[name]

@@ -1,14 +1,16 @@
-"""From findings to results: what is proven, what is refuted, and what these rows do not tell.
+"""From findings to results: what the rows prove, what they refute, and what they leave open.
 
-A limit counts as kept only if the rows *prove* it: passed means that the opposite of the claim is rejected, with Holm's
-correction over all claims of all checks, so that with probability 1 − alpha every limit that is called kept is kept.
-Everything else that could have been proven by so many rows has failed. Where even flawless rows would not have been enough
-(in a comparison: two models that are equally good, and differ on as many rows), or there are fewer than the check's own
-`min_n`, the result is inconclusive; unless the rows refute the claim (again with Holm's correction over all claims), which is
-a failure for however few rows.
+- passed: the rows *prove* that the limit is kept. The opposite of the claim is rejected, with Holm's
+  correction over all claims of all checks, so with probability 1 − alpha every limit that is called kept is
+  kept.
+- failed: there were enough rows to prove the claim, and they did not; or the rows refute the claim, however
+  few they are, again with Holm's correction over all claims.
+- inconclusive: even flawless rows (in a comparison: two equally good models that differ on as many rows)
+  would not have been enough, or there are fewer rows than the check's own `min_n`.
 
-Claims that so few rows cannot prove are left out of the number that is corrected for (Tarone 1990): that is decided by the
-number of rows alone. The bound of a result is at the level that its claim was held to, so that bound and status agree.
+Holm's correction does not count claims that cannot be proven with so few rows (Tarone 1990); the number of
+rows alone decides which these are. The bound of a result is at the level of its claim, so bound and status
+agree.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from tamiz_convert.checks.claims import AtLeast, AtMost
 from tamiz_convert.checks.finding import Claimed, Decided, Finding, Heading
 from tamiz_convert.metrics.binomial import rows_needed
 from tamiz_convert.metrics.holm import Step, holm
+from tamiz_convert.report.formats import plural, quantity
 
 
 def judge(findings: Sequence[Finding], alpha: float) -> tuple[CheckResult, ...]:
@@ -28,7 +31,7 @@ def judge(findings: Sequence[Finding], alpha: float) -> tuple[CheckResult, ...]:
 
     Args:
         findings: of all checks.
-        alpha: the probability that any limit is called kept that is not.
+        alpha: the probability that any broken limit is called kept.
     """
     claimed = [finding for finding in findings if isinstance(finding, Claimed)]
     provable = [finding for finding in claimed if _enough_rows(finding, alpha)]
@@ -85,17 +88,17 @@ def _claimed(finding: Claimed, step: Step | None, strictest: float, *, is_broken
 
 def _message(finding: Claimed, status: Status, bound: float | None, level: float, *, is_broken: bool) -> str:
     claim = finding.claim
-    asked = f"asked for: {finding.quantity} {finding.direction} {claim.limit:.4g}"
+    asked = f"{finding.quantity} must be {finding.direction} {quantity(claim.limit)}"
     if bound is None:
-        return f"{asked}; there are no rows to tell"
-    seen = f"{asked}; found {claim.observed:.4g} in {claim.n_rows:,} {'row' if claim.n_rows == 1 else 'rows'}"
+        return f"{asked}; there are no rows to test this on"
+    seen = f"{asked}; it is {quantity(claim.observed)} in {plural(claim.n_rows, 'row')}"
     if status == "passed":
-        return f"{seen}, which proves {finding.direction} {bound:.4g}"
+        return f"{seen}, which proves {finding.direction} {quantity(bound)}"
     if is_broken:
-        return f"{seen}, which is beyond chance"
+        return f"{seen}, too {'high' if finding.direction == 'at most' else 'low'} to be chance"
     if status == "inconclusive":
         return f"{seen}: too few rows to tell{_min_n(finding)}"
-    return f"{seen}, which proves no more than {finding.direction} {bound:.4g}{_advice(claim, level)}"
+    return f"{seen}, which proves only {finding.direction} {quantity(bound)}{_advice(claim, level)}"
 
 
 def _min_n(finding: Claimed) -> str:
@@ -103,7 +106,7 @@ def _min_n(finding: Claimed) -> str:
 
 
 def _advice(claim: object, level: float) -> str:
-    """Say how many rows would prove a rate that looks right."""
+    """Return how many rows would prove a rate that looks right."""
     if isinstance(claim, AtMost):
         rate, limit = claim.observed, claim.limit
     elif isinstance(claim, AtLeast):
@@ -112,7 +115,8 @@ def _advice(claim: object, level: float) -> str:
         return ""
     if rate >= limit:
         return ""
-    return f"; at that rate about {rows_needed(rate, limit, level, more_than=claim.n_rows):,} rows would prove it"
+    needed = rows_needed(rate, limit, level, more_than=claim.n_rows)
+    return f"; at this rate about {needed:,} rows would prove it"
 
 
 def _result(

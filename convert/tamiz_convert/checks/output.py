@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from tamiz_convert.check_result import CheckResult
-from tamiz_convert.rows.tables import write_text
+from tamiz_convert.files import write_text
 
 
 def write_json(results: Sequence[CheckResult], path: Path) -> None:
@@ -32,8 +32,9 @@ def write_json(results: Sequence[CheckResult], path: Path) -> None:
 def write_junit(results: Sequence[CheckResult], path: Path) -> None:
     """Write results as JUnit XML, a suite per section and a case per result.
 
-    What stops the export is a failure, what is inconclusive besides is skipped, and a failure that only warns is a passed
-    case with its message, marked "warning", in `system-out`, which no reader counts and all of them show.
+    A result that stops the export is a failure, and any other inconclusive result is skipped. A failure that
+    only warns is a passed case whose message stands in `system-out`, marked "warning": readers show it and do
+    not count it.
 
     Raises:
         ExportError: if the file cannot be written.

@@ -1,4 +1,4 @@
-"""A mapping, as YAML gives it, becomes a dataclass; what does not fit is named with its place."""
+"""A mapping, as YAML gives it, becomes a dataclass; an error names the place of what does not fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tamiz_convert.errors import SpecificationError, did_you_mean
 Parsed = TypeVar("Parsed")
 
 KEY: Final = "key"
-"""In a field's metadata: the key that stands for it in the specification, None for a field that is no key."""
+"""In a field's metadata: its key in the specification; None for a field without a key."""
 
 _YAML_BOOLEANS: Final = "; YAML takes yes, no, on and off for booleans: quote them"
 _TYPE_NAMES: Final = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
@@ -35,7 +35,8 @@ def parse(cls: type[Parsed], value: Any, where: str) -> Parsed:
     for key in value:
         if key not in fields:
             raise SpecificationError(
-                f"{_at(where)}unknown key {key!r}{did_you_mean(str(key), list(fields))}; known keys are {', '.join(fields)}"
+                f"{_at(where)}unknown key {key!r}{did_you_mean(str(key), list(fields))}; known keys are"
+                f" {', '.join(fields)}"
             )
     hints = get_type_hints(cls)
     given = {
@@ -65,7 +66,7 @@ def _at(where: str) -> str:
 
 
 def _converted(hint: Any, value: Any, where: str) -> Any:
-    """Return a value as a field's type wants it."""
+    """Return a value in the type of its field."""
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         return _of_union(hint, value, where)

@@ -1,4 +1,4 @@
-"""The model beside others on the same rows: the bundle in production, and simpler rules."""
+"""The model and its rivals on the same rows: the bundle in production, and simpler rules."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tamiz_convert.errors import BundleError, RowsError, SpecificationError, did
 def check_comparison(check: ComparisonCheck, where: str, context: Context) -> Iterator[Finding]:
     """Bound what gets worse against the bundle in production, over all rows and in every slice.
 
-    The loss of accuracy is paired (`LossAtMost`). The rise of the error among accepted rows is not: the two models accept
-    different rows, and each is bounded on its own (`RiseAtMost`).
+    The loss of accuracy is paired (`LossAtMost`). The rise of the error among accepted rows is not: the two
+    models accept different rows, and each is bounded on its own (`RiseAtMost`).
     """
     path = context.folder / check.compare_to
     try:
@@ -95,7 +95,7 @@ def _translated(
     if set(ours) != set(theirs):
         raise SpecificationError(
             f"{where}.compare_to: that bundle has the classes {', '.join(map(repr, theirs))}, this one"
-            f" {', '.join(map(repr, ours))}; only the same can be compared"
+            f" {', '.join(map(repr, ours))}; only bundles with the same classes can be compared"
         )
     position = np.array([*(ours.index(label) for label in theirs), NO_CLASS])
     return np.asarray(position.take(predicted, mode="clip"))  # NO_CLASS points beyond the end, at NO_CLASS
@@ -105,6 +105,7 @@ def _known(context: Context, name: str, where: str) -> NDArray[np.int64]:
     if name not in context.baselines:
         known = list(context.baselines)
         raise SpecificationError(
-            f"{where}.against: there is no rule {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}"
+            f"{where}.against: there is no rule {name!r}{did_you_mean(name, known)}; known rules are"
+            f" {', '.join(known)}"
         )
     return context.baselines[name]

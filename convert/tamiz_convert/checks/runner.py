@@ -1,4 +1,4 @@
-"""A specification held against a model: every check's findings, then the judgement of all together."""
+"""A specification applied to a model: the findings of every check, then the judgement of all together."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def run_checks(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[CheckResult, ...]:
-    """Hold a specification against a model.
+    """Check a model against a specification.
 
     Args:
-        specification: what is asked for.
+        specification: the checks.
         subject: the model with its gate.
         rows: rows that neither the model nor its calibrator has seen, as the subject reads them.
-        baselines: what simpler rules predict for the rows, as `baseline_predictions` gives it; by default the most frequent
-            class of the rows themselves.
+        baselines: what simpler rules predict for the rows, as `baseline_predictions` returns it; by default
+            the most frequent class of the rows themselves.
         seed: of all noise.
         progress: called with the name of each check and the share of the checks done before it.
 
@@ -66,7 +66,7 @@ def run_checks(
         One result per claim or case, in the order of the sections; see `judge` for what passed means.
 
     Raises:
-        SpecificationError: for columns, classes, files or rules that are named but not there.
+        SpecificationError: for columns, classes, files or rules that do not exist.
     """
     say = progress or (lambda _step, _share: None)
     if baselines is None:

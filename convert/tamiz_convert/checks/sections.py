@@ -1,4 +1,4 @@
-"""What can be asked for, section by section; the fields are the keys of the specification."""
+"""The sections of a specification; their fields are its keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def _rate(name: str, value: float | None, *, upper: bool) -> None:
         return
     reason = "no number of rows proves a rate of exactly 0 or 1" if value in (0.0, 1.0) else "a rate"
     raise SpecificationError(
-        f"{name} is {value:g}; expected a number above 0 and below 1 ({reason}), such as {0.01 if upper else 0.99}"
+        f"{name} is {value:g}; expected a number above 0 and below 1 ({reason}), such as"
+        f" {0.01 if upper else 0.99}"
     )
 
 
@@ -42,12 +43,13 @@ def _exactly_one(**values: Any) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What all checks have.
+    """The fields of all checks.
 
     Attributes:
-        name: for people; by default what it does.
+        name: for people; by default it says what the check does.
         severity: whether a failure stops the export.
-        on_inconclusive: whether too few rows do; by default as at the top of the specification.
+        on_inconclusive: whether too few rows to tell stop the export; by default as at the top of the
+            specification.
     """
 
     name: str | None = None
@@ -55,7 +57,7 @@ class Check:
     on_inconclusive: Severity | None = None
 
     def heading(self, kind: str, default: str, on_inconclusive: Severity) -> Heading:
-        """Return the heading of what it finds."""
+        """Return the heading of the check's findings."""
         return Heading(self.name or default, kind, self.severity, self.on_inconclusive or on_inconclusive)
 
 
@@ -91,7 +93,7 @@ class EceLimit:
     Attributes:
         bins: how many.
         strategy: bins of equal width, or of equally many rows.
-        max_excess_over_null_q95: how far above the 95 % quantile of such a model's.
+        max_excess_over_null_q95: how far above the 95 % quantile of that model's error.
     """
 
     bins: int = 15
@@ -105,13 +107,13 @@ class EceLimit:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationCheck(Check):
-    """Whether the probabilities can be what they say. Calibration can be refuted only, never proven.
+    """Whether the probabilities are calibrated. That can be refuted, but never proven.
 
     Attributes:
         test: which test; Spiegelhalter's needs no bins.
-        min_p: a p-value below it is a failure; of this test, and of the log loss. The calibrator was fitted on a sample itself,
-            so that more than this share of sound ones fail.
-        ece: a limit of the calibration error.
+        min_p: a smaller p-value is a failure, of this test and of the log loss. Calibrators are fitted on
+            samples themselves, so more than this share of sound ones fails.
+        ece: the limit of the calibration error.
         log_loss_not_worse_than: "identity": the probabilities without the calibrator.
     """
 
@@ -126,7 +128,7 @@ class CalibrationCheck(Check):
 
 @dataclass(frozen=True, kw_only=True)
 class SelectiveCheck(Check):
-    """What the gate has to answer, over all rows.
+    """What the gate must do over all rows.
 
     Attributes:
         min_coverage: the smallest share of answered rows.
@@ -145,13 +147,13 @@ class SelectiveCheck(Check):
 
 @dataclass(frozen=True, kw_only=True)
 class SliceCheck(Check):
-    """A rate in every slice: for each combination of values of some columns.
+    """A limit of a rate in every slice: each combination of values of some columns.
 
     Attributes:
         by: the columns; none for all rows.
         metric: accuracy of all rows, error among accepted rows, or share of accepted rows.
-        min_lower_bound: of accuracy and coverage.
-        max_upper_bound: of the selective risk.
+        min_lower_bound: the limit of accuracy and coverage.
+        max_upper_bound: the limit of the selective risk.
         min_n: slices with fewer rows (for the selective risk: accepted ones) are inconclusive.
     """
 
@@ -172,13 +174,13 @@ class SliceCheck(Check):
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionalityCheck(Check):
-    """Cases that the model has to get right: all rows of a file. They are the whole list, no sample.
+    """Cases that the model must get right: all rows of a file. They are the whole list, not a sample.
 
     Attributes:
         data: the file, relative to the specification.
         target: its column with the expected labels.
         max_failure_rate: the largest share of wrong ones.
-        accepted_only: whether a row that abstains is no failure.
+        accepted_only: whether only answered rows can be failures.
     """
 
     name: str
@@ -190,11 +192,11 @@ class FunctionalityCheck(Check):
 
 @dataclass(frozen=True, kw_only=True)
 class InvarianceCheck(Check):
-    """What must not change the answer.
+    """A change of the rows that must not change the answer.
 
     Attributes:
-        columns: which are changed.
-        transform: how.
+        columns: the columns that are changed.
+        transform: how they are changed.
         max_label_flip_rate_ub: the largest share of rows whose label changes.
         max_mean_abs_dp: the largest mean change of the probability of the class that was predicted before.
     """
@@ -212,14 +214,15 @@ class InvarianceCheck(Check):
 
 @dataclass(frozen=True, kw_only=True)
 class PerturbationCheck(Check):
-    """What may change the answer a little.
+    """A change of the rows that may change the answer a little.
 
     Attributes:
-        columns: which are changed.
-        transform: how.
-        repeats: how often, each time with other noise; a row counts as flipped if any repeat flips its label.
-        max_label_flip_rate_ub: the largest share of such rows.
-        must_not_raise_confidence: whether the mean confidence may not rise: noise tells the model nothing.
+        columns: the columns that are changed.
+        transform: how they are changed.
+        repeats: how often, each time with new noise; a row counts as changed if any repeat changes its label.
+        max_label_flip_rate_ub: the largest share of changed rows.
+        must_not_raise_confidence: whether the mean confidence must not rise, as noise tells the model
+            nothing.
     """
 
     columns: Columns
@@ -237,13 +240,13 @@ class PerturbationCheck(Check):
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionalCheck(Check):
-    """In which direction a change moves the probability of a class.
+    """A change of the rows that must move the probability of a class in one direction.
 
     Attributes:
-        columns: which are changed.
-        transform: how.
+        columns: the columns that are changed.
+        transform: how they are changed.
         target: the class.
-        direction: where its probability has to go, or stay.
+        direction: where its probability must go, or stay.
         tolerance: how far it may go the other way.
         max_violation_rate_ub: the largest share of rows that go further.
     """
@@ -265,11 +268,12 @@ class AbstentionCheck(Check):
     """Rows that must not be answered.
 
     Attributes:
-        data: a file of them, relative to the specification; or
-        generate: made of the rows at hand: all numbers missing, far outside the range, or columns in each other's place.
-        n_rows: how many are made.
-        min_abstain_rate_lb: the smallest share that abstains; or
-        expect: "all_abstain": these very rows, all of them.
+        data: a file with the rows, relative to the specification; or
+        generate: how rows are made from the rows at hand: all values missing, far out of range, or columns
+            exchanged.
+        n_rows: how many rows are made.
+        min_abstain_rate_lb: the smallest share that must abstain; or
+        expect: "all_abstain": every one of these rows must abstain.
     """
 
     data: str | None = None
@@ -288,12 +292,13 @@ class AbstentionCheck(Check):
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonCheck(Check):
-    """What may get worse against the bundle in production: over all rows, and in every slice.
+    """How much worse than the bundle in production the model may be, over all rows and in every slice.
 
     Attributes:
         compare_to: the bundle, relative to the specification: its version's folder, or the file in it.
         by: columns whose values make the slices.
-        every_slice: whether slices are held to the limit too. A gain in a large slice hides a loss in a small one.
+        every_slice: whether the limit holds for slices too: a gain in a large slice hides a loss in a small
+            one.
         metric: accuracy, or the error among accepted rows.
         max_regression: the largest loss of accuracy, or rise of the error.
         min_n: slices with fewer rows are inconclusive, unless they prove the loss.
@@ -312,12 +317,13 @@ class ComparisonCheck(Check):
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineCheck(Check):
-    """A simpler rule that the model has to beat, on the same rows.
+    """A simpler rule that the model must beat, on the same rows.
 
     Attributes:
-        against: "majority", the most frequent class of the calibration rows, or the name of a rule that the caller gave; or
-        column: a column that holds the rule's labels.
-        min_gain: by how much the accuracy has to be higher.
+        against: "majority", the most frequent class of the calibration rows, or the name of a rule of the
+            caller; or
+        column: a column with the rule's labels.
+        min_gain: by how much the accuracy must be higher.
     """
 
     against: str | None = None

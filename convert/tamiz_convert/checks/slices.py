@@ -16,7 +16,7 @@ _QUANTITIES = {"accuracy": "accuracy", "coverage": "coverage", "selective_risk":
 
 
 def check_slices(check: SliceCheck, where: str, context: Context) -> Iterator[Finding]:
-    """Hold a rate to its limit in every slice."""
+    """Compare a rate with its limit in every slice."""
     for name, rows in context.table.slices(check.by, f"{where}.by"):
         heading = check.heading("slices", check.metric, context.on_inconclusive)
         limit = check.max_upper_bound if check.metric == "selective_risk" else check.min_lower_bound
@@ -31,7 +31,7 @@ def check_slices(check: SliceCheck, where: str, context: Context) -> Iterator[Fi
 
 
 def check_selective(check: SelectiveCheck, where: str, context: Context) -> Iterator[Finding]:  # noqa: ARG001  one signature for all
-    """Hold coverage and selective risk of all rows to their limits."""
+    """Compare coverage and selective risk of all rows with their limits."""
     rows = np.ones(len(context.y), dtype=bool)
     limits = {"coverage": check.min_coverage, "selective_risk": check.max_selective_risk}
     for metric, limit in limits.items():

@@ -30,13 +30,13 @@ from tamiz_convert.errors import SpecificationError
 
 @dataclass(frozen=True, kw_only=True)
 class Specification:
-    """What a model has to pass before it becomes a bundle.
+    """What a model must pass before it becomes a bundle.
 
     Attributes:
         version: of the specification's format: 1.
-        alpha: the probability that any limit of a rate is called kept that is not, over all checks.
+        alpha: the probability that any broken limit is called kept, over all checks together.
         on_inconclusive: whether too few rows stop the export.
-        folder: files that are named in it are relative to this one.
+        folder: paths in the specification are relative to it.
 
     The other attributes are its sections; see `sections`.
     """
@@ -63,7 +63,7 @@ class Specification:
             raise SpecificationError(f"alpha is {self.alpha:g}; expected a number above 0 and below 1")
 
     def columns(self) -> set[str | int]:
-        """Return every column of the rows that is named in it."""
+        """Return every column of the rows that the specification names."""
         named: set[str | int] = {name for each in self.slices for name in each.by}
         named |= {name for each in self.comparison for name in each.by}
         named |= {each.column for each in self.baseline if each.column is not None}
@@ -78,15 +78,21 @@ def specification_of(source: str | Path | Mapping[str, Any] | Specification) -> 
     """Return the specification that a caller gave.
 
     Args:
-        source: a YAML file; the same as a mapping, with files relative to the working directory; or a specification.
+        source: a YAML file; the same as a mapping, with files relative to the working directory; or a
+            specification.
 
     Raises:
-        SpecificationError: if the file cannot be read, or for keys and values that mean nothing, with their place.
+        SpecificationError: if the file cannot be read, or for unknown keys and wrong values, with their
+            place.
     """
     if isinstance(source, Specification):
         return source
     if isinstance(source, Mapping):
         return parse(Specification, source, "")
+    if not isinstance(source, str | Path):
+        raise SpecificationError(
+            f"checks must be a YAML file, a mapping or a Specification; got {type(source).__name__}"
+        )
     path = Path(source)
     try:
         return replace(parse(Specification, _load(path), ""), folder=path.parent)
@@ -100,18 +106,18 @@ def _load(path: Path) -> Any:
     except OSError as error:
         raise SpecificationError(f"cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecificationError(f"no YAML: {error}") from None
+        raise SpecificationError(f"not valid YAML: {error}") from None
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads plain values only, and refuses a key that stands twice, of which YAML would silently take the last."""
+    """Reads plain values only, and refuses a key given twice, of which YAML would silently take the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  the signature is PyYAML's
         seen = set()
         for key, _ in node.value:
             if key.value in seen:
                 raise SpecificationError(
-                    f"the key {key.value!r} stands twice, again in line {key.start_mark.line + 1}"
+                    f"the key {key.value!r} is given twice, the second time in line {key.start_mark.line + 1}"
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)

@@ -42,7 +42,7 @@ class Table:
 
     @property
     def rows(self) -> Any:
-        """The rows in the form in which the caller has them."""
+        """The rows in the form in which the caller gave them."""
         return self.restore(self.frame)
 
     @property
@@ -63,7 +63,8 @@ class Table:
         if name not in self.frame.columns:
             known = [str(each) for each in self.frame.columns]
             raise SpecificationError(
-                f"{where}: the rows have no column {name!r}{did_you_mean(str(name), known)}; they have {_listed(known) or 'none'}"
+                f"{where}: the rows have no column {name!r}{did_you_mean(str(name), known)}; they have"
+                f" {_listed(known) or 'none'}"
             )
         return self.frame[name]
 
@@ -88,8 +89,9 @@ class Table:
         codes, distinct = keys.factorize(sort=True)
         if len(distinct) > MAX_SLICES:
             raise SpecificationError(
-                f"{where}: the column(s) {', '.join(map(str, by))} make {len(distinct)} slices, at most {MAX_SLICES} can be"
-                " checked; put the values into coarser groups"
+                f"{where}: {', '.join(map(str, by))} would make {len(distinct):,} slices, and at most"
+                f" {MAX_SLICES:,} can be"
+                " checked: put the values into coarser groups"
             )
         return [
             (", ".join(f"{name} = {value}" for name, value in zip(by, values, strict=True)), codes == index)

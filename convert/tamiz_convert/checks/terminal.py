@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tamiz_convert.check_result import CheckResult
+from tamiz_convert.report.formats import plural, quantity
 
 _SIGNS = {"passed": ("✓ passed", "green"), "inconclusive": ("? inconclusive", "yellow")}
 
@@ -18,17 +19,18 @@ def show_results(results: Sequence[CheckResult], console: Console) -> None:
     table = Table("check", "outcome", "rows", "observed", "bound", "limit", box=None, padding=(0, 2, 0, 0))
     for result in results:
         table.add_row(
-            Text(f"{result.kind}: {result.name}"),
+            Text(result.title),
             _outcome(result),
             f"{result.n_rows:,}",
-            *map(_number, (result.observed, result.bound, result.limit)),
+            *map(quantity, (result.observed, result.bound, result.limit)),
         )
     console.print(table)
     blocking = [result for result in results if result.blocks]
     warnings = [result for result in results if result.status != "passed" and not result.blocks]
+    n_passed = len(results) - len(blocking) - len(warnings)
     console.print(
-        f"{len(results)} checks: {len(results) - len(blocking) - len(warnings)} passed, {len(warnings)} warning(s),"
-        f" {len(blocking)} that stop the export",
+        f"{plural(len(results), 'check')}: {n_passed} passed, {plural(len(warnings), 'warning')},"
+        f" {plural(len(blocking), 'blocks', 'block')} the release",
         markup=False,
     )
 
@@ -39,7 +41,3 @@ def _outcome(result: CheckResult) -> Text:
     if result.blocks:
         return Text(f"✗ {result.status}", style="red")
     return Text(*_SIGNS[result.status])
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""Changes of rows, by name: each gives new values for some columns."""
+"""Changes of rows, by name; each returns new values for some columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Transform:
     """A change of rows.
 
     Attributes:
-        name: one of `permute`, `permute_within`, `replace`, `map`, `swap`, `gaussian`, `scale`, `shift`, `missing`.
+        name: one of `permute`, `permute_within`, `replace`, `map`, `swap`, `gaussian`, `scale`, `shift`,
+            `missing`.
         argument: its argument; None where it has none.
     """
 
@@ -33,7 +34,8 @@ class Transform:
         if self.name not in _TRANSFORMS:
             known = list(_TRANSFORMS)
             raise SpecificationError(
-                f"unknown transform {self.name!r}{did_you_mean(self.name, known)}; known are {', '.join(known)}"
+                f"unknown transform {self.name!r}{did_you_mean(self.name, known)}; known are"
+                f" {', '.join(known)}"
             )
         check = _ARGUMENTS[self.name]
         if not check.fits(self.argument):
@@ -66,7 +68,7 @@ class Transform:
             where: the place in the specification, for errors.
 
         Raises:
-            SpecificationError: for unknown columns, or columns that cannot be changed so.
+            SpecificationError: for unknown columns, or columns that this transform cannot change.
         """
         taken = {name: table.column(name, where) for name in columns}
         return table.replaced(_TRANSFORMS[self.name](_Call(table, taken, self.argument, random, where)))
@@ -87,7 +89,7 @@ class _Call:
         changed: dict[str | int, Any] = {}
         for name, column in self.columns.items():
             if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-                raise SpecificationError(f"{self.where}: column {name!r} holds no numbers")
+                raise SpecificationError(f"{self.where}: column {name!r} does not hold numbers")
             values = change(column.to_numpy(dtype=np.float64))
             is_whole = column.dtype.kind in "iu"
             changed[name] = pd.Series(values.round()).astype(column.dtype) if is_whole else values
@@ -112,10 +114,16 @@ def _reordered(call: _Call, order: NDArray[np.int64]) -> dict[str | int, Any]:
 
 
 def _replace(call: _Call) -> dict[str | int, Any]:
-    return {
-        name: pd.Series(call.argument, index=column.index).astype(column.dtype)
-        for name, column in call.columns.items()
-    }
+    return {name: _filled(call, name, column) for name, column in call.columns.items()}
+
+
+def _filled(call: _Call, name: str | int, column: pd.Series[Any]) -> pd.Series[Any]:
+    try:
+        return pd.Series(call.argument, index=column.index).astype(column.dtype)
+    except (TypeError, ValueError):
+        raise SpecificationError(
+            f"{call.where}: column {name!r} holds {column.dtype} values, and {call.argument!r} is not one"
+        ) from None
 
 
 def _map(call: _Call) -> dict[str | int, Any]:
@@ -149,12 +157,12 @@ def _shift(call: _Call) -> dict[str | int, Any]:
 
 
 def _missing(call: _Call) -> dict[str | int, Any]:
-    """Take a share of the values away, in each column for itself."""
+    """Remove a share of the values, in each column separately."""
     changed: dict[str | int, Any] = {}
     for name, column in call.columns.items():
         if column.dtype.kind in "iub":
             raise SpecificationError(
-                f"{call.where}: column {name!r} holds {column.dtype} values, none of which can be missing"
+                f"{call.where}: column {name!r} holds {column.dtype} values, which cannot be missing"
             )
         changed[name] = column.mask(call.random.random(len(column)) < call.argument)
     return changed

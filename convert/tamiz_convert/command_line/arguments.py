@@ -8,7 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from tamiz_convert.command_line.export_arguments import add_checks, add_settings, names
+from tamiz_convert.command_line.export_arguments import add_checks, add_settings
+from tamiz_convert.pipeline.settings import names
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,9 +70,6 @@ def _add_onnx(parser: argparse.ArgumentParser) -> None:
 
 def _add_recalibrate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
-    parser.add_argument(
-        "--replace", action="store_true", help="write over the bundle itself, if --output is where it lies"
-    )
     add_settings(parser)
 
 
@@ -92,7 +90,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         help="the columns with the features, in the order of the training, where the bundle names none; by default all but"
         " the target",
     )
-    add_checks(parser, required=True)
+    add_checks(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
 
 

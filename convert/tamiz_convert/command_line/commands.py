@@ -23,34 +23,16 @@ from tamiz_convert.command_line.rows import FileRows, bundle_rows, export_rows, 
 from tamiz_convert.comparison import compare, terminal
 from tamiz_convert.comparison.page import to_html, to_json
 from tamiz_convert.errors import BlockedError
+from tamiz_convert.files import write_text
 from tamiz_convert.pipeline.export import export
 from tamiz_convert.pipeline.export_report import ExportReport
 from tamiz_convert.pipeline.recalibrate import recalibrate
 from tamiz_convert.pipeline.release import check_bundle, refuse_blocked
+from tamiz_convert.pipeline.settings import DEFINITIONS
 from tamiz_convert.report import PAGE_NAME
-from tamiz_convert.rows.tables import ARRAYS, load_arrays, load_rows, select, write_text
+from tamiz_convert.rows.tables import ARRAYS, load_arrays, load_rows, select
 from tamiz_convert.sources.onnx_graph import OnnxModel
 from tamiz_convert.sources.torch_graph import TorchModel
-
-_SETTINGS: Final = (
-    "name",
-    "calibrator",
-    "max_error",
-    "max_joint_error",
-    "min_coverage",
-    "per_class",
-    "slice_by",
-    "confidence_level",
-    "threshold",
-    "allow_uncertified",
-    "allow_duplicates",
-    "certification_fraction",
-    "checks",
-    "slices",
-    "report",
-    "seed",
-)
-"""What an export and a recalibration are told alike, besides the rows."""
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -73,9 +55,7 @@ def _export(arguments: argparse.Namespace) -> None:
 def _recalibrate(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments, bundle_rows(arguments, arguments.bundle))
     with _told(arguments), _progress() as progress:
-        report = recalibrate(
-            arguments.bundle, arguments.output, **settings, replace=arguments.replace, progress=progress
-        )
+        report = recalibrate(arguments.bundle, arguments.output, **settings, progress=progress)
     _show(arguments, report)
 
 
@@ -196,15 +176,11 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
 
 
 def _settings(arguments: argparse.Namespace, rows: FileRows) -> dict[str, Any]:
-    """Return what an export and a recalibration are told alike."""
-    return {
-        "calibration": rows.load(arguments.calibration),
-        "certification": rows.load(arguments.certification),
-        "check_rows": rows.load(arguments.check_data),
-        "train": rows.load(arguments.train),
-        **split_settings(arguments),
-        **{name: getattr(arguments, name) for name in _SETTINGS},
-    }
+    """Return every setting that has a flag; rows are read from their files."""
+    flags = {name: setting.flag for name, setting in DEFINITIONS.items() if setting.flag is not None}
+    settings = {name: getattr(arguments, name) for name in flags}
+    settings |= {name: rows.load(settings[name]) for name, flag in flags.items() if flag.is_rows}
+    return settings | split_settings(arguments)
 
 
 def _classes(arguments: argparse.Namespace) -> list[int] | list[str] | None:

@@ -11,6 +11,7 @@ import joblib
 import skops.io
 
 from tamiz_convert.errors import EstimatorError
+from tamiz_convert.sources.boosters import SUFFIXES, library_of_file
 
 _PICKLES: Final = (".joblib", ".pkl", ".pickle")
 
@@ -54,8 +55,10 @@ def load_booster(path: Path) -> Any:
     Raises:
         EstimatorError: if the file is missing, of another kind, or cannot be loaded; if the library is missing.
     """
-    _check_file(path, tuple(_BOOSTERS))
-    return _BOOSTERS[path.suffix](path)
+    _check_file(path, SUFFIXES)
+    library = library_of_file(path)
+    package = needed(library.package, "boosters")
+    return _loaded(path, lambda file: library.load(package, file))
 
 
 def needed(module: str, extra: str) -> Any:
@@ -83,33 +86,11 @@ def _load_skops(path: Path, trusted_types: Sequence[str]) -> Any:
     return _loaded(path, lambda file: skops.io.load(file, trusted=untrusted))
 
 
-def _load_xgboost(path: Path) -> Any:
-    booster = needed("xgboost", "boosters").Booster()
-    _loaded(path, lambda file: booster.load_model(str(file)))
-    return booster
-
-
-def _load_lightgbm(path: Path) -> Any:
-    lightgbm = needed("lightgbm", "boosters")
-    return _loaded(path, lambda file: lightgbm.Booster(model_file=str(file)))
-
-
-def _load_catboost(path: Path) -> Any:
-    catboost = needed("catboost", "boosters")
-    return _loaded(path, lambda file: catboost.CatBoost().load_model(str(file)))
-
-
-_BOOSTERS: Final[dict[str, Callable[[Path], Any]]] = {
-    ".json": _load_xgboost,
-    ".ubj": _load_xgboost,
-    ".txt": _load_lightgbm,
-    ".cbm": _load_catboost,
-}
-
-
 def _check_file(path: Path, suffixes: Sequence[str]) -> None:
     if path.suffix not in suffixes:
-        raise EstimatorError(f"{path} is no such model: expected a file that ends in {', '.join(suffixes)}")
+        raise EstimatorError(
+            f"{path} is not such a model: expected a file that ends in {', '.join(suffixes)}"
+        )
     if not path.is_file():
         raise EstimatorError(f"{path} does not exist")
 

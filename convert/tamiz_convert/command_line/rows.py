@@ -99,19 +99,17 @@ def named_columns(bundle: Path) -> list[str]:
 
 
 def split_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what --groups and --time-ordered say.
+    """Return the settings that --groups and --time-ordered stand for: values of rows, and a splitter.
 
     Raises:
         RowsError: if the column is missing.
     """
-    settings: dict[str, Any] = {}
+    groups = None
     if arguments.groups is not None:
         table = read_table(arguments.calibration)
         column = select(table, [arguments.groups], arguments.calibration)[arguments.groups]
-        settings["groups"] = np.asarray(column)
-    if arguments.time_ordered:
-        settings["splitter"] = TimeSeriesSplit(_FOLDS)
-    return settings
+        groups = np.asarray(column)
+    return {"groups": groups, "splitter": TimeSeriesSplit(_FOLDS) if arguments.splitter else None}
 
 
 def _reader(

@@ -1,10 +1,11 @@
-"""The comparison: two bundles, the same labeled rows, and what can be said of the difference."""
+"""The comparison: two bundles, the same labeled rows, and what can be said about the difference."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest, Promise
 from tamiz_convert.bundles.answers import Answers
 from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.certificates.promise_text import promise
-from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, holm, relabeled
+from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, relabeled
 from tamiz_convert.comparison.measure import Measure
 from tamiz_convert.comparison.result import Bin, Compared, Comparison, Discordance
 from tamiz_convert.comparison.slices import slice_columns, slices_of
@@ -31,6 +32,7 @@ from tamiz_convert.metrics import (
     if_calibrated,
     reliability_diagram,
 )
+from tamiz_convert.metrics.holm import holm_corrected
 from tamiz_convert.rows.labeled import labeled
 
 Progress = Callable[[str, float], None]
@@ -42,7 +44,7 @@ _OF_ACCEPTED: Final = (Promise.PROMISE_UNSPECIFIED, Promise.PROMISE_SELECTIVE_ER
 
 @dataclass(frozen=True)
 class _Bundle:
-    """A bundle that takes part."""
+    """A bundle that is compared."""
 
     name: str
     subject: Subject
@@ -59,16 +61,16 @@ class _Bundle:
 
     @property
     def columns(self) -> set[str]:
-        """The names that rows can bring something by."""
+        """The names of inputs and columns that rows may have."""
         return {name for spec in self.manifest.inputs for name in (spec.name, *spec.column_names)}
 
     def inputs_beside(self, other: _Bundle) -> list[str]:
-        """Return what rows have to bring for the scores: not the slice that only this bundle's thresholds ask for."""
+        """Return the inputs that the scores need, without a slice that only this bundle's thresholds need."""
         own = {self.manifest.threshold.slice_input} - other.columns
         return sorted(_described(spec) for spec in self.manifest.inputs if spec.name not in own)
 
     def rows_beside(self, other: _Bundle, rows: Any) -> Any:
-        """Return the rows without the slice that only the other bundle asks for: by order it would be a feature."""
+        """Return the rows without a slice that only the other bundle needs, lest it be read as a feature."""
         if not isinstance(rows, pd.DataFrame):
             return rows
         return rows.drop(columns=list({other.manifest.threshold.slice_input} - self.columns), errors="ignore")
@@ -89,29 +91,29 @@ def compare(
     """Compare two bundles on the same labeled rows.
 
     Args:
-        a: the bundle that is there: its version's folder, or the file in it.
-        b: the one that may take its place. It has to have the same classes, in any order, and the same inputs, but for a
-            slice that only one of them has thresholds for; then the rows hold that column.
+        a: the current bundle: its version's folder, or the file in it.
+        b: the bundle that may replace it. It must have the same classes, in any order, and the same inputs.
+            The column that names the slice may be an input of only one of them; then the rows must hold it.
         rows: rows that neither has seen, (n_rows, n_features) ndarray or DataFrame.
         labels: (n_rows,), in the classes' own type.
-        slices: columns of the rows, or name → (n_rows,) values; every value is looked at by itself.
-        at_error: the error among accepted rows at which coverage is compared; by default the one that A promises, else B's,
-            else the one that A makes on these rows.
-        n_resamples: how many times the rows are drawn for the intervals; with fewer than 320 only the accuracy, which is
-            tested exactly, can be called better.
+        slices: columns of the rows, or name → (n_rows,) values; every value is compared separately.
+        at_error: the error among accepted rows at which coverage is compared; by default the error that A
+            promises, else that of B, else the error that A makes on these rows.
+        n_resamples: how many times the rows are drawn for the intervals. With fewer than 320, only the
+            accuracy can be called better, because it is tested exactly.
         seed: of the draws.
         progress: called with the name of each step and the share of the work done before it.
 
     Raises:
-        BundleError: if a file is no bundle, or if the two do not answer the same question.
+        BundleError: if a file is not a bundle, or if the two do not answer the same question.
         RowsError: for rows, labels or slices that cannot be used.
-        ExportError: for an error or a number of resamples that makes no sense.
+        ExportError: for an `at_error` or `n_resamples` out of range.
     """
     say = progress or (lambda _step, _share: None)
-    if at_error is not None and not 0.0 <= at_error < 1.0:
-        raise ExportError(f"at_error is {at_error}; expected a share from 0 to below 1")
-    if n_resamples < 1:
-        raise ExportError(f"n_resamples is {n_resamples}; expected at least 1")
+    if at_error is not None and not (isinstance(at_error, Real) and 0.0 <= at_error < 1.0):
+        raise ExportError(f"at_error is {at_error!r}; expected a share from 0 to below 1, such as 0.05")
+    if not isinstance(n_resamples, Integral) or n_resamples < 1:
+        raise ExportError(f"n_resamples is {n_resamples!r}; expected a whole number, at least 1")
     one, other = _Bundle.read(a), _Bundle.read(b)
     position = _matched(one, other)
     given = labeled(rows, labels, one.subject.classes, "compared")
@@ -122,7 +124,9 @@ def compare(
     answers = (one.subject.predict(asked[0]), relabeled(other.subject.predict(asked[1]), position))
     compared = (answers[0].predicted != NO_CLASS) & (answers[1].predicted != NO_CLASS)
     if not compared.any():
-        raise RowsError("there is no row for which both bundles have probabilities: all abstain as invalid")
+        raise RowsError(
+            "no row has probabilities from both bundles: each row is invalid input for at least one of them"
+        )
     at_error = _at_error(one, other, answers[0], given.y) if at_error is None else at_error
     measured = (
         Measured(answers[0], given.y, compared, at_error),
@@ -155,25 +159,27 @@ def compare(
 
 
 def _matched(a: _Bundle, b: _Bundle) -> NDArray[np.int64]:
-    """Return where each class of B stands among those of A; refuse bundles that do not answer the same question."""
+    """Return the position of each class of B among those of A; refuse bundles that cannot be compared."""
     ours, theirs = (each.subject.classes.tolist() for each in (a, b))
     if set(ours) != set(theirs):
         raise BundleError(
-            f"the bundles have different classes, {_named(ours)} in A ({a.name}) and {_named(theirs)} in B ({b.name});"
+            f"the bundles have different classes, {_named(ours)} in A ({a.name}) and {_named(theirs)} in B"
+            f" ({b.name});"
             " only bundles that answer the same question can be compared"
         )
     inputs = [a.inputs_beside(b), b.inputs_beside(a)]
     if inputs[0] != inputs[1]:
         only = [[name for name in inputs[i] if name not in inputs[1 - i]] for i in (0, 1)]
         raise BundleError(
-            f"the bundles read different inputs: only A ({a.name}) reads {_named(only[0])}, only B ({b.name}) reads"
-            f" {_named(only[1])}; only bundles that the same requests reach can be compared"
+            f"the bundles read different inputs: only A ({a.name}) reads {_named(only[0])}, only B"
+            f" ({b.name}) reads"
+            f" {_named(only[1])}; only bundles that read the same inputs can be compared"
         )
     return np.array([ours.index(label) for label in theirs], dtype=np.int64)
 
 
 def _described(spec: InputSpec) -> str:
-    """Return what rows have to bring for an input; numbers of any type can be had from the same rows."""
+    """Return what an input needs from the rows; the same rows can be read as numbers of any type."""
     kind = "strings" if spec.dtype == DataType.DATA_TYPE_STRING else "numbers"
     columns = f" ({', '.join(spec.column_names)})" if list(spec.column_names) not in ([], [spec.name]) else ""
     return f"{spec.name!r}{columns}: {kind}, {list(spec.shape)[1:]}"
@@ -214,7 +220,9 @@ def _measures(
             chance_a=chance[0] if name == "ece_15" else None,
             chance_b=chance[1] if name == "ece_15" else None,
         )
-        for (name, each), p_value, corrected in zip(found.items(), p_values, holm(p_values), strict=True)
+        for (name, each), p_value, corrected in zip(
+            found.items(), p_values, holm_corrected(p_values), strict=True
+        )
     )
 
 

@@ -1,16 +1,17 @@
-"""Two bundles on the same rows: what differs, and whether more than chance is in it.
+"""Two bundles on the same rows: what differs, and whether the difference is more than chance.
 
-Both answer the same rows, so each resample of the rows (Efron & Tibshirani 1993, chapter 8) is the same for both, and
-what the rows have in common cancels out. An interval lies between the 2.5 % and the 97.5 % quantile of the differences.
+Both answer the same rows, so each resample of the rows (Efron & Tibshirani 1993, chapter 8) is the same for
+both, and what the rows have in common cancels out. An interval lies between the 2.5 % and the 97.5 % quantile
+of the differences.
 
-Whether one of them is right more often is tested exactly, on the rows where only one is right: if neither is better,
-each of those falls to either side like a coin (McNemar 1947, in the exact form). Where several questions are asked of the
-same rows, Holm's step-down procedure (1979) bounds the probability that any of the answers is chance.
+Whether one of them is right more often is tested exactly, on the rows where only one is right: if neither is
+    better, each
+of these rows is a fair coin (McNemar 1947, in the exact form). Where several questions are asked of the same
+rows, `holm_corrected` bounds the probability that any of the answers is chance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -39,18 +40,18 @@ HIGHER_IS_BETTER: Final = {
     "selective_error": False,
     "coverage_at_error": True,
 }
-"""What is measured, in the order in which it is shown."""
+"""The measures, in the order in which they are shown."""
 
 N_BINS: Final = 15
 
 DECIMALS: Final = 12
-"""Differences are rounded to so many: sums in another order are no difference."""
+"""Differences are rounded to this many decimals: adding up in another order must not make a difference."""
 
 _TAIL: Final = 0.025
 
 
 class Measured:
-    """What one bundle answers for labeled rows, prepared so that counting rows in other numbers is quick."""
+    """What one bundle answers for labeled rows, prepared so that a resample is measured quickly."""
 
     def __init__(self, answers: Answers, y: Classes, compared: NDArray[np.bool_], at_error: float) -> None:
         """Prepare.
@@ -58,7 +59,7 @@ class Measured:
         Args:
             answers: of the bundle, its classes in the order of `y`.
             y: (n_rows,), the index of each row's class.
-            compared: (n_rows,), the rows on which probabilities are compared: those for which both bundles have some.
+            compared: (n_rows,), whether both bundles have probabilities for the row.
             at_error: the error among accepted rows at which coverage is measured.
         """
         rows = np.flatnonzero(compared)
@@ -79,7 +80,7 @@ class Measured:
         )
 
     def measure(self, times: Times) -> list[float]:
-        """Return every measure of `HIGHER_IS_BETTER`, with each row counted so many times; NaN where there is no row."""
+        """Return every measure of `HIGHER_IS_BETTER`, each row counted `times` times; NaN without rows."""
         compared, accepted = times * self.compared, times * self.accepted
         n_rows, n_compared, n_accepted = times.sum(), compared.sum(), accepted.sum()
         gaps = totals(self._bin, compared * self._gap, N_BINS)
@@ -95,12 +96,12 @@ class Measured:
         ]
 
     def _most_accepted(self, times: Times) -> int:
-        """Return the most rows that a threshold accepts with at most `at_error` among them."""
+        """Return the most rows that a threshold accepts with an error of at most `at_error`."""
         n_accepted, n_errors = (np.cumsum(each) for each in self._answerable.counts(times))
         return int(n_accepted[n_errors <= self.at_error * n_accepted].max(initial=0))
 
     def curve(self) -> tuple[Array, Array]:
-        """Return coverage (of all rows) and error among the accepted at every threshold, strict to loose."""
+        """Return coverage (of all rows) and error among accepted rows at every threshold, strict to loose."""
         n_rows, n_errors = self._answerable.counts(np.ones(len(self.wrong), dtype=np.int64))
         accepted = np.cumsum(n_rows)
         return accepted / len(self.wrong), np.cumsum(n_errors) / np.maximum(accepted, 1)
@@ -108,12 +109,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Difference:
-    """One measure of A and of B.
+    """One measure of A and B.
 
     Attributes:
-        a, b: on the rows at hand; NaN where there is nothing to measure, such as the error among no rows.
+        a, b: its values on the rows at hand; NaN if there is nothing to measure, such as the error among no
+            rows.
         low, high: the 95 % interval of b − a; NaN likewise.
-        p_value: two-sided, of there being no difference.
+        p_value: of the two-sided test that there is no difference.
     """
 
     a: float
@@ -129,8 +131,8 @@ def differences(a: Measured, b: Measured, *, n_resamples: int, seed: int) -> dic
     Args:
         a: what one bundle answers.
         b: what the other answers for the same rows.
-        n_resamples: how many times the rows are drawn, with replacement and one by one: of rows that belong together the
-            intervals are too narrow.
+        n_resamples: how many times the rows are drawn, with replacement and one by one. If rows belong
+            together, the intervals are too narrow.
         seed: of the draws.
 
     Returns:
@@ -157,15 +159,6 @@ def exact_p_value(only_a: int, only_b: int) -> float:
         only_b: rows that only B predicts rightly.
     """
     return float(binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for being many: with probability 1 − p none that is at most p is chance."""
-    order = np.argsort(p_values, kind="stable")
-    scaled = np.asarray(p_values, dtype=np.float64)[order] * np.arange(len(order), 0, -1)
-    corrected = np.empty(len(order))
-    corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return [float(value) for value in corrected]
 
 
 def relabeled(answers: Answers, position: NDArray[np.int64]) -> Answers:

@@ -1,4 +1,4 @@
-"""One thing that is measured of both bundles, and how it is shown."""
+"""One measure of both bundles, and how it is shown."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from tamiz_convert.comparison.differences import DECIMALS, HIGHER_IS_BETTER
 from tamiz_convert.report.formats import NOTHING, number, percent
 
 SIGNIFICANCE: Final = 0.05
-"""Of all differences that are called more than noise, the probability that any one is noise."""
+"""The probability that any of the differences that are called more than noise is noise."""
 
 Side = Literal["A", "B"]
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One thing measured of both.
+    """One measure of both bundles.
 
     Attributes:
-        name: of `HIGHER_IS_BETTER`.
-        a, b: on the rows at hand; None where there is nothing to measure, such as the error among no accepted rows.
+        name: a key of `HIGHER_IS_BETTER`.
+        a, b: its values on the rows at hand; None if there is nothing to measure, such as the error among no
+            accepted rows.
         interval: the 95 % interval of b − a.
-        p_value: of there being no difference; exact for the accuracy, from the resamples for all others.
-        corrected_p_value: the same, corrected for being one of many.
-        chance_a, chance_b: of a calibration error, what chance alone gives: the mean of a perfectly calibrated model on
-            these rows; else None.
+        p_value: of the test that there is no difference; exact for the accuracy, else from the resamples.
+        corrected_p_value: the same, corrected for the number of measures.
+        chance_a, chance_b: for the calibration error, what chance alone gives: the mean of a perfectly
+            calibrated model on these rows. None for other measures.
     """
 
     name: str
@@ -44,14 +45,14 @@ class Measure:
 
     @property
     def better(self) -> Side | None:
-        """Which one is better, if that is more than noise."""
+        """The better bundle, if the difference is more than noise."""
         if self.corrected_p_value > SIGNIFICANCE or not self.difference:
             return None
         return "B" if (self.difference > 0) == HIGHER_IS_BETTER[self.name] else "A"
 
 
 def title(name: str, at_error: float) -> str:
-    """Return what to call a measure."""
+    """Return the name of a measure for people."""
     return {
         "accuracy": "accuracy",
         "log_loss": "log loss",
@@ -70,12 +71,12 @@ def is_share(name: str) -> bool:
 
 
 def amount(name: str, value: float | None) -> str:
-    """Return a value of a measure as text: a share in percent, another with four decimals."""
+    """Return a value of a measure as text: a share in percent, any other value with four decimals."""
     return percent(value) if is_share(name) else number(value)
 
 
 def difference(measure: Measure) -> str:
-    """Return B − A as text: of shares in points of a percentage."""
+    """Return B − A as text; differences of shares are in percentage points."""
     return NOTHING if measure.difference is None else _signed(measure.name, measure.difference)
 
 

@@ -1,4 +1,4 @@
-"""A comparison as one page that needs nothing else, and as JSON."""
+"""A comparison as a page that needs no other file, and as JSON."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def to_json(comparison: Comparison) -> str:
 
 
 def to_html(comparison: Comparison) -> str:
-    """Return a comparison as a page: the verdict first, then the measures, the slices, the rows and the speed."""
+    """Return a comparison as a page: the verdict, then measures, slices, rows and speed."""
     sections = [_measures(comparison), _quality(comparison)]
     if comparison.slices:
         sections.append(_slices(comparison))
@@ -50,10 +50,13 @@ def to_html(comparison: Comparison) -> str:
     return page(
         f"{comparison.a.name} and {comparison.b.name}, compared",
         sections,
-        subtitle=f"A is {comparison.a.name}, B is {comparison.b.name}; {count(comparison.n_rows)} labeled rows",
+        subtitle=(
+            f"A is {comparison.a.name}, B is {comparison.b.name}; {count(comparison.n_rows)} labeled rows"
+        ),
         lead=lead,
         footer=(
-            f"Intervals: {count(comparison.n_resamples)} resamples of the rows, the same for both, seed {comparison.seed}."
+            f"Intervals: {count(comparison.n_resamples)} resamples of the rows, the same for both, seed"
+            f" {comparison.seed}."
         ),
     )
 
@@ -77,7 +80,7 @@ def _measures(comparison: Comparison) -> Section:
         if each.chance_a is not None:
             rows.append(
                 [
-                    "of it, by chance",
+                    "by chance alone",
                     *(amount(each.name, x) for x in (each.chance_a, each.chance_b)),
                     "",
                     "",
@@ -85,8 +88,11 @@ def _measures(comparison: Comparison) -> Section:
                 ]
             )
     note = (
-        f"“Better” only where the difference is more than noise: so that with {plain_percent(1 - SIGNIFICANCE)} confidence"
-        " none of those named is chance, corrected for their number (Holm). Shares in percent, their differences in points."
+        "A bundle is called better only where the difference is more than noise: with"
+        f" {plain_percent(1 - SIGNIFICANCE)}"
+        " confidence, none of the named differences is chance (Holm's correction). Shares are in percent,"
+        " and their"
+        " differences in percentage points."
     )
     headings = ["", "A", "B", "B − A", "95% interval", "better"]
     return Section(
@@ -102,7 +108,9 @@ def _quality(comparison: Comparison) -> Section:
     drawn = [
         figure(
             f"Reliability of {side}",
-            "How often rows of one confidence are right, with exact 95% intervals. On the dotted line confidence is what it says.",
+            "How often rows of similar confidence are right, with exact 95% intervals. On the dotted line"
+            " the confidence is"
+            " exactly right.",
             reliability_chart(
                 f"Reliability of {side}", [dataclasses.asdict(each) for each in found.reliability]
             ),
@@ -124,13 +132,16 @@ def _curves(comparison: Comparison) -> Html:
         marks.append(plot.steps(curve, line))
         marks += plot.dots([(x, y)], dot, radius=5.0) if x is not None and y is not None else []
     described = "; ".join(
-        f"{side} answers {percent(x)} at its own threshold, {percent(y)} of it wrong"
+        f"{side} answers {percent(x)} at its own threshold, {percent(y)} of those wrong"
         for side, (x, y) in own.items()
     )
     name = "Error against coverage"
     caption = (
-        f"The error among the rows that are answered, for every share of rows that could be: B solid, A dashed, each one's own"
-        f" threshold as a dot (A hollow). The red line is {plain_percent(comparison.at_error)} error. Lower is better."
+        "The error among the answered rows, for every share of rows that could be answered. B is solid and"
+        " A is dashed;"
+        " a dot is the bundle's own threshold (A hollow). The red line is"
+        f" {plain_percent(comparison.at_error)} error. Lower"
+        " is better."
     )
     return figure(name, caption, plot.svg(name, described, marks))
 
@@ -138,8 +149,9 @@ def _curves(comparison: Comparison) -> Html:
 def _slices(comparison: Comparison) -> Section:
     headings = ["slice", "rows", "accuracy A", "B", "coverage A", "B", "error A", "B", "better"]
     note = (
-        "Accuracy among the rows that both score, error among the accepted. “Better”: McNemar's exact test, corrected for the"
-        " number of slices. A model can be ahead over all rows and behind in most of them."
+        "Accuracy is measured on the rows that both score, error on the accepted rows. “Better” is"
+        " McNemar's exact test,"
+        " corrected for the number of slices. A model can be ahead over all rows and behind in most slices."
     )
     found = table("Every slice", headings, map(_slice, comparison.slices), text_columns=(0, 8), note=note)
     drawn = _accuracy_chart("Accuracy by slice", comparison.slices)
@@ -190,9 +202,11 @@ def _rows(comparison: Comparison) -> Section:
     accepted = (found.both_accepted, found.only_a_accepted, found.only_b_accepted, found.none_accepted)
     cells = [["right", *map(count, right)], ["accepted", *map(count, accepted)]]
     said = (
-        f"{count(found.other_label)} of the {count(found.n_rows)} rows that both score get another label. How likely rows that"
-        f" only one predicts rightly are to fall so unevenly if both were right equally often: p-value {p_value(found.p_value)}"
-        " (McNemar's exact test)."
+        f"{count(found.other_label)} of the {count(found.n_rows)} rows that both score get different"
+        " labels. If both"
+        " models were right equally often, the rows where only one is right would be divided this unevenly"
+        " with probability"
+        f" {p_value(found.p_value)} (McNemar's exact test)."
     )
     return Section(
         "rows",
@@ -213,7 +227,8 @@ def _latency(comparison: Comparison) -> Section:
         for b in [comparison.b.latency_us[size]]
     ]
     note = (
-        "Medians of one batch in onnxruntime with one thread, measured in turns on the machine that compared."
+        "Median time of one batch in onnxruntime with one thread. Both bundles were measured in turns on this"
+        " machine."
     )
     return Section(
         "latency", "Speed", "Speed", [table("Time per batch", ["batch", "A", "B", "B / A"], cells, note=note)]

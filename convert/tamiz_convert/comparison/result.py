@@ -15,9 +15,9 @@ class Bin:
 
     Attributes:
         n_rows: how many.
-        mean_confidence: of them.
+        mean_confidence: the mean confidence of these rows.
         accuracy: the share that is right.
-        accuracy_interval: its exact 95 % interval.
+        accuracy_interval: the exact 95 % interval of the accuracy.
     """
 
     n_rows: int
@@ -32,10 +32,11 @@ class Compared:
 
     Attributes:
         name: its model and version, such as "churn/2".
-        graph_digest: which one it is.
-        estimator, calibrator: what it is made of.
-        threshold: what it says of its threshold, in a sentence.
-        n_unscored: how many rows abstain because of their inputs, or because the graph has no probabilities for them.
+        graph_digest: the digest of its graph.
+        estimator, calibrator: the names of both.
+        threshold: what its manifest says about its threshold, in a sentence.
+        n_unscored: how many rows abstain because of their inputs, or because the graph has no probabilities
+            for them.
         curve: (coverage, error) at thresholds from strict to loose, at most some hundred points.
         reliability: accuracy against confidence, in bins that hold equally many of the compared rows.
         latency_us: batch size → median time of a batch in onnxruntime with one thread, in microseconds.
@@ -64,8 +65,8 @@ class Discordance:
     Attributes:
         n_rows: how many rows both score.
         both_right, only_a_right, only_b_right, both_wrong: how many of them.
-        p_value: McNemar's exact test of one being right as often as the other.
-        other_label: how many get another label.
+        p_value: of McNemar's exact test of both being right equally often.
+        other_label: how many get different labels from A and B.
         both_accepted, only_a_accepted, only_b_accepted, none_accepted: how many of all rows.
     """
 
@@ -82,15 +83,15 @@ class Discordance:
     none_accepted: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What came of comparing two bundles on the same labeled rows.
 
     Attributes:
         a, b: the bundles.
         n_rows: how many rows.
-        n_compared: for how many of them both have probabilities; accuracy, log loss, Brier score, calibration error and
-            AURC are of these, everything about acceptance is of all rows.
+        n_compared: how many of them have probabilities from both. Accuracy, log loss, Brier score,
+            calibration error and AURC are measured on these rows, everything about acceptance on all rows.
         at_error: the error among accepted rows at which coverage is compared.
         measures: what was measured, in a fixed order.
         discordance: where they differ row by row.
@@ -111,12 +112,12 @@ class Comparison:
 
     @property
     def ahead(self) -> Side | None:
-        """Which one is right more often over all rows, be it by chance."""
+        """Which bundle is right more often over all rows, even if only by chance."""
         return ahead(self.discordance.only_a_right, self.discordance.only_b_right)
 
     @property
     def verdict(self) -> str:
-        """What follows, in a few sentences."""
+        """The conclusion, in a few sentences."""
         return verdict(self.measures, self.slices, self.n_rows, self.at_error, self.ahead)
 
     @property
@@ -125,8 +126,17 @@ class Comparison:
         if self.n_compared == self.n_rows:
             return ()
         missing = self.n_rows - self.n_compared
-        counts = f"{missing:,} of {self.n_rows:,} rows have no probabilities from A ({self.a.n_unscored:,}) or B ({self.b.n_unscored:,})"
-        return (f"{counts}: they count as abstained, and in nothing else.",)
+        return (
+            (
+                f"{missing:,} of {self.n_rows:,} rows have no probabilities from A ({self.a.n_unscored:,}) or"
+                " from B"
+                f" ({self.b.n_unscored:,}). They count as abstained, and nowhere else."
+            ),
+        )
+
+    def __repr__(self) -> str:
+        """Return one line: the curves alone have hundreds of points."""
+        return f"Comparison({self})"
 
     def __str__(self) -> str:
         return f"A = {self.a.name}, B = {self.b.name}: {self.verdict}"

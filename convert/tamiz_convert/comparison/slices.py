@@ -1,4 +1,4 @@
-"""Slices: the rows with one value in one column, looked at by themselves."""
+"""Slices: the rows with one value in one column, compared separately."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tamiz_convert.comparison.differences import Measured, exact_p_value, holm
+from tamiz_convert.comparison.differences import Measured, exact_p_value
 from tamiz_convert.comparison.measure import SIGNIFICANCE, Side, ahead
 from tamiz_convert.errors import RowsError
-from tamiz_convert.rows.slices import slice_texts
+from tamiz_convert.metrics.holm import holm_corrected
+from tamiz_convert.rows.slices import columns_named, slice_texts
 
 _MAX_VALUES: Final = 100
 
@@ -23,13 +24,13 @@ class Slice:
     """The rows with one value in one column.
 
     Attributes:
-        column, value: which ones.
-        n_rows: how many, whether or not they are scored.
-        accuracy_a, accuracy_b: among those that both score; None if there are none.
-        only_a_right, only_b_right: where just one of them is right.
-        corrected_p_value: McNemar's exact test, corrected for the number of slices.
-        coverage_a, coverage_b: the share accepted, at each one's own threshold.
-        error_a, error_b: among the accepted; None if there are none.
+        column, value: of the slice.
+        n_rows: how many rows, scored or not.
+        accuracy_a, accuracy_b: among the rows that both score; None if there are none.
+        only_a_right, only_b_right: the number of rows where only one of them is right.
+        corrected_p_value: of McNemar's exact test, corrected for the number of slices.
+        coverage_a, coverage_b: the share of accepted rows, each at its own threshold.
+        error_a, error_b: the error among accepted rows; None if there are none.
     """
 
     column: str
@@ -52,12 +53,12 @@ class Slice:
 
     @property
     def ahead(self) -> Side | None:
-        """Which one is right more often on these rows, be it by chance."""
+        """Which bundle is right more often on these rows, even if only by chance."""
         return ahead(self.only_a_right, self.only_b_right)
 
     @property
     def better(self) -> Side | None:
-        """Which one is, if that is more than noise."""
+        """The better bundle, if the difference is more than noise."""
         return self.ahead if self.corrected_p_value <= SIGNIFICANCE else None
 
 
@@ -69,17 +70,22 @@ def slice_columns(slices: Sequence[str] | Mapping[str, Any], rows: Any) -> dict[
         rows: (n_rows, n_features), ndarray or DataFrame.
 
     Raises:
-        RowsError: if there is no such column, it has another length, or so many values that they cannot be slices.
+        RowsError: if there is no such column, if it has another length, or if it has too many values.
     """
     if isinstance(slices, Mapping):
         given = dict(slices)
     else:
+        slices = columns_named(slices)
         known = list(rows.columns) if isinstance(rows, pd.DataFrame) else []
         missing = [name for name in slices if name not in known]
         if missing:
             raise RowsError(
-                f"the rows have no column {', '.join(map(repr, missing))} to slice by; they have"
-                f" {', '.join(map(repr, known)) or 'no names: pass slices as name → values'}"
+                f"the rows have no column {', '.join(map(repr, missing))} to slice by; "
+                + (
+                    f"they have {', '.join(map(repr, known))}"
+                    if known
+                    else "pass a DataFrame, or slices={name: values}"
+                )
             )
         given = {name: rows[name] for name in slices}
     return {str(name): _texts(str(name), values, len(rows)) for name, values in given.items()}
@@ -93,8 +99,9 @@ def _texts(name: str, values: Any, n_rows: int) -> NDArray[np.str_]:
     n_values = len(np.unique(texts))
     if n_values > _MAX_VALUES:
         raise RowsError(
-            f"column {name!r} has {n_values} different values; a slice needs rows to say anything, so at most {_MAX_VALUES}"
-            " are taken: put the values into a few bins"
+            f"column {name!r} has {n_values} different values; at most {_MAX_VALUES} slices are compared,"
+            " because a slice"
+            " with few rows says nothing: put the values into a few bins"
         )
     return texts
 
@@ -114,7 +121,7 @@ def slices_of(columns: Mapping[str, NDArray[np.str_]], a: Measured, b: Measured)
     ]
     only_a, only_b = a.right & ~b.right & a.compared, b.right & ~a.right & a.compared
     counts = [(_count(rows & only_a), _count(rows & only_b)) for *_, rows in cells]
-    corrected = holm([exact_p_value(*each) for each in counts])
+    corrected = holm_corrected([exact_p_value(*each) for each in counts])
     return tuple(
         _slice(*cell, (a, b), each, p_value)
         for cell, each, p_value in zip(cells, counts, corrected, strict=True)

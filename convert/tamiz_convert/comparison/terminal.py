@@ -15,7 +15,7 @@ from tamiz_convert.report.formats import percent
 
 
 def show(comparison: Comparison, console: Console) -> None:
-    """Print a comparison: the bundles, the verdict, the measures, the slices, where they disagree, and how fast they are."""
+    """Print a comparison: bundles, verdict, measures, slices, rows, speed and notes."""
     parts: list[RenderableType] = [
         _sides(comparison),
         Text(comparison.verdict, style="bold"),
@@ -50,7 +50,7 @@ def _measures(comparison: Comparison) -> RenderableType:
         )
         if each.chance_a is not None:
             table.add_row(
-                "  of it, by chance", *(amount(each.name, x) for x in (each.chance_a, each.chance_b))
+                "  by chance alone", *(amount(each.name, x) for x in (each.chance_a, each.chance_b))
             )
     return table
 
@@ -94,10 +94,11 @@ def _latency(comparison: Comparison) -> RenderableType:
 def _notes(comparison: Comparison) -> RenderableType:
     found = comparison.discordance
     test = (
-        f"{found.other_label:,} of {found.n_rows:,} rows get another label; that one of them is right as often as the other"
-        f" has p = {found.p_value:.2g} (McNemar's exact test)."
+        f"{found.other_label:,} of {found.n_rows:,} rows get different labels; McNemar's exact test of both"
+        " being right equally"
+        f" often: p = {found.p_value:.2g}."
     )
-    better = "“better” only where it is more than noise, corrected for the number of comparisons (Holm, 5%)."
+    better = "“better” means more than noise, corrected for the number of comparisons (Holm, 5%)."
     return Text("\n".join([test, better, *comparison.remarks]), style="dim")
 
 

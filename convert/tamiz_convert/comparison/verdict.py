@@ -1,4 +1,4 @@
-"""What follows from a comparison, in a few sentences."""
+"""The conclusion of a comparison, in a few sentences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def verdict(
         slices: the slices that were looked at.
         n_rows: how many rows there are.
         at_error: the error at which coverage is compared.
-        leader: which one is right more often over all rows, be it by chance.
+        leader: which one is right more often over all rows, even if only by chance.
     """
     return " ".join([_overall(measures, n_rows, at_error), *_guard(slices, leader)])
 
@@ -31,7 +31,8 @@ def reversals(slices: Sequence[Slice], leader: Side | None) -> list[Slice]:
 def _overall(measures: Sequence[Measure], n_rows: int, at_error: float) -> str:
     rows = f"these {n_rows:,} rows"
     claims = [
-        f"{side} is better in {_listed([_change(each, at_error) for each in measures if each.better == side])}"
+        f"{side} is better in"
+        f" {_listed([_change(each, at_error) for each in measures if each.better == side])}"
         for side in ("B", "A")
         if any(each.better == side for each in measures)
     ]
@@ -52,7 +53,7 @@ def _change(measure: Measure, at_error: float) -> str:
 
 
 def _guard(slices: Sequence[Slice], leader: Side | None) -> list[str]:
-    """Return what the slices add: an average can hide that a part of the rows got worse."""
+    """Return what the slices add: an average can hide that some of the rows got worse."""
     said = []
     lost = reversals(slices, leader)
     if lost:

@@ -1,4 +1,4 @@
-"""Exact statements about a share, from counts: so many of so many rows."""
+"""Exact statements about a share, from counts of rows."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ Counts = NDArray[np.int64] | NDArray[np.float64] | int
 
 
 def p_values(n_errors: Counts, n_rows: Counts, max_error: float) -> NDArray[np.float64]:
-    """Return the p-values of the exact test against an error above `max_error`: P(Binomial(n, max_error) <= k).
+    """Return the p-values of the exact test of an error above `max_error`: P(Binomial(n, max_error) <= k).
 
     Args:
-        n_errors: how many rows are wrong, counts and never rates.
-        n_rows: of how many; of none, the p-value is 1.
-        max_error: the error that is to be refuted.
+        n_errors: how many rows are wrong; a count, never a rate.
+        n_rows: how many rows there are; without rows the p-value is 1.
+        max_error: the error to refute.
     """
     n = np.asarray(n_rows)
     return np.where(n > 0, binom.cdf(n_errors, np.maximum(n, 1), max_error), 1.0)
 
 
 def upper_bound(n_errors: int, n_rows: int, delta: float) -> float:
-    """Return the one-sided Clopper-Pearson bound (1934): the error is at most this with probability 1 − delta.
+    """Return the one-sided Clopper-Pearson bound (1934); the error is below it with probability 1 − delta.
 
     Args:
         n_errors: how many rows are wrong.
-        n_rows: of how many.
+        n_rows: how many rows there are.
         delta: the probability that the bound fails.
     """
     if n_errors >= n_rows:
@@ -42,17 +42,17 @@ def upper_bound(n_errors: int, n_rows: int, delta: float) -> float:
 
 
 def lower_bound(n_hits: int, n_rows: int, delta: float) -> float:
-    """Return the one-sided Clopper-Pearson bound from below: the rate is at least this with probability 1 − delta."""
+    """Return the one-sided Clopper-Pearson bound from below, which fails with probability `delta`."""
     return 1.0 - upper_bound(n_rows - n_hits, n_rows, delta)
 
 
 def interval(n_hits: int, n_rows: int, delta: float) -> tuple[float, float]:
-    """Return the two-sided Clopper-Pearson interval, which fails with probability `delta`; n_rows is not 0."""
+    """Return the two-sided Clopper-Pearson interval that fails with probability `delta`; n_rows is not 0."""
     return lower_bound(n_hits, n_rows, delta / 2.0), upper_bound(n_hits, n_rows, delta / 2.0)
 
 
 def fewest_rows(max_error: float, delta: float) -> int:
-    """Return how many rows without a single error prove `max_error`: the smallest n with (1 − max_error)ⁿ <= delta."""
+    """Return how many flawless rows prove `max_error`: the smallest n with (1 − max_error)ⁿ <= delta."""
     return math.ceil(math.log(delta) / math.log1p(-max_error))
 
 
@@ -61,18 +61,18 @@ def rows_needed(error: float, max_error: float, delta: float, *, more_than: int 
 
     Args:
         error: the share that is wrong, below `max_error`.
-        max_error: what is to be proven.
+        max_error: the error to prove.
         delta: the probability that the proof fails.
-        more_than: how many rows did not prove it.
+        more_than: a number of rows that did not prove it.
 
     Returns:
-        The smallest n with P(Binomial(n, max_error) <= floor(n error)) <= delta; above a few thousand within a
-        percent, and at most a million.
+        The smallest n with P(Binomial(n, max_error) <= floor(n error)) <= delta, at most a million. Above a
+        few thousand it is exact to a percent.
     """
     low = max(more_than + 1, fewest_rows(max_error, delta))
     if error == 0.0:
         return low
-    # The p-value is no monotone function of n, because floor has steps: one by one at first, then in growing steps.
+    # floor makes steps, so the p-value does not fall with every n: try each n at first, then ever fewer.
     exact: NDArray[Any] = np.arange(low, low + _EXACT_ROWS)
     n = np.concatenate([exact, np.geomspace(exact[-1], _MAX_ROWS_TOLD, _EXACT_ROWS).round()])
     proven = p_values(np.floor(n * error), n, max_error) <= delta

@@ -1,7 +1,9 @@
 """Bins of probabilities.
 
-One convention everywhere: a value on an edge belongs to the bin below it (Guo et al. 2017), the first bin holds 0 as well,
-and what lies within 1e-12 of an edge lies on it. Without the last, 1 − 5/15 and 10/15 would fall into different bins.
+One convention everywhere: a value on an edge belongs to the bin below it (Guo et al. 2017), the first bin
+    also holds 0,
+and a value within 1e-12 of an edge lies on it. Without the last rule, 1 − 5/15 and 10/15 would be in
+different bins.
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ Binning = Callable[[Array, int], Array]
 
 @dataclass(frozen=True)
 class Bins:
-    """Sums over the rows of each bin; bins without rows are among them.
+    """Sums over the rows of each bin; some bins may have no rows.
 
     Attributes:
-        counts: (n_bins,), float64, the rows.
+        counts: (n_bins,), float64, the number of rows.
         predicted: (n_bins,), the sum of their probabilities.
-        observed: (n_bins,), how often what was predicted happened.
+        observed: (n_bins,), how often the predicted event happened.
     """
 
     counts: Array
@@ -40,7 +42,7 @@ class Bins:
         return (self.observed - self.predicted) / np.maximum(self.counts, 1.0)
 
 
-def equal_width(values: Array, n_bins: int) -> Array:  # noqa: ARG001  a binning is asked with the values
+def equal_width(values: Array, n_bins: int) -> Array:  # noqa: ARG001  every binning gets the values
     """Return the upper edges of bins of equal width over [0, 1]."""
     return np.arange(1, n_bins + 1) / n_bins
 
@@ -64,7 +66,7 @@ def bin_numbers(values: Array, upper_edges: Array) -> NDArray[np.int64]:
 
 
 def binned(values: Array, observed: NDArray[np.bool_], upper_edges: Array) -> Bins:
-    """Sort (n_rows,) probabilities into bins, with whether what they predict happened."""
+    """Sort (n_rows,) probabilities into bins, with whether the predicted event happened."""
     return sums(bin_numbers(values, upper_edges), values, observed, len(upper_edges))
 
 
@@ -78,5 +80,5 @@ def sums(numbers: NDArray[np.int64], values: Array, observed: NDArray[np.bool_],
 
 
 def totals(numbers: NDArray[np.int64], values: NDArray[Any], n_bins: int = 0) -> Array:
-    """Return (n_bins,), float64, the sum of the values of each number."""
+    """Return (n_bins,), float64, the sum of the values of each bin number."""
     return np.bincount(numbers, values, n_bins).astype(np.float64)

@@ -1,4 +1,4 @@
-"""How far a metric could be from what other rows of the same kind would show."""
+"""How far a metric on these rows may be from its value on other rows of the same kind."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tamiz_convert.metrics.top_label import Array, Classes, Metric
 class Interval:
     """A metric on the rows at hand, with its bootstrap interval.
 
-    A metric that few rows push upwards, such as a calibration error, is pushed again in every resample: its interval can
-    lie above its value.
+    Few rows push some metrics up, such as a calibration error. Every resample pushes them up again, so the
+    interval can lie above the value.
     """
 
     value: float
@@ -38,7 +38,7 @@ def bootstrap(
     n_resamples: int = 200,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Return percentile intervals (Efron 1979), all metrics on the same resamples.
+    """Return percentile intervals (Efron 1979); all metrics use the same resamples.
 
     Args:
         probabilities: (n_rows, n_classes), float64.

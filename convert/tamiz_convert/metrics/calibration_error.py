@@ -1,6 +1,6 @@
 """Calibration errors by bins: of the confidence, and of each class.
 
-All of them but the debiased one are too high on few rows: look at `if_calibrated` before one is called bad.
+All but the debiased one are too high on few rows: compare with `if_calibrated` before you call one bad.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, corre
 
 
 def ece(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
-    """Return the expected calibration error of the confidence: Σ (rows in bin / rows) |accuracy − mean confidence|.
+    """Return the expected calibration error: Σ (rows in bin / rows) |accuracy − mean confidence|.
 
-    The bins are of equal width over [0, 1]; a confidence on an edge belongs to the bin below it (Guo et al. 2017).
+    The bins are of equal width over [0, 1]; a confidence on an edge belongs to the bin below it (Guo et al.
+    2017).
     """
     return _mean_gap(_of_confidence(probabilities, y, n_bins, equal_width))
 
@@ -28,15 +29,15 @@ def ece_equal_mass(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
 
 
 def mce(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
-    """Return the largest gap of a bin of equal width between accuracy and mean confidence (Naeini et al. 2015)."""
+    """Return the largest gap between accuracy and mean confidence of a bin (Naeini et al. 2015)."""
     return float(np.abs(_of_confidence(probabilities, y, n_bins, equal_width).gaps()).max())
 
 
 def debiased_l2(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
-    """Return √Σ (rows in bin / rows) (gap² − a (1 − a) / (rows in bin − 1)), a being the bin's accuracy; at least 0.
+    """Return √Σ (rows in bin / rows) (gap² − a (1 − a) / (rows in bin − 1)), at least 0; a is the accuracy.
 
-    What is taken off is how much of gap² the chance of the labels makes, so that the square is unbiased (Kumar, Liang & Ma
-    2019). Bins hold equally many rows; a bin of one row counts 0.
+    The subtracted part is what chance in the labels adds to gap², so the square is unbiased (Kumar, Liang &
+    Ma 2019). Bins hold equally many rows; a bin of one row counts 0.
     """
     bins = _of_confidence(probabilities, y, n_bins, equal_mass)
     accuracy = bins.observed / np.maximum(bins.counts, 1.0)

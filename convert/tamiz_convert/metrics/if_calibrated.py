@@ -1,6 +1,7 @@
 """What a metric would be if the model were perfectly calibrated.
 
-On few rows no calibration error is 0: of 200 rows a perfect model's ECE in 15 bins is several hundredths.
+On few rows a calibration error is never 0: on 200 rows, a perfect model has an ECE of several hundredths in
+    15 bins.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class IfCalibrated:
 def if_calibrated(
     probabilities: Array, metric: Metric = ece, *, n_resamples: int = 200, seed: int = 0
 ) -> IfCalibrated:
-    """Draw labels from the probabilities again and again, and measure.
+    """Draw labels from the probabilities many times, and measure each time.
 
     The consistency resampling of Bröcker & Smith (2007), with the rows as they are.
 
@@ -42,6 +43,6 @@ def if_calibrated(
 
 
 def _labels(edges: Array, random: np.random.Generator) -> Classes:
-    """Return (n_rows,) classes: as many of the cumulated probabilities as lie at or below a uniform number."""
+    """Return (n_rows,) classes: how many of the cumulated probabilities are at or below a uniform number."""
     below: NDArray[np.bool_] = random.random((len(edges), 1)) >= edges
     return np.asarray(below.sum(axis=1, dtype=np.int64))

@@ -1,4 +1,4 @@
-"""Whether one model ranks worse than another on the same rows."""
+"""Whether one model ranks rows worse than another one."""
 
 from __future__ import annotations
 

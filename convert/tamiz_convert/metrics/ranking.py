@@ -1,7 +1,8 @@
-"""How well the confidence ranks rows: what the gate lives on.
+"""How well the confidence ranks rows. The gate depends on it.
 
-A threshold takes all rows of one confidence or none of them, so that everything here is a function of the counts at each
-distinct confidence, and the order of rows does not matter. Within such a block every row carries the block's mean error.
+A threshold accepts all rows of one confidence or none, so everything here is computed from the counts at each
+distinct confidence, and the order of rows does not matter. Within such a block, every row has the mean error
+of the block.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, corre
 
 @dataclass(frozen=True)
 class RiskCoverageCurve:
-    """What each threshold would accept; strictest first.
+    """What each threshold would accept, the strictest first.
 
     Attributes:
         thresholds: (n_points,), float64, the distinct confidences, descending.
@@ -33,7 +34,7 @@ class RiskCoverageCurve:
 
 @dataclass(frozen=True)
 class Ranked:
-    """Rows ranked once, so that a resample is only a matter of how often each of them counts.
+    """Rows ranked once, so that a resample only needs how often each row counts.
 
     Attributes:
         order: (n_ranked,), int64, the rows by confidence, the highest first.
@@ -59,30 +60,30 @@ class Ranked:
         return cls(order, np.flatnonzero(np.diff(confidence[order], prepend=np.inf)), wrong[order])
 
     def counts(self, times: NDArray[np.int64]) -> tuple[NDArray[np.int64], Array]:
-        """Return (n_blocks,) the rows and the errors of every block, with each of (n_rows,) rows counted so many times."""
+        """Return rows and errors of every block, both (n_blocks,), each row counted `times` times."""
         ordered = times[self.order]
         errors = np.add.reduceat(ordered * self.wrong, self.starts)
         return np.add.reduceat(ordered, self.starts), errors.astype(np.float64)
 
     def aurc(self, times: NDArray[np.int64]) -> float:
-        """Return the area under the risk-coverage curve, likewise; NaN of no rows."""
+        """Return the area under the risk-coverage curve, each row counted `times` times; NaN without rows."""
         n_rows, n_errors = self.counts(times)
         return area(n_rows, n_errors) if n_rows.any() else math.nan
 
 
 def aurc(probabilities: Array, y: Classes) -> float:
-    """Return the area under the risk-coverage curve: the mean over i of the error among the i most confident rows.
+    """Return the area under the risk-coverage curve (Geifman, Uziel & El-Yaniv 2019).
 
-    Geifman, Uziel & El-Yaniv 2019.
+    It is the mean over i of the error among the i most confident rows.
     """
     _, rows, errors = _blocks(probabilities, y)
     return area(rows, errors)
 
 
 def e_aurc(probabilities: Array, y: Classes) -> float:
-    """Return how much more the area is than that of a ranking that puts every error last; 0 is best.
+    """Return how much larger the area is than that of a ranking that puts all errors last; 0 is best.
 
-    Of the same number of errors, exactly; not by the approximation of Geifman, Uziel & El-Yaniv (2019).
+    It is exact for the number of errors, unlike the approximation of Geifman, Uziel & El-Yaniv (2019).
     """
     n_errors = np.count_nonzero(~correct_of(probabilities, y))
     best = area(np.array([len(y) - n_errors, n_errors]), np.array([0.0, n_errors]))
@@ -92,8 +93,8 @@ def e_aurc(probabilities: Array, y: Classes) -> float:
 def augrc(probabilities: Array, y: Classes) -> float:
     """Return the mean over i of the errors among the i most confident rows as a share of all rows.
 
-    The area under the generalized risk-coverage curve (Traub et al. 2024): unlike `aurc` it does not weigh the errors at
-    the top of the ranking by how few rows are there.
+    The area under the generalized risk-coverage curve (Traub et al. 2024). Unlike `aurc`, it does not give
+    more weight to errors at the top of the ranking, where there are few rows.
     """
     _, rows, errors = _blocks(probabilities, y)
     return generalized_area(rows, errors)
@@ -119,19 +120,19 @@ def risk_at_coverage(probabilities: Array, y: Classes, coverage: float) -> float
 
 
 def coverage_at_risk(probabilities: Array, y: Classes, risk: float) -> float:
-    """Return the largest coverage of a threshold whose error on these rows is at most `risk`; 0 if there is none.
+    """Return the largest coverage of a threshold with an error of at most `risk` on these rows, or 0.
 
-    It describes these rows and promises nothing: see `certify`.
+    It describes these rows and promises nothing; `certify` does.
     """
     curve = risk_coverage_curve(probabilities, y)
     return float(curve.coverage[curve.risk <= risk].max(initial=0.0))
 
 
 def area(rows: NDArray[np.int64], errors: Array) -> float:
-    """Return the area under the risk-coverage curve from counts at each distinct confidence, the highest first.
+    """Return the area under the risk-coverage curve from counts at each distinct confidence, highest first.
 
-    With N rows and E errors before a block of m rows and e errors, the risks within the block are
-    (E + j e/m) / (N + j), j = 1 … m; they sum to e + (E − N e/m) (H(N + m) − H(N)), H being the harmonic numbers.
+    Let N rows and E errors come before a block of m rows and e errors. The risks within the block are (E + j
+    e/m) / (N + j), j = 1 … m. They sum to e + (E − N e/m) (H(N + m) − H(N)), H being the harmonic numbers.
 
     Args:
         rows: (n_blocks,), int64; a block may be empty.
@@ -147,7 +148,7 @@ def area(rows: NDArray[np.int64], errors: Array) -> float:
 
 
 def generalized_area(rows: NDArray[np.int64], errors: Array) -> float:
-    """Return what `augrc` returns, from counts at each distinct confidence as `area` takes them."""
+    """Return what `augrc` returns, from counts at each distinct confidence, like `area`."""
     before = np.cumsum(errors) - errors
     return float((rows * before + errors * (rows + 1) / 2.0).sum() / int(rows.sum()) ** 2)
 

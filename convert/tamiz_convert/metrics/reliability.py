@@ -15,7 +15,7 @@ from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, corre
 
 @dataclass(frozen=True)
 class ReliabilityDiagram:
-    """Accuracy against confidence, bin by bin; NaN where a bin has no rows.
+    """Accuracy against confidence, bin by bin; NaN in a bin without rows.
 
     Attributes:
         edges: (n_bins + 1,), float64, from 0 to 1; a confidence on an edge belongs to the bin below it.

@@ -15,10 +15,11 @@ def resamples(
     """Yield (n_rows,), int64, how often each row was drawn.
 
     Args:
-        n_rows: as many draws.
-        n_resamples: how many times.
-        seed: of the draws.
-        groups: (n_rows,), which rows belong together: whole groups are drawn, as many as there are. None draws rows.
+        n_rows: the number of rows, and of draws.
+        n_resamples: the number of resamples.
+        seed: the seed of the draws.
+        groups: (n_rows,), which rows belong together. Whole groups are drawn, as many as there are. None
+            draws rows.
     """
     random = np.random.default_rng(seed)
     if groups is None:

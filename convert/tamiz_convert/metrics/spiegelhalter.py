@@ -12,12 +12,12 @@ from tamiz_convert.metrics.top_label import Array, Classes
 
 @dataclass(frozen=True)
 class CalibrationTest:
-    """A test whether the labels could come from the probabilities.
+    """A test of whether the labels could come from the probabilities.
 
     Attributes:
-        z: how many standard deviations the Brier score is above what it would be if they did; above 0 the model is too sure,
-            below 0 not sure enough.
-        p_value: two-sided; small speaks against calibration.
+        z: how many standard deviations the Brier score is above its mean under calibration. Above 0 the model
+            is too sure, below 0 it is not sure enough.
+        p_value: two-sided; a small one speaks against calibration.
     """
 
     z: float
@@ -25,11 +25,12 @@ class CalibrationTest:
 
 
 def spiegelhalter(probabilities: Array, y: Classes) -> CalibrationTest:
-    """Test the Brier score against its mean and variance under calibration (Spiegelhalter 1986, Statistics in Medicine 5).
+    """Test the Brier score against its mean and variance under calibration (Spiegelhalter 1986).
 
-    For several classes the same of their sum: with labels drawn from p, a row's score has the mean 1 − Σ p² and the variance
-    4 (Σ p³ − (Σ p²)²), which for two classes is his statistic. Probabilities that allow for no variance (only 0 and 1,
-    or all of them equal) give z = 0 if the score is as expected, else infinity.
+    For several classes: with labels drawn from p, a row's score has the mean 1 − Σ p² and the variance 4 (Σ
+        p³ − (Σ p²)²).
+    For two classes this is his statistic. If the probabilities allow no variance (they are all 0 and 1, or
+    all equal), z is 0 if the score is as expected, else infinite.
     """
     square = (probabilities**2).sum(axis=1)
     right = probabilities[np.arange(len(y)), y]

@@ -1,4 +1,4 @@
-"""The metrics that every bundle names."""
+"""The metrics that stand in every bundle."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "spiegelhalter_z": _spiegelhalter_z,
     }
 )
-"""Name → metric. The number in a name is that of its bins. New ones join at the end: the order is that of the manifest."""
+"""Name → metric. The number in a name is its number of bins. Add new ones at the end: the manifest keeps this
+order."""
 
 
 def summarize(probabilities: Array, y: Classes) -> list[tuple[str, float]]:

@@ -1,4 +1,4 @@
-"""What the gate looks at: the most probable class, and whether it is right."""
+"""The most probable class, which the gate uses, and whether it is right."""
 
 from __future__ import annotations
 

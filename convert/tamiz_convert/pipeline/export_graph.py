@@ -12,6 +12,7 @@ from tamiz.v1.manifest_pb2 import Manifest, Parity, Threshold
 from tamiz_convert.bundles import manifest
 from tamiz_convert.bundles.bundle import sealed, write_bundle
 from tamiz_convert.bundles.subject import Subject
+from tamiz_convert.calibrators import AUTO
 from tamiz_convert.certificates.threshold_choice import Judged, Policy, choose_threshold
 from tamiz_convert.evidence import Evidence, Latency, ScoredRows
 from tamiz_convert.files import together
@@ -22,8 +23,8 @@ from tamiz_convert.pipeline.export_report import ExportReport
 from tamiz_convert.pipeline.fitting import Fitted, fit_calibrator
 from tamiz_convert.pipeline.reference_check import check_reference
 from tamiz_convert.pipeline.release import Outcome
-from tamiz_convert.pipeline.settings import AUTO, Settings
 from tamiz_convert.pipeline.subset_graph import append_subset, inputs_with
+from tamiz_convert.pipeline.task import Task
 from tamiz_convert.report import PAGE_NAME, report_files, write_files
 from tamiz_convert.rows.held_out import HeldOut, held_out
 from tamiz_convert.rows.labeled import LabeledRows, joined_rows
@@ -33,30 +34,30 @@ from tamiz_convert.rows.slices import Given, SliceColumn
 Array = NDArray[np.float64]
 
 
-def export_graph(graph: ScoreGraph, given: Given, settings: Settings) -> ExportReport:
+def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
     """Calibrate a score graph, choose its threshold, compare it with its reference, hold it to its checks, and write it.
 
     Args:
         graph: the score graph.
         given: the held-out rows, the slices taken out.
-        settings: what is asked for.
+        task: what is asked for.
 
     Raises:
         RowsError, UnattainableError, ParityError, SpecificationError, BlockedError, BundleError: see `errors`; nothing was
             written.
     """
-    say, seed, column = settings.say, settings.plan.seed, given.column
+    say, seed, column = task.say, task.plan.seed, given.column
     rows = held_out(
-        given.calibration, given.certification, given.train, graph.classes, settings.plan, given.slices
+        given.calibration, given.certification, given.train, graph.classes, task.plan, given.slices
     )
 
     say("fitting the calibrator", 0.2)
-    method = None if settings.calibrator == AUTO else settings.calibrator
-    fitted = fit_calibrator(graph, rows, method, settings.selection, settings.plan.splitter, seed)
+    method = None if task.calibrator == AUTO else task.calibrator
+    fitted = fit_calibrator(graph, rows, method, task.selection, task.plan.splitter, seed)
 
     say("certifying the threshold", 0.45)
     probabilities = [_probabilities(graph, fitted, each) for each in (rows.fitting, rows.certifying)]
-    threshold = _threshold(graph, rows, probabilities, column, settings.policy)
+    threshold = _threshold(graph, rows, probabilities, column, task.policy)
 
     say(f"comparing with {graph.reference_name}", 0.55)
     model = fitted.model if column is None else append_subset(fitted.model, column)
@@ -65,29 +66,29 @@ def export_graph(graph: ScoreGraph, given: Given, settings: Settings) -> ExportR
 
     say("describing the bundle", 0.75)
     scored = [
-        findings.scored(graph, *each, threshold, column, settings.slices)
+        findings.scored(graph, *each, threshold, column, task.slices)
         for each in zip((rows.fitting, rows.certifying), probabilities, strict=True)
     ]
-    described = sealed(model, _described(graph, rows, fitted, scored, threshold, parity, column, settings))
+    described = sealed(model, _described(graph, rows, fitted, scored, threshold, parity, column, task))
 
     say("checking the release", 0.8)
     feed = feeder(graph, column)
     complete = HeldOut(
         with_slices(rows.fitting, column), with_slices(rows.certifying, column), rows.groups, rows.notes
     )
-    outcome = settings.release.hold(Subject(model, described, feed), complete, seed, given.train)
+    outcome = task.release.hold(Subject(model, described, feed), complete, seed, given.train)
 
     say("measuring for the report", 0.85)
     notes = (*graph.notes, *rows.notes, *fitted.notes)
     files: dict[str, bytes] = {}
-    if settings.with_report:
+    if task.with_report:
         timed = findings.latency(graph, model, feed(complete.certifying.rows))
-        files = report_files(_evidence(described, scored, outcome, timed, notes, settings))
+        files = report_files(_evidence(described, scored, outcome, timed, notes, task))
 
     say("writing", 0.95)
     with together():
-        path = write_bundle(model, described, settings.folder)
-        write_files(files, settings.folder)
+        path = write_bundle(model, described, task.folder)
+        write_files(files, task.folder)
     say("done", 1.0)
     return ExportReport(path, described, notes, outcome.checks, path.with_name(PAGE_NAME) if files else None)
 
@@ -128,19 +129,19 @@ def _described(
     threshold: Threshold,
     parity: Parity,
     column: SliceColumn | None,
-    settings: Settings,
+    task: Task,
 ) -> Manifest:
     """Return what the bundle says of itself."""
     everything = joined_rows(rows.fitting, rows.certifying).rows
     inputs = manifest.with_seen_missing(graph.inputs, graph.feed(everything))
     return Manifest(
-        name=settings.name or settings.folder.parent.name,
+        name=task.name or task.folder.parent.name,
         created_at=manifest.created_at(),
         library_versions=manifest.library_versions(graph.libraries),
         inputs=inputs if column is None else inputs_with(inputs, column),
         classes=manifest.class_message(graph.classes),
         calibrator=manifest.calibrator_message(
-            fitted.calibrator, fitted.selection, len(rows.fitting), scored[1], settings.plan.seed
+            fitted.calibrator, fitted.selection, len(rows.fitting), scored[1], task.plan.seed
         ),
         threshold=threshold,
         reference_histograms=manifest.reference_histograms(
@@ -150,8 +151,8 @@ def _described(
         estimator=graph.estimator,
         scores_kind=graph.kind,
         row_sets=manifest.row_sets(rows.fitting, rows.certifying),
-        seed=settings.plan.seed,
-        recalibrated_from=settings.recalibrated_from,
+        seed=task.plan.seed,
+        recalibrated_from=task.recalibrated_from,
     )
 
 
@@ -161,14 +162,14 @@ def _evidence(
     outcome: Outcome,
     latency: Sequence[Latency],
     notes: Sequence[str],
-    settings: Settings,
+    task: Task,
 ) -> Evidence:
     """Return what the report shows."""
     return Evidence(
         manifest=described,
         calibration=scored[0],
         certification=scored[1],
-        attainable=findings.attainable(scored[0], scored[1], settings.policy.confidence_level),
+        attainable=findings.attainable(scored[0], scored[1], task.policy.confidence_level),
         checks=outcome.checks,
         baselines=outcome.baselines,
         latency=latency,

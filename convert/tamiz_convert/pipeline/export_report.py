@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tamiz.v1.manifest_pb2 import Manifest
-from tamiz_convert.certificates.promise_text import promise_lines
+from tamiz_convert.certificates.promise_text import promise, promise_lines
 from tamiz_convert.check_result import CheckResult
 
 _HEADLINES: Final = {
@@ -19,7 +19,7 @@ _HEADLINES: Final = {
 _BY_CHANCE: Final = "ece_15_if_calibrated"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ExportReport:
     """What came of an export.
 
@@ -37,6 +37,11 @@ class ExportReport:
     checks: tuple[CheckResult, ...] = ()
     page: Path | None = None
 
+    def __repr__(self) -> str:
+        """Return one line: a notebook shows it, and the manifest alone has hundreds."""
+        said = [str(self.path), promise(self.manifest.threshold), *self._passed()]
+        return f"ExportReport({'; '.join(said)})"
+
     def __str__(self) -> str:
         manifest = self.manifest
         lines = [
@@ -49,9 +54,7 @@ class ExportReport:
             *([f"report: {self.page}"] if self.page else []),
         ]
         warnings = [
-            f"warning: {each.kind}, {each.name}: {each.message}"
-            for each in self.checks
-            if each.status != "passed"
+            f"warning: {each.title}: {each.message}" for each in self.checks if each.status != "passed"
         ]
         return "\n".join([*(f"note: {note}" for note in self.notes), *warnings, *lines])
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import Threshold
-from tamiz_convert.calibrators import Identity
+from tamiz_convert.calibrators.identity import Identity
 from tamiz_convert.certificates.attainable import attainable_errors
 from tamiz_convert.errors import RowsError
 from tamiz_convert.evidence import AttainableError, Latency, ScoredRows
@@ -20,7 +20,7 @@ from tamiz_convert.graphs.latency import LATENCY_BATCH_SIZES, median_us, repeate
 from tamiz_convert.graphs.runner import Feed, Runner
 from tamiz_convert.graphs.score_graph import ScoreGraph
 from tamiz_convert.rows.labeled import LabeledRows
-from tamiz_convert.rows.slices import SliceColumn, slice_name, slice_values
+from tamiz_convert.rows.slices import SliceColumn, columns_named, slice_name, slice_values
 
 Array = NDArray[np.float64]
 
@@ -92,9 +92,11 @@ def latency(graph: ScoreGraph, model: onnx.ModelProto, feed: Feed) -> list[Laten
 
 
 def _slices(rows: Any, names: Sequence[str]) -> dict[str, NDArray[np.str_]]:
+    names = columns_named(names)
     if names and not isinstance(rows, pd.DataFrame):
         raise RowsError(
-            f"slices={list(names)} are columns, and the rows are {type(rows).__name__} without names: pass a DataFrame"
+            f"slices={list(names)} names columns, but the rows are a {type(rows).__name__} without column names: pass a"
+            " DataFrame"
         )
     return {name: _names(slice_values(rows, name, "held-out")) for name in names}
 

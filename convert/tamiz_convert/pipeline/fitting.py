@@ -7,9 +7,8 @@ from typing import Any
 
 import onnx
 
-from tamiz_convert import calibrators
-from tamiz_convert.calibrators import Calibrator, refuse_absent
-from tamiz_convert.calibrators.calibrator import Array, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Calibrator, ClassIndices
+from tamiz_convert.calibrators.methods import fit, refuse_absent
 from tamiz_convert.errors import RowsError
 from tamiz_convert.graphs.runner import Runner
 from tamiz_convert.graphs.score_graph import ScoreGraph
@@ -75,9 +74,7 @@ def fit_calibrator(
             seed=seed,
         )
         method = selection.method
-    calibrator = calibrators.fit(
-        method, scores, y, kind=graph.kind, n_classes=n_classes, classes=graph.classes.tolist()
-    )
+    calibrator = fit(method, scores, y, kind=graph.kind, n_classes=n_classes, classes=graph.classes.tolist())
     notes = (*_separable(scores, y), *(selection.notes if selection else ()))
     return Fitted(calibrator, graft(graph.model, calibrator, n_classes=n_classes), selection, notes)
 

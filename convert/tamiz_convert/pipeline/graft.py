@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto
 
 from tamiz.bundle_format import PROBABILITIES
-from tamiz_convert.calibrators import Calibrator
+from tamiz_convert.calibrators.calibrator import Calibrator
 from tamiz_convert.graphs.builder import GraphBuilder
 from tamiz_convert.graphs.score_graph import SCORES
 

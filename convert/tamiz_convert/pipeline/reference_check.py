@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 import numpy as np
 import onnx
@@ -11,16 +10,14 @@ from numpy.typing import NDArray
 
 from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import Parity, Threshold
-from tamiz_convert.calibrators import Calibrator, Identity
+from tamiz_convert.calibrators.calibrator import Calibrator
+from tamiz_convert.calibrators.identity import Identity
 from tamiz_convert.graphs.score_graph import ScoreGraph
 from tamiz_convert.pipeline.parity import check_parity, check_parity_in_parts, check_subsets
 from tamiz_convert.rows.edge import edge_rows
 from tamiz_convert.rows.labeled import LabeledRows
 from tamiz_convert.rows.raw import count, joined
 from tamiz_convert.rows.slices import SliceColumn
-
-_TOLERANCE: Final = {"isotonic": 1e-4, "venn-abers": 1e-4}
-_DEFAULT_TOLERANCE: Final = 1e-5
 
 
 def check_reference(
@@ -59,7 +56,6 @@ def check_reference(
         check_subsets(model, feed, index, describe=describe)
     scores = graph.reference(compared)
     expected = calibrator.predict(scores)
-    tolerance = _TOLERANCE.get(calibrator.method, _DEFAULT_TOLERANCE)
     thresholds = Thresholds(threshold).of_rows(expected, index)
     if graph.is_single_precision:
         return check_parity_in_parts(
@@ -68,11 +64,13 @@ def check_reference(
             scores,
             own=_own_probabilities(graph, scores),
             calibrated=calibrator.predict,
-            tolerance=tolerance,
+            tolerance=calibrator.tolerance,
             threshold=thresholds,
             describe=describe,
         )
-    return check_parity(model, feed, expected, tolerance=tolerance, threshold=thresholds, describe=describe)
+    return check_parity(
+        model, feed, expected, tolerance=calibrator.tolerance, threshold=thresholds, describe=describe
+    )
 
 
 def _own_probabilities(

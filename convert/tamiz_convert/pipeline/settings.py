@@ -1,75 +1,392 @@
-"""What an export and a recalibration are told alike, checked before any work begins."""
+"""The settings of an export and of a recalibration: each is defined once, with its documentation.
 
-from __future__ import annotations
+A new setting is one entry of `Settings`. From it follow the signatures and the help of `export` and `recalibrate`, their
+checks of what the caller passed, and the flags of the command line. What a setting does stands in `task` and below.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+This module imports nothing heavy: `tamiz-convert --help` reads it.
+"""
+# Without `from __future__ import annotations`: the definitions stand in the annotations, and are read at run time.
+
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    ForwardRef,
+    Required,
+    TypedDict,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+)
 
-from tamiz_convert.certificates.threshold_choice import Policy
-from tamiz_convert.errors import BundleError
-from tamiz_convert.pipeline.release import Release
-from tamiz_convert.rows.held_out import SplitPlan
-from tamiz_convert.selection import SelectionSettings
+from tamiz_convert.calibrators import AUTO, METHODS, choice, unknown
+from tamiz_convert.errors import RowsError, did_you_mean
+
+if TYPE_CHECKING:
+    from tamiz_convert.checks import Rule
+    from tamiz_convert.pipeline.release import Checks
+    from tamiz_convert.selection import SelectionSettings
+
+Labeled = tuple[Any, Any]
+"""(X, y): rows and their labels."""
 
 Progress = Callable[[str, float], None]
+"""Called with the name of a step and the share of the work done before it."""
 
-AUTO: Final = "auto"
-"""The calibrator is chosen by its out-of-fold log loss."""
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_WIDTH: Final = 108
+_PLACE: Final = "**settings:"
 
 
-def silent(_step: str, _share: float) -> None:
-    """Tell nobody about progress."""
+def names(text: str) -> list[str]:
+    """Return names that are separated by commas."""
+    return text.split(",")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What an export and a recalibration are told alike.
+class Flag:
+    """How the command line takes a setting. A bool's flag turns the default around.
 
     Attributes:
-        folder: of the version that is to be written.
-        policy: what is asked of the threshold.
-        plan: how the held-out rows are divided.
-        calibrator: `AUTO`, or one of `calibrators.METHODS`.
-        selection: the cut-offs of `AUTO`.
-        release: what the bundle has to pass.
-        slices: columns whose values the report looks at one by one.
-        name: for people; by default that of the model's folder.
-        with_report: whether a report is written beside the bundle.
-        recalibrated_from: the digest of the bundle that the graph was cut out of; empty for a new export.
-        say: called with the name of each step and the share of the work done before it.
+        group: the heading of the flag in the help.
+        metavar: what stands for the value in the help; without one the flag takes no value.
+        read: turns the text of the value into the setting.
+        text: the help, where it differs from the setting's.
+        name: the flag's name without dashes, where it differs from the setting's.
+        is_rows: whether the value is a file of labeled rows.
+        only_one: the flags that have the same word here exclude each other.
     """
 
-    folder: Path
-    policy: Policy
-    plan: SplitPlan
-    calibrator: str = AUTO
-    selection: SelectionSettings = field(default_factory=SelectionSettings)
-    release: Release = field(default_factory=Release)
-    slices: Sequence[str] = ()
-    name: str | None = None
-    with_report: bool = True
-    recalibrated_from: str = ""
-    say: Progress = silent
+    group: str
+    metavar: str = ""
+    read: Callable[[str], Any] = str
+    text: str = ""
+    name: str = ""
+    is_rows: bool = False
+    only_one: str = ""
 
 
-def version_folder(output: str | Path) -> Path:
-    """Return the folder of a version.
+@dataclass(frozen=True)
+class Setting:
+    """The definition of a setting.
+
+    Attributes:
+        text: what it is, also for the flag's help. Other settings are named in backticks.
+        details: what else a caller from Python has to know.
+        default: its value where the caller gives none; `inspect.Parameter.empty` where the caller has to.
+        flag: how the command line takes it; None where only a caller from Python can give it.
+        check: refuses a value of the wrong form, given the setting's name and the value.
+    """
+
+    text: str
+    details: str = ""
+    default: Any = None
+    flag: Flag | None = None
+    check: Callable[[str, Any], None] = lambda _name, _value: None
+
+    @property
+    def is_required(self) -> bool:
+        """Whether the caller has to give it."""
+        return self.default is inspect.Parameter.empty
+
+
+def _labeled(name: str, value: Any) -> None:
+    """Refuse what is not a pair of rows and labels."""
+    if isinstance(value, (tuple, list)) and len(value) == 2:  # noqa: PLR2004  X and y
+        return
+    shape = f" of shape {list(value.shape)}" if hasattr(value, "shape") else ""
+    length = f" of length {len(value)}" if isinstance(value, (tuple, list)) else ""
+    given = "None" if value is None else f"a {type(value).__name__}{shape}{length}"
+    raise RowsError(f"{name} is {given}; expected a pair of rows and labels: {name}=(X, y)")
+
+
+def _labeled_or_none(name: str, value: Any) -> None:
+    if value is not None:
+        _labeled(name, value)
+
+
+def _calibrator(_name: str, value: Any) -> None:
+    if value != AUTO and value not in METHODS:
+        raise unknown(str(value))
+
+
+class Settings(TypedDict, total=False):
+    """What `export` and `recalibrate` both take as keyword arguments."""
+
+    calibration: Annotated[
+        Required[Labeled],
+        Setting(
+            "rows that the model was not trained on, with their labels.",
+            "(X, y): (n_rows, n_features) ndarray or DataFrame, or a dict of ndarrays, and (n_rows,) labels. They are split in"
+            " two unless `certification` is given. To recalibrate, take rows that the first certificate has not seen either.",
+            default=inspect.Parameter.empty,
+            flag=Flag(
+                "rows",
+                "FILE",
+                Path,
+                "rows that the model was not trained on, with their labels: .parquet or .csv; for torch and onnx also .npz"
+                " with one array per input",
+                is_rows=True,
+            ),
+            check=_labeled,
+        ),
+    ]
+    certification: Annotated[
+        Labeled | None,
+        Setting(
+            "separate rows that certify the threshold and measure the calibrator; by default a part of `calibration`.",
+            "(X, y), used for nothing else.",
+            flag=Flag("rows", "FILE", Path, is_rows=True),
+            check=_labeled_or_none,
+        ),
+    ]
+    certification_fraction: Annotated[
+        float,
+        Setting("the share of `calibration` that certifies.", default=0.5, flag=Flag("rows", "SHARE", float)),
+    ]
+    groups: Annotated[
+        Any,
+        Setting(
+            "which calibration rows belong together, such as those of one customer.",
+            "(n_rows,), one value per row: rows with the same value stay on one side of every split.",
+            flag=Flag(
+                "rows",
+                "COLUMN",
+                text="rows with the same value in this column stay on one side of every split",
+                only_one="belonging",
+            ),
+        ),
+    ]
+    splitter: Annotated[
+        Any,
+        Setting(
+            "a scikit-learn splitter for the folds in which calibrators are compared.",
+            "With a TimeSeriesSplit the calibration rows must be in the order of time, and the last ones certify.",
+            flag=Flag(
+                "rows",
+                name="time-ordered",
+                text="the rows are in the order of time: the last ones certify, and folds look ahead",
+                only_one="belonging",
+            ),
+        ),
+    ]
+    allow_duplicates: Annotated[
+        bool,
+        Setting("accept the rows although many of them repeat others.", default=False, flag=Flag("rows")),
+    ]
+    train: Annotated[
+        Any,
+        Setting(
+            "the training rows, to make sure that no held-out row is among them.",
+            "X or (X, y); nothing is learned from them.",
+            flag=Flag("rows", "FILE", Path, is_rows=True),
+        ),
+    ]
+    seed: Annotated[int, Setting("the seed of every random step.", default=0, flag=Flag("rows", "N", int))]
+    max_error: Annotated[
+        float | None,
+        Setting(
+            "certify a threshold for this error among the accepted rows.",
+            flag=Flag("promise", "E", float, only_one="promise"),
+        ),
+    ]
+    max_joint_error: Annotated[
+        float | None,
+        Setting(
+            "certify a threshold for this share of all rows being accepted and wrong.",
+            flag=Flag("promise", "E", float, only_one="promise"),
+        ),
+    ]
+    min_coverage: Annotated[
+        float | None,
+        Setting(
+            "certify a threshold at which this share of the rows is accepted, whatever their error.",
+            flag=Flag("promise", "C", float, only_one="promise"),
+        ),
+    ]
+    threshold: Annotated[
+        float | None,
+        Setting(
+            "a fixed threshold from 0 to 1, without a promise.",
+            flag=Flag("promise", "T", float, only_one="promise"),
+        ),
+    ]
+    confidence_level: Annotated[
+        float,
+        Setting("the probability that the promise holds.", default=0.9, flag=Flag("promise", "P", float)),
+    ]
+    per_class: Annotated[
+        bool,
+        Setting(
+            "keep `max_error` within each predicted class, with a threshold for each.",
+            "A class for which it cannot be proven always abstains.",
+            default=False,
+            flag=Flag("promise", only_one="subdivision"),
+        ),
+    ]
+    slice_by: Annotated[
+        str | None,
+        Setting(
+            "keep `max_error` within each value of this column, with a threshold for each.",
+            "The column holds text, whole numbers or bool, and the rows are DataFrames. The model need not know the column, but"
+            " requests must hold it. A row with an unknown value gets the strictest threshold: it abstains if any known slice"
+            " could not be certified.",
+            flag=Flag("promise", "COLUMN", only_one="subdivision"),
+        ),
+    ]
+    allow_uncertified: Annotated[
+        bool,
+        Setting(
+            "export even if the promise cannot be proven.",
+            "The bundle then says that it is not certified.",
+            default=False,
+            flag=Flag("promise"),
+        ),
+    ]
+    calibrator: Annotated[
+        str,
+        Setting(
+            "a calibrator by name, or auto for the one with the lowest log loss out of fold.",
+            f"The names are {AUTO}, {choice(METHODS)}. auto passes over calibrators that rank rows worse than the model does.",
+            default=AUTO,
+            flag=Flag(
+                "calibrator",
+                "NAME",
+                text=f"{AUTO} (the one with the lowest log loss out of fold), {choice(METHODS)}",
+            ),
+            check=_calibrator,
+        ),
+    ]
+    selection: Annotated["SelectionSettings | None", Setting('the limits that calibrator="auto" goes by.')]
+    checks: Annotated[
+        "Checks | None",
+        Setting(
+            "the release checks that have to pass before the bundle is written.",
+            "A YAML file, the same as a mapping, or a `Specification`.",
+            flag=Flag("release checks", "FILE", Path, "the release checks, as YAML"),
+        ),
+    ]
+    check_rows: Annotated[
+        Labeled | None,
+        Setting(
+            "separate rows for the release checks; by default those that certify.",
+            "(X, y). The labels of the rows that certify chose the threshold, so rates among accepted rows look a little better"
+            " on them than they are.",
+            flag=Flag("release checks", "FILE", Path, name="check-data", is_rows=True),
+            check=_labeled_or_none,
+        ),
+    ]
+    baselines: Annotated[
+        "Mapping[str, Rule] | None",
+        Setting("simpler rules to beat, by name: rows → labels, or the column that holds them."),
+    ]
+    slices: Annotated[
+        Sequence[str],
+        Setting(
+            "columns whose every value the report looks at by itself.",
+            "They hold text, whole numbers or bool. A model that knows its columns by their order only takes all others for"
+            " features.",
+            default=(),
+            flag=Flag("what is written", "A,B,…", names),
+        ),
+    ]
+    report: Annotated[
+        bool,
+        Setting(
+            "whether report.html and report.json are written beside the bundle.",
+            default=True,
+            flag=Flag("what is written", text="write no report.html and report.json beside the bundle"),
+        ),
+    ]
+    name: Annotated[
+        str | None,
+        Setting(
+            "a name for people; by default the name of the model's folder.",
+            flag=Flag("what is written", "NAME"),
+        ),
+    ]
+    replace: Annotated[
+        bool,
+        Setting(
+            "replace the bundle that already lies at the output, in one step.",
+            "Without it an output that holds a bundle is refused.",
+            default=False,
+            flag=Flag(
+                "what is written", text="replace the bundle that already lies at --output, in one step"
+            ),
+        ),
+    ]
+    progress: Annotated[
+        Progress | None,
+        Setting("called with the name of each step and the share of the work done before it."),
+    ]
+
+
+DEFINITIONS: Final[Mapping[str, Setting]] = {
+    name: get_args(annotation)[1] for name, annotation in Settings.__annotations__.items()
+}
+"""Every setting by name."""
+
+
+def complete(settings: Settings) -> Settings:
+    """Return the settings with the default of each one that the caller did not give.
 
     Raises:
-        BundleError: if the path does not end in <name>/<version>.
+        TypeError: for a setting that does not exist, or a missing one that has no default.
+        RowsError: for a value that is not a pair of rows and labels where one is expected.
+        EstimatorError: for a calibrator that does not exist.
     """
-    folder = Path(output)
-    version = folder.name
-    if not (
-        version.isdecimal()
-        and int(version) > 0
-        and str(int(version)) == version
-        and folder.resolve().parent.name
-    ):
-        raise BundleError(
-            f"the output {str(output)!r} does not end in <name>/<version>, the version a positive integer; for example"
-            " models/churn/1"
+    for name in settings:
+        if name not in DEFINITIONS:
+            known = list(DEFINITIONS)
+            raise TypeError(
+                f"unexpected keyword argument {name!r}{did_you_mean(name, known)}; the settings are {', '.join(known)}"
+            )
+    completed = {name: definition.default for name, definition in DEFINITIONS.items()} | dict(settings)
+    for name, definition in DEFINITIONS.items():
+        if definition.is_required and name not in settings:
+            raise TypeError(f"missing keyword argument {name!r}: {definition.text}")
+        definition.check(name, completed[name])
+    return cast(Settings, completed)
+
+
+def with_settings(function: _Function) -> _Function:
+    """Show every setting in a function's signature and in its help, in place of `**settings`."""
+    own = inspect.signature(function)
+    shown = [each for each in own.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    for name, definition in DEFINITIONS.items():
+        shown.append(
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=definition.default,
+                annotation=type_of(name),
+            )
         )
-    return folder.resolve()
+    function.__signature__ = own.replace(parameters=shown)  # type: ignore[attr-defined]
+    lines = (function.__doc__ or "").splitlines()
+    (place,) = (number for number, line in enumerate(lines) if line.strip().startswith(_PLACE))
+    lines[place : place + 1] = [_documented(name, each) for name, each in DEFINITIONS.items()]
+    function.__doc__ = "\n".join(lines)
+    return function
+
+
+def type_of(name: str) -> Any:
+    """Return the type of a setting; a name where the type would have to be imported."""
+    type_ = get_args(Settings.__annotations__[name])[0]
+    if get_origin(type_) is Required:
+        (type_,) = get_args(type_)
+    return type_.__forward_arg__ if isinstance(type_, ForwardRef) else type_
+
+
+def _documented(name: str, definition: Setting) -> str:
+    """Return the entry of a setting in a docstring."""
+    words = f"{name}: {definition.text} {definition.details}".rstrip()
+    return textwrap.fill(words, _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 12)

@@ -1,4 +1,4 @@
-"""The report of an export: one page for people (report.html), and the same numbers for programs (report.json)."""
+"""The report of an export: a page for people (report.html), and its numbers for programs (report.json)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from tamiz.files import replace
 from tamiz_convert.errors import BundleError
 from tamiz_convert.evidence import Evidence
-from tamiz_convert.files import replace
 from tamiz_convert.report.data import REPORT_VERSION, report_data
 from tamiz_convert.report.document import document
 
@@ -29,23 +29,23 @@ DATA_NAME: Final = "report.json"
 
 
 def render_html(evidence: Evidence) -> str:
-    """Return the report as one page that needs no other file; the same evidence gives the same text."""
+    """Return the report as a page that needs no other file; the same evidence gives the same text."""
     return document(report_data(evidence))
 
 
 def report_files(evidence: Evidence) -> dict[str, bytes]:
-    """Return the report's files by name: the page and the numbers; the same evidence gives the same bytes."""
+    """Return the report's files by name, the page and the numbers; the same evidence gives the same bytes."""
     data = report_data(evidence)
     numbers = json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
     return {DATA_NAME: numbers.encode(), PAGE_NAME: document(data).encode()}
 
 
 def write_files(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write the report's files into a bundle's folder, each in one step; those of an older report are taken away.
+    """Write the report's files into a bundle's folder, each in one step, and remove those of an older report.
 
     Args:
-        files: what `report_files` returned; empty where there is to be no report.
-        folder: has to exist.
+        files: what `report_files` returned; empty if no report is wanted.
+        folder: the bundle's folder; it must exist.
 
     Raises:
         BundleError: if a file cannot be written; it then holds what it held before.
@@ -64,6 +64,6 @@ def write_files(files: Mapping[str, bytes], folder: Path) -> None:
 
 
 def write_report(evidence: Evidence, folder: Path) -> Path:
-    """Write report.html and report.json into a bundle's folder; return the path of the page. See `write_files`."""
+    """Write both files of the report into a bundle's folder; return the path of the page."""
     write_files(report_files(evidence), folder)
     return folder / PAGE_NAME

@@ -1,4 +1,4 @@
-"""How far the probabilities can be believed, before the calibrator and with it."""
+"""How far the probabilities can be trusted, before the calibrator and with it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from tamiz_convert.metrics import (
 
 _BINS: Final = 10
 _WITH_INTERVAL: Final = ("accuracy", "log_loss", "brier", "aurc", "augrc")
-"""Those that more rows would not push one way. A calibration error is held against that of a calibrated model instead:
-its bootstrap interval may lie above it."""
+"""Metrics whose value does not depend on the number of rows. A calibration error is larger on few rows, and
+its bootstrap interval can lie above its value, so it is compared with that of a perfectly calibrated model
+instead."""
 _MOST_RESAMPLES: Final = 200
 _FEWEST_RESAMPLES: Final = 80
 _CALIBRATION_ERRORS: Final = (
@@ -37,11 +38,11 @@ _CALIBRATION_ERRORS: Final = (
 _FEW_RESAMPLES: Final = 40
 """A mean needs fewer than a quantile does."""
 _WORK: Final = 40_000_000
-"""Probabilities that may be resampled: 200 times 20,000 rows of 10 classes."""
+"""The most probabilities that are resampled: 200 times 20,000 rows of 10 classes. More would take seconds."""
 
 
 def calibration_data(rows: ScoredRows, calibrator: Calibrator, seed: int) -> dict[str, Any]:
-    """Return what the certification rows say of the probabilities, and how the calibrator was chosen.
+    """Return what the certification rows say about the probabilities, and how the calibrator was chosen.
 
     Args:
         rows: the certification rows.
@@ -49,8 +50,8 @@ def calibration_data(rows: ScoredRows, calibrator: Calibrator, seed: int) -> dic
         seed: of the simulation of a calibrated model, and of the bootstrap.
 
     Returns:
-        `n_rows` that have probabilities; `before` (None where the scores carry no probability) and `after`, each with
-        `reliability`, `ece`, `spiegelhalter` and `metrics`; and `calibrator`.
+        `n_rows` that have probabilities; `before` (None where the scores carry no probability) and `after`,
+        each with `reliability`, `ece`, `spiegelhalter` and `metrics`; and `calibrator`.
     """
     usable = rows.scored
     before = rows.probabilities_before
@@ -97,7 +98,7 @@ def _reliability(diagram: ReliabilityDiagram) -> list[dict[str, Any]]:
 def _metrics(
     probabilities: NDArray[np.float64], y: NDArray[np.int64], n_resamples: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Return every metric: with an interval, or, of a calibration error, with what a calibrated model would show by chance."""
+    """Return every metric with an interval, or with what a calibrated model would show by chance."""
     resampled = {name: METRICS[name] for name in _WITH_INTERVAL}
     intervals = bootstrap(probabilities, y, resampled, n_resamples=n_resamples, seed=seed)
     by_chance = {

@@ -1,4 +1,4 @@
-"""Whether the confidence can be believed: reliability, metrics, and how the calibrator was chosen."""
+"""Whether the confidence can be trusted: reliability, metrics, and how the calibrator was chosen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CANDIDATE_METRICS: Final = {
     "aurc": "risk-coverage area",
 }
 _METRICS: Final = {
-    "accuracy": "accuracy: right predictions, of all rows (more is better)",
+    "accuracy": "accuracy: right predictions among all rows (larger is better)",
     "log_loss": "log loss",
     "brier": "Brier score",
     "ece_15": "calibration error, 15 bins of equal width",
@@ -30,7 +30,7 @@ _METRICS: Final = {
     "classwise_ece_15": "calibration error, mean over the classes",
     "e_aurc": "risk-coverage area beyond the best ranking",
     "augrc": "area under the generalized risk-coverage curve",
-    "spiegelhalter_z": "Spiegelhalter z (near 0 is better; above: too sure)",
+    "spiegelhalter_z": "Spiegelhalter z (near 0 is better; above 0: too sure)",
 }
 
 
@@ -56,29 +56,34 @@ def calibration_section(data: Mapping[str, Any]) -> Section:
             _metrics(before if calibrated else None, after),
         ]
     content += [element("h3", "The calibrator"), *_calibrator(found["calibrator"])]
-    return Section("calibration", "Can the confidence be believed?", "Calibration", content)
+    return Section("calibration", "Can the confidence be trusted?", "Calibration", content)
 
 
 def _verdict(ece: Mapping[str, Any], n_rows: int, *, certified: bool) -> str:
-    apart = " The certificate does not rest on it." if certified else ""
+    apart = " The certificate does not depend on it." if certified else ""
     within = ece["value"] <= ece["calibrated_q95"]
     judged = (
         "That is within what chance alone explains."
         if within
-        else f"That is more than chance explains: take the confidence with care.{apart}"
+        else f"That is more than chance explains: be careful with the confidence.{apart}"
     )
     return (
-        f"When it says 90%, is it right nine times in ten? The calibration error is {percent(ece['value'], 2)}. On"
-        f" {plural(n_rows, 'row')} a perfectly calibrated model would still show about {percent(ece['calibrated_mean'], 2)}, and in one case"
-        f" of twenty more than {percent(ece['calibrated_q95'], 2)}. {judged}"
+        "When the model says 90%, is it right nine times in ten? The calibration error is"
+        f" {percent(ece['value'], 2)}. On {plural(n_rows, 'row')} a perfectly calibrated model would still"
+        " show about"
+        f" {percent(ece['calibrated_mean'], 2)}, and more than {percent(ece['calibrated_q95'], 2)} in one"
+        " case of twenty."
+        f" {judged}"
     )
 
 
 def _diagram(title: str, quality: Mapping[str, Any]) -> Child:
     ece = quality["ece"]
     caption = (
-        f"Calibration error {percent(ece['value'], 2)}; a perfect model would show {percent(ece['calibrated_mean'], 2)}. On the"
-        " dotted line confidence is right. Each bin holds about equally many rows; bars are 95% intervals."
+        f"Calibration error {percent(ece['value'], 2)}; a perfect model would show"
+        f" {percent(ece['calibrated_mean'], 2)}. On the dotted line the confidence is exactly right. Each"
+        " bin holds about"
+        " the same number of rows; the bars are 95% intervals."
     )
     drawing = reliability_chart(f"Right predictions by confidence, {title.lower()}", quality["reliability"])
     return figure(title, caption, drawing)
@@ -116,9 +121,9 @@ def _metrics(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Chil
         "Metrics on the certification rows",
         ["metric", *heads, "95% interval, or chance"],
         rows,
-        note="Less is better, unless it says otherwise. Intervals are from resampling the rows; “by chance” is what a perfectly"
-        " calibrated model would show on as many rows. Spiegelhalter test of calibration:"
-        f" p-value {p_value(after['spiegelhalter']['p_value'])}.",
+        note="Smaller is better unless stated otherwise. Intervals come from resampling the rows."
+        " “By chance” is what a perfectly calibrated model would show on as many rows."
+        f" Spiegelhalter's test of calibration: p-value {p_value(after['spiegelhalter']['p_value'])}.",
     )
 
 
@@ -156,5 +161,6 @@ def _candidates(candidates: Sequence[Mapping[str, Any]]) -> Child:
         ["calibrator", "outcome", *(_CANDIDATE_METRICS.get(name, name) for name in names)],
         rows,
         text_columns=(0, 1),
-        note="Each was fitted on four fifths of the calibration rows and measured on the last fifth, five times over. Less is better.",
+        note="Each was fitted on four fifths of the calibration rows and measured on the other fifth, five"
+        " times. Smaller is better.",
     )

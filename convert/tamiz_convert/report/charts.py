@@ -37,7 +37,8 @@ def reliability_chart(title: str, bins: Sequence[Numbers], ideal_note: str = "")
     lows, highs = ([float(b["accuracy_interval"][end]) for b in bins] for end in (0, 1))
     points = list(zip(xs, (float(b["accuracy"]) for b in bins), strict=True))
     described = "; ".join(
-        f"{count(b['n_rows'])} rows at confidence {percent(b['mean_confidence'])}: {percent(b['accuracy'])} right"
+        f"{count(b['n_rows'])} rows at confidence {percent(b['mean_confidence'])}: {percent(b['accuracy'])}"
+        " right"
         for b in bins
     )
     ends = (plot.x.low, plot.x.high)
@@ -62,7 +63,10 @@ def confidence_chart(
     bars = [plot.bar(edges[i], edges[i + 1], share) for i, share in enumerate(shares) if share]
     limit = [] if threshold is None or threshold > 1.0 else _upright(plot, threshold, "threshold")
     highest = max(range(len(shares)), key=shares.__getitem__)
-    described = f"Most rows, {percent(shares[highest])}, lie between {percent(edges[highest], 0)} and {percent(edges[highest + 1], 0)}."
+    described = (
+        f"Most rows, {percent(shares[highest])}, lie between {percent(edges[highest], 0)} and"
+        f" {percent(edges[highest + 1], 0)}."
+    )
     return plot.svg(title, described, [*bars, *limit])
 
 
@@ -105,7 +109,7 @@ def risk_coverage_chart(
 
 
 def attainable_chart(title: str, points: Sequence[Numbers], max_error: float | None, n_rows: int) -> Html:
-    """Draw the smallest error that so many certification rows would prove, on a logarithmic axis of rows.
+    """Draw the smallest error that a number of certification rows would prove; the axis is logarithmic.
 
     Args:
         title: names the chart.
@@ -139,7 +143,7 @@ def interval_chart(
         title: names the chart.
         axis: what is measured.
         rows: name, value (None: there is none) and interval of each.
-        limit: what the values are held against, if anything.
+        limit: what the values are compared with, if anything.
         high: where the axis ends; by default beyond the largest interval.
     """
     ends = [end for _, _, bounds in rows for end in (bounds or ())]
@@ -206,7 +210,7 @@ def _upright(plot: Plot, value: float, name: str) -> list[Html]:
 
 
 def _shortened(name: str) -> str:
-    """Return a name that fits beside a chart: names often differ at their end, so the middle goes."""
+    """Return a name that fits beside a chart. Names often differ at their end, so the middle is left out."""
     if len(name) <= _LONGEST:
         return name
     return f"{name[: _LONGEST // 2]}…{name[-(_LONGEST // 2 - 1) :]}"

@@ -23,14 +23,15 @@ from tamiz_convert.report.gate_data import (
 from tamiz_convert.report.promise import promise_data
 
 REPORT_VERSION: Final = 1
-"""Of the keys of report.json (docs/report.md). A key that is added leaves it as it is; one that goes, or means something
-else, raises it."""
+"""The version of the keys of report.json (docs/report.md). Raise it when a key is removed or changes its
+meaning; a new key does not raise it."""
 
 
 def report_data(evidence: Evidence) -> dict[str, Any]:
-    """Return all that a report shows: dicts, lists, text, finite numbers, booleans and None; docs/report.md has the keys.
+    """Return all that a report shows; docs/report.md describes the keys.
 
-    The same evidence gives the same numbers: what is drawn at random is drawn with the manifest's seed.
+    It holds only dicts, lists, text, finite numbers, booleans and None. The same evidence gives the same
+    numbers: all random draws use the manifest's seed.
     """
     manifest, rows = evidence.manifest, evidence.certification
     data = {
@@ -94,7 +95,7 @@ def _parity(manifest: Manifest) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON knows it: what is no finite number becomes None."""
+    """Return a value as JSON knows it; a number that is not finite becomes None."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""HTML and SVG elements whose text is escaped unless it is itself made of elements."""
+"""HTML and SVG elements. All text in them is escaped, unless it is itself made of elements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _VOID: Final = frozenset({"br", "col", "hr", "input", "link", "meta"})
 class Html(str):
     """Markup that may stand in a page as it is. Only `element`, `join` and constants of this package make it.
 
-    What is computed from it by methods of `str` is a plain `str` again, and so is escaped when it is placed.
+    The methods of `str` return a plain `str`, which is escaped when it is placed in an element.
     """
 
     __slots__ = ()
@@ -27,10 +27,11 @@ def element(tag: str, /, *children: Child, **attributes: Attribute) -> Html:
 
     Args:
         tag: its name.
-        children: what it holds, in order. An `Html` is placed as it is, every other text is escaped; None is nothing; an
-            iterable stands for what is in it.
-        attributes: by name. A trailing underscore is dropped and the others become hyphens (`class_`, `aria_label`); None
-            and False are left out, True has no value, a float is written with at most two decimals.
+        children: what it holds, in order. An `Html` is placed as it is, any other text is escaped. None is
+            nothing, and an iterable stands for its items.
+        attributes: by name. A trailing underscore is dropped and the others become hyphens (`class_`,
+            `aria_label`); None and False are left out, True has no value, a float is written with at most two
+            decimals.
     """
     opening = "".join(_attribute(name, value) for name, value in attributes.items())
     if tag in _VOID:
@@ -44,7 +45,7 @@ def join(children: Iterable[Child]) -> Html:
 
 
 def short(value: float) -> str:
-    """Return a number with at most two decimals, for a coordinate: what is finer than that, no screen shows."""
+    """Return a coordinate with at most two decimals; no screen shows more."""
     text = f"{value:.2f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
 

@@ -1,4 +1,4 @@
-"""Where the answers are wrong: which classes are confused, and in which groups."""
+"""Where the answers are wrong: which classes are confused, and in which groups the errors are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_DRAWN: Final = 12
 
 
 def confusion_section(data: Mapping[str, Any]) -> Section:
-    """Return which classes are taken for which among the answers."""
+    """Return which classes are confused with which among the answers."""
     confusion, classes = data["confusion"], [str(name) for name in data["model"]["classes"]]
     content: list[Child] = []
     if not confusion["n_accepted"]:
@@ -33,7 +33,7 @@ def confusion_section(data: Mapping[str, Any]) -> Section:
 def slices_section(data: Mapping[str, Any]) -> Section:
     """Return coverage and error by predicted class and by each column."""
     limit = data["promise"]["max_error"]
-    remark = "A good figure over all answers can hide a bad one within a group. Intervals of small groups are wide."
+    remark = "A good figure over all answers can hide a bad one in a group. Small groups have wide intervals."
     content: list[Child] = [element("p", remark)]
     for column in data["slices"]:
         content += _slices(column, limit)

@@ -6,41 +6,56 @@ from collections.abc import Sequence
 from typing import Final
 
 NOTHING: Final = "–"
-"""What stands for a number that there is not."""
+"""What stands for a missing number."""
 
 _CROWDED: Final = 0.999
 _SMALLEST: Final = 0.0001
+_LARGE: Final = 1000.0
 
 
 def percent(value: float | None, decimals: int = 1) -> str:
-    """Return a share as a percentage with so many decimals: 0.934 → "93.4%"."""
+    """Return a share as a percentage with a fixed number of decimals: 0.934 → "93.4%"."""
     return NOTHING if value is None else f"{100 * value:.{decimals}f}%"
 
 
 def plain_percent(value: float) -> str:
-    """Return a share as it would be spoken, with up to three digits: 0.02 → "2%", 0.0125 → "1.25%"."""
+    """Return a share as one would say it, with up to three digits: 0.02 → "2%", 0.0125 → "1.25%"."""
     return f"{100 * value:.3g}%"
 
 
 def number(value: float | None, decimals: int = 4) -> str:
-    """Return a number with so many decimals."""
+    """Return a number with a fixed number of decimals."""
     return NOTHING if value is None else f"{value:.{decimals}f}".replace("-", "−")
 
 
+def quantity(value: float | None) -> str:
+    """Return a number of unknown size with four digits: 20000.0 → "20,000", 0.0286, 6.7e-8."""
+    if value is None:
+        return NOTHING
+    if abs(value) >= _LARGE:
+        text = f"{value:,.0f}"
+    elif value and abs(value) < _SMALLEST:
+        digits, _, exponent = f"{value:.2g}".partition("e")
+        text = f"{digits}e{int(exponent)}"
+    else:
+        text = f"{value:.4g}"
+    return text.replace("-", "−")
+
+
 def p_value(value: float | None) -> str:
-    """Return a p-value with three digits, and no more of them than anybody can weigh: 1e-22 → "< 0.0001"."""
+    """Return a p-value with three digits; a tiny one is only called small: 1e-22 → "< 0.0001"."""
     if value is None:
         return NOTHING
     return f"{value:.3g}" if value >= _SMALLEST else f"< {_SMALLEST}"
 
 
 def count(value: int) -> str:
-    """Return a whole number with its thousands apart."""
+    """Return a whole number with separated thousands: 20000 → "20,000"."""
     return f"{value:,}"
 
 
 def threshold(value: float | None) -> str:
-    """Return a threshold; one above 1 accepts nothing, and says so. Close to 1, where they crowd, it has more digits."""
+    """Return a threshold as text; above 1 it accepts nothing. Near 1, where many lie, it has more digits."""
     if value is None:
         return NOTHING
     if value > 1.0:
@@ -49,7 +64,7 @@ def threshold(value: float | None) -> str:
 
 
 def interval(bounds: Sequence[float] | None, decimals: int = 1) -> str:
-    """Return an interval of shares in percent: (0.01, 0.034) → "1.0–3.4%". Ends that would look alike get one decimal more."""
+    """Return an interval of shares in percent: "1.0–3.4%". Ends that look alike get one decimal more."""
     if bounds is None:
         return NOTHING
     low, high = (f"{100 * bound:.{decimals}f}" for bound in bounds)
@@ -59,7 +74,7 @@ def interval(bounds: Sequence[float] | None, decimals: int = 1) -> str:
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
-    """Return names as one would say them: "a, b and c"; of too many, the first ones and how many more there are."""
+    """Return names as one would say them: "a, b and c", or "a, b and 7 more"."""
     if len(names) > most:
         return f"{', '.join(names[: most - 1])} and {count(len(names) - most + 1)} more"
     *first, last = names

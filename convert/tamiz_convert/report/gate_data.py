@@ -1,4 +1,4 @@
-"""What the gate does to the certification rows: how many it answers, how many of those are wrong, and where."""
+"""What the gate does to the certification rows: how many it answers, and how many answers are wrong."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ def counts(rows: Booleans, accepted: Booleans, wrong: Booleans) -> dict[str, Any
         wrong: whether the prediction is wrong.
 
     Returns:
-        `n_rows`, `n_accepted`, `n_errors`, `coverage`, `coverage_interval`, `error`, `error_interval`: two-sided
-        Clopper-Pearson intervals at 95 %. None where there are no rows to divide by.
+        `n_rows`, `n_accepted`, `n_errors`, `coverage`, `coverage_interval`, `error`, `error_interval`:
+            two-sided
+        Clopper-Pearson intervals at 95 %. A share of no rows is None where there are no rows to divide by.
     """
     n, k, e = int(rows.sum()), int((rows & accepted).sum()), int((rows & accepted & wrong).sum())
     return {
@@ -55,7 +56,7 @@ def gate_data(rows: ScoredRows) -> dict[str, Any]:
 
 
 def curve_data(rows: ScoredRows) -> dict[str, Any]:
-    """Return the risk-coverage curve before (None where there is no before) and after, at most some hundred points."""
+    """Return the risk-coverage curves before (None if there is none) and after, of at most 300 points."""
     before = rows.probabilities_before
     return {
         "after": _curve(rows.probabilities, rows.y, rows.scored),
@@ -67,8 +68,9 @@ def threshold_data(rows: ScoredRows, manifest: Manifest) -> dict[str, Any]:
     """Return what single thresholds would do, strict to loose, with the policy of the bundle among them.
 
     Returns:
-        `confidence_level` of the one-sided bounds, and `points`, each with `threshold` (None: the bundle's own thresholds per
-        subset), `as_exported`, `n_accepted`, `n_errors`, `coverage`, `error`, `error_upper_bound`.
+        `confidence_level` of the one-sided bounds, and `points`, each with `threshold` (None: the bundle's
+        own thresholds per subset), `as_exported`, `n_accepted`, `n_errors`, `coverage`, `error`,
+        `error_upper_bound`.
     """
     level = manifest.threshold.certificate.confidence_level or _DEFAULT_LEVEL
     own = rows.accepted
@@ -92,8 +94,8 @@ def confusion_data(rows: ScoredRows) -> dict[str, Any]:
     """Return which class was taken for which, among accepted rows.
 
     Returns:
-        `n_accepted`; `matrix` (row: true class, column: prediction) for few classes, else None; and `pairs`, the most frequent
-        confusions with `truth` and `prediction` as indices into the classes.
+        `n_accepted`; `matrix` (row: true class, column: prediction) for few classes, else None; and `pairs`,
+        the most frequent confusions with `truth` and `prediction` as indices into the classes.
     """
     n_classes = rows.probabilities.shape[1]
     truth, prediction = rows.y[rows.accepted], rows.prediction[rows.accepted]
@@ -116,12 +118,13 @@ def confusion_data(rows: ScoredRows) -> dict[str, Any]:
 
 
 def slice_data(rows: ScoredRows, manifest: Manifest) -> list[dict[str, Any]]:
-    """Return `counts` by predicted class and by each column, with the threshold of its own where a value has one.
+    """Return `counts` by predicted class and by each column, with the threshold of a value that has its own.
 
     Rows without a predicted class are in no class, and in the value of every column.
 
     Returns:
-        per column: `column` (None: the predicted class), `n_values`, and `values`, those with most rows first (classes in
+        per column: `column` (None: the predicted class), `n_values`, and `values`, those with most rows first
+            (classes in
         their order): `value`, `threshold`, and the entries of `counts`.
     """
     names = [str(name) for name in (manifest.classes.integers or manifest.classes.strings)]
@@ -172,7 +175,7 @@ def _curve(
 
 
 def _thinned(confidence: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return thresholds that accept about equally many more rows each, rounded down to a readable number of digits."""
+    """Return thresholds that each accept about as many more rows, rounded down to a readable number."""
     finite = np.sort(confidence[np.isfinite(confidence)])
     if len(finite) == 0:
         return finite

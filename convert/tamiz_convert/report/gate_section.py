@@ -1,4 +1,4 @@
-"""How much is answered, how much of it is wrong, and what another threshold would do."""
+"""How many requests are answered, how many answers are wrong, and what another threshold would do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tamiz_convert.report.plot import Points, charts, figure
 from tamiz_convert.report.slider import slider
 from tamiz_convert.report.table import Row, table
 
-_RIGHT_OF_IT: Final = "Rows by confidence. What lies right of the threshold is answered."
+_RIGHT_OF_IT: Final = "Rows by confidence. Rows to the right of the threshold are answered."
 
 
 def gate_section(data: Mapping[str, Any]) -> Section:
@@ -31,11 +31,13 @@ def gate_section(data: Mapping[str, Any]) -> Section:
     dashed = " Dashed: without the calibrator." if len(curves) > 1 else ""
     ring = "the exported thresholds together" if data["promise"]["subsets"] else "the exported threshold"
     ringed = f" The ring is {ring}." if point else ""
-    explained = f"Rows are answered from the most confident on.{ringed}{dashed}"
+    explained = f"The most confident rows are answered first.{ringed}{dashed}"
     content: list[Child] = [
         element(
             "p",
-            "A stricter threshold answers less, and as a rule errs less. The rows of this report draw the whole curve.",
+            "A stricter threshold answers fewer requests and usually makes fewer errors. The curve shows"
+            " what each threshold"
+            " does to the rows of this report.",
         ),
         charts(
             element("div", figure("Error against share answered", explained, drawing), id="risk-coverage"),
@@ -48,7 +50,12 @@ def gate_section(data: Mapping[str, Any]) -> Section:
         ),
         *_attainable(data),
     ]
-    return Section("gate", "How much is answered, and how much of it is wrong", "Answers and errors", content)
+    return Section(
+        "gate",
+        "How many requests are answered, and how many answers are wrong",
+        "Answers and errors",
+        content,
+    )
 
 
 def _curves(data: Mapping[str, Any], *, calibrated: bool) -> list[tuple[str, Points]]:
@@ -68,7 +75,7 @@ def _histogram(data: Mapping[str, Any]) -> Child:
     threshold = None if promise["subsets"] else promise["threshold"]
     drawing = confidence_chart("Rows by confidence", histogram["edges"], histogram["counts"], threshold)
     caption = "Rows by confidence." if threshold is None or threshold > 1.0 else _RIGHT_OF_IT
-    return figure("How confident it is", caption, drawing)
+    return figure("How confident the model is", caption, drawing)
 
 
 def _attainable(data: Mapping[str, Any]) -> list[Child]:
@@ -84,20 +91,21 @@ def _attainable(data: Mapping[str, Any]) -> list[Child]:
         )
         for each in points
     ]
-    note = "Highlighted: the number at hand."
+    note = "Highlighted: the number of rows at hand."
     parts = (
-        " For all rows under one threshold; each part by itself has fewer rows."
+        " This is for one threshold over all rows; a single class or slice has fewer rows."
         if data["promise"]["subsets"]
         else ""
     )
-    remark = f"The smallest error that could be promised with {plain_percent(data['thresholds']['confidence_level'])} confidence.{parts}"
+    level = plain_percent(data["thresholds"]["confidence_level"])
+    remark = f"The smallest error that could be promised with {level} confidence.{parts}"
     numbers = table("Provable error", ["rows", "error", "answered"], rows, text_columns=(), note=note)
     return [element("h3", "Would more labelled rows help?"), element("p", remark), charts(*drawn, numbers)]
 
 
 def _attainable_figure(points: Sequence[Mapping[str, Any]], max_error: float | None, n_rows: int) -> Child:
     caption = (
-        "Other numbers than that at hand (the ring) are an estimate: as if they came out like these rows."
+        "The ring is the number of rows at hand. The other points are estimates: they assume rows like these."
     )
     drawing = attainable_chart("Provable error by rows", points, max_error, n_rows)
     return figure("What more rows would prove", caption, drawing)

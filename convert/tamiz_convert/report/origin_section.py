@@ -17,10 +17,13 @@ _WORDS: Final = (
     ("coverage", "The share of rows that is answered."),
     ("error among accepted", "The share of the answers that is wrong; also called selective risk."),
     ("confidence", "The probability that the model gives to the class it predicts, after calibration."),
-    ("calibration rows", "Labelled rows that the model was not trained on; they fitted the calibrator."),
+    (
+        "calibration rows",
+        "Labelled rows that the model was not trained on; the calibrator was fitted on them.",
+    ),
     (
         "certification rows",
-        "Labelled rows used for nothing but the certificate and the figures of this page.",
+        "Labelled rows that were used only for the certificate and the figures on this page.",
     ),
     (
         "with 90% confidence",
@@ -28,7 +31,11 @@ _WORDS: Final = (
     ),
     (
         "95% interval",
-        "A range that holds the true figure in 19 of 20 cases, exact (Clopper–Pearson) for shares. Where the threshold was chosen with these rows, it only describes them.",
+        (
+            "A range that holds the true figure in 19 of 20 cases, exact (Clopper–Pearson) for shares. Where"
+            " the threshold was"
+            " chosen with these rows, it only describes them."
+        ),
     ),
 )
 
@@ -68,7 +75,7 @@ def _rows(data: Mapping[str, Any]) -> Child:
     ]
     if not rows:
         return None
-    note = "The digests are over rows and labels, in their order."
+    note = "Each digest is computed from the rows and their labels, in their order."
     return table("Labelled rows", ["used for", "rows", "digest"], rows, text_columns=(0, 2), note=note)
 
 

@@ -1,4 +1,4 @@
-"""The shell of a page: one file that needs nothing else, and asks nobody for anything."""
+"""The frame of a page: one file that needs no other file and sends no request."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def page(
         sections: in order; the list of contents is made from them.
         subtitle: a line below the title.
         lead: what stands above the list of contents.
-        footer: the last words.
-        script: JavaScript, run once the page is there. Its digest is put into the page's security policy, which allows
-            no other script and no request.
+        footer: what stands at the end.
+        script: JavaScript, run when the page is loaded. Its digest stands in the page's security policy,
+            which allows no other script and no request.
     """
     head = element(
         "head",
@@ -75,7 +75,10 @@ def page(
 def _policy(script: str) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     scripts = f"'sha256-{digest}'" if script else "'none'"
-    return f"default-src 'none'; style-src 'unsafe-inline'; script-src {scripts}; base-uri 'none'; form-action 'none'"
+    return (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src {scripts};"
+        " base-uri 'none'; form-action 'none'"
+    )
 
 
 def _link(section: Section) -> Html:

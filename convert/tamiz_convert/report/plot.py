@@ -34,7 +34,7 @@ class Axis:
     logarithmic: bool = False
 
     def share(self, value: float) -> float:
-        """Return where a value lies, 0 at `low` and 1 at `high`; what lies beyond is brought to the end."""
+        """Return where a value lies, 0 at `low` and 1 at `high`; a value beyond an end counts as that end."""
         low, high, at = self.low, self.high, min(max(value, self.low), self.high)
         if self.logarithmic:
             low, high, at = math.log(low), math.log(high), math.log(at)
@@ -61,7 +61,8 @@ def log_axis(label: str, low: float, high: float) -> Axis:
 class Plot:
     """A frame with two axes, in which marks are drawn.
 
-    The units are pixels of a narrow phone, so that text keeps its size there; wider screens show the chart larger.
+    The units are the pixels of a narrow phone, so text has its own size there. Wider screens show the chart
+    larger.
 
     Attributes:
         x, y: the axes; y points up.
@@ -132,7 +133,7 @@ class Plot:
         return element("text", text, x=across + dx, y=down + dy, text_anchor=anchor, class_=class_)
 
     def svg(self, title: str, description: str, marks: Iterable[Child]) -> Html:
-        """Return the chart: frame, ticks and marks, with a name and a description for those who do not see it."""
+        """Return the chart: frame, ticks and marks, with a name and a description for screen readers."""
         return svg(title, description, self.width, self.height, [self._frame(), *marks])
 
     def _places(self, points: Points) -> list[tuple[float, float]]:

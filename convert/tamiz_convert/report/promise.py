@@ -25,16 +25,23 @@ _SUBDIVISIONS: Final = {
     Subdivision.SUBDIVISION_PREDICTED_CLASS: "predicted_class",
     Subdivision.SUBDIVISION_SLICE: "slice",
 }
-_OTHER_TRAFFIC: Final = "Anything about traffic that differs from the certification rows: other customers, another season, a changed sensor."
+_OTHER_TRAFFIC: Final = (
+    "Anything about traffic that differs from the certification rows: other customers, another season, a"
+    " changed sensor."
+)
 
 
 def promise_data(manifest: Manifest) -> dict[str, Any]:
     """Return the promise of a bundle's threshold.
 
     Returns:
-        `kind`: "selective_error", "joint_error", "coverage" or "none"; `sentence`, `not_promised`: for people; `max_error`: what
-        is promised of the error among accepted rows, if that is promised; `confidence_level`; `threshold`, `certificate`,
-        `not_certified`: as in the manifest; `subdivision`, `slice_input` and `subsets`: where thresholds differ.
+        `kind`: "selective_error", "joint_error", "coverage" or "none"; `sentence` and `not_promised`: texts
+            for people;
+        `max_error`: the promised bound on the error among accepted rows, if there is one; `confidence_level`;
+            `threshold`,
+        `certificate` and `not_certified`: as in the manifest; `subdivision`, `slice_input` and `subsets`: the
+            thresholds of
+        classes or slices.
     """
     threshold = manifest.threshold
     subsets = [_subset(each) for each in threshold.subsets]
@@ -55,12 +62,12 @@ def promise_data(manifest: Manifest) -> dict[str, Any]:
 
 
 def accepts_nothing(threshold: Threshold) -> bool:
-    """Return whether no confidence reaches the threshold, nor that of any subset."""
+    """Return whether no confidence reaches the threshold, nor the threshold of any subset."""
     return min([each.value for each in threshold.subsets] or [threshold.value]) > 1.0
 
 
 def _leading(threshold: Threshold) -> Certificate | None:
-    """Return the certificate that the sentence is about: the threshold's own, or that of a certified subset."""
+    """Return the certificate that the sentence is about: the threshold's own, or one of a subset."""
     if threshold.HasField("certificate"):
         return threshold.certificate
     certified = [each.certificate for each in threshold.subsets if each.HasField("certificate")]
@@ -102,7 +109,7 @@ def _certificate(certificate: Certificate) -> dict[str, Any]:
 def _sentence(threshold: Threshold, leading: Certificate | None) -> str:
     if leading is None:
         if accepts_nothing(threshold):
-            return "Nothing will be answered: what was asked for could not be proven."
+            return "Nothing will be answered: the promise that was asked for could not be proven."
         return "Nothing is promised: this threshold is not certified."
     clause = _clause(leading)
     if threshold.subsets:
@@ -132,27 +139,35 @@ def _whose(threshold: Threshold) -> str:
 
 
 def _not_promised(threshold: Threshold, leading: Certificate | None) -> list[str]:
-    """Return what a reader may take to be promised although it is not."""
+    """Return what a reader might believe to be promised although it is not."""
     if leading is None:
         return [
-            "How many of the answers are wrong. What is shown here was seen on these rows; it may be worse on others.",
+            (
+                "How many of the answers are wrong. What is shown here was seen on these rows; it may be"
+                " worse on others."
+            ),
             _OTHER_TRAFFIC,
         ]
     return [
         *_limits_of_kind(_KINDS[leading.promise]),
         _limit_of_subsets(threshold, leading),
-        f"Certainty. About {_odds(1.0 - leading.confidence_level)} that are made like this may break their promise.",
+        (
+            f"Certainty. About {_odds(1.0 - leading.confidence_level)} that are made like this may break"
+            " their promise."
+        ),
         _OTHER_TRAFFIC,
     ]
 
 
 def _limits_of_kind(kind: str) -> list[str]:
     if kind == "coverage":
-        return ["How many of the answers are wrong: this promise is about how many there are."]
-    share = "That the share answered stays as it is: it is what these rows lead us to expect."
+        return [
+            "How many of the answers are wrong: this promise is only about how many requests are answered."
+        ]
+    share = "That the share of answered requests stays the same: it is an estimate from these rows."
     if kind == "joint_error":
         return [
-            "How many of the answers are wrong: the share is of all requests, also of those held back.",
+            "How many of the answers are wrong: the promised share is of all requests, answered or not.",
             share,
         ]
     return [share]
@@ -161,7 +176,7 @@ def _limits_of_kind(kind: str) -> list[str]:
 def _limit_of_subsets(threshold: Threshold, leading: Certificate) -> str:
     if not threshold.subsets:
         subject = "coverage" if _KINDS[leading.promise] == "coverage" else "error"
-        return f"The {subject} within a single class, customer or group: the promise is about all answers together."
+        return f"The {subject} within a single class or group: the promise is about all answers together."
     left = [each.name for each in threshold.subsets if not each.HasField("certificate")]
     if left:
         return f"Anything for {listed(left)}, which could not be certified: see the table below."

@@ -1,4 +1,4 @@
-"""The promise, for the top of the page, and its small print."""
+"""The promise at the top of the page, and its small print."""
 
 from __future__ import annotations
 
@@ -42,19 +42,20 @@ def _answered(gate: Mapping[str, Any], promise: Mapping[str, Any]) -> str:
         else f"About {percent(gate['coverage'], 0)} of the"
     )
     return (
-        f"{share} requests like these will be answered. The rest comes back as “not sure”, so that somebody or something else"
+        f"{share} requests like these will be answered. The rest comes back as “not sure”, so that somebody"
+        " or something else"
         f" can decide.{_never(promise)}"
     )
 
 
 def _never(promise: Mapping[str, Any]) -> str:
-    """Return for whom there is no answer, whatever the confidence."""
+    """Return which requests are never answered, whatever the confidence."""
     closed = [each["name"] for each in promise["subsets"] if each["threshold"] > 1.0]
     if not closed:
         return ""
     if promise["subdivision"] == "predicted_class":
-        return f" Nothing that the model takes for {listed(closed)} is ever answered."
-    return f" No request with {promise['slice_input']} {listed(closed)} is ever answered."
+        return f" Requests that the model predicts to be {listed(closed)} are never answered."
+    return f" Requests with {promise['slice_input']} {listed(closed)} are never answered."
 
 
 def promise_section(data: Mapping[str, Any]) -> Section:
@@ -84,8 +85,9 @@ def _standing(promise: Mapping[str, Any], n_rows: int) -> str:
         )
         return f"{at} Why there is no certificate: {why}."
     return (
-        f"The promise was tested on {plural(n_rows, 'labelled row')} that neither the model nor its calibrator had seen, and holds"
-        " for requests that are drawn like them."
+        f"The promise was tested on {plural(n_rows, 'labelled row')} that neither the model nor its"
+        " calibrator had seen. It"
+        " holds for requests like them."
     )
 
 
@@ -130,14 +132,20 @@ def _certificate(promise: Mapping[str, Any]) -> list[tuple[str, Child]]:
         if promise["subsets"]
         else f"answered from confidence {threshold(promise['threshold'])}"
     )
-    evidence = f"{plural(own['n_errors'], 'error')} among {count(own['n_accepted'])} accepted of {plural(own['n_rows'], 'row')}"
+    evidence = (
+        f"{plural(own['n_errors'], 'error')} among {count(own['n_accepted'])} accepted of"
+        f" {plural(own['n_rows'], 'row')}"
+    )
     rows = [
         ("threshold", at),
         ("method", own["method"]),
         ("evidence", evidence),
         (
             "p-value",
-            f"{p_value(own['p_value'])}, exact binomial test; proven up to {1 - own['confidence_level']:.3g}",
+            (
+                f"{p_value(own['p_value'])}, exact binomial test; the promise is proven up to"
+                f" {1 - own['confidence_level']:.3g}"
+            ),
         ),
     ]
     if own["error_upper_bound"] is not None:
@@ -162,17 +170,17 @@ def _subsets(promise: Mapping[str, Any]) -> list[Child]:
 
 
 def _remarks(promise: Mapping[str, Any], *, by_class: bool) -> list[str]:
-    """Return what holds for all subsets: the level of each, and what becomes of unknown values."""
+    """Return what holds for all subsets: the level of each, and what happens to unknown values."""
     levels = [each["certificate"]["confidence_level"] for each in promise["subsets"] if each["certificate"]]
     remarks = [
-        f"Each is proven with {plain_percent(level)} confidence, so that all hold together with"
+        f"Each is proven with {plain_percent(level)} confidence, so all hold together with"
         f" {plain_percent(promise['confidence_level'])}."
         for level in levels[:1]
     ]
     if not by_class and promise["threshold"] > 1.0:
         remarks.append("A request with any other value is not answered.")
     elif not by_class:
-        remarks.append("A request with any other value has to reach the strictest of these thresholds.")
+        remarks.append("A request with any other value must reach the strictest of these thresholds.")
     return remarks
 
 
@@ -196,7 +204,8 @@ def _subset(subset: Mapping[str, Any]) -> Sequence[Child]:
 
 
 def _at_most(own: Mapping[str, Any]) -> str:
-    return f"≤ {plain_percent(own['max_error'])} {'of all rows ' if own['promise'] == 'joint_error' else ''}wrong"
+    of = "of all rows " if own["promise"] == "joint_error" else ""
+    return f"≤ {plain_percent(own['max_error'])} {of}wrong"
 
 
 def _notes(notes: Sequence[str]) -> list[Child]:

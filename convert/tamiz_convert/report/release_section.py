@@ -1,12 +1,13 @@
-"""What the release was held to: checks, simpler rules, the estimator itself, and the clock."""
+"""What the bundle was compared with: release checks, simpler rules, the estimator itself, and time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from tamiz_convert.check_result import check_title
 from tamiz_convert.report.element import Child, Html, element
-from tamiz_convert.report.formats import count, number, p_value, percent, plural
+from tamiz_convert.report.formats import count, number, p_value, percent, plural, quantity
 from tamiz_convert.report.page import Section
 from tamiz_convert.report.table import table
 
@@ -25,8 +26,8 @@ def checks_section(data: Mapping[str, Any]) -> Section | None:
             ["check", "outcome", "if failed", "rows", "observed", "bound", "limit", "p-value"],
             [_check(each) for each in checks],
             text_columns=(0, 1, 2),
-            note="A bound is held against the limit, not what was observed: few rows prove little. The bounds hold all"
-            " together, so that they are wider than those of one check alone.",
+            note="The bound is compared with the limit, not the observed value: few rows prove little. All"
+            " bounds hold together, so each is wider than it would be for a single check.",
         ),
     ]
     return Section("checks", "Release checks", "Checks", content)
@@ -51,28 +52,25 @@ def _check(each: Mapping[str, Any]) -> list[Child]:
     failed = "whole failed" if each["status"] == "failed" else "whole"
     return [
         [
-            element("span", _title(each), class_="block"),
+            element("span", check_title(each["kind"], each["name"]), class_="block"),
             element("span", each["message"], class_="block small quiet"),
         ],
         element("span", _STATUS[each["status"]], class_=failed),
         "blocks" if each["severity"] == "block" else "warns",
         count(each["n_rows"]),
-        *(number(each[key]) for key in ("observed", "bound", "limit")),
+        *(quantity(each[key]) for key in ("observed", "bound", "limit")),
         p_value(each["p_value"]),
     ]
-
-
-def _title(each: Mapping[str, Any]) -> str:
-    """Return the name of a check, with its kind where the name does not begin with it."""
-    return each["name"] if each["name"].startswith(each["kind"]) else f"{each['kind']}: {each['name']}"
 
 
 def _parity(parity: Mapping[str, Any]) -> str:
     sizes = ", ".join(map(str, parity["batch_sizes"]))
     return (
-        f"The exported graph was compared with the estimator on {plural(parity['n_rows'], 'row')}, in batches of {sizes}:"
+        f"The exported graph was compared with the estimator on {plural(parity['n_rows'], 'row')}, in"
+        f" batches of {sizes}:"
         f" {_differing(parity['label_flips'])}, and no probability by more than"
-        f" {parity['max_probability_difference']:.1e} (allowed: {parity['probability_tolerance']:.0e})."
+        f" {quantity(parity['max_probability_difference'])} (allowed:"
+        f" {quantity(parity['probability_tolerance'])})."
     )
 
 

@@ -1,4 +1,4 @@
-"""A slider over thresholds. It computes nothing: it shows rows of a table, which is there without it too."""
+"""A slider over thresholds. It computes nothing: it shows rows of a table that is there without it, too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def slider(data: Mapping[str, Any], plot: Plot, *, certified: bool) -> list[Chil
     Args:
         data: `thresholds` of `report_data`.
         plot: of the risk-coverage chart, whose mark the slider moves.
-        certified: whether there is a certificate to lose.
+        certified: whether the bundle has a certificate, which another threshold would void.
     """
     points, level = data["points"], plain_percent(data["confidence_level"])
     at = next(i for i, point in enumerate(points) if point["as_exported"])
@@ -38,11 +38,11 @@ def slider(data: Mapping[str, Any], plot: Plot, *, certified: bool) -> list[Chil
 
 
 def _remarks(*, certified: bool, several: bool) -> tuple[str, str]:
-    """Return what is said at the exported threshold, and what anywhere else."""
+    """Return what the slider says at the exported threshold, and what it says elsewhere."""
     unproven = "a threshold that is picked after looking at these rows is not proven by them."
     elsewhere = f"This voids the certificate: {unproven}" if certified else unproven.capitalize()
     if several:
-        elsewhere += " It is one for all rows, in place of one for each subset."
+        elsewhere += " It is a single threshold for all rows, instead of one for each class or slice."
     return "As exported." + (" Moving the slider voids the certificate." if certified else ""), elsewhere
 
 
@@ -83,8 +83,8 @@ def _table(points: list[Mapping[str, Any]], bound: str, plot: Plot) -> Html:
         ["threshold", "answered", "answers", "wrong", "wrong among them", bound],
         [_row(point, plot) for point in points],
         text_columns=(),
-        note="Strict to loose. The bounds are one-sided, Clopper–Pearson, each for itself. Only the highlighted row, the exported"
-        " one, may carry a certificate.",
+        note="From strict to loose. Each bound is a one-sided Clopper–Pearson bound for its own threshold."
+        " Only the highlighted row, the exported threshold, can have a certificate.",
         box="scroll tall",
     )
 

@@ -14,7 +14,7 @@ class Row:
 
     Attributes:
         cells: one per column; the first names the row.
-        chosen: whether it stands out, to the eye and to a screen reader.
+        chosen: whether it is highlighted, also for a screen reader.
         attributes: of the `tr`, for a script.
     """
 
@@ -32,13 +32,13 @@ def table(
     note: Child = None,
     box: str = "scroll",
 ) -> Html:
-    """Return a table in a box of its own that scrolls sideways, and can be reached by keyboard.
+    """Return a table in a box that scrolls sideways and can be reached by keyboard.
 
     Args:
         caption: what the table shows.
         columns: the heading of each column.
         rows: `Row`s, or their cells.
-        text_columns: which columns hold text; the others are numbers and flush right.
+        text_columns: which columns hold text; the others hold numbers and are aligned right.
         note: a smaller line below the caption.
         box: the class of the box.
     """
@@ -62,7 +62,7 @@ def titled(title: str, note: Child = None) -> Html:
 
 
 def scroll_box(name: str, content: Child, class_: str = "scroll") -> Html:
-    """Return a box that scrolls when its content is too wide; a keyboard can reach it, a screen reader names it."""
+    """Return a box that scrolls if its content is too wide; keyboards reach it, screen readers name it."""
     return element("div", content, class_=class_, tabindex=0, role="region", aria_label=name)
 
 

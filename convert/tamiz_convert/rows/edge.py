@@ -1,4 +1,4 @@
-"""Rows where conversions go wrong: on split thresholds and beside them, with missing, unseen, huge and tiny values."""
+"""Rows on which conversions often fail: on split thresholds, with missing, unseen, huge and tiny values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNSEEN: Final = "never-seen-before"
 
 _N_ROWS: Final = 60
 _N_COLUMNS: Final = 100
-"""Values are spoiled in at most so many columns: an image has too many to try each."""
+"""Values are changed in at most this many columns; an image has too many to try each."""
 _FLOATS: Final = (DataType.DATA_TYPE_FLOAT32, DataType.DATA_TYPE_FLOAT64)
 
 
@@ -27,8 +27,8 @@ def edge_rows(rows: Any, graph: ScoreGraph, seed: int = 0) -> Any:
 
     Args:
         rows: real rows, as the caller has them.
-        graph: names the inputs and split thresholds; rows that its reference refuses are left out.
-        seed: of the choice of rows, columns and values.
+        graph: the inputs and split thresholds; rows that its reference refuses are left out.
+        seed: the seed of the choice of rows, columns and values.
 
     Returns:
         At most a few hundred rows, or a few per column; possibly none.
@@ -48,7 +48,7 @@ def edge_rows(rows: Any, graph: ScoreGraph, seed: int = 0) -> Any:
     ]
     if may_miss:
         made.append(_without(base.head(4), may_miss))
-    kept = [part for part in made if _is_answered(all_rows.restore(part), graph.reference)]
+    kept = _answered(made, lambda part: graph.reference(all_rows.restore(part)))
     if not kept:
         return take(rows, slice(0))
     return all_rows.restore(pd.concat(kept, ignore_index=True))
@@ -61,7 +61,7 @@ def _some(columns: list[Any], random: np.random.Generator) -> list[Any]:
 
 
 def _extremes(column: pd.Series[Any], graph: ScoreGraph) -> tuple[float, ...]:
-    """Return values at which a column is out of the ordinary."""
+    """Return unusual values of a column."""
     if graph.compares_anywhere:
         return (1e6, -1e6, 1e-12)
     return (float(column.min()), float(column.max()), 0.0)
@@ -87,7 +87,7 @@ def _columns(
 
 
 def _beside(base: pd.DataFrame, numeric: list[Any], dtype: type) -> pd.DataFrame:
-    """Return the rows with every number moved to its next neighbor."""
+    """Return the rows with every number moved to the next number of a type."""
     moved = base.copy()
     for column in numeric:
         values = moved[column].to_numpy(dtype=dtype)
@@ -141,10 +141,15 @@ def _with(base: pd.DataFrame, column: Any, value: Any) -> pd.DataFrame:
     return changed
 
 
-def _is_answered(rows: Any, reference: Callable[[Any], NDArray[np.float64]]) -> bool:
-    """Return whether the reference takes these rows; an unseen category or a NaN it may refuse."""
+def _answered(
+    parts: list[pd.DataFrame], reference: Callable[[pd.DataFrame], NDArray[np.float64]]
+) -> list[pd.DataFrame]:
+    """Return the rows of the parts that the reference takes; it may refuse an unseen category or a NaN."""
+    together = pd.concat(parts, ignore_index=True)
     try:
-        reference(rows)
+        # All at once: a call costs a forest far more than a row does, and most models refuse nothing.
+        reference(together)
     except (RowsError, TypeError):
-        return False
-    return True
+        half = len(parts) // 2
+        return _answered(parts[:half], reference) + _answered(parts[half:], reference) if half else []
+    return [together]

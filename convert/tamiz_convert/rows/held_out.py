@@ -1,6 +1,6 @@
-"""Which held-out rows fit the calibrator and which certify: apart from each other, and from the training rows.
+"""Which held-out rows fit the calibrator, and which certify. Both are kept apart from the training rows.
 
-Rows that belong together (the same customer, the same day, a row and its copy) must not stand on both sides: the
+Rows that belong together (the same customer, the same day, a row and its copy) must not be on both sides: the
 certificate would be tested on what the calibrator has already seen.
 """
 
@@ -18,18 +18,19 @@ from tamiz_convert.graphs.score_graph import Labels
 from tamiz_convert.rows.labeled import LabeledRows, labeled, refuse_overlap, row_keys
 
 MAX_DUPLICATES: Final = 0.05
-"""The share of rows that may repeat others before they look like a mistake, as of rows drawn with replacement."""
+"""The largest share of rows that may repeat others. More looks like a mistake, such as rows drawn with
+replacement."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Held-out rows by what they are used for.
+    """Held-out rows, by their use.
 
     Attributes:
         fitting: the rows that fit the calibrator.
         certifying: the rows that certify the threshold and measure everything.
         groups: (n_fitting,), which of the fitting rows belong together; None if none do.
-        notes: what the caller should know of the rows.
+        notes: what the caller should know about the rows.
     """
 
     fitting: LabeledRows
@@ -43,12 +44,12 @@ class SplitPlan:
     """How held-out rows are divided.
 
     Attributes:
-        fraction: the share that certifies, between 0 and 1.
+        fraction: the share of rows that certify, between 0 and 1.
         groups: (n_rows,), one value per calibration row; rows of one value stay on one side.
-        splitter: how the choice of a calibrator folds the rows; with a TimeSeriesSplit the rows are in the order of time,
-            and the last ones certify.
+        splitter: how the rows are folded to choose a calibrator. With a TimeSeriesSplit the rows are in order
+            of time, and the last ones certify.
         allow_duplicates: whether many rows may repeat others.
-        seed: of the shuffle.
+        seed: the seed of the shuffle.
     """
 
     fraction: float = 0.5
@@ -75,13 +76,14 @@ def held_out(
     Args:
         calibration: (X, y), rows that the estimator was not trained on.
         certification: (X, y) that certify; None divides the calibration rows.
-        train: the training rows, X or (X, y), to make sure that no held-out row is among them; or None.
+        train: the training rows, X or (X, y), to refuse held-out rows that are among them; or None.
         classes: the estimator's classes.
         plan: how to divide.
         slices: the value that names the slice of each row, of the calibration and of the certification rows.
 
     Raises:
-        RowsError: for rows or labels that cannot be used, rows that stand on two sides, or many that repeat others.
+        RowsError: for rows or labels that cannot be used, rows that are on two sides, or many rows that
+            repeat others.
     """
     given = labeled(*calibration, classes, "calibration", slices[0])
     groups = _groups(plan.groups, len(given))
@@ -102,9 +104,10 @@ def held_out(
 
 
 def divide(rows: LabeledRows, plan: SplitPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the positions of the rows that fit and of those that certify, each ascending.
+    """Return the positions of the rows that fit and of those that certify, both ascending.
 
-    Stratified by class where the rows are independent; whole groups, or the last rows in time, where they are not.
+    Independent rows are stratified by class. Rows in groups are divided by group, and rows in order of time
+    by time.
 
     Raises:
         RowsError: if either part would be empty.
@@ -112,7 +115,7 @@ def divide(rows: LabeledRows, plan: SplitPlan) -> tuple[NDArray[np.int64], NDArr
     n_certifying = round(len(rows) * plan.fraction)
     if not 0 < n_certifying < len(rows):
         raise RowsError(
-            f"{len(rows)} held-out row(s) cannot be split into calibration and certification rows; bring more"
+            f"{len(rows):,} held-out rows cannot be split into calibration and certification rows; bring more"
         )
     if isinstance(plan.splitter, TimeSeriesSplit):
         positions = np.arange(len(rows))
@@ -126,7 +129,8 @@ def divide(rows: LabeledRows, plan: SplitPlan) -> tuple[NDArray[np.int64], NDArr
 def _whole_groups(groups: NDArray[Any], plan: SplitPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     if len(np.unique(groups)) < 2:  # noqa: PLR2004  one for each side
         raise RowsError(
-            f"all rows belong to the group {groups.tolist()[0]!r}, so that they cannot be divided; bring rows of more groups"
+            f"all rows belong to the group {groups.tolist()[0]!r}, so they cannot be divided: bring rows of"
+            " more groups"
         )
     shuffle = GroupShuffleSplit(1, test_size=plan.fraction, random_state=plan.seed)
     fitting, certifying = next(shuffle.split(groups, groups=groups))
@@ -136,11 +140,11 @@ def _whole_groups(groups: NDArray[Any], plan: SplitPlan) -> tuple[NDArray[np.int
 def _stratified(
     rows: LabeledRows, n_certifying: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide independent rows; a row that repeats another goes where the first of them went."""
+    """Divide independent rows; copies of a row go to the same side."""
     _, first, which = np.unique(row_keys(rows.rows), return_index=True, return_inverse=True)
     firsts = np.unique(first)
     if len(firsts) < 2:  # noqa: PLR2004  one for each side
-        raise RowsError("all held-out rows are the same row; bring others")
+        raise RowsError("all held-out rows are copies of one row; bring different ones")
     counts = np.bincount(rows.y[firsts])
     n_firsts = max(1, min(len(firsts) - 1, round(n_certifying * len(firsts) / len(rows))))
     smaller_part = min(n_firsts, len(firsts) - n_firsts)
@@ -166,26 +170,31 @@ def _taken(groups: NDArray[Any] | None, positions: NDArray[np.int64]) -> NDArray
 
 
 def _absent(rows: LabeledRows, classes: Labels) -> tuple[str, ...]:
-    """Return a note on classes without certification rows."""
+    """Return a note about classes without certification rows."""
     absent = np.setdiff1d(np.arange(len(classes)), rows.y)
     if len(absent) == 0:
         return ()
     named = ", ".join(repr(classes[index].item()) for index in absent)
-    return (f"no certification row is of class {named}: what is certified says nothing of such rows",)
+    return (f"there is no certification row of class {named}: the certificate says nothing about such rows",)
 
 
 def _duplicates(rows: LabeledRows, what: str, *, allowed: bool) -> tuple[str, ...]:
-    """Return a note on rows that repeat others, label included; refuse many of them."""
+    """Return a note about rows that repeat others, label included; refuse many of them."""
     keys = np.column_stack([row_keys(rows.rows), rows.y.astype(np.uint64)])
     _, first = np.unique(keys, axis=0, return_index=True)
     n_repeated = len(rows) - len(first)
     if n_repeated == 0:
         return ()
     example = int(np.setdiff1d(np.arange(len(rows)), first)[0])
-    message = f"{n_repeated} of {len(rows)} {what} rows repeat another one, label included (the first is row {example})"
+    message = (
+        f"{n_repeated:,} of {len(rows):,} {what} rows repeat another row and its label (the first is row"
+        f" {example})"
+    )
     if n_repeated > MAX_DUPLICATES * len(rows) and not allowed:
         raise RowsError(
-            f"{message}: a certificate counts rows as independent, and copies are not. Remove them; if equal rows are"
-            " what this table naturally has, as with few categories, pass allow_duplicates=True (--allow-duplicates)"
+            f"{message}. A certificate needs independent rows, and copies are not independent: remove them."
+            " If equal rows"
+            " are natural in this table, as with few categories, pass allow_duplicates=True"
+            " (--allow-duplicates)"
         )
     return (f"{message}; copies stay on one side of the split",)

@@ -1,4 +1,4 @@
-"""Labeled rows: checked, and matched with the classes."""
+"""Labeled rows: checked, and their labels matched with the classes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class LabeledRows:
     Attributes:
         rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
         y: (n_rows,), int64, indices into the classes.
-        slices: (n_rows,), the value that names each row's slice: text, int64 or bool; None where there are no slices.
+        slices: (n_rows,), the value that names each row's slice: text, int64 or bool; None if there are no
+            slices.
     """
 
     rows: Any
@@ -49,33 +50,32 @@ def labeled(
         rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
         labels: (n_rows,), in the classes' own type.
         classes: the estimator's classes.
-        what: what to call the rows in an error.
+        what: the name of the rows in an error.
         slices: (n_rows,), the value that names each row's slice, if there are slices.
 
     Raises:
-        RowsError: for no rows, another number of labels than rows, a missing label, labels of another type, or labels
-            that the estimator does not know.
+        RowsError: if there are no rows, if the number of labels is not that of the rows, or if a label is
+            missing, has another type, or is not a class.
     """
     rows = as_rows(rows, what)
-    values = (
-        np.asarray(labels).ravel()
-        if not isinstance(labels, (pd.Series, pd.DataFrame))
-        else labels.to_numpy().ravel()
-    )
+    if labels is None:
+        raise RowsError(f"the {what} rows came without labels; expected one label per row")
+    values = np.asarray(labels).ravel()
     if count(rows) != len(values):
         raise RowsError(
-            f"there are {count(rows)} {what} rows and {len(values)} labels; expected one label per row"
+            f"there are {count(rows):,} {what} rows and {len(values):,} labels; expected one label per row"
         )
     missing = np.flatnonzero(pd.isna(values))
     if len(missing):
         raise RowsError(
-            f"{len(missing)} {what} label(s) are missing (NaN or None), the first in row {missing[0]}; remove those rows"
+            f"{len(missing):,} of {len(values):,} {what} labels are missing (NaN or None), the first in row"
+            f" {missing[0]}; remove those rows"
         )
     return LabeledRows(rows, _indices(values, classes, what), slices)
 
 
 def joined_rows(first: LabeledRows, second: LabeledRows) -> LabeledRows:
-    """Return the rows of both, which are of one kind."""
+    """Return the rows of both; they must be of the same kind."""
     slices = None
     if first.slices is not None and second.slices is not None:
         slices = np.concatenate([first.slices, second.slices])
@@ -83,13 +83,13 @@ def joined_rows(first: LabeledRows, second: LabeledRows) -> LabeledRows:
 
 
 def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
-    """Refuse rows that stand among others as well.
+    """Refuse rows that are also among others.
 
     Args:
         rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
-        others: likewise; of two tables the columns that both have are compared.
-        what: what to call the rows in an error.
-        whose: what to call the others.
+        others: likewise; of two tables, the columns that both have are compared.
+        what: the name of the rows in an error.
+        whose: the name of the others in an error.
 
     Raises:
         RowsError: with the number of repeated rows and the first of them.
@@ -103,8 +103,9 @@ def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
     if len(repeated):
         shown = ", ".join(map(str, repeated[:_SHOWN].tolist())) + (", …" if len(repeated) > _SHOWN else "")
         raise RowsError(
-            f"{len(repeated)} of {count(rows)} {what} rows are {whose} rows as well (rows {shown}): what the model has seen"
-            " says nothing about what it will see. Remove them"
+            f"{len(repeated):,} of {count(rows):,} {what} rows are {whose} rows as well (rows {shown}):"
+            " rows that were seen"
+            " before say nothing about new ones. Remove them"
         )
 
 
@@ -127,7 +128,9 @@ def _indices(values: NDArray[Any], classes: Labels, what: str) -> NDArray[np.int
     if is_text != all(isinstance(value, str) for value in values.tolist()):
         kind, given = ("strings", "numbers") if is_text else ("integers", "strings")
         raise RowsError(
-            f"the {what} labels are {given}, the estimator was trained on {kind} such as {classes.tolist()[0]!r}; use the same"
+            f"the {what} labels are {given}, but the estimator was trained on {kind} such as"
+            f" {classes.tolist()[0]!r}: pass"
+            " labels of that type"
         )
     position = {label: index for index, label in enumerate(classes.tolist())}
     try:

@@ -1,6 +1,7 @@
-"""Rows as a caller has them: an array, a table, or a dict of arrays by input; counted, taken, joined, flattened.
+"""Rows as a caller has them: an array, a table, or a dict of arrays by input.
 
-The first dimension of an array counts the rows, whatever stands behind it: features, or the channels and pixels of an image.
+The first dimension of an array counts the rows. The others hold features, or the channels and pixels of an
+image.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ def as_rows(rows: Any, what: str) -> Any:
 
     Args:
         rows: what the caller gave.
-        what: what to call them in an error.
+        what: the name of the rows in an error.
 
     Raises:
-        RowsError: for a sparse matrix, one dimension, arrays of different lengths, or no rows.
+        RowsError: for a sparse matrix, an array of one dimension, arrays of different lengths, or no rows.
     """
     if hasattr(rows, "toarray"):
         raise RowsError(f"the {what} rows are a sparse matrix; pass rows.toarray()")
@@ -57,7 +58,7 @@ def take(rows: Any, which: NDArray[np.int64] | slice) -> Any:
 
 
 def joined(first: Any, second: Any) -> Any:
-    """Return the rows of both, which are of one kind."""
+    """Return the rows of both; they must be of the same kind."""
     if isinstance(first, Mapping):
         return {name: np.concatenate([array, second[name]]) for name, array in first.items()}
     if isinstance(first, pd.DataFrame):
@@ -72,7 +73,7 @@ class Flat:
     Attributes:
         table: one column per value of a row.
         restore: a table with the same columns → rows of the caller's kind.
-        columns_of: of rows that are a dict: input → its columns.
+        columns_of: for rows that are a dict: input → its columns.
     """
 
     table: pd.DataFrame
@@ -94,7 +95,7 @@ def flat(rows: Any) -> Flat:
 
 
 def features(rows: Any) -> pd.DataFrame:
-    """Return the columns that mean something one by one: no pixels, no elements of a wide input."""
+    """Return the columns that have a meaning of their own: no pixels, and no elements of a wide input."""
     if isinstance(rows, pd.DataFrame):
         return rows
     if isinstance(rows, Mapping):
@@ -103,12 +104,16 @@ def features(rows: Any) -> pd.DataFrame:
 
 
 def not_numbers(rows: Any) -> str:
-    """Return which columns of a table hold no numbers, in words for an error; nothing of other rows."""
+    """Return which columns of a table are not numbers, as text for an error; an empty text for other rows."""
     if not isinstance(rows, pd.DataFrame):
         return ""
     odd = rows.columns.difference(rows.select_dtypes(["number", "bool"]).columns, sort=False)
     named = ", ".join(repr(name) for name in odd)
-    return f" (no numbers: {named}; leave out what is no feature, as with --features)" if named else ""
+    return (
+        f" (not numbers: {named}; leave out columns that are not features, for example with --features)"
+        if named
+        else ""
+    )
 
 
 def _column(array: NDArray[Any]) -> NDArray[Any]:

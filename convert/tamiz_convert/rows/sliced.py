@@ -1,4 +1,4 @@
-"""Rows that name their slice, for a graph that reads it: the estimator may not know the column, the bundle does."""
+"""Rows that name their slice, for a graph that reads it although the estimator may not know it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tamiz_convert.rows.slices import SliceColumn, slice_values
 
 
 def with_slices(rows: LabeledRows, column: SliceColumn | None) -> LabeledRows:
-    """Return rows with the slice column in them, as the bundle's callers have them."""
+    """Return rows with the slice column in them, as the callers of the bundle send them."""
     if column is None or column.name in rows.rows.columns:
         return rows
     return LabeledRows(rows.rows.assign(**{column.name: rows.slices}), rows.y, rows.slices)
 
 
 def passing_over(graph: ScoreGraph, names: Sequence[str]) -> ScoreGraph:
-    """Return a score graph that reads columns by their order, and takes all but these for features.
+    """Return a score graph that reads columns by their order, and takes all columns but these as features.
 
     Args:
         graph: the score graph of a model that does not know its columns by name.
-        names: columns that only name slices.
+        names: the columns that only name slices.
     """
     if not names:
         return graph
@@ -39,7 +39,7 @@ def passing_over(graph: ScoreGraph, names: Sequence[str]) -> ScoreGraph:
 
 
 def without(rows: Any, names: Sequence[str]) -> Any:
-    """Return rows of a table without some columns, if it has them; any other rows as they are."""
+    """Return rows of a table without some columns; other rows as they are."""
     return rows.drop(columns=list(names), errors="ignore") if isinstance(rows, pd.DataFrame) else rows
 
 
@@ -48,7 +48,7 @@ def feeder(graph: ScoreGraph, column: SliceColumn | None) -> Callable[[Any], Fee
 
     Args:
         graph: the score graph.
-        column: the slices; None where there are none.
+        column: the slices; None if there are none.
     """
     if column is None:
         return graph.feed

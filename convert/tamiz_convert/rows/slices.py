@@ -1,4 +1,4 @@
-"""The column whose value names the slice of a row: its values, their names, and the rows that each row belongs with."""
+"""The column whose value names the slice of a row: its values and their names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import RowsError
 
 MISSING: Final = "(missing)"
-"""The name of the slice of rows whose text is missing; on the wire, as everywhere, that is the empty string."""
+"""The name of the slice of rows whose text is missing. A missing text is the empty string, on the wire and
+here."""
 
 Values = NDArray[Any]
 """(n_rows,): text as objects, int64, or bool."""
@@ -29,7 +30,7 @@ class SliceColumn:
     Attributes:
         name: of the column, and of the input that it is read from.
         dtype: text, int64 or bool.
-        values: the known ones, ascending.
+        values: the known values, ascending.
     """
 
     name: str
@@ -38,15 +39,15 @@ class SliceColumn:
 
     @classmethod
     def of(cls, name: str, *columns: Values) -> SliceColumn:
-        """Return the column with all values that some rows have.
+        """Return the column with all its values in some rows.
 
         Args:
-            name: of the column.
-            columns: what `slice_values` returned, of all held-out rows. Only the values count, no label, so that they may
-                be those of the certification rows as well.
+            name: the name of the column.
+            columns: what `slice_values` returned for all held-out rows. The certification rows may be among
+                them, because no label is read.
 
         Raises:
-            RowsError: for columns of two types, too many values, or two values of one name.
+            RowsError: for columns of two types, too many values, or two values with the same name.
         """
         types = {_data_type(column) for column in columns}
         if len(types) > 1:
@@ -56,13 +57,14 @@ class SliceColumn:
         values = tuple(sorted(set(np.concatenate(columns).tolist())))
         if len(values) > MAX_SUBSETS:
             raise RowsError(
-                f"column {name!r} has {len(values)} values; at most {MAX_SUBSETS} slices can be certified together: put the"
+                f"column {name!r} has {len(values)} values; at most {MAX_SUBSETS} slices can be certified"
+                " together: put the"
                 " values into coarser groups"
             )
         names = [slice_name(value) for value in values]
         if len(set(names)) < len(names):
             raise RowsError(
-                f"column {name!r} has missing values as well as the value {MISSING!r}: rename one"
+                f"column {name!r} has missing values and also the value {MISSING!r}: rename that value"
             )
         return cls(name, types.pop(), values)
 
@@ -90,8 +92,9 @@ class SliceColumn:
         """Return a feed that names the slice of each row, and the index of each row's slice.
 
         Args:
-            feed: what a graph reads of made rows and then of real ones.
-            values: (n_real,), of the real ones. Made rows take examples in turns, unless the feed holds the column already.
+            feed: what a graph reads: first made rows, then real ones.
+            values: (n_real,), the values of the real rows. Made rows take examples in turn, unless the feed
+                already holds the column.
         """
         n_made = len(next(iter(feed.values()))) - len(values)
         if self.name not in feed:
@@ -100,7 +103,7 @@ class SliceColumn:
         return feed, np.concatenate([made, self.index(values)])
 
     def _examples(self, n_rows: int) -> Values:
-        """Return (n_rows,) values, all known ones and one that is not known in turns."""
+        """Return (n_rows,) values: all known ones and an unknown one, in turn."""
         turns = list(self.values)
         if self.dtype == DataType.DATA_TYPE_STRING:
             turns.append("".join(turns) + "?")
@@ -110,13 +113,14 @@ class SliceColumn:
 
 
 class Given(NamedTuple):
-    """Held-out rows as the caller gave them, the slices taken out.
+    """Held-out rows as the caller gave them, with the slices taken out.
 
     Attributes:
         calibration, certification: (X, y), X without the slice column unless the estimator knows it.
-        train: the training rows, likewise, where they hold the column.
-        column: the slices; None where there are none.
-        slices: (n_rows,), the value that names the slice of each row, of the calibration and of the certification rows.
+        train: the training rows, likewise, if they hold the column.
+        column: the slices; None if there are none.
+        slices: (n_rows,), the value that names the slice of each row, of the calibration and of the
+            certification rows.
     """
 
     calibration: tuple[Any, Any]
@@ -139,14 +143,16 @@ def take_slices(
         calibration: (X, y).
         certification: (X, y), or None.
         train: the training rows, X or (X, y), or None; they may hold the column or not.
-        name: the column that names the slices; None: there are none.
-        known: the columns that the estimator was trained on; none where it knows no names.
+        name: the column that names the slices; None if there are none.
+        known: the columns that the estimator was trained on; none if it knows no names.
 
     Raises:
         RowsError: for rows without names or without that column, and for values that name no slices.
     """
     if name is None:
         return Given(calibration, certification, train)
+    if not isinstance(name, str):
+        raise RowsError(f"slice_by must be the name of a column; got {type(name).__name__}")
     first = slice_values(calibration[0], name, "calibration")
     second = None if certification is None else slice_values(certification[0], name, "certification")
     column = SliceColumn.of(name, *(each for each in (first, second) if each is not None))
@@ -158,6 +164,11 @@ def take_slices(
         return rows.drop(columns=taken, errors="ignore") if isinstance(rows, pd.DataFrame) else rows
 
     return Given(features(calibration), features(certification), features(train), column, (first, second))
+
+
+def columns_named(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of columns, one or many: a single name is itself a sequence, of letters."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def slice_name(value: Any) -> str:
@@ -172,26 +183,28 @@ def slice_values(table: Any, name: str, what: str) -> Values:
 
     Args:
         table: a DataFrame.
-        name: of the column.
-        what: what to call the rows in an error.
+        name: the name of the column.
+        what: the name of the rows in an error.
 
     Raises:
         RowsError: if there is no such column, or it holds floats, missing numbers, or a mixture.
     """
     if not isinstance(table, pd.DataFrame):
         raise RowsError(
-            f"slice_by={name!r} is a column, and the {what} rows are {type(table).__name__} without names: pass a DataFrame"
-            " with the features and this column"
+            f"slice_by={name!r} names a column, but the {what} rows are a {type(table).__name__} without"
+            " column names: pass"
+            " a DataFrame with the features and this column"
         )
     if name not in table.columns:
         raise RowsError(
-            f"the {what} rows have no column {name!r} to slice by; they have {', '.join(map(repr, table.columns))}"
+            f"the {what} rows have no column {name!r} to slice by; they have"
+            f" {', '.join(map(repr, table.columns))}"
         )
     return _as_values(table[name], name, what)
 
 
 def slice_texts(column: pd.Series[Any]) -> NDArray[np.str_]:
-    """Return (n_rows,) values of a column as text, `MISSING` where there is none: for slices that are only looked at."""
+    """Return (n_rows,) values of a column as text, `MISSING` for a missing one."""
     missing = column.isna()
     return np.array(
         [MISSING if none else str(value) for value, none in zip(column, missing, strict=True)], dtype=np.str_
@@ -206,7 +219,7 @@ def subset_index(names: Sequence[str], values: Values) -> NDArray[np.int64]:
         values: (n_rows,), text, int64 or bool.
 
     Returns:
-        (n_rows,), int64; -1 for a slice that is not known.
+        (n_rows,), int64; -1 for an unknown slice.
     """
     position = {name: index for index, name in enumerate(names)}
     return np.array([position.get(slice_name(value), -1) for value in values.tolist()], dtype=np.int64)
@@ -218,8 +231,9 @@ def _as_values(column: pd.Series[Any], name: str, what: str) -> Values:
     types = pd.api.types
     if types.is_float_dtype(column):
         raise RowsError(
-            f"column {name!r} of the {what} rows holds floats, and a slice is a group of rows: put the values into bins"
-            " first, for example with pandas.cut(…).astype(str)"
+            f"column {name!r} of the {what} rows holds floats, which make no groups: put the values into"
+            " bins first,"
+            " for example with pandas.cut(…).astype(str)"
         )
     if types.is_bool_dtype(column) or types.is_integer_dtype(column):
         if column.isna().any():
@@ -230,7 +244,9 @@ def _as_values(column: pd.Series[Any], name: str, what: str) -> Values:
     values = column.astype(object).where(column.notna(), "").to_numpy(dtype=object)
     if not all(isinstance(value, str) for value in values):
         raise RowsError(
-            f"column {name!r} of the {what} rows is neither all text, whole numbers nor bool; convert it to one of them"
+            f"column {name!r} of the {what} rows holds values of several types: convert them all to text,"
+            " whole"
+            " numbers or bool"
         )
     return values
 

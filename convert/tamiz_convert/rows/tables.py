@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tamiz_convert.errors import ExportError, RowsError
-from tamiz_convert.files import replace
+from tamiz_convert.errors import RowsError
 
 ARRAYS: Final = ".npz"
-"""Files of arrays, for rows that are no table: one array per input, one with the labels."""
+"""The ending of files of arrays, for rows that are not a table: one array per input, and one with the
+labels."""
 
 _READERS: Final[dict[str, Callable[[Path], pd.DataFrame]]] = {
     ".parquet": pd.read_parquet,
@@ -29,7 +29,7 @@ def load_rows(
 
     Args:
         path: the file.
-        target: the name of the column with the labels.
+        target: the column with the labels.
         features: the columns to keep, in this order; None keeps all but the target.
 
     Raises:
@@ -55,21 +55,10 @@ def select(table: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.DataFr
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise RowsError(
-            f"{path} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, table.columns))}"
+            f"{path} has no column {', '.join(map(repr, missing))}; it has"
+            f" {', '.join(map(repr, table.columns))}"
         )
     return table[list(columns)]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all.
-
-    Raises:
-        ExportError: if that is not possible.
-    """
-    try:
-        replace(path, text.encode())
-    except OSError as error:
-        raise ExportError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def load_arrays(path: Path, target: str) -> tuple[Any, NDArray[Any]]:
@@ -107,7 +96,7 @@ def read_table(path: Path) -> pd.DataFrame:
         RowsError: if the file cannot be read.
     """
     if path.suffix not in _READERS:
-        raise RowsError(f"{path} is no table: expected a file that ends in {' or '.join(_READERS)}")
+        raise RowsError(f"{path} is not a table: expected a file that ends in {' or '.join(_READERS)}")
     try:
         return _READERS[path.suffix](path)
     except FileNotFoundError:

@@ -6,24 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from tamiz_convert.calibrators import METHODS
+from tamiz_convert.calibrators.calibrator import Candidacy
 from tamiz_convert.graphs.score_graph import ScoresKind
 from tamiz_convert.selection.settings import SelectionSettings
 
-BY_FLEXIBILITY: Final[tuple[str, ...]] = (
-    "none",
-    "temperature",
-    "sigmoid",
-    "sigmoid-logit",
-    "vector",
-    "beta",
-    "dirichlet",
-    "venn-abers",
-    "isotonic",
-)
-"""All calibrators, from the simplest to the one that follows the rows most closely."""
-
-_FOR_MORE_CLASSES: Final = ("vector", "dirichlet")
-_FOR_FEW_ROWS: Final = ("none", "temperature")
 _TWO: Final = 2
 
 
@@ -50,45 +36,33 @@ class Rows:
 
 
 def objection(method: str, rows: Rows, settings: SelectionSettings) -> str | None:
-    """Return why a calibrator is no candidate, for people; None if it is one."""
+    """Return why a calibrator is not a candidate, for people; None if it is one."""
+    asked = settings.candidacies.get(method, METHODS[method].candidacy)
     if rows.kind == "margins" and METHODS[method].needs_probabilities:
         return "needs probabilities, and the scores are margins"
-    if rows.kind != "probabilities" and method == "sigmoid-logit":
-        return f"is the same as sigmoid, since the scores are {rows.kind}"
-    if rows.n_classes == _TWO and method in _FOR_MORE_CLASSES:
+    if rows.kind != "probabilities" and asked.repeats:
+        return f"is the same as {asked.repeats}, since the scores are {rows.kind}"
+    if rows.n_classes == _TWO and asked.for_more_classes:
         return "is for more than two classes"
     if method == rows.reference:
         return None
-    return _too_few(method, rows, settings) or _too_many(method, rows, settings)
+    return _too_few(asked, rows, settings) or _too_many(asked, rows)
 
 
-def _too_few(method: str, rows: Rows, settings: SelectionSettings) -> str | None:
-    needed = settings.rows_to_fit if method in _FOR_FEW_ROWS else settings.rows_to_compare
+def _too_few(asked: Candidacy, rows: Rows, settings: SelectionSettings) -> str | None:
+    needed = settings.rows_to_fit if asked.on_few_rows else settings.rows_to_compare
     if rows.n_rows < needed:
         return f"needs {needed:,} rows, there are {rows.n_rows:,}"
-    needed = rows_of_rarest(method, settings)
+    needed = max(_TWO, asked.minor_rows)  # one on each side of a fold
     if rows.n_minor < needed:
         return f"needs {needed:,} rows of the rarest class, there are {rows.n_minor:,}"
-    needed = settings.rows_per_squared_class_dirichlet * rows.n_classes**2
-    if method == "dirichlet" and rows.n_rows < needed:
+    needed = asked.rows_per_squared_class * rows.n_classes**2
+    if rows.n_rows < needed:
         return f"needs {needed:,} rows for {rows.n_classes} classes, there are {rows.n_rows:,}"
     return None
 
 
-def _too_many(method: str, rows: Rows, settings: SelectionSettings) -> str | None:
-    most = settings.most_rows_venn_abers
-    if method == "venn-abers" and rows.n_rows > most:
-        return f"is for at most {most:,} rows, there are {rows.n_rows:,}"
+def _too_many(asked: Candidacy, rows: Rows) -> str | None:
+    if asked.most_rows is not None and rows.n_rows > asked.most_rows:
+        return f"is for at most {asked.most_rows:,} rows, there are {rows.n_rows:,}"
     return None
-
-
-def rows_of_rarest(method: str, settings: SelectionSettings) -> int:
-    """Return how many rows of the rarest class a calibrator needs: at least two, one on each side of a fold."""
-    needed = {
-        "sigmoid": settings.minor_rows_sigmoid,
-        "sigmoid-logit": settings.minor_rows_sigmoid,
-        "beta": settings.minor_rows_beta,
-        "venn-abers": settings.minor_rows_beta,
-        "isotonic": settings.minor_rows_isotonic,
-    }
-    return max(_TWO, needed.get(method, 0))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tamiz_convert import calibrators
+from tamiz_convert.calibrators.methods import fit
 from tamiz_convert.errors import ExportError, RowsError
 from tamiz_convert.graphs.score_graph import ScoresKind
 from tamiz_convert.metrics import Array, Classes
@@ -45,7 +45,7 @@ def out_of_fold(
     probabilities = np.full((len(y), n_classes), np.nan)
     for number, (fitting, judging) in enumerate(folds.parts, 1):
         try:
-            fitted = calibrators.fit(method, scores[fitting], y[fitting], kind=kind, n_classes=n_classes)
+            fitted = fit(method, scores[fitting], y[fitting], kind=kind, n_classes=n_classes)
         except (ExportError, np.linalg.LinAlgError) as error:
             raise RowsError(f"in fold {number}, {error}") from error
         probabilities[judging] = fitted.predict(scores[judging])

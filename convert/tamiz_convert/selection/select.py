@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert import calibrators
+from tamiz_convert.calibrators import METHODS
+from tamiz_convert.calibrators.methods import fit
 from tamiz_convert.errors import RowsError
 from tamiz_convert.graphs.score_graph import ScoresKind
 from tamiz_convert.metrics import Array, Classes, brier, ece
 from tamiz_convert.selection import wording
-from tamiz_convert.selection.candidates import BY_FLEXIBILITY, Rows, objection
+from tamiz_convert.selection.candidates import Rows, objection
 from tamiz_convert.selection.choice import Choice, Judges, choose, ranking, standard_error
 from tamiz_convert.selection.folds import Folds, fold
 from tamiz_convert.selection.out_of_fold import OutOfFold, out_of_fold
@@ -60,8 +61,8 @@ def select_calibrator(
     belonging = _checked(scores, y, groups)
     rows = Rows(kind, n_classes, len(y), int(np.bincount(y, minlength=n_classes).min()))
     # What the reference refuses (NaN, scores that are no probabilities) no calibrator takes.
-    calibrators.fit(rows.reference, scores, y, kind=kind, n_classes=n_classes)
-    objections = {method: objection(method, rows, settings) for method in BY_FLEXIBILITY}
+    fit(rows.reference, scores, y, kind=kind, n_classes=n_classes)
+    objections = {method: objection(method, rows, settings) for method in METHODS}
     methods = [method for method, why in objections.items() if why is None]
     out = {method: why for method, why in objections.items() if why is not None}
     if len(methods) == 1:
@@ -154,4 +155,4 @@ def _measured(candidate: OutOfFold, choice: Choice, judges: Judges) -> Candidate
 
 
 def _in_order(found: Mapping[str, Candidate]) -> tuple[Candidate, ...]:
-    return tuple(found[method] for method in BY_FLEXIBILITY if method in found)
+    return tuple(found[method] for method in METHODS if method in found)

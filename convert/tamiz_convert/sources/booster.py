@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,27 @@ class Booster:
     def splits(self) -> list[tuple[int, float]]:
         """Return (feature, threshold) of the inner nodes of all trees."""
         return [split for tree in self.trees for split in tree.splits()]
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library of boosted trees.
+
+    Attributes:
+        package: the name of its package, as one imports it.
+        classifier: the name of its scikit-learn estimator.
+        native: the name of its own class.
+        read: returns the trees of a model of either class.
+        suffixes: of the files in its own format, which holds no code.
+        load: the imported package and a file → a native model.
+    """
+
+    package: str
+    classifier: str
+    native: str
+    read: Callable[[Any], Booster]
+    suffixes: tuple[str, ...]
+    load: Callable[[Any, Path], Any]
 
 
 def append_booster(builder: GraphBuilder, booster: Booster, features: str) -> str:

@@ -13,7 +13,8 @@ from tamiz_convert.graphs.builder import GraphBuilder
 from tamiz_convert.graphs.score_graph import SCORES, Labels, ScoreGraph, class_labels
 from tamiz_convert.rows.raw import as_rows
 from tamiz_convert.sources.booster import append_booster
-from tamiz_convert.sources.boosters import column_names, read_booster
+from tamiz_convert.sources.boosters import NATIVE, column_names, is_native, read_booster
+from tamiz_convert.sources.kind import Kind
 from tamiz_convert.sources.sklearn_inputs import MatrixInput, elem_type
 
 _BINARY: Final = 2
@@ -74,3 +75,6 @@ def _labels(known: Labels | None, given: Any, n_classes: int) -> Labels:
     if len(labels) != n_classes:
         raise EstimatorError(f"classes names {len(labels)} classes, the model tells {n_classes} apart")
     return labels
+
+
+KIND: Final = Kind(", ".join(NATIVE), is_native, from_booster)

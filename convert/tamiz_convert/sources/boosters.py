@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
 from tamiz_convert.sources import catboost_trees, lightgbm_trees, xgboost_trees
-from tamiz_convert.sources.booster import Booster
+from tamiz_convert.sources.booster import Booster, Library
 
-_READERS: Final[dict[str, Callable[[Any], Booster]]] = {
-    "catboost": catboost_trees.read,
-    "lightgbm": lightgbm_trees.read,
-    "xgboost": xgboost_trees.read,
-}
-_NATIVE: Final = {"Booster", "CatBoost"}
-SUPPORTED: Final = ("CatBoostClassifier", "LGBMClassifier", "XGBClassifier")
+_LIBRARIES: Final = (xgboost_trees.LIBRARY, lightgbm_trees.LIBRARY, catboost_trees.LIBRARY)
+"""A new library is a file with its `LIBRARY`, and an entry here."""
+
+SUPPORTED: Final = tuple(sorted(library.classifier for library in _LIBRARIES))
+NATIVE: Final = tuple(f"{library.package}.{library.native}" for library in _LIBRARIES)
+SUFFIXES: Final = tuple(suffix for library in _LIBRARIES for suffix in library.suffixes)
 
 
 def is_booster(model: Any) -> bool:
@@ -25,17 +24,25 @@ def is_booster(model: Any) -> bool:
 
 
 def is_native(model: Any) -> bool:
-    """Return whether a model is a library's own object and no scikit-learn estimator."""
-    return is_booster(model) and type(model).__name__ in _NATIVE
+    """Return whether a model is a library's own object and not a scikit-learn estimator."""
+    library = _library(model)
+    return library is not None and type(model).__name__ == library.native
 
 
 def read_booster(model: Any) -> Booster:
     """Return the trees of a model of one of the supported libraries.
 
     Raises:
-        EstimatorError: if it is not trained, or no classifier that can be exported; the message says why.
+        EstimatorError: if it is not trained, or not a classifier that can be exported; the message says why.
     """
-    return _READERS[str(_library(model))](model)
+    library = _library(model)
+    assert library is not None, "see is_booster"  # noqa: S101  the callers have asked
+    return library.read(model)
+
+
+def library_of_file(path: Path) -> Library:
+    """Return the library whose format a file has, by its suffix, which is one of `SUFFIXES`."""
+    return next(library for library in _LIBRARIES if path.suffix in library.suffixes)
 
 
 def column_names(names: tuple[str, ...], rows: Any) -> list[str]:
@@ -46,6 +53,6 @@ def column_names(names: tuple[str, ...], rows: Any) -> list[str]:
     return list(names)
 
 
-def _library(model: Any) -> str | None:
-    roots = [each.__module__.partition(".")[0] for each in type(model).__mro__]
-    return next((root for root in roots if root in _READERS), None)
+def _library(model: Any) -> Library | None:
+    roots = {each.__module__.partition(".")[0] for each in type(model).__mro__}
+    return next((library for library in _LIBRARIES if library.package in roots), None)

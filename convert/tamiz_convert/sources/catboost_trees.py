@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tamiz_convert.errors import EstimatorError
 from tamiz_convert.graphs.score_graph import ScoresKind, class_labels
 from tamiz_convert.graphs.trees import Leaf, Split, Tree, from_nested
-from tamiz_convert.sources.booster import Booster, as_features, as_scores
+from tamiz_convert.sources.booster import Booster, Library, as_features, as_scores
 
 _LOSSES: Final[dict[str, ScoresKind]] = {
     "Logloss": "logits",
@@ -83,7 +83,7 @@ def _kind(described: dict[str, Any]) -> ScoresKind:
     loss = described["model_info"]["params"]["loss_function"]["type"]
     if loss not in _LOSSES:
         raise EstimatorError(
-            f"CatBoost with loss_function {loss!r} is no classifier with probabilities; supported are {', '.join(_LOSSES)}"
+            f"CatBoost with loss_function {loss!r} is not a classifier with probabilities; supported are {', '.join(_LOSSES)}"
         )
     return _LOSSES[loss]
 
@@ -134,3 +134,10 @@ def _nested(root: dict[str, Any], scale: float, missing_left: NDArray[np.bool_])
         )
 
     return from_nested(root, visit, 0)
+
+
+def _load(package: Any, path: Path) -> Any:
+    return package.CatBoost().load_model(str(path))
+
+
+LIBRARY: Final = Library("catboost", "CatBoostClassifier", "CatBoost", read, (".cbm",), _load)

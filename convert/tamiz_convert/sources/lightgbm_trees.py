@@ -7,6 +7,7 @@ everything within 1e-35 of zero the default way.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from tamiz_convert.errors import EstimatorError
 from tamiz_convert.graphs.score_graph import ScoresKind
 from tamiz_convert.graphs.trees import Leaf, Split, Tree, from_nested
-from tamiz_convert.sources.booster import Booster, as_features, as_scores
+from tamiz_convert.sources.booster import Booster, Library, as_features, as_scores
 
 _OBJECTIVES: Final[dict[str, ScoresKind]] = {
     "binary": "logits",
@@ -68,7 +69,7 @@ def _objective(dumped: dict[str, Any]) -> tuple[str, dict[str, str]]:
     name, *options = str(dumped.get("objective", "custom")).split()
     if name not in _OBJECTIVES:
         raise EstimatorError(
-            f"LightGBM with objective {name!r} is no classifier with probabilities; supported are {', '.join(_OBJECTIVES)}"
+            f"LightGBM with objective {name!r} is not a classifier with probabilities; supported are {', '.join(_OBJECTIVES)}"
         )
     return name, dict(option.split(":", 1) for option in options if ":" in option)
 
@@ -104,3 +105,10 @@ def _missing_left(node: dict[str, Any]) -> bool:
             " zero_as_missing=False"
         )
     return bool(node["default_left"] if node["missing_type"] == "NaN" else node["threshold"] >= 0.0)
+
+
+def _load(package: Any, path: Path) -> Any:
+    return package.Booster(model_file=str(path))
+
+
+LIBRARY: Final = Library("lightgbm", "LGBMClassifier", "Booster", read, (".txt",), _load)

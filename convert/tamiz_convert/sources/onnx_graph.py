@@ -19,6 +19,7 @@ from tamiz_convert.graphs.score_graph import ScoreGraph, ScoresKind
 from tamiz_convert.rows.raw import as_rows, count, take
 from tamiz_convert.sources.array_inputs import ArrayInputs
 from tamiz_convert.sources.foreign_onnx import followable, load_onnx, true_inputs
+from tamiz_convert.sources.kind import Kind
 from tamiz_convert.sources.score_columns import check_output, end_in_scores, named_classes, to_scores
 
 _DATA_TYPES: Final[dict[int, DataType]] = {
@@ -191,3 +192,11 @@ def _spec(value: onnx.ValueInfoProto, source: OnnxModel, path: Path) -> InputSpe
         shape=[-1, *shape[1:]] if shape else [],
         missing_values_allowed=source.missing_values_allowed,
     )
+
+
+KIND: Final = Kind(
+    "an ONNX file as OnnxModel",
+    lambda model: isinstance(model, OnnxModel),
+    from_onnx,
+    lambda model, _table: input_names(model),
+)

@@ -25,7 +25,9 @@ from tamiz_convert.graphs.builder import GraphBuilder
 from tamiz_convert.graphs.score_graph import SCORES, Labels, ScoreGraph, ScoresKind, class_labels, public_name
 from tamiz_convert.rows.raw import as_rows
 from tamiz_convert.sources.boosters import column_names, is_booster, read_booster
-from tamiz_convert.sources.estimator_scores import Scores, append_scores, supported
+from tamiz_convert.sources.estimator_scores import append_scores, supported
+from tamiz_convert.sources.estimators.scores import Scores
+from tamiz_convert.sources.kind import Kind
 from tamiz_convert.sources.linear import with_scaler_folded
 from tamiz_convert.sources.preprocessing_graph import (
     Matrix,
@@ -158,7 +160,7 @@ def _classes(estimator: Any) -> Labels:
     _check_fitted(estimator)
     if not is_classifier(estimator):
         raise EstimatorError(
-            f"{type(estimator).__name__} is no classifier; supported are {', '.join(supported())}"
+            f"{_shown(estimator)} is not a classifier; supported are {', '.join(supported())}"
         )
     classes = estimator.classes_
     if isinstance(classes, list):
@@ -170,6 +172,14 @@ def _classes(estimator: Any) -> Labels:
             "the estimator was trained on one class only; train it on rows of at least two classes"
         )
     return class_labels(classes)
+
+
+def _shown(estimator: Any) -> str:
+    """Return the class of an estimator; of a Pipeline that of its last step, and the step's name."""
+    if not isinstance(estimator, Pipeline):
+        return estimator if isinstance(estimator, str) else type(estimator).__name__
+    name, final = estimator.steps[-1]
+    return f"{_shown(final)} (step {name!r} of the Pipeline)"
 
 
 def _steps(estimator: Any) -> tuple[list[Any], Any]:
@@ -262,13 +272,9 @@ def _reference(estimator: Any, inputs: Inputs, final: Scores) -> Callable[[Any],
             return probabilities[:, 1:] if probabilities.shape[1] == _BINARY else probabilities
         decided = np.asarray(estimator.decision_function(asked), dtype=np.float64)
         decided = decided.reshape(len(decided), -1)
-        return 2.0 * decided if _exponential_loss(estimator) else decided
+        return final.factor * decided
 
     return reference
-
-
-def _exponential_loss(estimator: Any) -> bool:
-    return getattr(_steps(estimator)[1], "loss", None) == "exponential"
 
 
 def _checked_kind(
@@ -288,13 +294,29 @@ def _takes_missing(reference: Callable[[Any], NDArray[np.float64]], spec: InputS
     if spec.dtype not in (DataType.DATA_TYPE_FLOAT32, DataType.DATA_TYPE_FLOAT64):
         return False
     table = canonical if isinstance(canonical, pd.DataFrame) else pd.DataFrame(canonical)
-    for column in spec.column_names or table.columns:
-        spoiled = table.iloc[:1].copy()
-        spoiled[column] = np.nan
-        try:
-            scores = reference(spoiled if isinstance(canonical, pd.DataFrame) else spoiled.to_numpy())
-        except RowsError:
-            return False
-        if not np.isfinite(scores).all():
-            return False
-    return True
+    columns = list(spec.column_names or table.columns)
+    spoiled = table.iloc[[0] * len(columns)].reset_index(drop=True)
+    for row, column in enumerate(columns):
+        spoiled[column] = spoiled[column].where(spoiled.index != row)
+    try:
+        scores = reference(spoiled if isinstance(canonical, pd.DataFrame) else spoiled.to_numpy())
+    except RowsError:
+        return False
+    return bool(np.isfinite(scores).all())
+
+
+def _convert(model: Any, rows: Any, classes: Any) -> ScoreGraph:
+    graph = from_sklearn(model, rows)
+    if classes is not None and class_labels(classes).tolist() != graph.classes.tolist():
+        raise EstimatorError(
+            f"classes is {list(classes)}, but the model was trained on {graph.classes.tolist()}; leave classes out"
+        )
+    return graph
+
+
+KIND: Final = Kind(
+    f"these estimators, alone or in a Pipeline: {', '.join(supported())}",
+    lambda model: hasattr(model, "get_params"),
+    _convert,
+    lambda model, table: names_in(unwrap(model).estimator, table),
+)

@@ -24,6 +24,7 @@ from tamiz_convert.graphs.score_graph import ScoreGraph, ScoresKind, public_name
 from tamiz_convert.rows.raw import as_rows, count, not_numbers, take
 from tamiz_convert.sources.array_inputs import ArrayInputs
 from tamiz_convert.sources.foreign_onnx import followable
+from tamiz_convert.sources.kind import Kind
 from tamiz_convert.sources.score_columns import check_output, end_in_scores, named_classes, to_scores
 
 _FEATURES: Final = "features"
@@ -268,3 +269,15 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+def _is_torch(model: Any) -> bool:
+    roots = {each.__module__.partition(".")[0] for each in type(model).__mro__}
+    return isinstance(model, TorchModel) or "torch" in roots
+
+
+def _convert(model: Any, rows: Any, classes: Any) -> ScoreGraph:
+    return from_torch(model if isinstance(model, TorchModel) else TorchModel(model), rows, classes)
+
+
+KIND: Final = Kind("torch.nn.Module, torch.export.ExportedProgram, TorchModel", _is_torch, _convert)

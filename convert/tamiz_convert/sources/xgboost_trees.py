@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +18,7 @@ from scipy.special import logit
 from tamiz_convert.errors import EstimatorError
 from tamiz_convert.graphs.score_graph import ScoresKind
 from tamiz_convert.graphs.trees import Tree
-from tamiz_convert.sources.booster import Booster, as_features, as_scores
+from tamiz_convert.sources.booster import Booster, Library, as_features, as_scores
 
 _OBJECTIVES: Final[dict[str, ScoresKind]] = {
     "binary:logistic": "logits",
@@ -107,7 +108,7 @@ def _kind(learner: dict[str, Any]) -> ScoresKind:
     objective = learner["objective"]["name"]
     if objective not in _OBJECTIVES:
         raise EstimatorError(
-            f"XGBoost with objective {objective!r} is no classifier with probabilities; supported are"
+            f"XGBoost with objective {objective!r} is not a classifier with probabilities; supported are"
             f" {', '.join(_OBJECTIVES)}"
         )
     if int(learner["learner_model_param"].get("num_target", 1)) > 1:
@@ -167,3 +168,12 @@ def _tree(tree: dict[str, Any], target: int, weight: float) -> Tree:
         value=leaf[:, None],
         target=int(target),
     )
+
+
+def _load(package: Any, path: Path) -> Any:
+    booster = package.Booster()
+    booster.load_model(str(path))
+    return booster
+
+
+LIBRARY: Final = Library("xgboost", "XGBClassifier", "Booster", read, (".json", ".ubj"), _load)

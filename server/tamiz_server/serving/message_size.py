@@ -13,6 +13,7 @@ from typing import Any, Final
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from tamiz.wire_fields import WireError, read_varint
 from tamiz_server.errors import InvalidRequest
 
 MOST_PARTS: Final = 2**18
@@ -23,16 +24,11 @@ _MOST_PACKED_BYTES: Final = 2**22
 
 _SMALL_BYTES: Final = 2**20
 _VARINT, _EIGHT, _SIZED, _GROUP, _END_GROUP, _FOUR = range(6)
-_MOST_VARINT_BYTES: Final = 10
 _NOT_PACKED: Final = {
     FieldDescriptor.TYPE_STRING,
     FieldDescriptor.TYPE_BYTES,
     FieldDescriptor.TYPE_MESSAGE,
 }
-
-
-class _MalformedError(Exception):
-    """What follows is not as protobuf writes it."""
 
 
 def check_layout(body: bytes, type_: type[Message]) -> None:
@@ -67,14 +63,14 @@ def _fields(body: bytes, type_: type[Message]) -> Iterator[tuple[FieldDescriptor
     parts: list[tuple[int, int, Any]] = [(0, len(body), type_.DESCRIPTOR)]
     while parts:
         position, end, message = parts.pop()
-        with suppress(_MalformedError):
+        with suppress(WireError):
             while position < end:
-                tag, start = _varint(body, position)
+                tag, start = read_varint(body, position)
                 position = _after(body, tag & 7, start)
                 field = None
                 if tag & 7 == _SIZED:
                     field = message.fields_by_number.get(tag >> 3)
-                    start = _varint(body, start)[1]
+                    start = read_varint(body, start)[1]
                 if field is not None and field.message_type is not None:
                     parts.append((start, min(position, end), field.message_type))
                 yield field, position - start
@@ -83,22 +79,12 @@ def _fields(body: bytes, type_: type[Message]) -> Iterator[tuple[FieldDescriptor
 def _after(body: bytes, wire_type: int, start: int) -> int:
     """Return where the value of a field ends that starts there."""
     if wire_type == _VARINT:
-        return _varint(body, start)[1]
+        return read_varint(body, start)[1]
     if wire_type == _SIZED:
-        length, start = _varint(body, start)
+        length, start = read_varint(body, start)
         return start + length
     if wire_type in (_GROUP, _END_GROUP):  # what is inside counts as fields of this message
         return start
     if wire_type in (_EIGHT, _FOUR):
         return start + (8 if wire_type == _EIGHT else 4)
-    raise _MalformedError
-
-
-def _varint(body: bytes, position: int) -> tuple[int, int]:
-    """Return a number, and where it ends."""
-    number = 0
-    for shift, byte in enumerate(body[position : position + _MOST_VARINT_BYTES]):
-        number |= (byte & 0x7F) << (7 * shift)
-        if byte < 0x80:  # noqa: PLR2004  the highest bit says that there is more
-            return number, position + shift + 1
-    raise _MalformedError
+    raise WireError(f"wire type {wire_type} at byte {start}")

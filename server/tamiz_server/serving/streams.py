@@ -17,6 +17,7 @@ from tamiz_server.errors import Unavailable
 from tamiz_server.telemetry.metrics import Metrics
 
 _LINGER_S: Final = 0.3
+"""How long the server waits after the last stream: callers saw a broken pipe instead of its status without it."""
 
 _Answer = Callable[[bytes], Coroutine[Any, Any, bytes]]
 

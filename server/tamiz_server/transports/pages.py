@@ -22,6 +22,7 @@ Admit = Callable[[str, str | None], object]
 # thread.
 _PATIENCE_S: Final = 10
 _MOST_CONNECTIONS: Final = 64
+"""How many connections are open at once; each has a thread, and gRPC needs the open files."""
 
 _STATUS: Final = {
     "UNAUTHENTICATED": HTTPStatus.UNAUTHORIZED,

@@ -85,7 +85,7 @@ bundle.write_bundle(graph(3), Manifest(name="new"), Path(sys.argv[1]))
 def test_a_process_that_is_killed_while_writing_leaves_the_old_bundle(tmp_path, step):
     folder = tmp_path / "m" / "1"
     old = write_bundle(graph(), Manifest(name="old"), folder).read_bytes()
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     done = subprocess.run([sys.executable, "-c", _KILLED, str(folder), step], env=environment, check=False)
     assert done.returncode == -signal.SIGKILL
     assert (folder / "model.onnx").read_bytes() == old
@@ -97,12 +97,12 @@ def test_a_process_that_is_killed_while_writing_leaves_the_old_bundle(tmp_path, 
 def test_what_a_killed_process_left_is_taken_away_later(tmp_path):
     folder = tmp_path / "m" / "1"
     write_bundle(graph(), Manifest(name="m"), folder)
-    old, recent = folder / ".model.onnx.old", folder / ".model.onnx.recent"
+    old, recent = folder / ".model.onnx.0a1b2c3d.partial", folder / ".model.onnx.recent.partial"
     for leftover in (old, recent):
         leftover.touch()
     os.utime(old, (0, 0))
     write_bundle(graph(), Manifest(name="m"), folder)
-    assert sorted(path.name for path in folder.iterdir()) == [".model.onnx.recent", "model.onnx"]
+    assert sorted(path.name for path in folder.iterdir()) == [".model.onnx.recent.partial", "model.onnx"]
 
 
 def test_what_is_no_bundle_is_named(tmp_path):

@@ -91,7 +91,7 @@ def test_the_private_key_is_for_its_owner_and_nothing_is_written_over(keys, tmp_
     assert keys[0].stat().st_mode & 0o777 == 0o600
     before = keys[0].read_bytes()
     for private, public in ((keys[0], tmp_path / "new.pem"), (tmp_path / "new.key", keys[1])):
-        with pytest.raises(SigningError, match="is there already; a key is never written over"):
+        with pytest.raises(SigningError, match="exists already, and a key is never overwritten"):
             make_keys(private, public)
     assert keys[0].read_bytes() == before
     assert not (tmp_path / "new.key").exists()
@@ -121,7 +121,7 @@ def test_the_commands_sign_and_verify_with_a_passphrase_from_the_environment(
 def test_files_that_cannot_be_used_are_named(make_bundle, keys, tmp_path):
     path = make_bundle()
     openssl("genpkey", "-algorithm", "ed448", "-out", tmp_path / "ed448.key")
-    with pytest.raises(SigningError, match=r"ed448\.key holds a key that is not of Ed25519"):
+    with pytest.raises(SigningError, match=r"ed448\.key does not hold an Ed25519 key"):
         sign(path, tmp_path / "ed448.key")
     with pytest.raises(SigningError, match="holds no private key in PEM format"):
         sign(path, keys[1])

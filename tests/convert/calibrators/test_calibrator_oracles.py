@@ -15,8 +15,8 @@ from sklearn.calibration import _SigmoidCalibration, _TemperatureScaling
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from tamiz_convert.calibrators import fit
 from tamiz_convert.calibrators.dirichlet import fit_affine
+from tamiz_convert.calibrators.methods import fit
 from tamiz_convert.calibrators.scores import LOG_FLOOR
 
 with warnings.catch_warnings(action="ignore"):

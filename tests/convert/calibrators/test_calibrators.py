@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 from tamiz_convert.__main__ import main
-from tamiz_convert.calibrators import METHODS, Identity, fit, rebuild
+from tamiz_convert.calibrators import METHODS
+from tamiz_convert.calibrators.identity import Identity
+from tamiz_convert.calibrators.methods import fit, rebuild
 from tamiz_convert.calibrators.one_vs_rest import one_vs_rest, sigmoids
 from tamiz_convert.errors import BundleError, EstimatorError, RowsError
 
@@ -166,7 +168,11 @@ def test_a_row_with_a_score_that_is_not_finite_gets_no_probabilities(method, kin
 
 
 def test_an_unknown_calibrator_is_refused_with_those_that_there_are():
-    with pytest.raises(EstimatorError, match=f"unknown calibrator 'platt'; there are: {', '.join(METHODS)}$"):
+    with pytest.raises(
+        EstimatorError,
+        match=r"unknown calibrator 'platt' \(did you mean 'sigmoid'\?\); there are: auto, "
+        + ", ".join(METHODS),
+    ):
         fit("platt", F, F_Y, kind="logits", n_classes=2)
     with pytest.raises(EstimatorError, match="unknown calibrator 'platt'"):
         rebuild("platt", [], kind="logits")
@@ -174,7 +180,7 @@ def test_an_unknown_calibrator_is_refused_with_those_that_there_are():
 
 @pytest.mark.parametrize("method", ["none", "beta", "dirichlet"])
 def test_margins_are_refused_where_probabilities_are_needed(method):
-    choose = "choose sigmoid, sigmoid-logit, isotonic, temperature, venn-abers or vector"
+    choose = "choose temperature, sigmoid, sigmoid-logit, vector, venn-abers or isotonic"
     with pytest.raises(EstimatorError, match=f"calibrator '{method}' needs .* only margins; {choose}"):
         fit(method, F, F_Y, kind="margins", n_classes=2)
 

@@ -1,4 +1,4 @@
-"""Made applicants whose default depends on income and debt, models of them that are right, and ones that are broken."""
+"""Made applicants whose default depends on income and debt, with models that are right or broken."""
 
 from __future__ import annotations
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -13,7 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from tamiz_convert import Specification, SpecificationError, check_bundle, export
 from tamiz_convert.bundles.subject import Subject
-from tamiz_convert.checks import run_checks, specification_of
+from tamiz_convert.checks import run_checks, show_results, specification_of
 from tamiz_convert.checks.sections import SliceCheck
 from tamiz_convert.rows.labeled import labeled
 
@@ -82,7 +85,7 @@ def test_accuracy_in_every_slice(good, bundle, train, rows):
     broken = bundle(fitted_per_region(table, wrong_in_the_south))
     results = check(broken, rows, "slices", ACCURACY)
     assert statuses(results) == {"accuracy, region = north": "passed", "accuracy, region = south": "failed"}
-    assert "beyond chance" in results[1].message
+    assert "too low to be chance" in results[1].message
     assert results[1].blocks
 
 
@@ -275,7 +278,7 @@ def test_a_linear_model_is_sure_far_outside_of_what_it_saw_and_that_is_said(good
     asked = [{"generate": kind, "expect": "all_abstain"} for kind in ("out_of_range", "shuffled_columns")]
     for result in check(good, rows, "abstention", asked):
         assert result.status == "failed"
-        assert "rows are answered, none may be" in result.message
+        assert "rows are answered; all must abstain" in result.message
 
 
 def test_what_cannot_be_missing_makes_no_garbage(bundle, train):
@@ -316,7 +319,7 @@ def test_probabilities_have_to_be_what_they_say(good, bundle, train, rows):
     results = statuses(check(bundle(too_sure, calibrator="none"), rows, "calibration", CALIBRATION))
     assert results == {
         "calibration: Spiegelhalter's test": "failed",
-        "calibration: calibration error": "failed",
+        "calibration: expected error (ECE)": "failed",
         "calibration: log loss": "passed",
     }
     assert set(statuses(check(bundle(too_sure), rows, "calibration", CALIBRATION)).values()) == {"passed"}
@@ -339,7 +342,18 @@ def test_margins_have_no_log_loss_to_compare_with(bundle, train, rows, calibrati
 
 def test_time_has_a_budget(good, rows):
     results = check(good, rows, "latency", {"max_us_1_row": 1e6, "max_us_64_rows": 1e-3})
-    assert statuses(results) == {"latency: 1 row(s)": "passed", "latency: 64 row(s)": "failed"}
+    assert statuses(results) == {"latency: 1 row": "passed", "latency: 64 rows": "failed"}
+
+
+def test_a_table_of_results_says_each_thing_once_and_numbers_for_people(good, rows):
+    asked = {"version": 1, "latency": {"max_us_1_row": 2e4}, "calibration": {"min_p": 0.001}}
+    results = check_bundle(good, *rows, asked)
+    console = Console(file=io.StringIO(), width=200)
+    show_results(results, console)
+    first, second = (line.split("  ")[0] for line in console.file.getvalue().splitlines()[1:3])
+    assert (first, second) == ("latency: 1 row", "calibration: Spiegelhalter's test")
+    assert "20,000" in console.file.getvalue()
+    assert repr(results[0]).startswith("CheckResult(passed, latency: 1 row: the median time of a batch is ")
 
 
 def test_simpler_rules_have_to_be_beaten(good, bundle, train, rows):
@@ -367,7 +381,7 @@ def parrot(column):
 
 
 def simpson_rows(n_large=3600, n_small=400):
-    """A is right on 98 % of the large group and 80 % of the small one, B on 95 % of both; 90 % of the rows are large."""
+    """A is right on 98 % of the large group (90 % of rows) and 80 % of the small one, B on 95 % of both."""
     random = np.random.default_rng(0)
     parts = []
     for group, n, right_a, right_b in (("large", n_large, 0.98, 0.95), ("small", n_small, 0.80, 0.95)):

@@ -57,7 +57,7 @@ def test_a_blocked_release_leaves_the_bundle_that_was_there(model, calibration, 
     export(model, output, calibration=calibration, threshold=0.8)
     before = (output / "model.onnx").read_bytes()
     with pytest.raises(BlockedError):
-        export(model, output, calibration=calibration, threshold=0.7, checks=FAILS)
+        export(model, output, calibration=calibration, threshold=0.7, checks=FAILS, replace=True)
     assert (output / "model.onnx").read_bytes() == before
 
 
@@ -77,7 +77,7 @@ def test_the_checks_see_their_own_rows_if_there_are_any(model, calibration, outp
     own = applicants(700, 9)
     report = export(model, output, calibration=calibration, threshold=0.8, checks=PASSES, check_rows=own)
     assert sum(each.n_rows for each in report.checks) == 700
-    options = {"calibration": calibration, "threshold": 0.8, "checks": PASSES}
+    options = {"calibration": calibration, "threshold": 0.8, "checks": PASSES, "replace": True}
     with pytest.raises(RowsError, match="check rows are calibration rows as well"):
         export(model, output, **options, check_rows=calibration)
     more = calibration[0].assign(shop="a")[["shop", *calibration[0].columns[::-1]]]
@@ -199,14 +199,14 @@ def test_the_command_line_writes_results_also_when_blocked(files, capsys):
     assert main(export_command(files, "fails.yaml")) == 1
     out, err = capsys.readouterr()
     assert "accuracy, shop = a" in out
-    assert "2 that stop the export" in out
+    assert "2 checks: 0 passed, 0 warnings, 2 block the release" in out
     assert "2 of 2 release checks are not passed" in err
     assert not (files / "models").exists()
     assert json.loads((files / "checks.json").read_text())["blocked"] is True
     assert ET.parse(files / "junit.xml").getroot().get("failures") == "2"
     assert main(export_command(files, "passes.yaml")) == 0
     assert json.loads((files / "checks.json").read_text())["blocked"] is False
-    assert "2 checks: 2 passed" in capsys.readouterr().out
+    assert "2 checks: 2 passed, 0 warnings, 0 block the release" in capsys.readouterr().out
 
 
 def test_a_slice_column_may_be_one_that_the_model_does_not_read(files):
@@ -239,7 +239,8 @@ def test_a_bundle_of_a_matrix_takes_its_columns_in_order(files, capsys):
     )
     (files / "numbers.yaml").write_text(
         "version: 1\n"
-        "perturbation: [{columns: [0], transform: {gaussian: {rel_std: 0.001}}, max_label_flip_rate_ub: 0.05}]\n"
+        "perturbation:\n"
+        "- {columns: [0], transform: {gaussian: {rel_std: 0.001}}, max_label_flip_rate_ub: 0.05}\n"
     )
     command = ["check", str(files / "models/plain/1"), f"--data={files / 'fresh.parquet'}", "--target=y"]
     checked = [*command, f"--checks={files / 'numbers.yaml'}"]

@@ -18,6 +18,12 @@ CHANGE = {"columns": ["debt"], "transform": "permute", "max_label_flip_rate_ub":
 DIRECTION = {"columns": ["debt"], "transform": {"scale": 2}, "max_violation_rate_ub": 0.1}
 
 
+@pytest.mark.parametrize("source", [None, ["release.yaml"], 7])
+def test_what_is_no_specification_is_refused(source):
+    with pytest.raises(SpecificationError, match="must be a YAML file, a mapping or a Specification; got"):
+        specification_of(source)
+
+
 def refused(asked, message):
     with pytest.raises(SpecificationError, match=re.escape(message)):
         specification_of(asked)
@@ -101,13 +107,13 @@ def test_a_file_is_named_in_its_errors(tmp_path):
     path = tmp_path / "release.yaml"
     refused(path, f"{path}: cannot be read: No such file or directory")
     path.write_text("version: 1\nslices: [")
-    refused(path, f"{path}: no YAML: ")
+    refused(path, f"{path}: not valid YAML: ")
     path.write_text("- version: 1")
     refused(path, f"{path}: the specification: expected keys with values, got [{{'version': 1}}]")
     path.write_text("version: 1\nalpha: 0.1\nalpha: 0.2\n")
-    refused(path, f"{path}: the key 'alpha' stands twice, again in line 3")
+    refused(path, f"{path}: the key 'alpha' is given twice, the second time in line 3")
     path.write_text("version: 1\nname: !!python/object/apply:os.getcwd []")
-    refused(path, "no YAML: could not determine a constructor for the tag")
+    refused(path, "not valid YAML: could not determine a constructor for the tag")
 
 
 def test_numbers_without_a_dot_are_numbers(tmp_path):
@@ -163,7 +169,7 @@ def bundle(tmp_path_factory):
         (
             "slices",
             SLICE | {"by": ["debt"]},
-            "slices[0].by: the column(s) debt make 1500 slices, at most 1000",
+            "slices[0].by: debt would make 1,500 slices, and at most 1,000",
         ),
         ("invariance", CHANGE | {"columns": ["x"]}, "invariance[0]: the rows have no column 'x'"),
         (
@@ -175,12 +181,20 @@ def bundle(tmp_path_factory):
         (
             "invariance",
             CHANGE | {"columns": ["region"], "transform": {"scale": 2}},
-            "invariance[0]: column 'region' holds no numbers",
+            "invariance[0]: column 'region' does not hold numbers",
+        ),
+        (
+            "invariance",
+            CHANGE | {"transform": {"replace": "much"}},
+            "invariance[0]: column 'debt' holds float64 values, and 'much' is not one",
         ),
         (
             "directional",
             DIRECTION | {"target": "defualt", "direction": "increase"},
-            "directional[0].target: there is no class 'defualt' (did you mean 'default'?); the classes are 'default', 'repays'",
+            (
+                "directional[0].target: there is no class 'defualt' (did you mean 'default'?);"
+                " the classes are 'default', 'repays'"
+            ),
         ),
         (
             "baseline",
@@ -192,7 +206,11 @@ def bundle(tmp_path_factory):
             {"name": "m", "data": "none.csv", "target": "y"},
             "minimum_functionality[0].data: none.csv does not exist",
         ),
-        ("abstention", {"data": "x.txt", "expect": "all_abstain"}, "abstention[0].data: x.txt is no table"),
+        (
+            "abstention",
+            {"data": "x.txt", "expect": "all_abstain"},
+            "abstention[0].data: x.txt is not a table",
+        ),
         (
             "comparison",
             {"compare_to": "gone", "max_regression": 0.1},
@@ -204,6 +222,27 @@ def bundle(tmp_path_factory):
 def test_what_is_named_but_not_there_is_named_with_its_place(bundle, section, asked, message):
     with pytest.raises(SpecificationError, match=re.escape(message)):
         check_bundle(bundle, *applicants(1500, 2), {"version": 1, section: [asked]})
+
+
+@pytest.mark.parametrize(
+    ("baselines", "message"),
+    [
+        ({"poor": lambda rows: rows["incone"]}, "baseline 'poor' failed: KeyError: 'incone'"),
+        (
+            {"poor": lambda _rows: ["repays"]},
+            "baseline 'poor' gives 1 labels for 1,500 rows; expected one per row",
+        ),
+        (
+            lambda rows: rows["income"],
+            "baselines must be a mapping of names to rules, such as {'rule': rule}; got function",
+        ),
+    ],
+    ids=["raises", "one label", "no name"],
+)
+def test_a_rule_that_cannot_be_used_is_refused(bundle, baselines, message):
+    asked = {"version": 1, "baseline": [{"against": "poor"}]}
+    with pytest.raises(SpecificationError, match=re.escape(message)):
+        check_bundle(bundle, *applicants(1500, 2), asked, baselines=baselines)
 
 
 def cases_file(folder: Path, **columns):

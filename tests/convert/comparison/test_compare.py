@@ -33,9 +33,9 @@ from tamiz_convert.comparison.differences import (
     Measured,
     differences,
     exact_p_value,
-    holm,
 )
 from tamiz_convert.comparison.page import to_html, to_json
+from tamiz_convert.metrics.holm import holm_corrected
 from tamiz_server.model.inputs import Spec
 
 
@@ -150,6 +150,10 @@ def test_a_bundle_does_the_same_as_itself(bundles, rows):
     assert same.a.graph_digest == same.b.graph_digest
 
 
+def test_a_comparison_is_shown_in_a_line(found):
+    assert repr(found) == f"Comparison(A = tumors/1, B = tumors/2: {found.verdict})"
+
+
 def test_two_good_models_on_few_rows_are_not_told_apart(found):
     assert found.verdict.startswith("No difference beyond noise on these 135 rows: neither A nor B")
     assert found.measure("accuracy").difference != 0
@@ -175,7 +179,7 @@ def test_a_better_model_is_called_better(cancer, bundles, rows, tmp_path):
 
 
 def test_the_winner_over_all_rows_that_loses_in_a_slice_is_named(tmp_path):
-    """98 % and 80 % against 95 % and 95 %: the first wins over all rows only because most rows are of one kind."""
+    """98 % and 80 % against 95 % and 95 %: the first wins overall only because most rows are of one kind."""
     y = np.tile([0, 1], 1000)
     region = np.where(np.arange(2000) < 1800, "north", "south")
     a, b = y.copy(), y.copy()
@@ -192,7 +196,10 @@ def test_the_winner_over_all_rows_that_loses_in_a_slice_is_named(tmp_path):
     assert (south.accuracy_a, south.accuracy_b) == (0.8, 0.95)
     assert found.measure("accuracy").a == 0.962 > found.measure("accuracy").b == 0.95
     assert (found.ahead, north.better, south.better) == ("A", "A", "B")
-    reversal = "But A, right more often over all rows, loses in region = south (accuracy of A 80.0%, of B 95.0%, 200 rows)."
+    reversal = (
+        "But A, right more often over all rows, loses in region = south (accuracy of A 80.0%, of B 95.0%,"
+        " 200 rows)."
+    )
     assert reversal in found.verdict
     assert "But" not in compare(tmp_path / "m/1", tmp_path / "m/2", table, y).verdict
 
@@ -223,17 +230,14 @@ def test_chance_is_called_a_difference_no_more_often_than_promised():
             answers = Answers(np.column_stack([p, 1 - p]), predicted, confidence, confidence >= 0.8)
             sides.append(Measured(answers, np.zeros(n, dtype=np.int64), np.ones(n, dtype=bool), 0.2))
         found = differences(*sides, n_resamples=400, seed=repetition)
-        claimed += min(holm([each.p_value for each in found.values()])) <= 0.05
+        claimed += min(holm_corrected([each.p_value for each in found.values()])) <= 0.05
     assert claimed <= binom.ppf(0.999, repetitions, 0.05)
 
 
-def test_exact_p_values_and_their_correction_are_those_of_the_books():
+def test_exact_p_values_are_those_of_the_books():
     assert exact_p_value(0, 0) == 1.0
     assert exact_p_value(0, 5) == pytest.approx(2 / 2**5)
     assert exact_p_value(8, 2) == exact_p_value(2, 8) == pytest.approx(2 * binom.cdf(2, 10, 0.5))
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.5, 0.9]) == [1.0, 1.0]
-    assert holm([]) == []
 
 
 def test_classes_in_another_order_are_matched_by_their_labels(wine, tmp_path):
@@ -278,11 +282,11 @@ def test_a_row_that_one_of_them_cannot_score_counts_as_abstained_and_in_nothing_
     assert (found.a.n_unscored, found.b.n_unscored) == (12, 2)
     assert found.n_compared == len(y) - 12
     assert found.measure("coverage").b == (len(y) - 2) / len(y)
-    assert "12 of 135 rows have no probabilities from A (12) or B (2)" in found.remarks[0]
+    assert "12 of 135 rows have no probabilities from A (12) or from B (2)" in found.remarks[0]
     clean = compare(bundles[0], tmp_path / "m/1", X[12:], y[12:], n_resamples=50)
     for name in ("accuracy", "log_loss", "brier", "ece_15", "aurc"):
         assert found.measure(name).b == pytest.approx(clean.measure(name).b)
-    with pytest.raises(RowsError, match="no row for which both bundles have probabilities"):
+    with pytest.raises(RowsError, match="no row has probabilities from both bundles"):
         compare(bundles[0], tmp_path / "m/1", np.full_like(X, np.nan), y)
 
 
@@ -360,12 +364,14 @@ def test_what_cannot_be_compared_is_refused(bundles, rows):
         (
             {"slices": ["region"]},
             RowsError,
-            "no column 'region' to slice by; they have no names: pass slices as",
+            r"no column 'region' to slice by; pass a DataFrame, or slices=\{name: values\}",
         ),
         ({"slices": {"x": y[:3]}}, RowsError, "slice 'x' has 3 values for 135 rows"),
-        ({"slices": {"x": X[:, 0]}}, RowsError, "different values; a slice needs rows"),
+        ({"slices": {"x": X[:, 0]}}, RowsError, "different values; at most 100 slices are compared"),
         ({"at_error": 1.0}, ExportError, "at_error is 1.0; expected a share"),
-        ({"n_resamples": 0}, ExportError, "n_resamples is 0; expected at least 1"),
+        ({"n_resamples": 0}, ExportError, "n_resamples is 0; expected a whole number, at least 1"),
+        ({"n_resamples": 1.5}, ExportError, "n_resamples is 1.5; expected a whole number"),
+        ({"at_error": "0.05"}, ExportError, "at_error is '0.05'; expected a share"),
     ):
         with pytest.raises(error, match=message):
             compare(*bundles, **({"rows": X, "labels": y} | arguments))

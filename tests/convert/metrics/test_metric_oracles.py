@@ -30,7 +30,7 @@ NEAR = 1e-6
 
 @pytest.fixture(scope="module", params=[2, 4, 10])
 def rows(request) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of a model that is too sure, none of whose probabilities is near an edge, where conventions differ."""
+    """Rows of a model that is too sure; no probability is near an edge, where conventions differ."""
     random = np.random.default_rng(request.param)
     p = random.dirichlet(np.ones(request.param), 3_000)
     y = np.array([random.choice(request.param, p=row) for row in p])

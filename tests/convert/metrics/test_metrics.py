@@ -32,7 +32,7 @@ from tamiz_convert.metrics import (
 
 
 def made(n: int, n_classes: int, seed: int = 0, *, steps: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Rows whose labels are drawn from their probabilities; with `steps`, probabilities are whole fractions of it."""
+    """Rows whose labels are drawn from their probabilities, which with `steps` are multiples of 1 / steps."""
     random = np.random.default_rng(seed)
     p = random.dirichlet(np.ones(n_classes), n)
     if steps:

@@ -83,6 +83,8 @@ def test_the_manifest_says_what_was_done(model, held_out, output):
     assert sum(histograms["confidence"].counts) == len(held_out[0])
     assert len(histograms) == 31
     assert "at most 0.06 of the accepted rows are wrong, with confidence 0.95" in str(report)
+    assert repr(report).startswith(f"ExportReport({report.path}; threshold 0.")
+    assert len(repr(report)) < len(str(report.path)) + 300
 
 
 def test_two_exports_differ_in_their_date_only(model, held_out, tmp_path, monkeypatch):
@@ -90,7 +92,12 @@ def test_two_exports_differ_in_their_date_only(model, held_out, tmp_path, monkey
     for calibrator in ("temperature", "isotonic"):
         one, other = (
             export(
-                model, tmp_path / name / "m/1", calibration=held_out, calibrator=calibrator, threshold=0.9
+                model,
+                tmp_path / name / "m/1",
+                calibration=held_out,
+                calibrator=calibrator,
+                threshold=0.9,
+                replace=True,
             ).path.read_bytes()
             for name in "ab"
         )
@@ -213,7 +220,15 @@ def test_bool_and_whole_float_classes_become_integers(dtype, cancer, output):
     [
         (LogisticRegression(), "LogisticRegression is not fitted; call fit"),
         (make_pipeline(StandardScaler(), LogisticRegression()), "Pipeline is not fitted"),
-        (LinearRegression().fit([[0.0], [1.0]], [0, 1]), "LinearRegression is no classifier"),
+        (LinearRegression().fit([[0.0], [1.0]], [0, 1]), "LinearRegression is not a classifier"),
+        (
+            make_pipeline(StandardScaler(), LinearRegression()).fit([[0.0], [1.0]], [0, 1]),
+            r"LinearRegression \(step 'linearregression' of the Pipeline\) is not a classifier; supported are ",
+        ),
+        (
+            make_pipeline(make_pipeline(StandardScaler())).fit([[0.0], [1.0]]),
+            r"StandardScaler \(step 'standardscaler' of the Pipeline\) .*is not a classifier",
+        ),
         (
             AdaBoostClassifier(n_estimators=2).fit([[0.0], [1.0]], [0, 1]),
             "AdaBoostClassifier is not supported; supp",
@@ -227,7 +242,7 @@ def test_bool_and_whole_float_classes_become_integers(dtype, cancer, output):
             ),
             "with categorical_features is not supported",
         ),
-        (3.5, "float is not supported. Supported are, .*XGBClassifier.*torch.nn.Module"),
+        (3.5, "float is not supported. Supported are .*torch.nn.Module.*xgboost.Booster.*XGBClassifier"),
         ("model.onnx", r"is a path: wrap an ONNX file as OnnxModel\('model.onnx', kind="),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
@@ -246,12 +261,12 @@ def test_an_estimator_that_cannot_be_exported_is_refused(estimator, message, out
             lambda X, y: (X, np.where(y == 1, 7, y)),
             "labels 7 were not seen in training; the classes are 0, 1",
         ),
-        (lambda X, y: (X, y.astype(str)), "labels are strings, the estimator was trained on integers"),
+        (lambda X, y: (X, y.astype(str)), "labels are strings, but the estimator was trained on integers"),
         (
             lambda X, y: (X, np.where(np.arange(len(y)) == 3, np.nan, y)),
-            r"1 calibration label\(s\) are missing .* row 3",
+            r"1 of \d+ calibration labels are missing .* row 3",
         ),
-        (lambda X, y: (X, [None, *y[1:]]), r"1 calibration label\(s\) are missing"),
+        (lambda X, y: (X, [None, *y[1:]]), r"1 of \d+ calibration labels are missing"),
         (lambda X, y: (X, y[:-1]), "rows and .* labels; expected one label per row"),
         (lambda X, y: (X[:0], y[:0]), "there are no calibration rows"),
         (lambda X, y: (X[:1], y[:1]), "cannot be split"),
@@ -440,7 +455,7 @@ def test_the_command_exports_and_inspects(files, capsys, rows):
             ["--threshold", "0.9", "--trust-pickle", "--train", "nowhere.parquet"],
             "nowhere.parquet does not exist",
         ),
-        (["--threshold", "0.9", "--trust-pickle", "--train", "rows.txt"], "rows.txt is no table"),
+        (["--threshold", "0.9", "--trust-pickle", "--train", "rows.txt"], "rows.txt is not a table"),
     ],
 )
 def test_a_foreseen_error_is_one_line_and_status_1(files, capsys, extra, message):

@@ -227,7 +227,10 @@ def test_a_column_of_text_before_a_model_without_names_is_named(customers, tmp_p
     command = ["sklearn", str(tmp_path / "m.joblib"), "--trust-pickle", "--threshold", "0.8"]
     command += ["--calibration", str(tmp_path / "rows.parquet"), "--target", "y"]
     assert main([*command, "--output", str(tmp_path / "m/1")]) == 1
-    assert "no numbers: 'region'; leave out what is no feature, as with --features" in capsys.readouterr().err
+    assert (
+        "not numbers: 'region'; leave out columns that are not features, for example with --features"
+        in capsys.readouterr().err
+    )
     assert main([*command, "--output", str(tmp_path / "m/1"), "--slices", "region"]) == 0
 
 

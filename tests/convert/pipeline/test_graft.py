@@ -7,7 +7,10 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from tamiz_convert.calibrators import METHODS, Identity, Isotonic, fit
+from tamiz_convert.calibrators import METHODS
+from tamiz_convert.calibrators.identity import Identity
+from tamiz_convert.calibrators.isotonic import Isotonic
+from tamiz_convert.calibrators.methods import fit
 from tamiz_convert.graphs.builder import GraphBuilder
 from tamiz_convert.graphs.runner import Runner
 from tamiz_convert.graphs.score_graph import SCORES

@@ -25,7 +25,7 @@ from tamiz_convert.__main__ import main
 from tamiz_convert.bundles.bundle import read_bundle
 from tamiz_convert.bundles.graph import cut_at_scores, from_bundle
 from tamiz_convert.bundles.subject import Subject
-from tamiz_convert.calibrators import Temperature
+from tamiz_convert.calibrators.temperature import Temperature
 from tamiz_convert.pipeline.graft import graft
 from tamiz_convert.sources.sklearn_graph import from_sklearn
 

@@ -32,7 +32,7 @@ from tamiz.v1.manifest_pb2 import (
 )
 from tamiz_convert import export
 from tamiz_convert.bundles.bundle import read_manifest
-from tamiz_convert.calibrators import Identity
+from tamiz_convert.calibrators.identity import Identity
 from tamiz_convert.certificates.certify import certify
 from tamiz_convert.certificates.fixed_sequence import METHOD
 from tamiz_convert.check_result import CheckResult
@@ -237,7 +237,7 @@ def customers_evidence(customers: Any, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def made_evidence() -> Callable[..., Evidence]:
-    """`made(n_rows, n_classes)` makes evidence of as many rows and classes, with odd names where asked for."""
+    """`made(n_rows, n_classes)` makes evidence of so many rows and classes, with odd names if wanted."""
 
     def make(n_rows: int, n_classes: int, names: list[str] | None = None, slices: Any = None) -> Evidence:
         random = np.random.default_rng(0)

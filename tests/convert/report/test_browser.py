@@ -41,7 +41,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def show(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    """`show(evidence, width=…)` opens the report; at the end nothing was said in the console and nothing asked for."""
+    """`show(evidence, width=…)` opens the report; then the console is empty and nothing was requested."""
     heard: list[str] = []
     contexts = []
 

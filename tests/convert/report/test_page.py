@@ -12,7 +12,7 @@ import pytest
 
 from tamiz.v1.manifest_pb2 import Certificate, Promise, Subdivision, SubsetThreshold, Threshold
 from tamiz_convert.report import render_html
-from tamiz_convert.report.formats import interval, p_value
+from tamiz_convert.report.formats import interval, p_value, quantity
 
 STYLE = files("tamiz_convert.report").joinpath("page.css").read_text(encoding="utf-8")
 LIGHT, DARK = (
@@ -207,6 +207,16 @@ def test_numbers_are_rounded_as_people_read_them():
     assert p_value(0.0243471) == "0.0243"
     assert interval((0.01, 0.034)) == "1.0–3.4%"
     assert interval((0.99963, 1.0)) == "99.96–100.00%"
+    shown = {
+        20000.0: "20,000",
+        1e6: "1,000,000",
+        153.27: "153.3",
+        0.0286: "0.0286",
+        6.7e-8: "6.7e−8",
+        -0.5: "−0.5",
+    }
+    assert {value: quantity(value) for value in shown} == shown
+    assert (quantity(0.0), quantity(None)) == ("0", "–")
 
 
 def test_many_rows_and_classes_stay_below_two_megabytes(made_evidence):

@@ -97,7 +97,7 @@ def test_subsets_of_which_none_is_certified_promise_nothing():
 
 def test_a_threshold_that_lets_nothing_through_says_so_first():
     data = promise_data(Manifest(threshold=Threshold(value=2.0, not_certified="too few rows")))
-    assert data["sentence"] == "Nothing will be answered: what was asked for could not be proven."
+    assert data["sentence"] == "Nothing will be answered: the promise that was asked for could not be proven."
 
 
 def test_subsets_without_a_certificate_are_named_while_they_are_few():

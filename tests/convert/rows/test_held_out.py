@@ -65,6 +65,11 @@ def test_in_time_order_the_last_rows_certify():
     np.testing.assert_array_equal(parts.certifying.rows, X[60:])
 
 
+def test_labels_that_are_left_out_are_called_missing():
+    with pytest.raises(RowsError, match="the calibration rows came without labels"):
+        held_out((made(10)[0], None), None, None, CLASSES, SplitPlan())
+
+
 @pytest.mark.parametrize(
     ("groups", "message"),
     [(np.arange(9), "10 calibration rows and 9 groups"), (np.zeros(10), "all rows belong to the group 0.0")],
@@ -80,21 +85,23 @@ def test_a_few_copies_are_noted_and_many_are_refused():
     many = (np.concatenate([X, X[:30]]), np.concatenate([y, y[:30]]))
     (note,) = held_out(few, None, None, CLASSES, SplitPlan()).notes
     assert note.startswith(
-        "3 of 103 calibration rows repeat another one, label included (the first is row 100)"
+        "3 of 103 calibration rows repeat another row and its label (the first is row 100)"
     )
-    with pytest.raises(RowsError, match=r"30 of 130 calibration rows repeat another one.*--allow-duplicates"):
+    with pytest.raises(RowsError, match=r"30 of 130 calibration rows repeat another row.*--allow-duplicates"):
         held_out(many, None, None, CLASSES, SplitPlan())
     assert held_out(many, None, None, CLASSES, SplitPlan(allow_duplicates=True)).notes
 
 
 def test_equal_rows_alone_cannot_be_divided():
     rows = (np.zeros((10, 2)), np.zeros(10, dtype=int))
-    with pytest.raises(RowsError, match="the same row"):
+    with pytest.raises(RowsError, match="copies of one row"):
         held_out(rows, None, None, CLASSES, SplitPlan(allow_duplicates=True))
 
 
 def test_a_class_without_certification_rows_is_noted():
     X, y = made(40)
     parts = held_out((X, y), (X + 100, np.zeros(40, dtype=int)), None, CLASSES, SplitPlan())
-    assert parts.notes == ("no certification row is of class 1: what is certified says nothing of such rows",)
+    assert parts.notes == (
+        "there is no certification row of class 1: the certificate says nothing about such rows",
+    )
     assert held_out((X, y), None, None, CLASSES, SplitPlan()).notes == ()

@@ -1,4 +1,4 @@
-"""Slices: which values name one, which do not, and that graph and exporter put every row into the same one."""
+"""Slices: which values name one, and that graph and exporter put every row into the same one."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_text_whole_numbers_and_bools_name_slices(values, dtype, names):
         ([0.5, 1.5], None, r"holds floats, .* put the values into bins"),
         ([1.0, np.nan], None, "holds floats"),
         ([1, pd.NA], "Int64", "has missing values; fill them in"),
-        (["a", 1], object, "neither all text, whole numbers nor bool"),
+        (["a", 1], object, "holds values of several types: convert them all"),
     ],
 )
 def test_other_values_are_refused(values, dtype, message):
@@ -64,7 +64,7 @@ def test_other_values_are_refused(values, dtype, message):
 def test_too_many_slices_or_two_of_one_name_are_refused():
     with pytest.raises(RowsError, match="has 101 values; at most 100 slices"):
         SliceColumn.of("s", np.arange(101))
-    with pytest.raises(RowsError, match="has missing values as well as the value"):
+    with pytest.raises(RowsError, match="has missing values and also the value"):
         SliceColumn.of("s", np.array(["", MISSING], dtype=object))
     with pytest.raises(RowsError, match="one type in the calibration rows and another"):
         SliceColumn.of("s", np.array([1]), np.array(["a"], dtype=object))
@@ -81,7 +81,9 @@ def test_the_column_is_taken_out_unless_the_estimator_knows_it():
     assert take_slices((table, y), None, None, None, ["x"]).column is None
     with pytest.raises(RowsError, match="have no column 'region' to slice by; they have 'x', 's'"):
         take_slices((table, y), None, None, "region", [])
-    with pytest.raises(RowsError, match="the calibration rows are ndarray without names: pass a DataFrame"):
+    with pytest.raises(
+        RowsError, match="the calibration rows are a ndarray without column names: pass a DataFrame"
+    ):
         take_slices((table.to_numpy(), y), None, None, "s", [])
 
 

@@ -22,12 +22,14 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
-from tamiz_convert import calibrators
+from tamiz_convert.calibrators import METHODS, beta
+from tamiz_convert.calibrators.calibrator import Candidacy
+from tamiz_convert.calibrators.methods import fit
 from tamiz_convert.errors import EstimatorError, ExportError, RowsError
 from tamiz_convert.metrics import aurc, log_loss
 from tamiz_convert.metrics.losses import log_losses
 from tamiz_convert.selection import SelectionSettings, select_calibrator
-from tamiz_convert.selection.candidates import BY_FLEXIBILITY, Rows, objection
+from tamiz_convert.selection.candidates import Rows, objection
 from tamiz_convert.selection.choice import Judges, _ranking_difference, choose, ranking, standard_error
 from tamiz_convert.selection.folds import fold
 from tamiz_convert.selection.out_of_fold import OutOfFold, out_of_fold
@@ -55,8 +57,12 @@ def statuses(selection) -> dict[str, str]:
     return {candidate.method: candidate.status for candidate in selection.candidates}
 
 
-def test_every_calibrator_has_its_place():
-    assert sorted(BY_FLEXIBILITY) == sorted(calibrators.METHODS)
+def test_every_calibrator_stands_in_the_table_by_its_own_name():
+    assert {name: METHODS[name].method for name in METHODS} == {name: name for name in METHODS}
+
+
+def asks(method: str, **limits: int) -> dict[str, dict[str, Candidacy]]:
+    return {"candidacies": {method: replace(METHODS[method].candidacy, **limits)}}
 
 
 MANY = Rows("probabilities", 2, 20_000, 10_000)
@@ -162,15 +168,15 @@ def test_the_estimators_own_ranking_is_always_a_candidate(kind):
             "needs 25,000 rows, there are 20,000",
         ),
         ("sigmoid", MANY, {"rows_to_compare": 25_000}, "needs 25,000 rows, there are 20,000"),
-        ("sigmoid", MANY, {"minor_rows_sigmoid": 10_001}, "needs 10,001 rows of the rarest class"),
-        ("beta", MANY, {"minor_rows_beta": 10_001}, "needs 10,001 rows of the rarest class"),
-        ("venn-abers", MANY, {"minor_rows_beta": 10_001}, "needs 10,001 rows of the rarest class"),
-        ("venn-abers", MANY, {"most_rows_venn_abers": 19_999}, "is for at most 19,999 rows"),
-        ("isotonic", MANY, {"minor_rows_isotonic": 10_001}, "needs 10,001 rows of the rarest class"),
+        ("sigmoid", MANY, asks("sigmoid", minor_rows=10_001), "needs 10,001 rows of the rarest class"),
+        ("beta", MANY, asks("beta", minor_rows=10_001), "needs 10,001 rows of the rarest class"),
+        ("venn-abers", MANY, asks("venn-abers", minor_rows=10_001), "needs 10,001 rows of the rarest class"),
+        ("venn-abers", MANY, asks("venn-abers", most_rows=19_999), "is for at most 19,999 rows"),
+        ("isotonic", MANY, asks("isotonic", minor_rows=10_001), "needs 10,001 rows of the rarest class"),
         (
             "dirichlet",
             MANY_OF_FOUR,
-            {"rows_per_squared_class_dirichlet": 1_251},
+            asks("dirichlet", rows_per_squared_class=1_251),
             "needs 20,016 rows for 4 classes",
         ),
     ],
@@ -281,7 +287,7 @@ def test_what_is_measured_is_what_cross_validation_by_hand_measures():
     found = select_calibrator(scores, y, kind="logits", n_classes=3, seed=7)
     by_hand, areas = np.empty((600, 3)), []
     for fitting, judging in StratifiedKFold(5, shuffle=True, random_state=7).split(scores, y):
-        fitted = calibrators.fit("vector", scores[fitting], y[fitting], kind="logits", n_classes=3)
+        fitted = fit("vector", scores[fitting], y[fitting], kind="logits", n_classes=3)
         by_hand[judging] = fitted.predict(scores[judging])
         areas.append(aurc(by_hand[judging], y[judging]))
     vector = next(candidate for candidate in found.candidates if candidate.method == "vector")
@@ -441,11 +447,11 @@ def test_a_candidate_that_a_fold_denies_a_class_is_out_with_the_reason():
 
 
 def test_a_calibrator_that_gives_no_probability_is_out(monkeypatch):
-    class Broken(calibrators.METHODS["beta"]):
+    class Broken(beta.Beta):
         def predict(self, scores):
             return np.full((len(scores), 2), np.nan)
 
-    monkeypatch.setitem(calibrators.METHODS, "beta", Broken)
+    monkeypatch.setattr(beta, "Beta", Broken)
     found = select_calibrator(*binary(500), kind="logits", n_classes=2)
     assert statuses(found)["beta"] == (
         "not a candidate: in fold 1, it gives NaN or infinity instead of a probability"
@@ -508,7 +514,7 @@ def test_a_splitter_that_judges_by_what_it_fits_or_by_nothing_is_refused():
         ({"rows_to_fit": 1}, "rows_to_fit is 1; expected a whole number from 2 up"),
         ({"n_folds": 1}, "n_folds is 1; expected a whole number from 2 up"),
         ({"n_resamples": 10.5}, "n_resamples is 10.5; expected a whole number from 2 up"),
-        ({"minor_rows_beta": -1}, "minor_rows_beta is -1; expected a whole number from 0 up"),
+        ({"candidacies": {"bta": Candidacy()}}, "unknown calibrator 'bta' \\(did you mean 'beta'"),
         ({"standard_errors": -0.5}, "standard_errors is -0.5; expected a number from 0 up"),
         ({"veto_standard_errors": float("nan")}, "veto_standard_errors is nan; expected a number from 0 up"),
         ({"rows_to_fit": 301}, "are 301, 300 and 1000; expected them to ascend"),
@@ -517,6 +523,11 @@ def test_a_splitter_that_judges_by_what_it_fits_or_by_nothing_is_refused():
 def test_settings_that_make_no_sense_are_refused(change, message):
     with pytest.raises(ExportError, match=message):
         SelectionSettings(**change)
+
+
+def test_a_candidacy_that_makes_no_sense_is_refused():
+    with pytest.raises(ExportError, match="minor_rows is -1; expected a whole number from 0 up"):
+        Candidacy(minor_rows=-1)
 
 
 def test_the_number_of_folds_is_respected():

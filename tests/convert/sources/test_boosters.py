@@ -274,22 +274,22 @@ REFUSED = {
     "unfitted CatBoostClassifier": (lambda _X, _y: cat(), "is not fitted; call fit"),
     "unfitted CatBoost": (lambda _X, _y: catboost.CatBoost(CAT), "is not fitted; call fit"),
     "unfitted xgboost.Booster": (lambda _X, _y: xgboost.Booster(), "is not trained"),
-    "XGBRegressor": (lambda X, y: xgboost.XGBRegressor(n_estimators=2).fit(X, y), "is no classifier"),
+    "XGBRegressor": (lambda X, y: xgboost.XGBRegressor(n_estimators=2).fit(X, y), "is not a classifier"),
     "LGBMRegressor": (
         lambda X, y: lightgbm.LGBMRegressor(n_estimators=2, **LGB).fit(X, y),
-        "is no classifier",
+        "is not a classifier",
     ),
     "CatBoostRegressor": (
         lambda X, y: catboost.CatBoostRegressor(iterations=2, **CAT).fit(X, y),
-        "is no classifier",
+        "is not a classifier",
     ),
     "xgboost squared error": (
         xgboost_options(objective="reg:squarederror"),
-        "'reg:squarederror' is no class",
+        "'reg:squarederror' is not a class",
     ),
-    "xgboost hinge": (xgboost_options(objective="binary:hinge"), "'binary:hinge' is no classifier"),
+    "xgboost hinge": (xgboost_options(objective="binary:hinge"), "'binary:hinge' is not a classifier"),
     "xgboost linear": (xgboost_options(objective="binary:logistic", booster="gblinear"), "is a linear model"),
-    "lightgbm regression": (lightgbm_options(objective="regression"), "'regression' is no classifier"),
+    "lightgbm regression": (lightgbm_options(objective="regression"), "'regression' is not a classifier"),
     "lightgbm linear trees": (lightgbm_options(linear_tree=True), "linear_tree=True is not supported"),
     "lightgbm zeros": (lightgbm_options(zero_as_missing=True), "zero_as_missing=True is not supported"),
     "lightgbm categories": (
@@ -308,7 +308,7 @@ REFUSED = {
     ),
     "catboost regression": (
         lambda X, y: catboost.CatBoost({"loss_function": "RMSE", "iterations": 2, **CAT}).fit(X, y),
-        "'RMSE' is no classifier",
+        "'RMSE' is not a classifier",
     ),
     "catboost categories": (
         lambda X, y: cat(iterations=2).fit(pd.DataFrame(X).assign(c="a"), y, cat_features=["c"]),
@@ -335,7 +335,7 @@ def test_what_would_come_out_wrong_is_refused(name, cancer, tmp_path):
 def test_a_ranker_is_refused(cancer, tmp_path):
     data = xgboost.DMatrix(cancer.train, cancer.y_train, qid=np.zeros(len(cancer.train)))
     model = xgboost.train({"objective": "rank:pairwise", "nthread": 1}, data, 2)
-    with pytest.raises(EstimatorError, match="'rank:pairwise' is no classifier"):
+    with pytest.raises(EstimatorError, match="'rank:pairwise' is not a classifier"):
         export(model, tmp_path / "m/1", calibration=(cancer.held_out, cancer.y_held_out), threshold=0.5)
 
 

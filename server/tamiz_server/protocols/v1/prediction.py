@@ -15,6 +15,7 @@ from tamiz.v1.prediction_pb2 import (
     Priority,
     StreamPredictResponse,
 )
+from tamiz.wire_fields import write_varint
 from tamiz_server.engine.work import Answer
 from tamiz_server.model.inputs import Inputs, read_inputs
 from tamiz_server.serving.dialect import Wish, parse
@@ -89,14 +90,4 @@ def _serialize(served: Served, answer: Answer, threshold: float) -> bytes:
 def on_stream(id_: str, response: bytes) -> bytes:
     """Return a StreamPredictResponse around a serialized PredictResponse, which is not built and parsed again for it."""
     head = StreamPredictResponse(id=id_).SerializeToString()
-    return b"".join((head, _RESPONSE_TAG, _varint(len(response)), response))
-
-
-def _varint(number: int) -> bytes:
-    """Return a length as protobuf writes it: seven bits per byte, the lowest first."""
-    encoded = bytearray()
-    while number > 0x7F:  # noqa: PLR2004  seven bits
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
+    return b"".join((head, _RESPONSE_TAG, write_varint(len(response)), response))

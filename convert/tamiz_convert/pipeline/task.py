@@ -1,0 +1,114 @@
+"""One export or recalibration: what is to be done, checked before any work begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from tamiz.bundle_format import FILE_NAME
+from tamiz_convert.calibrators import AUTO
+from tamiz_convert.certificates.threshold_choice import Policy
+from tamiz_convert.errors import BundleError
+from tamiz_convert.pipeline.release import Release
+from tamiz_convert.pipeline.settings import Progress, Settings
+from tamiz_convert.rows.held_out import SplitPlan
+from tamiz_convert.selection import SelectionSettings
+
+
+def silent(_step: str, _share: float) -> None:
+    """Tell nobody about progress."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be done.
+
+    Attributes:
+        folder: of the version that is to be written.
+        policy: what is asked of the threshold.
+        plan: how the held-out rows are divided.
+        calibrator: `AUTO`, or one of `calibrators.METHODS`.
+        selection: the limits of `AUTO`.
+        release: what the bundle has to pass.
+        slices: columns whose values the report looks at one by one.
+        name: for people; by default the name of the model's folder.
+        with_report: whether a report is written beside the bundle.
+        recalibrated_from: the digest of the bundle that the graph was cut out of; empty for a new export.
+        say: called with the name of each step and the share of the work done before it.
+    """
+
+    folder: Path
+    policy: Policy
+    plan: SplitPlan
+    calibrator: str = AUTO
+    selection: SelectionSettings = field(default_factory=SelectionSettings)
+    release: Release = field(default_factory=Release)
+    slices: Sequence[str] = ()
+    name: str | None = None
+    with_report: bool = True
+    recalibrated_from: str = ""
+    say: Progress = silent
+
+    @classmethod
+    def of(cls, output: str | Path, settings: Settings, recalibrated_from: str = "") -> Task:
+        """Return what the settings ask for.
+
+        Args:
+            output: where the bundle goes, `<name>/<version>`.
+            settings: all of them; see `settings.complete`.
+            recalibrated_from: the digest of the bundle that is recalibrated.
+
+        Raises:
+            BundleError: if the output does not end in <name>/<version>, or holds a bundle that must not be replaced.
+            ExportError: for settings that are out of bounds or exclude each other.
+            SpecificationError: if the release checks cannot be read.
+        """
+        return cls(
+            folder=version_folder(output, may_replace=settings["replace"]),
+            policy=_policy(settings),
+            plan=SplitPlan(
+                settings["certification_fraction"],
+                settings["groups"],
+                settings["splitter"],
+                settings["allow_duplicates"],
+                settings["seed"],
+            ),
+            calibrator=settings["calibrator"],
+            selection=settings["selection"] or SelectionSettings(),
+            release=Release.of(settings["checks"], settings["baselines"], settings["check_rows"]),
+            slices=settings["slices"],
+            name=settings["name"],
+            with_report=settings["report"],
+            recalibrated_from=recalibrated_from,
+            say=settings["progress"] or silent,
+        )
+
+
+def _policy(settings: Mapping[str, Any]) -> Policy:
+    """Return the settings that `Policy` has by the same names."""
+    return Policy(**{each.name: settings[each.name] for each in fields(Policy)})
+
+
+def version_folder(output: str | Path, *, may_replace: bool) -> Path:
+    """Return the folder of a version.
+
+    Raises:
+        BundleError: if the path does not end in <name>/<version>, or holds a bundle already.
+    """
+    folder = Path(output).resolve()
+    version = Path(output).name
+    is_number = version.isdecimal() and int(version) > 0 and str(int(version)) == version
+    if not (is_number and folder.parent.name):
+        raise BundleError(
+            f"the output {str(output)!r} does not end in <name>/<version>, the version a positive integer; for example"
+            " models/churn/1"
+        )
+    # A server may be answering from it: what is served changes under a new number, unless the caller says otherwise.
+    if (folder / FILE_NAME).exists() and not may_replace:
+        raise BundleError(
+            f"{folder} already holds a bundle; write to a higher version, such as"
+            f" {folder.parent / str(int(version) + 1)}, or pass replace=True (--replace) to replace it"
+        )
+    return folder

@@ -1,0 +1,60 @@
+"""Estimators that skl2onnx converts, asked for float64."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, Final
+
+from onnx import TensorProto
+from skl2onnx import convert_sklearn
+from skl2onnx.common.data_types import DoubleTensorType
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.svm import SVC
+
+from tamiz_convert.errors import EstimatorError
+from tamiz_convert.graphs.builder import ML_OPSET, OPSET, GraphBuilder
+from tamiz_convert.sources.estimators.scores import BINARY, Append, Scores, last_of_two
+
+
+def _svc(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
+    """Features ─► skl2onnx ─► raw scores; for two classes [−f, f], of which the second is taken."""
+    if len(estimator.classes_) > BINARY and estimator.decision_function_shape != "ovr":
+        raise EstimatorError(
+            "SVC(decision_function_shape='ovo') has one score per pair of classes; set decision_function_shape='ovr'"
+            " (it may be set after training)"
+        )
+    scores = _converted(builder, estimator, features, raw_scores=True)
+    return Scores(last_of_two(builder, scores, len(estimator.classes_)), "margins", is_single_precision=True)
+
+
+def _probabilistic(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
+    """Features ─► skl2onnx ─► probabilities; for two classes that of the second."""
+    probabilities = _converted(builder, estimator, features)
+    return Scores(last_of_two(builder, probabilities, len(estimator.classes_)), "probabilities")
+
+
+def _converted(builder: GraphBuilder, estimator: Any, features: str, **options: bool) -> str:
+    types = [("features", DoubleTensorType([None, estimator.n_features_in_]))]
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", FutureWarning
+        )  # skl2onnx reads attributes that scikit-learn is retiring
+        model = convert_sklearn(
+            estimator,
+            initial_types=types,
+            target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
+            options={id(estimator): {"zipmap": False, **options}},
+        )
+    _, scores = builder.embed(model, {"features": features})  # the label comes first
+    return builder.cast(scores, TensorProto.DOUBLE)
+
+
+APPENDERS: Final[Mapping[type, Append]] = {
+    SVC: _svc,
+    GaussianNB: _probabilistic,
+    MLPClassifier: _probabilistic,
+    KNeighborsClassifier: _probabilistic,
+}

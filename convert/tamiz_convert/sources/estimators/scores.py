@@ -1,0 +1,53 @@
+"""What an estimator gives in a graph, and how the file of an estimator says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from tamiz_convert.graphs.builder import GraphBuilder
+from tamiz_convert.graphs.score_graph import ScoresKind
+from tamiz_convert.graphs.trees import Tree
+from tamiz_convert.sources.booster import Booster
+
+BINARY: Final = 2
+
+
+class Scores(NamedTuple):
+    """The scores of an estimator in a graph.
+
+    Attributes:
+        name: of the scores, (n_rows, 1 or n_classes), float64.
+        kind: what they are.
+        refused: names of (n_rows, 1) bool: rows that the estimator would have refused.
+        splits: (feature, threshold) of the inner nodes of trees.
+        is_single_precision: whether the graph or the estimator computes them in float32.
+        booster: where the estimator is of a booster library, which then gives the reference.
+        factor: what the estimator's own decision function is multiplied by to give them.
+    """
+
+    name: str
+    kind: ScoresKind
+    refused: tuple[str, ...] = ()
+    splits: Sequence[tuple[int, float]] = ()
+    is_single_precision: bool = False
+    booster: Booster | None = None
+    factor: float = 1.0
+
+
+Append = Callable[[GraphBuilder, Any, str], Scores]
+"""Appends the nodes of a fitted estimator behind its features, (n_rows, n_features), float64."""
+
+
+def tree_splits(trees: Sequence[Tree]) -> list[tuple[int, float]]:
+    """Return (feature, threshold) of the inner nodes of all trees."""
+    return [split for tree in trees for split in tree.splits()]
+
+
+def last_of_two(builder: GraphBuilder, scores: str, n_classes: int) -> str:
+    """Scores [n, 2] ─► Gather(1); the scores of more classes as they are."""
+    if n_classes > BINARY:
+        return scores
+    return builder.add("Gather", scores, builder.constant([1], np.int64), axis=1)

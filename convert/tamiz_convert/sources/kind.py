@@ -1,0 +1,29 @@
+"""A kind of model that can be exported: what its module says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from tamiz_convert.graphs.score_graph import ScoreGraph
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of model. Its library is heavy, so `owns` tells a model by the modules of its type, without importing.
+
+    Attributes:
+        described: which models are of this kind, for people.
+        owns: whether a model is of this kind.
+        convert: a model, rows like those that will be predicted, and the labels in the order of the model's outputs (or
+            None) → its score graph.
+        columns: a model and a table → the columns that the model reads by name.
+    """
+
+    described: str
+    owns: Callable[[Any], bool]
+    convert: Callable[[Any, Any, Any], ScoreGraph]
+    columns: Callable[[Any, pd.DataFrame], list[str]] = lambda _model, _table: []

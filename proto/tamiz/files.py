@@ -1,0 +1,98 @@
+"""A file is written whole or not at all, and is on the disk when the writing returns."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+_PARTIAL: Final = ".partial"
+_LEFTOVER_AFTER_S: Final = 600.0
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put a file in place in one step, readable for everyone: a server often runs as another user.
+
+    Raises:
+        OSError: if that is not possible; the path then holds what it held before.
+    """
+    with replacing(path, mode=0o644) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
+    """Open a new file that takes the place of `path` when the block ends, and is removed if the block fails.
+
+    A device or a pipe cannot be replaced; it is written to.
+
+    Args:
+        path: the file.
+        mode: its permissions; None for what the process gives to every new file.
+
+    Raises:
+        OSError: if that is not possible; the path then holds what it held before.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("wb") as file:
+            yield file
+        return
+    _remove_leftovers(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            temporary.chmod(mode)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def create(path: Path, content: bytes, mode: int) -> None:
+    """Write a file that is not there yet.
+
+    Args:
+        path: the file.
+        content: all of it.
+        mode: its permissions, from the first moment on.
+
+    Raises:
+        FileExistsError: if the file is there; it stays as it is.
+        OSError: if the file cannot be written; then there is none.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what a killed process left; a younger file may belong to a process that still writes."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{_PARTIAL}"):
+        with contextlib.suppress(FileNotFoundError):  # another process removed it first
+            if time.time() - leftover.stat().st_mtime > _LEFTOVER_AFTER_S:
+                leftover.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the new name reach the disk as well."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

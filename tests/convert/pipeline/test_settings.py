@@ -1,0 +1,124 @@
+"""One definition of a setting: what follows from it in signatures, help, checks and flags."""
+
+import inspect
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from tamiz_convert import BundleError, EstimatorError, RowsError, export, read_manifest, recalibrate
+from tamiz_convert.command_line.arguments import parser
+from tamiz_convert.pipeline.settings import DEFINITIONS, type_of
+
+X = np.zeros((4, 2))
+Y = np.array([0, 1, 0, 1])
+SEEN, UNSEEN = np.split(np.random.default_rng(0).integers(0, 2, (400, 12)), 2)
+COMMANDS = {
+    "sklearn": ["sklearn", "model.joblib"],
+    "torch": ["torch", "model.pt"],
+    "booster": ["booster", "model.json"],
+    "onnx": ["onnx", "model.onnx", "--scores", "logits"],
+    "recalibrate": ["recalibrate", "models/m/1"],
+}
+NEEDED = ["--calibration", "rows.csv", "--target", "y", "--threshold", "0.5", "--output", "models/m/2"]
+
+
+@pytest.mark.parametrize("function", [export, recalibrate])
+def test_the_signature_shows_every_setting_with_its_default(function):
+    shown = inspect.signature(function).parameters
+    for name, definition in DEFINITIONS.items():
+        assert shown[name].kind is inspect.Parameter.KEYWORD_ONLY
+        assert shown[name].default == definition.default
+        assert shown[name].annotation == type_of(name)
+    own = {"export": ["model", "output", "classes"], "recalibrate": ["bundle", "output"]}
+    assert list(shown) == [*own[function.__name__], *DEFINITIONS]
+
+
+@pytest.mark.parametrize("function", [export, recalibrate])
+def test_the_help_documents_every_setting_and_no_other(function):
+    text = inspect.getdoc(function)
+    assert "**settings" not in text
+    arguments = text.partition("Args:\n")[2].partition("\n\n")[0]
+    entries = [line.strip().partition(":")[0] for line in arguments.splitlines() if line[:5].strip()]
+    assert entries == list(inspect.signature(function).parameters)
+    words = " ".join(text.split())
+    for name, definition in DEFINITIONS.items():
+        assert f"{name}: {definition.text}" in words
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_that_writes_a_bundle_has_each_flag_with_the_setting_s_default(command):
+    parsed = vars(parser().parse_args([*COMMANDS[command], *NEEDED]))
+    given = {"calibration", "threshold"}
+    for name, definition in DEFINITIONS.items():
+        if definition.flag is None:
+            assert name not in parsed
+        elif name == "splitter":
+            assert parsed[name] is False
+        elif name not in given:
+            assert parsed[name] == definition.default
+
+
+def test_a_misspelled_setting_is_named_with_the_one_that_is_meant():
+    with pytest.raises(
+        TypeError, match=r"unexpected keyword argument 'max_eror' \(did you mean 'max_error'\?\)"
+    ):
+        export(None, "m/1", calibration=(X, Y), max_eror=0.1)
+    with pytest.raises(
+        TypeError, match=r"unexpected keyword argument 'classes' .*; the settings are calibration, "
+    ):
+        recalibrate("m/1", "m/2", calibration=(X, Y), classes=[0, 1])
+
+
+def test_rows_that_are_missing_are_named():
+    with pytest.raises(
+        TypeError, match="missing keyword argument 'calibration': rows that the model was not"
+    ):
+        export(None, "m/1", threshold=0.5)
+
+
+@pytest.mark.parametrize("name", ["calibration", "certification", "check_rows"])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (X, r"a ndarray of shape \[4, 2\]"),
+        (pd.DataFrame(X), r"a DataFrame of shape \[4, 2\]"),
+        ((X, Y, Y), "a tuple of length 3"),
+        ((row for row in X), "a generator"),
+        ({"x": X, "y": Y}, "a dict"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_rows_without_labels_are_refused(name, value, shown):
+    rows = {"calibration": (X, Y), name: value}
+    with pytest.raises(RowsError, match=rf"{name} is {shown}; expected .* {name}=\(X, y\)"):
+        export(None, "m/1", **rows, threshold=0.5)
+
+
+def test_no_rows_at_all_are_refused():
+    with pytest.raises(RowsError, match=r"calibration is None; expected .* calibration=\(X, y\)"):
+        export(None, "m/1", calibration=None, threshold=0.5)
+
+
+def test_a_calibrator_that_does_not_exist_is_refused_before_the_model_is_looked_at():
+    with pytest.raises(
+        EstimatorError, match=r"'platt' \(did you mean 'sigmoid'\?\); there are: auto, none, "
+    ):
+        export(None, "m/1", calibration=(X, Y), calibrator="platt", threshold=0.5)
+
+
+def test_a_bundle_is_replaced_only_on_request(tmp_path):
+    model, rows = LogisticRegression().fit(SEEN, SEEN[:, 0]), (UNSEEN, UNSEEN[:, 0])
+    path = export(model, tmp_path / "m/1", calibration=rows, threshold=0.6).path
+    before = path.read_bytes()
+    refused = r"m/1 already holds a bundle; write to a higher version, such as .*m/2, or pass replace=True"
+    with pytest.raises(BundleError, match=refused):
+        export(model, tmp_path / "m/1", calibration=rows, threshold=0.7)
+    with pytest.raises(BundleError, match=refused):
+        recalibrate(path, tmp_path / "m/1", calibration=rows, threshold=0.7)
+    assert path.read_bytes() == before
+    report = export(model, tmp_path / "m/1", calibration=rows, threshold=0.7, replace=True)
+    assert read_manifest(path).threshold.value == report.manifest.threshold.value == 0.7
+    recalibrate(path, tmp_path / "m/1", calibration=rows, threshold=0.8, replace=True)
+    assert read_manifest(path).threshold.value == 0.8
