@@ -1,7 +1,7 @@
-"""`make demo`: train, calibrate, certify, export, serve, ask from several callers, observe. All of it is real.
+"""`make demo`: train, calibrate, certify, export, serve, ask from several callers, observe. All of it real.
 
-The exit status is 0 only if what it shows is true: every answer equals what plain onnxruntime computes offline, the
-server counted what the callers sent, and the test rows do not refute the promised error.
+The exit status is 0 only if what it shows is true: every answer equals what plain onnxruntime computes
+offline, the server counted what the callers sent, and the test rows do not refute the promised error.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def _show(
         )
     console.print(table)
     console.print(
-        "accuracy: share of all rows that are right; of accepted: the same share among the answered rows, which the"
-        " promise is about; answered: share of rows that got a label; batch: mean rows per batch"
+        "accuracy: share of all rows that are right; of accepted: the same among the answered rows, which"
+        " the promise is about; answered: share of rows that got a label; batch: mean rows per batch"
     )
 
 
@@ -146,8 +146,8 @@ def _summarize(task: Task, seen: Observed, samples: dict[str, float]) -> None:
     p50_s, p99_s = np.quantile(seen.latencies_s, [0.5, 0.99])
     console.print(
         f"{task.name}: the server answered {rows['accepted']:,} rows and abstained on"
-        f" {rows['abstained']:,}. Half of the callers' requests took at most {p50_s * 1e3:.1f} ms, 99 % of them"
-        f" at most {p99_s * 1e3:.1f} ms."
+        f" {rows['abstained']:,}. Half of the callers' requests took at most {p50_s * 1e3:.1f} ms,"
+        f" 99 % of them at most {p99_s * 1e3:.1f} ms."
     )
 
 

@@ -60,15 +60,16 @@ def read_record(folder: Path, expected: Iterable[str]) -> list[Entry]:
         expected: the ids of all its tests.
 
     Raises:
-        PartialRecordError: if one of the tests has not passed as a whole, or an entry is none.
+        PartialRecordError: if one of the tests has not passed as a whole, or an entry is not one.
     """
     passed = folder / PASSED
     done = set(passed.read_text().splitlines()) if passed.is_file() else set()
     missing = sorted(set(expected) - done)
     if missing:
         raise PartialRecordError(
-            f"{folder} is no whole record: {len(missing)} tests have not passed in it, or only in their short form"
-            f" (run `make faults` to the end, as root):\n  " + "\n  ".join(missing)
+            f"{folder} is not a complete record: {len(missing)} tests have not passed in it,"
+            f" or only in their short form (run `make faults` to the end, as root):\n  "
+            + "\n  ".join(missing)
         )
     entries = [_read_entry(path) for path in sorted(folder.glob("*.json"))]
     if not entries:
@@ -80,7 +81,8 @@ def _read_entry(path: Path) -> Entry:
     entry = json.loads(path.read_text())
     if set(entry) != _FIELDS or entry["section"] not in SECTIONS:
         raise PartialRecordError(
-            f"{path} is no entry: expected {', '.join(sorted(_FIELDS))}, and one of the sections {', '.join(SECTIONS)}"
+            f"{path} is not an entry: expected {', '.join(sorted(_FIELDS))},"
+            f" and one of the sections {', '.join(SECTIONS)}"
         )
     return entry  # type: ignore[no-any-return]
 
@@ -98,7 +100,8 @@ def page(entries: Iterable[Entry], date: str) -> str:
                 "|---|--:|--:|---|",
             ]
             lines += [
-                f"| {_cell(entry['fault'])} | {entry['times']:,} | {entry['lost']:,} | {_cell(entry['seen'])} |"
+                f"| {_cell(entry['fault'])} | {entry['times']:,} | {entry['lost']:,}"
+                f" | {_cell(entry['seen'])} |"
                 for entry in of_section
             ]
     return "\n".join(lines) + "\n"
@@ -106,25 +109,27 @@ def page(entries: Iterable[Entry], date: str) -> str:
 
 _INTRODUCTION = """# What the server was put through
 
-A server is only as good as its worst day. Here stands what was done to a real `tamiz-server` process, how often, and what
-became of it. While it was done, well-behaved clients went on asking, and every one of their answers was checked.
+A server is only as good as its worst day. This page says what was done to a real `tamiz-server` process,
+how often, and what happened. Meanwhile well-behaved clients went on asking, and every one of their answers
+was checked.
 
-**Lost** counts requests of theirs without an answer or with a wrong one, and versions that were served and are not any
-more; in all: **{lost:,}**. A refusal with a clear status, where the server says that it is full or stopping, is not a loss.
-After each fault the metrics have to add up (every request that was received has ended, and under the status that its caller
-saw), nothing may wait, and memory, threads and open files have to be back to where they were.
+**Lost** counts their requests that got no answer or a wrong one, and versions that were no longer served
+afterwards; in all: **{lost:,}**. A refusal with a clear status, when the server says that it is full or
+stopping, is not a loss. After each fault the metrics must add up (every received request has ended, with
+the status that its caller saw), nothing may be waiting, and memory, threads and open files must be back to
+where they were.
 
 {made}
 
-`make faults` does all of it again, in half an hour on a machine that does nothing else, and renews this page; it takes root, to
-cut network connections and to fill a disk. A few rounds of each fault are part of `make test`."""
+`make faults` repeats all of it, in half an hour on a machine that does nothing else, and renews this page.
+It needs root, to cut network connections and to fill a disk. `make test` runs a few rounds of each fault."""
 
 
 def _made(date: str) -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("grpcio", "onnxruntime", "numpy"))
     return (
-        f"Done on {date} with Tamiz {version('tamiz')}, Python {platform.python_version()}, {packages}, on a machine with"
-        f" {os.cpu_count()} cores ({platform.system()})."
+        f"Done on {date} with Tamiz {version('tamiz')}, Python {platform.python_version()}, {packages},"
+        f" on a machine with {os.cpu_count()} cores ({platform.system()})."
     )
 
 

@@ -15,6 +15,7 @@ from tamiz_client.errors import TamizClientError, reason
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 
+# Calls are made by path, because generated stubs would tie the client to a version of grpcio.
 PREDICT: Final = "/tamiz.v1.PredictionService/Predict"
 STREAM_PREDICT: Final = "/tamiz.v1.PredictionService/StreamPredict"
 LIST_MODELS: Final = "/tamiz.v1.PredictionService/ListModels"
@@ -113,8 +114,9 @@ def channel_options(
                     "initialBackoff": f"{retry.initial_backoff_s}s",
                     "maxBackoff": f"{retry.max_backoff_s}s",
                     "backoffMultiplier": 2,
-                    # grpc ends the calls that a stopping server received and did not take as CANCELLED.
-                    # A call that the caller cancels is not tried again.
+                    # CANCELLED is how grpc ends calls that a stopping server received and did not take.
+                    # Without it, 1 call in 240 failed while replicas stopped. A call that the caller cancels
+                    # is not repeated.
                     "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from tamiz.v1.prediction_pb2 import PredictRequest
 from tamiz_client.__main__ import main
 
 
@@ -187,3 +188,23 @@ def test_endings_of_files_may_be_upper_case(run, rows, tmp_path):
     loud = rows.rename(rows.with_suffix(".CSV"))
     assert run("predict", "plain", loud, "--output", tmp_path / "OUT.PARQUET")[0] == 0
     assert len(pd.read_parquet(tmp_path / "OUT.PARQUET")) == 2
+
+
+def test_an_output_is_whole_or_absent(run, rows, tmp_path):
+    rows.write_text("a,b\n" + "1,2\n" * 200 + "1,oops\n")
+    output = tmp_path / "answers.csv"
+    output.write_text("what was there\n")
+    assert run("predict", "plain", rows, "--output", output, "--chunk-rows", 50)[0] == 1
+    assert output.read_text() == "what was there\n"
+    rows.write_text("a,b\n1,2\n")
+    assert run("predict", "plain", rows, "--output", output)[0] == 0
+    assert output.read_text().startswith('"label","accepted"')
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "rows.csv"]
+
+
+def test_a_recorded_request_takes_the_place_of_the_one_before(run, rows, tmp_path):
+    record = tmp_path / "first.pb"
+    record.write_bytes(b"what was there")
+    assert run("predict", "plain", rows, "--record", record)[0] == 0
+    assert PredictRequest.FromString(record.read_bytes()).model_name == "plain"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first.pb", "rows.csv"]

@@ -1,4 +1,4 @@
-"""The demo, as a newcomer runs it: it ends with what happened and where to look, and the README shows its figures."""
+"""The demo ends with what happened and where to look, and the README shows its figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documents say without a command: tables are those of the code, links lead somewhere, the README is short."""
+"""Tables of the documents are those of the code, their links lead somewhere, and the README is short."""
 
 from __future__ import annotations
 

@@ -221,11 +221,11 @@ def after_guide(reader: Reader) -> None:
 def after_calibration(reader: Reader) -> None:
     assert "at most 0.02 of the accepted rows are wrong, with confidence 0.9" in reader.printed
     assert "cannot prove an error of at most 0.001" in reader.printed
-    chosen = read_manifest(Path("models/digits/1"))
+    chosen = read_manifest(Path("models/numerals/1"))
     assert sum(candidate.chosen for candidate in chosen.calibrator.candidates) == 1
-    assert Path("models/digits/1/report.html").exists()
-    assert not Path("models/digits/2").exists()
-    assert len(read_manifest(Path("models/digits/3")).threshold.subsets) == 10
+    assert Path("models/numerals/1/report.html").exists()
+    assert not Path("models/numerals/2").exists()
+    assert len(read_manifest(Path("models/numerals/3")).threshold.subsets) == 10
 
 
 def after_checks(reader: Reader) -> None:

@@ -20,7 +20,8 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 SOURCES = ("proto", "client", "convert", "server")
 
 _STEP = re.compile(
-    r"(?:New file `(?P<new>[^`]+)`|In `(?P<file>[^`]+)`, after `(?P<line>[^`]+)`):\n\n```python\n(?P<code>.*?)```",
+    r"(?:New file `(?P<new>[^`]+)`|In `(?P<file>[^`]+)`, after `(?P<line>[^`]+)`):\n\n"
+    r"```python\n(?P<code>.*?)```",
     re.DOTALL,
 )
 

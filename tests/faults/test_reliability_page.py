@@ -66,7 +66,7 @@ def test_anything_less_leaves_the_page_as_it_was(folder, main, spoil, capsys, tm
     assert text == "as it was"
     said = capsys.readouterr().err
     assert "stays as it is" in said
-    assert ("three.json is no entry" if spoil == "foreign" else "b.py::two[x]") in said
+    assert ("three.json is not an entry" if spoil == "foreign" else "b.py::two[x]") in said
 
 
 def test_the_tests_that_are_expected_are_those_of_the_suite():

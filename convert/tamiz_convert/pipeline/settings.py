@@ -288,7 +288,7 @@ class Settings(TypedDict, total=False):
         Setting("simpler rules to beat, by name: rows → labels, or the column that holds them."),
     ]
     slices: Annotated[
-        Sequence[str],
+        str | Sequence[str],
         Setting(
             "columns whose every value the report looks at by itself.",
             "They hold text, whole numbers or bool. A model that knows its columns by their order only takes all others for"

@@ -14,6 +14,7 @@ from tamiz_convert.errors import BundleError
 from tamiz_convert.pipeline.release import Release
 from tamiz_convert.pipeline.settings import Progress, Settings
 from tamiz_convert.rows.held_out import SplitPlan
+from tamiz_convert.rows.slices import columns_named
 from tamiz_convert.selection import SelectionSettings
 
 
@@ -78,7 +79,7 @@ class Task:
             calibrator=settings["calibrator"],
             selection=settings["selection"] or SelectionSettings(),
             release=Release.of(settings["checks"], settings["baselines"], settings["check_rows"]),
-            slices=settings["slices"],
+            slices=columns_named(settings["slices"]),
             name=settings["name"],
             with_report=settings["report"],
             recalibrated_from=recalibrated_from,

@@ -15,10 +15,17 @@ from tamiz_convert.graphs.score_graph import ScoresKind
 from tamiz_convert.metrics import Array, Classes, brier, ece
 from tamiz_convert.selection import wording
 from tamiz_convert.selection.candidates import Rows, objection
-from tamiz_convert.selection.choice import Choice, Judges, choose, ranking, standard_error
+from tamiz_convert.selection.choice import (
+    Candidate,
+    Choice,
+    Judges,
+    Selection,
+    choose,
+    ranking,
+    standard_error,
+)
 from tamiz_convert.selection.folds import Folds, fold
 from tamiz_convert.selection.out_of_fold import OutOfFold, out_of_fold
-from tamiz_convert.selection.selection import Candidate, Selection
 from tamiz_convert.selection.settings import SelectionSettings
 
 _DEFAULTS = SelectionSettings()

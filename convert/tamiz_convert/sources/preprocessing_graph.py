@@ -22,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from tamiz_convert.errors import EstimatorError
 from tamiz_convert.graphs.builder import ML_OPSET, OPSET, GraphBuilder
+from tamiz_convert.graphs.runner import Runner
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,8 @@ class Preprocessing:
         opsets = {"": OPSET, "ai.onnx.ml": ML_OPSET}
         try:
             model = convert_sklearn(step, initial_types=types, target_opset=opsets)
-        except Exception as error:  # skl2onnx raises many kinds
+            Runner(model)  # of some steps skl2onnx makes float64 graphs that onnxruntime refuses
+        except Exception as error:  # both raise many kinds
             raise EstimatorError(
                 f"the preprocessing step {type(step).__name__} cannot be converted: {error}"
             ) from error

@@ -23,7 +23,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 from sklearn.svm import LinearSVC
 
 from tamiz_convert import (
@@ -224,6 +224,10 @@ def test_bool_and_whole_float_classes_become_integers(dtype, cancer, output):
         (
             make_pipeline(StandardScaler(), LinearRegression()).fit([[0.0], [1.0]], [0, 1]),
             r"LinearRegression \(step 'linearregression' of the Pipeline\) is not a classifier; supported are ",
+        ),
+        (
+            make_pipeline(PolynomialFeatures(), LogisticRegression()).fit([[0.0], [1.0]], [0, 1]),
+            "the preprocessing step PolynomialFeatures cannot be converted: ",
         ),
         (
             make_pipeline(make_pipeline(StandardScaler())).fit([[0.0], [1.0]]),

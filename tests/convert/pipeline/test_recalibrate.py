@@ -401,5 +401,5 @@ def test_from_the_command_line(bundle, cancer, tmp_path, models, capsys):
     assert main(["inspect", str(models / "m/2")]) == 0
     assert read_manifest(models / "m/1").graph_digest in "".join(capsys.readouterr().out.split())
     assert main([*command, "--threshold", "0.9", "--output", str(models / "m/1")]) == 1
-    assert "holds the bundle that is to be recalibrated" in capsys.readouterr().err
+    assert "already holds a bundle; write to a higher version" in capsys.readouterr().err
     assert main([*command, "--threshold", "0.9", "--output", str(models / "m/1"), "--replace"]) == 0
