@@ -39,8 +39,8 @@ RESTING: Final = "resting"
 FAILED: Final = "failed"
 STOPPED: Final = "stopped"
 REASONS: Final = (QUEUE_FULL, LIVE_BUSY, INPUTS_DIFFER, RESTING, FAILED, STOPPED)
-"""Why rows were dropped: no room for them; the live queue goes first; the shadow does not read such inputs;
-it rests after failures; it failed on them; it was changed or ended before it had computed them."""
+"""Why rows were dropped: the shadow's queue was full; the live version was busy; the shadow reads other
+inputs; it rests after failures; it failed on them; it was changed or ended before it had computed them."""
 
 
 @dataclass(eq=False)

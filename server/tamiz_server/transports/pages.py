@@ -101,16 +101,16 @@ class _Connection:
 
 
 class _Connections:
-    """Those that are open, oldest first: few, and none for long. Any thread may call."""
+    """The open connections, oldest first: few, and none stays for long. Any thread may call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: dict[Any, _Connection] = {}
 
     def add(self, accepted: Any) -> None:
-        """Take note of a connection. If there are too many, the one that has not asked for longest goes.
+        """Add a connection. If there are too many, close the oldest without a request, or else the oldest.
 
-        A scrape asks as soon as it is connected, so that those go first who keep a thread for nothing.
+        A scrape sends its request at once; a connection without one holds a thread for nothing.
         """
         with self._lock:
             if len(self._open) >= _MOST_CONNECTIONS:
@@ -119,7 +119,7 @@ class _Connections:
             self._open[accepted] = _Connection(accepted)
 
     def get(self, accepted: Any) -> _Connection:
-        """Return a connection; if it had to go, one that nobody looks after any more."""
+        """Return a connection; if it was closed already, a new object for its socket, which is in no list."""
         with self._lock:
             return self._open.get(accepted) or _Connection(accepted)
 
@@ -129,7 +129,7 @@ class _Connections:
             self._open.pop(accepted, None)
 
     def end_old(self) -> None:
-        """End those that have lasted too long."""
+        """End the connections that have lasted too long."""
         until_s = time.monotonic() - _PATIENCE_S
         with self._lock:
             for each in self._open.values():
