@@ -291,8 +291,8 @@ class Reloader:
             return
         self._publisher.load_succeeded(key)
         if loaded is not None:
-            self._digests[key] = loaded.digest
             replaced = self._publisher.serve(key, loaded.model, config)
+            self._digests[key] = loaded.digest
             if replaced is not None:
                 self._retire(replaced)
         self._lifecycle.loaded(key)

@@ -403,7 +403,7 @@ async def test_a_bug_is_logged_and_the_next_call_is_answered(running, make_bundl
 
     async with running() as server:
         with monkeypatch.context() as patch:
-            patch.setattr(server.reloader, "_serve", lambda *_: 1 / 0)
+            patch.setattr(server.reloader._publisher, "serve", lambda *_: 1 / 0)
             with pytest.raises(ModelFailed, match="its log says why"):
                 await server.load("m")
         assert "ZeroDivisionError" in caplog.text
