@@ -81,7 +81,7 @@ async def _in_process(repository: Path, rounds: int) -> None:
     config = Config(model_repository=repository)
     readiness = Readiness()
     registry = Registry(readiness)
-    requests = Requests(config, registry, metrics)
+    requests = Requests(registry, metrics)
     service = PredictionService(registry, requests, Streams(config, metrics))
 
     async def set_health(*_: object) -> None:

@@ -42,7 +42,7 @@ class Serving:
         self.metrics = Metrics("0")
         self.readiness = Readiness()
         self.registry = Registry(self.readiness)
-        self.requests = Requests(self.config, self.registry, self.metrics)
+        self.requests = Requests(self.registry, self.metrics)
         self.streams = Streams(self.config, self.metrics)
         self.v1 = PredictionService(self.registry, self.requests, self.streams)
         self.oip = self.make_oip()

@@ -20,9 +20,10 @@ class ScoredRows:
 
     Attributes:
         y: (n_rows,), int64, the index of each row's class.
-        probabilities: (n_rows, n_classes), float64, calibrated; NaN in rows that the gate answers at no threshold, because
-            their inputs are invalid or because they are not probabilities.
-        probabilities_before: the same without the calibrator; None where the scores carry no probability. Not NaN.
+        probabilities: (n_rows, n_classes), float64, calibrated; NaN in rows that the gate answers at no
+            threshold, because their inputs are invalid or because they are not probabilities.
+        probabilities_before: the same without the calibrator; None where the scores carry no probability. Not
+            NaN.
         thresholds: (n_rows,), float64, what each row's confidence has to reach.
         slices: column → (n_rows,) values as text, for every column that was asked to be looked at in slices.
     """
@@ -97,7 +98,8 @@ class Evidence:
     Attributes:
         manifest: what the bundle says of itself, as it was written: with its format version and digest.
         calibration: the rows that fitted the calibrator.
-        certification: the rows that certified the threshold; everything that the report measures is measured on these.
+        certification: the rows that certified the threshold; everything that the report measures is measured
+            on these.
         attainable: ascending numbers of rows; the last one is the number at hand, or beyond.
         checks: what came of the release checks; empty if there were none.
         baselines: what simpler rules achieve.

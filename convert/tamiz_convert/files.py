@@ -18,6 +18,7 @@ def together() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return
+    # An interruption between bundle and report would leave a new bundle beside an old report.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

@@ -25,25 +25,25 @@ FILE_NAME: Final = "model.onnx"
 """The name of a bundle's file in its version folder, as in Triton's repository layout."""
 
 SIGNATURE_SUFFIX: Final = ".sig"
-"""Of the file beside a bundle's with its signature: the 64 bytes of Ed25519 (RFC 8032) over all bytes of the bundle's."""
+"""Added to a bundle's file name it names its signature: 64 bytes of Ed25519 (RFC 8032)."""
 
 MAX_MANIFEST_BYTES: Final = 16 * 2**20
-"""The most bytes of a manifest: room for ten thousands of steps of isotonic regression in each of ten classes."""
+"""The most bytes of a manifest: room for isotonic regression with ten thousands of steps."""
 
 PROBABILITIES: Final = "probabilities"
 """The graph output that the gate reads: (n_rows, n_classes), float64, rows sum to 1."""
 
 SUBSET: Final = "subset"
-"""The graph output of a bundle whose thresholds differ by slice: (n_rows,), int64, indices into the manifest's subsets."""
+"""The graph output where thresholds differ by slice: (n_rows,), int64, indices into the subsets."""
 
 
 class OnnxParts(NamedTuple):
-    """The parts of an ONNX file that a bundle is about, as stored.
+    """The parts of an ONNX file that matter in a bundle, as stored.
 
     Attributes:
         graph: what it computes.
-        opset_import, functions: what that means.
-        metadata_props: what is said of it, each a `MetadataEntry`.
+        opset_import, functions: what its operators mean.
+        metadata_props: what the file says of itself, each a `MetadataEntry`.
     """
 
     graph: memoryview
@@ -53,11 +53,11 @@ class OnnxParts(NamedTuple):
 
     @classmethod
     def of(cls, content: bytes) -> OnnxParts:
-        """Find the parts of a file; without a graph it has an empty one.
+        """Find the parts of a file. A file without a graph has an empty one.
 
         Raises:
-            WireError, DecodeError: if it is no ONNX file.
-            FormatError: if it holds several graphs, which ONNX's own parser would take for one.
+            WireError, DecodeError: if it is not an ONNX file.
+            FormatError: if it holds several graphs, which ONNX's own parser would merge into one.
         """
         found: dict[int, list[memoryview]] = {}
         for number, field in bytes_fields(content):
@@ -98,7 +98,7 @@ def graph_digest(file: OnnxFile | OnnxParts) -> str:
 
 
 class FormatError(ValueError):
-    """Some bytes are no bundle that this version can read; the message says why, and what to do."""
+    """Some bytes are not a bundle that this version can read; the message says why, and what to do."""
 
 
 def parse_bundle(content: bytes) -> Manifest:
@@ -108,18 +108,18 @@ def parse_bundle(content: bytes) -> Manifest:
         content: the bytes of the file.
 
     Raises:
-        FormatError: if they are truncated or no ONNX file, carry no manifest, are of a newer format, or if the graph is
-            not the one that the manifest was written for.
+        FormatError: if they are truncated or not an ONNX file, carry no manifest, are of a newer format, or
+            if the graph is not the one that the manifest was written for.
     """
     try:
         file = OnnxParts.of(content)
     except (WireError, DecodeError) as error:
-        raise FormatError("truncated, or no ONNX file; export it again") from error
+        raise FormatError("truncated, or not an ONNX file; export it again") from error
     manifest = _manifest(file)
     if manifest.format_version > FORMAT_VERSION:
         raise FormatError(
-            f"bundle format {manifest.format_version} is newer than {FORMAT_VERSION}, the newest known here; use a newer"
-            " Tamiz"
+            f"bundle format {manifest.format_version} is newer than {FORMAT_VERSION}, the newest known"
+            " here; use a newer Tamiz"
         )
     if manifest.format_version < 1:
         raise FormatError("its manifest names no format version; export it again")
@@ -136,7 +136,8 @@ def _manifest(file: OnnxParts) -> Manifest:
     text = next((entry.value for entry in file.metadata_props if entry.key == MANIFEST_KEY), None)
     if text is None:
         raise FormatError(
-            "no manifest in it, so it is no bundle but a plain ONNX file (or truncated); export it with tamiz-convert"
+            "no manifest in it, so it is not a bundle but a plain ONNX file (or truncated); export it with"
+            " tamiz-convert"
         )
     if len(text) > MAX_MANIFEST_BYTES:
         raise FormatError(

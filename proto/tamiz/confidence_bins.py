@@ -1,7 +1,7 @@
-"""The bins that confidences are counted in: at export, as the reference, and while serving; defined here only.
+"""The bins that confidences are counted in: at export, as the reference, and while serving.
 
-A value on an edge belongs to the bin below it, and what is within a billionth of an edge is on it: a forest of 20 trees
-gives twentieths, and two ways to compute one need not agree in the last digit.
+A value on an edge belongs to the bin below it. A value within a billionth of an edge is on it: a forest of 20
+trees gives twentieths, and two ways to compute one may differ in the last digit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 EDGES: Final = tuple(k / 20 for k in range(21))
-"""From 0 to 1, one more than bins."""
+"""From 0 to 1: one more than there are bins."""
 
 _ON_EDGE: Final = 1e-9
 
@@ -31,5 +31,5 @@ def counts(confidence: ArrayLike) -> NDArray[np.int64]:
 
 
 def have_edges(edges: Sequence[float]) -> bool:
-    """Return whether a histogram has these bins, so that its counts can be compared with what `counts` gives."""
+    """Return whether a histogram has these bins, so that it can be compared with what `counts` returns."""
     return len(edges) == len(EDGES) and bool(np.allclose(edges, EDGES, rtol=0.0, atol=_ON_EDGE))

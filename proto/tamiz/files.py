@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import secrets
@@ -38,7 +39,9 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     Raises:
         OSError: if that is not possible; the path then holds what it held before.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
         with path.open("wb") as file:
             yield file
         return

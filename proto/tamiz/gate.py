@@ -1,8 +1,8 @@
-"""The gate: which rows are answered. The one rule for all: server, certificate, report, comparison and checks.
+"""The gate: which rows are answered. Server, certificate, report, comparison and checks all ask here.
 
-The label is the class with the largest probability, the first of equals; that probability is the confidence. A row is
-accepted only if its confidence reaches its threshold, its probabilities are probabilities, and its inputs are values
-that the model can handle. In doubt it abstains.
+The label is the class with the largest probability, the first of equals; that probability is the confidence.
+A row is accepted only if its confidence reaches its threshold, its probabilities are probabilities, and its
+inputs are values that the model can handle. In doubt it abstains.
 
     inputs ──► valid_rows ──┐
     probabilities ──────────┴──► decide ──► class_index, confidence, accepted, reasons
@@ -23,9 +23,10 @@ from tamiz.v1.prediction_pb2 import Reason
 TOLERANCE: Final = 1e-4
 """How far the probabilities of a row may miss a sum of 1, and how far below 0 one of them may lie.
 
-It leaves room for float32, and for nothing worse. A forest that adds up its trees' votes in float32, as ONNX says, misses 1
-by up to 1.3e-5 with 1,000 trees and 7e-5 with 5,000; a softmax over 30,000 classes misses it by 5e-5. Scores that are not
-probabilities (logits, unscaled votes, a sigmoid per class) miss it by far more. The exporter refuses scores by the same number.
+It leaves room for float32, and for nothing worse. A forest that adds up its trees' votes in float32, as ONNX
+says, misses 1 by up to 1.3e-5 with 1,000 trees and 7e-5 with 5,000; a softmax over 30,000 classes misses it
+by 5e-5. Scores that are not probabilities (logits, unscaled votes, a sigmoid per class) miss it by far more.
+The exporter refuses scores by the same number.
 """
 
 NO_CLASS: Final = 0xFFFF_FFFF
@@ -37,12 +38,12 @@ _LOW_CONFIDENCE: Final = int(Reason.REASON_LOW_CONFIDENCE)
 _INVALID_INPUT: Final = int(Reason.REASON_INVALID_INPUT)
 _INVALID_OUTPUT: Final = int(Reason.REASON_INVALID_OUTPUT)
 
-# Up to this many probabilities Python's own arithmetic is quicker: a numpy call costs a microsecond or more before it
-# begins, and several in a process that has just woken up.
+# Up to this many probabilities Python's own arithmetic is quicker: a numpy call costs a microsecond or more
+# before it begins, and several in a process that has just woken up.
 _FEW: Final = 100
 
-# Python and numpy add up in different orders, so their sums differ in the last digits. Within this distance of the
-# tolerance numpy has the word, for few rows as for many.
+# Python and numpy add up in different orders, so their sums differ in the last digits. Within this distance
+# of the tolerance numpy has the word, for few rows as for many.
 _ROUNDING: Final = 1e-9
 _SURELY_PROPER: Final = TOLERANCE - _ROUNDING
 _SURELY_IMPROPER: Final = TOLERANCE + _ROUNDING
@@ -66,7 +67,8 @@ class Decisions(NamedTuple):
     """What the gate decided, in columns of n_rows.
 
     Attributes:
-        class_index: int64, the predicted class. `NO_CLASS` where the input is invalid or the model gave no probabilities.
+        class_index: int64, the predicted class. `NO_CLASS` where the input is invalid or the model gave no
+            probabilities.
         confidence: float64, the probability of the predicted class; 0 where there is none.
         accepted: bool, whether the row is answered.
         reasons: int64, values of the contract's `Reason`.
@@ -102,14 +104,15 @@ def decide(
     Args:
         probabilities: (n_rows, n_classes), float64, as the graph gives them.
         thresholds: (n_rows,), the confidence that each row has to reach, or one number for all rows.
-        valid_input: (n_rows,), bool, as `valid_rows` gives it: which rows hold only values that the model can handle.
-            None means all.
+        valid_input: (n_rows,), bool, as `valid_rows` gives it: which rows hold only values that the model can
+            handle. None means all.
 
     Returns:
         One decision per row. Each depends on that row alone.
     """
     proper = proper_rows(probabilities)
-    # An invalid input is blamed rather than the output that came of it, and what came of it is not a prediction.
+    # An invalid input is blamed rather than the output that came of it, and what came of it is not a
+    # prediction.
     has_class = proper if valid_input is None else proper & valid_input
     confidence = np.where(has_class, probabilities.max(axis=1), 0.0)
     accepted = has_class & (confidence >= np.asarray(thresholds))
@@ -169,7 +172,7 @@ def _decide_few(probabilities: NDArray[np.float64], thresholds: Sequence[float])
 
 
 def proper_rows(probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which rows of (n_rows, n_classes) are probabilities: none is negative or NaN, and they sum to 1."""
+    """Return which rows of (n_rows, n_classes) are probabilities: not negative, not NaN, with a sum of 1."""
     # Written so that a NaN anywhere fails: it survives the sum, and every comparison with it is false.
     with np.errstate(invalid="ignore"):
         return np.asarray(_sums_to_one(probabilities) & (probabilities.min(axis=1) >= -TOLERANCE))
@@ -206,5 +209,6 @@ def _sums_to_one(probabilities: ArrayLike) -> NDArray[np.bool_]:
 
 
 def _all_finite(array: NDArray[Any]) -> bool:
-    """Return whether there is neither NaN nor infinity: both survive a sum of squares, which is one quick call."""
+    """Return whether there is neither NaN nor infinity."""
+    # Both survive a sum of squares, which is one quick call.
     return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())

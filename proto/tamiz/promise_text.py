@@ -1,4 +1,4 @@
-"""What a certificate promises, in words: the same for whoever exports, serves or asks."""
+"""What a certificate promises, in words: the same in exporter, server and client."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from tamiz.v1.manifest_pb2 import Certificate, Promise
 
 
 def promised(certificate: Certificate) -> str:
-    """Return what a certificate promises, without its confidence level.
-
-    Only that of the error among accepted rows is called so: the others say something else.
-    """
+    """Return what a certificate promises, without its confidence level."""
     say = _WORDS.get(certificate.promise)
     return "a promise that this version does not know" if say is None else say(certificate)
 
@@ -23,13 +20,15 @@ def _selective_error(certificate: Certificate) -> str:
 
 def _joint_error(certificate: Certificate) -> str:
     return (
-        f"at most {certificate.max_error:.3g} of all rows are accepted and wrong (this says nothing of the share of errors"
-        " among the accepted)"
+        f"at most {certificate.max_error:.3g} of all rows are accepted and wrong (this says nothing about the"
+        " share of errors among the accepted)"
     )
 
 
 def _coverage(certificate: Certificate) -> str:
-    return f"at least {certificate.min_coverage:.3g} of the rows are accepted (this says nothing of errors)"
+    return (
+        f"at least {certificate.min_coverage:.3g} of the rows are accepted (this says nothing about errors)"
+    )
 
 
 _WORDS: Final[dict[int, Callable[[Certificate], str]]] = {

@@ -1,4 +1,4 @@
-"""The file of the public keys whose owners may sign bundles: PEM, one after the other. Exporter and server take it apart alike."""
+"""The file with the public keys of those who may sign bundles: PEM, one key after the other."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ _END: Final = b"-----END PUBLIC KEY-----"
 
 
 def public_key_blocks(content: bytes) -> list[bytes]:
-    """Return the keys of such a file, each in PEM format; whether they are keys of Ed25519 is not looked at.
+    """Return the keys in such a file, each in PEM format. Whether they are Ed25519 keys is not checked.
 
     Raises:
-        ValueError: if it holds none, or something else after the last one.
+        ValueError: if it holds no key, or something else after the last one.
     """
     *blocks, rest = content.split(_END)
     if rest.strip() or not blocks:
-        raise ValueError("no public key in PEM format, or more than such keys")
+        raise ValueError("no public key in PEM format, or something besides such keys")
     return [(block + _END).strip() for block in blocks]

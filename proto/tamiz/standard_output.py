@@ -1,4 +1,4 @@
-"""A command's standard output, which may be full, or read by somebody who has seen enough. Both commands treat it alike."""
+"""A command's standard output: the disk behind it may be full, and its reader may go away."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class OutputError(Exception):
 
 @contextmanager
 def written() -> Iterator[None]:
-    """See to it that what a block writes to standard output is written at its end.
+    """Make sure that what a block prints has been written when the block ends.
 
     Raises:
         OutputError: if it cannot be written.
-        BrokenPipeError: if nobody reads it any more.
+        BrokenPipeError: if nobody reads it any longer.
     """
     try:
         yield
@@ -33,5 +33,5 @@ def written() -> Iterator[None]:
 
 
 def discard() -> None:
-    """Write what is still buffered to nowhere: Python would try again at its end, and end with status 120."""
+    """Throw away what is still buffered. Python would try again at exit, and end with status 120."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

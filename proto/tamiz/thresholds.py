@@ -13,7 +13,7 @@ ACCEPT_NONE: Final = 2.0
 """A threshold that no confidence reaches."""
 
 MAX_SUBSETS: Final = 100
-"""The most subsets that a bundle may have: each takes a share of the certificate's delta, and labels of metrics."""
+"""The most subsets of a bundle: each takes a share of the certificate's delta, and labels of metrics."""
 
 
 class RequestThreshold(NamedTuple):
@@ -21,8 +21,8 @@ class RequestThreshold(NamedTuple):
 
     Attributes:
         value: a confidence.
-        replaces_own: whether every row has to reach exactly `value`. Otherwise each row has to reach its own threshold,
-            by class or slice, and `value` too.
+        replaces_own: whether every row has to reach exactly `value`. Otherwise each row has to reach its own
+            threshold, by class or slice, and `value` too.
     """
 
     value: float
@@ -56,9 +56,10 @@ class Thresholds:
         self._table = np.array(values, dtype=np.float64)
 
     def of_request(self, wanted: float | None, *, looser_allowed: bool) -> RequestThreshold:
-        """Return the threshold of a request's rows. A request may be stricter than the bundle, looser only by permission.
+        """Return the threshold of a request's rows.
 
-        Otherwise a caller could void the certificate.
+        A request may be stricter than the bundle, and looser only by permission. Otherwise a caller could
+        void the certificate.
 
         Args:
             wanted: the smallest confidence that the request accepts, from 0 to 1; None if it does not say.
@@ -78,7 +79,8 @@ class Thresholds:
 
         Args:
             probabilities: (n_rows, n_classes), float64.
-            subset: (n_rows,), int64, the graph's output of that name, where the thresholds differ by slice. An index
+            subset: (n_rows,), int64, the graph's output of that name, where the thresholds differ by slice.
+            An index
                 outside the table stands for an unknown slice.
 
         Returns:

@@ -1,7 +1,7 @@
 """Protobuf's wire format, where its own parser would cost too much: fields found without copying them.
 
-A model is one field of its file. Protobuf's own parser copies it twice, and holds Python's interpreter lock while it does:
-0.15 s for 100 MB, in which a server answers nobody.
+A model is one field of its file. Protobuf's own parser copies it twice, and holds Python's interpreter lock
+while it does: 0.15 s for 100 MB, in which a server answers nobody.
 """
 
 from __future__ import annotations

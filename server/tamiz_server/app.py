@@ -63,7 +63,7 @@ class App:
         self._access_log = AccessLog(config.access_log_share, self._tracing)
         self._readiness = Readiness()
         registry = Registry(self._readiness)
-        requests = Requests(config, registry, self._metrics, self._access_log)
+        requests = Requests(registry, self._metrics, self._access_log)
         self._streams = Streams(config, self._metrics)
         self._reloader = Reloader(config, registry, self._readiness, self._metrics, self._set_health)
         self._services = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,13 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path):
         file.write(b"ne" * (1 // 0))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, Path()):
+        with pytest.raises(IsADirectoryError):
+            replace(folder, b"")
 
 
 def test_file_and_folder_reach_the_disk(tmp_path, monkeypatch):

@@ -218,7 +218,7 @@ def test_probabilities_are_not_negative_and_sum_to_one(row, is_proper):
 
 
 def test_votes_that_were_added_up_in_float32_are_probabilities():
-    """Five thousand trees, as a forest in ONNX adds them up: the sums miss 1 by far more than 1e-6, none is refused."""
+    """As a forest of 5,000 trees in ONNX adds them up, the sums miss 1 by far more than 1e-6."""
     random = np.random.default_rng(0)
     n_trees = 5_000
     votes = random.integers(0, 3, size=(50, n_trees))

@@ -57,7 +57,7 @@ def test_the_descriptor_and_the_types_of_the_open_inference_protocol_are_those_o
 
 @pytest.mark.parametrize("path", sorted((ROOT / "proto").rglob("*.proto")), ids=lambda path: path.name)
 def test_go_can_import_what_it_generates(path):
-    """A first element without a dot belongs to Go's standard library, and nothing else can be imported from there."""
+    """A path whose first element has no dot belongs to Go's standard library."""
     (option,) = re.findall(r'^option go_package = "(.*)";$', path.read_text(), re.MULTILINE)
     import_path, name = option.split(";")
     domain, *folders = import_path.split("/")

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's messages: those of everybody else on the wire, in nobody else's way in a process."""
+"""The Open Inference Protocol's messages: everybody's on the wire, apart from theirs in a process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def stubs(tmp_path_factory) -> Path:
-    """A folder with the code that protoc makes of the published file: it registers in protobuf's default pool, as theirs do."""
+    """A folder with the code that protoc generates; it registers in protobuf's default pool."""
     folder = tmp_path_factory.mktemp("stubs")
     proto = ROOT / "proto/tamiz/oip"
     assert (
@@ -40,7 +40,8 @@ sent = theirs.ModelInferRequest(model_name="m", id="7", raw_input_contents=[b"x"
 sent.inputs.add(name="x", datatype="FP32", shape=[1, 2])
 sent.parameters["threshold"].double_param = 0.9
 got = ours.ModelInferRequest.FromString(sent.SerializeToString(deterministic=True))
-assert str(got) == str(sent) and got.SerializeToString(deterministic=True) == sent.SerializeToString(deterministic=True)
+assert str(got) == str(sent)
+assert got.SerializeToString(deterministic=True) == sent.SerializeToString(deterministic=True)
 assert type(got) is not type(sent)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""What is installed is what was pinned, everything is pinned, and nothing has a weakness that is known here."""
+"""What is installed was pinned, everything is pinned, and nothing has a weakness that is known here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""There is one gate: what a certificate counted is what the server answers, also where a graph gives improper rows."""
+"""There is one gate: what a certificate counted is what the server answers, improper rows included."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class Forest:
 @pytest.fixture(scope="module")
 def forest(tmp_path_factory) -> Forest:
     X, y = make_classification(
-        4_000, 12, n_informative=8, n_classes=3, n_clusters_per_class=1, class_sep=1.5, random_state=0
+        2_200, 12, n_informative=8, n_classes=3, n_clusters_per_class=1, class_sep=1.5, random_state=0
     )
     X = X.astype(np.float32)
-    estimator = RandomForestClassifier(N_TREES, max_depth=4, random_state=0).fit(X[:400], y[:400])
+    estimator = RandomForestClassifier(N_TREES, max_depth=3, random_state=0).fit(X[:400], y[:400])
     converted = to_onnx(
         estimator,
         initial_types=[("features", FloatTensorType([None, 12]))],
@@ -61,15 +61,11 @@ def forest(tmp_path_factory) -> Forest:
     )
     path = tmp_path_factory.mktemp("forest") / "forest.onnx"
     path.write_bytes(converted.SerializeToString())
-    parts = [Rows(X[a:b], y[a:b]) for a, b in ((400, 1_000), (1_000, 2_500), (2_500, 4_000))]
+    parts = [Rows(X[a:b], y[a:b]) for a, b in ((400, 800), (800, 1_500), (1_500, 2_200))]
     return Forest(OnnxModel(path, "probabilities"), *parts)
 
 
-PROMISES = {
-    "error": {"max_error": 0.05},
-    "coverage": {"min_coverage": 0.9},
-    "joint": {"max_joint_error": 0.05},
-}
+PROMISES = {"error": {"max_error": 0.15}, "coverage": {"min_coverage": 0.9}}
 
 
 @pytest.fixture
@@ -89,7 +85,7 @@ def server(forest, tmp_path, start_server):
 
 def test_a_float32_forest_is_answered_as_its_certificate_says(forest, server, tmp_path):
     sums = Subject.read(tmp_path / "models/error/1").predict(forest.fresh.X).probabilities.sum(axis=1)
-    assert np.mean(np.abs(sums - 1.0) > 1e-6) > 0.3
+    assert np.mean(np.abs(sums - 1.0) > 1e-6) > 0.2
     with Client(server.target) as client:
         for name in PROMISES:
             certificate = read_manifest(tmp_path / "models" / name / "1").threshold.certificate
@@ -100,7 +96,7 @@ def test_a_float32_forest_is_answered_as_its_certificate_says(forest, server, tm
             assert int(wrong.sum()) == certificate.n_errors, name
 
             fresh = client.predict(name, forest.fresh.X)
-            assert fresh.accepted.mean() == pytest.approx(certificate.expected_coverage, abs=0.05), name
+            assert fresh.accepted.mean() == pytest.approx(certificate.expected_coverage, abs=0.06), name
             assert "INVALID_OUTPUT" not in fresh.reasons
             if name == "coverage":
                 assert fresh.accepted.mean() > 0.88
@@ -125,7 +121,7 @@ SPOILED = [
 
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory) -> tuple[OnnxModel, dict[str, tuple[pd.DataFrame, np.ndarray]]]:
-    """A graph whose probabilities are its inputs, and rows of which a quarter are none, but for those that calibrate."""
+    """A graph whose probabilities are its inputs, and rows, a quarter of them odd."""
     graph = helper.make_graph(
         [helper.make_node("Identity", ["features"], ["probabilities"])],
         "given",
@@ -251,7 +247,7 @@ MISSES = (
 
 @st.composite
 def asked(draw):
-    """Rows of every kind, few or many, their confidences on thresholds and beside them; and what a request wishes."""
+    """Few or many rows of every kind, and the threshold that the request asks for."""
     n_rows = draw(st.sampled_from([1, 3, 33, 34, 120]))
     rows = draw(hnp.arrays(np.float64, (n_rows, 3), elements=st.sampled_from([0.0, 0.01, 0.3, 0.5, 0.9])))
     totals = rows.sum(axis=1, keepdims=True)

@@ -251,7 +251,7 @@ def test_a_decision_does_not_depend_on_batch_order_service_or_place(exported, se
 
 
 def test_odd_values_are_what_the_manifest_says(exported):
-    """NaN is a value where held-out rows held it, an infinity never; tiny and huge ones are, unless arithmetic overflows."""
+    """NaN is valid where held-out rows held it, infinity never; tiny and huge values are valid."""
     served = exported[1]
     for name, model in served.items():
         takes_missing = {

@@ -74,7 +74,7 @@ def test_a_share_answered_that_has_not_moved_is_within_chance(share, n, m):
 
 
 def test_the_worked_example_says_what_the_rules_compute():
-    """docs/operations.md: 480 of 600 are answered, 450 of 500 were at export; 93 % of 480 are expected to be right."""
+    """docs/operations.md: 480 of 600 are answered, at export 450 of 500; 93 % of 480 should be right."""
     text = " ".join(OPERATIONS.read_text(encoding="utf-8").split())
     pooled = (480 + 450) / (600 + 500)
     assert (

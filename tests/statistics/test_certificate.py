@@ -1,7 +1,8 @@
 """The promise, tested as what it is: a statement about repeated samples.
 
-Over many resamples the certified threshold may break the promise in at most a share 1 − confidence_level of them; a test
-that allows for the number of resamples fails once in a thousand runs of a valid procedure. TAMIZ_RESAMPLES draws more.
+Over many resamples the certified threshold may break the promise in at most a share 1 − confidence_level of
+them; a test that allows for the number of resamples fails once in a thousand runs of a valid procedure.
+TAMIZ_RESAMPLES draws more.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .populations import CONFIDENCE_LEVEL, DELTA, MAX_ERROR, POPULATIONS, RESAMP
 
 
 def naive_threshold(confidence: np.ndarray, error: np.ndarray) -> float:
-    """The loosest threshold whose error on the rows at hand is small enough: what one would do without thinking."""
+    """The loosest threshold whose error on the rows at hand is small enough: the naive choice."""
     order = np.argsort(-confidence)
     error_rate = np.cumsum(error[order]) / np.arange(1, len(order) + 1)
     kept = np.flatnonzero(error_rate <= MAX_ERROR)

@@ -1,4 +1,4 @@
-"""Certificates per slice and per class hold all together; a pooled one says nothing of a slice."""
+"""Certificates per slice and per class hold all together; a pooled one says nothing about a slice."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_pooled_certificate_keeps_its_own_promise_and_breaks_it_in_the_hard_sl
 
 
 def test_all_predicted_classes_keep_the_promise_together():
-    """Four classes, the model over-confident in some; the subset of a row is what it predicts, not what is true."""
+    """Four classes, the model over-confident in some; a row's subset is its predicted class."""
     bias = np.array([0.0, 0.02, -0.02, 0.04])
     grid = np.linspace(0.25, 1.0, 2_001)
     classes = [Population.of(grid, lambda c, b=b: np.minimum(1 - c + b, 0.75)) for b in bias]

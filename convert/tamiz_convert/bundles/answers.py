@@ -1,4 +1,4 @@
-"""What a bundle answers, given what its graph computed: the gate's rules, offline, as the server applies them."""
+"""What a bundle answers, given what its graph computed: the server's own gate, offline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Answers:
 
     Attributes:
         probabilities: (n_rows, n_classes), float64, as the graph gives them.
-        predicted: (n_rows,), int64, the index of the most probable class; `NO_CLASS` where the gate lets none through.
+        predicted: (n_rows,), int64, the index of the most probable class; `NO_CLASS` where the gate lets none
+            through.
         confidence: (n_rows,), float64; 0 where the row has none.
         accepted: (n_rows,), bool, whether the row is answered.
     """

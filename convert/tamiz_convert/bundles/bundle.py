@@ -29,6 +29,7 @@ def sealed(model: onnx.ModelProto, manifest: Manifest) -> Manifest:
     complete = Manifest()
     complete.CopyFrom(manifest)
     complete.format_version = FORMAT_VERSION
+    # The digest is over the bytes as stored, so a reader in any language can check it without serializing.
     content = _without_metadata(model).SerializeToString(deterministic=True)
     complete.graph_digest = graph_digest(OnnxFile.FromString(content))
     return complete

@@ -93,7 +93,7 @@ def verify(bundle: Path, key: Path) -> None:
     Raises:
         SigningError: if it is not, a file cannot be read, or `cryptography` is not installed.
     """
-    keys = _public_keys(key)
+    keys = _public_keys(key)  # several, so that an old key and its successor are trusted together
     path = _file(bundle)
     signature = path.with_name(path.name + SIGNATURE_SUFFIX)
     signed, content = _read(signature), _read(path)

@@ -1,4 +1,4 @@
-"""Which error do the rows prove, and which would more of them? Said when an export fails, and shown when it does not."""
+"""Which error do the rows prove, and which would more rows? Said by failed exports, shown in reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tamiz_convert.evidence import AttainableError
 from tamiz_convert.metrics.binomial import fewest_rows, rows_needed, upper_bound
 
 CURVE: Final = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Of the rows at hand, how many times as many the curve looks at."""
+"""The curve looks at this many times the rows at hand."""
 
 _STEP: Final = 1.1
 _LARGEST: Final = 0.5
@@ -33,17 +33,17 @@ def attainable_errors(
 ) -> list[AttainableError]:
     """Return how the smallest error that can be proven falls with more rows.
 
-    An extrapolation: calibration and certification rows are counted `multiple` times each, as if more rows came out
-    just like these (`Outcomes.times`), and the whole walk is tried on them; what fewer rows prove, more do as well. Where
-    the multiple is 1 nothing is extrapolated.
+    An extrapolation: each calibration and certification row is counted `multiple` times, as if more rows were
+    just like these (`Outcomes.times`), and the whole walk is tried on them. What fewer rows prove, more rows
+    prove too. A multiple of 1 extrapolates nothing.
 
     Args:
-        confidence_calibration: (n,), the confidences of the calibration rows.
+        confidence_calibration: (n,), the confidences of the calibration rows; NaN is never accepted.
         error_calibration: (n,), whether their prediction is wrong.
         confidence_certification: (m,), the same of the certification rows.
         error_certification: (m,).
         confidence_level: the wanted probability that the promise holds, between 0 and 1.
-        multiples: how many times as many rows, ascending.
+        multiples: of the rows at hand, ascending.
 
     Returns:
         One entry per multiple with which an error up to one half can be proven.
@@ -62,9 +62,9 @@ def attainable_errors(
 
 
 def smallest_error(calibration: Outcomes, certification: Outcomes, delta: float) -> AttainableError | None:
-    """Return the smallest error that these rows prove, within a tenth; None if it is above one half.
+    """Return the smallest error that these rows prove, to within a tenth; None if it is above one half.
 
-    Found by trying, because the path of candidates depends on what is asked for.
+    It is found by trying, because the path of candidates depends on the error that is to be proven.
     """
     n_rows = min(calibration.n_finite, certification.n_rows)
     if n_rows < 1:
@@ -84,11 +84,12 @@ def smallest_error(calibration: Outcomes, certification: Outcomes, delta: float)
 def too_few_rows(
     calibration: Outcomes, certification: Outcomes, max_error: float, delta: float
 ) -> UnattainableError:
-    """Return the error for rows that could prove nothing even if all of them were right."""
+    """Return the exception for rows that could prove nothing even if all of them were right."""
     return UnattainableError(
-        f"{certification.n_rows} certification rows (and {calibration.n_rows} calibration rows) cannot prove an error of at"
-        f" most {max_error:g} with confidence {1.0 - delta:g}: of each at least {fewest_rows(max_error, delta)} accepted rows"
-        f" without a single error are needed. {_advice(calibration, certification, max_error, delta)}",
+        f"{certification.n_rows} certification rows (and {calibration.n_rows} calibration rows) cannot"
+        f" prove an error of at most {max_error:g} with confidence {1.0 - delta:g}. The proof takes at least"
+        f" {fewest_rows(max_error, delta)} accepted rows of each kind, all of them right."
+        f" {_advice(calibration, certification, max_error, delta)}",
         threshold=None,
     )
 
@@ -96,7 +97,7 @@ def too_few_rows(
 def nothing_proven(
     calibration: Outcomes, certification: Outcomes, found: Walk, max_error: float, delta: float
 ) -> UnattainableError:
-    """Return the error for a walk whose first test failed."""
+    """Return the exception for a walk whose first test failed."""
     counts = zip(found.n_errors.tolist(), found.n_accepted.tolist(), strict=True)
     bounds = [upper_bound(k, n, delta) for k, n in counts]
     best = int(np.argmin(bounds))
@@ -105,37 +106,40 @@ def nothing_proven(
     more = _times_as_many(calibration, certification, max_error, delta)
     needed = ""
     if seen < max_error:
-        needed = f"; at that error about {rows_needed(seen, max_error, delta, more_than=n):,} accepted rows would prove it"
+        n_needed = rows_needed(seen, max_error, delta, more_than=n)
+        needed = f"; with the same share of errors, about {n_needed:,} accepted rows would prove it"
     elif more is None:
         needed = (
             "; more rows alone will not help: the model is wrong too often even where it is most confident"
         )
     return UnattainableError(
-        f"no threshold keeps the error at or below {max_error:g} with confidence {1.0 - delta:g}: at the best one tried {k} of {n}"
-        f" accepted certification rows are wrong, which proves {bounds[best]:.4g}{needed}."
+        f"no threshold keeps the error at or below {max_error:g} with confidence {1.0 - delta:g}. At the"
+        f" best one that was tried, {k} of {n} accepted certification rows are wrong, which proves"
+        f" an error of {bounds[best]:.4g}{needed}."
         f" {_advice(calibration, certification, max_error, delta)}",
         threshold=float(found.path[0]),
     )
 
 
 def _advice(calibration: Outcomes, certification: Outcomes, max_error: float, delta: float) -> str:
-    """Say which error these rows do prove, and how many more would prove what was asked for."""
+    """Return which error these rows do prove, and how many more rows would prove the wanted one."""
     attainable = smallest_error(calibration, certification, delta)
     more = _times_as_many(calibration, certification, max_error, delta)
     rows = "more rows" if more is None else f"more rows (about {more} times as many like these would do)"
-    # Another path may prove an even smaller error: to look for the one that does is to look until something holds.
+    # Another path may prove a smaller error. But to search for a path that does is to try until chance
+    # agrees.
     if attainable is None or attainable.max_error <= max_error:
         return f"Bring {rows}, or improve the model"
     return (
-        f"Ask for max_error={attainable.max_error:g}, which these rows prove with {attainable.coverage:.0%} of them answered,"
-        f" bring {rows}, or improve the model"
+        f"Ask for max_error={attainable.max_error:g}, which these rows prove with {attainable.coverage:.0%} "
+        f"of them answered, bring {rows}, or improve the model"
     )
 
 
 def _times_as_many(
     calibration: Outcomes, certification: Outcomes, max_error: float, delta: float
 ) -> int | None:
-    """Return how many times as many rows like these would prove what was asked for; None if too many."""
+    """Return how many times as many rows like these would prove the error; None if it takes too many."""
     for times in _MORE_ROWS:
         found = walk(calibration.times(times), certification.times(times), max_error, delta)
         if found is not None and found.last_proven(delta) >= 0:
@@ -144,6 +148,6 @@ def _times_as_many(
 
 
 def _rounded_up(error: float) -> float:
-    """Return an error with two significant digits, not below what it was."""
+    """Return an error rounded up to two significant digits."""
     unit = 10.0 ** (math.floor(math.log10(error)) - 1)
     return round(math.ceil(error / unit - 1e-9) * unit, 12)

@@ -1,8 +1,8 @@
 """A threshold with a finite-sample guarantee on the error among accepted rows.
 
-The promise: with probability `confidence_level` over the draw of the certification rows, at most `max_error` of the
-accepted rows are wrong. It holds for rows drawn like the certification rows, whatever the model and its calibration.
-How it is found stands in `fixed_sequence`.
+The promise: with probability `confidence_level` over the draw of the certification rows, at most `max_error`
+of the accepted rows are wrong. It holds for rows drawn like the certification rows, whatever the model and
+its calibration. `fixed_sequence` says how the threshold is found.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ class Certified:
 
     Attributes:
         threshold: accept where the confidence is at least this.
-        n_rows: certification rows.
+        n_rows: how many certification rows there are, those that the gate refuses at any threshold among
+            them.
         n_accepted, n_errors: how many of them are accepted, and how many of those are wrong.
         p_value: of the exact binomial test at the threshold.
-        error_upper_bound: one-sided Clopper-Pearson bound on the promised error; describes these rows, promises nothing
-            beyond what was asked for. None where no error is promised.
+        error_upper_bound: one-sided Clopper-Pearson bound on the promised error. It describes these rows; the
+            promise is what was asked for. None where no error is promised.
     """
 
     threshold: float
@@ -55,8 +56,8 @@ def certify(
         confidence_level: the wanted probability that it holds, between 0 and 1.
 
     Raises:
-        UnattainableError: if no threshold can be proven; the message says what would be needed, and `threshold` is the
-            candidate that looked best on the calibration rows.
+        UnattainableError: if no threshold can be proven. The message says what it would take; `threshold` is
+            the candidate that looked best on the calibration rows.
     """
     delta = 1.0 - confidence_level
     calibration = Outcomes(confidence_calibration, error_calibration)

@@ -1,12 +1,13 @@
 """Split fixed-sequence testing: the walk from strict to loose thresholds, until one cannot be proven.
 
-Candidate thresholds are placed, ordered from strict to loose, and the most promising one is chosen as the start, all on
-the *calibration* rows. From there on, each candidate is tested on the *certification* rows, whose labels are used nowhere
-else: p = P(Binomial(n, max_error) <= k) for k errors among n accepted rows. The sequence ends with the first p above
-delta; the threshold is the last one before. Given the calibration rows the order is fixed, so a wrong promise needs the
-rejection of the first candidate whose true error is above `max_error`, which has probability at most delta: no
-correction for the number of candidates, no assumption on the scores.
-(Fixed-sequence testing within Learn then Test: Angelopoulos, Bates, Candès, Jordan & Lei, arXiv 2110.01052.)
+Candidate thresholds are placed, ordered from strict to loose, and the most promising one is chosen as the
+start, all on the *calibration* rows. From there on, each candidate is tested on the *certification* rows,
+whose labels are used nowhere else: p = P(Binomial(n, max_error) <= k) for k errors among n accepted rows. The
+sequence ends with the first p above delta; the threshold is the last one before. Given the calibration rows
+the order is fixed, so a wrong promise needs the rejection of the first candidate whose true error is above
+`max_error`, which has probability at most delta: no correction for the number of candidates, no assumption on
+the scores. (Fixed-sequence testing within Learn then Test: Angelopoulos, Bates, Candès, Jordan & Lei, arXiv
+2110.01052.)
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ METHOD: Final = "split-fixed-sequence-testing"
 
 _N_CANDIDATES: Final = 40
 _ROWS_AT_START: Final = 3
-"""The strictest candidate is expected to accept so many times the fewest rows that could prove anything."""
+"""The strictest candidate is expected to accept this many times the fewest rows that could prove anything."""
 
 Confidences = NDArray[np.float64]
 Errors = NDArray[np.bool_]
@@ -32,8 +33,8 @@ class Outcomes:
     """Confidences and errors of some rows, for counting at any threshold.
 
     Attributes:
-        confidence: (n,), descending, the finite ones only: a row without a confidence is never accepted.
-        n_rows: how many rows there are, those without a confidence among them.
+        confidence: (n,), descending, without NaN: a row without a confidence is never accepted.
+        n_rows: how many rows there are, those without a confidence included.
     """
 
     def __init__(self, confidence: Confidences, error: Errors) -> None:
@@ -45,10 +46,11 @@ class Outcomes:
         self._errors = np.concatenate([[0], np.cumsum(error[order].astype(np.int64))])
 
     def times(self, weight: float) -> Outcomes:
-        """Return the same rows, each counted so many times: what more (or fewer) rows like these would look like.
+        """Return the same rows, each counted `weight` times, as if there were more (or fewer) rows like them.
 
-        Counts are rounded against the promise, errors up and rows down. Where rows are added, the share of errors is taken
-        as (k + ½) / (n + 1), the mean of Jeffreys' posterior: a few right rows at the top are not multiplied into a proof.
+        Counts are rounded against the promise, errors up and rows down. Where rows are added, the share of
+        errors is taken as (k + ½) / (n + 1), the mean of Jeffreys' posterior. So a few right rows at the top
+        do not multiply into a proof.
         """
         other = Outcomes.__new__(Outcomes)
         other.__dict__ |= self.__dict__
@@ -62,7 +64,7 @@ class Outcomes:
         return int(len(self.confidence) * self._weight)
 
     def errors_and_rows(self, thresholds: Confidences) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the errors and the accepted rows at each threshold; counts, never rates."""
+        """Return how many rows are wrong among the accepted, and how many are accepted, at each threshold."""
         n_accepted = len(self._ascending) - np.searchsorted(self._ascending, thresholds, side="left")
         n_errors = self._errors[n_accepted]
         if self._weight == 1.0:
@@ -94,8 +96,8 @@ def walk(calibration: Outcomes, certification: Outcomes, max_error: float, delta
     Args:
         calibration: the rows that place and order the candidates.
         certification: the rows that test them.
-        max_error: what is to be proven of the error among accepted rows, between 0 and 1.
-        delta: the probability that the proof may fail with, between 0 and 1.
+        max_error: the bound on the error among accepted rows that is to be proven, between 0 and 1.
+        delta: the probability with which the proof may fail, between 0 and 1.
     """
     fewest = fewest_rows(max_error, delta)
     if calibration.n_finite < fewest or certification.n_rows < fewest:
@@ -108,13 +110,14 @@ def walk(calibration: Outcomes, certification: Outcomes, max_error: float, delta
 
 
 def midway_below(ascending: Confidences, values: Confidences) -> Confidences:
-    """Return thresholds that accept from the given confidences on, each midway to the next lower one.
+    """Return thresholds that accept the given confidences and those above.
 
-    So the last digit of an inference library moves no row across a threshold.
+    Each lies midway to the next lower confidence. So a difference in the last digit between inference
+    libraries moves no row across a threshold.
 
     Args:
         ascending: (n,), all confidences, ascending.
-        values: (m,), some of them. Of the lowest one, the threshold is that confidence itself.
+        values: (m,), some of them. The lowest confidence of all is its own threshold.
     """
     lower = np.searchsorted(ascending, values, side="left") - 1
     return (values + np.where(lower >= 0, ascending[np.maximum(lower, 0)], values)) / 2.0

@@ -14,8 +14,9 @@ def promise(threshold: Threshold) -> str:
     certificate = threshold.certificate
     return (
         f"{which}: {promised(certificate)}, with confidence {certificate.confidence_level:.3g}; about"
-        f" {certificate.expected_coverage:.0%} of the rows are expected to be answered ({certificate.n_errors} errors among"
-        f" {certificate.n_accepted} accepted of {certificate.n_rows} certification rows)"
+        f" {certificate.expected_coverage:.0%} of the rows are expected to be answered"
+        f" ({certificate.n_errors} errors among {certificate.n_accepted} accepted of {certificate.n_rows}"
+        " certification rows)"
     )
 
 
@@ -40,6 +41,6 @@ def _subset(threshold: Threshold, subset: SubsetThreshold) -> str:
         return f"{name}: {accepts}, not certified: {subset.not_certified}"
     certificate = subset.certificate
     return (
-        f"{name}: threshold {subset.value:.6g}, about {certificate.expected_coverage:.0%} answered ({certificate.n_errors}"
-        f" errors among {certificate.n_accepted} accepted of {certificate.n_rows})"
+        f"{name}: threshold {subset.value:.6g}, about {certificate.expected_coverage:.0%} answered"
+        f" ({certificate.n_errors} errors among {certificate.n_accepted} accepted of {certificate.n_rows})"
     )

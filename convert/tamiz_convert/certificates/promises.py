@@ -1,10 +1,10 @@
-"""Thresholds with another promise than the error among accepted rows, named for what they promise.
+"""Thresholds that promise the joint error or the coverage, not the error among accepted rows.
 
-Both quantities move in one direction with the threshold, so that scanning from the safe end and stopping at the first
-failure needs no correction for the number of thresholds, not even where these lie on the certification rows' own
-confidences: if the chosen threshold breaks the promise, then so does the boundary case on the safe side of it, and its
-test, one single test, has failed too (Bates, Angelopoulos, Lei, Malik & Jordan, arXiv 2101.02703, theorem 1). No calibration
-rows are needed.
+Both quantities move in one direction with the threshold. So one can scan from the safe end, stop at the first
+failure, and need no correction for the number of thresholds, even where these are the certification rows' own
+confidences. If the chosen threshold breaks the promise, then so does the boundary case on the safe side of
+it, and that one single test has failed too (Bates, Angelopoulos, Lei, Malik & Jordan, arXiv 2101.02703,
+theorem 1). No calibration rows are needed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def certify_joint_error(
 ) -> Certified:
     """Find the loosest threshold at which at most `max_error` of *all* rows are accepted and wrong.
 
-    Says nothing of the share of errors among the accepted: one that accepts little may be wrong about all of it.
+    It says nothing about the share of errors among the accepted: a threshold that accepts few rows may be
+    wrong about all of them.
 
     Args:
         confidence: (m,), the confidences of the certification rows; NaN is never accepted.
@@ -46,9 +47,8 @@ def certify_joint_error(
     thresholds = midway_below(rows.confidence[::-1], values)
     n_errors, n_accepted = rows.errors_and_rows(thresholds)
     p = p_values(n_errors, np.full(len(thresholds), rows.n_rows), max_error)
-    last = (
-        int(np.count_nonzero(p <= delta)) - 1
-    )  # p rises with the errors, and these with every looser threshold
+    # p rises with the errors, and the errors rise with every looser threshold.
+    last = int(np.count_nonzero(p <= delta)) - 1
     if last < 0:
         raise _joint_error_unattainable(rows, int(n_errors[0]) if len(n_errors) else 0, max_error, delta)
     k, n = int(n_errors[last]), int(n_accepted[last])
@@ -62,8 +62,9 @@ def certify_coverage(
 ) -> Certified:
     """Find the strictest threshold at which at least `min_coverage` of the rows are accepted.
 
-    The fewest accepted rows n with P(Binomial(m, min_coverage) >= n) <= 1 − confidence_level are counted off from the top:
-    a one-sided tolerance limit of Wilks (Ann. Math. Statist. 12, 1941). Says nothing of errors.
+    The fewest accepted rows n with P(Binomial(m, min_coverage) >= n) <= 1 − confidence_level are counted off
+    from the top. This is Wilks' one-sided tolerance limit (Ann. Math. Statist. 12, 1941). It says nothing
+    about errors.
 
     Args:
         confidence: (m,), the confidences of the certification rows; NaN is never accepted.
@@ -72,7 +73,7 @@ def certify_coverage(
         confidence_level: the wanted probability that it is reached, between 0 and 1.
 
     Raises:
-        UnattainableError: if not even accepting every row with a confidence proves it.
+        UnattainableError: if accepting every row that has a confidence does not prove it either.
     """
     delta = 1.0 - confidence_level
     rows = Outcomes(confidence, error)
@@ -91,18 +92,19 @@ def _joint_error_unattainable(
 ) -> UnattainableError:
     fewest = fewest_rows(max_error, delta)
     if rows.n_rows < fewest:
-        problem = f"at least {fewest} are needed, bring more rows, or ask for {1.0 - delta ** (1.0 / rows.n_rows):.2g}"
+        attainable = 1.0 - delta ** (1.0 / rows.n_rows)
+        problem = f"it takes at least {fewest}. Bring more rows, or ask for {attainable:.2g}"
     elif len(rows.confidence) == 0:
-        problem = "none of them has a confidence"
+        problem = "none of them has a confidence. Look for invalid inputs or outputs in them"
     else:
         proven = upper_bound(n_errors, rows.n_rows, delta)
         problem = (
-            f"{n_errors} rows are wrong at the highest confidence alone, which proves {proven:.2g}; ask for that, or improve"
-            " the model"
+            f"{n_errors} rows are wrong at the highest confidence alone, which proves {proven:.2g}. Ask for"
+            " that, or improve the model"
         )
     return UnattainableError(
-        f"{rows.n_rows} certification rows cannot prove that at most {max_error:g} of all rows are accepted and wrong, with"
-        f" confidence {1.0 - delta:g}: {problem}",
+        f"{rows.n_rows} certification rows cannot prove that at most {max_error:g} of all rows are accepted"
+        f" and wrong, with confidence {1.0 - delta:g}: {problem}",
         threshold=None,
     )
 
@@ -112,8 +114,8 @@ def _coverage_unattainable(rows: Outcomes, min_coverage: float, delta: float) ->
     without = f" ({n_rows - n_finite} of them have no confidence)" if n_finite < n_rows else ""
     fewest = math.ceil(math.log(delta) / math.log(min_coverage))
     return UnattainableError(
-        f"{n_rows} certification rows{without} cannot prove that at least {min_coverage:g} of the rows are accepted, with"
-        f" confidence {1.0 - delta:g}: at least {fewest} rows, all with a confidence, are needed. Bring more rows, or ask for"
-        " less",
+        f"{n_rows} certification rows{without} cannot prove that at least {min_coverage:g} of the rows are"
+        f" accepted, with confidence {1.0 - delta:g}: it takes at least {fewest} rows, all of them with a"
+        " confidence. Bring more rows, or ask for less",
         threshold=None,
     )

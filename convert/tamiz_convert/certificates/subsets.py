@@ -1,9 +1,9 @@
 """One threshold per subset of the rows, all certified together.
 
-A certificate over all rows says nothing of a part of them: a pooled threshold keeps its promise while a hard slice in it
-errs many times as often. Here every subset is certified by itself, on its own rows, with its share of the doubt:
-delta / (number of subsets), so that all certificates hold together with probability 1 − delta (Bonferroni's inequality).
-The rows accepted of all subsets are then a mixture of shares of errors that each keep the promise, and so keep it.
+A certificate over all rows says nothing about a part of them: a pooled threshold may keep its promise while a
+hard slice errs many times as often. Here every subset is certified by itself, on its own rows, with an equal
+share of delta, so that all certificates hold together with probability 1 − delta (Bonferroni's inequality).
+The accepted rows of all subsets together then keep the promise too, because each subset does.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SubsetRows(NamedTuple):
     Attributes:
         confidence: (n,), float64; NaN is never accepted.
         error: (n,), bool, whether the prediction is wrong.
-        subset: (n,), int64, which subset the row belongs to, from 0.
+        subset: (n,), int64, which subset the row belongs to, from 0; any other number is in none of them.
     """
 
     confidence: Confidences
@@ -59,7 +59,7 @@ class SubsetCertified:
 
     @property
     def threshold(self) -> float:
-        """Accept where the confidence is at least this: of an uncertified subset, nowhere."""
+        """Accept where the confidence is at least this; an uncertified subset accepts nothing."""
         return ACCEPT_NONE if self.certified is None else self.certified.threshold
 
 
@@ -69,8 +69,8 @@ class SubsetsCertified:
 
     Attributes:
         subsets: one entry per name.
-        overall: over the rows of all subsets together; its threshold is the strictest of them, its p-value and bound those
-            of the pooled counts.
+        overall: over the rows of all subsets together. Its threshold is the strictest of them; its p-value
+            and bound are those of the pooled counts.
         confidence_level: of each subset's own certificate, so that all hold together.
     """
 
@@ -92,14 +92,13 @@ def certify_subsets(
     Args:
         calibration: the rows that place the candidates.
         certification: the rows that prove.
-        names: the names of the subsets, in the order of their indices. Which there are may depend on the rows, but not on
-            confidences or labels.
+        names: the names of the subsets, in the order of their indices. They may be chosen by looking at the
+            rows, but not at confidences or labels.
         max_error: the wanted bound on the error among the accepted rows of each subset, between 0 and 1.
         confidence_level: the wanted probability that all of the bounds hold, between 0 and 1.
 
     Raises:
-        UnattainableError: if no subset can be certified. One that cannot, beside others that can, is no error: it accepts
-            nothing.
+        UnattainableError: if no subset can be certified. If only some cannot, those accept nothing.
     """
     own_level = 1.0 - (1.0 - confidence_level) / len(names)
     found = find_in_subsets(
@@ -136,7 +135,7 @@ def find_in_subsets(
     max_error: float,
     confidence_level: float,
 ) -> list[Certified | None]:
-    """Return what each subset's own rows prove with this confidence level; None for nothing."""
+    """Return what the rows of each subset prove with this confidence level; None where they prove nothing."""
     return [
         find(
             Outcomes(*calibration.of(index)),
@@ -168,7 +167,7 @@ def _unattainable(
     shown = "; ".join(f"{subset.name!r}: {subset.reason}" for subset in subsets[:_SHOWN])
     more = f"; and {len(subsets) - _SHOWN} more" if len(subsets) > _SHOWN else ""
     return UnattainableError(
-        f"none of {len(subsets)} subsets can be certified for an error of at most {max_error:g}, all together with"
-        f" confidence {confidence_level:g}. {shown}{more}",
+        f"none of the {len(subsets)} subsets can be certified for an error of at most {max_error:g}, all"
+        f" together with confidence {confidence_level:g}. {shown}{more}",
         threshold=None,
     )

@@ -1,4 +1,4 @@
-"""From what the caller asked for to the threshold that the bundle will carry."""
+"""From the promise that the caller asks for to the threshold that the bundle will carry."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Policy:
         min_coverage: the wanted share of accepted rows.
         threshold: a fixed one, without a promise.
         confidence_level: the wanted probability that the promise holds.
-        allow_uncertified: whether a bundle without a certificate is better than none.
+        allow_uncertified: whether to write a bundle even if the promise cannot be proven.
         per_class: whether each predicted class gets a threshold of its own.
         slice_by: the column whose values get a threshold each.
     """
@@ -54,8 +54,8 @@ class Policy:
         given = [name for name in _WISHES if getattr(self, name) is not None]
         if len(given) != 1:
             raise ExportError(
-                "give either max_error, max_joint_error or min_coverage (a threshold is certified for it), or threshold"
-                f" (it is taken as it is); given: {', '.join(given) or 'none of them'}"
+                "give either max_error, max_joint_error or min_coverage (a threshold is certified for it), or"
+                f" threshold (it is taken as it is); given: {', '.join(given) or 'none of them'}"
             )
         for name in ("max_error", "max_joint_error", "min_coverage", "confidence_level"):
             value = getattr(self, name)
@@ -99,7 +99,8 @@ class Judged(NamedTuple):
     def rows(self) -> SubsetRows:
         """Confidence, error and subset of each row: its slice, or else its predicted class.
 
-        A row that the gate answers at no threshold has the confidence NaN. It counts among the rows, never as accepted.
+        A row that the gate answers at no threshold has the confidence NaN. It counts among the rows, never as
+        accepted.
         """
         decided = decide(self.probabilities, 0.0)
         confidence = np.where(decided.has_class, decided.confidence, np.nan)
@@ -119,8 +120,8 @@ def choose_threshold(
         names: of the classes or of the slices, where the thresholds differ by them.
 
     Raises:
-        UnattainableError: if the promise cannot be kept, unless the policy allows an uncertified bundle; then the threshold
-            is the candidate that looked best on the calibration rows, or accepts nothing.
+        UnattainableError: if the promise cannot be proven, unless the policy allows an uncertified bundle.
+            Then the threshold is the candidate that looked best on the calibration rows, or accepts nothing.
         ExportError: if there are too many subsets.
     """
     if policy.threshold is not None:

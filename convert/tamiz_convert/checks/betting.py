@@ -87,7 +87,8 @@ def _betting_p_value(values: NDArray[np.float64], limit: float) -> float:
     counted = np.arange(1, n_rows + 1) + 1
     means = (0.5 + np.cumsum(values)) / counted
     variances = (0.25 + np.cumsum((values - means) ** 2)) / counted
-    known = np.concatenate([[0.25], variances[:-1]])  # before each row
+    # A stake may depend on earlier rows only, else the gambler could win without evidence.
+    known = np.concatenate([[0.25], variances[:-1]])
     stakes = np.minimum(_BET / (1.0 - limit), np.sqrt(2.0 * math.log(1.0 / _TUNED_FOR) / (n_rows * known)))
     log_capital = np.cumsum(np.log1p(-stakes * (values - limit)))
     return min(1.0, math.exp(-float(log_capital.max())))

@@ -45,7 +45,7 @@ def label_flips(
         heading.part("accepted rows"), quantity, "at most", AtMost(count(answered_other), n_accepted, limit)
     )
     yield Claimed(
-        heading.part("accepted, then abstained", "warn"),
+        heading.part("accepted, then abstained", "warn"),  # an abstention is not a wrong answer
         "share of accepted rows that abstain after the change",
         "at most",
         AtMost(count(abstained), n_accepted, limit),

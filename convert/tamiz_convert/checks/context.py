@@ -54,6 +54,7 @@ class Context:
 
     def random(self, where: str) -> np.random.Generator:
         """Return the source of noise of one check; it does not depend on the other checks."""
+        # Not hash(): Python salts it, so the noise would differ between processes.
         return np.random.default_rng([self.seed, zlib.crc32(where.encode())])
 
 

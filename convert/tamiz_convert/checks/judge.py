@@ -38,7 +38,7 @@ def judge(findings: Sequence[Finding], alpha: float) -> tuple[CheckResult, ...]:
     steps = dict(zip(map(id, provable), holm([each.claim.p_value for each in provable], alpha), strict=True))
     against = holm([each.claim.p_value_against for each in claimed], alpha)
     broken = {id(each) for each, step in zip(claimed, against, strict=True) if step.rejects}
-    strictest = alpha / max(len(provable), 1)
+    strictest = alpha / max(len(provable), 1)  # what is not counted gets the bound of the first step
     return tuple(
         _decided(finding)
         if isinstance(finding, Decided)

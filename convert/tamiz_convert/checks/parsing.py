@@ -29,6 +29,10 @@ def parse(cls: type[Parsed], value: Any, where: str) -> Parsed:
     Raises:
         SpecificationError: for an unknown or a missing key, or a value of the wrong type, with its place.
     """
+    if value is None and not where:
+        raise SpecificationError(
+            "the specification is empty; expected sections with checks, after version: 1"
+        )
     if not isinstance(value, Mapping):
         raise SpecificationError(f"{where or 'the specification'}: expected keys with values, got {value!r}")
     fields = _fields(cls)

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from tamiz.gate import NO_CLASS
-from tamiz.v1.manifest_pb2 import DataType, InputSpec, Manifest, Promise
+from tamiz.v1.manifest_pb2 import Promise
 from tamiz_convert.bundles.answers import Answers
-from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.certificates.promise_text import promise
+from tamiz_convert.comparison.contender import Contender, matched
 from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, relabeled
 from tamiz_convert.comparison.measure import Measure
 from tamiz_convert.comparison.result import Bin, Compared, Comparison, Discordance
 from tamiz_convert.comparison.slices import slice_columns, slices_of
-from tamiz_convert.errors import BundleError, ExportError, RowsError
+from tamiz_convert.errors import ExportError, RowsError
 from tamiz_convert.graphs.latency import LATENCY_BATCH_SIZES, median_us, repeated
 from tamiz_convert.metrics import (
     Array,
@@ -40,40 +38,6 @@ Progress = Callable[[str, float], None]
 _CURVE_POINTS: Final = 300
 _BINS: Final = 10
 _OF_ACCEPTED: Final = (Promise.PROMISE_UNSPECIFIED, Promise.PROMISE_SELECTIVE_ERROR)
-
-
-@dataclass(frozen=True)
-class _Bundle:
-    """A bundle that is compared."""
-
-    name: str
-    subject: Subject
-
-    @classmethod
-    def read(cls, path: str | Path) -> _Bundle:
-        """Open the version's folder, or the file in it."""
-        folder = Path(path).resolve() if Path(path).is_dir() else Path(path).resolve().parent
-        return cls(f"{folder.parent.name}/{folder.name}", Subject.read(path))
-
-    @property
-    def manifest(self) -> Manifest:
-        return self.subject.manifest
-
-    @property
-    def columns(self) -> set[str]:
-        """The names of inputs and columns that rows may have."""
-        return {name for spec in self.manifest.inputs for name in (spec.name, *spec.column_names)}
-
-    def inputs_beside(self, other: _Bundle) -> list[str]:
-        """Return the inputs that the scores need, without a slice that only this bundle's thresholds need."""
-        own = {self.manifest.threshold.slice_input} - other.columns
-        return sorted(_described(spec) for spec in self.manifest.inputs if spec.name not in own)
-
-    def rows_beside(self, other: _Bundle, rows: Any) -> Any:
-        """Return the rows without a slice that only the other bundle needs, lest it be read as a feature."""
-        if not isinstance(rows, pd.DataFrame):
-            return rows
-        return rows.drop(columns=list({other.manifest.threshold.slice_input} - self.columns), errors="ignore")
 
 
 def compare(
@@ -110,28 +74,18 @@ def compare(
         ExportError: for an `at_error` or `n_resamples` out of range.
     """
     say = progress or (lambda _step, _share: None)
-    if at_error is not None and not (isinstance(at_error, Real) and 0.0 <= at_error < 1.0):
-        raise ExportError(f"at_error is {at_error!r}; expected a share from 0 to below 1, such as 0.05")
-    if not isinstance(n_resamples, Integral) or n_resamples < 1:
-        raise ExportError(f"n_resamples is {n_resamples!r}; expected a whole number, at least 1")
-    one, other = _Bundle.read(a), _Bundle.read(b)
-    position = _matched(one, other)
+    _check(at_error, n_resamples)
+    one, other = Contender.read(a), Contender.read(b)
+    position = matched(one, other)
     given = labeled(rows, labels, one.subject.classes, "compared")
     columns = slice_columns(slices, given.rows)
 
     say("running both", 0.0)
     asked = (one.rows_beside(other, given.rows), other.rows_beside(one, given.rows))
     answers = (one.subject.predict(asked[0]), relabeled(other.subject.predict(asked[1]), position))
-    compared = (answers[0].predicted != NO_CLASS) & (answers[1].predicted != NO_CLASS)
-    if not compared.any():
-        raise RowsError(
-            "no row has probabilities from both bundles: each row is invalid input for at least one of them"
-        )
-    at_error = _at_error(one, other, answers[0], given.y) if at_error is None else at_error
-    measured = (
-        Measured(answers[0], given.y, compared, at_error),
-        Measured(answers[1], given.y, compared, at_error),
-    )
+    if at_error is None:  # own thresholds would mix how strict a gate is with how good it is
+        at_error = _at_error(one, other, answers[0], given.y)
+    measured = _measured(answers, given.y, at_error)
 
     say("resampling the rows", 0.2)
     discordance = _discordance(measured, answers)
@@ -140,15 +94,11 @@ def compare(
     say("measuring latency", 0.8)
     latency = _latency((one, other), asked)
     say("done", 1.0)
-    sides = [
-        _side(bundle, found, each, given.y, times)
-        for bundle, found, each, times in zip((one, other), answers, measured, latency, strict=True)
-    ]
     return Comparison(
-        a=sides[0],
-        b=sides[1],
+        a=_side(one, answers[0], measured[0], given.y, latency[0]),
+        b=_side(other, answers[1], measured[1], given.y, latency[1]),
         n_rows=len(given),
-        n_compared=int(compared.sum()),
+        n_compared=_count(measured[0].compared),
         at_error=at_error,
         measures=measures,
         discordance=discordance,
@@ -158,38 +108,28 @@ def compare(
     )
 
 
-def _matched(a: _Bundle, b: _Bundle) -> NDArray[np.int64]:
-    """Return the position of each class of B among those of A; refuse bundles that cannot be compared."""
-    ours, theirs = (each.subject.classes.tolist() for each in (a, b))
-    if set(ours) != set(theirs):
-        raise BundleError(
-            f"the bundles have different classes, {_named(ours)} in A ({a.name}) and {_named(theirs)} in B"
-            f" ({b.name});"
-            " only bundles that answer the same question can be compared"
+def _check(at_error: float | None, n_resamples: int) -> None:
+    if at_error is not None and not (isinstance(at_error, Real) and 0.0 <= at_error < 1.0):
+        raise ExportError(f"at_error is {at_error!r}; expected a share from 0 to below 1, such as 0.05")
+    if not isinstance(n_resamples, Integral) or n_resamples < 1:
+        raise ExportError(f"n_resamples is {n_resamples!r}; expected a whole number, at least 1")
+
+
+def _measured(answers: tuple[Answers, Answers], y: Classes, at_error: float) -> tuple[Measured, Measured]:
+    """Return what both answer, to be measured on the rows that both score.
+
+    Raises:
+        RowsError: if there is no such row.
+    """
+    compared = (answers[0].predicted != NO_CLASS) & (answers[1].predicted != NO_CLASS)
+    if not compared.any():
+        raise RowsError(
+            "no row has probabilities from both bundles: each row is invalid input for at least one of them"
         )
-    inputs = [a.inputs_beside(b), b.inputs_beside(a)]
-    if inputs[0] != inputs[1]:
-        only = [[name for name in inputs[i] if name not in inputs[1 - i]] for i in (0, 1)]
-        raise BundleError(
-            f"the bundles read different inputs: only A ({a.name}) reads {_named(only[0])}, only B"
-            f" ({b.name}) reads"
-            f" {_named(only[1])}; only bundles that read the same inputs can be compared"
-        )
-    return np.array([ours.index(label) for label in theirs], dtype=np.int64)
+    return Measured(answers[0], y, compared, at_error), Measured(answers[1], y, compared, at_error)
 
 
-def _described(spec: InputSpec) -> str:
-    """Return what an input needs from the rows; the same rows can be read as numbers of any type."""
-    kind = "strings" if spec.dtype == DataType.DATA_TYPE_STRING else "numbers"
-    columns = f" ({', '.join(spec.column_names)})" if list(spec.column_names) not in ([], [spec.name]) else ""
-    return f"{spec.name!r}{columns}: {kind}, {list(spec.shape)[1:]}"
-
-
-def _named(values: Sequence[Any]) -> str:
-    return ", ".join(map(str, values[:10])) + (", …" if len(values) > 10 else "") if values else "nothing"  # noqa: PLR2004
-
-
-def _at_error(a: _Bundle, b: _Bundle, answers: Answers, y: Classes) -> float:
+def _at_error(a: Contender, b: Contender, answers: Answers, y: Classes) -> float:
     for bundle in (a, b):
         certificate = bundle.manifest.threshold.certificate
         if certificate.max_error > 0 and certificate.promise in _OF_ACCEPTED:
@@ -246,7 +186,7 @@ def _discordance(measured: tuple[Measured, Measured], answers: tuple[Answers, An
     )
 
 
-def _latency(bundles: tuple[_Bundle, _Bundle], rows: tuple[Any, Any]) -> list[dict[int, float]]:
+def _latency(bundles: tuple[Contender, Contender], rows: tuple[Any, Any]) -> list[dict[int, float]]:
     """Return batch size → median time, for each bundle; rows are repeated where there are too few."""
     subjects = [each.subject for each in bundles]
     feeds = [each.feed(its) for each, its in zip(subjects, rows, strict=True)]
@@ -260,7 +200,7 @@ def _latency(bundles: tuple[_Bundle, _Bundle], rows: tuple[Any, Any]) -> list[di
 
 
 def _side(
-    bundle: _Bundle, answers: Answers, measured: Measured, y: Classes, latency_us: dict[int, float]
+    bundle: Contender, answers: Answers, measured: Measured, y: Classes, latency_us: dict[int, float]
 ) -> Compared:
     rows = measured.compared
     return Compared(

@@ -190,5 +190,6 @@ def _interval(drawn: Array) -> tuple[float, float]:
 def _p_value(drawn: Array) -> float:
     """Return twice the share of the differences on the rarer side of zero; at least 2 / (n_resamples + 1)."""
     finite = drawn[np.isfinite(drawn)]
+    # The added 1 counts the rows at hand as a resample, so that a p-value is never 0.
     rarer = min(int((finite <= 0).sum()), int((finite >= 0).sum()))
     return min(1.0, 2.0 * (rarer + 1) / (len(finite) + 1))

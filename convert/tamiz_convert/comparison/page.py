@@ -16,15 +16,14 @@ from tamiz_convert.comparison.measure import (
 )
 from tamiz_convert.comparison.result import Comparison
 from tamiz_convert.comparison.slices import Slice
-from tamiz_convert.report.charts import reliability_chart, risk_coverage_plot
+from tamiz_convert.report.charts import pair_chart, reliability_chart, risk_coverage_plot
 from tamiz_convert.report.element import Child, Html, element
 from tamiz_convert.report.formats import count, p_value, percent, plain_percent
 from tamiz_convert.report.page import Section, page
-from tamiz_convert.report.plot import Plot, charts, figure, percent_axis, svg
+from tamiz_convert.report.plot import charts, figure
 from tamiz_convert.report.table import Row, facts, pairs, table
 
 _FACTS = ("accuracy", "coverage", "selective_error", "coverage_at_error")
-_ROW_HEIGHT = 26.0
 
 
 def to_json(comparison: Comparison) -> str:
@@ -154,7 +153,12 @@ def _slices(comparison: Comparison) -> Section:
         " corrected for the number of slices. A model can be ahead over all rows and behind in most slices."
     )
     found = table("Every slice", headings, map(_slice, comparison.slices), text_columns=(0, 8), note=note)
-    drawn = _accuracy_chart("Accuracy by slice", comparison.slices)
+    scored = [
+        (each.name, each.accuracy_a, each.accuracy_b)
+        for each in comparison.slices
+        if each.accuracy_a is not None and each.accuracy_b is not None
+    ]
+    drawn = pair_chart("Accuracy by slice", "accuracy", scored)
     caption = "The filled dot is B, the hollow one A; the line between them is the difference."
     return Section("slices", "Slices", "Slices", [charts(figure("Accuracy by slice", caption, drawn)), found])
 
@@ -163,37 +167,6 @@ def _slice(each: Slice) -> Row:
     shares = (each.accuracy_a, each.accuracy_b, each.coverage_a, each.coverage_b, each.error_a, each.error_b)
     cells = [each.name, count(each.n_rows), *map(percent, shares), each.better or ""]
     return Row(cells, chosen=each.better is not None)
-
-
-def _accuracy_chart(name: str, slices: Sequence[Slice]) -> Html:
-    """Draw both accuracies of every slice, one slice below the other."""
-    shown = [each for each in slices if each.accuracy_a is not None and each.accuracy_b is not None]
-    values = [value for each in shown for value in (each.accuracy_a, each.accuracy_b) if value is not None]
-    axis = percent_axis("accuracy", low=min(values, default=0.0) - 0.02)
-    height = _ROW_HEIGHT * len(shown) + 50.0
-    plot = Plot(axis, percent_axis(""), height=height, left=128.0, right=16.0, top=8.0, bottom=42.0)
-    bottom = height - plot.bottom
-    across = [(plot.at(value, 0.0)[0], text) for value, text in axis.ticks]
-    marks: list[Child] = [
-        element("path", d="".join(f"M{x:.1f} {plot.top:.0f}V{bottom:.1f}" for x, _ in across), class_="grid"),
-        [element("text", text, x=x, y=bottom + 15.0, text_anchor="middle") for x, text in across],
-        [_pair(plot, plot.top + _ROW_HEIGHT * (i + 0.5), each) for i, each in enumerate(shown)],
-    ]
-    described = "; ".join(
-        f"{each.name}: A {percent(each.accuracy_a)}, B {percent(each.accuracy_b)}" for each in shown
-    )
-    return svg(name, described, plot.width, height, marks)
-
-
-def _pair(plot: Plot, down: float, each: Slice) -> list[Html]:
-    a, b = (plot.at(value or 0.0, 0.0)[0] for value in (each.accuracy_a, each.accuracy_b))
-    name = each.value if len(each.value) <= 18 else f"{each.value[:17]}…"  # noqa: PLR2004  what the margin holds
-    return [
-        element("text", name, x=plot.left - 10.0, y=down + 4.0, text_anchor="end", class_="name"),
-        element("path", d=f"M{a:.1f} {down:.1f}H{b:.1f}", class_="whisker"),
-        element("circle", cx=a, cy=down, r=4.5, class_="hollow"),
-        element("circle", cx=b, cy=down, r=4.5, class_="dot"),
-    ]
 
 
 def _rows(comparison: Comparison) -> Section:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tamiz_convert.metrics.top_label import Array
 
 _ON_EDGE: Final = 1e-12
+"""A forest of 15 trees gives fifteenths, and in float64 1 − 5/15 is not 10/15."""
 
 Binning = Callable[[Array, int], Array]
 """(values, n_bins) → the upper edges of the bins, ascending, the last of them 1."""

@@ -35,7 +35,7 @@ Array = NDArray[np.float64]
 
 
 def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
-    """Calibrate a score graph, choose its threshold, compare it with its reference, hold it to its checks, and write it.
+    """Calibrate a score graph, choose its threshold, compare, check and write it.
 
     Args:
         graph: the score graph.
@@ -43,8 +43,8 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
         task: what is asked for.
 
     Raises:
-        RowsError, UnattainableError, ParityError, SpecificationError, BlockedError, BundleError: see `errors`; nothing was
-            written.
+        RowsError, UnattainableError, ParityError, SpecificationError, BlockedError, BundleError: see
+            `errors`; nothing was written.
     """
     say, seed, column = task.say, task.plan.seed, given.column
     rows = held_out(
@@ -94,11 +94,11 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
 
 
 def _probabilities(graph: ScoreGraph, fitted: Fitted, rows: LabeledRows) -> Array:
-    """Return what the gate goes by: NaN in rows that it answers at no threshold, whatever the graph computes for them."""
+    """Return what the graph computes; NaN in rows that the gate answers at no threshold."""
     feed = graph.feed(rows.rows)
     probabilities = Runner(fitted.model).run(feed)
-    # The manifest allows missing values in fewer inputs than the graph does, but only takes the permission from inputs in
-    # which no held-out row lacks a value. So for these rows both say the same.
+    # The manifest allows missing values in fewer inputs than the graph does, but only takes the permission
+    # from inputs in which no held-out row lacks a value. So for these rows both say the same.
     has_class = decide(probabilities, 0.0, valid_rows(feed, graph.inputs)).has_class
     return np.where(has_class[:, None], probabilities, np.nan)
 

@@ -70,6 +70,7 @@ def _quality(probabilities: NDArray[np.float64], y: NDArray[np.int64], seed: int
     n_resamples = int(np.clip(_WORK / probabilities.size, _FEWEST_RESAMPLES, _MOST_RESAMPLES))
     calibrated = if_calibrated(probabilities, n_resamples=n_resamples, seed=seed)
     return {
+        # With bins of equal width, most bins of a confident model would be empty.
         "reliability": _reliability(reliability_diagram(probabilities, y, _BINS, equal_mass)),
         "ece": {
             "value": ece(probabilities, y),

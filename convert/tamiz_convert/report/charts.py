@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tamiz_convert.report.element import Html, element
 from tamiz_convert.report.formats import count, percent, plain_percent
-from tamiz_convert.report.plot import Plot, Points, log_axis, percent_axis, svg
+from tamiz_convert.report.plot import Axis, Plot, Points, log_axis, percent_axis, svg
 
 Numbers = Mapping[str, Any]
 
@@ -148,27 +148,60 @@ def interval_chart(
     """
     ends = [end for _, _, bounds in rows for end in (bounds or ())]
     scale = percent_axis(axis, high or max([limit or 0.0, 0.01, *ends]))
-    height = _ROW_HEIGHT * len(rows) + 50.0
-    left = 20.0 + _LETTER * max(len(_shortened(name)) for name, _, _ in rows)
-    down = percent_axis("")
-    plot = Plot(scale, down, height=height, left=left, right=20.0, top=8.0, bottom=42.0)
+    plot = _rows_plot(scale, [name for name, _, _ in rows])
     marks = [_interval_row(plot, 8.0 + _ROW_HEIGHT * (i + 0.5), *row) for i, row in enumerate(rows)]
     described = "; ".join(f"{name}: {percent(value)}" for name, value, _ in rows)
     return svg(
         title,
         described,
         plot.width,
-        height,
+        plot.height,
         [_upright_grid(plot), *marks, _upright(plot, limit, "") if limit else None],
     )
+
+
+def pair_chart(title: str, axis: str, rows: Sequence[tuple[str, float, float]]) -> Html:
+    """Draw two values per row, the rows below each other: A as a hollow dot, B as a filled one.
+
+    Args:
+        title: names the chart.
+        axis: what is measured.
+        rows: name and both values of each, as shares.
+    """
+    low = min((min(a, b) for _, a, b in rows), default=0.0)
+    plot = _rows_plot(percent_axis(axis, low=low - 0.02), [name for name, *_ in rows])
+    marks = [_pair_row(plot, 8.0 + _ROW_HEIGHT * (i + 0.5), *row) for i, row in enumerate(rows)]
+    described = "; ".join(f"{name}: A {percent(a)}, B {percent(b)}" for name, a, b in rows)
+    return svg(title, described, plot.width, plot.height, [_upright_grid(plot), *marks])
+
+
+def _rows_plot(axis: Axis, names: Sequence[str]) -> Plot:
+    """Return the frame of a chart with a row per name."""
+    left = 20.0 + _LETTER * max((len(_shortened(name)) for name in names), default=0)
+    height = _ROW_HEIGHT * len(names) + 50.0
+    return Plot(axis, percent_axis(""), height=height, left=left, right=20.0, top=8.0, bottom=42.0)
+
+
+def _row_name(plot: Plot, down: float, name: str) -> Html:
+    return element(
+        "text", _shortened(name), x=plot.left - 10.0, y=down + 4.0, text_anchor="end", class_="name"
+    )
+
+
+def _pair_row(plot: Plot, down: float, name: str, a: float, b: float) -> list[Html]:
+    from_a, to_b = (plot.at(value, 0.0)[0] for value in (a, b))
+    return [
+        _row_name(plot, down, name),
+        element("path", d=f"M{from_a:.1f} {down:.1f}H{to_b:.1f}", class_="whisker"),
+        element("circle", cx=from_a, cy=down, r=4.5, class_="hollow"),
+        element("circle", cx=to_b, cy=down, r=4.5, class_="dot"),
+    ]
 
 
 def _interval_row(
     plot: Plot, down: float, name: str, value: float | None, bounds: Sequence[float] | None
 ) -> list[Html]:
-    label = element(
-        "text", _shortened(name), x=plot.left - 10.0, y=down + 4.0, text_anchor="end", class_="name"
-    )
+    label = _row_name(plot, down, name)
     if value is None or bounds is None:
         nothing = element("text", "no answers", x=plot.left + 6.0, y=down + 4.0)
         return [label, nothing]

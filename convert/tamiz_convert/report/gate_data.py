@@ -170,7 +170,7 @@ def _curve(
         return []
     curve = risk_coverage_curve(probabilities[usable], y[usable])
     kept = np.unique(np.linspace(0, len(curve.coverage) - 1, _CURVE_POINTS).round().astype(int))
-    share = usable.mean()
+    share = usable.mean()  # rows without probabilities are never answered, and count in the coverage
     return [{"coverage": float(curve.coverage[i] * share), "error": float(curve.risk[i])} for i in kept]
 
 

@@ -55,6 +55,7 @@ def page(
         "head",
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        # A page is opened from disk or mail: the policy allows this one script and no request.
         element("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
         element("meta", name="color-scheme", content="light dark"),
         element("title", title),

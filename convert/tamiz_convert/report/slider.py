@@ -11,6 +11,7 @@ from tamiz_convert.report.formats import count, percent, plain_percent, threshol
 from tamiz_convert.report.plot import Plot
 from tamiz_convert.report.table import Row, table
 
+# The script computes nothing: each formula exists once, in Python.
 SCRIPT: Final = files(__package__).joinpath("slider.js").read_text(encoding="utf-8")
 
 

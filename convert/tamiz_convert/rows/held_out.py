@@ -141,6 +141,7 @@ def _stratified(
     rows: LabeledRows, n_certifying: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Divide independent rows; copies of a row go to the same side."""
+    # A copy on the other side would test the certificate on a row that the calibrator has seen.
     _, first, which = np.unique(row_keys(rows.rows), return_index=True, return_inverse=True)
     firsts = np.unique(first)
     if len(firsts) < 2:  # noqa: PLR2004  one for each side

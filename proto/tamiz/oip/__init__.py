@@ -1,1 +1,1 @@
-"""The Open Inference Protocol: its .proto file, and messages that share no descriptor pool with anybody else's."""
+"""The Open Inference Protocol: its .proto file, and its messages in a descriptor pool of their own."""

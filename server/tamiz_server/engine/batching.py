@@ -1,4 +1,4 @@
-"""Which requests are computed together, and when. Pure policy: the caller owns the clock, the loop and the sockets.
+"""Which requests are computed together, and when. Pure policy: the caller owns clock, loop and sockets.
 
 Times are seconds on any monotonic clock; the caller passes `now`.
 """
@@ -9,89 +9,30 @@ import heapq
 import math
 from collections import deque
 from itertools import count
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final
 
+from tamiz_server.engine.batch import Slice
+from tamiz_server.engine.request import Request
 from tamiz_server.engine.shedding import REQUESTS_AHEAD, Shedding
 from tamiz_server.errors import InvalidRequest, QueueFull
 
 _COMPACT_ABOVE: Final = 64
-"""Finished entries are swept out when they outnumber the waiting ones by this many."""
+"""Finished requests are swept out when they outnumber the waiting ones by this many."""
 
-YIELDS_UP_TO: Final = 7
-"""Entries that give way do so for at most this many batches in a row; the next one begins with them."""
+NORMAL_FIRST: Final = 7
+"""This many batches in a row begin with normal priority; the next one begins with low priority."""
 
-ROOM_OF_YIELDING: Final = 0.5
-"""The share of the queue that entries that give way may fill; one alone may fill all of it, or it could never be asked."""
-
-
-class Entry:
-    """One request that waits.
-
-    Attributes:
-        n_rows: how many rows it has.
-        key: entries share a batch only when their keys are equal (the shapes of a model with dynamic dimensions).
-        gives_way: whether it lets others go first.
-        held_back: whether its caller sends no more than so many at a time, and waits: it is not refused for the time that it
-            would wait. What gives way is held back, too.
-        arrived_s: when it came.
-        deadline_s: when its caller stops waiting; infinite when never.
-        taken: how many of its rows have been put into batches.
-        dropped: whether it left the queue unserved (expired or cancelled).
-        n_bytes: how much memory it takes.
-    """
-
-    __slots__ = (
-        "arrived_s",
-        "deadline_s",
-        "dropped",
-        "gives_way",
-        "held_back",
-        "key",
-        "n_bytes",
-        "n_rows",
-        "taken",
-    )
-
-    def __init__(
-        self,
-        n_rows: int,
-        *,
-        arrived_s: float,
-        deadline_s: float = math.inf,
-        key: Any = None,
-        gives_way: bool = False,
-        held_back: bool = False,
-        n_bytes: int = 0,
-    ) -> None:
-        self.n_rows = n_rows
-        self.n_bytes = n_bytes
-        self.key = key
-        self.gives_way = gives_way
-        self.held_back = held_back or gives_way
-        self.arrived_s = arrived_s
-        self.deadline_s = deadline_s
-        self.taken = 0
-        self.dropped = False
+LOW_PRIORITY_ROOM: Final = 0.5
+"""The share of the queue that requests of low priority may fill."""
 
 
-E_ = TypeVar("E_", bound=Entry)
+class BatchQueue:
+    """Requests that wait, first come, first served, on two levels: normal and low priority.
 
+    A batch takes requests of normal priority first, and fills the rest of its room with low priority. After
+    `NORMAL_FIRST` such batches, one begins with low priority, which so gets that share of the batches at any load.
 
-class Slice(NamedTuple, Generic[E_]):
-    """Rows start:stop of an entry, in a batch."""
-
-    entry: E_
-    start: int
-    stop: int
-
-
-class BatchQueue(Generic[E_]):
-    """Requests that wait, first come, first served, in two levels: those that give way to others, and the others.
-
-    A batch takes the others first, and fills what room they leave. Who gives way does so for `YIELDS_UP_TO` batches in
-    a row; the next batch begins with them, so that they get that share of the batches at any load.
-
-    A request that fits into a batch is never torn apart; one with more rows than `max_batch_size` goes in parts.
+    A request that fits into a batch is never split. One with more rows than `max_batch_size` goes in parts.
     """
 
     def __init__(
@@ -109,127 +50,138 @@ class BatchQueue(Generic[E_]):
         self.n_rows = 0
         """How many rows wait."""
         self._max_bytes = max_bytes
-        self._n_bytes = 0  # of entries of which any row waits
-        self._waiting: deque[E_] = deque()
-        self._yielding: deque[E_] = deque()
-        self._n_yielding_rows = 0
+        self._n_bytes = 0  # of requests of which any row waits
+        self._normal: deque[Request] = deque()
+        self._low: deque[Request] = deque()
+        self._n_low_rows = 0
         self._shedding = shedding
         self._n_free_rows = 0
         self._n_free = 0  # requests that are not held back, and their rows
-        self._yielded = 0
-        self._deadlines: list[tuple[float, int, E_]] = []
+        self._n_normal_first = 0
+        self._deadlines: list[tuple[float, int, Request]] = []
         self._n_dropped = 0
         self._order = count()
 
-    def append(self, entry: E_) -> None:
-        """Let an entry wait.
+    def append(self, request: Request, now_s: float, *, key: Any = None) -> None:
+        """Let a request wait that has come now.
+
+        Args:
+            request: has not been in a queue before.
+            now_s: when it came.
+            key: requests share a batch only if their keys are equal.
 
         Raises:
             InvalidRequest: if it has more rows than the queue can ever hold.
-            QueueFull: if it has more rows than there is room for now, or would wait too long; see `shedding`.
+            QueueFull: if there is no room for it now, or if it would wait too long; see `shedding`.
         """
-        if entry.n_rows > self.max_queue_size:
+        request.arrived_s, request.key = now_s, key
+        self._require_room(request)
+        if self.n_rows and self._shedding is not None:
+            self._shed(self._shedding, request)
+        if request.low_priority:
+            self._require_low_priority_room(request)
+            self._low.append(request)
+            self._n_low_rows += request.n_rows
+        else:
+            self._normal.append(request)
+        if not request.held_back:
+            self._n_free_rows += request.n_rows
+            self._n_free += 1
+        self.n_rows += request.n_rows
+        self._n_bytes += request.n_bytes
+        if request.deadline_s < math.inf:
+            heapq.heappush(self._deadlines, (request.deadline_s, next(self._order), request))
+            if len(self._deadlines) > 2 * self._n_kept() + _COMPACT_ABOVE:
+                self._compact()
+
+    def _require_room(self, request: Request) -> None:
+        if request.n_rows > self.max_queue_size:
             raise InvalidRequest(
-                f"the request has {entry.n_rows} rows; at most {self.max_queue_size} can be asked at once:"
+                f"the request has {request.n_rows} rows; at most {self.max_queue_size} can be asked at once:"
                 " send them in several requests"
             )
-        if self.n_rows + entry.n_rows > self.max_queue_size:
+        if self.n_rows + request.n_rows > self.max_queue_size:
             raise QueueFull(
                 f"the queue is full: {self.n_rows} rows are waiting, there is room for {self.max_queue_size}"
             )
-        if self.n_rows and self._n_bytes + entry.n_bytes > self._max_bytes:
+        # A request larger than all the room is taken when nothing else waits, or it could never be asked.
+        if self.n_rows and self._n_bytes + request.n_bytes > self._max_bytes:
             raise QueueFull(
-                f"the queue is full: requests of {self._n_bytes} bytes are waiting, there is room for {self._max_bytes:.0f}"
+                f"the queue is full: requests of {self._n_bytes} bytes are waiting, there is room for"
+                f" {self._max_bytes:.0f}"
             )
-        if self.n_rows and self._shedding is not None:
-            self._shed(self._shedding, entry)
-        if entry.gives_way:
-            self._append_yielding(entry)
-        else:
-            self._waiting.append(entry)
-        if not entry.held_back:
-            self._n_free_rows += entry.n_rows
-            self._n_free += 1
-        self.n_rows += entry.n_rows
-        self._n_bytes += entry.n_bytes
-        if entry.deadline_s < math.inf:
-            heapq.heappush(self._deadlines, (entry.deadline_s, next(self._order), entry))
-            if len(self._deadlines) > 2 * (len(self._waiting) + len(self._yielding)) + _COMPACT_ABOVE:
-                self._compact()
 
-    def _shed(self, shedding: Shedding, entry: E_) -> None:
-        """Refuse an entry that would wait too long: for the others' sake, or for its own caller."""
-        remaining_s = entry.deadline_s - entry.arrived_s
+    def _require_low_priority_room(self, request: Request) -> None:
+        room = int(self.max_queue_size * LOW_PRIORITY_ROOM)
+        # As above: a large one is taken when no other of low priority waits.
+        if self._n_low_rows and self._n_low_rows + request.n_rows > room:
+            raise QueueFull(
+                f"the queue is full for requests of low priority: {self._n_low_rows} of their rows are waiting,"
+                f" there is room for {room}"
+            )
+
+    def _shed(self, shedding: Shedding, request: Request) -> None:
+        """Refuse a request that would wait too long: for the others' sake, or for its own caller."""
+        remaining_s = request.deadline_s - request.arrived_s
         if remaining_s <= 0.0:
             return  # it has expired, and is told so
         if remaining_s < math.inf:
-            wait_s = shedding.wait_s(self.n_rows - self._n_yielding_rows)
+            wait_s = shedding.wait_s(self.n_rows - self._n_low_rows)
             if wait_s > remaining_s:
                 raise QueueFull(
                     f"the rows before it take about {_shown(wait_s)}, and the caller waits"
                     f" {_shown(remaining_s)}: it was not queued"
                 )
-        if self._n_free < REQUESTS_AHEAD or entry.held_back:
+        if self._n_free < REQUESTS_AHEAD or request.held_back:
             return
-        if shedding.refuses(self._n_free_rows, entry.arrived_s):
-            wait_s = shedding.wait_s(self.n_rows - self._n_yielding_rows)
+        if shedding.refuses(self._n_free_rows, request.arrived_s):
+            wait_s = shedding.wait_s(self.n_rows - self._n_low_rows)
             raise QueueFull(
-                f"more is asked than the model can compute: it would wait about {_shown(wait_s)} behind {self.n_rows} rows;"
-                " try another replica, or later"
+                f"more is asked than the model can compute: it would wait about {_shown(wait_s)} behind"
+                f" {self.n_rows} rows; try another replica, or later"
             )
 
-    def _append_yielding(self, entry: E_) -> None:
-        """Let an entry wait that gives way: as long as no more rows do than their share of the room, or it is the only one."""
-        room = int(self.max_queue_size * ROOM_OF_YIELDING)
-        if self._n_yielding_rows and self._n_yielding_rows + entry.n_rows > room:
-            raise QueueFull(
-                f"the queue is full for requests of low priority: {self._n_yielding_rows} of their rows are waiting, there"
-                f" is room for {room}"
-            )
-        self._yielding.append(entry)
-        self._n_yielding_rows += entry.n_rows
-
-    def drop(self, entry: E_) -> bool:
-        """Take an entry out unserved; return whether any of its rows still waited."""
-        if entry.dropped or entry.taken == entry.n_rows:
+    def drop(self, request: Request) -> bool:
+        """Take a request out unserved; return whether any of its rows still waited."""
+        if request.dropped or request.taken == request.n_rows:
             return False
-        entry.dropped = True
-        self.n_rows -= entry.n_rows - entry.taken
-        self._n_bytes -= entry.n_bytes
-        if entry.gives_way:
-            self._n_yielding_rows -= entry.n_rows - entry.taken
-        if not entry.held_back:
-            self._n_free_rows -= entry.n_rows - entry.taken
+        request.dropped = True
+        self.n_rows -= request.n_rows - request.taken
+        self._n_bytes -= request.n_bytes
+        if request.low_priority:
+            self._n_low_rows -= request.n_rows - request.taken
+        if not request.held_back:
+            self._n_free_rows -= request.n_rows - request.taken
             self._n_free -= 1
         if not self.n_rows and self._shedding is not None:
             self._shedding.emptied()
         self._n_dropped += 1
-        if self._n_dropped > (len(self._waiting) + len(self._yielding)) // 2 + _COMPACT_ABOVE:
+        if self._n_dropped > self._n_kept() // 2 + _COMPACT_ABOVE:
             self._compact()
         return True
 
-    def expire(self, now_s: float) -> list[E_]:
-        """Take out and return the entries whose deadline has come."""
+    def expire(self, now_s: float) -> list[Request]:
+        """Take out and return the requests whose deadline has come."""
         expired = []
         while self._deadlines and self._deadlines[0][0] <= now_s:
-            entry = heapq.heappop(self._deadlines)[2]
-            if self.drop(entry):
-                expired.append(entry)
+            request = heapq.heappop(self._deadlines)[2]
+            if self.drop(request):
+                expired.append(request)
         return expired
 
-    def take(self, now_s: float) -> list[Slice[E_]]:
+    def take(self, now_s: float) -> list[Slice]:
         """Take out the next batch; empty when nothing waits, or when what waits may wait for more.
 
         Call `expire` first: this does not look at deadlines.
         """
         if not self._is_due(now_s):
             return []
-        batch: list[Slice[E_]] = []
+        batch: list[Slice] = []
         room = self.max_batch_size
-        if not self._n_yielding_rows:
-            room = self._fill(batch, self._waiting, room)
+        if not self._n_low_rows:
+            room = self._fill(batch, self._normal, room)
         else:
-            levels = (self._waiting, self._yielding) if self._yields() else (self._yielding, self._waiting)
+            levels = (self._normal, self._low) if self._normal_first() else (self._low, self._normal)
             for level in levels:
                 room = self._fill(batch, level, room)
         if self._shedding is not None:
@@ -240,33 +192,33 @@ class BatchQueue(Generic[E_]):
             self._deadlines.clear()  # an idle queue keeps no request alive until its deadline
         return batch
 
-    def _yields(self) -> bool:
-        """Return whether those that give way do so once more, in the batch that is made up now."""
-        self._yielded += 1
-        if self._yielded > YIELDS_UP_TO or not _drop_front(self._waiting):
-            self._yielded = 0
+    def _normal_first(self) -> bool:
+        """Return whether the batch that is made up now begins with normal priority, though low priority waits."""
+        self._n_normal_first += 1
+        if self._n_normal_first > NORMAL_FIRST or not _drop_front(self._normal):
+            self._n_normal_first = 0
             return False
         return True
 
-    def _fill(self, batch: list[Slice[E_]], level: deque[E_], room: int) -> int:
-        """Move entries from a level into a batch that has some room; return how much is left."""
+    def _fill(self, batch: list[Slice], level: deque[Request], room: int) -> int:
+        """Move requests from a level into a batch that has some room; return how much is left."""
         while room and _drop_front(level):
-            entry = level[0]
-            rest = entry.n_rows - entry.taken
+            request = level[0]
+            rest = request.n_rows - request.taken
             if batch and (
-                entry.key != batch[0].entry.key or (rest > room and entry.n_rows <= self.max_batch_size)
+                request.key != batch[0].request.key or (rest > room and request.n_rows <= self.max_batch_size)
             ):
                 break
             size = min(rest, room)
-            batch.append(Slice(entry, entry.taken, entry.taken + size))
-            entry.taken += size
+            batch.append(Slice(request, request.taken, request.taken + size))
+            request.taken += size
             room -= size
             self.n_rows -= size
             if size == rest:
-                self._n_bytes -= entry.n_bytes
-            if entry.held_back:
-                if entry.gives_way:
-                    self._n_yielding_rows -= size
+                self._n_bytes -= request.n_bytes
+            if request.held_back:
+                if request.low_priority:
+                    self._n_low_rows -= size
             else:
                 self._n_free_rows -= size
                 self._n_free -= size == rest
@@ -277,7 +229,7 @@ class BatchQueue(Generic[E_]):
         return min(self.expiry_s(), self._oldest_s() + self.max_queue_delay_s)
 
     def expiry_s(self) -> float:
-        """Return when the next waiting entry expires; infinite when none does."""
+        """Return when the next waiting request expires; infinite when none does."""
         while self._deadlines and not _waits(self._deadlines[0][2]):
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else math.inf
@@ -288,20 +240,24 @@ class BatchQueue(Generic[E_]):
         return self.n_rows >= self.max_batch_size or now_s >= self._oldest_s() + self.max_queue_delay_s
 
     def _oldest_s(self) -> float:
-        """Return when the oldest waiting entry came; infinite when nothing waits."""
-        oldest_s = self._waiting[0].arrived_s if _drop_front(self._waiting) else math.inf
-        return min(oldest_s, self._yielding[0].arrived_s) if _drop_front(self._yielding) else oldest_s
+        """Return when the oldest waiting request came; infinite when nothing waits."""
+        oldest_s = self._normal[0].arrived_s if _drop_front(self._normal) else math.inf
+        return min(oldest_s, self._low[0].arrived_s) if _drop_front(self._low) else oldest_s
+
+    def _n_kept(self) -> int:
+        """Return how many requests are kept, whether they still wait or not."""
+        return len(self._normal) + len(self._low)
 
     def _compact(self) -> None:
-        """Let go of what does not wait any more: who sends and cancels while nothing is taken must not fill the memory."""
-        self._waiting = deque(filter(_waits, self._waiting))
-        self._yielding = deque(filter(_waits, self._yielding))
+        """Let go of what no longer waits: a caller who sends and cancels must not fill the memory."""
+        self._normal = deque(filter(_waits, self._normal))
+        self._low = deque(filter(_waits, self._low))
         self._deadlines = [item for item in self._deadlines if _waits(item[2])]
         heapq.heapify(self._deadlines)
         self._n_dropped = 0
 
 
-def _drop_front(level: deque[E_]) -> bool:
+def _drop_front(level: deque[Request]) -> bool:
     """Remove what no longer waits from the front; return whether anything does."""
     while level and not _waits(level[0]):
         level.popleft()
@@ -312,5 +268,5 @@ def _shown(seconds: float) -> str:
     return f"{seconds * 1e3:,.3g} ms"
 
 
-def _waits(entry: Entry) -> bool:
-    return not entry.dropped and entry.taken < entry.n_rows
+def _waits(request: Request) -> bool:
+    return not request.dropped and request.taken < request.n_rows

@@ -1,12 +1,12 @@
-"""Whether a model that failed again and again is asked at all. Pure policy: the caller owns the clock.
+"""Whether a model that failed several times in a row is asked at all. Pure policy: the caller owns the clock.
 
     closed ──`max_failures` batches failed in a row──► open ──`cooldown_s` later──► one request is let through
       ▲                                                 ▲ │                               │
       └───────────────── a batch succeeded ─────────────┼─┴───────────────────────────────┤
                                                         └─────────────── it failed ───────┘
 
-A broken model costs its callers a batch's time each, and its neighbours the processor. Refused at once with UNAVAILABLE,
-a caller asks another replica. Times are seconds on any monotonic clock.
+A broken model costs each of its callers the time of a batch, and its neighbours the processor. A caller
+who is refused at once with UNAVAILABLE can ask another replica. Times are seconds on any monotonic clock.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ class Circuit:
     """Counts failures in a row, and says who is let through.
 
     Attributes:
-        is_open: whether requests are refused, except for one now and then that tries.
+        is_open: whether requests are refused, except for one after each cool-down, which tries the model.
     """
 
     def __init__(self, *, max_failures: int, cooldown_s: float) -> None:
         """Begin closed.
 
         Args:
-            max_failures: so many batches that fail in a row open it; 0: none ever does.
+            max_failures: how many failed batches in a row open it; 0: it never opens.
             cooldown_s: how long nobody is let through.
         """
         self.is_open = False
@@ -40,8 +40,7 @@ class Circuit:
     def refuses(self, now_s: float) -> bool:
         """Return whether a request is refused; the first after the cool-down is not.
 
-        Should that one come to nothing (cancelled or expired before it was computed), one more is let through after
-        another cool-down.
+        If that one is cancelled, or expires before it is computed, the next is let through after another cool-down.
         """
         if not self.is_open:
             return False
@@ -51,7 +50,7 @@ class Circuit:
         return False
 
     def succeeded(self) -> None:
-        """Take note of a batch of which at least one request was answered."""
+        """Take note of a batch in which at least one request was answered."""
         self._failures = 0
         self.is_open = False
 

@@ -1,10 +1,10 @@
-"""Whether a batch waits for mates that are already on their way, and how long: a few turns of the event loop.
+"""Whether a batch waits for requests that are already on their way: for a few turns of the event loop.
 
-grpcio's asyncio server takes in one call per turn or two, so that many requests that are already in the machine reach
-the engine one after the other. Computing each at once costs more than computing them together; a timer would be either
-too long for a lone caller or too short for a crowd. Turns are neither: while calls come in, a turn is spent on them;
-when none comes, it takes microseconds. And who is alone does not wait at all: waiting goes on only while it gains
-mates, and is tried again now and then.
+grpcio's asyncio server takes in one call per turn or two, so many requests that are already in the machine reach the
+engine one after the other. Computing each at once costs more than computing them together. A timer would be too long
+for a lone caller or too short for a crowd. Turns are neither: while calls come in, a turn is spent on them; when none
+comes, it takes microseconds. A lone caller does not wait at all: waiting goes on only while batches gain
+requests by it, and is tried again now and then.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from typing import Final
 TURNS: Final = 6
 """How many turns without an arrival end the waiting.
 
-Measured: 4 to 6 rows per batch and 0.86 of an empty server's throughput, instead of 0.33 (docs/decisions/0013).
+Measured: 4 to 6 rows per batch and 0.86 of an empty server's throughput, instead of 0.33
+(docs/decisions/0013).
 """
 
 TRY_EVERY: Final = 16
-"""Of a lone caller's requests one in this many waits, to see whether others have come."""
+"""A lone caller waits once in this many requests, to see whether others have come."""
 
 
 class Patience:
-    """Learns from each batch whether waiting gained mates. Knows no loop: the caller counts its turns."""
+    """Learns from each batch whether waiting gained requests. It knows no loop: the caller counts the turns."""
 
     def __init__(self) -> None:
         self._pays = False
@@ -31,7 +32,7 @@ class Patience:
         self._turns_left = 0
 
     def arrived(self) -> bool:
-        """Take note of an arrival; return whether to wait for mates now."""
+        """Take note of an arrival; return whether to wait for others now."""
         if self._pays or self._waiting or self._lone_batches >= TRY_EVERY:
             self._waiting = True
             self._turns_left = TURNS

@@ -1,14 +1,15 @@
-"""Which requests are refused because those before them take too long: load shedding. Pure policy, without a clock.
+"""Which requests are refused because those before them take too long: load shedding. Pure policy, no clock.
 
-A queue that stands only adds its length to every answer: what is beyond saturation has to be refused, at once, while the
-caller can still ask elsewhere. A queue that a burst has filled is another matter: it empties by itself. At its arrival the one
-looks like the other, so that a calm queue may hold what a burst brings; the first refusal says that it was no burst, and
-from then on, until `CALM_AFTER_S` have passed without a refusal, no more may wait than what keeps the model busy. (CoDel,
-RFC 8289, tells the two apart by time as well, but drops at the head, when the caller has already waited.)
+A queue that never empties only adds its length to every answer. What is more than the model can compute must be
+refused at once, while the caller can still ask elsewhere. A queue that a burst has filled is different: it empties by
+itself. While requests arrive, the two look the same. So a calm queue may hold what a burst brings. The first refusal
+shows that it was not a burst: from then on, until `CALM_AFTER_S` have passed without a refusal, only as much may wait
+as keeps the model busy. (CoDel, RFC 8289, also tells the two apart by time, but drops at the head of the queue, when
+the caller has already waited.)
 
-Callers that hold themselves back are neither refused nor counted: streams, which send no more than so many requests, and
-requests that give way to others. Nor is a queue of a few requests ever too long, however many rows they have: that is a
-client with a large file.
+Callers that limit themselves are neither refused nor counted: streams, which send only so many requests at a time, and
+requests of low priority. A queue of a few requests is never too long, however many rows they have: that is a client
+with a large file.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from __future__ import annotations
 from typing import Final
 
 BATCHES_AHEAD: Final = 4
-"""Unless a time is set, a request may find as many rows before it as this many full batches hold."""
+"""Unless a time is set, as many rows as this many full batches hold may wait before a request."""
 
 REQUESTS_AHEAD: Final = 16
-"""A request that finds fewer before it is not refused; see `BatchQueue`."""
+"""A request is not refused while fewer than these wait before it; see `BatchQueue`."""
 
 SHARE_OF_BURST: Final = 0.125
 """The share of the queue that a burst may fill: 2,048 rows by default."""
@@ -31,7 +32,7 @@ CALM_AFTER_S: Final = 1.0
 """A queue is calm again when nothing was refused for this long."""
 
 _KEPT: Final = 0.9
-"""How much of what was measured counts after one more batch."""
+"""How much weight what was measured keeps after one more batch."""
 
 
 class Shedding:
@@ -48,9 +49,9 @@ class Shedding:
         Args:
             max_batch_size: rows of a full batch.
             max_queue_size: how many rows may wait at all.
-            max_wait_s: how long a request may be expected to wait when the queue is not calm; 0: as long as
+            max_wait_s: how long a request may be expected to wait when the queue is not calm; 0 for as long as
                 `BATCHES_AHEAD` full batches take. The rows of one full batch may always wait.
-            batch_s: how long a full batch takes, as long as nothing was measured under load.
+            batch_s: how long a full batch takes; used until something was measured under load.
         """
         self._max_batch_size = max_batch_size
         self._max_wait_s = max_wait_s
@@ -62,23 +63,23 @@ class Shedding:
         self._strict_until_s = 0.0
 
     def taken(self, n_rows: int, n_left: int, now_s: float) -> None:
-        """Take note that a batch was taken out of the queue: of so many rows, and so many were left that were due as well."""
-        if self._left:  # since then the queue was never without a batch, so that the time went into that one
+        """Take note that a batch of `n_rows` was taken out of the queue, and that `n_left` rows were due as well."""
+        if self._left:  # since the last batch the queue was never empty, so the time went into that batch
             self._rows = self._rows * _KEPT + self._left
             self._seconds = self._seconds * _KEPT + now_s - self._left_s
         self._left = n_rows if n_left else 0
         self._left_s = now_s
 
     def emptied(self) -> None:
-        """Take note that what was left went away uncomputed: until the next batch the model may be idle."""
+        """Take note that what was left has gone uncomputed: the model may be idle until the next batch."""
         self._left = 0
 
     def wait_s(self, n_rows: int) -> float:
-        """Return how long a request will wait that finds so many rows before it."""
+        """Return how long a request will wait behind so many rows."""
         return n_rows * self._seconds / self._rows
 
     def refuses(self, n_rows: int, now_s: float) -> bool:
-        """Return whether a request is refused that finds so many rows, and `REQUESTS_AHEAD` requests, before it."""
+        """Return whether a request is refused that finds `n_rows`, and at least `REQUESTS_AHEAD` requests, before it."""
         if n_rows < self._max_rows(now_s):
             return False
         self._strict_until_s = now_s + CALM_AFTER_S

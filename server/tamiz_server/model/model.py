@@ -92,7 +92,8 @@ class Model:
         self.n_classes = len(bundle.manifest.classes.integers) or len(bundle.manifest.classes.strings)
         self.max_batch_size = max_batch_size
         self.n_threads = n_threads or 1
-        self.run_limit = RunLimit(max_run_s)
+        self.max_run_s = max_run_s
+        self._run_limit = RunLimit()
         self._memory_bytes = memory_bytes
         self._path = bundle.path
         by_slice = self.manifest.threshold.subdivision == Subdivision.SUBDIVISION_SLICE
@@ -105,11 +106,14 @@ class Model:
             call_giving_way(lambda: self._open(bundle.content))
             self.batch_seconds = self._warm_up()
 
-    def run(self, inputs: Inputs) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
+    def run(
+        self, inputs: Inputs, max_run_s: float | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
         """Compute calibrated probabilities.
 
         Args:
             inputs: one array per spec, all with the same number of rows, at most `max_batch_size`.
+            max_run_s: how long it may take, in seconds; 0: no limit; None: the model's own limit.
 
         Returns:
             (n_rows, n_classes), float64; rows that the model cannot handle hold NaN. And, where the
@@ -119,21 +123,22 @@ class Model:
             ModelFailed: if onnxruntime fails, takes too long, or answers for the wrong number of rows.
         """
         n_rows = len(inputs[self.specs[0].name])
-        run = self.run_limit.begin()
+        max_run_s = self.max_run_s if max_run_s is None else max_run_s
+        run = self._run_limit.begin(max_run_s)
         try:
             outputs = self._run(self._outputs, inputs, run.options)
         except Exception as error:  # onnxruntime's exceptions share no base class
             if run.overdue:
                 raise ModelFailed(
-                    f"the model computed {n_rows} rows for longer than {self.run_limit.max_run_s:g} s"
-                    " (--max-run-s) and was stopped",
+                    f"the model computed {n_rows} rows for longer than {max_run_s:g} s (--max-run-s) and was"
+                    " stopped",
                     overdue=True,
                 ) from None
             raise ModelFailed(
                 "the model failed on these rows; the server's log says where", _where(error)
             ) from error
         finally:
-            self.run_limit.end(run)
+            self._run_limit.end(run)
         probabilities: NDArray[np.float64] = outputs[0]
         if probabilities.shape != (n_rows, self.n_classes):
             raise ModelFailed(

@@ -26,15 +26,16 @@ class Run:
         options: what onnxruntime is given.
         serial: odd while the run computes; each run has its own number.
         overdue: whether the run was stopped; these options are not used again.
+        max_run_s: how long it may take, in seconds; 0: no limit.
     """
 
-    __slots__ = ("__weakref__", "_limit", "_seen", "_steps", "options", "overdue", "serial")
+    __slots__ = ("__weakref__", "_seen", "_steps", "max_run_s", "options", "overdue", "serial")
 
-    def __init__(self, limit: RunLimit) -> None:
+    def __init__(self) -> None:
         self.options = onnxruntime.RunOptions()
         self.serial = 0
         self.overdue = False
-        self._limit = limit
+        self.max_run_s = 0.0
         self._seen = 0
         self._steps = 0
 
@@ -47,31 +48,31 @@ class Run:
             self._seen, self._steps = serial, 0
             return
         self._steps += 1
-        if 0 < self._limit.max_run_s <= self._steps * _STEP_S:
-            # Whoever ends the run from now on sees this and throws the options away. If it ended just before,
-            # they are in use for another run, and must not be touched.
+        if 0 < self.max_run_s <= self._steps * _STEP_S:
+            # Code that ends the run from now on sees this and throws the options away. If the run has just
+            # ended, they are in use for another run, and must not be touched.
             self.overdue = True
             if self.serial == serial:
                 self.options.terminate = True
 
 
 class RunLimit:
-    """How long the runs of one model may take. Any thread may use it, several at once.
+    """Limits the runs of one model. Any thread may use it, several at once."""
 
-    Attributes:
-        max_run_s: the limit in seconds, accurate to a quarter of a second; 0: no limit.
-    """
-
-    def __init__(self, max_run_s: float) -> None:
-        self.max_run_s = max_run_s
+    def __init__(self) -> None:
         self._idle: list[Run] = []
 
-    def begin(self) -> Run:
-        """Return the options for a run that begins now."""
+    def begin(self, max_run_s: float) -> Run:
+        """Return the options for a run that begins now.
+
+        Args:
+            max_run_s: how long it may take, in seconds, accurate to a quarter of a second; 0: no limit.
+        """
         try:
             run = self._idle.pop()
         except IndexError:
-            run = _watched(Run(self))
+            run = _watched(Run())
+        run.max_run_s = max_run_s
         run.serial += 1
         return run
 

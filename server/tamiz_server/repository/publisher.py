@@ -62,9 +62,8 @@ class Publisher:
         """Answer with a version from the next request on; return the engine that it replaces, if any."""
         name, version = key
         metrics = self._metrics.model(name, version, model.manifest)
-        engine = Engine(model, metrics, config)
         # The callback holds no engine: one that is part of a reference cycle would outlive its use.
-        engine.on_rest = partial(self._on_rest, key)
+        engine = Engine(model, metrics, config, on_rest=partial(self._on_rest, key))
         self._registry.add(name, version, engine)
         self._metrics.loads[name, "loaded"] += 1
         replaced = self.engines.get(key)

@@ -44,7 +44,7 @@ class Shadows:
             if old is not None and old.settings == settings and old.model is (served and served.model):
                 new = old
             else:
-                new = Shadow(name, settings, served, self._counts(name, settings))
+                new = Shadow(settings, served, self._counts(name, settings))
             self._shadows[name] = new
         self._registry.set_shadow(name, settings.version if settings else None, new)
         if old is not None and old is not new:

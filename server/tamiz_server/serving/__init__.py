@@ -1,1 +1,1 @@
-"""One request, whatever its protocol: which version, whose rows, what answer."""
+"""One request, whatever its protocol: which version answers it, whose rows they are, what it is answered."""

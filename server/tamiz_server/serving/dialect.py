@@ -2,68 +2,57 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from tamiz_server.engine.work import Answer
+from tamiz_server.engine.request import Answer, Request
 from tamiz_server.errors import InvalidRequest
-from tamiz_server.model.inputs import Inputs
 from tamiz_server.serving.message_size import check_layout
 from tamiz_server.serving.served import Served
 
 _Message = TypeVar("_Message", bound=Message)
-_Request = TypeVar("_Request")
 
 
-class Wish(NamedTuple):
-    """What a request for predictions says besides its rows, in any protocol.
-
-    Attributes:
-        threshold: the smallest confidence that the caller accepts; None where it says nothing.
-        deadline_s: when it stops waiting, on time.monotonic's clock; infinite when never.
-        probabilities: whether the answer shall hold them.
-        gives_way: whether others go first while it waits.
-    """
-
-    threshold: float | None
-    deadline_s: float
-    probabilities: bool
-    gives_way: bool = False
-
-
-class Dialect(Protocol[_Request]):
+class Dialect(Protocol[_Message]):
     """How one protocol puts a request for predictions, and its answer. All but `write` raise InvalidRequest.
 
     Attributes:
-        method: the method that it is put to, "package.Service/Method".
-        held_back: whether it comes on streams, which send no more than so many requests at a time; see `shedding`.
+        method: the method that is called, "package.Service/Method".
+        held_back: whether requests come on streams, which send only so many at a time; see `shedding`.
     """
 
     method: str
     held_back: bool
 
-    def parse(self, body: bytes) -> _Request:
+    def parse(self, body: bytes) -> _Message:
         """Return the message."""
 
-    def model(self, request: _Request) -> tuple[str, int, str]:
+    def model(self, message: _Message) -> tuple[str, int, str]:
         """Return name, version and label of the model, as `Registry.find` takes them."""
 
-    def read(self, request: _Request, served: Served, deadline_s: float) -> tuple[Inputs, int, Wish]:
-        """Return the inputs, how many rows they have, and what is wished; the call itself ends at `deadline_s`."""
+    def read(self, message: _Message, served: Served, deadline_s: float, n_bytes: int) -> Request:
+        """Return the request.
 
-    def write(self, request: _Request, served: Served, answer: Answer, threshold: float) -> bytes:
-        """Return the answer as a message; `threshold` is the one that all rows had to reach, unless the answer says."""
+        Args:
+            message: what `parse` returned.
+            served: the version that answers it.
+            deadline_s: when the call ends; the message may set an earlier deadline.
+            n_bytes: how large the message was on the wire.
+        """
+
+    def write(self, message: _Message, served: Served, answer: Answer) -> bytes:
+        """Return the answer as a message."""
 
 
 def parse(type_: type[_Message], body: bytes) -> _Message:
     """Return bytes as a message.
 
     Raises:
-        InvalidRequest: if they are none, or have too many parts; see `layout`.
+        InvalidRequest: if they are not one, or if it has too many parts; see `message_size`.
     """
     check_layout(body, type_)
     try:
         return type_.FromString(body)
     except DecodeError as error:
-        raise InvalidRequest(f"the message is no {type_.DESCRIPTOR.full_name}: {error}") from error
+        raise InvalidRequest(f"the message is not a valid {type_.DESCRIPTOR.full_name}: {error}") from error

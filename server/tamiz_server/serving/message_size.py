@@ -1,7 +1,8 @@
-"""How a large message is put together: one of very many parts is refused before they become objects.
+"""How many parts a large message has: one with too many is refused before they become objects.
 
-Numbers in `raw` cost nothing to read, however many they are. Every other part becomes an object, 16 bytes at least: 64 MB of
-empty inputs would take two seconds, in which nobody is answered, and more than two gigabytes.
+Numbers in `raw` cost nothing to read, however many there are. Every other part becomes an object of at
+least 16 bytes: 64 MB of empty inputs would take two seconds, in which nobody is answered, and more than two
+gigabytes.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from tamiz.wire_fields import WireError, read_varint
 from tamiz_server.errors import InvalidRequest
 
 MOST_PARTS: Final = 2**18
-"""So many fields, strings among them, a message may have."""
+"""How many fields a message may have; each string counts as one."""
 
 _MOST_PACKED_BYTES: Final = 2**22
-"""So many bytes of numbers in lists it may have, all in all."""
+"""How many bytes of numbers in lists it may have, in total."""
 
 _SMALL_BYTES: Final = 2**20
 _VARINT, _EIGHT, _SIZED, _GROUP, _END_GROUP, _FOUR = range(6)
@@ -32,7 +33,7 @@ _NOT_PACKED: Final = {
 
 
 def check_layout(body: bytes, type_: type[Message]) -> None:
-    """Refuse a message of too many parts. Small ones are not looked through; malformed ones are left to protobuf.
+    """Refuse a message with too many parts. Small messages are not searched; protobuf refuses malformed ones.
 
     Raises:
         InvalidRequest: if it has more than `MOST_PARTS` fields, or too many numbers in lists.
@@ -43,22 +44,22 @@ def check_layout(body: bytes, type_: type[Message]) -> None:
     for n_fields, (field, n_bytes) in enumerate(_fields(body, type_), start=1):
         if n_fields > MOST_PARTS:
             raise InvalidRequest(
-                f"the message has more than {MOST_PARTS} fields or strings: send its rows in several requests, and numbers as"
-                " raw bytes"
+                f"the message has more than {MOST_PARTS} fields or strings: send its rows in several requests,"
+                " and numbers as raw bytes"
             )
         if field is not None and field.type not in _NOT_PACKED:
             n_packed_bytes += n_bytes
             if n_packed_bytes > _MOST_PACKED_BYTES:
                 raise InvalidRequest(
-                    f"the message has more than {_MOST_PACKED_BYTES} bytes of numbers that are not raw (in {field.name}): send"
-                    " them as raw bytes, or in several requests"
+                    f"the message has more than {_MOST_PACKED_BYTES} bytes of numbers that are not raw (in"
+                    f" {field.name}): send them as raw bytes, or in several requests"
                 )
 
 
 def _fields(body: bytes, type_: type[Message]) -> Iterator[tuple[FieldDescriptor | None, int]]:
-    """Return the fields of a message and of those within, one after the other, each with its size.
+    """Return the fields of a message and of the messages in it, one after the other, each with its size.
 
-    The field is None where it is none of the message, or has no size of its own.
+    The field is None if the message does not define it, or if it has no size of its own.
     """
     parts: list[tuple[int, int, Any]] = [(0, len(body), type_.DESCRIPTOR)]
     while parts:

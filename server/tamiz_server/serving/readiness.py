@@ -6,7 +6,10 @@ from collections.abc import Iterable
 
 
 class Readiness:
-    """The state of the server. The repository publishes it, the signal handler stops it, everybody else reads it."""
+    """The state of the server.
+
+    The repository publishes what it has loaded, the drain says that the server stops, everybody else reads.
+    """
 
     def __init__(self) -> None:
         """Begin not ready: no model is loaded yet."""

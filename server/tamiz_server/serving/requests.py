@@ -1,4 +1,4 @@
-"""One request for predictions, whatever its protocol: which version, what it asks for, what it is answered."""
+"""One request for predictions, whatever its protocol: which version answers it, and how it ended."""
 
 from __future__ import annotations
 
@@ -7,40 +7,37 @@ import logging
 import time
 from typing import TypeVar
 
+from google.protobuf.message import Message
+
 from tamiz_server.access.access import charge_rows
-from tamiz_server.config.config import Config
-from tamiz_server.engine.work import Answer, Work
-from tamiz_server.errors import InvalidRequest, ModelFailed, TamizError
-from tamiz_server.model.inputs import Inputs
-from tamiz_server.serving.dialect import Dialect, Wish
+from tamiz_server.engine.request import Answer, Request
+from tamiz_server.errors import ModelFailed, TamizError
+from tamiz_server.serving.dialect import Dialect
 from tamiz_server.serving.served import Registry, Served
 from tamiz_server.telemetry.access_log import AccessLog, Ended, Metadata
 from tamiz_server.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
-_Request = TypeVar("_Request")
+_Message = TypeVar("_Message", bound=Message)
 
 
 class Requests:
     """Answers requests for predictions, counts them, and writes them in the access log."""
 
-    def __init__(
-        self, config: Config, registry: Registry, metrics: Metrics, journal: AccessLog | None = None
-    ) -> None:
-        """Answer with the versions in a registry; without a journal nothing is written."""
-        self._config = config
+    def __init__(self, registry: Registry, metrics: Metrics, access_log: AccessLog | None = None) -> None:
+        """Answer with the versions in a registry. Without an access log nothing is written."""
         self._registry = registry
         self._metrics = metrics
-        self._journal = journal or AccessLog(share=0.0)
+        self._access_log = access_log or AccessLog(share=0.0)
 
     async def answer(
         self,
-        dialect: Dialect[_Request],
+        dialect: Dialect[_Message],
         body: bytes,
         deadline_s: float,
         metadata: Metadata,
-        parsed: _Request | None = None,
+        parsed: _Message | None = None,
     ) -> bytes:
         """Answer one request; see `Method`. Each is counted once, by its outcome.
 
@@ -54,19 +51,19 @@ class Requests:
         started_s = time.monotonic()
         self._metrics.received += 1
         served: Served | None = None
+        request: Request | None = None
         answer: Answer | None = None
-        code, n_rows, asked_s, failure = "OK", 0, 0.0, None
+        code, asked_s, failure = "OK", 0.0, None
         try:
-            request = dialect.parse(body) if parsed is None else parsed
-            served = self._registry.find(*dialect.model(request))
-            inputs, n_rows, wish = dialect.read(request, served, deadline_s)
-            charge_rows(n_rows)
-            work = self._work(served, inputs, n_rows, wish, len(body), held_back=dialect.held_back)
+            message = dialect.parse(body) if parsed is None else parsed
+            served = self._registry.find(*dialect.model(message))
+            request = dialect.read(message, served, deadline_s, len(body))
+            charge_rows(request.n_rows)
             asked_s = time.monotonic()
-            answer = await served.engine.predict(work)
-            response = dialect.write(request, served, answer, work.threshold)
+            answer = await served.engine.predict(request)
+            response = dialect.write(message, served, answer)
             if served.shadow is not None:
-                served.shadow.see(work, wish.threshold, answer)
+                served.shadow.see(request, answer)
             return response  # noqa: TRY300  what is seen here belongs to this request
         except TamizError as error:
             code, failure = error.code, error
@@ -87,31 +84,10 @@ class Requests:
                 metrics.request_answered(started_s, ended_s, answer.queue_s, answer.compute_s)
             else:
                 served.engine.metrics.request_failed(code, started_s, ended_s)
-            if self._journal.wants(code):
+            if self._access_log.wants(code):
                 times = (started_s, ended_s, asked_s)
-                ended = _ended(dialect.method, served, code, times, n_rows, answer, failure)
-                self._journal.request_ended(ended, metadata)
-
-    def _work(
-        self, served: Served, inputs: Inputs, n_rows: int, wish: Wish, n_bytes: int, *, held_back: bool
-    ) -> Work:
-        """Return what the engine has to do."""
-        if wish.threshold is not None and not 0.0 <= wish.threshold <= 1.0:  # true for NaN
-            raise InvalidRequest(f"threshold is {wish.threshold}: expected a confidence from 0 to 1")
-        threshold, overrides = served.thresholds.of_request(
-            wish.threshold, looser_allowed=self._config.allow_looser_thresholds
-        )
-        return Work(
-            inputs,
-            n_rows,
-            threshold,
-            wish.deadline_s,
-            wish.probabilities,
-            overrides=overrides,
-            gives_way=wish.gives_way,
-            held_back=held_back,
-            n_bytes=n_bytes,
-        )
+                ended = _ended(dialect.method, served, code, times, request, answer, failure)
+                self._access_log.request_ended(ended, metadata)
 
 
 def _ended(
@@ -119,7 +95,7 @@ def _ended(
     served: Served | None,
     code: str,
     times: tuple[float, float, float],
-    n_rows: int,
+    request: Request | None,
     answer: Answer | None,
     error: TamizError | None,
 ) -> Ended:
@@ -127,6 +103,7 @@ def _ended(
     queue_s, compute_s, n_accepted = (
         (answer.queue_s, answer.compute_s, sum(answer.accepted)) if answer else (0.0, 0.0, 0)
     )
+    n_rows = request.n_rows if request else 0
     return Ended(method, model, version, code, *times, queue_s, compute_s, n_rows, n_accepted, error)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tamiz.thresholds import Thresholds
 from tamiz.v1.prediction_pb2 import PredictResponse
 from tamiz_server.engine.engine import Engine
 from tamiz_server.errors import InvalidRequest, ModelNotFound, Unavailable
@@ -18,7 +17,6 @@ class Served:
     Attributes:
         name, version: the model's name, and the version's number.
         engine: answers its requests.
-        thresholds: the bundle's.
         prefix: `model_name`, `model_version` and `classes` of a PredictResponse, serialized. Protobuf merges
             messages whose bytes follow one another, so the columns of an answer can be appended.
         shadow: sees what is answered; None if nobody does. Only the registry changes it.
@@ -29,10 +27,8 @@ class Served:
         self.version = version
         self.engine = engine
         self.shadow: Beside | None = None
-        manifest = engine.model.manifest
-        self.thresholds = Thresholds(manifest.threshold)
         self.prefix = PredictResponse(
-            model_name=name, model_version=version, classes=manifest.classes
+            model_name=name, model_version=version, classes=engine.model.manifest.classes
         ).SerializeToString()
 
 

@@ -22,8 +22,8 @@ from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import Manifest, Threshold
 from tamiz_server.config.shadow_settings import ShadowSettings
 from tamiz_server.engine.engine import Engine
+from tamiz_server.engine.request import Answer, Request
 from tamiz_server.engine.shedding import SHARE_OF_BURST
-from tamiz_server.engine.work import Answer, Work
 from tamiz_server.errors import QueueFull, TamizError, Unavailable
 from tamiz_server.model.inputs import Inputs, Spec
 from tamiz_server.model.model import Model
@@ -46,8 +46,6 @@ _GATHERS_US: Final = 20_000
 _BUSY: Final = SHARE_OF_BURST / 2
 """The share of the live queue that may be filled while rows are still shown to the shadow."""
 _SEED: Final = 0
-_DROPPED: Final = "rows are dropped, some are shown to it every"
-_TAKEN: Final = "rows are shown to it as before"
 
 
 class Shadow:
@@ -60,15 +58,13 @@ class Shadow:
         ended: whether it sees nothing any more.
     """
 
-    def __init__(
-        self, name: str, settings: ShadowSettings, served: Engine | None, metrics: ShadowMetrics
-    ) -> None:
+    def __init__(self, settings: ShadowSettings, served: Engine | None, metrics: ShadowMetrics) -> None:
         """Begin, in the running event loop.
 
         Args:
-            name: the model's name.
             settings: what was set.
-            served: the engine of the version that `settings` names, whose model and settings are used; None if it names none.
+            served: the engine of the version that `settings` names; its model and settings are used. None if `settings`
+                names no version.
             metrics: where to count.
         """
         self.settings = settings
@@ -81,10 +77,8 @@ class Shadow:
         self._besides: dict[int, Beside] = {}
         if served is not None and settings.version is not None:
             self.model = served.model
-            if metrics.engine is None:
-                metrics.engine = ModelMetrics(name, settings.version, served.model.manifest)
-                metrics.engine.labels = (name, f"{settings.version} as shadow")  # for the log
-            self._engine = _engine(served, metrics.engine)
+            counts = metrics.of_engine(settings.version, served.model.manifest)
+            self._engine = _engine(served, counts, self.thresholds(served))
 
     def beside(self, version: int, live: Engine) -> Beside | None:
         """Return what shows it the answers of a live version; None where it would be compared with itself."""
@@ -97,6 +91,12 @@ class Shadow:
             self._besides[version] = known
         return known
 
+    def thresholds(self, engine: Engine) -> Thresholds:
+        """Return what decides on the rows that an engine computes: the threshold that is set, or the bundle's."""
+        if self.settings.threshold is None:
+            return engine.thresholds
+        return Thresholds(Threshold(value=self.settings.threshold))
+
     def keep(self, versions: set[int]) -> None:
         """Forget live versions that are served no more, and their counts."""
         for version in self._besides.keys() - versions:
@@ -108,9 +108,9 @@ class Shadow:
         share = self.settings.share
         return not self.ended and (share >= 1.0 or self._random.random() < share)
 
-    def start(self, engine: Engine, work: Work) -> asyncio.Task[Answer]:
+    def start(self, engine: Engine, request: Request) -> asyncio.Task[Answer]:
         """Have rows computed in the background."""
-        task = asyncio.create_task(engine.predict(work))
+        task = asyncio.create_task(engine.predict(request))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -156,8 +156,7 @@ class Beside:
         self._engine = engine
         self._busy_rows = int(live.config.max_queue_size * _BUSY)
         manifest = (engine or live).model.manifest
-        threshold = shadow.settings.threshold
-        self._thresholds = Thresholds(manifest.threshold if threshold is None else Threshold(value=threshold))
+        self._thresholds = shadow.thresholds(engine or live)
         counts.threshold = self._thresholds.strictest
         self._live_classes = _classes(live.model.manifest)
         self._shadow_classes = _classes(manifest)
@@ -177,45 +176,44 @@ class Beside:
                     ", ".join(map(str, live.model.specs)),
                 )
 
-    def see(self, work: Work, wanted: float | None, answer: Answer) -> None:
+    def see(self, request: Request, answer: Answer) -> None:
         """Take note of an answer, to look at it soon. Raises nothing, waits for nothing.
 
         Args:
-            work: what was asked of the live version.
-            wanted: the threshold that the request asked for; None if it asked for none.
+            request: what was asked of the live version.
             answer: what is answered; it is not changed.
         """
         if self._shadow.samples():
-            self._counts.received += work.n_rows
-            self._loop.call_soon(self._look, work, wanted, answer)
+            self._counts.received += request.n_rows
+            self._loop.call_soon(self._look, request, answer)
 
-    def _look(self, work: Work, wanted: float | None, answer: Answer) -> None:
+    def _look(self, request: Request, answer: Answer) -> None:
         try:
-            reason = self._compare(work, wanted, answer)
+            reason = self._compare(request, answer)
         except Exception:  # noqa: BLE001  whatever it was, the answer goes out
             _log.exception("the shadow of %s failed: this is a bug", self._counts.labels)
             reason = FAILED
         if reason is not None:
-            self._counts.dropped[reason] += work.n_rows
+            self._counts.dropped[reason] += request.n_rows
 
-    def _compare(self, work: Work, wanted: float | None, answer: Answer) -> str | None:
-        """Compare, now or later; return why not, if not."""
+    def _compare(self, request: Request, answer: Answer) -> str | None:
+        """Compare now, or have it done later; return why rows are dropped, if they are."""
         if self._shadow.ended:
             return STOPPED
-        threshold, overrides = self._thresholds.of_request(
-            wanted, looser_allowed=self.live.config.allow_looser_thresholds
-        )
         if self._engine is None:
-            self._counts.add(compare_threshold(answer, threshold))
+            threshold = self._thresholds.of_request(
+                request.wanted, looser_allowed=self.live.config.allow_looser_thresholds
+            )
+            self._counts.add(compare_threshold(answer, threshold.value))
             return None
-        if not self._reads(work.inputs):
+        if not self._reads(request.inputs):
             return INPUTS_DIFFER
         # Under overload the queue is kept far shorter than that.
-        if self.live.metrics.queue_rows > self._busy_rows or self.live.is_pressed():
+        if self.live.queue_rows > self._busy_rows or self.live.is_pressed():
             return LIVE_BUSY
-        shadow_work = Work(work.inputs, work.n_rows, threshold, overrides=overrides, n_bytes=work.n_bytes)
-        task = self._shadow.start(self._engine, shadow_work)
-        task.add_done_callback(partial(self._done, work.n_rows, answer))
+        again = Request(request.inputs, request.n_rows, wanted=request.wanted, n_bytes=request.n_bytes)
+        task = self._shadow.start(self._engine, again)
+        task.add_done_callback(partial(self._done, request.n_rows, answer))
         return None
 
     def _reads(self, inputs: Inputs) -> bool:
@@ -242,14 +240,19 @@ def _reason(error: BaseException) -> str:
     return RESTING if isinstance(error, Unavailable) else FAILED
 
 
-def _engine(served: Engine, metrics: ModelMetrics) -> Engine:
-    """Return an engine beside the one that serves: always in a thread, of which there is one."""
+def _engine(served: Engine, metrics: ModelMetrics, thresholds: Thresholds) -> Engine:
+    """Return an engine beside the one that serves. It always uses one thread, so that it can give way to live requests."""
     config = dataclasses.replace(
         served.config, inline_limit_us=0, max_queue_delay_us=_GATHERS_US, max_concurrency=1
     )
-    engine = Engine(served.model, metrics, config)
-    engine.says_refused, engine.says_taken = _DROPPED, _TAKEN
-    return engine
+    return Engine(
+        served.model,
+        metrics,
+        config,
+        thresholds=thresholds,
+        while_resting="rows are dropped, and some are shown to it every",
+        after_rest="rows are shown to it as before",
+    )
 
 
 def _classes(manifest: Manifest) -> tuple[Label, ...]:

@@ -1,4 +1,4 @@
-"""Many requests over one stream: computed side by side, answered in order, read no faster than answers are taken.
+"""Many requests on one stream: computed side by side, answered in order, read as fast as answers are taken.
 
 requests ──► read, while there is room ──► a task each ──► answers, in order ──► transport
                         ▲                                                           │
@@ -17,7 +17,7 @@ from tamiz_server.errors import Unavailable
 from tamiz_server.telemetry.metrics import Metrics
 
 _LINGER_S: Final = 0.3
-"""How long the server waits after the last stream: callers saw a broken pipe instead of its status without it."""
+"""How long the server waits after the last stream. Without it callers saw a broken pipe instead of their status."""
 
 _Answer = Callable[[bytes], Coroutine[Any, Any, bytes]]
 
@@ -25,11 +25,11 @@ _Answer = Callable[[bytes], Coroutine[Any, Any, bytes]]
 class OrderedStream:
     """The requests of one stream that are in flight, and their answers.
 
-    A request is in flight from when it was read until its answer was taken. Beyond `max_requests`, or `max_bytes` of
-    requests, nothing more is read: the transport then holds the sender back, instead of memory that grows.
+    A request is in flight from when it is read until its answer is taken. Beyond `max_requests`, or `max_bytes` of
+    requests, nothing more is read: then the transport holds the sender back, and the memory does not grow.
 
     Attributes:
-        ended: set when the last answer was taken, or the rest was abandoned.
+        ended: set when the last answer was taken, or when the rest was given up.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class OrderedStream:
 
         Args:
             bodies: the requests.
-            answer: answers one request; an error of the request is an answer as well.
+            answer: answers one request; a request that failed gets an answer too.
             max_requests: how many requests may be in flight, at least 1.
-            max_bytes: reading stops when this many bytes of requests are in flight; the last may go beyond.
+            max_bytes: reading stops when this many bytes of requests are in flight; the last one may exceed it.
         """
         self._answer = answer
         self._max_requests = max_requests
@@ -52,22 +52,22 @@ class OrderedStream:
         self._room = asyncio.Event()
         self._read: asyncio.Queue[tuple[asyncio.Task[bytes], int] | None] = asyncio.Queue()
         self._reader = asyncio.create_task(self._read_all(bodies))
-        # Not at the end of `_read_all`, of which nothing runs if it is cancelled before its first turn.
+        # Not at the end of `_read_all`: nothing of it runs if it is cancelled before its first turn.
         self._reader.add_done_callback(lambda _: self._read.put_nowait(None))
 
     def end(self) -> None:
-        """Read no further; what was read is still answered."""
+        """Read nothing more. What was read is still answered."""
         self._reader.cancel()
 
     @property
     def was_ended(self) -> bool:
-        """Whether the stream was ended from this side, and not by the sender."""
+        """Whether this side ended the stream, and not the sender."""
         return self._reader.cancelled()
 
     async def answers(self) -> AsyncGenerator[bytes, None]:
         """Return the answers, in the order of the requests.
 
-        Closing it, or cancelling who waits for it, cancels what is in flight.
+        Closing it, or cancelling the task that waits for it, cancels what is in flight.
         """
         try:
             while (item := await self._read.get()) is not None:
@@ -98,7 +98,7 @@ class OrderedStream:
         self._room.set()
 
     async def _abandon(self) -> None:
-        """Cancel whatever is still at work, and see it end."""
+        """Cancel what is still running, and wait until it has ended."""
         at_work: list[asyncio.Task[Any]] = [self._reader]
         while not self._read.empty():
             item = self._read.get_nowait()
@@ -119,7 +119,7 @@ class Streams:
         self._ending = False
 
     async def answer(self, bodies: AsyncIterator[bytes], answer: _Answer) -> AsyncGenerator[bytes, None]:
-        """Answer each message of a stream, in order; see `Stream`. `answer` answers one, its errors included."""
+        """Answer each message of a stream, in order; see `Stream`. `answer` answers one, with an error if need be."""
         stream = OrderedStream(
             bodies,
             answer,

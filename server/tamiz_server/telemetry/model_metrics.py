@@ -15,12 +15,23 @@ from tamiz_server.telemetry.metric_families import (
     BATCH_BUCKETS_ROWS,
     DURATION_BUCKETS_S,
     computed,
-    gauge,
     histogram,
 )
 
 _REASONS: Final = {reason: Reason.Name(reason).removeprefix("REASON_").lower() for reason in Reason.values()}
 _SELECTIVE: Final = (Promise.PROMISE_UNSPECIFIED, Promise.PROMISE_SELECTIVE_ERROR)
+
+
+class Queue(Protocol):
+    """Where requests wait.
+
+    Attributes:
+        n_rows: how many rows wait now.
+        max_queue_size: how many may wait.
+    """
+
+    n_rows: int
+    max_queue_size: int
 
 
 class Circuit(Protocol):
@@ -46,7 +57,6 @@ class ModelMetrics:
         labels: model and version: values of the metrics' labels.
         requests: how many requests ended, by gRPC status.
         rows: how many rows were decided, by reason.
-        circuit: that of the engine that answers now; None: there is none yet.
         failed_s: the time that requests which failed took, from arrival to end, in total.
         last_ended_s: when a request last ended, on time.monotonic's clock; 0: none has ended.
     """
@@ -80,9 +90,8 @@ class ModelMetrics:
         "tamiz_inference_duration_seconds", "How long the model computed one batch.", DURATION_BUCKETS_S
     )
     batch_rows: Distribution = histogram("tamiz_batch_rows", "Rows per computed batch.", BATCH_BUCKETS_ROWS)
-    queue_rows: int = gauge("tamiz_queue_rows", "Rows that are waiting now.")
-    queue_limit_rows: int = gauge("tamiz_queue_limit_rows", "How many rows may wait; more are refused.")
-    circuit: Circuit | None = field(init=False, default=None)
+    _queue: Queue | None = field(init=False, default=None)
+    _circuit: Circuit | None = field(init=False, default=None)
     failed_s: float = field(init=False, default=0.0)
     last_ended_s: float = field(init=False, default=0.0)
 
@@ -95,6 +104,11 @@ class ModelMetrics:
         self._threshold = manifest.threshold
         self._reference = _reference(manifest)
         self.decided.name_classes(manifest)
+
+    def follow(self, queue: Queue, circuit: Circuit) -> None:
+        """Show the queue and the circuit of the engine that answers from now on, in place of another's."""
+        self._queue = queue
+        self._circuit = circuit
 
     def request_answered(self, started_s: float, now_s: float, queue_s: float, compute_s: float) -> None:
         """Count one request that ended with OK, and where its time went: waiting, computing, and the rest.
@@ -177,6 +191,16 @@ class ModelMetrics:
         return {_outcome(accepted): each for accepted, each in self.decided.confidence.items()}
 
     @property
+    @computed("gauge", "tamiz_queue_rows", "Rows that are waiting now.")
+    def queue_rows(self) -> int:
+        """How many rows wait now."""
+        return self._queue.n_rows if self._queue else 0
+
+    @computed("gauge", "tamiz_queue_limit_rows", "How many rows may wait; more are refused.")
+    def _queue_limit_rows(self) -> int:
+        return self._queue.max_queue_size if self._queue else 0
+
+    @property
     @computed(
         "gauge",
         "tamiz_circuit_open",
@@ -184,7 +208,7 @@ class ModelMetrics:
     )
     def circuit_open(self) -> bool:
         """Whether requests are refused because the model failed again and again."""
-        return self.circuit is not None and self.circuit.is_open
+        return self._circuit is not None and self._circuit.is_open
 
     @computed("gauge", "tamiz_model_served", "1 for each version that is served.")
     def _served(self) -> int:

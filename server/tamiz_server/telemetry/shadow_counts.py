@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from operator import add
 from typing import ClassVar, Final, NamedTuple
 
+from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_server.telemetry.histograms import Distribution
 from tamiz_server.telemetry.metric_families import computed, counter, gauge
 from tamiz_server.telemetry.model_metrics import ModelMetrics
@@ -115,6 +116,12 @@ class ShadowMetrics:
     def labels(self) -> tuple[str, str]:
         """The model, and the version that the shadow computes."""
         return self.name, str(self.what[0] or "")
+
+    def of_engine(self, version: int, manifest: Manifest) -> ModelMetrics:
+        """Return the counts of the engine of a version; an engine that replaces it goes on with them."""
+        if self.engine is None:
+            self.engine = ModelMetrics(self.name, f"{version} as shadow", manifest)  # so the log says it
+        return self.engine
 
     def pair(self, version: int) -> PairCounts:
         """Return the counts of a live version."""

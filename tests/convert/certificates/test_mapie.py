@@ -40,7 +40,7 @@ def controlled(rows, thresholds, *, risk, target_level) -> BinaryClassificationC
 
 
 def agree(theirs: np.ndarray, n_errors: np.ndarray, n_rows: np.ndarray) -> np.ndarray:
-    """Return where the p-values are equal. MAPIE multiplies a rate by n and rounds up: sometimes k becomes k + 1."""
+    """Return where the p-values are equal. MAPIE multiplies a rate by n and rounds up: k may become k + 1."""
     ours, one_more = p_values(n_errors, n_rows, MAX_ERROR), p_values(n_errors + 1, n_rows, MAX_ERROR)
     assert (theirs >= ours * (1 - 1e-9)).all()
     assert (theirs <= one_more * (1 + 1e-9)).all()

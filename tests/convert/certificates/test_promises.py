@@ -1,4 +1,4 @@
-"""Joint error and coverage: what is counted, where the boundary lies, and what is said when nothing can be proven."""
+"""Joint error and coverage: what is counted, where the boundary lies, and what an error says."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_row_without_a_confidence_is_never_accepted_and_counts_all_the_same():
     [
         (
             lambda: certify_joint_error(*sample(30, 1), max_error=0.01, confidence_level=0.9),
-            "at least 230 are needed, bring more rows, or ask for 0.07",
+            "it takes at least 230. Bring more rows, or ask for 0.07",
         ),
         (
             lambda: certify_joint_error(
@@ -96,7 +96,7 @@ def test_a_row_without_a_confidence_is_never_accepted_and_counts_all_the_same():
         ),
         (
             lambda: certify_coverage(*sample(100, 1), min_coverage=0.99, confidence_level=0.9),
-            "at least 230 rows, all with a confidence, are needed",
+            "it takes at least 230 rows, all of them with a confidence",
         ),
     ],
 )

@@ -69,7 +69,7 @@ def test_a_class_that_is_never_predicted_is_uncertified():
 
 def test_where_no_subset_can_be_certified_the_export_stops_and_says_why():
     rows = sample(1, (0, 1_500, 3)), sample(2, (0, 1_500, 3))
-    with pytest.raises(UnattainableError, match="none of 3 subsets can be certified") as caught:
+    with pytest.raises(UnattainableError, match="none of the 3 subsets can be certified") as caught:
         find(*rows)
     assert caught.value.threshold is None
     assert "'hard': no threshold keeps the error" in str(caught.value)

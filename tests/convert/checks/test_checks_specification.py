@@ -56,7 +56,10 @@ def refused(asked, message):
             "slices[0].severity: got 'fatal'; expected block or warn",
         ),
         ({"slices": [SLICE | {"min_lower_bound": 1.0}]}, "no number of rows proves a rate of exactly 0 or 1"),
-        ({"slices": [SLICE | {"min_lower_bound": 90}]}, "min_lower_bound is 90; expected a number above 0"),
+        (
+            {"slices": [SLICE | {"min_lower_bound": 90}]},
+            "min_lower_bound is 90; expected a number above 0 and below 1, such as 0.9 for 90%",
+        ),
         (
             {"slices": [SLICE | {"metric": "selective_risk"}]},
             "the metric selective_risk needs max_upper_bound",
@@ -108,6 +111,8 @@ def test_a_file_is_named_in_its_errors(tmp_path):
     refused(path, f"{path}: cannot be read: No such file or directory")
     path.write_text("version: 1\nslices: [")
     refused(path, f"{path}: not valid YAML: ")
+    path.write_text("")
+    refused(path, f"{path}: the specification is empty")
     path.write_text("- version: 1")
     refused(path, f"{path}: the specification: expected keys with values, got [{{'version': 1}}]")
     path.write_text("version: 1\nalpha: 0.1\nalpha: 0.2\n")

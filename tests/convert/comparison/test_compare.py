@@ -261,7 +261,7 @@ def test_bundles_that_answer_another_question_are_refused(bundles, wine, rows, c
     with pytest.raises(BundleError, match=r"only A \(tumors/1\) reads 'features': numbers, \[30\], only B"):
         compare(bundles[0], tmp_path / "few/1", *rows)
     (tmp_path / "few/1/model.onnx").write_bytes(b"\x00")
-    with pytest.raises(BundleError, match="no ONNX file"):
+    with pytest.raises(BundleError, match="not an ONNX file"):
         compare(bundles[0], tmp_path / "few/1", *rows)
 
 

@@ -265,7 +265,7 @@ def test_other_promises_are_called_what_they_are(model, held_out, output):
     assert certificate.promise == Promise.PROMISE_COVERAGE
     assert (certificate.min_coverage, certificate.max_error) == (0.8, 0.0)
     assert certificate.expected_coverage >= 0.8
-    assert "at least 0.8 of the rows are accepted (this says nothing of errors)" in str(covering)
+    assert "at least 0.8 of the rows are accepted (this says nothing about errors)" in str(covering)
     assert "wrong" not in str(covering).replace("errors", "")
 
 
@@ -273,13 +273,13 @@ def test_what_no_subset_can_prove_stops_the_export_unless_told_otherwise(model, 
     X, y = held_out
     hopeless = X["region"] != "north"
     rows = {"calibration": (X[hopeless], y[hopeless]), "max_error": 0.02, "slice_by": "region"}
-    with pytest.raises(UnattainableError, match="none of 2 subsets can be certified"):
+    with pytest.raises(UnattainableError, match="none of the 2 subsets can be certified"):
         export(model, output, **rows)
     assert not output.exists()
     threshold = export(model, output, **rows, allow_uncertified=True).manifest.threshold
     assert threshold.value == ACCEPT_NONE
     assert [subset.value for subset in threshold.subsets] == [ACCEPT_NONE] * 2
-    assert threshold.not_certified.startswith("none of 2 subsets")
+    assert threshold.not_certified.startswith("none of the 2 subsets")
 
 
 @pytest.mark.parametrize(

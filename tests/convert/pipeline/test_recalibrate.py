@@ -355,7 +355,7 @@ def test_a_broken_bundle_is_refused(bundle, rows, models):
     for spoiled, message in (
         (content[: len(content) // 2], "truncated"),
         (content.replace(b"Softmax", b"Sigmoid"), "not the one that was exported"),
-        (b"\x00\xff", "no ONNX file"),
+        (b"\x00\xff", "not an ONNX file"),
     ):
         bundle.write_bytes(spoiled)
         with pytest.raises(BundleError, match=message):

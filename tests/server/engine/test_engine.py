@@ -6,6 +6,8 @@ import asyncio
 import itertools
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from tamiz.gate import NO_CLASS
 from tamiz.v1.prediction_pb2 import Reason
 from tamiz_server.config.config import Config
 from tamiz_server.engine.engine import Engine
-from tamiz_server.engine.work import Work
+from tamiz_server.engine.request import Request
 from tamiz_server.errors import DeadlineExceeded, InvalidRequest, ModelFailed, QueueFull, Unavailable
 from tamiz_server.model.bundle import read_bundle
 from tamiz_server.model.model import Model
@@ -27,16 +29,27 @@ from tamiz_server.telemetry.model_metrics import ModelMetrics
 def make_engine(make_bundle, tmp_path):
     """Makes an engine in the running loop; `in_thread` forces the model out of the loop."""
 
-    def make(graph: str = "softmax", *, in_thread: bool = False, **settings_: object) -> Engine:
-        config = Config(
-            **{"model_repository": tmp_path, "inline_limit_us": 0 if in_thread else 10_000_000, **settings_}
-        )
+    def make(
+        graph: str = "softmax",
+        *,
+        in_thread: bool = False,
+        max_run_s: float = 0.0,
+        on_rest: Callable[[Engine, bool], None] | None = None,
+        **settings_: object,
+    ) -> Engine:
+        given = {"inline_limit_us": 0 if in_thread else 10_000_000, "allow_looser_thresholds": True}
+        config = Config(model_repository=tmp_path, **(given | settings_))
         path = tmp_path / "models/m/1/model.onnx"
         path = path if path.exists() else make_bundle("m/1", graph)
         model = Model(
-            read_bundle(path), max_batch_size=config.max_batch_size, n_threads=1, cpus=1, slow_above_s=9.0
+            read_bundle(path),
+            max_batch_size=config.max_batch_size,
+            n_threads=1,
+            cpus=1,
+            slow_above_s=9.0,
+            max_run_s=max_run_s,
         )
-        return Engine(model, ModelMetrics("m", 1, model.manifest), config)
+        return Engine(model, ModelMetrics("m", 1, model.manifest), config, on_rest=on_rest)
 
     return make
 
@@ -46,15 +59,20 @@ def features(*margins: float) -> dict[str, np.ndarray]:
     return {"features": np.array([[0.0, margin] for margin in margins], dtype=np.float32)}
 
 
-def work(*margins: float, threshold: float = 0.8, deadline_s: float = np.inf, **options: bool) -> Work:
-    return Work(features(*margins), len(margins), threshold, deadline_s, **options)
+def request(*margins: float, **options: Any) -> Request:
+    return Request(features(*margins), len(margins), **options)
+
+
+def failing_request(*rows: int, **options: Any) -> Request:
+    """For `failing_graph`: rows 0 and 1 are fine."""
+    return Request({"row": np.array([[row] for row in rows])}, len(rows), **options)
 
 
 @pytest.mark.parametrize("in_thread", [False, True])
 async def test_a_request_is_answered_row_by_row(make_engine, in_thread):
     engine = make_engine(in_thread=in_thread)
     assert engine.inline is not in_thread
-    answer = await engine.predict(work(3.0, 0.5, -3.0))
+    answer = await engine.predict(request(3.0, 0.5, -3.0))
     assert answer.accepted == [True, False, True]
     assert answer.class_index == [1, NO_CLASS, 0]
     assert answer.reasons == [Reason.REASON_NONE, Reason.REASON_LOW_CONFIDENCE, Reason.REASON_NONE]
@@ -66,7 +84,7 @@ async def test_a_request_is_answered_row_by_row(make_engine, in_thread):
 
 async def test_requests_that_share_a_batch_keep_their_own_thresholds(make_engine):
     engine = make_engine(max_queue_delay_us=2_000)
-    answers = await asyncio.gather(*(engine.predict(work(1.0, threshold=t)) for t in (0.5, 0.9, 0.7)))
+    answers = await asyncio.gather(*(engine.predict(request(1.0, wanted=t)) for t in (0.5, 0.9, 0.7)))
     assert [answer.accepted for answer in answers] == [[True], [False], [True]]
     engine.metrics.batch_rows.flush()
     assert engine.metrics.batch_rows.buckets()[1] == 3
@@ -76,11 +94,11 @@ async def test_requests_that_share_a_batch_keep_their_own_thresholds(make_engine
 async def test_a_lone_request_is_computed_at_once_and_a_crowd_together(make_engine):
     engine = make_engine()
     for _ in range(5):
-        await engine.predict(work(1.0))
+        await engine.predict(request(1.0))
     engine.metrics.batch_rows.flush()
     assert engine.metrics.batch_rows.buckets()[0][-1] == ("+Inf", 5)
     for _ in range(20):
-        await asyncio.gather(*(engine.predict(work(1.0)) for _ in range(10)))
+        await asyncio.gather(*(engine.predict(request(1.0)) for _ in range(10)))
     engine.metrics.batch_rows.flush()
     n_batches = engine.metrics.batch_rows.buckets()[0][-1][1] - 5
     assert n_batches < 100, "200 requests, ten at a time, hardly shared batches"
@@ -89,7 +107,7 @@ async def test_a_lone_request_is_computed_at_once_and_a_crowd_together(make_engi
 async def test_a_request_larger_than_a_batch_is_split_and_joined_again(make_engine):
     engine = make_engine(max_batch_size=4)
     margins = np.linspace(-4, 4, 19)
-    answer = await engine.predict(work(*margins, threshold=0.0, wants_probabilities=True))
+    answer = await engine.predict(request(*margins, wanted=0.0, wants_probabilities=True))
     assert answer.class_index == (margins > 0).astype(int).tolist()
     np.testing.assert_allclose(
         np.concatenate(answer.probabilities)[:, 1], 1 / (1 + np.exp(-margins)), atol=1e-7
@@ -99,7 +117,7 @@ async def test_a_request_larger_than_a_batch_is_split_and_joined_again(make_engi
 @pytest.mark.parametrize("reveal", [False, True])
 async def test_probabilities_of_abstained_rows_are_withheld_unless_revealed(make_engine, reveal):
     engine = make_engine(reveal_abstained=reveal)
-    answer = await engine.predict(work(3.0, 0.5, wants_probabilities=True))
+    answer = await engine.predict(request(3.0, 0.5, wants_probabilities=True))
     shown = np.isfinite(np.concatenate(answer.probabilities)).all(axis=1).tolist()
     assert shown == [True, reveal]
     assert answer.accepted == [True, False]
@@ -109,13 +127,13 @@ async def test_probabilities_of_abstained_rows_are_withheld_unless_revealed(make
 @pytest.mark.parametrize("in_thread", [False, True])
 async def test_one_bad_request_fails_alone(make_engine, in_thread):
     engine = make_engine("failing", in_thread=in_thread)
-    requests = [Work({"row": np.array([[row]])}, 1, 0.8) for row in (0, 99, 1, -99, 2)]
+    requests = [failing_request(row) for row in (0, 99, 1, -99, 2)]
     answers = await asyncio.gather(*map(engine.predict, requests), return_exceptions=True)
     assert [isinstance(answer, ModelFailed) for answer in answers] == [False, True, False, True, False]
     assert answers[0].class_index == [0]
     assert answers[2].class_index == [1]
     assert answers[4].accepted == [False]
-    again = await engine.predict(requests[0])
+    again = await engine.predict(failing_request(0))
     assert again.class_index == [0]
     engine.close()
 
@@ -125,16 +143,16 @@ async def test_of_a_batch_that_fails_nothing_is_computed_alone_for_which_nobody_
     ran = []
     run = engine.model.run
 
-    def spy(inputs):
+    def spy(inputs, max_run_s):
         ran.append(inputs["row"].ravel().tolist())
         if len(ran) == 1:
             time.sleep(0.2)  # meanwhile one expires, and one is given up
-        return run(inputs)
+        return run(inputs, max_run_s)
 
     engine.model.run = spy
 
     def ask(row: int, deadline_s: float = np.inf) -> asyncio.Task:
-        return asyncio.create_task(engine.predict(Work({"row": np.array([[row]])}, 1, 0.5, deadline_s)))
+        return asyncio.create_task(engine.predict(failing_request(row, deadline_s=deadline_s)))
 
     good, bad = ask(1), ask(9)
     late, given_up = ask(2, time.monotonic() + 0.1), ask(3)
@@ -153,12 +171,12 @@ async def test_a_batch_that_was_stopped_because_it_took_too_long_is_not_computed
     engine = make_engine(in_thread=True, max_queue_delay_us=20_000)
     ran = []
 
-    def stopped(inputs):
+    def stopped(inputs, _):
         ran.append(len(inputs["features"]))
         raise ModelFailed("it took too long", overdue=True)
 
     engine.model.run = stopped
-    ended = await asyncio.gather(*(engine.predict(work(1.0)) for _ in range(3)), return_exceptions=True)
+    ended = await asyncio.gather(*(engine.predict(request(1.0)) for _ in range(3)), return_exceptions=True)
     assert [type(each) for each in ended] == [ModelFailed] * 3
     assert ran == [3]
     engine.close()
@@ -168,47 +186,47 @@ async def test_a_lone_request_that_fails_leaves_the_count_of_waiting_rows_alone(
     engine = make_engine("failing", max_failures=0)
     for _ in range(20):
         with pytest.raises(ModelFailed):
-            await engine.predict(Work({"row": np.array([[99]])}, 1, 0.8))
+            await engine.predict(failing_request(99))
     assert engine._queue.n_rows == 0
-    await engine.predict(Work({"row": np.array([[0]])}, 1, 0.8))
+    await engine.predict(failing_request(0))
     assert engine.metrics.queue_rows == 0
 
 
 async def test_a_model_that_fails_again_and_again_rests_until_a_probe_succeeds(make_engine):
-    engine = make_engine("failing", max_failures=3, failure_cooldown_s=0.2)
     said: list[bool] = []
-    engine.on_rest = lambda _engine, rests: said.append(rests)
-    bad, good = (Work({"row": np.array([[row]])}, 1, 0.8) for row in (99, 0))
+    engine = make_engine(
+        "failing", max_failures=3, failure_cooldown_s=0.2, on_rest=lambda _, rests: said.append(rests)
+    )
     for _ in range(3):
         with pytest.raises(ModelFailed):
-            await engine.predict(bad)
+            await engine.predict(failing_request(99))
     with pytest.raises(Unavailable, match="another replica"):
-        await engine.predict(good)
+        await engine.predict(failing_request(0))
     assert engine.metrics.circuit_open
     await asyncio.sleep(0.25)
     assert said == [True, False], "health is back when a probe may come, or none would"
     with pytest.raises(ModelFailed):
-        await engine.predict(bad)
+        await engine.predict(failing_request(99))
     with pytest.raises(Unavailable):
-        await engine.predict(good)
+        await engine.predict(failing_request(0))
     await asyncio.sleep(0.25)
     for _ in range(3):
-        assert (await engine.predict(good)).accepted == [True]
+        assert (await engine.predict(failing_request(0))).accepted == [True]
     assert not engine.metrics.circuit_open
     assert said == [True, False, True, False]
 
 
 async def test_a_probe_that_comes_before_the_timer_does_not_leave_the_model_resting(make_engine):
-    engine = make_engine("failing", max_failures=3, failure_cooldown_s=0.05)
     said: list[bool] = []
-    engine.on_rest = lambda _engine, rests: said.append(rests)
-    bad, good = (Work({"row": np.array([[row]])}, 1, 0.8) for row in (99, 0))
+    engine = make_engine(
+        "failing", max_failures=3, failure_cooldown_s=0.05, on_rest=lambda _, rests: said.append(rests)
+    )
     for _ in range(3):
         with pytest.raises(ModelFailed):
-            await engine.predict(bad)
+            await engine.predict(failing_request(99))
     assert engine.rests
     time.sleep(0.1)  # noqa: ASYNC251  the loop is busy, and its timer late
-    await engine.predict(good)
+    await engine.predict(failing_request(0))
     await asyncio.sleep(0.1)
     assert said == [True, False]
     assert not engine.rests
@@ -216,16 +234,16 @@ async def test_a_probe_that_comes_before_the_timer_does_not_leave_the_model_rest
 
 
 async def test_a_probe_that_comes_to_nothing_before_the_timer_does_not_leave_the_model_resting(make_engine):
-    engine = make_engine("failing", max_failures=3, failure_cooldown_s=0.05)
     said: list[bool] = []
-    engine.on_rest = lambda _engine, rests: said.append(rests)
-    rows = {"row": np.array([[99]])}
+    engine = make_engine(
+        "failing", max_failures=3, failure_cooldown_s=0.05, on_rest=lambda _, rests: said.append(rests)
+    )
     for _ in range(3):
         with pytest.raises(ModelFailed):
-            await engine.predict(Work(rows, 1, 0.8))
+            await engine.predict(failing_request(99))
     time.sleep(0.1)  # noqa: ASYNC251  as above
     with pytest.raises(DeadlineExceeded):
-        await engine.predict(Work(rows, 1, 0.8, deadline_s=0.0))
+        await engine.predict(failing_request(99, deadline_s=0.0))
     await asyncio.sleep(0.1)
     assert said == [True, False]
     engine.close()
@@ -234,7 +252,7 @@ async def test_a_probe_that_comes_to_nothing_before_the_timer_does_not_leave_the
 @pytest.mark.parametrize("max_concurrency", [1, 3])
 async def test_as_many_batches_are_computed_at_once_as_allowed(make_engine, max_concurrency):
     engine = make_engine("slower", in_thread=True, max_batch_size=1, max_concurrency=max_concurrency)
-    run, now, most = engine._run, 0, 0
+    run, now, most = engine._runner.run, 0, 0
     lock = threading.Lock()
 
     def counted(batch):
@@ -248,8 +266,8 @@ async def test_as_many_batches_are_computed_at_once_as_allowed(make_engine, max_
             with lock:
                 now -= 1
 
-    engine._run = counted
-    answers = await asyncio.gather(*(engine.predict(work(3.0)) for _ in range(12)))
+    engine._runner.run = counted
+    answers = await asyncio.gather(*(engine.predict(request(3.0)) for _ in range(12)))
     assert all(answer.accepted == [True] for answer in answers)
     engine.close()
     assert most == max_concurrency
@@ -257,20 +275,20 @@ async def test_as_many_batches_are_computed_at_once_as_allowed(make_engine, max_
 
 async def test_parts_of_a_request_that_end_in_another_order_are_joined_in_the_order_of_its_rows(make_engine):
     engine = make_engine(in_thread=True, max_batch_size=2, max_concurrency=3)
-    run, last_part_ran = engine._run, threading.Event()
+    run, last_part_ran = engine._runner.run, threading.Event()
 
     def first_part_last(batch):
-        if batch[0].start == 0:
+        if batch.slices[0].start == 0:
             last_part_ran.wait(timeout=1.0)
             time.sleep(0.05)  # until what came of the last part is delivered
         outcomes = run(batch)
-        if batch[-1].stop == batch[-1].entry.n_rows:
+        if batch.slices[-1].stop == batch.slices[-1].request.n_rows:
             last_part_ran.set()
         return outcomes
 
-    engine._run = first_part_last
+    engine._runner.run = first_part_last
     margins = np.linspace(-4, 4, 5)
-    answer = await engine.predict(work(*margins, threshold=0.0, wants_probabilities=True))
+    answer = await engine.predict(request(*margins, wanted=0.0, wants_probabilities=True))
     assert answer.class_index == (margins > 0).astype(int).tolist()
     np.testing.assert_allclose(
         np.concatenate(answer.probabilities)[:, 1], 1 / (1 + np.exp(-margins)), atol=1e-7
@@ -278,48 +296,47 @@ async def test_parts_of_a_request_that_end_in_another_order_are_joined_in_the_or
     engine.close()
 
 
-async def test_who_gives_way_is_computed_after_who_came_later(make_engine):
+async def test_low_priority_is_computed_after_who_came_later(make_engine):
     engine = make_engine("slow", in_thread=True, max_batch_size=1)
     order: list[str] = []
 
-    async def ask(name: str, *, gives_way: bool) -> None:
-        await engine.predict(Work(features(1.0), 1, 0.8, gives_way=gives_way))
+    async def ask(name: str, *, low_priority: bool) -> None:
+        await engine.predict(request(1.0, low_priority=low_priority))
         order.append(name)
 
     names = ["first", "low", "normal", "normal"]
-    await asyncio.gather(*(ask(name, gives_way=name == "low") for name in names))
+    await asyncio.gather(*(ask(name, low_priority=name == "low") for name in names))
     assert order == ["first", "normal", "normal", "low"]
     engine.close()
 
 
 async def test_a_split_request_that_fails_in_the_middle_fails_once_and_whole(make_engine):
     engine = make_engine("failing", max_batch_size=2)
-    rows = np.array([[0], [1], [99], [1], [0]])
     with pytest.raises(ModelFailed):
-        await engine.predict(Work({"row": rows}, 5, 0.8))
+        await engine.predict(failing_request(0, 1, 99, 1, 0))
     assert engine.metrics.queue_rows == 0
-    answer = await engine.predict(Work({"row": rows[:2]}, 2, 0.8))
+    answer = await engine.predict(failing_request(0, 1))
     assert answer.class_index == [0, 1]
 
 
 async def test_a_full_queue_refuses_at_once_and_what_was_taken_is_answered(make_engine):
     engine = make_engine(max_queue_size=4, max_queue_delay_us=2_000)
-    tasks = [asyncio.ensure_future(engine.predict(work(2.0, 2.0))) for _ in range(3)]
+    tasks = [asyncio.ensure_future(engine.predict(request(2.0, 2.0))) for _ in range(3)]
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(answers[2], QueueFull)
     assert [answer.accepted for answer in answers[:2]] == [[True, True]] * 2
     with pytest.raises(InvalidRequest):
-        await engine.predict(work(*[1.0] * 5))
+        await engine.predict(request(*[1.0] * 5))
 
 
 async def test_what_expires_in_the_queue_is_told_in_time_while_the_model_is_busy(make_engine):
     engine = make_engine("slower", in_thread=True)
-    busy = asyncio.ensure_future(engine.predict(work(1.0)))
+    busy = asyncio.ensure_future(engine.predict(request(1.0)))
     await asyncio.sleep(0.001)  # the model is at work now
     computed_before = engine.metrics.rows.total()
     started_s = time.monotonic()
     with pytest.raises(DeadlineExceeded, match="not computed"):
-        await engine.predict(work(1.0, deadline_s=started_s + 0.002))
+        await engine.predict(request(1.0, deadline_s=started_s + 0.002))
     assert engine.metrics.rows.total() == computed_before
     await busy
     assert engine.metrics.rows.total() == 1
@@ -329,8 +346,51 @@ async def test_what_expires_in_the_queue_is_told_in_time_while_the_model_is_busy
 async def test_a_request_that_arrives_expired_is_not_computed(make_engine):
     engine = make_engine()
     with pytest.raises(DeadlineExceeded):
-        await engine.predict(work(1.0, deadline_s=time.monotonic() - 1))
+        await engine.predict(request(1.0, deadline_s=time.monotonic() - 1))
     assert engine.metrics.rows.total() == 0
+
+
+async def test_a_lone_request_whose_deadline_has_come_is_refused_and_not_computed(make_engine, monkeypatch):
+    engine = make_engine()
+    monkeypatch.setattr("tamiz_server.engine.engine._now_s", lambda: 5.0)
+    for deadline_s in (4.9, 5.0):
+        asked = request(1.0, deadline_s=deadline_s)
+        with pytest.raises(DeadlineExceeded, match="it was not computed"):
+            await engine.predict(asked)
+        assert asked.future is None, "it was to be computed at once, and did not wait"
+    assert engine.metrics.rows.total() == 0
+    await engine.predict(request(1.0, deadline_s=5.1))
+    assert engine.metrics.rows.total() == 1
+
+
+@pytest.mark.parametrize(("in_thread", "limit_s"), [(False, 1.0), (True, 60.0)])
+async def test_in_the_event_loop_a_run_may_take_a_second_and_the_model_is_not_changed(
+    make_engine, in_thread, limit_s
+):
+    engine = make_engine(in_thread=in_thread, max_run_s=60.0)
+    run, limits = engine.model.run, []
+
+    def spy(inputs, max_run_s):
+        limits.append(max_run_s)
+        return run(inputs, max_run_s)
+
+    engine.model.run = spy
+    await engine.predict(request(1.0))
+    assert limits == [limit_s]
+    assert engine.model.max_run_s == 60.0
+    engine.close()
+
+
+async def test_metrics_show_the_queue_of_the_engine_that_answers_now(make_engine):
+    old = make_engine(max_queue_delay_us=10_000_000)
+    waiting = asyncio.ensure_future(old.predict(request(1.0, 1.0)))
+    await asyncio.sleep(0)
+    assert old.metrics.queue_rows == 2
+    new = Engine(old.model, old.metrics, old.config)
+    assert old.metrics.queue_rows == new.queue_rows == 0
+    assert old.queue_rows == 2
+    waiting.cancel()
+    old.close()
 
 
 async def test_the_delay_lets_requests_of_different_turns_share_a_batch(make_engine):
@@ -338,7 +398,7 @@ async def test_the_delay_lets_requests_of_different_turns_share_a_batch(make_eng
 
     async def ask(after_s: float) -> None:
         await asyncio.sleep(after_s)
-        await engine.predict(work(1.0))
+        await engine.predict(request(1.0))
 
     await asyncio.gather(ask(0), ask(0.005), ask(0.01))
     engine.metrics.batch_rows.flush()
@@ -347,7 +407,7 @@ async def test_the_delay_lets_requests_of_different_turns_share_a_batch(make_eng
 
 async def test_an_invalid_row_abstains_and_its_neighbours_do_not(make_engine):
     engine = make_engine()
-    answer = await engine.predict(work(3.0, np.nan, np.inf, 3.0))
+    answer = await engine.predict(request(3.0, np.nan, np.inf, 3.0))
     assert answer.accepted == [True, False, False, True]
     assert answer.reasons[1:3] == [Reason.REASON_INVALID_INPUT] * 2
 
@@ -362,7 +422,7 @@ async def test_cancelling_any_subset_at_any_time_leaves_every_other_request_answ
 
     engine = make_engine(in_thread=in_thread, max_batch_size=max_batch_size)
     tasks = [
-        asyncio.ensure_future(engine.predict(work(*[float(i)] * size, threshold=0.0)))
+        asyncio.ensure_future(engine.predict(request(*[float(i)] * size, wanted=0.0)))
         for i, size in enumerate(sizes)
     ]
     for turn in range(7):
@@ -386,8 +446,10 @@ async def test_a_rows_answer_does_not_depend_on_how_rows_are_batched(make_engine
     cuts = sorted(data.draw(st.sets(st.integers(1, len(margins)), max_size=6)) | {0, len(margins)})
 
     engine = make_engine(max_batch_size=data.draw(st.integers(1, 9)))
-    whole = await engine.predict(work(*margins))
-    parts = await asyncio.gather(*(engine.predict(work(*margins[a:b])) for a, b in itertools.pairwise(cuts)))
+    whole = await engine.predict(request(*margins))
+    parts = await asyncio.gather(
+        *(engine.predict(request(*margins[a:b])) for a, b in itertools.pairwise(cuts))
+    )
     for column in ("accepted", "class_index", "reasons"):
         joined = list(itertools.chain.from_iterable(getattr(part, column) for part in parts))
         assert joined == getattr(whole, column)

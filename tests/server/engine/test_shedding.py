@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamiz_server.engine.batching import BatchQueue, Entry
+from tamiz_server.engine.batching import BatchQueue
+from tamiz_server.engine.request import Request
 from tamiz_server.engine.shedding import CALM_AFTER_S, REQUESTS_AHEAD, Shedding
 from tamiz_server.errors import QueueFull
 
@@ -23,7 +24,7 @@ def make_shedding(
     )
 
 
-def make_queue(*, max_queue_delay_s: float = 0.0, **options: float) -> BatchQueue[Entry]:
+def make_queue(*, max_queue_delay_s: float = 0.0, **options: float) -> BatchQueue:
     return BatchQueue(
         max_batch_size=BATCH,
         max_queue_delay_s=max_queue_delay_s,
@@ -32,14 +33,14 @@ def make_queue(*, max_queue_delay_s: float = 0.0, **options: float) -> BatchQueu
     )
 
 
-def offer(queue: BatchQueue[Entry], n_rows: int, now_s: float, **options: object) -> Entry | None:
+def offer(queue: BatchQueue, n_rows: int, now_s: float, **options: object) -> Request | None:
     """Append a request; return it, or None if it was refused."""
-    entry = Entry(n_rows, arrived_s=now_s, **options)
+    request = Request({}, n_rows, **options)
     try:
-        queue.append(entry)
+        queue.append(request, now_s)
     except QueueFull:
         return None
-    return entry
+    return request
 
 
 def test_a_burst_of_2000_rows_is_taken_in_by_a_calm_queue():
@@ -52,10 +53,10 @@ def test_a_few_large_requests_are_never_too_many():
     assert all(offer(queue, 1_000, 0.0) for _ in range(16))
 
 
-def test_streams_and_requests_that_give_way_are_neither_refused_nor_counted():
+def test_streams_and_requests_of_low_priority_are_neither_refused_nor_counted():
     queue = make_queue()
     assert all(offer(queue, 64, 0.0, held_back=True) for _ in range(100))
-    assert all(offer(queue, 64, 0.0, gives_way=True) for _ in range(100))
+    assert all(offer(queue, 64, 0.0, low_priority=True) for _ in range(100))
     assert offer(queue, 1, 0.0)
 
 
@@ -131,7 +132,7 @@ def test_a_request_whose_caller_will_be_gone_before_its_turn_is_not_queued():
     assert all(offer(queue, BATCH, 0.0) for _ in range(4))
     assert offer(queue, 1, 0.0, deadline_s=0.03) is None
     with pytest.raises(QueueFull, match="the rows before it take about 40 ms, and the caller waits 30 ms"):
-        queue.append(Entry(1, arrived_s=0.0, deadline_s=0.03))
+        queue.append(Request({}, 1, deadline_s=0.03), 0.0)
     assert offer(queue, 1, 0.0, deadline_s=0.05)
     assert offer(queue, 1, 0.0)
 
@@ -139,9 +140,9 @@ def test_a_request_whose_caller_will_be_gone_before_its_turn_is_not_queued():
 def test_the_refusal_says_how_long_it_would_have_waited():
     queue = make_queue()
     for _ in range(2_048):
-        queue.append(Entry(1, arrived_s=0.0))
+        queue.append(Request({}, 1), 0.0)
     with pytest.raises(QueueFull, match="wait about 320 ms behind 2048 rows; try another replica, or later"):
-        queue.append(Entry(1, arrived_s=0.0))
+        queue.append(Request({}, 1), 0.0)
 
 
 @pytest.mark.parametrize("n_rows", [1, 16, 64])
@@ -155,7 +156,7 @@ def test_at_five_times_saturation_the_wait_is_bounded_and_the_model_never_idle(n
             offer(queue, n_rows, next_arrival_s)
             next_arrival_s += gap_s
         batch = queue.take(now_s)
-        waits += [(part.entry.arrived_s, now_s - part.entry.arrived_s) for part in batch]
+        waits += [(part.request.arrived_s, now_s - part.request.arrived_s) for part in batch]
         served += sum(part.stop - part.start for part in batch)
         now_s += batch_s
     assert served >= 0.99 * seconds / batch_s * BATCH
@@ -177,22 +178,22 @@ def test_at_five_times_saturation_the_wait_is_bounded_and_the_model_never_idle(n
     )
 )
 def test_what_is_counted_is_what_waits(steps):
-    queue, entries, now_s = make_queue(), [], 0.0
-    for step, number, gives_way, held_back in steps:
+    queue, requests, now_s = make_queue(), [], 0.0
+    for step, number, low_priority, held_back in steps:
         now_s += 0.003
         if step == "offer":
             deadline_s = now_s + number * 1e-3 if number % 3 == 0 else math.inf
-            entry = offer(
-                queue, number, now_s, gives_way=gives_way, held_back=held_back, deadline_s=deadline_s
+            request = offer(
+                queue, number, now_s, low_priority=low_priority, held_back=held_back, deadline_s=deadline_s
             )
-            entries += [entry] if entry else []
+            requests += [request] if request else []
         elif step == "take":
             queue.take(now_s)
         elif step == "expire":
             queue.expire(now_s)
-        elif entries:
-            queue.drop(entries[number % len(entries)])
-        free = [e for e in entries if not (e.held_back or e.dropped) and e.taken < e.n_rows]
+        elif requests:
+            queue.drop(requests[number % len(requests)])
+        free = [e for e in requests if not (e.held_back or e.dropped) and e.taken < e.n_rows]
         assert (queue._n_free, queue._n_free_rows) == (len(free), sum(e.n_rows - e.taken for e in free))
 
 

@@ -47,14 +47,14 @@ def test_a_plain_onnx_file_is_refused(make_bundle):
     model = onnx.load(path)
     del model.metadata_props[:]
     onnx.save(model, path)
-    with pytest.raises(BundleError, match="no manifest in it, so it is no bundle but a plain ONNX file"):
+    with pytest.raises(BundleError, match="no manifest in it, so it is not a bundle but a plain ONNX file"):
         read_bundle(path)
 
 
 def test_garbage_is_refused(tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"\xff" * 100)
-    with pytest.raises(BundleError, match="no ONNX file"):
+    with pytest.raises(BundleError, match="not an ONNX file"):
         read_bundle(path)
 
 

@@ -25,7 +25,7 @@ from tamiz.v1.prediction_pb2 import (
     PredictResponse,
     Tensor,
 )
-from tamiz_server.engine.work import Work
+from tamiz_server.engine.request import Request
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, Unavailable
 from tamiz_server.repository.reloader import Reloader
 from tamiz_server.repository.repository import load
@@ -324,7 +324,7 @@ async def test_what_takes_the_place_of_a_version_that_rests_does_not_rest(runnin
         await server.look()
         engine = server.registry.find("m", 1).engine
         with pytest.raises(ModelFailed):
-            await engine.predict(Work({"row": np.array([[99]])}, 1, 0.8))
+            await engine.predict(Request({"row": np.array([[99]])}, 1))
         assert server.sample("tamiz_circuit_open", model="m", version="1") == 1
         shutil.rmtree(tmp_path / "models/m/1")
         make_bundle("m/1")

@@ -102,7 +102,7 @@ async def test_a_request_can_only_make_the_threshold_stricter_unless_the_operato
             InvalidRequest,
             "unknown input 'features': the model reads input 'answer'",
         ),
-        (b"\xff\xff\xff", InvalidRequest, "the message is no tamiz.v1.PredictRequest"),
+        (b"\xff\xff\xff", InvalidRequest, "the message is not a tamiz.v1.PredictRequest"),
         (b"", ModelNotFound, "no model ''"),
     ],
 )

@@ -253,7 +253,7 @@ async def test_a_shadow_that_fails_rests_and_only_its_own_rows_are_dropped(runni
         engine = server.reloader._publisher._shadows._shadows["m"]._engine
         run_ = engine.model.run
 
-        def fail(inputs):
+        def fail(*_):
             raise ModelFailed("on purpose")
 
         engine.model.run = fail
@@ -273,7 +273,8 @@ async def test_a_shadow_that_fails_rests_and_only_its_own_rows_are_dropped(runni
         assert (await server.decided())["both/same"] == 1
         assert not server.metrics.shadows["m"].engine.circuit_open
     assert (
-        "model m version 2 as shadow failed on 3 batches in a row: rows are dropped, some are" in caplog.text
+        "model m version 2 as shadow failed on 3 batches in a row: rows are dropped, and some are"
+        in caplog.text
     )
     assert "requests" not in "".join(line for line in caplog.messages if "as shadow" in line)
 
@@ -345,10 +346,10 @@ async def test_a_shadow_that_computes_on_and_on_does_not_hold_up_the_stop_of_the
         model = server.reloader._publisher._shadows._shadows["m"].model
         run_ = model.run
 
-        def hang(inputs):
+        def hang(*arguments):
             computing.set()
             assert may_end.wait(60)
-            return run_(inputs)
+            return run_(*arguments)
 
         model.run = hang
         await server.ask()

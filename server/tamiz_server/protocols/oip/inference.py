@@ -8,13 +8,12 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from tamiz.oip.inference import DESCRIPTOR, ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
-from tamiz_server.engine.work import Answer
+from tamiz_server.engine.request import Answer, Request
 from tamiz_server.errors import TamizError
-from tamiz_server.model.inputs import Inputs
 from tamiz_server.protocols.oip.outputs import PROBABILITIES, Labels, add_outputs, requested_outputs
-from tamiz_server.protocols.oip.parameters import read_gives_way, read_threshold, read_timeout_s
+from tamiz_server.protocols.oip.parameters import read_low_priority, read_threshold, read_timeout_s
 from tamiz_server.protocols.oip.tensors import read_inputs
-from tamiz_server.serving.dialect import Wish, parse
+from tamiz_server.serving.dialect import parse
 from tamiz_server.serving.served import Served
 
 SERVICE_NAME: Final = DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -36,32 +35,38 @@ class Inference:
         """Return the message."""
         return parse(ModelInferRequest, body)
 
-    def model(self, request: ModelInferRequest) -> tuple[str, int, str]:
+    def model(self, message: ModelInferRequest) -> tuple[str, int, str]:
         """Return name, version and label of the model."""
-        return request.model_name, *version_or_label(request.model_version)
+        return message.model_name, *version_or_label(message.model_version)
 
-    def read(self, request: ModelInferRequest, served: Served, deadline_s: float) -> tuple[Inputs, int, Wish]:
-        """Return the inputs, how many rows they have, and what is wished."""
-        timeout_s = read_timeout_s(request.parameters)
+    def read(self, message: ModelInferRequest, served: Served, deadline_s: float, n_bytes: int) -> Request:
+        """Return the request."""
+        timeout_s = read_timeout_s(message.parameters)
         if timeout_s is not None:
             deadline_s = min(deadline_s, time.monotonic() + timeout_s)
-        probabilities = PROBABILITIES in requested_outputs(request)
-        inputs, n_rows = read_inputs(request, served.engine.model.specs)
-        threshold, gives_way = read_threshold(request.parameters), read_gives_way(request.parameters)
-        return inputs, n_rows, Wish(threshold, deadline_s, probabilities, gives_way)
+        probabilities = PROBABILITIES in requested_outputs(message)
+        inputs, n_rows = read_inputs(message, served.engine.model.specs)
+        return Request(
+            inputs,
+            n_rows,
+            wanted=read_threshold(message.parameters),
+            deadline_s=deadline_s,
+            wants_probabilities=probabilities,
+            low_priority=read_low_priority(message.parameters),
+            held_back=self.held_back,
+            n_bytes=n_bytes,
+        )
 
-    def write(self, request: ModelInferRequest, served: Served, answer: Answer, threshold: float) -> bytes:
+    def write(self, message: ModelInferRequest, served: Served, answer: Answer) -> bytes:
         """Return the answer as a message."""
-        return self.respond(request, served, answer, threshold).SerializeToString()
+        return self.respond(message, served, answer).SerializeToString()
 
-    def respond(
-        self, request: ModelInferRequest, served: Served, answer: Answer, threshold: float
-    ) -> ModelInferResponse:
+    def respond(self, message: ModelInferRequest, served: Served, answer: Answer) -> ModelInferResponse:
         """Return the answer."""
         response = ModelInferResponse(
-            model_name=served.name, model_version=str(served.version), id=request.id
+            model_name=served.name, model_version=str(served.version), id=message.id
         )
-        add_outputs(response, requested_outputs(request), self.labels(served), answer, threshold)
+        add_outputs(response, requested_outputs(message), self.labels(served), answer)
         return response
 
     def labels(self, served: Served) -> Labels:
@@ -78,20 +83,20 @@ class StreamInference(Inference):
     method = f"{SERVICE_NAME}/ModelStreamInfer"
     held_back = True
 
-    def write(self, request: ModelInferRequest, served: Served, answer: Answer, threshold: float) -> bytes:
+    def write(self, message: ModelInferRequest, served: Served, answer: Answer) -> bytes:
         """Return the answer as a message of a stream."""
-        response = self.respond(request, served, answer, threshold)
+        response = self.respond(message, served, answer)
         # Triton's clients may ask to be told which answer to a request is the last: here there is one to each.
-        if _FINAL_WANTED in request.parameters and request.parameters[_FINAL_WANTED].bool_param:
+        if _FINAL_WANTED in message.parameters and message.parameters[_FINAL_WANTED].bool_param:
             response.parameters["triton_final_response"].bool_param = True
         return ModelStreamInferResponse(infer_response=response).SerializeToString()
 
 
-def failure_on_stream(request: ModelInferRequest | None, error: TamizError) -> bytes:
+def failure_on_stream(message: ModelInferRequest | None, error: TamizError) -> bytes:
     """Return an error as a message of a stream."""
     return ModelStreamInferResponse(
         error_message=f"{error.code}: {error}",
-        infer_response=ModelInferResponse(id=request.id if request else ""),
+        infer_response=ModelInferResponse(id=message.id if message else ""),
     ).SerializeToString()
 
 

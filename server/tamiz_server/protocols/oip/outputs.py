@@ -12,7 +12,7 @@ from tamiz.gate import NO_CLASS
 from tamiz.oip.inference import ModelInferRequest, ModelInferResponse
 from tamiz.v1.manifest_pb2 import Classes
 from tamiz.v1.prediction_pb2 import Reason
-from tamiz_server.engine.work import Answer
+from tamiz_server.engine.request import Answer
 from tamiz_server.errors import InvalidRequest
 from tamiz_server.protocols.oip.tensors import BYTES
 
@@ -94,22 +94,20 @@ def requested_outputs(request: ModelInferRequest) -> Sequence[str]:
     return names
 
 
-def add_outputs(
-    response: ModelInferResponse, names: Iterable[str], labels: Labels, answer: Answer, threshold: float
-) -> None:
-    """Put the outputs of these names into a response; `threshold` is the one of all rows, unless the answer has each row's."""
+def add_outputs(response: ModelInferResponse, names: Iterable[str], labels: Labels, answer: Answer) -> None:
+    """Put the outputs of these names into a response."""
     n_rows = len(answer.accepted)
     for name in names:
         shape = (n_rows, labels.n_classes) if name == PROBABILITIES else (n_rows,)
         response.outputs.add(name=name, datatype=_datatype(name, labels), shape=shape)
-        response.raw_output_contents.append(_raw(name, labels, answer, threshold))
+        response.raw_output_contents.append(_raw(name, labels, answer))
 
 
 def _datatype(name: str, labels: Labels) -> str:
     return {LABEL: labels.datatype, "accepted": "BOOL", "reason": BYTES}.get(name, "FP64")
 
 
-def _raw(name: str, labels: Labels, answer: Answer, threshold: float) -> bytes:
+def _raw(name: str, labels: Labels, answer: Answer) -> bytes:
     """Return one output as bytes."""
     n_rows = len(answer.accepted)
     match name:
@@ -124,4 +122,4 @@ def _raw(name: str, labels: Labels, answer: Answer, threshold: float) -> bytes:
         case "probabilities":
             return np.concatenate(answer.probabilities).tobytes()
         case _:
-            return struct.pack(f"<{n_rows}d", *(answer.thresholds or [threshold] * n_rows))
+            return struct.pack(f"<{n_rows}d", *(answer.thresholds or [answer.threshold] * n_rows))

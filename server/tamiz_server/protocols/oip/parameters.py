@@ -51,7 +51,7 @@ def read_timeout_s(parameters: Mapping[str, InferParameter]) -> float | None:
     return int(value) * 1e-6 or None
 
 
-def read_gives_way(parameters: Mapping[str, InferParameter]) -> bool:
+def read_low_priority(parameters: Mapping[str, InferParameter]) -> bool:
     """Return whether others go first while the request waits: for a priority below the highest, which is 1; 0 stands for it.
 
     Raises:

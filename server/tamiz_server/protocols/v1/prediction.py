@@ -16,9 +16,9 @@ from tamiz.v1.prediction_pb2 import (
     StreamPredictResponse,
 )
 from tamiz.wire_fields import write_varint
-from tamiz_server.engine.work import Answer
-from tamiz_server.model.inputs import Inputs, read_inputs
-from tamiz_server.serving.dialect import Wish, parse
+from tamiz_server.engine.request import Answer, Request
+from tamiz_server.model.inputs import read_inputs
+from tamiz_server.serving.dialect import parse
 from tamiz_server.serving.served import Served
 
 SERVICE_NAME: Final = DESCRIPTOR.services_by_name["PredictionService"].full_name
@@ -38,22 +38,29 @@ class Typed:
         """Return the message."""
         return parse(PredictRequest, body)
 
-    def model(self, request: PredictRequest) -> tuple[str, int, str]:
+    def model(self, message: PredictRequest) -> tuple[str, int, str]:
         """Return name, version and label of the model."""
-        return request.model_name, request.model_version, request.model_label
+        return message.model_name, message.model_version, message.model_label
 
-    def read(self, request: PredictRequest, served: Served, deadline_s: float) -> tuple[Inputs, int, Wish]:
-        """Return the inputs, how many rows they have, and what is wished."""
-        inputs, n_rows = read_inputs(request.inputs, served.engine.model.specs)
-        threshold = request.threshold if request.HasField("threshold") else None
-        if request.timeout_us:
-            deadline_s = min(deadline_s, time.monotonic() + request.timeout_us * 1e-6)
-        gives_way = request.priority == _LOW
-        return inputs, n_rows, Wish(threshold, deadline_s, request.return_probabilities, gives_way)
+    def read(self, message: PredictRequest, served: Served, deadline_s: float, n_bytes: int) -> Request:
+        """Return the request."""
+        inputs, n_rows = read_inputs(message.inputs, served.engine.model.specs)
+        if message.timeout_us:
+            deadline_s = min(deadline_s, time.monotonic() + message.timeout_us * 1e-6)
+        return Request(
+            inputs,
+            n_rows,
+            wanted=message.threshold if message.HasField("threshold") else None,
+            deadline_s=deadline_s,
+            wants_probabilities=message.return_probabilities,
+            low_priority=message.priority == _LOW,
+            held_back=self.held_back,
+            n_bytes=n_bytes,
+        )
 
-    def write(self, request: PredictRequest, served: Served, answer: Answer, threshold: float) -> bytes:  # noqa: ARG002
+    def write(self, message: PredictRequest, served: Served, answer: Answer) -> bytes:  # noqa: ARG002
         """Return the answer as a message."""
-        return _serialize(served, answer, threshold)
+        return _serialize(served, answer)
 
 
 TYPED: Final = Typed()
@@ -69,14 +76,14 @@ class TypedStream(Typed):
 TYPED_STREAM: Final = TypedStream()
 
 
-def _serialize(served: Served, answer: Answer, threshold: float) -> bytes:
+def _serialize(served: Served, answer: Answer) -> bytes:
     probabilities = np.concatenate(answer.probabilities).tobytes() if answer.probabilities else b""
     columns = PredictResponse(
         accepted=answer.accepted,
         reasons=answer.reasons,
         class_index=answer.class_index,
         confidence=answer.confidence,
-        threshold=threshold,
+        threshold=answer.threshold,
         probabilities=probabilities,
         queue_duration_us=math.ceil(answer.queue_s * 1e6),
         compute_duration_us=math.ceil(answer.compute_s * 1e6),

@@ -14,7 +14,7 @@ from tamiz.oip.inference import InferParameter, ModelInferRequest
 from tamiz.v1.manifest_pb2 import Classes
 from tamiz_server.errors import InvalidRequest
 from tamiz_server.protocols.oip.outputs import Labels, requested_outputs
-from tamiz_server.protocols.oip.parameters import read_gives_way, read_threshold, read_timeout_s
+from tamiz_server.protocols.oip.parameters import read_low_priority, read_threshold, read_timeout_s
 
 SMALLEST = -(2**63)
 
@@ -80,16 +80,16 @@ def test_a_threshold_that_could_mean_two_things_is_refused(parameter):
         read_threshold({"threshold": InferParameter(**parameter)})
 
 
-def test_a_timeout_is_in_microseconds_and_a_priority_below_the_highest_gives_way():
+def test_a_timeout_is_in_microseconds_and_a_priority_below_the_highest_is_low():
     assert read_timeout_s({"timeout": InferParameter(int64_param=2_500)}) == pytest.approx(0.0025)
     assert read_timeout_s({"timeout": InferParameter(uint64_param=1)}) == pytest.approx(1e-6)
     assert read_timeout_s({"timeout": InferParameter(int64_param=0)}) is None
     assert read_timeout_s({"priority": InferParameter(uint64_param=1)}) is None
     assert read_threshold({"priority": InferParameter(uint64_param=1)}) is None
-    assert not read_gives_way({"priority": InferParameter(uint64_param=1)})
-    assert read_gives_way({"priority": InferParameter(uint64_param=2)})
+    assert not read_low_priority({"priority": InferParameter(uint64_param=1)})
+    assert read_low_priority({"priority": InferParameter(uint64_param=2)})
     with pytest.raises(InvalidRequest, match=r"priority is .*: expected an integer"):
-        read_gives_way({"priority": InferParameter(string_param="low")})
+        read_low_priority({"priority": InferParameter(string_param="low")})
     for wrong in ({"int64_param": -1}, {"string_param": "1s"}, {"double_param": math.inf}):
         with pytest.raises(InvalidRequest, match=r"timeout is .*: expected microseconds"):
             read_timeout_s({"timeout": InferParameter(**wrong)})

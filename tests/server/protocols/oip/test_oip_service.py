@@ -223,7 +223,7 @@ async def test_a_stream_answers_in_order_and_an_error_ends_its_request_only(make
     assert [bool(each.error_message) for each in answers] == [k in (3, 6) for k in range(8)]
     assert answers[3].error_message.startswith("NOT_FOUND: no model 'nobody'")
     assert answers[6].error_message.startswith(
-        "INVALID_ARGUMENT: the message is no inference.ModelInferRequest"
+        "INVALID_ARGUMENT: the message is not a inference.ModelInferRequest"
     )
     assert answers[5].infer_response.parameters["triton_final_response"].bool_param
     assert not answers[4].infer_response.parameters

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
 
-from tamiz_server.engine.work import Answer, Pending, Work
+from tamiz_server.engine.request import Answer, Request
+from tamiz_server.errors import InvalidRequest
 
 
 def joined(*times: tuple[float, float]) -> tuple[float, float]:
     """Waiting and computing of a request of one row per part: when each was begun, after its arrival, and how long it took."""
-    inputs = {"x": np.zeros((len(times), 1))}
-    entry = Pending(Work(inputs, len(times), 0.5), 0.0, None, None)
-    entry.taken = len(times)
+    request = Request({"x": np.zeros((len(times), 1))}, len(times))
     for row, (begun_s, took_s) in enumerate(times):
-        whole = entry.join(row, Answer([True], [0], [0], [0.9], [], [], begun_s, took_s))
-    assert whole is not None
-    return whole.queue_s, whole.compute_s
+        assert request.answer is None, "it is not whole yet"
+        request.answered(row, Answer([True], [0], [0], [0.9], [], 0.5, [], begun_s, took_s))
+    assert request.answer is not None
+    return request.answer.queue_s, request.answer.compute_s
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,9 @@ def test_waiting_and_computing_of_parts_add_up_to_their_end(times, queue_s, comp
     for ordered in itertools.permutations(times):
         assert joined(*ordered) == pytest.approx((queue_s, compute_s))
     assert queue_s + compute_s == max(begun_s + took_s for begun_s, took_s in times)
+
+
+@pytest.mark.parametrize("wanted", [-0.1, 1.1, math.nan, math.inf])
+def test_a_threshold_that_is_not_a_confidence_is_refused(wanted):
+    with pytest.raises(InvalidRequest, match=f"threshold is {wanted}: expected a confidence from 0 to 1"):
+        Request({}, 1, wanted=wanted)
