@@ -1,4 +1,4 @@
-"""What the Brier score is made of."""
+"""The parts of the Brier score."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Murphy:
     """The parts of the Brier score, each a sum over classes.
 
     Attributes:
-        reliability: how far the probabilities in a bin are from what happens there; 0 is best.
-        resolution: how far what happens differs from bin to bin; more is better.
-        uncertainty: of the labels themselves; no model changes it.
+        reliability: how far the probabilities in a bin are from the observed shares there; 0 is best.
+        resolution: how much the observed shares differ between bins; more is better.
+        uncertainty: that of the labels themselves; no model changes it.
         within_bin_variance: how far probabilities differ within a bin.
-        within_bin_covariance: how far that foretells what happens within a bin.
+        within_bin_covariance: how far they predict the outcomes within a bin.
     """
 
     reliability: float

@@ -8,52 +8,34 @@ import random
 import shutil
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.serving_parts import Serving
+from tests import following
+from tests.serving_parts import predict_request
 
 from tamiz.v1.manifest_pb2 import DataType
 from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Tensor
 from tamiz_server.errors import ModelFailed, ModelNotFound, QueueFull
-from tamiz_server.repository.reloader import Reloader
 
 MARGINS = (4.0, 2.0, 1.0, 0.5)
 """Confidences of 0.98, 0.88, 0.73, 0.62; the bundles' threshold is 0.8."""
 
 
-class Server:
-    """What answers requests, and what keeps it in step with a folder, without a transport."""
-
-    def __init__(self, repository: Path, **settings: object) -> None:
-        self.repository = repository
-        self.serving = serving = Serving(repository, **settings)
-        self.metrics, self.registry = serving.metrics, serving.registry
-        self.health: dict[str, bool | None] = {}
-        self.reloader = Reloader(
-            serving.config, serving.registry, serving.readiness, serving.metrics, self._set_health
-        )
-
-    async def _set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001
-        self.health[name] = serving
+class Server(following.Server):
+    """A server of which one sets the shadow, and asks what it has counted."""
 
     async def set(self, text: str) -> None:
         new = self.repository / "m/.settings.toml"
         new.write_text(text)
         new.replace(self.repository / "m/settings.toml")
-        await self.reloader.look(patient=False)
+        await self.look()
 
     async def ask(self, *margins: float, **fields: object) -> PredictResponse:
-        rows = np.array([[0.0, margin] for margin in margins or MARGINS], dtype="<f4")
-        features = Tensor(
-            name="features", dtype=DataType.DATA_TYPE_FLOAT32, shape=rows.shape, raw=rows.tobytes()
-        )
-        body = PredictRequest(model_name="m", inputs=[features], **fields).SerializeToString()
-        return await self.serving.predict(body)
+        return await self.serving.predict(predict_request(*margins or MARGINS, **fields))
 
     async def ask_row(self, number: int = 0) -> PredictResponse:
         row = Tensor(name="row", dtype=DataType.DATA_TYPE_INT64, shape=[1, 1], raw=np.int64(number).tobytes())
@@ -92,17 +74,7 @@ class Server:
 def running(tmp_path) -> Callable[..., AbstractAsyncContextManager[Server]]:
     """`async with running(max_batch_size=4) as server` ends the server's shadows and engines at the end."""
 
-    @asynccontextmanager
-    async def running_(**settings: object) -> AsyncIterator[Server]:
-        server = Server(tmp_path / "models", **settings)
-        try:
-            async with asyncio.timeout(60):
-                yield server
-        finally:
-            await server.reloader.end_shadows()
-            server.reloader.close()
-
-    return running_
+    return lambda **settings: following.running(Server(tmp_path / "models", **settings))
 
 
 def with_threshold(value: float):

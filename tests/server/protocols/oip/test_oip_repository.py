@@ -12,9 +12,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from tests.serving_parts import Serving
+from tests import following
+from tests.serving_parts import predict_request
 
 from tamiz.oip.inference import (
     ModelReadyRequest,
@@ -28,34 +28,21 @@ from tamiz.oip.inference import (
     ServerMetadataRequest,
     ServerMetadataResponse,
 )
-from tamiz.v1.manifest_pb2 import DataType
-from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Tensor
+from tamiz.v1.prediction_pb2 import PredictResponse
 from tamiz_server.engine.shedding import REQUESTS_AHEAD
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, NotLoaded, Unavailable
 from tamiz_server.repository.lifecycle import Disk
-from tamiz_server.repository.reloader import Reloader
 from tamiz_server.repository.repository import load, look
 
 NOT_LOADED, FAILED = "it is not loaded", "it could not be loaded; the server's log says why"
 
 
-class Server:
-    """Both protocols, and what keeps them in step with a folder, without a transport."""
+class Server(following.Server):
+    """A server whose models are loaded and unloaded through the Open Inference Protocol."""
 
-    def __init__(self, repository: Path, **settings: object) -> None:
-        self.serving = serving = Serving(repository, model_control_mode="explicit", **settings)
-        self.metrics, self.readiness = serving.metrics, serving.readiness
-        self.health: dict[str, bool | None] = {}
-        self.reloader = Reloader(
-            serving.config, serving.registry, serving.readiness, serving.metrics, self._set_health
-        )
-        self.oip = serving.make_oip(self.reloader)
-
-    async def _set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001
-        self.health[name] = serving
-
-    async def look(self) -> None:
-        await self.reloader.look(patient=False)
+    def __init__(self, repository: Path, **settings: Any) -> None:
+        super().__init__(repository, model_control_mode="explicit", **settings)
+        self.oip = self.serving.make_oip(self.reloader)
 
     async def call(self, method: str, message: Any, answer: Any) -> Any:
         body = await self.oip.methods[method](message.SerializeToString(), math.inf, lambda: ())
@@ -80,11 +67,7 @@ class Server:
         return (await self.call("ModelReady", ModelReadyRequest(name=name), ModelReadyResponse)).ready
 
     async def ask(self, name: str = "m", version: int = 0) -> PredictResponse:
-        features = Tensor(
-            name="features", dtype=DataType.DATA_TYPE_FLOAT32, shape=[1, 2], raw=np.float32([0, 3]).tobytes()
-        )
-        body = PredictRequest(model_name=name, model_version=version, inputs=[features]).SerializeToString()
-        return await self.serving.predict(body)
+        return await self.serving.predict(predict_request(3.0, model_name=name, model_version=version))
 
     def served(self) -> list[str]:
         """Return what is served, once it is certain that all parts of the server agree on it."""
@@ -110,28 +93,11 @@ def running(models) -> Callable[..., AbstractAsyncContextManager[Server]]:
 
     @asynccontextmanager
     async def running_(**settings: object) -> AsyncIterator[Server]:
-        server = Server(models, **settings)
-        try:
+        async with following.running(Server(models, **settings)) as server:
             await server.look()
             yield server
-        finally:
-            server.reloader.close()
 
     return running_
-
-
-@pytest.fixture
-def replace(make_bundle, models) -> Callable[..., None]:
-    """`replace("m/1", 0.9)` puts a bundle with another threshold in a version's place, at once."""
-
-    def replace_(where: str, threshold: float, graph: str = "softmax") -> None:
-        new = make_bundle("../staging/1", graph, change=lambda m: setattr(m.threshold, "value", threshold))
-        target = models / where / "model.onnx"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        new.replace(target)
-        shutil.rmtree(new.parent)
-
-    return replace_
 
 
 async def test_nothing_is_loaded_at_the_start_and_the_server_is_ready(running, make_bundle):
