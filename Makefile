@@ -7,7 +7,7 @@ TOOLS := $(VENV)/.set-up-tools
 DEPLOY := $(VENV)/.set-up-deploy
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: help setup demo test lint format statistics faults audit bench docs picture proto image manifests clean
+.PHONY: help setup demo check quick test lint format statistics faults audit bench docs picture proto image manifests clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ $(DEPLOY): $(STAMP)
 
 demo: $(STAMP) ## export, serve, ask and observe two real models (KEEP=1 leaves the server running)
 	@$(BIN)/python -m demo $(if $(KEEP),--keep)
+
+check: $(TOOLS) ## lint and the quick tests side by side, in less than two minutes
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target lint quick
+
+quick: $(TOOLS) ## run the tests that start no process and train few models, of all rooms
+	$(BIN)/python -m pytest --quick -n 2 $(ARGS)
 
 test: $(TOOLS) ## run all tests (ARGS="-k gate" for some)
 	$(BIN)/python -m pytest -n auto $(ARGS)
@@ -67,7 +73,7 @@ audit: ## ask the public database for known weaknesses of the pinned versions (n
 bench: $(STAMP) ## throughput and latency against a null server, in one run (needs h2load)
 	@$(BIN)/python -m benchmarks
 
-docs: $(TOOLS) ## renew what in docs/ comes from the code: metrics, settings, models
+docs: $(TOOLS) ## renew the parts of docs/ that come from the code: settings, metrics, models
 	@$(BIN)/python -m docs.tables
 
 picture: $(TOOLS) ## renew the README's picture of a report (needs chromium)
@@ -83,7 +89,7 @@ proto: $(TOOLS) ## generate the Python code of the contract
 image: ## build the container image (docker, podman or buildah; ARGS="NAME:TAG --build-arg BASE=…")
 	@deploy/build_image.sh $(ARGS)
 
-manifests: $(DEPLOY) ## renew what in deploy/ is made from other files (RUNBOOKS=https://… for your docs/operations.md)
+manifests: $(DEPLOY) ## renew the generated files in deploy/ (RUNBOOKS=https://… for your docs/operations.md)
 	@$(if $(RUNBOOKS),$(BIN)/python -m deploy.runbooks '$(RUNBOOKS)')
 	@$(BIN)/python deploy/kubernetes/generate.py
 	@$(BIN)/python -m deploy.grafana

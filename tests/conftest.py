@@ -7,13 +7,10 @@ import os
 # Before any library counts the cores: tests run side by side, and threads that fight for cores spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import hypothesis
@@ -22,6 +19,7 @@ import onnx
 import pytest
 from google.protobuf import json_format
 from onnx import TensorProto, helper, numpy_helper
+from tests.server_process import ServerProcess
 
 from tamiz.bundle_format import FILE_NAME, MANIFEST_KEY, PROBABILITIES, graph_digest
 from tamiz.v1.manifest_pb2 import (
@@ -44,6 +42,29 @@ hypothesis.settings.register_profile("tamiz", deadline=None)
 hypothesis.settings.load_profile("tamiz")
 
 MakeBundle = Callable[..., Path]
+
+TESTS = Path(__file__).parent
+NOT_QUICK = ("deploy", "e2e", "faults", "statistics")
+"""What `--quick` does not even import: real servers, browsers and images, and tens of models trained."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick", action="store_true", help="leave out what starts a process, and folders that take long"
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not look into what is not quick; None leaves the decision to pytest."""
+    left_out = config.getoption("quick") and collection_path in {TESTS / name for name in NOT_QUICK}
+    return True if left_out else None
+
+
+@pytest.fixture(autouse=True)
+def no_process_if_quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `--quick`, skip a test at the first process that it starts: a server, a trial of a bundle, a command."""
+    if request.config.getoption("quick"):
+        monkeypatch.setattr(subprocess.Popen, "__init__", lambda *_, **__: pytest.skip("starts a process"))
 
 
 def softmax_graph() -> onnx.GraphProto:
@@ -307,69 +328,19 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
     return make
 
 
-@dataclass
-class ServerProcess:
-    """A real `tamiz-server` in a process of its own."""
-
-    process: subprocess.Popen[str]
-    log: list[str] = field(default_factory=list)
-    port: int = 0
-    metrics_port: int = 0
-
-    @property
-    def target(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def wait_ready(self, within_s: float = 30.0) -> None:
-        ready = threading.Event()
-
-        def follow() -> None:
-            assert self.process.stderr is not None
-            for line in self.process.stderr:
-                self.log.append(line)
-                ports = re.search(r"gRPC on \S+:(\d+), metrics on https?://\S+:(\d+)/", line)
-                if ports:
-                    self.port, self.metrics_port = map(int, ports.groups())
-                    ready.set()
-            ready.set()
-
-        threading.Thread(target=follow, daemon=True).start()
-        assert ready.wait(within_s), "the server did not say that it is ready"
-        assert self.port, "".join(self.log)
-
-    def stop(self, within_s: float = 30.0) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(within_s)
-
-
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
     """`start_server("--max-batch-size", "8")` starts a server on free ports over `models/` below tmp_path."""
     started: list[ServerProcess] = []
 
     def start(*flags: str, python: str | Path = sys.executable) -> ServerProcess:
-        command = [python, "-m", "tamiz_server", "--grpc-port", "0", "--metrics-port", "0"]
-        command += [
-            "--model-repository",
-            str(tmp_path / "models"),
-            "--drain-delay-s",
-            "0",
-            *flags,
-        ]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("TAMIZ_")}
-        server = ServerProcess(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
-        started.append(server)
-        server.wait_ready()
-        return server
+        started.append(ServerProcess.start(tmp_path / "models", *flags, python=python))
+        started[-1].wait_ready()
+        return started[-1]
 
     yield start
     for server in started:
-        if server.process.poll() is None:
-            server.process.kill()
-        server.process.wait()
-        assert server.process.stderr is not None
-        server.process.stderr.close()
+        server.end()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,7 +7,6 @@ import json
 import math
 import socket
 import subprocess
-import sys
 import time
 import urllib.parse
 import urllib.request
@@ -20,7 +19,8 @@ import pytest
 import yaml
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import RandomForestClassifier
-from tests.conftest import ServerProcess, by_class, write_bundle
+from tests.conftest import by_class, write_bundle
+from tests.server_process import ServerProcess
 
 from tamiz.v1.manifest_pb2 import Certificate, Promise, Threshold
 from tamiz_client import CallFailed, Client, InvalidRequest, ModelNotFound, NotAllowed
@@ -145,16 +145,13 @@ def write_hasty_rules(folder: Path) -> None:
 def server(tmp_path_factory) -> Iterator[tuple[ServerProcess, tuple[np.ndarray, np.ndarray, float]]]:
     models = tmp_path_factory.mktemp("served")
     described = write_models(models)
-    command = [sys.executable, "-m", "tamiz_server", "--grpc-port", "0", "--metrics-port", "0"]
-    command += ["--model-repository", str(models), "--drain-delay-s", "0"]
     tokens = tmp_path_factory.mktemp("allowed") / "tokens.toml"
     write_tokens(tokens)
-    command += ["--tokens-file", str(tokens)]
-    process = ServerProcess(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+    process = ServerProcess.start(models, "--tokens-file", tokens)
     process.wait_ready()
     yield process, described
     process.stop()
-    process.process.stderr.close()
+    process.end()
 
 
 @pytest.fixture(scope="module")

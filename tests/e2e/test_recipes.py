@@ -11,7 +11,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from tests.conftest import ServerProcess, write_bundle
+from tests.conftest import write_bundle
+from tests.server_process import ServerProcess
 
 from tamiz_client import Client
 

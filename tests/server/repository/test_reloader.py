@@ -7,55 +7,33 @@ import math
 import shutil
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.serving_parts import Serving
+from tests import following
+from tests.serving_parts import predict_request
 
-from tamiz.v1.manifest_pb2 import DataType
 from tamiz.v1.prediction_pb2 import (
     GetModelRequest,
     GetModelResponse,
     ListModelsResponse,
-    PredictRequest,
     PredictResponse,
-    Tensor,
 )
 from tamiz_server.engine.request import Request
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, Unavailable
-from tamiz_server.repository.reloader import Reloader
 from tamiz_server.repository.repository import load
 
 
-class Server:
-    """What answers requests, and what keeps it in step with a folder, without a transport."""
-
-    def __init__(self, repository: Path, **settings: object) -> None:
-        self.serving = serving = Serving(repository, **settings)
-        self.metrics, self.registry = serving.metrics, serving.registry
-        self.health: dict[str, bool | None] = {}
-        self.reloader = Reloader(
-            serving.config, serving.registry, serving.readiness, serving.metrics, self._set_health
-        )
-
-    async def _set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001
-        self.health[name] = serving
-
-    async def look(self) -> None:
-        await self.reloader.look(patient=False)
+class Server(following.Server):
+    """A server of which one asks for a prediction of `softmax_graph`, and for its metrics."""
 
     async def ask(self, name: str = "m", *, version: int = 0, label: str = "") -> PredictResponse:
-        features = Tensor(
-            name="features", dtype=DataType.DATA_TYPE_FLOAT32, shape=[1, 2], raw=np.float32([0, 3]).tobytes()
-        )
-        body = PredictRequest(
-            model_name=name, model_version=version, model_label=label, inputs=[features]
-        ).SerializeToString()
-        return await self.serving.predict(body)
+        which = {"model_name": name, "model_version": version, "model_label": label}
+        return await self.serving.predict(predict_request(3.0, **which))
 
     def sample(self, name: str, **labels: str) -> float | None:
         """Return the value of a sample, None where there is none."""
@@ -76,29 +54,7 @@ class Server:
 def running(tmp_path) -> Callable[..., AbstractAsyncContextManager[Server]]:
     """`async with running(max_batch_size=1) as server` closes the server's engines at the end."""
 
-    @asynccontextmanager
-    async def running_(**settings: object) -> AsyncIterator[Server]:
-        server = Server(tmp_path / "models", **settings)
-        try:
-            yield server
-        finally:
-            server.reloader.close()
-
-    return running_
-
-
-@pytest.fixture
-def replace(make_bundle, tmp_path) -> Callable[..., None]:
-    """`replace("m/1", 0.9)` puts a bundle with another threshold in a version's place, at once."""
-
-    def replace_(where: str, threshold: float, graph: str = "softmax") -> None:
-        new = make_bundle("../staging/1", graph, change=lambda m: setattr(m.threshold, "value", threshold))
-        target = tmp_path / "models" / where / "model.onnx"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        new.replace(target)
-        shutil.rmtree(new.parent)
-
-    return replace_
+    return lambda **settings: following.running(Server(tmp_path / "models", **settings))
 
 
 def n_threads() -> tuple[int, int]:
@@ -136,10 +92,10 @@ async def test_a_file_that_was_only_touched_is_not_loaded_again(running, make_bu
 
     async with running() as server:
         await server.look()
-        engine = server.reloader._engines["m", 1]
+        engine = server.reloader._publisher.engines["m", 1]
         path.touch()
         await server.look()
-        assert server.reloader._engines["m", 1] is engine
+        assert server.reloader._publisher.engines["m", 1] is engine
         assert server.sample("tamiz_model_loads_total", model="m", result="loaded") == 1
 
 
@@ -155,12 +111,15 @@ async def test_a_broken_version_leaves_the_old_one_and_is_said_once(running, mak
         assert (await server.ask()).model_version == 1
         assert server.sample("tamiz_model_loads_total", model="m", result="failed") == 1
         assert server.sample("tamiz_reload_failed", model="m", what="1") == 1
-        assert caplog.text.count("m version 1 stays as it was loaded") == 1
+        assert (
+            caplog.text.count("m version 1: its new file is not served, the one that was loaded before stays")
+            == 1
+        )
         assert server.health == {"": True, "m": True, "m/1": True}
         path.write_bytes(whole)
         await server.look()
         assert server.sample("tamiz_reload_failed", model="m", what="1") is None
-        assert server.reloader.problems == {}
+        assert server.reloader._publisher.problems == {}
 
 
 async def test_health_tells_each_version(running, make_bundle, tmp_path):
@@ -366,14 +325,14 @@ async def test_fifty_reloads_leave_nothing_behind(running, replace, inline_limit
             await server.look()
             assert (await server.ask()).threshold == 0.5 + k / 1000
             await server.settled()
-            gone.append(weakref.ref(server.reloader._engines["m", 1].model))
+            gone.append(weakref.ref(server.reloader._publisher.engines["m", 1].model))
             threads.append(n_threads())
         # Without the collector's help: the server freezes what it has loaded.
         assert [model() is None for model in gone] == [True] * 49 + [False]
         # The pool behind asyncio.to_thread may still grow to its few; a thread left per reload would make forty.
         grown = [late - early for early, late in zip(max(threads[5:10]), min(threads[-10:]), strict=True)]
         assert max(grown) < 8
-        assert len(server.reloader._digests) == len(server.reloader._engines) == 2
+        assert len(server.reloader._digests) == len(server.reloader._publisher.engines) == 2
 
 
 async def test_a_bug_while_loading_fails_that_version_and_no_other(running, make_bundle, monkeypatch, caplog):

@@ -1,4 +1,4 @@
-"""A shadow in one process, with real engines: what it counts, what it drops, and that no answer knows of it."""
+"""A shadow in one process, with real engines: what it counts, what it drops; no answer depends on it."""
 
 from __future__ import annotations
 
@@ -8,52 +8,34 @@ import random
 import shutil
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.serving_parts import Serving
+from tests import following
+from tests.serving_parts import predict_request
 
 from tamiz.v1.manifest_pb2 import DataType
 from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Tensor
 from tamiz_server.errors import ModelFailed, ModelNotFound, QueueFull
-from tamiz_server.repository.reloader import Reloader
 
 MARGINS = (4.0, 2.0, 1.0, 0.5)
 """Confidences of 0.98, 0.88, 0.73, 0.62; the bundles' threshold is 0.8."""
 
 
-class Server:
-    """What answers requests, and what keeps it in step with a folder, without a transport."""
-
-    def __init__(self, repository: Path, **settings: object) -> None:
-        self.repository = repository
-        self.serving = serving = Serving(repository, **settings)
-        self.metrics, self.registry = serving.metrics, serving.registry
-        self.health: dict[str, bool | None] = {}
-        self.reloader = Reloader(
-            serving.config, serving.registry, serving.readiness, serving.metrics, self._set_health
-        )
-
-    async def _set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001
-        self.health[name] = serving
+class Server(following.Server):
+    """A server of which one sets the shadow, and asks what it has counted."""
 
     async def set(self, text: str) -> None:
         new = self.repository / "m/.settings.toml"
         new.write_text(text)
         new.replace(self.repository / "m/settings.toml")
-        await self.reloader.look(patient=False)
+        await self.look()
 
     async def ask(self, *margins: float, **fields: object) -> PredictResponse:
-        rows = np.array([[0.0, margin] for margin in margins or MARGINS], dtype="<f4")
-        features = Tensor(
-            name="features", dtype=DataType.DATA_TYPE_FLOAT32, shape=rows.shape, raw=rows.tobytes()
-        )
-        body = PredictRequest(model_name="m", inputs=[features], **fields).SerializeToString()
-        return await self.serving.predict(body)
+        return await self.serving.predict(predict_request(*margins or MARGINS, **fields))
 
     async def ask_row(self, number: int = 0) -> PredictResponse:
         row = Tensor(name="row", dtype=DataType.DATA_TYPE_INT64, shape=[1, 1], raw=np.int64(number).tobytes())
@@ -84,7 +66,7 @@ class Server:
 
     async def ended(self) -> None:
         """Return when nothing that left computes any more."""
-        while self.reloader._shadows._ending or self.reloader._leaving:  # noqa: ASYNC110
+        while self.reloader._publisher._shadows._ending or self.reloader._leaving:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
@@ -92,17 +74,7 @@ class Server:
 def running(tmp_path) -> Callable[..., AbstractAsyncContextManager[Server]]:
     """`async with running(max_batch_size=4) as server` ends the server's shadows and engines at the end."""
 
-    @asynccontextmanager
-    async def running_(**settings: object) -> AsyncIterator[Server]:
-        server = Server(tmp_path / "models", **settings)
-        try:
-            async with asyncio.timeout(60):
-                yield server
-        finally:
-            await server.reloader.end_shadows()
-            server.reloader.close()
-
-    return running_
+    return lambda **settings: following.running(Server(tmp_path / "models", **settings))
 
 
 def with_threshold(value: float):
@@ -250,7 +222,7 @@ async def test_a_shadow_that_fails_rests_and_only_its_own_rows_are_dropped(runni
 
     async with running(max_failures=3, failure_cooldown_s=600) as server:
         await server.set("[shadow]\nversion = 2")
-        engine = server.reloader._shadows._shadows["m"]._engine
+        engine = server.reloader._publisher._shadows._shadows["m"]._engine
         run_ = engine.model.run
 
         def fail(*_):
@@ -343,7 +315,7 @@ async def test_a_shadow_that_computes_on_and_on_does_not_hold_up_the_stop_of_the
 
     async with running() as server:
         await server.set("[shadow]\nversion = 2")
-        model = server.reloader._shadows._shadows["m"].model
+        model = server.reloader._publisher._shadows._shadows["m"].model
         run_ = model.run
 
         def hang(*arguments):
@@ -368,7 +340,7 @@ async def test_it_follows_its_version_and_leaves_nothing_behind(running, make_bu
         await server.set("[shadow]\nversion = 2")
         await server.ask()
         await server.decided()
-        first = weakref.ref(server.reloader._shadows._shadows["m"]._engine)
+        first = weakref.ref(server.reloader._publisher._shadows._shadows["m"]._engine)
         new = make_bundle("../staging/1", change=with_threshold(0.95))
         new.replace(tmp_path / "models/m/2/model.onnx")
         await server.reloader.look(patient=False)

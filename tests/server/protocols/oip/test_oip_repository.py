@@ -1,4 +1,4 @@
-"""Models loaded and unloaded through the protocol, in one process with real engines: what is served, said and refused."""
+"""Models loaded and unloaded through the protocol, with real engines: what is served, said and refused."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from tests.serving_parts import Serving
+from tests import following
+from tests.serving_parts import predict_request
 
 from tamiz.oip.inference import (
     ModelReadyRequest,
@@ -28,34 +28,21 @@ from tamiz.oip.inference import (
     ServerMetadataRequest,
     ServerMetadataResponse,
 )
-from tamiz.v1.manifest_pb2 import DataType
-from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Tensor
+from tamiz.v1.prediction_pb2 import PredictResponse
 from tamiz_server.engine.shedding import REQUESTS_AHEAD
 from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, NotLoaded, Unavailable
 from tamiz_server.repository.lifecycle import Disk
-from tamiz_server.repository.reloader import Reloader
 from tamiz_server.repository.repository import load, look
 
 NOT_LOADED, FAILED = "it is not loaded", "it could not be loaded; the server's log says why"
 
 
-class Server:
-    """Both protocols, and what keeps them in step with a folder, without a transport."""
+class Server(following.Server):
+    """A server whose models are loaded and unloaded through the Open Inference Protocol."""
 
-    def __init__(self, repository: Path, **settings: object) -> None:
-        self.serving = serving = Serving(repository, model_control_mode="explicit", **settings)
-        self.metrics, self.readiness = serving.metrics, serving.readiness
-        self.health: dict[str, bool | None] = {}
-        self.reloader = Reloader(
-            serving.config, serving.registry, serving.readiness, serving.metrics, self._set_health
-        )
-        self.oip = serving.make_oip(self.reloader)
-
-    async def _set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001
-        self.health[name] = serving
-
-    async def look(self) -> None:
-        await self.reloader.look(patient=False)
+    def __init__(self, repository: Path, **settings: Any) -> None:
+        super().__init__(repository, model_control_mode="explicit", **settings)
+        self.oip = self.serving.make_oip(self.reloader)
 
     async def call(self, method: str, message: Any, answer: Any) -> Any:
         body = await self.oip.methods[method](message.SerializeToString(), math.inf, lambda: ())
@@ -80,17 +67,13 @@ class Server:
         return (await self.call("ModelReady", ModelReadyRequest(name=name), ModelReadyResponse)).ready
 
     async def ask(self, name: str = "m", version: int = 0) -> PredictResponse:
-        features = Tensor(
-            name="features", dtype=DataType.DATA_TYPE_FLOAT32, shape=[1, 2], raw=np.float32([0, 3]).tobytes()
-        )
-        body = PredictRequest(model_name=name, model_version=version, inputs=[features]).SerializeToString()
-        return await self.serving.predict(body)
+        return await self.serving.predict(predict_request(3.0, model_name=name, model_version=version))
 
     def served(self) -> list[str]:
         """Return what is served, once it is certain that all parts of the server agree on it."""
         served = self.reloader.served()
         by_service = [f"{each.name}/{each.version}" for each in self.serving.registry.versions()]
-        engines = [f"{name}/{version}" for name, version in sorted(self.reloader._engines)]
+        engines = [f"{name}/{version}" for name, version in sorted(self.reloader._publisher.engines)]
         digests = [f"{name}/{version}" for name, version in sorted(self.reloader._digests)]
         healthy = sorted(name for name, serving in self.health.items() if serving and "/" in name)
         assert served == by_service == engines == digests == healthy
@@ -110,28 +93,11 @@ def running(models) -> Callable[..., AbstractAsyncContextManager[Server]]:
 
     @asynccontextmanager
     async def running_(**settings: object) -> AsyncIterator[Server]:
-        server = Server(models, **settings)
-        try:
+        async with following.running(Server(models, **settings)) as server:
             await server.look()
             yield server
-        finally:
-            server.reloader.close()
 
     return running_
-
-
-@pytest.fixture
-def replace(make_bundle, models) -> Callable[..., None]:
-    """`replace("m/1", 0.9)` puts a bundle with another threshold in a version's place, at once."""
-
-    def replace_(where: str, threshold: float, graph: str = "softmax") -> None:
-        new = make_bundle("../staging/1", graph, change=lambda m: setattr(m.threshold, "value", threshold))
-        target = models / where / "model.onnx"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        new.replace(target)
-        shutil.rmtree(new.parent)
-
-    return replace_
 
 
 async def test_nothing_is_loaded_at_the_start_and_the_server_is_ready(running, make_bundle):
@@ -199,11 +165,13 @@ async def test_what_changes_on_disk_waits_until_it_is_asked_for(running, make_bu
         await server.load("m")
         assert server.served() == ["m/1", "m/2", "other/1"]
         assert (await server.ask(version=1)).threshold == 0.9
-        engine = server.reloader._engines["m", 1]
+        engine = server.reloader._publisher.engines["m", 1]
         shutil.rmtree(models / "m/2")
         await server.load("m")
         assert server.served() == ["m/1", "other/1"]
-        assert server.reloader._engines["m", 1] is engine, "what has not changed is not loaded again"
+        assert server.reloader._publisher.engines["m", 1] is engine, (
+            "what has not changed is not loaded again"
+        )
 
 
 async def test_a_look_after_a_signal_is_at_what_is_loaded_and_undoes_no_unload(running, make_bundle):
@@ -235,7 +203,7 @@ async def test_a_load_that_fails_says_why_and_leaves_what_was_served(running, ma
         assert (await server.ask(version=1)).threshold == 0.8
         path.write_bytes(whole)
         await server.load("m")
-        assert server.reloader.problems == {}
+        assert server.reloader._publisher.problems == {}
 
 
 async def test_a_model_that_fails_leaves_the_others_and_a_server_that_was_ready_stays_ready(
@@ -295,7 +263,9 @@ async def test_settings_with_a_mistake_change_nothing(running, make_bundle, mode
         await server.load("m")
         assert server.served() == ["m/1"]
         (models / "m/settings.toml").write_text("[versions]\nserve = [7]")
-        with pytest.raises(NotLoaded, match="no version that its settings or --version-policy let be served"):
+        with pytest.raises(
+            NotLoaded, match="no version that its settings or --version-policy allow to be served"
+        ):
             await server.load("m")
 
 
@@ -399,8 +369,8 @@ async def test_a_bug_is_logged_and_the_next_call_is_answered(running, make_bundl
 
     async with running() as server:
         with monkeypatch.context() as patch:
-            patch.setattr(server.reloader, "_serve", lambda *_: 1 / 0)
-            with pytest.raises(ModelFailed, match="its log says how"):
+            patch.setattr(server.reloader._publisher, "serve", lambda *_: 1 / 0)
+            with pytest.raises(ModelFailed, match="its log says why"):
                 await server.load("m")
         assert "ZeroDivisionError" in caplog.text
         await server.load("m")

@@ -1,0 +1,66 @@
+"""A real server in a process of its own: the one harness of all tests that need one."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class ServerProcess:
+    """A real `tamiz-server` in a process of its own."""
+
+    process: subprocess.Popen[str]
+    log: list[str] = field(default_factory=list)
+    port: int = 0
+    metrics_port: int = 0
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def wait_ready(self, within_s: float = 30.0) -> None:
+        ready = threading.Event()
+
+        def follow() -> None:
+            assert self.process.stderr is not None
+            for line in self.process.stderr:
+                self.log.append(line)
+                ports = re.search(r"gRPC on \S+:(\d+), metrics on https?://\S+:(\d+)/", line)
+                if ports:
+                    self.port, self.metrics_port = map(int, ports.groups())
+                    ready.set()
+            ready.set()
+
+        threading.Thread(target=follow, daemon=True).start()
+        assert ready.wait(within_s), "the server did not say that it is ready"
+        assert self.port, "".join(self.log)
+
+    @classmethod
+    def start(
+        cls, repository: Path, *flags: str | Path, python: str | Path = sys.executable
+    ) -> ServerProcess:
+        """Start a server on free ports over a repository, without the variables that set a server here."""
+        command = [python, "-m", "tamiz_server", "--grpc-port", "0", "--metrics-port", "0"]
+        command += ["--model-repository", repository, "--drain-delay-s", "0", *flags]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("TAMIZ_")}
+        return cls(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
+
+    def stop(self, within_s: float = 30.0) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(within_s)
+
+    def end(self) -> None:
+        """Kill it if it still runs, and leave nothing of it behind."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
