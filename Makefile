@@ -73,7 +73,7 @@ audit: ## ask the public database for known weaknesses of the pinned versions (n
 bench: $(STAMP) ## throughput and latency against a null server, in one run (needs h2load)
 	@$(BIN)/python -m benchmarks
 
-docs: $(TOOLS) ## renew what in docs/ comes from the code: metrics, settings, models
+docs: $(TOOLS) ## renew the parts of docs/ that come from the code: settings, metrics, models
 	@$(BIN)/python -m docs.tables
 
 picture: $(TOOLS) ## renew the README's picture of a report (needs chromium)
@@ -89,7 +89,7 @@ proto: $(TOOLS) ## generate the Python code of the contract
 image: ## build the container image (docker, podman or buildah; ARGS="NAME:TAG --build-arg BASE=…")
 	@deploy/build_image.sh $(ARGS)
 
-manifests: $(DEPLOY) ## renew what in deploy/ is made from other files (RUNBOOKS=https://… for your docs/operations.md)
+manifests: $(DEPLOY) ## renew the generated files in deploy/ (RUNBOOKS=https://… for your docs/operations.md)
 	@$(if $(RUNBOOKS),$(BIN)/python -m deploy.runbooks '$(RUNBOOKS)')
 	@$(BIN)/python deploy/kubernetes/generate.py
 	@$(BIN)/python -m deploy.grafana

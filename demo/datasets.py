@@ -20,14 +20,14 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Task:
-    """A trained estimator and the rows that it has not seen.
+    """A trained estimator, and rows that it has not seen.
 
     Attributes:
         name: the model's name.
         estimator: trained on 40 % of the rows.
         held_out: (X, y), another 40 %, for calibrator and certificate.
-        test: (X, y), the rest, seen by nothing before it is asked of the server.
-        max_error: the error that is to be promised for accepted rows.
+        test: (X, y), the rest; nothing has seen them before the server is asked.
+        max_error: the error to promise for accepted rows.
     """
 
     name: str

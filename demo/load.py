@@ -15,7 +15,7 @@ from tamiz_client import AsyncClient
 CALLERS = 16
 SECONDS = 4.0
 
-_SAME = 1e-6  # a row's confidence may move by so much with its batch
+_SAME = 1e-6  # how far a row's confidence may move with its batch
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Observed:
     """What the callers saw.
 
     Attributes:
-        labels, accepted, confidence: (n_rows,), of each test row, as it was answered first.
-        stable: whether every later answer on a row was the same.
+        labels, accepted, confidence: (n_rows,), the first answer to each test row.
+        stable: whether every later answer to a row was the same.
         latencies_s: (n_calls,), float64.
         seconds: how long it took.
     """

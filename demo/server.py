@@ -46,7 +46,7 @@ class Server:
 
 @contextmanager
 def running(repository: Path, log: Path, *, keep: bool) -> Iterator[Server]:
-    """Start a server, wait until it is ready, and stop it at the end unless it is to be kept.
+    """Start a server, wait until it is ready, and stop it at the end unless the caller wants to keep it.
 
     Raises:
         RuntimeError: if it does not become ready; the message is its log.

@@ -1,6 +1,7 @@
 """Export of trained classifiers: estimator, calibrator and certified threshold become one ONNX bundle.
 
-A name is imported when it is first asked for: `tamiz-convert --help` needs neither the extras nor the time that they take.
+A name is imported when it is first asked for: `tamiz-convert --help` needs neither the extras nor the time
+that they take.
 """
 
 import os

@@ -29,7 +29,7 @@ from tamiz_server.telemetry.access_log import AccessLog
 from tamiz_server.telemetry.metrics import CONTENT_TYPE, Metrics
 from tamiz_server.telemetry.tracing import trace_to
 from tamiz_server.transports.grpcio import GrpcServer
-from tamiz_server.transports.pages import HttpServer, Page
+from tamiz_server.transports.pages import Page, PageServer
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,8 @@ class App:
         """Take the ports; nothing is answered yet.
 
         Raises:
-            ConfigError: if a port cannot be had, or a file of keys, certificates or tokens cannot be used.
+            ConfigError: if a port cannot be listened on, or a file of keys, certificates or tokens cannot be
+                used.
         """
         trusted_keys(config.require_signature)
         for warning in plain_text_warnings(config):
@@ -78,7 +79,7 @@ class App:
         )
         certificates = watch_certificates(config)
         self._grpc = GrpcServer(self._services, config, access, certificates, self._metrics.refused)
-        self._http = HttpServer(
+        self._http = PageServer(
             config.metrics_host or config.host,
             config.metrics_port,
             {"/metrics": self._metrics_page, "/healthz": self._health_page},
@@ -90,7 +91,7 @@ class App:
         self._stop_at_once = asyncio.Event()
 
     async def run(self) -> None:
-        """Load, say ready, serve until a signal comes, drain. A signal while loading ends it at once: nobody was served."""
+        """Load, serve until a signal comes, drain. A signal during loading ends it: nobody is served yet."""
         with self._signals():
             self._http.start()
             try:
@@ -108,9 +109,9 @@ class App:
                     self._tracing.close()
 
     async def _load(self) -> bool:
-        """Load what is there, in a thread, so that health is answered meanwhile; then say ready.
+        """Load what is there in a thread, while health is answered; then log that the server is ready.
 
-        Return whether that came about before a signal did. What a thread is still loading is left behind.
+        Return whether that was done before a signal came. A thread that is still loading is not waited for.
         """
         loading = asyncio.create_task(self._reloader.look(patient=False))
         stopped = asyncio.create_task(self._stop.wait())
@@ -121,7 +122,7 @@ class App:
             _log.info("stopped before the models were loaded; no request was answered")
             return False
         await loading
-        # What was loaded lives long: the collector need not look at it again and again.
+        # The loaded objects live long: the garbage collector need not visit them again and again.
         gc.collect()
         gc.freeze()
         self._announce(self._reloader.served())
@@ -146,15 +147,13 @@ class App:
         if served or self._readiness.ready:
             _log.info("ready: serving %s; %s", ", ".join(served) or "no model until one is loaded", where)
         else:
-            _log.error(
-                "no model is served: none could be loaded from %s; %s", self._config.model_repository, where
-            )
+            _log.error("no model is served: %s; %s", self._reloader.why_nothing_is_served(), where)
 
     async def _drain(self) -> None:
-        """Say NOT_SERVING, go on serving until load balancers have noticed, finish what is in flight."""
+        """Say NOT_SERVING, go on serving until load balancers have noticed, then finish what is in flight."""
         delay_s, timeout_s = self._config.drain_delay_s, self._config.drain_timeout_s
         _log.info(
-            "stopping: NOT_SERVING from now on, requests are still answered; a second signal stops at once"
+            "stopping: health says NOT_SERVING, requests are still answered; a second signal stops at once"
         )
         self._readiness.stop()
         await self._grpc.enter_graceful_shutdown()
@@ -170,9 +169,10 @@ class App:
         _log.info("stopped: %d requests received, %d answered", *self._metrics.conservation())
 
     async def _finish(self, timeout_s: float) -> None:
-        """Wait for what is in flight, streams first: a stream would not end by itself.
+        """Wait for what is in flight, streams first, because they do not end by themselves.
 
-        One whose caller takes no answers never ends: the last quarter of the time belongs to the other calls.
+        A stream whose caller takes no answers never ends: the last quarter of the time is for the other
+        calls.
         """
         until_s = self._loop.time() + timeout_s
         with suppress(TimeoutError):
@@ -181,7 +181,7 @@ class App:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Stop at SIGTERM; at SIGINT without the delay; at a second signal at once. Look at the disk at SIGHUP."""
+        """SIGTERM stops; SIGINT without the delay; a second signal at once. SIGHUP looks at the disk."""
 
         def on_signal(number: signal.Signals) -> None:
             if self._stop.is_set():
@@ -211,7 +211,7 @@ class App:
         try:
             self._loop.call_soon_threadsafe(call)
             done.result(_LOOP_ANSWERS_WITHIN_S)
-        except (TimeoutError, RuntimeError):  # too busy, or closed
+        except (TimeoutError, RuntimeError):  # the loop is too busy, or closed
             return False
         return True
 

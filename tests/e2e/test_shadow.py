@@ -114,7 +114,7 @@ async def test_shadows_come_change_and_go_under_load_and_their_rows_add_up(
     make_bundle("m/1")
     set_shadow("version = 2")
     server = start_server(*EVERY_LOOK)
-    ended = re.compile(r"a shadow has ended, (.*): (\d+) rows received, (\d+) compared, (\d+) dropped")
+    ended = re.compile(r"its shadow has ended \((.*)\): (\d+) rows received, (\d+) compared, (\d+) dropped")
 
     def logged() -> list[tuple[str, ...]]:
         return ended.findall("".join(server.log))

@@ -155,7 +155,8 @@ def test_a_port_that_is_taken_is_named(make_bundle, start_server, tmp_path, flag
 def test_a_repository_without_a_model_is_served_as_not_serving(start_server, tmp_path):
     (tmp_path / "models").mkdir()
     server = start_server()
-    assert "no model is served" in "".join(server.log)
+    path = tmp_path / "models"
+    assert f"no model is served: {path} is empty; watching it every 2 s; gRPC on" in "".join(server.log)
     with grpc.insecure_channel(server.target) as channel:
         assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=5) == b"\x08\x02"
         with pytest.raises(grpc.RpcError) as caught:

@@ -321,19 +321,19 @@ STATIC: dict[str, tuple[Writer, str]] = {
     ),
     "external data beside it": (
         lambda f: write(f, external("weights.bin")),
-        "'outside' lies in another file",
+        "'outside' is stored in another file",
     ),
     "external data at an absolute path": (
         lambda f: write(f, external("/etc/passwd", offset="0", length="8")),
-        "'outside' lies in another file",
+        "'outside' is stored in another file",
     ),
     "external data above the folder": (
         lambda f: write(f, external("../../../../etc/passwd")),
-        "'outside' lies in another file",
+        "'outside' is stored in another file",
     ),
     "external data in a loop's body": (
         lambda f: write(f, external_in_a_branch()),
-        "'value', lies in another",
+        "'value', is stored in another",
     ),
     "a petabyte in a sparse tensor": (
         lambda f: write(f, sparse_initializer()),
@@ -350,11 +350,11 @@ STATIC: dict[str, tuple[Writer, str]] = {
     "a tensor of negative size": (lambda f: write(f, hollow_initializer(-1)), "'hollow' has a negative size"),
     "graphs within graphs, 17 deep": (
         lambda f: with_nodes(f, nested(17)),
-        "lies 17 graphs deep: expected at most 16",
+        "is nested 17 graphs deep: expected at most 16",
     ),
     "graphs within graphs, 40 deep": (
         lambda f: with_nodes(f, nested(40)),
-        "graphs within graphs without end",
+        "its graph cannot be read, or is nested too deep",
     ),
     "a function that calls itself": (
         lambda f: write(f, calling("f"), (function("f", "f"),)),
@@ -362,7 +362,7 @@ STATIC: dict[str, tuple[Writer, str]] = {
     ),
     "functions that call each other in a circle": (
         lambda f: write(f, calling("f"), (function("f", "g"), function("g", "f"))),
-        "calls itself, or functions that call each other",
+        "calls itself, or a chain of functions that is too long",
     ),
     "functions that grow to a thousand million nodes": (
         lambda f: write(f, calling("f0"), laughing(9)),

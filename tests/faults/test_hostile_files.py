@@ -25,10 +25,10 @@ from tamiz_server.config.model_settings import parse_settings, read_settings
 from tamiz_server.config.version_policy import VersionPolicy
 from tamiz_server.errors import BundleError, SettingsError
 from tamiz_server.model.bundle import read_bundle
-from tamiz_server.model.trial import Probe
+from tamiz_server.model.trial import Trial
 from tamiz_server.repository.lifecycle import Lifecycle
 from tamiz_server.repository.repository import load, look
-from tamiz_server.system.files import read_ordinary
+from tamiz_server.system.files import read_regular_file
 
 from .mutations import mutated
 
@@ -113,7 +113,7 @@ def test_a_manifest_that_is_a_bomb_is_refused_in_time(make_bundle, kind, tmp_pat
     with_manifest(path, BOMBS[kind](manifest_of(path)))
     started_s = time.monotonic()
     with pytest.raises(BundleError) as refused:
-        load(path, Config(model_repository=tmp_path), probe=Probe())
+        load(path, Config(model_repository=tmp_path), trial=Trial())
     assert len(str(refused.value)) < 3_000
     assert "\n" not in str(refused.value)
     assert time.monotonic() - started_s < 60
@@ -125,7 +125,7 @@ def test_what_lies_where_the_server_was_started_takes_the_place_of_no_library(
     path = make_bundle()
     (tmp_path / "numpy.py").write_text("raise SystemExit(1)")
     monkeypatch.chdir(tmp_path)
-    assert load(path, Config(model_repository=tmp_path), probe=Probe())
+    assert load(path, Config(model_repository=tmp_path), trial=Trial())
 
 
 def test_a_threshold_far_above_one_accepts_nothing(make_bundle, start_server):
@@ -314,7 +314,7 @@ def test_what_is_no_ordinary_file_is_refused_at_once(tmp_path, place):
     with pytest.raises(BundleError, match="cannot be read"):
         read_bundle(path)
     with pytest.raises(OSError, match=r"."):
-        read_ordinary(path, 100)
+        read_regular_file(path, 100)
 
 
 def test_pipes_devices_folders_and_loops_hold_up_nobody(make_bundle, start_server, tmp_path, record):

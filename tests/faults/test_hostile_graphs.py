@@ -20,7 +20,7 @@ from tamiz_server.errors import BundleError
 from tamiz_server.model.bundle import read_bundle
 from tamiz_server.model.graph_check import MAX_NODES, check_graph
 from tamiz_server.model.model import Model
-from tamiz_server.model.trial import Probe
+from tamiz_server.model.trial import Trial
 
 from . import hostile_graphs as graphs
 
@@ -71,7 +71,7 @@ def test_names_of_any_length_and_line_breaks_do_not_get_into_the_log(tmp_path):
     assert len(str(refused.value)) < 1_000
 
 
-def test_harm_is_done_to_nobody_but_the_probe(make_bundle, start_server, tmp_path, scaled, record):
+def test_harm_is_done_only_to_the_trial(make_bundle, start_server, tmp_path, scaled, record):
     """Each is put beside a good version, in turn: it is refused, the reason is in the log, the good one goes on."""
     make_bundle("good/1")
     server = start_server("--model-poll-interval-s", "0.1", *LIMITS)
@@ -133,29 +133,29 @@ def test_a_graph_that_blows_up_on_a_rows_value_fails_that_request_alone(
 
 
 def test_a_bundle_that_ends_the_process_that_tries_it_is_refused(make_bundle, tmp_path):
-    """As one that makes onnxruntime crash would: the probe is ended from outside, in the midst of an endless loop."""
+    """As one that makes onnxruntime crash would: the trial is ended from outside, in the midst of an endless loop."""
     bundle = read_bundle(graphs.write(tmp_path / "m", graphs.endless_loop()))
-    probe = Probe()
+    trial = Trial()
 
     def kill():
-        wait_for(lambda: probe._process is not None)
-        os.kill(probe._process.pid, signal.SIGSEGV)
+        wait_for(lambda: trial._process is not None)
+        os.kill(trial._process.pid, signal.SIGSEGV)
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(BundleError, match="ended with SIGSEGV: its graph makes onnxruntime fail"):
-        probe.check(
+    with pytest.raises(BundleError, match="ended with SIGSEGV: its graph crashes onnxruntime"):
+        trial.run(
             bundle, max_batch_size=4, memory_bytes=10**9, max_run_s=0, max_load_s=60, max_file_bytes=1000
         )
     killer.join()
     good = read_bundle(make_bundle())
-    probe.check(good, max_batch_size=4, memory_bytes=10**9, max_run_s=0, max_load_s=60, max_file_bytes=1000)
+    trial.run(good, max_batch_size=4, memory_bytes=10**9, max_run_s=0, max_load_s=60, max_file_bytes=1000)
 
 
 def test_a_bundle_that_does_not_end_to_load_is_refused_in_time(tmp_path):
     bundle = read_bundle(graphs.write(tmp_path / "m", graphs.endless_loop()))
     with pytest.raises(BundleError, match=r"did not load and warm up within 2 s \(--max-load-s\)"):
-        Probe().check(
+        Trial().run(
             bundle, max_batch_size=4, memory_bytes=10**9, max_run_s=0, max_load_s=2, max_file_bytes=1000
         )
 
@@ -165,7 +165,7 @@ def test_a_server_that_stops_does_not_wait_for_a_bundle_that_never_loads(make_bu
     server = start_server("--model-poll-interval-s", "0.1", "--max-run-s", "0", "--max-load-s", "600")
     graphs.write(tmp_path / "models/good/2", graphs.endless_loop())
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
-    wait_for(lambda: any("probe" in line for line in command_lines(children)), what="a probe")
+    wait_for(lambda: any("trial" in line for line in command_lines(children)), what="a trial")
     assert server.stop(within_s=60) == 0
 
 

@@ -1,12 +1,13 @@
 """Calibrators: from scores to probabilities, fitted on rows that the estimator never saw.
 
-Each calibrator is one file, which holds it twice, side by side: in numpy (`predict`) and as ONNX nodes (`append`). Where
-scikit-learn (1.9) has the same calibrator, it means the same, with two differences: whether scores are probabilities is
-told, not guessed from the data; and isotonic probabilities keep away from 0 and 1 (see `Isotonic`).
+Each calibrator is one file, which holds it twice, side by side: in numpy (`predict`) and as ONNX nodes
+(`append`). Where scikit-learn (1.9) has the same calibrator, it means the same, with two differences: whether
+scores are probabilities is told, not guessed from the data; and isotonic probabilities keep away from 0 and 1
+(see `Isotonic`).
 
-`none`, `beta` and `dirichlet` start from the estimator's own probabilities and refuse margins. The others take any scores.
-`sigmoid`, `sigmoid-logit`, `isotonic`, `beta` and `venn-abers` are for two classes. Of more classes, each is calibrated
-against the rest, and the results are divided by their sum.
+`none`, `beta` and `dirichlet` start from the estimator's own probabilities and refuse margins. The others
+take any scores. `sigmoid`, `sigmoid-logit`, `isotonic`, `beta` and `venn-abers` are for two classes. Of more
+classes, each is calibrated against the rest, and the results are divided by their sum.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ AUTO: Final = "auto"
 
 
 class _Table(Mapping[str, "type[Calibrator]"]):
-    """Name → class. A class is imported when it is asked for: `tamiz-convert --help` lists the names without NumPy."""
+    """Name → class, imported on demand: `tamiz-convert --help` lists the names without NumPy."""
 
     def __init__(self, places: Mapping[str, str]) -> None:
         self._places = places
@@ -55,7 +56,7 @@ METHODS: Final[Mapping[str, type[Calibrator]]] = _Table(
         "isotonic": "isotonic.Isotonic",
     }
 )
-"""All calibrators, from the simplest to the one that follows the rows most closely: `auto` prefers the earlier ones.
+"""All calibrators, from the simplest to the one that follows the rows most closely; `auto` prefers them so.
 
 A new calibrator is a file with a class that is a `Calibrator`, and a line here.
 """

@@ -29,15 +29,15 @@ from tamiz_convert.graphs.builder import GraphBuilder
 from tamiz_convert.graphs.score_graph import ScoresKind
 
 _RIDGE: Final = 1e-11
-"""Keeps the parameters finite where the scores separate the classes; as in the authors' package, where C = 1e11."""
+"""Keeps the parameters finite where the scores separate the classes. The authors' package has C = 1e11."""
 
 
 @dataclass(frozen=True)
 class Beta:
-    """`beta`: logit q = a log p − b log(1 − p) + c, a and b at least 0 (Kull, Silva Filho & Flach 2017, section 4).
+    """`beta`: logit q = a log p − b log(1 − p) + c, with a and b at least 0.
 
-    p are the estimator's own probabilities; a = b = 1 and c = 0 leave them as they are. Several classes one-vs-rest,
-    renormalized.
+    Kull, Silva Filho & Flach (2017), section 4. p are the estimator's own probabilities; a = b = 1 and c = 0
+    leave them as they are. Several classes one-vs-rest, renormalized.
 
     Attributes:
         a, b, c: (n_scores,), float64.
@@ -76,7 +76,7 @@ class Beta:
         return one_vs_rest(sigmoids(self.a * logs - self.b * complements + self.c))
 
     def append(self, builder: GraphBuilder, n_scores: int) -> str:
-        """Probabilities ─► Log, Log of the complement ─► a log p − b log(1 − p) + c ─► sigmoid ─► one-vs-rest."""
+        """Probabilities ─► Log, Log(1 − p) ─► a log p − b log(1 − p) + c ─► sigmoid ─► one-vs-rest."""
         own = append_probabilities(builder, self.kind, n_scores)
         logs = append_log(builder, own)
         if n_scores == 1:
@@ -100,8 +100,8 @@ def _logs(scores: Array, kind: ScoresKind) -> tuple[Array, Array]:
 def _abc(log: Array, complement: Array, target: Array) -> tuple[float, float, float]:
     """Return the (a, b, c) of least log loss with a and b at least 0.
 
-    The loss is convex: where the unconstrained optimum has a negative coefficient, the optimum lies on an edge, a = 0 or
-    b = 0, or at both.
+    The loss is convex: where the unconstrained optimum has a negative coefficient, the optimum lies on an
+    edge, a = 0 or b = 0, or at both.
     """
     features = np.column_stack([log, -complement, np.ones_like(log)])
 

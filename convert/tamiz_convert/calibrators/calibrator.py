@@ -28,7 +28,8 @@ class Candidacy:
         on_few_rows: whether it is considered from `SelectionSettings.rows_to_fit` rows on, and not only from
             `rows_to_compare` on.
         for_more_classes: whether it is only for more than two classes.
-        repeats: the calibrator that it is equal to unless the scores are probabilities, so that one of them is enough.
+        repeats: the calibrator that it is equal to unless the scores are probabilities, so that one of them
+            is enough.
     """
 
     minor_rows: int = 0

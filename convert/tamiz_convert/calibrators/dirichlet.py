@@ -18,19 +18,21 @@ from tamiz_convert.graphs.score_graph import ScoresKind
 
 OFF_DIAGONAL_SPREAD: Final = 0.1
 INTERCEPT_SPREAD: Final = 1.0
-"""How far weights off the diagonal, and intercepts, are expected to be from 0: standard deviations of a normal prior.
+"""How far weights off the diagonal, and intercepts, are expected to be from 0.
 
-In the terms of ODIR λ = k (k − 1) / (2 n · 0.1²) and μ = k / (2 n), so that the penalty fades as rows come in. Nothing is
-tuned: on simulated scores of 3 and 10 classes with 200 to 5,000 rows this was within 0.02 of the log loss of the best of
-λ = μ = 10⁻³ … 10, and better than all of them with 200 rows of 10 classes.
+They are standard deviations of a normal prior. In the terms of ODIR λ = k (k − 1) / (2 n · 0.1²) and μ = k /
+(2 n), so that the penalty fades as rows come in. Nothing is tuned: on simulated scores of 3 and 10 classes
+with 200 to 5,000 rows this was within 0.02 of the log loss of the best of λ = μ = 10⁻³ … 10, and better than
+all of them with 200 rows of 10 classes.
 """
 
 
 @dataclass(frozen=True)
 class Dirichlet:
-    """`dirichlet`: softmax(W log p + b) (Kull et al. 2019), with their off-diagonal and intercept regularization (ODIR).
+    """`dirichlet`: softmax(W log p + b) (Kull et al. 2019).
 
-    p are the estimator's own probabilities; W the unit matrix and b = 0 leave them as they are.
+    Regularized as they do: off the diagonal and in the intercept (ODIR). p are the estimator's own
+    probabilities; W the unit matrix and b = 0 leave them as they are.
 
     Attributes:
         w: (n_classes, n_classes), float64.

@@ -21,10 +21,11 @@ from tamiz_convert.graphs.score_graph import SCORES, ScoresKind
 
 @dataclass(frozen=True)
 class Isotonic:
-    """`isotonic`: piecewise linear through knots, constant beyond them; several classes one-vs-rest, renormalized.
+    """`isotonic`: piecewise linear through knots, and constant beyond them.
 
-    The values are kept within [1/(n+2), 1 − 1/(n+2)], n being the number of calibration rows: a bin without an error
-    proves no certainty, and one wrong row at probability 0 would make the log loss infinite.
+    Several classes are one-vs-rest, renormalized. The values are kept within [1/(n+2), 1 − 1/(n+2)], n being
+    the number of calibration rows: a bin without an error proves no certainty, and one wrong row at
+    probability 0 would make the log loss infinite.
 
     Attributes:
         x, y: per score the knots, ascending, and the probabilities there.
@@ -78,7 +79,7 @@ class Isotonic:
 
 
 def _segments(x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
-    """Return where each segment starts, its width, its value there, and how much it rises; one knot makes a flat one."""
+    """Return each segment's start, width, value at the start, and rise. One knot makes a flat segment."""
     if len(x) == 1:
         return x, np.ones(1), y, np.zeros(1)
     return x[:-1], np.diff(x), y[:-1], np.diff(y)

@@ -35,15 +35,16 @@ def fit(
         classes: (n_classes,), their labels, for messages.
 
     Raises:
-        EstimatorError: if the method is unknown, needs probabilities that the scores do not carry, or the probabilities
-            are none.
+        EstimatorError: if the method is unknown, needs probabilities that the scores do not carry, or calls
+            scores probabilities that are not.
         RowsError: if scores are not finite, or a class is missing.
     """
     calibrator = _class_of(method)
     if kind == "margins" and calibrator.needs_probabilities:
         raise EstimatorError(
-            f"calibrator {method!r} needs an estimator with probabilities of its own, and this one has only margins;"
-            f" choose {choice(name for name, other in METHODS.items() if not other.needs_probabilities)}"
+            f"calibrator {method!r} needs an estimator with probabilities of its own, and this one has only"
+            " margins; choose"
+            f" {choice(name for name, other in METHODS.items() if not other.needs_probabilities)}"
         )
     _refuse_not_finite(scores)
     if kind == "probabilities":
@@ -86,8 +87,8 @@ def _refuse_not_finite(scores: Array) -> None:
     if not np.isfinite(scores).all():
         rows = np.flatnonzero(~np.isfinite(scores).all(axis=1))
         raise RowsError(
-            f"the estimator gives no finite score for {len(rows)} calibration row(s), the first of them row {rows[0]};"
-            " remove or impute them"
+            f"the estimator gives no finite score for {len(rows)} calibration row(s), the first of them row"
+            f" {rows[0]}; remove or impute them"
         )
 
 
@@ -98,14 +99,14 @@ def _refuse_improper(scores: Array) -> None:
         row = scores[outside[0]]
         worst = row[np.argmax(np.maximum(-row, row - 1.0))]
         raise EstimatorError(
-            f"the estimator's scores are no probabilities: calibration row {outside[0]} has {worst:.6g}; expected numbers"
-            " from 0 to 1"
+            f"the estimator's scores are not probabilities: calibration row {outside[0]} has {worst:.6g};"
+            " expected numbers from 0 to 1"
         )
     total = scores.sum(axis=1)
     improper = np.flatnonzero(np.abs(total - 1.0) > TOLERANCE)
     if scores.shape[1] > 1 and len(improper):
         raise EstimatorError(
-            f"the estimator's scores are no probabilities: those of calibration row {improper[0]} sum to"
+            f"the estimator's scores are not probabilities: those of calibration row {improper[0]} sum to"
             f" {total[improper[0]]:.6g}, expected 1; divide each row by its sum"
         )
 

@@ -13,7 +13,7 @@ from tamiz_convert.calibrators.scores import both
 from tamiz_convert.graphs.builder import GraphBuilder
 
 SATURATED: Final = 500.0
-"""Where the sigmoid's argument is cut, so that no probability becomes 0: the columns are divided by their sum."""
+"""Where the sigmoid's argument is cut off, so that no column is 0: they are divided by their sum."""
 
 
 def targets(scores: Array, y: ClassIndices) -> list[Array]:

@@ -22,7 +22,7 @@ def finite_rows(scores: Array) -> Array:
 
 
 def probabilities(scores: Array, kind: ScoresKind) -> Array:
-    """Return the estimator's own probabilities, (n_rows, n_classes); small ones to full relative precision."""
+    """Return the estimator's own probabilities, (n_rows, n_classes), small ones in full precision."""
     is_binary = scores.shape[1] == 1
     if kind == "probabilities":
         clipped = np.clip(scores, 0.0, 1.0)
@@ -36,17 +36,17 @@ def log_probabilities(scores: Array, kind: ScoresKind) -> Array:
 
 
 def log_complements(p: Array) -> Array:
-    """Return log(1 − p), (n_rows, n_classes): of a probability above one half as that of the sum of the others.
+    """Return log(1 − p), (n_rows, n_classes). Above one half, 1 − p is taken as the sum of the others.
 
-    The others keep their digits where 1 − p has none left, so that an error in the last digit of p (of a model in
-    float32, say) does not become one in the second digit of the logarithm.
+    The others keep their digits where 1 − p has none left, so that an error in the last digit of p (of a
+    model in float32, say) does not become one in the second digit of the logarithm.
     """
     others = np.where(p > HALF, 0.0, p).sum(axis=1, keepdims=True)
     return np.log(np.where(p > HALF, others, 1.0 - p) + LOG_FLOOR)
 
 
 def logits(scores: Array, kind: ScoresKind) -> Array:
-    """Return what softmax makes probabilities of, (n_rows, n_classes): for one score (−s, s), as in scikit-learn."""
+    """Return what softmax takes, (n_rows, n_classes): for one score (−s, s), as in scikit-learn."""
     if kind == "probabilities":
         return log_probabilities(scores, kind)
     return np.concatenate([-scores, scores], axis=1) if scores.shape[1] == 1 else scores

@@ -14,9 +14,10 @@ from tamiz_convert.graphs.trees import Tree, append_trees
 
 
 def append_search(builder: GraphBuilder, thresholds: Sequence[Array]) -> str:
-    """Scores [n, k] ─► one tree per score ─► Cast: the number of thresholds below it, counted on from score to score.
+    """Scores [n, k] ─► one tree per score ─► Cast: the number of thresholds below it, counted on.
 
-    The numbers point into tables that hold, one after the other, `len(thresholds[k]) + 1` entries for score k.
+    The numbers point into tables that hold, one after the other, `len(thresholds[k]) + 1` entries for score
+    k.
 
     Args:
         builder: a graph that holds `SCORES`.

@@ -25,7 +25,7 @@ from tamiz_convert.graphs.score_graph import SCORES, ScoresKind
 
 @dataclass(frozen=True)
 class Sigmoid:
-    """`sigmoid`: p = 1 / (1 + exp(a s + b)) (Platt 1999, with his targets); several classes one-vs-rest, renormalized.
+    """`sigmoid`: p = 1 / (1 + exp(a s + b)) (Platt 1999, with his targets). Several classes: one-vs-rest.
 
     Attributes:
         a, b: (n_scores,), float64.

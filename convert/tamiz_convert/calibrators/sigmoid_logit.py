@@ -25,7 +25,7 @@ from tamiz_convert.graphs.score_graph import ScoresKind
 
 @dataclass(frozen=True)
 class SigmoidLogit:
-    """`sigmoid-logit`: p = 1 / (1 + exp(a z + b)), z being log(p / (1 − p)) of probabilities; else as `sigmoid`.
+    """`sigmoid-logit`: 1 / (1 + exp(a z + b)), where z is log(p / (1 − p)) of probabilities; else `sigmoid`.
 
     It holds the identity, a = −1 and b = 0, which `sigmoid` on probabilities does not.
 

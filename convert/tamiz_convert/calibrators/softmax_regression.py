@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from tamiz_convert.calibrators.calibrator import Array, ClassIndices
 
 RIDGE: Final = 1e-9
-"""A penalty too small to be seen, for parameters that are free: keeps them finite where the scores separate the classes."""
+"""A penalty too small to be seen. It keeps free parameters finite where the scores separate the classes."""
 
 _GRADIENT_TOLERANCE: Final = 1e-8
 _FIRST_RADIUS: Final = 10.0
@@ -29,9 +29,10 @@ class LinearMap(Protocol):
 
 
 def softmax_regression(linear: LinearMap, y: ClassIndices, start: Array, penalty: Array) -> Array:
-    """Return the parameters of least mean log loss + sum(penalty / 2 · (parameters − start)²), (n_parameters,).
+    """Return the parameters that minimize mean log loss + sum(penalty / 2 · (parameters − start)²).
 
-    The loss is convex; Newton's steps come from conjugate gradients, which need only products with the Hessian.
+    The loss is convex; Newton's steps come from conjugate gradients, which need only products with the
+    Hessian.
 
     Args:
         linear: what makes z of parameters, for the rows to fit to.

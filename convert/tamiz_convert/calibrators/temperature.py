@@ -67,7 +67,7 @@ class Temperature:
 
 
 def _inverse_temperature(z: Array, y: ClassIndices) -> float:
-    """Return the beta of least log loss within scikit-learn's bounds: where the slope of the convex loss is 0.
+    """Return the beta of least log loss within scikit-learn's bounds, where the slope of the loss is 0.
 
     Args:
         z: (n_rows, n_classes), float64.
@@ -89,8 +89,8 @@ def _inverse_temperature(z: Array, y: ClassIndices) -> float:
 def _targets(below_top: Array, y: ClassIndices) -> Array:
     """Return (n_rows, n_classes), what the probabilities are fitted to: 1 for the right class.
 
-    Without an error the likelihood grows with beta for ever, and any score would become a certainty. Then the targets are
-    smoothed, as Platt's are: n right rows of n leave room for an error of 1 in n + 2.
+    Without an error the likelihood grows with beta for ever, and any score would become a certainty. Then the
+    targets are smoothed, as Platt's are: n right rows of n leave room for an error of 1 in n + 2.
     """
     n_rows, n_classes = below_top.shape
     targets = np.eye(n_classes)[y]

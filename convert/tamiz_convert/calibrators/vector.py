@@ -20,10 +20,11 @@ from tamiz_convert.graphs.score_graph import ScoresKind
 
 @dataclass(frozen=True)
 class Vector:
-    """`vector`: softmax(w z + b), with one w and one b per class (vector scaling, Guo et al. 2017, section 4.2).
+    """`vector`: softmax(w z + b), with one w and one b per class.
 
-    z as for `temperature`: the scores; for two classes (−s, s); of probabilities the logarithms. Two classes are then a
-    sigmoid of the score without Platt's targets, or, of probabilities, `beta` without its bounds.
+    Vector scaling, Guo et al. (2017), section 4.2. z as for `temperature`: the scores; for two classes (−s,
+    s); of probabilities the logarithms. Two classes are then a sigmoid of the score without Platt's targets,
+    or, of probabilities, `beta` without its bounds.
 
     Attributes:
         w, b: (n_classes,), float64.
@@ -40,7 +41,7 @@ class Vector:
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Vector:
-        """See `Calibrator.fit`; starts from `temperature`, so that the scale of the scores does not matter."""
+        """See `Calibrator.fit`. Starts from `temperature`, so that the scale of the scores is irrelevant."""
         beta = Temperature.fit(scores, y, kind).beta
         z = beta * logits(scores, kind)
         start = np.repeat([1.0, 0.0], z.shape[1])

@@ -21,8 +21,9 @@ from tamiz_convert.graphs.score_graph import ScoresKind
 _TIE: Final = 1e-6
 """Scores that differ by less than this share of their range count as equal.
 
-Each score has a step of its own, and a row must not fall off it because its score comes out differently in the last digits
-of float32. The price is the order of probabilities that differ by less than that from 0, or from 1.
+Each score has a step of its own, and a row must not fall off it because its score comes out differently in
+the last digits of float32. The price is the order of probabilities that differ by less than that from 0, or
+from 1.
 """
 
 _Point = tuple[int, int]
@@ -32,9 +33,9 @@ _Point = tuple[int, int]
 class VennAbers:
     """`venn-abers`: p = p₁ / (1 − p₀ + p₁), the inductive Venn-Abers predictor (Vovk, Petej & Fedorova 2015).
 
-    p₀ and p₁ are what isotonic regression gives a row that joins the calibration rows as one of the other classes, or of
-    its own; one of them is perfectly calibrated. As functions of the score they are steps. Several classes one-vs-rest,
-    renormalized.
+    p₀ and p₁ are what isotonic regression gives a row that joins the calibration rows as one of the other
+    classes, or of its own; one of them is perfectly calibrated. As functions of the score they are steps.
+    Several classes one-vs-rest, renormalized.
 
     Attributes:
         x: per score where the steps end, ascending; a score on an end belongs to the lower step.
@@ -87,8 +88,8 @@ class VennAbers:
 def _steps(score: Array, target: Array) -> tuple[Array, Array, Array]:
     """Return the ends of the steps, and p₀ and p₁ on each.
 
-    Each place where calibration rows stand is a step, for scores that count as equal to theirs, and between two places is
-    one for scores that do not: there p₀ is that of the place below, p₁ that of the place above.
+    Each place where calibration rows stand is a step, for scores that count as equal to theirs, and between
+    two places is one for scores that do not: there p₀ is that of the place below, p₁ that of the place above.
     """
     distinct, row = np.unique(score, return_inverse=True)
     reach = _TIE * (distinct[-1] - distinct[0])
@@ -108,7 +109,7 @@ def _steps(score: Array, target: Array) -> tuple[Array, Array, Array]:
 
 
 def _is_first_of_place(distinct: Array, reach: float) -> NDArray[np.bool_]:
-    """Return which of ascending scores begins a place: each is more than `reach` above the first of the place before."""
+    """Return which scores begin a place: those more than `reach` above the first of the place before."""
     is_first, limit = [], -np.inf
     for score in distinct.tolist():
         is_first.append(score > limit)
@@ -132,8 +133,8 @@ def _ends(first: Array, last: Array, reach: float) -> Array:
 def _with_a_positive(weights: ClassIndices, positive: ClassIndices) -> Array:
     """Return what isotonic regression gives a positive row at each place among calibration rows.
 
-    Algorithms 1 and 2 of Vovk, Petej & Fedorova (2015): the slope, where the row stands, of the greatest convex minorant
-    of the cumulative sums; of one place after the other in a time linear in all.
+    Algorithms 1 and 2 of Vovk, Petej & Fedorova (2015): the slope, where the row stands, of the greatest
+    convex minorant of the cumulative sums; of one place after the other in a time linear in all.
 
     Args:
         weights: (n_places,), how many rows stand at each place, in ascending order of their scores.

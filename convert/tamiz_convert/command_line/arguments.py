@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(
         prog="tamiz-convert",
-        description="Export trained classifiers as bundles; look into bundles, check, compare and recalibrate them.",
+        description="Export trained classifiers as bundles. Inspect, check, compare and recalibrate bundles.",
     )
     top.add_argument("--version", action="version", version=f"tamiz-convert {version('tamiz')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -80,15 +80,16 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="rows that the bundle has not seen, with their labels: .parquet, .csv, or .npz with one array per input",
+        help="rows that the bundle has not seen, with their labels: .parquet, .csv, or .npz with one array"
+        " per input",
     )
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
     parser.add_argument(
         "--features",
         type=names,
         metavar="A,B,…",
-        help="the columns with the features, in the order of the training, where the bundle names none; by default all but"
-        " the target",
+        help="the columns with the features, in the order of the training, if the bundle names none; by"
+        " default all but the target",
     )
     add_checks(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
@@ -104,15 +105,16 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="rows that neither model has seen, with their labels: .parquet, .csv, or .npz with one array per input",
+        help="rows that neither model has seen, with their labels: .parquet, .csv, or .npz with one array"
+        " per input",
     )
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
     parser.add_argument(
         "--features",
         type=names,
         metavar="A,B,…",
-        help="the columns with the features, in the order of the training; by default those that the bundles name, else"
-        " all but the target and the slices",
+        help="the columns with the features, in the order of the training; by default those that the bundles"
+        " name, else all but the target and the slices",
     )
     parser.add_argument(
         "--slices",
@@ -125,8 +127,8 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         "--at-error",
         type=float,
         metavar="E",
-        help="the error among accepted rows at which coverage is compared; by default the one that A promises, else B's,"
-        " else what A makes",
+        help="the error among accepted rows at which coverage is compared; by default the one that A"
+        " promises, else B's, else what A makes",
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page, complete in itself")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON")

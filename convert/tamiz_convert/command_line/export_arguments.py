@@ -1,4 +1,4 @@
-"""The arguments of the commands that write a bundle: a flag for each setting that has one, and those for files."""
+"""The arguments of the commands that write a bundle: the flags of settings, and those for files."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def _add_columns(group: argparse._ArgumentGroup) -> None:
         "--features",
         type=names,
         metavar="A,B,…",
-        help="the columns with the features, in the order of the training; by default those that the model names,"
-        " else all but the target",
+        help="the columns with the features, in the order of the training; by default those that the model"
+        " names, else all but the target",
     )
 
 

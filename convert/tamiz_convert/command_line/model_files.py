@@ -38,7 +38,8 @@ def load_torch(path: Path, *, trust_pickle: bool) -> Any:
     """Load a torch module: what torch.export.save wrote (.pt2), or torch.save of a whole module (.pt, .pth).
 
     Raises:
-        EstimatorError: if the file is missing, of another kind, not trusted, or cannot be loaded; if torch is missing.
+        EstimatorError: if the file is missing, of another kind, not trusted, or cannot be loaded; if torch is
+            missing.
     """
     _check_file(path, (".pt2", ".pt", ".pth"))
     reason = "may hold pickles, and loading a pickle runs whatever code is in it"
@@ -53,7 +54,8 @@ def load_booster(path: Path) -> Any:
     """Load a native booster from its library's own format, which holds no code.
 
     Raises:
-        EstimatorError: if the file is missing, of another kind, or cannot be loaded; if the library is missing.
+        EstimatorError: if the file is missing, of another kind, or cannot be loaded; if the library is
+            missing.
     """
     _check_file(path, SUFFIXES)
     library = library_of_file(path)
@@ -80,8 +82,8 @@ def _load_skops(path: Path, trusted_types: Sequence[str]) -> Any:
     unknown = sorted(set(untrusted) - set(trusted_types))
     if unknown:
         raise EstimatorError(
-            f"{path} holds types that are not known to be harmless: {', '.join(unknown)}. If you trust them, add --trust-types"
-            f" {','.join(unknown)}"
+            f"{path} holds types that are not known to be harmless: {', '.join(unknown)}. If you trust them,"
+            f" add --trust-types {','.join(unknown)}"
         )
     return _loaded(path, lambda file: skops.io.load(file, trusted=untrusted))
 

@@ -35,9 +35,10 @@ class FileRows:
         target: the column with the labels.
         features: the columns with the features, as the user gave them; None for those that the model names.
         names: the columns that the model names; None for a model that takes whole tables.
-        as_table: whether rows stay a table although the model names no columns: because one of them names the slice.
+        as_table: whether rows stay a table although the model names no columns: because one of them names the
+            slice.
         kept: further columns that are kept: of slices and of checks.
-        dropped: columns that are no features: of groups.
+        dropped: columns that are not features: those of groups.
     """
 
     target: str

@@ -33,7 +33,7 @@ class GraphBuilder:
 
     @classmethod
     def extending(cls, model: onnx.ModelProto, prefix: str) -> GraphBuilder:
-        """Return a builder that goes on where a model ends; every name that it makes begins with the prefix."""
+        """Return a builder that goes on where a model ends. Every name that it makes has the prefix."""
         builder = cls(prefix)
         builder._inputs.extend(model.graph.input)
         builder._nodes.extend(model.graph.node)
@@ -101,7 +101,7 @@ class GraphBuilder:
         return [output.name for output in part.output]
 
     def build(self, output: str, name: str, elem_type: int, n_columns: int) -> onnx.ModelProto:
-        """Return the graph as a checked model with one output, renamed to `name`, of shape [rows, n_columns]."""
+        """Return the graph as a checked model with one output, `name`, of shape [rows, n_columns]."""
         self._nodes.append(helper.make_node("Identity", [output], [name], name=name))
         graph = helper.make_graph(
             self._nodes,

@@ -40,14 +40,16 @@ class ScoreGraph:
         reference: rows as the caller has them → the estimator's own scores, in the shape of `SCORES`.
         feed: rows as the caller has them → what onnxruntime reads, by input name.
         reference_name: what to call the reference: "scikit-learn", "XGBoost", "PyTorch", "onnxruntime".
-        splits: (feature, threshold) of the nodes of trees that look at the rows as they come; empty behind preprocessing.
-        is_single_precision: whether the graph or the reference computes scores in float32, so that they differ in their
-            last digits.
-        compares_anywhere: whether they agree far outside of what the model was trained on; a neural network in float32 has
-            no digits left there.
+        splits: (feature, threshold) of the nodes of trees that look at the rows as they come; empty behind
+            preprocessing.
+        is_single_precision: whether the graph or the reference computes scores in float32, so that they
+            differ in their last digits.
+        compares_anywhere: whether they agree far outside of what the model was trained on; a neural network
+            in float32 has no digits left there.
         libraries: the distributions that computed the reference, for the manifest.
         notes: what the caller should know.
-        passed_over: columns of the caller's rows that are no features, where these are told by their order only.
+        passed_over: columns of the caller's rows that are not features, where features are known
+            by their order only.
     """
 
     model: onnx.ModelProto
@@ -91,7 +93,7 @@ def class_labels(classes: Any) -> Labels:
     else:
         labels = labels.astype(np.int64)
     if len(np.unique(labels)) != len(labels):
-        raise EstimatorError(f"the classes are {shown}: one of them stands there twice")
+        raise EstimatorError(f"the classes are {shown}: one of them is there twice")
     return labels
 
 

@@ -1,7 +1,7 @@
 """Decision trees as ONNX nodes in float64, so that no row changes its branch.
 
-skl2onnx writes thresholds and leaves as float32; a value between the float64 threshold and its float32 neighbor then takes
-the other branch. scikit-learn compares as follows, and so do these nodes, exactly:
+skl2onnx writes thresholds and leaves as float32; a value between the float64 threshold and its float32
+neighbor then takes the other branch. scikit-learn compares as follows, and so do these nodes, exactly:
 
     DecisionTree, RandomForest, ExtraTrees, GradientBoosting    float32(x) <= threshold (float64)
     HistGradientBoosting                                        float64(x) <= threshold (float64)
@@ -140,8 +140,8 @@ def append_trees(
 
     features (double) ─► [Cast float ─► Cast double] ─► TreeEnsemble | TreeEnsembleRegressor ─► sums
 
-    Leaves with one value become a TreeEnsemble (ai.onnx.ml 5), whose sums onnxruntime takes in float64. Leaves with
-    several need the older TreeEnsembleRegressor, whose sums it rounds to float32.
+    Leaves with one value become a TreeEnsemble (ai.onnx.ml 5), whose sums onnxruntime takes in float64.
+    Leaves with several need the older TreeEnsembleRegressor, whose sums it rounds to float32.
 
     Args:
         builder: where the nodes go.
@@ -219,7 +219,7 @@ def _single_value_attributes(trees: Sequence[Tree]) -> dict[str, Any]:
 
 
 def _with_an_inner_node(tree: Tree) -> Tree:
-    """Return the tree; one that is a single leaf gets a node above it whose two branches lead to that value."""
+    """Return the tree. A single leaf gets a node above it whose two branches lead to its value."""
     if not tree.is_leaf[0]:
         return tree
     return Tree(

@@ -23,19 +23,20 @@ def export(
     Give exactly one of `max_error`, `max_joint_error`, `min_coverage` and `threshold`.
 
     Args:
-        model: a fitted classifier: of scikit-learn, XGBoost, LightGBM or CatBoost, or a Pipeline that ends in one; a native
-            booster of these libraries; a torch.nn.Module whose output is logits, or a TorchModel; or an OnnxModel.
+        model: a fitted classifier: of scikit-learn, XGBoost, LightGBM or CatBoost, or a Pipeline that ends in
+            one; a native booster of these libraries; a torch.nn.Module whose output is logits, or a
+            TorchModel; or an OnnxModel.
         output: `<name>/<version>`, the version a positive integer, such as "models/churn/1".
-        classes: (n_classes,), the labels in the order of the model's outputs, where the model itself does not know them
-            (torch, ONNX, native boosters); by default 0, 1, ….
+        classes: (n_classes,), the labels in the order of the model's outputs, where the model itself does not
+            know them (torch, ONNX, native boosters); by default 0, 1, ….
         **settings: the entries of `Settings`, each documented there; help(export) shows them all.
 
     Returns:
         The bundle's path and manifest, the results of the checks, and notes.
 
     Raises:
-        EstimatorError, RowsError, UnattainableError, ParityError, SpecificationError, BlockedError, BundleError: see
-            `errors`; nothing was written.
+        EstimatorError, RowsError, UnattainableError, ParityError, SpecificationError, BlockedError,
+            BundleError: see `errors`; nothing was written.
     """
     asked = complete(settings)
     task = Task.of(output, asked)

@@ -43,13 +43,13 @@ class ExportReport:
         return f"ExportReport({'; '.join(said)})"
 
     def __str__(self) -> str:
-        manifest = self.manifest
+        manifest, fitted, parity = self.manifest, self.manifest.calibrator, self.manifest.parity
         lines = [
             *promise_lines(manifest.threshold),
-            f"calibrator {manifest.calibrator.method}, fitted on {manifest.calibrator.n_rows} rows: {improvement(manifest)}",
-            *([f"chosen: {manifest.calibrator.reason}"] if manifest.calibrator.reason else []),
+            f"calibrator {fitted.method}, fitted on {fitted.n_rows} rows: {improvement(manifest)}",
+            *([f"chosen: {fitted.reason}"] if fitted.reason else []),
             *self._passed(),
-            f"parity: {manifest.parity.n_rows} rows, largest difference {manifest.parity.max_probability_difference:.1e}",
+            f"parity: {parity.n_rows} rows, largest difference {parity.max_probability_difference:.1e}",
             f"written: {self.path}",
             *([f"report: {self.page}"] if self.page else []),
         ]
@@ -64,7 +64,7 @@ class ExportReport:
 
 
 def improvement(manifest: Manifest) -> str:
-    """Return the metrics that matter most, before → after where there is a before. All of them stand in the manifest."""
+    """Return the metrics that matter most, before → after. The manifest has all of them."""
     before = {metric.name: metric.value for metric in manifest.calibrator.metrics_before}
     after = {metric.name: metric.value for metric in manifest.calibrator.metrics_after}
     parts = []

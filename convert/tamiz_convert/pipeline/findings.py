@@ -95,8 +95,8 @@ def _slices(rows: Any, names: Sequence[str]) -> dict[str, NDArray[np.str_]]:
     names = columns_named(names)
     if names and not isinstance(rows, pd.DataFrame):
         raise RowsError(
-            f"slices={list(names)} names columns, but the rows are a {type(rows).__name__} without column names: pass a"
-            " DataFrame"
+            f"slices={list(names)} names columns, but the rows are a {type(rows).__name__} without column"
+            " names: pass a DataFrame"
         )
     return {name: _names(slice_values(rows, name, "held-out")) for name in names}
 

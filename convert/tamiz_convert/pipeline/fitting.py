@@ -42,7 +42,7 @@ def fit_calibrator(
     splitter: Any,
     seed: int,
 ) -> Fitted:
-    """Fit a calibrator on the graph's own scores, not on the reference's: those are the ones that it will see.
+    """Fit a calibrator on the graph's own scores, not the reference's: it will see the graph's.
 
     Args:
         graph: the score graph.
@@ -82,8 +82,9 @@ def fit_calibrator(
 def _refuse_constant(scores: Array) -> None:
     if len(scores) > 1 and (scores == scores[0]).all():
         raise RowsError(
-            f"all {len(scores)} calibration rows have the same scores: the model tells none of them apart, so that there is"
-            " nothing to calibrate, and no threshold to choose. Are the columns prepared, and in the order, as in training?"
+            f"all {len(scores)} calibration rows have the same scores: the model cannot tell them apart,"
+            " so there is nothing to calibrate and no threshold to choose. Check that the columns are"
+            " prepared and ordered as in training"
         )
 
 
@@ -95,7 +96,7 @@ def _separable(scores: Array, y: ClassIndices) -> tuple[str, ...]:
     else:
         is_separable = bool((scores.argmax(axis=1) == y).all())
     note = (
-        f"the scores separate the classes of all {len(y)} calibration rows without an error, so that nothing in these rows"
-        " says how sure to be; make sure that no feature gives the label away"
+        f"the scores separate the classes of all {len(y)} calibration rows without an error, so these"
+        " rows cannot say how sure to be; make sure that no feature gives the label away"
     )
     return (note,) if is_separable else ()

@@ -2,9 +2,10 @@
 
     features ─► … ─► scores ─► calibrator ─► probabilities
 
-A row that the model could not score must not come out with a confidence: where a score is NaN or infinite, the
-probabilities are NaN. For two classes Gemm and Softmax see to that by themselves; elsewhere stands a guard, because Clip
-and trees turn NaN into a number, and Softmax a single −infinity into 0. Each calibrator's nodes are in its own file.
+A row that the model could not score must not come out with a confidence: where a score is NaN or infinite,
+the probabilities are NaN. For two classes Gemm and Softmax see to that by themselves; elsewhere stands a
+guard, because Clip and trees turn NaN into a number, and Softmax a single −infinity into 0. Each calibrator's
+nodes are in its own file.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ def graft(model: onnx.ModelProto, calibrator: Calibrator, *, n_classes: int) -> 
     """Append a calibrator to a score graph.
 
     Args:
-        model: a graph whose output is `SCORES`, float64, (n_rows, 1) for two classes, else (n_rows, n_classes).
+        model: a graph whose output is `SCORES`, float64, (n_rows, 1) for two classes, else (n_rows,
+            n_classes).
         calibrator: a fitted calibrator of `calibrators.METHODS`.
         n_classes: how many classes there are.
 
     Returns:
-        A graph with the output `probabilities`, (n_rows, n_classes), float64, and behind it those that the score graph has
-        besides `SCORES`; `scores` remains in it by that name.
+        A graph with the output `probabilities`, (n_rows, n_classes), float64, and behind it those that the
+        score graph has besides `SCORES`; `scores` remains in it by that name.
     """
     builder = GraphBuilder.extending(model, _PREFIX)
     probabilities = calibrator.append(builder, 1 if n_classes == 2 else n_classes)  # noqa: PLR2004  one score for two

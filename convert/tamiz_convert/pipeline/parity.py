@@ -1,4 +1,4 @@
-"""Does the graph do what the estimator does? Compared row by row; a mismatch stops the export and says where."""
+"""Does the graph do what the estimator does? Compared row by row; a mismatch stops the export."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def check_subsets(
         if len(wrong):
             row = int(wrong[0])
             raise ParityError(
-                f"{len(wrong)} rows are put into another slice at batch size {batch_size}; the first is {describe(row)}: the"
-                f" graph gives number {found[row]}, expected {expected[row]}"
+                f"{len(wrong)} rows are put into another slice at batch size {batch_size}; the first is"
+                f" {describe(row)}: the graph gives number {found[row]}, expected {expected[row]}"
             )
 
 
@@ -118,9 +118,9 @@ def check_parity_in_parts(
 ) -> Parity:
     """Compare a graph whose scores are computed in float32 with its reference.
 
-    The last digit of such a score differs between libraries and batch sizes, and a steep calibrator makes of it what it
-    will: 1e-6 of a score became 5e-3 of a probability behind isotonic regression. So the scores are held to the reference, and
-    the probabilities to what the calibrator makes of these very scores.
+    The last digit of such a score differs between libraries and batch sizes, and a steep calibrator magnifies
+    it: 1e-6 of a score became 5e-3 of a probability behind isotonic regression. So the scores
+    are held to the reference, and the probabilities to what the calibrator makes of these very scores.
 
     Args:
         model: a graph with the output `probabilities` and with `scores` in it.
@@ -183,9 +183,9 @@ def _compare(
     if differs.any():
         row, column = np.argwhere(differs)[0].tolist()
         raise ParityError(
-            f"{int(differs.any(axis=1).sum())} of {len(found)} rows differ by more than {tolerance:g} at batch size"
-            f" {batch_size}; the first is {describe(row)}: for class number {column} the graph gives"
-            f" {found[row, column]:.9g}, expected {expected[row, column]:.9g}"
+            f"{int(differs.any(axis=1).sum())} of {len(found)} rows differ by more than {tolerance:g} at"
+            f" batch size {batch_size}; the first is {describe(row)}: for class number {column} the graph"
+            f" gives {found[row, column]:.9g}, expected {expected[row, column]:.9g}"
         )
 
 
@@ -205,8 +205,8 @@ def _compare_decisions(
     if crossed.any():
         row = int(np.argmax(crossed))
         raise ParityError(
-            f"{describe(row)} crosses the threshold {threshold[row]:g}: its confidence is {ours.confidence[row]:.9g}"
-            f" in the graph, expected {theirs.confidence[row]:.9g}"
+            f"{describe(row)} crosses the threshold {threshold[row]:g}: its confidence is"
+            f" {ours.confidence[row]:.9g} in the graph, expected {theirs.confidence[row]:.9g}"
         )
 
 

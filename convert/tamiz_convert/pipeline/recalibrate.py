@@ -1,4 +1,4 @@
-"""Recalibration: a bundle and new held-out rows become a new version with the same graph as far as the scores."""
+"""Recalibration: a bundle and new held-out rows become a new version, whose scores are the same."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from tamiz_convert.rows.slices import take_slices
 def recalibrate(bundle: str | Path, output: str | Path, **settings: Unpack[Settings]) -> ExportReport:
     """Give a bundle a new calibrator and a new threshold, without the estimator that it was made from.
 
-    The same rows and settings give the same calibrator, threshold and certificate as the export did. Give exactly one of
-    `max_error`, `max_joint_error`, `min_coverage` and `threshold`. With `max_error`, and neither `per_class` nor `slice_by`,
-    the error is kept as the bundle keeps it: within each class or slice if its thresholds differ by them.
+    The same rows and settings give the same calibrator, threshold and certificate as the export did. Give
+    exactly one of `max_error`, `max_joint_error`, `min_coverage` and `threshold`. With `max_error`, and
+    neither `per_class` nor `slice_by`, the error is kept as the bundle keeps it: within each class or slice
+    if its thresholds differ by them.
 
     Args:
         bundle: the version's folder, or the file in it.
@@ -30,11 +31,12 @@ def recalibrate(bundle: str | Path, output: str | Path, **settings: Unpack[Setti
         **settings: the entries of `Settings`, each documented there; help(recalibrate) shows them all.
 
     Returns:
-        The new bundle's path and manifest, which names the old one's digest in `recalibrated_from`, and notes.
+        The new bundle's path and manifest, which names the old one's digest in `recalibrated_from`, and
+        notes.
 
     Raises:
-        RowsError, UnattainableError, ParityError, SpecificationError, BlockedError, BundleError: see `errors`; nothing was
-            written.
+        RowsError, UnattainableError, ParityError, SpecificationError, BlockedError, BundleError: see
+            `errors`; nothing was written.
     """
     asked = complete(settings)
     model, manifest = read_bundle(Path(bundle))

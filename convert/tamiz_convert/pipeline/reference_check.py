@@ -1,4 +1,4 @@
-"""The graph that is about to be written, against the model that it came from: on the held-out rows and on edge rows."""
+"""Compares the graph that is about to be written with its model, on the held-out rows and on edge rows."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def check_reference(
 def _own_probabilities(
     graph: ScoreGraph, scores: NDArray[np.float64]
 ) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """Return scores → probabilities in which scores can be compared: not so steep that they would all be 0 or 1."""
+    """Return scores → probabilities that compare scores: not so steep that all are 0 or 1."""
     if graph.kind == "probabilities":
         return Identity("probabilities").predict
     spread = max(1.0, float(scores.std()))

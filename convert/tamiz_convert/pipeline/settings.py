@@ -1,11 +1,12 @@
 """The settings of an export and of a recalibration: each is defined once, with its documentation.
 
-A new setting is one entry of `Settings`. From it follow the signatures and the help of `export` and `recalibrate`, their
-checks of what the caller passed, and the flags of the command line. What a setting does stands in `task` and below.
+A new setting is one entry of `Settings`. From it follow the signatures and the help of `export` and
+`recalibrate`, their checks of what the caller passed, and the flags of the command line. What a setting does
+stands in `task` and below.
 
 This module imports nothing heavy: `tamiz-convert --help` reads it.
 """
-# Without `from __future__ import annotations`: the definitions stand in the annotations, and are read at run time.
+# Without `from __future__ import annotations`: the definitions are in the annotations, read at run time.
 
 import inspect
 import textwrap
@@ -124,15 +125,16 @@ class Settings(TypedDict, total=False):
         Required[Labeled],
         Setting(
             "rows that the model was not trained on, with their labels.",
-            "(X, y): (n_rows, n_features) ndarray or DataFrame, or a dict of ndarrays, and (n_rows,) labels. They are split in"
-            " two unless `certification` is given. To recalibrate, take rows that the first certificate has not seen either.",
+            "(X, y): (n_rows, n_features) ndarray or DataFrame, or a dict of ndarrays, and (n_rows,) labels."
+            " They are split in two unless `certification` is given. To recalibrate, take rows that the"
+            " first certificate has not seen either.",
             default=inspect.Parameter.empty,
             flag=Flag(
                 "rows",
                 "FILE",
                 Path,
-                "rows that the model was not trained on, with their labels: .parquet or .csv; for torch and onnx also .npz"
-                " with one array per input",
+                "rows that the model was not trained on, with their labels: .parquet or .csv; for torch and"
+                " onnx also .npz with one array per input",
                 is_rows=True,
             ),
             check=_labeled,
@@ -141,7 +143,8 @@ class Settings(TypedDict, total=False):
     certification: Annotated[
         Labeled | None,
         Setting(
-            "separate rows that certify the threshold and measure the calibrator; by default a part of `calibration`.",
+            "separate rows that certify the threshold and measure the calibrator; by default a part of"
+            " `calibration`.",
             "(X, y), used for nothing else.",
             flag=Flag("rows", "FILE", Path, is_rows=True),
             check=_labeled_or_none,
@@ -168,7 +171,8 @@ class Settings(TypedDict, total=False):
         Any,
         Setting(
             "a scikit-learn splitter for the folds in which calibrators are compared.",
-            "With a TimeSeriesSplit the calibration rows must be in the order of time, and the last ones certify.",
+            "With a TimeSeriesSplit the calibration rows must be in the order of time, and the last ones"
+            " certify.",
             flag=Flag(
                 "rows",
                 name="time-ordered",
@@ -235,9 +239,9 @@ class Settings(TypedDict, total=False):
         str | None,
         Setting(
             "keep `max_error` within each value of this column, with a threshold for each.",
-            "The column holds text, whole numbers or bool, and the rows are DataFrames. The model need not know the column, but"
-            " requests must hold it. A row with an unknown value gets the strictest threshold: it abstains if any known slice"
-            " could not be certified.",
+            "The column holds text, whole numbers or bool, and the rows are DataFrames. The model need not"
+            " know the column, but requests must hold it. A row with an unknown value gets the strictest"
+            " threshold: it abstains if any known slice could not be certified.",
             flag=Flag("promise", "COLUMN", only_one="subdivision"),
         ),
     ]
@@ -254,7 +258,8 @@ class Settings(TypedDict, total=False):
         str,
         Setting(
             "a calibrator by name, or auto for the one with the lowest log loss out of fold.",
-            f"The names are {AUTO}, {choice(METHODS)}. auto passes over calibrators that rank rows worse than the model does.",
+            f"The names are {AUTO}, {choice(METHODS)}. auto passes over calibrators that rank rows worse"
+            " than the model does.",
             default=AUTO,
             flag=Flag(
                 "calibrator",
@@ -277,8 +282,8 @@ class Settings(TypedDict, total=False):
         Labeled | None,
         Setting(
             "separate rows for the release checks; by default those that certify.",
-            "(X, y). The labels of the rows that certify chose the threshold, so rates among accepted rows look a little better"
-            " on them than they are.",
+            "(X, y). The labels of the rows that certify chose the threshold, so rates among accepted rows"
+            " look a little better on them than they are.",
             flag=Flag("release checks", "FILE", Path, name="check-data", is_rows=True),
             check=_labeled_or_none,
         ),
@@ -291,8 +296,8 @@ class Settings(TypedDict, total=False):
         str | Sequence[str],
         Setting(
             "columns whose every value the report looks at by itself.",
-            "They hold text, whole numbers or bool. A model that knows its columns by their order only takes all others for"
-            " features.",
+            "They hold text, whole numbers or bool. A model that knows its columns by their order only takes"
+            " all others for features.",
             default=(),
             flag=Flag("what is written", "A,B,…", names),
         ),
@@ -347,7 +352,8 @@ def complete(settings: Settings) -> Settings:
         if name not in DEFINITIONS:
             known = list(DEFINITIONS)
             raise TypeError(
-                f"unexpected keyword argument {name!r}{did_you_mean(name, known)}; the settings are {', '.join(known)}"
+                f"unexpected keyword argument {name!r}{did_you_mean(name, known)}; the settings are"
+                f" {', '.join(known)}"
             )
     completed = {name: definition.default for name, definition in DEFINITIONS.items()} | dict(settings)
     for name, definition in DEFINITIONS.items():

@@ -34,8 +34,8 @@ def inputs_with(inputs: tuple[InputSpec, ...], column: SliceColumn) -> tuple[Inp
         return (*inputs, column.spec)
     if same.dtype != column.dtype or list(same.shape) != [-1, 1]:
         raise RowsError(
-            f"slice_by={column.name!r} is also the name of an input of the model, of another type or shape than the column:"
-            " rename the column"
+            f"slice_by={column.name!r} is also the name of an input of the model, of another type or shape"
+            " than the column: rename the column"
         )
     return inputs
 
@@ -50,7 +50,8 @@ def append_subset(model: onnx.ModelProto, column: SliceColumn) -> onnx.ModelProt
         column: the slices; an input of this name is added unless there is one.
 
     Returns:
-        A graph with the outputs `probabilities` and `subset`, (n_rows,), int64: the index of the slice, or -1.
+        A graph with the outputs `probabilities` and `subset`, (n_rows,), int64: the index of the slice, or
+        -1.
     """
     extended = onnx.ModelProto()
     extended.CopyFrom(model)

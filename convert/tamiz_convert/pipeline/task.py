@@ -62,7 +62,8 @@ class Task:
             recalibrated_from: the digest of the bundle that is recalibrated.
 
         Raises:
-            BundleError: if the output does not end in <name>/<version>, or holds a bundle that must not be replaced.
+            BundleError: if the output does not end in <name>/<version>, or holds a bundle that must not be
+                replaced.
             ExportError: for settings that are out of bounds or exclude each other.
             SpecificationError: if the release checks cannot be read.
         """
@@ -103,10 +104,10 @@ def version_folder(output: str | Path, *, may_replace: bool) -> Path:
     is_number = version.isdecimal() and int(version) > 0 and str(int(version)) == version
     if not (is_number and folder.parent.name):
         raise BundleError(
-            f"the output {str(output)!r} does not end in <name>/<version>, the version a positive integer; for example"
-            " models/churn/1"
+            f"the output {str(output)!r} does not end in <name>/<version>, the version a positive integer;"
+            " for example models/churn/1"
         )
-    # A server may be answering from it: what is served changes under a new number, unless the caller says otherwise.
+    # A server may be answering from it: what is served changes under a new number.
     if (folder / FILE_NAME).exists() and not may_replace:
         raise BundleError(
             f"{folder} already holds a bundle; write to a higher version, such as"

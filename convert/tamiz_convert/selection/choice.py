@@ -25,7 +25,8 @@ class Candidate:
         method: its name.
         status: "chosen", "beaten: …", "vetoed: …" or "not a candidate: …".
         log_loss, brier, ece_15, aurc: as in `metrics`; AURC within folds, the mean over them.
-        standard_error: of the difference between its log loss and that of the chosen one, paired; 0 for the chosen one.
+        standard_error: of the difference between its log loss and that of the chosen one, paired; 0 for the
+            chosen one.
     """
 
     method: str
@@ -167,16 +168,16 @@ def _veto(
         return None
     return (
         f"it ranks rows worse than {reference.method}: AURC {ranking(winner, judges):.4g} against"
-        f" {ranking(reference, judges):.4g}, by more than {settings.veto_standard_errors:g} standard error(s) of"
-        f" {worse.standard_error:.2g}"
+        f" {ranking(reference, judges):.4g}, by more than {settings.veto_standard_errors:g} standard"
+        f" error(s) of {worse.standard_error:.2g}"
     )
 
 
 def ranking(candidate: OutOfFold, judges: Judges) -> float:
     """Return the mean AURC over folds, each weighted with its rows.
 
-    Within folds, since each has a calibrator of its own: temperature never changes the order of two classes' confidences,
-    and must not look as if it did because five temperatures differ.
+    Within folds, since each has a calibrator of its own: temperature never changes the order of two classes'
+    confidences, and must not look as if it did because five temperatures differ.
     """
     return sum(
         float(rows.mean()) * aurc(candidate.probabilities[rows], judges.y[rows]) for rows in _folds(judges)

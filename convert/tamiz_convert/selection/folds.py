@@ -31,7 +31,7 @@ class Folds:
 
     @property
     def judging(self) -> Positions:
-        """(n_judging,), the positions of all rows that judge, fold by fold; in the order of time the first never do."""
+        """(n_judging,), the positions of the rows that judge, fold by fold; in time order not the first."""
         return np.concatenate([judging for _, judging in self.parts])
 
     @property
@@ -54,7 +54,8 @@ def fold(
         seed: of the shuffle, without a splitter.
 
     Raises:
-        RowsError: for too few rows or groups, a row that judges twice or is on both sides of a fold, and a group that is.
+        RowsError: for too few rows or groups, a row that judges twice or is on both sides of a fold, and a
+            group that is.
     """
     if splitter is not None:
         used, description = splitter, repr(splitter)
@@ -94,8 +95,8 @@ def _refuse_few_groups(groups: NDArray[Any], n_folds: int) -> None:
     n_groups = len(np.unique(groups))
     if n_groups < n_folds:
         raise RowsError(
-            f"there are {n_groups} groups of calibration rows and {n_folds} folds; bring rows of more groups, lower n_folds,"
-            " or name a calibrator"
+            f"there are {n_groups} groups of calibration rows and {n_folds} folds; bring rows of more"
+            " groups, lower n_folds, or name a calibrator"
         )
 
 
@@ -111,8 +112,8 @@ def _refuse_shared_rows(parts: Iterable[tuple[Positions, Positions]], splitter: 
             raise RowsError(f"{splitter!r} puts rows on both sides of fold {number}; use another splitter")
         if np.isin(judging, seen).any():
             raise RowsError(
-                f"{splitter!r} lets rows judge more than once; use a splitter with disjoint parts, such as KFold,"
-                " GroupKFold or TimeSeriesSplit"
+                f"{splitter!r} lets rows judge more than once; use a splitter with disjoint parts, such as"
+                " KFold, GroupKFold or TimeSeriesSplit"
             )
         seen = np.concatenate([seen, judging])
 
@@ -124,6 +125,6 @@ def _refuse_shared_groups(
         shared = np.intersect1d(groups[fitting], groups[judging])
         if len(shared):
             raise RowsError(
-                f"{splitter!r} puts the group {shared.tolist()[0]!r} on both sides of fold {number}; use a splitter that"
-                " keeps groups together, such as GroupKFold"
+                f"{splitter!r} puts the group {shared.tolist()[0]!r} on both sides of fold {number}; use a"
+                " splitter that keeps groups together, such as GroupKFold"
             )

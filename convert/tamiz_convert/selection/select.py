@@ -44,10 +44,10 @@ def select_calibrator(
 ) -> Selection:
     """Choose the calibrator with the lowest log loss on rows that it was not fitted on.
 
-    With fewer than `settings.rows_to_take_lowest` rows the simplest one near the lowest wins. One that ranks rows worse
-    than the estimator itself (temperature for margins) by more than a standard error of AURC is passed over for the next
-    best: the gate's confidence is the calibrated probability, so that a worse ranking would answer fewer rows, and there
-    is no second number to gate on instead.
+    With fewer than `settings.rows_to_take_lowest` rows the simplest one near the lowest wins. One that ranks
+    rows worse than the estimator itself (temperature for margins) by more than a standard error of AURC is
+    passed over for the next best: the gate's confidence is the calibrated probability, so that a worse
+    ranking would answer fewer rows, and there is no second number to gate on instead.
 
     Args:
         scores: (n_rows, 1) for two classes, else (n_rows, n_classes), float64.
@@ -55,19 +55,20 @@ def select_calibrator(
         kind: what the scores are.
         n_classes: how many classes there are.
         settings: the cut-offs.
-        groups: (n_rows,), one value per row; rows of one value are never on both sides of a fold, and count as one
-            observation where a standard error is taken.
-        splitter: a scikit-learn splitter whose parts are disjoint; not every row has to be predicted. By default stratified
-            folds, of whole groups where there are groups.
+        groups: (n_rows,), one value per row; rows of one value are never on both sides of a fold, and count
+            as one observation where a standard error is taken.
+        splitter: a scikit-learn splitter whose parts are disjoint; not every row has to be predicted. By
+            default stratified folds, of whole groups where there are groups.
         seed: of the folds and of the bootstrap behind the veto.
 
     Raises:
-        RowsError: for scores that are not finite, labels or groups of another length, and rows that cannot be folded.
-        EstimatorError: for scores that are said to be probabilities and are none.
+        RowsError: for scores that are not finite, labels or groups of another length, and rows that cannot be
+            folded.
+        EstimatorError: for scores that are said to be probabilities and are not.
     """
     belonging = _checked(scores, y, groups)
     rows = Rows(kind, n_classes, len(y), int(np.bincount(y, minlength=n_classes).min()))
-    # What the reference refuses (NaN, scores that are no probabilities) no calibrator takes.
+    # What the reference refuses (NaN, scores that are not probabilities) every calibrator refuses.
     fit(rows.reference, scores, y, kind=kind, n_classes=n_classes)
     objections = {method: objection(method, rows, settings) for method in METHODS}
     methods = [method for method, why in objections.items() if why is None]

@@ -24,15 +24,19 @@ _STANDARD_ERRORS: Final = ("standard_errors", "veto_standard_errors")
 class SelectionSettings:
     """Which calibrators are candidates, and how the winner is found.
 
-    The defaults come from comparing the test log loss of calibrators on four models at 60 to 10,000 calibration rows:
-    isotonic regression is worse than nothing on few rows, and below some 300 rows picking costs more than it gains.
+    The defaults come from comparing the test log loss of calibrators on four models at 60 to 10,000
+    calibration rows: isotonic regression is worse than nothing on few rows, and below some 300 rows picking
+    costs more than it gains.
 
     Attributes:
         rows_to_fit: on fewer rows, no calibrator is fitted that can be avoided.
-        rows_to_compare: on fewer rows, temperature is the only candidate beside none, and wins if it is not worse.
-        rows_to_take_lowest: from this many rows on, the lowest log loss wins; below, the simplest candidate near it does.
+        rows_to_compare: on fewer rows, temperature is the only candidate beside none, and wins if it is not
+            worse.
+        rows_to_take_lowest: from this many rows on, the lowest log loss wins; below, the simplest candidate
+            near it does.
         standard_errors: how near that is, in paired standard errors.
-        veto_standard_errors: by how many paired standard errors a candidate may rank rows worse than the estimator.
+        veto_standard_errors: by how many paired standard errors a candidate may rank rows worse than the
+            estimator.
         candidacies: name → what a calibrator asks of the rows, in place of what its own file says.
         n_folds: of the cross-validation; fewer where the rarest class has fewer rows.
         n_resamples: of the bootstrap behind the veto.
@@ -59,7 +63,8 @@ class SelectionSettings:
         if not self.rows_to_fit <= self.rows_to_compare <= self.rows_to_take_lowest:
             raise ExportError(
                 "rows_to_fit, rows_to_compare and rows_to_take_lowest are"
-                f" {self.rows_to_fit}, {self.rows_to_compare} and {self.rows_to_take_lowest}; expected them to ascend"
+                f" {self.rows_to_fit}, {self.rows_to_compare} and {self.rows_to_take_lowest}; expected them"
+                " to ascend"
             )
         for name in self.candidacies:
             if name not in METHODS:

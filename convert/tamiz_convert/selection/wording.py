@@ -45,17 +45,20 @@ def _how(tried: Sequence[OutOfFold], choice: Choice, rows: Rows, settings: Selec
     if rows.n_rows < settings.rows_to_compare:
         losses = ", ".join(f"{each.log_loss:.4f} of {each.method}" for each in tried)
         return (
-            f"{winner.method}: on fewer than {settings.rows_to_compare:,} rows temperature is taken unless it makes the"
-            f" out-of-fold log loss worse ({losses})"
+            f"{winner.method}: on fewer than {settings.rows_to_compare:,} rows temperature is taken unless"
+            f" it makes the out-of-fold log loss worse ({losses})"
         )
     if winner is not lowest:
         return (
-            f"{winner.method} is the simplest of {len(left)} calibrators whose out-of-fold log loss, {winner.log_loss:.4f},"
-            f" is within {settings.standard_errors:g} standard errors of the lowest, {lowest.log_loss:.4f} of"
-            f" {lowest.method}"
+            f"{winner.method} is the simplest of {len(left)} calibrators whose out-of-fold log loss,"
+            f" {winner.log_loss:.4f}, is within {settings.standard_errors:g} standard errors of the lowest,"
+            f" {lowest.log_loss:.4f} of {lowest.method}"
         )
     second = "".join(f"; next is {each.method} ({each.log_loss:.4f})" for each in left[1:2])
-    return f"{winner.method} has the lowest out-of-fold log loss of {len(left)} calibrators ({winner.log_loss:.4f}){second}"
+    return (
+        f"{winner.method} has the lowest out-of-fold log loss of {len(left)} calibrators"
+        f" ({winner.log_loss:.4f}){second}"
+    )
 
 
 def reason_unopposed(rows: Rows) -> str:

@@ -1,4 +1,4 @@
-"""Rows as a caller has them ↔ the inputs of a graph that reads arrays of any number of dimensions, as torch and ONNX do."""
+"""Rows as a caller has them ↔ the inputs of a torch or ONNX graph: arrays of any number of dimensions."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class ArrayInputs:
         """Return the inputs for rows like these.
 
         Args:
-            rows: an array or a table where there is one input; else a dict of arrays by input, or a table with one column
-                per input.
-            wanted: what the model reads; -1 in a shape where any size will do, which becomes that of the rows; an empty
-                shape where nothing is known of it.
+            rows: an array or a table where there is one input; else a dict of arrays by input, or a table
+                with one column per input.
+            wanted: what the model reads; -1 in a shape where any size will do, which becomes that of the
+                rows; an empty shape where nothing is known of it.
 
         Raises:
             RowsError: if the rows do not fit.
@@ -77,7 +77,8 @@ def _arrays(rows: Any, specs: tuple[InputSpec, ...]) -> dict[str, NDArray[Any]]:
         return {name: np.asarray(rows[name]) for name in names}
     if len(specs) > 1:
         raise RowsError(
-            f"the model reads {len(specs)} inputs ({', '.join(names)}): pass the rows as a dict of arrays with these names"
+            f"the model reads {len(specs)} inputs ({', '.join(names)}): pass the rows as a dict of arrays"
+            " with these names"
         )
     return {names[0]: np.asarray(rows)}
 
@@ -95,7 +96,8 @@ def _from_table(rows: pd.DataFrame, specs: tuple[InputSpec, ...]) -> dict[str, N
 def _refuse_missing(names: list[Any], rows: pd.DataFrame) -> None:
     if names:
         raise RowsError(
-            f"the rows lack the column(s) {', '.join(map(repr, names))}; they have {', '.join(map(repr, rows.columns))}"
+            f"the rows lack the column(s) {', '.join(map(repr, names))}; they have"
+            f" {', '.join(map(repr, rows.columns))}"
         )
 
 
@@ -117,7 +119,8 @@ def _check_shape(array: NDArray[Any], spec: InputSpec) -> None:
         )
     if array.ndim < _MATRIX_DIMENSIONS:
         raise EstimatorError(
-            f"input {spec.name!r} has one number per row and no second dimension; let the model read the shape [rows, 1]"
+            f"input {spec.name!r} has one number per row and no second dimension; let the model read the"
+            " shape [rows, 1]"
         )
 
 
@@ -131,5 +134,5 @@ def _converted(array: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
     except (ValueError, TypeError) as error:
         raise RowsError(f"input {spec.name!r} cannot be read as {name_of(spec.dtype)}: {error}") from error
     if target.kind != "f" and (converted.astype(array.dtype) != array).any():
-        raise RowsError(f"input {spec.name!r} wants {name_of(spec.dtype)}, and the rows hold other values")
+        raise RowsError(f"input {spec.name!r} wants {name_of(spec.dtype)}, but the rows hold other values")
     return converted

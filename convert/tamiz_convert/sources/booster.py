@@ -29,7 +29,8 @@ class Booster:
         rounds_to_float32: whether it rounds features to float32 before it compares.
         n_features: how many features it reads.
         column_names: their names; empty where the library made them up.
-        raw: features (n_rows, n_features), float64 or sparse → the library's own scores, (n_rows, n_scores), float64.
+        raw: features (n_rows, n_features), float64 or sparse → the library's own scores, (n_rows, n_scores),
+            float64.
         sparse_zeros_are_missing: whether what a sparse matrix leaves out is missing to it, and not zero.
         is_single_precision: whether the library, or the graph, adds up the leaves in float32.
         notes: what the caller should know.

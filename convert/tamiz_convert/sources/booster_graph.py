@@ -24,13 +24,15 @@ def from_booster(booster: Any, rows: Any, classes: Any = None) -> ScoreGraph:
     """Convert a trained native booster.
 
     Args:
-        booster: an `xgboost.Booster`, `lightgbm.Booster` or `catboost.CatBoost`, trained with a classification objective.
+        booster: an `xgboost.Booster`, `lightgbm.Booster` or `catboost.CatBoost`, trained with a
+            classification objective.
         rows: rows like those that will be predicted, (n_rows, n_features) ndarray or DataFrame.
-        classes: (n_classes,), the labels in the order of the training's class numbers; by default 0, 1, …. CatBoost knows
-            them itself.
+        classes: (n_classes,), the labels in the order of the training's class numbers; by default 0, 1, ….
+            CatBoost knows them itself.
 
     Raises:
-        EstimatorError: for what is not trained or not supported, or for another number of classes than the booster has.
+        EstimatorError: for what is not trained or not supported, or for another number of classes than the
+            booster has.
         RowsError: if the rows do not fit.
     """
     read = read_booster(booster)

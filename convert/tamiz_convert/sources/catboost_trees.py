@@ -1,7 +1,8 @@
 """CatBoost: trees from its JSON model, whose schema is documented in "model_export_in_json" of its tutorials.
 
-CatBoost rounds features to float32 and goes right where x > border (float32), which is left where x <= border. An oblivious
-tree asks the same question at all nodes of a level; its leaves are numbered by the answers, the first question lowest.
+CatBoost rounds features to float32 and goes right where x > border (float32), which is left where x <=
+border. An oblivious tree asks the same question at all nodes of a level; its leaves are numbered by the
+answers, the first question lowest.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def read(model: Any) -> Booster:
     """Return the trees of a CatBoostClassifier or of a CatBoost.
 
     Raises:
-        EstimatorError: for what is not trained, or no classifier of numerical features.
+        EstimatorError: for what is not trained, or not a classifier of numerical features.
     """
     if not model.is_fitted():
         raise EstimatorError(f"{type(model).__name__} is not fitted; call fit on the training rows first")
@@ -73,8 +74,8 @@ def _described(model: Any) -> dict[str, Any]:
     extra = set(described["features_info"]) - {"float_features"}
     if extra:
         raise EstimatorError(
-            f"CatBoost with {', '.join(sorted(extra - {'ctrs'})).replace('_', ' ')} is not supported; encode those columns in"
-            " a Pipeline, with OneHotEncoder, and train it on numbers"
+            f"CatBoost with {', '.join(sorted(extra - {'ctrs'})).replace('_', ' ')} is not supported; encode"
+            " those columns in a Pipeline, with OneHotEncoder, and train it on numbers"
         )
     return described
 
@@ -83,13 +84,14 @@ def _kind(described: dict[str, Any]) -> ScoresKind:
     loss = described["model_info"]["params"]["loss_function"]["type"]
     if loss not in _LOSSES:
         raise EstimatorError(
-            f"CatBoost with loss_function {loss!r} is not a classifier with probabilities; supported are {', '.join(_LOSSES)}"
+            f"CatBoost with loss_function {loss!r} is not a classifier with probabilities; supported are"
+            f" {', '.join(_LOSSES)}"
         )
     return _LOSSES[loss]
 
 
 def _missing_left(described: dict[str, Any]) -> NDArray[np.bool_]:
-    """Return (n_features,), bool: whether NaN goes left; it does unless it counts as larger than everything."""
+    """Return (n_features,), bool: whether NaN goes left, which it does unless it counts as the largest."""
     treatment = {
         feature["flat_feature_index"]: feature.get("nan_value_treatment", "AsIs")
         for feature in described["features_info"]["float_features"]
@@ -98,7 +100,7 @@ def _missing_left(described: dict[str, Any]) -> NDArray[np.bool_]:
 
 
 def _oblivious(tree: dict[str, Any], dimension: int, scale: float, missing_left: NDArray[np.bool_]) -> Tree:
-    """Return an oblivious tree node by node, each level under the one before; the last question stands at the root."""
+    """Return an oblivious tree node by node, level after level. The last question is at the root."""
     splits = (tree["splits"] or [])[::-1]
     n_inner = 2 ** len(splits) - 1
     level = np.repeat(np.arange(len(splits)), 2 ** np.arange(len(splits)))

@@ -1,7 +1,7 @@
 """Final estimators as ONNX nodes: features (n_rows, n_features), float64 → scores.
 
-A new estimator of scikit-learn is a file in `estimators`, with its `APPENDERS`, and a line in `_APPENDERS` here. `boosters`
-has those of other libraries.
+A new estimator of scikit-learn is a file in `estimators`, with its `APPENDERS`, and a line in `_APPENDERS`
+here. `boosters` has those of other libraries.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def append_scores(builder: GraphBuilder, estimator: Any, features: str) -> Score
         return append(builder, estimator, features)
     if not is_booster(estimator):
         raise EstimatorError(
-            f"{type(estimator).__name__} is not supported; supported are {', '.join(supported())}, alone or as the"
-            " last step of a Pipeline"
+            f"{type(estimator).__name__} is not supported; supported are {', '.join(supported())}, alone or"
+            " as the last step of a Pipeline"
         )
     booster = read_booster(estimator)
     return Scores(

@@ -22,7 +22,8 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     """Return a model with its external data in it.
 
     Raises:
-        EstimatorError: if there is no such file, no valid model in it, or if data that it keeps elsewhere are missing.
+        EstimatorError: if the file does not exist, is not a valid model, or keeps data elsewhere that are
+            missing.
     """
     try:
         model = onnx.load(path)
@@ -32,7 +33,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
         where = "does not exist" if missing == path else f"keeps weights in {missing}, which does not exist"
         raise EstimatorError(f"{path} {where}") from error
     except Exception as error:  # protobuf's, the checker's, the operating system's
-        raise EstimatorError(f"{path} is no valid ONNX model: {_first_line(error)}") from error
+        raise EstimatorError(f"{path} is not a valid ONNX model: {_first_line(error)}") from error
     return model
 
 
@@ -45,16 +46,18 @@ def true_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
 def followable(model: onnx.ModelProto, output: str) -> tuple[onnx.ModelProto, str]:
     """Return a model that our own nodes can follow, and the name of the output in it.
 
-    Local functions are inlined, the standard operators raised to our version where they are older, what does not lead to the
-    output is dropped, and every name but those of the inputs gets a prefix.
+    Local functions are inlined, the standard operators raised to our version where they are older, what does
+    not lead to the output is dropped, and every name but those of the inputs gets a prefix.
 
     Raises:
-        EstimatorError: if the file cannot be raised to our version, or an input bears a name that the bundle needs.
+        EstimatorError: if the file cannot be raised to our version, or an input has a name that the bundle
+            needs.
     """
     clashing = _OURS & {each.name for each in model.graph.input}
     if clashing:
         raise EstimatorError(
-            f"the ONNX file has an input named {', '.join(sorted(clashing))}, which is a name of the bundle's own; rename it"
+            f"the ONNX file has an input named {', '.join(sorted(clashing))}, which is a name of the"
+            " bundle's own; rename it"
         )
     model = _raised(inliner.inline_local_functions(model))
     if model.graph.sparse_initializer:
@@ -88,8 +91,8 @@ def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
         return version_converter.convert_version(model, OPSET)
     except Exception as error:  # the converter's own, of many kinds
         raise EstimatorError(
-            f"the ONNX file is of opset {version} and cannot be raised to {OPSET} ({_first_line(error)}); export it again with"
-            f" opset {OPSET} or later"
+            f"the ONNX file is of opset {version} and cannot be raised to {OPSET} ({_first_line(error)});"
+            f" export it again with opset {OPSET} or later"
         ) from error
 
 

@@ -13,13 +13,13 @@ from tamiz_convert.graphs.score_graph import ScoreGraph
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of model. Its library is heavy, so `owns` tells a model by the modules of its type, without importing.
+    """A kind of model. Libraries are heavy, so `owns` goes by the modules of a model's type and imports none.
 
     Attributes:
         described: which models are of this kind, for people.
         owns: whether a model is of this kind.
-        convert: a model, rows like those that will be predicted, and the labels in the order of the model's outputs (or
-            None) → its score graph.
+        convert: a model, rows like those that will be predicted, and the labels in the order of the model's
+            outputs (or None) → its score graph.
         columns: a model and a table → the columns that the model reads by name.
     """
 

@@ -13,7 +13,7 @@ from tamiz_convert.sources import booster_graph, onnx_graph, sklearn_graph, torc
 from tamiz_convert.sources.kind import Kind
 
 _KINDS: Final = (onnx_graph.KIND, torch_graph.KIND, booster_graph.KIND, sklearn_graph.KIND)
-"""A new kind of model is a file with its `KIND`, and an entry here. The first that owns a model converts it."""
+"""A new kind of model is a file with its `KIND`, and an entry here. The first that owns a model wins."""
 
 
 def score_graph(model: Any, rows: Any, classes: Any = None) -> ScoreGraph:
@@ -33,11 +33,13 @@ def score_graph(model: Any, rows: Any, classes: Any = None) -> ScoreGraph:
         return kind.convert(model, rows, classes)
     if isinstance(model, (str, Path)):
         raise EstimatorError(
-            f'{str(model)!r} is a path: wrap an ONNX file as OnnxModel({str(model)!r}, kind="logits"), with the kind of'
+            f'{str(model)!r} is a path: wrap an ONNX file as OnnxModel({str(model)!r}, kind="logits"), with'
+            " the kind of"
             " scores that it gives; load any other model first"
         )
     raise EstimatorError(
-        f"{type(model).__name__} is not supported. Supported are {'; '.join(each.described for each in _KINDS)}"
+        f"{type(model).__name__} is not supported. Supported are"
+        f" {'; '.join(each.described for each in _KINDS)}"
     )
 
 

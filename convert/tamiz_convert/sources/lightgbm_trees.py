@@ -1,8 +1,8 @@
 """LightGBM: trees from `Booster.dump_model`.
 
-LightGBM compares in float64 and goes left where x <= threshold. What NaN does depends on the node's missing_type
-(NumericalDecision in include/LightGBM/tree.h): None takes it for 0, NaN sends it the default way, Zero sends it and
-everything within 1e-35 of zero the default way.
+LightGBM compares in float64 and goes left where x <= threshold. What NaN does depends on the node's
+missing_type (NumericalDecision in include/LightGBM/tree.h): None takes it for 0, NaN sends it the default
+way, Zero sends it and everything within 1e-35 of zero the default way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def read(model: Any) -> Booster:
     """Return the trees of an LGBMClassifier or of a Booster, up to its best iteration where it has one.
 
     Raises:
-        EstimatorError: for what is not trained, or no classifier of plain trees with numerical splits.
+        EstimatorError: for what is not trained, or not a classifier of plain trees with numerical splits.
     """
     booster = getattr(model, "booster_", model)
     dumped = booster.dump_model()
@@ -69,7 +69,8 @@ def _objective(dumped: dict[str, Any]) -> tuple[str, dict[str, str]]:
     name, *options = str(dumped.get("objective", "custom")).split()
     if name not in _OBJECTIVES:
         raise EstimatorError(
-            f"LightGBM with objective {name!r} is not a classifier with probabilities; supported are {', '.join(_OBJECTIVES)}"
+            f"LightGBM with objective {name!r} is not a classifier with probabilities; supported are"
+            f" {', '.join(_OBJECTIVES)}"
         )
     return name, dict(option.split(":", 1) for option in options if ":" in option)
 
@@ -96,13 +97,13 @@ def _tree(root: dict[str, Any], target: int, scale: float) -> Tree:
 def _missing_left(node: dict[str, Any]) -> bool:
     if node["decision_type"] != "<=":
         raise EstimatorError(
-            "LightGBM with categorical splits is not supported; encode those columns in a Pipeline, with OneHotEncoder, and"
-            " train it without categorical_feature"
+            "LightGBM with categorical splits is not supported; encode those columns in a Pipeline, with"
+            " OneHotEncoder, and train it without categorical_feature"
         )
     if node["missing_type"] == "Zero":
         raise EstimatorError(
-            "LightGBM with zero_as_missing=True is not supported; replace missing zeros by NaN in the rows, and train it with"
-            " zero_as_missing=False"
+            "LightGBM with zero_as_missing=True is not supported; replace missing zeros by NaN in the rows,"
+            " and train it with zero_as_missing=False"
         )
     return bool(node["default_left"] if node["missing_type"] == "NaN" else node["threshold"] >= 0.0)
 

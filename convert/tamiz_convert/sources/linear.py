@@ -1,4 +1,4 @@
-"""A linear model behind a scaler is one linear model: fewer nodes, and a lone row is computed in less time."""
+"""A linear model behind a scaler is one linear model: fewer nodes, and a single row takes less time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FARTHEST_MEAN: Final = 1e6
 
 
 def with_scaler_folded(steps: list[Any], final: Any) -> tuple[list[Any], Any]:
-    """Return the steps without a last StandardScaler, and the linear model with its scale and mean in the coefficients.
+    """Return the steps without a last StandardScaler, and the linear model with its scale and mean folded in.
 
         w · (x − μ) / σ + b = (w / σ) · x + (b − w · μ / σ)
 

@@ -49,7 +49,8 @@ class OnnxModel:
         path: the file.
         kind: what the output holds: "logits" (before the softmax or sigmoid), "margins" or "probabilities".
         output: the name of the output; None where only one can be meant.
-        missing_values_allowed: whether NaN is a value that the model was made for; else rows with one abstain.
+        missing_values_allowed: whether NaN is a value that the model was made for; else rows with one
+            abstain.
     """
 
     path: str | Path
@@ -67,8 +68,8 @@ def from_onnx(source: OnnxModel, rows: Any, classes: Any = None) -> ScoreGraph:
         classes: (n_classes,), the labels in the order of the output's columns; by default 0, 1, ….
 
     Raises:
-        EstimatorError: if the file is no valid model, has a fixed number of rows, if its output is ambiguous, of another
-            shape than [rows, classes], or contradicts the kind.
+        EstimatorError: if the file is not a valid model, has a fixed number of rows, if its output is
+            ambiguous, of another shape than [rows, classes], or contradicts the kind.
         RowsError: if the rows do not fit.
     """
     path = Path(source.path)
@@ -102,7 +103,7 @@ def input_names(source: OnnxModel) -> list[str]:
     """Return the names of the inputs of an ONNX file.
 
     Raises:
-        EstimatorError: if it is no valid model.
+        EstimatorError: if it is not a valid model.
     """
     return [each.name for each in true_inputs(load_onnx(Path(source.path)).graph)]
 
@@ -115,7 +116,8 @@ def _reference(
     extra = read - {spec.name for spec in inputs.specs}
     if extra:
         raise EstimatorError(
-            f"the ONNX file has the input(s) {', '.join(sorted(extra))}, on which the output does not depend; remove them"
+            f"the ONNX file has the input(s) {', '.join(sorted(extra))}, on which the output does not"
+            " depend; remove them"
         )
 
     def reference(rows: Any) -> NDArray[np.float64]:
@@ -149,12 +151,13 @@ def _only_output(model: onnx.ModelProto, path: Path) -> str:
         return candidates[0]
     found = ", ".join(candidates) or "none"
     raise EstimatorError(
-        f"{path} has {len(candidates)} outputs that may hold scores ({found}); name the one that does: output=… (--output-name)"
+        f"{path} has {len(candidates)} outputs that may hold scores ({found}); name the one that does:"
+        " output=… (--output-name)"
     )
 
 
 def _without_zipmap(model: onnx.ModelProto, output: str) -> str:
-    """Return the output, or what stands before it if it is a list of dicts, as skl2onnx and onnxmltools write it."""
+    """Return the output, or what feeds the ZipMap that makes a list of dicts of it, as skl2onnx writes."""
     for node in model.graph.node:
         if output in node.output and node.op_type == "ZipMap":
             return str(node.input[0])
@@ -168,7 +171,8 @@ def _output_type(model: onnx.ModelProto, output: str, path: Path) -> int:
     elem_type = outputs.get(output, TensorProto.FLOAT)
     if elem_type not in _SCORES:
         raise EstimatorError(
-            f"the output {output!r} of {path} is of type {TensorProto.DataType.Name(elem_type)}; scores are floating-point"
+            f"the output {output!r} of {path} is of type {TensorProto.DataType.Name(elem_type)}; scores are"
+            " floating-point"
         )
     return elem_type
 
@@ -177,13 +181,15 @@ def _spec(value: onnx.ValueInfoProto, source: OnnxModel, path: Path) -> InputSpe
     tensor = value.type.tensor_type
     if tensor.elem_type not in _DATA_TYPES:
         raise EstimatorError(
-            f"the input {value.name!r} of {path} is of a type that cannot be served; expected numbers or strings"
+            f"the input {value.name!r} of {path} is of a type that cannot be served; expected numbers or"
+            " strings"
         )
     if tensor.HasField("shape") and tensor.shape.dim and tensor.shape.dim[0].HasField("dim_value"):
         n_rows = tensor.shape.dim[0].dim_value
         raise EstimatorError(
-            f"the input {value.name!r} of {path} takes exactly {n_rows} row(s), and a server batches as many as come. Export the"
-            " file again with a dynamic first dimension: dynamic_shapes in torch.onnx.export, None in skl2onnx's initial_types"
+            f"the input {value.name!r} of {path} takes exactly {n_rows} row(s), and a server batches as many"
+            " as come. Export the file again with a dynamic first dimension: dynamic_shapes in"
+            " torch.onnx.export, None in skl2onnx's initial_types"
         )
     shape = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
     return InputSpec(

@@ -1,7 +1,7 @@
 """Preprocessing steps of a Pipeline as ONNX nodes, in float64 throughout.
 
-Imputers and one-hot encoders are nodes of our own: onnxruntime has no imputer for float64, and skl2onnx's encoder gives
-float32. Every other step comes from skl2onnx, asked for float64.
+Imputers and one-hot encoders are nodes of our own: onnxruntime has no imputer for float64, and skl2onnx's
+encoder gives float32. Every other step comes from skl2onnx, asked for float64.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Preprocessing:
     """Appends preprocessing steps to a graph.
 
     Attributes:
-        refused: names of (n_rows, 1) bool: rows that scikit-learn would have refused, as for an unseen category. Their
-            scores have to become NaN, so that the gate abstains.
+        refused: names of (n_rows, 1) bool: rows that scikit-learn would have refused, as for an unseen
+            category. Their scores have to become NaN, so that the gate abstains.
     """
 
     def __init__(self, builder: GraphBuilder) -> None:
@@ -95,7 +95,8 @@ class Preprocessing:
             part = self.append(transformer, select(selected))
             if part.is_text:
                 raise EstimatorError(
-                    f"the transformer {name!r} hands strings to the estimator; encode them, for example with OneHotEncoder"
+                    f"the transformer {name!r} hands strings to the estimator; encode them, for example with"
+                    " OneHotEncoder"
                 )
             parts.append(part)
         return self._concat(parts)
@@ -114,7 +115,8 @@ class Preprocessing:
         """X ─► IsNaN | Equal("") ─► Where(statistic, x)."""
         if step.add_indicator or not _is_missing(step.missing_values):
             raise EstimatorError(
-                "SimpleImputer is supported with missing_values=nan and add_indicator=False; change it and train again"
+                "SimpleImputer is supported with missing_values=nan and add_indicator=False; change it and"
+                " train again"
             )
         if pd.isna(step.statistics_).any():
             raise EstimatorError(
@@ -133,8 +135,8 @@ class Preprocessing:
         """Per column: x ─► Equal(categories) ─► Cast(double); then Concat."""
         if any(infrequent is not None for infrequent in getattr(step, "infrequent_categories_", [])):
             raise EstimatorError(
-                "OneHotEncoder with infrequent categories is not supported; train it without min_frequency and"
-                " max_categories"
+                "OneHotEncoder with infrequent categories is not supported; train it without min_frequency"
+                " and max_categories"
             )
         builder = self._builder
         parts = []
@@ -165,7 +167,8 @@ class Preprocessing:
         """Let skl2onnx convert a step that reads numbers."""
         if matrix.is_text:
             raise EstimatorError(
-                f"{type(step).__name__} on strings is not supported; use SimpleImputer and OneHotEncoder on string columns"
+                f"{type(step).__name__} on strings is not supported; use SimpleImputer and OneHotEncoder on"
+                " string columns"
             )
         types = [("x", DoubleTensorType([None, matrix.n_columns]))]
         opsets = {"": OPSET, "ai.onnx.ml": ML_OPSET}
@@ -199,10 +202,11 @@ def used_columns(step: ColumnTransformer) -> list[str]:
 
 
 def columns_that_may_miss(step: ColumnTransformer) -> set[str]:
-    """Return the columns in which a fitted ColumnTransformer knows missing values: imputed, or a category of their own.
+    """Return the columns in which a fitted ColumnTransformer knows missing values: imputed, or a category.
 
     Raises:
-        EstimatorError: if such a column has the empty string as a category: a request cannot tell the two apart.
+        EstimatorError: if such a column has the empty string as a category: a request cannot tell the two
+            apart.
     """
     names = list(step.feature_names_in_)
     found: set[str] = set()
@@ -218,8 +222,9 @@ def columns_that_may_miss(step: ColumnTransformer) -> set[str]:
             if imputed or any(pd.isna(each) for each in categories):
                 if "" in categories:
                     raise EstimatorError(
-                        f"column {column!r} has both missing values and the empty string as a category, and a request"
-                        " cannot tell them apart; replace the empty string by a word and train again"
+                        f"column {column!r} has both missing values and the empty string as a category, and"
+                        " a request cannot tell them apart; replace the empty string by a word and train"
+                        " again"
                     )
                 found.add(column)
     return found

@@ -1,7 +1,7 @@
 """What a foreign model gives ↔ the scores of a score graph: checked, and brought into shape, in float64.
 
-Two classes have one score: the logit or probability of the second class. A model with two columns is asked for both, and
-their difference is the logit, because the sigmoid of it is the softmax of the two.
+Two classes have one score: the logit or probability of the second class. A model with two columns is asked
+for both, and their difference is the logit, because the sigmoid of it is the softmax of the two.
 """
 
 from __future__ import annotations
@@ -38,21 +38,22 @@ def check_output(output: NDArray[Any], n_rows: int, kind: ScoresKind, what: str)
         How many classes the columns tell apart.
 
     Raises:
-        EstimatorError: if the shape is not (n_rows, n_classes), (n_rows, 1) or (n_rows,), or if the values contradict the
-            kind.
+        EstimatorError: if the shape is not (n_rows, n_classes), (n_rows, 1) or (n_rows,), or if the values
+            contradict the kind.
     """
     if kind not in _KINDS:
         raise EstimatorError(f"kind is {kind!r}; expected one of {', '.join(_KINDS)}")
     shape = list(output.shape)
     if output.ndim not in (1, _BINARY) or len(output) != n_rows or 0 in shape:
         raise EstimatorError(
-            f"{what} has shape {shape} for {n_rows} rows; expected one row of scores per row: [rows, classes], or [rows, 1]"
-            " for two classes"
+            f"{what} has shape {shape} for {n_rows} rows; expected one row of scores per row: [rows,"
+            " classes], or [rows, 1] for two classes"
         )
     values = output.reshape(n_rows, -1).astype(np.float64)
     if not np.isfinite(values).all():
         raise EstimatorError(
-            f"{what} holds NaN or infinity for held-out rows; remove rows with missing values, or mend the model"
+            f"{what} holds NaN or infinity for held-out rows; remove rows with missing values, or fix the"
+            " model"
         )
     _check_kind(values, kind, what)
     return max(_BINARY, values.shape[1])
@@ -121,11 +122,12 @@ def _check_kind(values: NDArray[np.float64], kind: ScoresKind, what: str) -> Non
             else f"it reaches from {values.min():.4g} to {values.max():.4g}"
         )
         raise EstimatorError(
-            f"{what} holds no probabilities: {sums}; if it holds logits, say kind='logits' (--scores logits)"
+            f"{what} does not hold probabilities: {sums}; if it holds logits, say kind='logits' (--scores"
+            " logits)"
         )
     if kind == "logits" and looks_like_probabilities:
         how = "lie between 0 and 1, as behind a sigmoid" if is_one else "sum to 1, as behind a softmax"
         raise EstimatorError(
-            f"{what} holds no logits: its {'values' if is_one else 'rows'} {how}. Let the model give the logits, which"
-            " calibrate better, or say kind='probabilities' (--scores probabilities)"
+            f"{what} does not hold logits: its {'values' if is_one else 'rows'} {how}. Let the model give the"
+            " logits, which calibrate better, or say kind='probabilities' (--scores probabilities)"
         )

@@ -54,14 +54,15 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
 
     Args:
         estimator: a fitted classifier, or a Pipeline that ends in one; see `unwrap`.
-        rows: rows like those that will be predicted, (n_rows, n_features) ndarray or DataFrame; they give the dtypes and
-            are never learned from.
+        rows: rows like those that will be predicted, (n_rows, n_features) ndarray or DataFrame; they give the
+            dtypes and are never learned from.
 
     Returns:
-        Its score graph. The estimator is asked in float64, whatever the dtype of the rows: that is the reference.
+        Its score graph. The estimator is asked in float64, whatever the dtype of the rows: that is the
+        reference.
 
     Raises:
-        EstimatorError: if the estimator is not fitted, not supported or no classifier of one target.
+        EstimatorError: if the estimator is not fitted, not supported, or not a classifier with one target.
         RowsError: if the rows do not fit the estimator.
     """
     estimator, notes = unwrap(estimator)
@@ -108,8 +109,8 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
 def unwrap(estimator: Any) -> Unwrapped:
     """Return the classifier that is to be exported.
 
-    A search is replaced by its best estimator, a frozen estimator by what it holds, and a CalibratedClassifierCV around
-    one trained estimator by that estimator: the export fits its own calibrator.
+    A search is replaced by its best estimator, a frozen estimator by what it holds, and a
+    CalibratedClassifierCV around one trained estimator by that estimator: the export fits its own calibrator.
 
     Raises:
         EstimatorError: for a CalibratedClassifierCV that averages several estimators; for what is not fitted.
@@ -137,8 +138,9 @@ def _uncalibrated(calibrated: CalibratedClassifierCV) -> Any:
     if len(members) == 1:
         return members[0].estimator
     raise EstimatorError(
-        f"CalibratedClassifierCV averages {len(members)} estimators here, so that there is no single one to export. Pass the"
-        " estimator itself, trained on the training rows: Tamiz fits the calibrator on the held-out rows"
+        f"CalibratedClassifierCV averages {len(members)} estimators, so there is no single one to export."
+        " Pass the estimator itself, trained on the training rows: Tamiz fits the calibrator on the"
+        " held-out rows"
     )
 
 
@@ -151,7 +153,8 @@ def _check_fitted(estimator: Any) -> None:
         ) from error
     except TypeError as error:
         raise EstimatorError(
-            f"{type(estimator).__name__} is no scikit-learn estimator; supported are {', '.join(supported())}"
+            f"{type(estimator).__name__} is not a scikit-learn estimator; supported are"
+            f" {', '.join(supported())}"
         ) from error
 
 
@@ -206,7 +209,7 @@ def _inputs(estimator: Any, steps: list[Any], rows: Any) -> Inputs:
 
 
 def names_in(estimator: Any, rows: Any) -> list[str]:
-    """Return the names of the columns that an estimator was trained on, as the rows spell them; none if they had none."""
+    """Return the names of the columns that an estimator was trained on, in the rows' spelling, if any."""
     while isinstance(estimator, Pipeline):
         estimator = estimator.steps[0][1]
     if is_booster(estimator):
@@ -218,7 +221,8 @@ def _table(rows: Any, names: list[str]) -> pd.DataFrame:
     if isinstance(rows, pd.DataFrame):
         return rows
     raise EstimatorError(
-        f"the estimator was trained on a DataFrame with the columns {', '.join(names)}; pass the held-out rows as one, too"
+        f"the estimator was trained on a DataFrame with the columns {', '.join(names)}; pass the held-out"
+        " rows as one, too"
     )
 
 
@@ -238,7 +242,9 @@ def _refuse(builder: GraphBuilder, scores: Scores, refused: list[str]) -> str:
 
 
 def _features(builder: GraphBuilder, name: str, estimator: Any, canonical: Any) -> str:
-    """Return the features of the final estimator; zeros of a sparse matrix become NaN where it takes them for missing.
+    """Return the features of the final estimator.
+
+    Zeros of a sparse matrix become NaN where the estimator takes them for missing.
 
     features ─► Where(Equal(0), NaN, features)
     """
@@ -280,7 +286,7 @@ def _reference(estimator: Any, inputs: Inputs, final: Scores) -> Callable[[Any],
 def _checked_kind(
     estimator: Any, inputs: Inputs, scores: Scores, rows: Any, reference: Callable[[Any], NDArray[np.float64]]
 ) -> ScoresKind:
-    """Return the kind of the scores; logits only if their softmax is what the estimator calls its probability."""
+    """Return the kind of the scores: logits only if their softmax is the estimator's own probability."""
     if scores.kind != "logits":
         return scores.kind
     logits = reference(rows)
@@ -309,7 +315,8 @@ def _convert(model: Any, rows: Any, classes: Any) -> ScoreGraph:
     graph = from_sklearn(model, rows)
     if classes is not None and class_labels(classes).tolist() != graph.classes.tolist():
         raise EstimatorError(
-            f"classes is {list(classes)}, but the model was trained on {graph.classes.tolist()}; leave classes out"
+            f"classes is {list(classes)}, but the model was trained on {graph.classes.tolist()}; leave"
+            " classes out"
         )
     return graph
 

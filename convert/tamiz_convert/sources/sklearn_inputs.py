@@ -1,7 +1,7 @@
 """Rows as a caller has them ↔ named inputs of a graph.
 
-A plain matrix (or a table that no ColumnTransformer takes apart) becomes one input, `features`. A table that a
-ColumnTransformer reads becomes one input per column that is used, of shape [rows, 1].
+A plain matrix (or a table that no ColumnTransformer takes apart) becomes one input, `features`. A table that
+a ColumnTransformer reads becomes one input per column that is used, of shape [rows, 1].
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class MatrixInput:
         ]
 
     def canonical(self, rows: Any) -> Any:
-        """Return rows as the estimator is asked: float64 (of what the input's dtype can tell apart), columns in order."""
+        """Return rows as the estimator gets them: float64, rounded to the input's dtype, columns in order."""
         if isinstance(rows, pd.DataFrame) and self.column_names:
             rows = _select(rows, self.column_names)
         matrix = _to_float64(rows)
@@ -71,8 +71,8 @@ class MatrixInput:
             matrix = matrix.astype(np.float32).astype(np.float64)
         if matrix.ndim != _MATRIX_DIMENSIONS or matrix.shape[1] != self.n_columns:
             raise RowsError(
-                f"the rows have shape {list(matrix.shape)}; the estimator was trained on {self.n_columns} features:"
-                f" expected [rows, {self.n_columns}]"
+                f"the rows have shape {list(matrix.shape)}; the estimator was trained on {self.n_columns}"
+                f" features: expected [rows, {self.n_columns}]"
             )
         return pd.DataFrame(matrix, columns=list(self.column_names)) if self.column_names else matrix
 
@@ -88,8 +88,8 @@ class ColumnInputs:
 
     Attributes:
         dtypes: column name → the contract's type.
-        all_columns: every column that the estimator was trained on, in order; unused ones are handed to the reference
-            only.
+        all_columns: every column that the estimator was trained on, in order; unused ones are handed to the
+            reference only.
         may_miss: the columns in which the estimator knows missing values; there, the empty string means one.
     """
 
@@ -117,8 +117,8 @@ class ColumnInputs:
         """Return rows as the estimator is asked: float64 where they are floats, missing strings as NaN."""
         if not isinstance(rows, pd.DataFrame):
             raise RowsError(
-                f"the estimator was trained on a DataFrame with the columns {', '.join(self.all_columns)}: expected such"
-                f" a DataFrame, got {type(rows).__name__}"
+                f"the estimator was trained on a DataFrame with the columns {', '.join(self.all_columns)}:"
+                f" expected such a DataFrame, got {type(rows).__name__}"
             )
         table = _select(rows, self.dtypes)
         for name, dtype in self.dtypes.items():
@@ -166,7 +166,8 @@ def inputs_of(specs: Sequence[InputSpec]) -> Inputs | MatrixAndColumns:
     odd = [spec.name for spec in specs if len(spec.shape) != _MATRIX_DIMENSIONS]
     if odd:
         raise RowsError(
-            f"the bundle reads {', '.join(odd)} with other than two dimensions, and only tables and matrices can be given here"
+            f"the bundle reads {', '.join(odd)} with other than two dimensions, and only tables and matrices"
+            " can be given here"
         )
     matrices = [spec for spec in specs if spec.name == FEATURES and list(spec.column_names) != [FEATURES]]
     columns = [spec for spec in specs if spec not in matrices]
@@ -189,7 +190,8 @@ def _select(rows: pd.DataFrame, names: Sequence[str] | dict[str, Any]) -> pd.Dat
     missing = [name for name in names if name not in rows.columns]
     if missing:
         raise RowsError(
-            f"the rows lack the column(s) {', '.join(map(repr, missing))}; they have {', '.join(map(repr, rows.columns))}"
+            f"the rows lack the column(s) {', '.join(map(repr, missing))}; they have"
+            f" {', '.join(map(repr, rows.columns))}"
         )
     return rows[list(names)].copy()
 
@@ -207,7 +209,8 @@ def _data_type(name: str, column: pd.Series[Any]) -> DataType:
     if all(isinstance(value, str) for value in column.dropna()):
         return DataType.DATA_TYPE_STRING
     raise RowsError(
-        f"column {name!r} holds {column.dtype} values that are neither numbers nor all strings; convert it to one of them"
+        f"column {name!r} holds {column.dtype} values that are neither numbers nor all strings; convert it"
+        " to one of them"
     )
 
 

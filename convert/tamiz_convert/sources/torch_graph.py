@@ -57,14 +57,16 @@ def from_torch(source: TorchModel, rows: Any, classes: Any = None) -> ScoreGraph
 
     Args:
         source: the module, and what it gives.
-        rows: rows like those that will be predicted: (n_rows, …) ndarray or DataFrame; or a dict of arrays by the names of
-            the arguments of `forward`. Fractions are read in the floating-point type of the module's parameters.
+        rows: rows like those that will be predicted: (n_rows, …) ndarray or DataFrame; or a dict of arrays by
+            the names of the arguments of `forward`. Fractions are read in the floating-point type of the
+            module's parameters.
         classes: (n_classes,), the labels in the order of the module's outputs; by default 0, 1, ….
 
     Raises:
-        EstimatorError: for a module in training mode or on another device than the processor; one that draws random numbers,
-            or lets rows of a batch influence each other; one that torch cannot export, or not for any number of rows; an
-            output of another shape than [rows, classes], or one that contradicts the kind.
+        EstimatorError: for a module in training mode or on another device than the processor; one that draws
+            random numbers, or lets rows of a batch influence each other; one that torch cannot export, or not
+            for any number of rows; an output of another shape than [rows, classes], or one that contradicts
+            the kind.
         RowsError: if the rows do not fit.
     """
     program, module = _prepared(source.module)
@@ -103,20 +105,21 @@ def _prepared(module: Any) -> tuple[Any, Any]:
         return module, module.module()
     if isinstance(module, torch.jit.ScriptModule):
         raise EstimatorError(
-            "a TorchScript module cannot be exported; pass the module that it was made of, or what torch.export.export gives"
+            "a TorchScript module cannot be exported; pass the module that it was made of, or what"
+            " torch.export.export gives"
         )
     if not isinstance(module, torch.nn.Module):
         raise EstimatorError(
-            f"{public_name(type(module))} is no model; expected a torch.nn.Module or a torch.export.ExportedProgram. A"
-            " state_dict holds weights only: load it into its module first"
+            f"{public_name(type(module))} is not a model; expected a torch.nn.Module or a"
+            " torch.export.ExportedProgram. A state_dict holds weights only: load it into its module first"
         )
     module = getattr(module, "_orig_mod", module)  # what torch.compile stands around
     training = [name or "the module itself" for name, each in module.named_modules() if each.training]
     if training:
         shown = ", ".join(training[:3]) + (", …" if len(training) > 3 else "")  # noqa: PLR2004  a few are enough
         raise EstimatorError(
-            f"{type(module).__name__} is in training mode ({shown}), where dropout and batch normalization give other scores"
-            " than in use; call module.eval() first"
+            f"{type(module).__name__} is in training mode ({shown}), where dropout and batch normalization"
+            " give other scores than in use; call module.eval() first"
         )
     devices = {tensor.device.type for tensor in module.state_dict().values()} - {"cpu"}
     if devices:
@@ -133,7 +136,8 @@ def _check_dynamic(program: Any) -> None:
             n_rows = node.meta["val"].shape[0]
             if isinstance(n_rows, int):
                 raise EstimatorError(
-                    f"the exported program takes exactly {n_rows} row(s), and a server batches as many as come; export it again"
+                    f"the exported program takes exactly {n_rows} row(s), and a server batches as many as"
+                    " come; export it again"
                     ' with torch.export.export(…, dynamic_shapes=({0: torch.export.Dim("batch")},))'
                 )
 
@@ -149,7 +153,8 @@ def _input_names(model: Any, rows: Any, *, is_program: bool) -> list[str]:
     unknown = [name for name in rows if name not in arguments]
     if unknown:
         raise RowsError(
-            f"the rows have the input(s) {', '.join(unknown)}, but the arguments of forward are {', '.join(arguments)}"
+            f"the rows have the input(s) {', '.join(unknown)}, but the arguments of forward are"
+            f" {', '.join(arguments)}"
         )
     return [name for name in arguments if name in rows]
 
@@ -181,13 +186,13 @@ def _runner(module: Any, names: Sequence[str]) -> Run:
             except Exception as error:  # a module's forward raises anything
                 shapes = ", ".join(f"{name} {feed[name].dtype}{list(feed[name].shape)}" for name in names)
                 raise RowsError(
-                    f"the module fails on rows of {shapes}: {error}. Whole numbers are handed over as such; where the module"
-                    " reads fractions, pass rows.astype(np.float32)"
+                    f"the module fails on rows of {shapes}: {error}. Whole numbers are handed over as such;"
+                    " where the module reads fractions, pass rows.astype(np.float32)"
                 ) from error
         if not isinstance(output, torch.Tensor):
             raise EstimatorError(
-                f"the module gives a {type(output).__name__}, expected one tensor of logits; wrap it in a module whose forward"
-                " returns them"
+                f"the module gives a {type(output).__name__}, expected one tensor of logits; wrap it in a"
+                " module whose forward returns them"
             )
         array: NDArray[Any] = output.numpy()
         return array
@@ -208,14 +213,14 @@ def _check_steady(run: Run, feed: dict[str, NDArray[Any]]) -> None:
     together = run(few)
     if not np.array_equal(together, run(few)):
         raise EstimatorError(
-            "the module gives other scores for the same rows the second time: something in it is random although it is in"
-            " evaluation mode, such as F.dropout(x) without training=self.training"
+            "the module gives different scores for the same rows the second time: something in it is random"
+            " although it is in evaluation mode, such as F.dropout(x) without training=self.training"
         )
     alone = np.concatenate([run(take(few, slice(row, row + 1))) for row in range(count(few))])
     if (np.abs(alone - together) > _SAME_ROW * (1.0 + np.abs(together))).any():
         raise EstimatorError(
-            "the module gives a row other scores alone than among others: rows of a batch influence each other, as with"
-            " F.batch_norm(training=True) or a softmax over dimension 0"
+            "the module gives a row different scores alone than in a batch: rows of a batch influence each"
+            " other, as with F.batch_norm(training=True) or a softmax over dimension 0"
         )
 
 

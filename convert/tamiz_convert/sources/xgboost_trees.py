@@ -1,7 +1,7 @@
 """XGBoost: trees from its JSON model, whose schema is documented in "Introduction to Model IO" of its manual.
 
-XGBoost rounds features to float32 and goes left where x < threshold (float32). That is x <= the float32 below the
-threshold, which is what the nodes compare with.
+XGBoost rounds features to float32 and goes left where x < threshold (float32). That is x <= the float32 below
+the threshold, which is what the nodes compare with.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def read(model: Any) -> Booster:
     """Return the trees of an XGBClassifier or of a Booster.
 
     Raises:
-        EstimatorError: for what is not trained, or no classifier of trees with numerical splits.
+        EstimatorError: for what is not trained, or not a classifier of trees with numerical splits.
     """
     is_native = not hasattr(model, "get_booster")
     booster = model if is_native else model.get_booster()
@@ -43,8 +43,8 @@ def read(model: Any) -> Booster:
     gradient_booster = learner["gradient_booster"]
     if gradient_booster["name"] == "gblinear":
         raise EstimatorError(
-            "XGBoost with booster='gblinear' is a linear model and not supported; train a LogisticRegression, or"
-            " booster='gbtree'"
+            "XGBoost with booster='gblinear' is a linear model and not supported; train a"
+            " LogisticRegression, or booster='gbtree'"
         )
     forest = gradient_booster.get("gbtree", gradient_booster)["model"]
     n_rounds, notes = _rounds(booster, forest, is_native=is_native)
@@ -91,8 +91,8 @@ def _check_missing(model: Any) -> None:
     missing = getattr(model, "missing", np.nan)
     if missing is not None and not np.isnan(missing):
         raise EstimatorError(
-            f"{type(model).__name__}(missing={missing}) is not supported; replace {missing} by NaN in the rows, and train with"
-            " missing=nan"
+            f"{type(model).__name__}(missing={missing}) is not supported; replace {missing} by NaN in the"
+            " rows, and train with missing=nan"
         )
 
 
@@ -126,8 +126,8 @@ def _rounds(booster: Any, forest: dict[str, Any], *, is_native: bool) -> tuple[i
         return n_rounds, ()
     if is_native:
         note = (
-            f"XGBoost: the booster found its best iteration at {best}, but Booster.predict, and so the bundle, uses all"
-            f" {n_rounds}; pass booster[: {int(best) + 1}] to export the best ones only"
+            f"XGBoost: the booster found its best iteration at {best}, but Booster.predict, and so the"
+            f" bundle, uses all {n_rounds}; pass booster[: {int(best) + 1}] to export the best ones only"
         )
         return n_rounds, (note,)
     return int(best) + 1, (
@@ -148,14 +148,15 @@ def _bias(learner: dict[str, Any]) -> NDArray[np.float64]:
 def _tree(tree: dict[str, Any], target: int, weight: float) -> Tree:
     if int(tree["tree_param"]["size_leaf_vector"]) > 1:
         raise EstimatorError(
-            "XGBoost with multi_strategy='multi_output_tree' is not supported; train it with 'one_output_per_tree'"
+            "XGBoost with multi_strategy='multi_output_tree' is not supported; train it with"
+            " 'one_output_per_tree'"
         )
     left = np.asarray(tree["left_children"], dtype=np.int64)
     is_inner = left >= 0
     if (np.asarray(tree["split_type"])[is_inner] != _NUMERICAL).any():
         raise EstimatorError(
-            "XGBoost with categorical splits is not supported; encode those columns in a Pipeline, with OneHotEncoder, and"
-            " train it with enable_categorical=False"
+            "XGBoost with categorical splits is not supported; encode those columns in a Pipeline, with"
+            " OneHotEncoder, and train it with enable_categorical=False"
         )
     condition = np.asarray(tree["split_conditions"], dtype=np.float32)  # of a leaf: its value
     leaf = np.where(is_inner, 0.0, condition.astype(np.float64) * np.float64(np.float32(weight)))

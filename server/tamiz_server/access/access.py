@@ -1,7 +1,7 @@
-"""Who may do what: in front of every method of every service, and of the pages over HTTP. It knows no transport.
+"""Access control: who may do what, for every method of every service and every page. It knows no transport.
 
-What a call needs stands in one table, by path. A path that is not in it needs the right to administer: a service that is
-added without a thought of this is closed, not open.
+What a call needs is in one table, by path. A path that is not in it needs the right admin: a service that
+somebody adds and forgets here is closed, not open.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ OPEN: Final = frozenset(
         *(_OIP + name for name in ("ServerLive", "ServerReady", "ModelReady")),
     }
 )
-"""What nobody needs a token for: whether the server lives, which load balancers and orchestrators ask."""
+"""Paths that need no token: load balancers and orchestrators ask there whether the server is alive."""
 
 RIGHTS: Final = {
     "/metrics": Right.METRICS,
@@ -63,11 +63,11 @@ RIGHTS: Final = {
         Right.PREDICT,
     ),
 }
-"""The right that a path needs; one that is in no table needs Right.ADMIN."""
+"""The right that a path needs; any other path needs Right.ADMIN."""
 
 
 class Caller:
-    """The bearer of a token, and what it may still ask for.
+    """The bearer of a token, and how much it may still ask for.
 
     Attributes:
         grant: what its token allows.
@@ -81,13 +81,13 @@ class Caller:
         self._rows = _bucket(grant.rows_per_second, clock)
 
     def bearing(self, grant: Grant) -> Caller:
-        """Return the same bearer with another token: what one has used up, the other has not left."""
+        """Return the same bearer with another token: both tokens draw on the same rates."""
         caller = copy(self)
         caller.grant = grant
         return caller
 
     def charge_request(self) -> None:
-        """Count one request, or that it was refused.
+        """Count one request.
 
         Raises:
             RateExceeded: if there were too many in too short a time.
@@ -112,16 +112,17 @@ class Caller:
         wait_s = bucket.take(amount, self._clock())
         if wait_s > 0:
             raise RateExceeded(
-                f"the token {self.grant.name!r} allows {rate:g} {what} per second; try again in {wait_s:.3g} s"
+                f"the token {self.grant.name!r} allows {rate:g} {what} per second; try again in {wait_s:.3g}"
+                " s"
             )
 
 
 CALLER: Final[ContextVar[Caller | None]] = ContextVar("CALLER", default=None)
-"""Whose call is being answered; None where no tokens are asked for."""
+"""Whose call is being answered; None if calls need no tokens."""
 
 
 def charge_request() -> None:
-    """Count one request of a stream, where its caller is known.
+    """Count one request of a stream, if its caller is known.
 
     Raises:
         RateExceeded: if there were too many in too short a time.
@@ -132,7 +133,7 @@ def charge_request() -> None:
 
 
 def charge_rows(n_rows: int) -> None:
-    """Count the rows of the call that is being answered, where its caller is known.
+    """Count the rows of the call that is being answered, if its caller is known.
 
     Raises:
         RateExceeded: if there were too many in too short a time.
@@ -143,7 +144,7 @@ def charge_rows(n_rows: int) -> None:
 
 
 class Access:
-    """Lets calls in by their token. Thread-safe: pages are asked for in other threads than methods.
+    """Admits calls by their token. Thread-safe: pages are answered in other threads than methods.
 
     Attributes:
         refused: how many calls were refused, by status.
@@ -155,7 +156,7 @@ class Access:
         clock: Callable[[], float] = time.monotonic,
         jwt_keys: Watched[JwtKeys] | None = None,
     ) -> None:
-        """Take what tokens allow, a clock in seconds for the rates, and who else's tokens count."""
+        """Take what tokens allow, a clock in seconds for the rates, and the keys of JSON Web Tokens."""
         self.refused: Tally[str] = Tally()
         self._tokens = tokens
         self._clock = clock
@@ -166,14 +167,14 @@ class Access:
         self._jwt_checked: dict[bytes, tuple[Caller, JwtKeys, float]] = {}
 
     def admit(self, path: str, authorization: str | None) -> Caller | None:
-        """Return who calls; None where that is not asked.
+        """Return the caller; None if the path is open to all.
 
         Args:
             path: of the method, "/package.Service/Method", or of the page.
-            authorization: the header of that name; None where there is none.
+            authorization: the header of that name; None if the call has none.
 
         Raises:
-            Unauthenticated: without a token, or with one that is not known.
+            Unauthenticated: without a token, or with an unknown one.
             NotPermitted: if the token does not give the right to this path.
             RateExceeded: if its bearer asks too often.
         """
@@ -207,7 +208,7 @@ class Access:
         return caller
 
     def _jwt_caller(self, digest: bytes, token: str) -> Caller:
-        """Return the bearer of a JSON Web Token; one that was checked with the same keys is known until it expires."""
+        """Return the bearer of a JSON Web Token; a token is checked once per key set, until it expires."""
         if self._jwt_keys is None:
             raise Unauthenticated("the token is not known here")
         keys = self._jwt_keys.current()
@@ -221,7 +222,7 @@ class Access:
         return caller
 
     def _subject(self, grant: Grant) -> Caller:
-        """Return who bears tokens with this subject; of very many, the first are forgotten."""
+        """Return the bearer of tokens with this subject; if there are very many, the oldest is forgotten."""
         if grant.name not in self._subjects:
             if len(self._subjects) >= _MAX_CHECKED:
                 del self._subjects[next(iter(self._subjects))]
@@ -229,14 +230,14 @@ class Access:
         return self._subjects[grant.name]
 
     def _remember(self, grant: Grant, known: set[Grant]) -> Caller:
-        """Give a grant its caller; callers of grants that are not known any more are forgotten."""
+        """Give a grant its caller; callers whose grants are gone are forgotten."""
         callers = {each: caller for each, caller in self._callers.items() if each in known}
         self._callers = {**callers, grant: Caller(grant, self._clock, self.refused)}
         return self._callers[grant]
 
 
 def access_control(config: Config) -> Access | None:
-    """Return what the settings ask for; None where everybody is let in.
+    """Return the access control that the settings ask for; None if everybody is let in.
 
     Raises:
         ConfigError: if the file of tokens or keys cannot be used.

@@ -1,6 +1,7 @@
-"""JSON Web Tokens (RFC 7519), checked against a local key set (RFC 7517): callers that an identity provider knows.
+"""JSON Web Tokens (RFC 7519) of an identity provider, checked against a local key set (RFC 7517).
 
-Rights are scopes (RFC 8693, section 4.2): `tamiz:predict`, `tamiz:metrics`, `tamiz:admin`. Nothing is fetched over the network.
+Rights are scopes (RFC 8693, section 4.2): `tamiz:predict`, `tamiz:metrics`, `tamiz:admin`. Nothing is fetched
+over the network.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tamiz_server.access.tokens import Grant, Right
 from tamiz_server.access.watched import Watched
 from tamiz_server.config.config import Config
 from tamiz_server.errors import ConfigError, Unauthenticated
-from tamiz_server.system.files import MAX_OPERATORS_BYTES, read_ordinary
+from tamiz_server.system.files import MAX_OPERATORS_BYTES, read_regular_file
 
 _SCOPE: Final = "tamiz:"
 _LEEWAY_S: Final = 30
@@ -24,13 +25,13 @@ _ASYMMETRIC: Final = frozenset(
 
 
 class JwtKeys:
-    """The keys of an identity provider, by their identifier `kid`, and what its tokens have to say.
+    """The keys of an identity provider, by their identifier `kid`, and what its tokens must say.
 
     Args:
         keys: objects of PyJWT's PyJWK.
-        issuer: the claim `iss` that a token needs.
-        audience: the claim `aud` that a token needs: that it is meant for this server.
-        requests_per_second, rows_per_second: how often each subject may ask; None without limit.
+        issuer: the claim `iss` that a token must have.
+        audience: the claim `aud` that a token must have: it is meant for this server.
+        requests_per_second, rows_per_second: how much each subject may ask for; None: no limit.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class JwtKeys:
         """Return what a token allows, and until when, in seconds since 1970.
 
         Raises:
-            Unauthenticated: if its signature, issuer, audience or time is not as it has to be.
+            Unauthenticated: if its signature, issuer, audience or time is wrong.
         """
         import jwt  # noqa: PLC0415  an extra of its own
 
@@ -67,7 +68,7 @@ class JwtKeys:
             )
         except (jwt.PyJWTError, KeyError) as error:
             raise Unauthenticated(
-                "the token is not known here, not meant for here, or has expired"
+                "the token is unknown to this server, meant for another one, or expired"
             ) from error
         scopes = str(claims.get("scope", "")).split()
         rights = frozenset(right for right in Right if _SCOPE + right in scopes)
@@ -78,7 +79,8 @@ def watch_jwt_keys(config: Config) -> Watched[JwtKeys] | None:
     """Return the key set that the settings name; None if they name none.
 
     Raises:
-        ConfigError: if the file cannot be read or holds anything but public keys, or if PyJWT is not installed.
+        ConfigError: if the file cannot be read or holds something else than public keys, or if PyJWT is not
+            installed.
     """
     if not config.jwt_keys:
         return None
@@ -95,20 +97,22 @@ def _read(path: Path) -> dict[str, Any]:
             "--jwt-keys needs PyJWT, which is not installed: pip install 'tamiz[jwt]'"
         ) from error
     try:
-        listed = json.loads(read_ordinary(path, MAX_OPERATORS_BYTES))["keys"]
+        listed = json.loads(read_regular_file(path, MAX_OPERATORS_BYTES))["keys"]
         keys = {str(each["kid"]): PyJWK(each) for each in listed if each.get("use", "sig") == "sig"}
     except OSError as error:
         raise ConfigError(f"--jwt-keys: {path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, PyJWTError) as error:
         # The error is not repeated: it may show a key.
         raise ConfigError(
-            f"--jwt-keys: {path} is no key set (RFC 7517): expected keys, each with kid and kty, of kinds that PyJWT knows"
+            f"--jwt-keys: {path} is not a key set (RFC 7517): expected keys, each with kid and kty, of kinds"
+            " that PyJWT knows"
         ) from error
     for name, key in keys.items():
-        if key.algorithm_name not in _ASYMMETRIC or "d" in key._jwk_data:  # noqa: SLF001  it shows it nowhere else
+        if key.algorithm_name not in _ASYMMETRIC or "d" in key._jwk_data:  # noqa: SLF001  PyJWT shows it nowhere else
             raise ConfigError(
-                f"--jwt-keys: {path}: key {name!r} is no public key; a server needs no secret of others"
+                f"--jwt-keys: {path}: key {name!r} is not a public key; remove it: the server needs no"
+                " secrets"
             )
     if not keys:
-        raise ConfigError(f"--jwt-keys: {path} holds no key for signatures")
+        raise ConfigError(f"--jwt-keys: {path} holds no key for signatures: expected at least one")
     return keys

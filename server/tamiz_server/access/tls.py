@@ -1,4 +1,4 @@
-"""The files for TLS: who the server is, and whose clients it lets in. They are checked before they are used."""
+"""The certificates for TLS: the server's own, and whose clients may connect. They are checked before use."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import NamedTuple
 from tamiz_server.access.watched import Watched
 from tamiz_server.config.config import Config
 from tamiz_server.errors import ConfigError
-from tamiz_server.system.files import MAX_OPERATORS_BYTES, read_ordinary
+from tamiz_server.system.files import MAX_OPERATORS_BYTES, read_regular_file
 
 
 class Certificates(NamedTuple):
-    """What TLS needs.
+    """The server's key and certificate, and the authorities of its clients.
 
     Attributes:
         key: the server's private key, PEM-encoded, as the others.
-        chain: its certificate, and those between it and the authority.
-        client_ca: the authorities whose clients may connect; None asks no client for a certificate.
+        chain: its certificate and the intermediate ones.
+        client_ca: the authorities whose clients may connect; None: no client needs a certificate.
         context: of Python's ssl, with key and chain, for HTTP.
     """
 
@@ -32,7 +32,8 @@ def watch_certificates(config: Config) -> Watched[Certificates] | None:
     """Return the certificates that the settings name; None for plain text.
 
     Raises:
-        ConfigError: if a file cannot be read, holds no certificate or key, or if certificate and key do not belong together.
+        ConfigError: if a file cannot be read, holds no certificate or key, or if certificate and key do not
+            belong together.
     """
     if not config.tls_certificate:
         return None
@@ -41,11 +42,13 @@ def watch_certificates(config: Config) -> Watched[Certificates] | None:
 
 
 def _read(config: Config) -> Certificates:
-    """Return the files' content, checked; they are read once more after the check, lest they were moved under it."""
+    """Return the files' content, checked. It is read again after the check: it may have changed during it."""
     content = _content(config)
     context = _checked(config)
     if _content(config) != content:
-        raise ConfigError("the files for TLS are just being changed; they are read again when that is done")
+        raise ConfigError(
+            "the files for TLS are being changed right now; they are read again when that is done"
+        )
     key, chain, client_ca = content
     return Certificates(key, chain, client_ca, context)
 
@@ -60,13 +63,13 @@ def _content(config: Config) -> tuple[bytes, bytes, bytes | None]:
 
 def _bytes(flag: str, path: str) -> bytes:
     try:
-        return read_ordinary(Path(path), MAX_OPERATORS_BYTES)
+        return read_regular_file(Path(path), MAX_OPERATORS_BYTES)
     except OSError as error:
         raise ConfigError(f"{flag}: {path} cannot be read: {error.strerror}") from error
 
 
 def _checked(config: Config) -> ssl.SSLContext:
-    """Let OpenSSL read the files: gRPC says no more than that a handshake failed, and says it later."""
+    """Let OpenSSL read the files: gRPC would say only that a handshake failed, and only later."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(config.tls_certificate, config.tls_key, password=_no_password)
@@ -86,12 +89,12 @@ def _checked(config: Config) -> ssl.SSLContext:
 def _problem(config: Config, error: OSError) -> str:
     if _reason(error) == "KEY_VALUES_MISMATCH":
         return (
-            f"--tls-key: {config.tls_key} is not the key of the certificate {config.tls_certificate}; give the two that"
-            " were made together"
+            f"--tls-key: {config.tls_key} is not the key of the certificate {config.tls_certificate}; give"
+            " the two that were made together"
         )
     return (
-        f"--tls-certificate, --tls-key: {config.tls_certificate} and {config.tls_key} are no certificate and private key"
-        f" in PEM format ({_reason(error)})"
+        f"--tls-certificate, --tls-key: {config.tls_certificate} and {config.tls_key} are not a"
+        f" certificate and a private key in PEM format ({_reason(error)})"
     )
 
 
@@ -100,8 +103,8 @@ def _reason(error: OSError) -> str:
 
 
 def _no_password() -> str:
-    """Refuse an encrypted key, for which OpenSSL would ask on the terminal."""
+    """Refuse an encrypted key: OpenSSL would ask for its passphrase on the terminal."""
     raise ConfigError(
-        "--tls-key: the private key is encrypted; give it without a passphrase, in a file that only the server's user can"
-        " read"
+        "--tls-key: the private key is encrypted; give it without a passphrase, in a file that only the"
+        " server's user can read"
     )

@@ -1,17 +1,18 @@
-"""How much somebody may ask for per second: a token bucket, without a clock of its own."""
+"""A token bucket: how much a caller may ask for per second. The caller of this code owns the clock."""
 
 from __future__ import annotations
 
 
 class TokenBucket:
-    """Holds what may still be taken.
+    """Holds the amount that may still be taken.
 
-    It fills at a steady rate, up to one second's worth and at least to 1, and is full at first. Whoever asks for more than it can ever hold gets it from a full bucket, and leaves a debt that has to fill up first: a
-    large request is rare, not impossible. Between two times s ≤ t never more is taken than capacity + rate · (t − s), plus
-    what the largest single request exceeds the capacity by.
+    It fills at a steady rate, up to one second's worth and at least to 1, and is full at first. An amount
+    that is larger than the bucket is taken from a full bucket, and leaves a debt that has to fill up first: a
+    large request is rare, not impossible. Between two times s ≤ t, at most capacity + rate · (t − s) is
+    taken, plus the excess of the largest single request over the capacity.
 
     Args:
-        rate: what flows in, per second; above 0.
+        rate: how much flows in per second; above 0.
         now_s: the time, in seconds on any clock.
     """
 
@@ -26,10 +27,11 @@ class TokenBucket:
 
         Args:
             amount: at least 0.
-            now_s: the time, on the clock of the first one; a time before the last one counts as the last one.
+            now_s: the time, on the same clock; a time before the last one counts as the last one.
 
         Returns:
-            0 if it was taken; else the seconds until it will be there, and nothing was taken.
+            0 if it was taken. Otherwise nothing was taken, and this is how many seconds it takes until it is
+            there.
         """
         if now_s > self._at_s:
             self._level = min(self._capacity, self._level + (now_s - self._at_s) * self._rate)

@@ -3,12 +3,12 @@
     [tokens.dashboard]
     sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
     rights = ["predict", "metrics"]
-    requests_per_second = 50     # both may be left out: no limit
+    requests_per_second = 50     # without these two there is no limit
     rows_per_second = 10000
 
-A token is 256 random bits (`tamiz-server token`), so that one round of SHA-256 suffices: what makes scrypt and its like slow
-protects passwords that people chose, from being guessed. The hash of what a caller sends is looked up in a table; how long
-that takes tells of hashes alone, and no hash leads to a token.
+A token is 256 random bits (`tamiz-server token`), so one round of SHA-256 is enough: slow hashes such as
+scrypt protect passwords that people chose, because those can be guessed. The hash of a caller's token is
+looked up in a table; the time that this takes depends on hashes alone, and no hash leads back to a token.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tamiz_server.errors import ConfigError
-from tamiz_server.system.files import MAX_OPERATORS_BYTES, read_ordinary
+from tamiz_server.system.files import MAX_OPERATORS_BYTES, read_regular_file
 
 _PREFIX: Final = "tamiz_"  # lets scanners for secrets find a token that was committed
 _RANDOM_BYTES: Final = 32
@@ -44,9 +44,9 @@ class Grant:
     """What one token allows.
 
     Attributes:
-        name: of the token, for people.
+        name: the token's name, for people.
         rights: what its bearer may do.
-        requests_per_second, rows_per_second: how often; None without limit.
+        requests_per_second, rows_per_second: how much it may ask for; None: no limit.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Grant:
 
 
 def new_token() -> tuple[str, str]:
-    """Return a new token, and the hash that stands for it in the file."""
+    """Return a new token, and its hash for the file."""
     token = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     return token, hashlib.sha256(token.encode()).hexdigest()
 
@@ -71,14 +71,14 @@ def read_tokens(path: Path) -> dict[bytes, Grant]:
     """Return what the tokens allow, by SHA-256 of the token.
 
     Raises:
-        ConfigError: if the file cannot be read, or says something that cannot be meant.
+        ConfigError: if the file cannot be read, or has something unexpected in it.
     """
     try:
-        content = tomllib.loads(read_ordinary(path, MAX_OPERATORS_BYTES).decode())
+        content = tomllib.loads(read_regular_file(path, MAX_OPERATORS_BYTES).decode())
     except OSError as error:
         raise ConfigError(f"--tokens-file: {path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # no UTF-8, or no TOML, or lists in lists in lists
-        raise ConfigError(f"--tokens-file: {path} is no TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested too deep
+        raise ConfigError(f"--tokens-file: {path} is not TOML: {error}") from error
     tables = content.pop("tokens", {})
     if content or not tables or not isinstance(tables, dict):
         raise ConfigError(
@@ -97,15 +97,15 @@ def read_tokens(path: Path) -> dict[bytes, Grant]:
 
 
 def _grant(where: str, name: str, table: Any) -> tuple[bytes, Grant]:
-    unknown = sorted(table.keys() - _KEYS) if isinstance(table, dict) else ["no table"]
+    unknown = sorted(table.keys() - _KEYS) if isinstance(table, dict) else ["something that is not a table"]
     if unknown:
-        raise ConfigError(f"{where} has {', '.join(unknown)}; known are {', '.join(sorted(_KEYS))}")
+        raise ConfigError(f"{where} has {', '.join(unknown)}; expected {', '.join(sorted(_KEYS))}")
     limits = {each: _limit(where, each, table) for each in _LIMITS}
     return _digest(where, table.get("sha256")), Grant(name, _rights(where, table.get("rights")), **limits)
 
 
 def _digest(where: str, text: Any) -> bytes:
-    # The value is not repeated in the message: it may be a token that was pasted in the wrong place.
+    # The message does not quote the value: it may be a token that was pasted in the wrong place.
     problem = f"{where} has no sha256 of 64 hexadecimal digits; tamiz-server token prints token and hash"
     try:
         digest = bytes.fromhex(text)

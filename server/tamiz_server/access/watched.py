@@ -1,4 +1,4 @@
-"""Files that are read again when they have changed, because others rotate what they hold."""
+"""Files that are read again when they change, because their content is rotated by others."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _Marks = tuple[_Mark | None, ...]
 
 
 class Watched(Generic[_T]):
-    """What some files hold, read again after they have changed; nothing runs in between. Thread-safe.
+    """The content of some files, read again when they have changed. No thread or timer is used. Thread-safe.
 
-    What cannot be used, such as a certificate whose key is not yet in place, changes nothing: the last good content stays,
-    the log says why, and it is tried again at every look until it can be used.
+    Content that cannot be used, such as a certificate whose key is not yet in place, changes nothing: the
+    last good content stays in use, the log says why, and the files are tried again at every look.
     """
 
     def __init__(
@@ -33,9 +33,11 @@ class Watched(Generic[_T]):
         """Read the files for the first time.
 
         Args:
-            paths: of the files; symbolic links are followed, as Kubernetes rotates secrets by moving one.
-            read: reads them all; raises ConfigError where they cannot be used. Any other exception counts as that too.
-            clock: seconds; the files are looked at once per second at most.
+            paths: of the files; symbolic links are followed, because Kubernetes rotates secrets by moving
+                one.
+            read: reads them all; raises ConfigError if they cannot be used. Any other exception counts as
+                one.
+            clock: in seconds; the files are looked at once per second at most.
 
         Raises:
             ConfigError: if the files cannot be used.
@@ -68,27 +70,28 @@ class Watched(Generic[_T]):
         except ConfigError as error:
             self._has_failed = True
             if has_changed:
-                _log.error("what was read before stays in use: %s", error)
+                _log.error("a watched file cannot be used; what was read before stays in use: %s", error)
         else:
             self._has_failed = False
-            _log.info("read again, because it has changed: %s", self._names())
+            _log.info("%s has changed and was read again", self._names())
 
     def _attempt(self) -> _T:
         try:
             return self._read()
         except ConfigError:
             raise
-        except Exception as error:  # whatever it is, it must end neither a call nor the server
-            # Only its kind is said: it may quote what is secret.
+        except Exception as error:  # whatever it is, it must not end a call or the server
+            # Only the kind of the error is named: its text may quote a secret.
             raise ConfigError(f"{self._names()} cannot be used ({type(error).__name__})") from error
 
     def _names(self) -> str:
         return ", ".join(map(str, self._paths))
 
     def _look(self) -> _Marks:
-        """Return what tells a changed file: its number, size and times of change.
+        """Return what shows that a file has changed: its inode, size and times of change.
 
-        The second of these moves with owner and rights too, and cannot be set back.
+        The time of the last status change (ctime) also moves with owner and rights, and nobody can set it
+        back.
         """
         return tuple(_mark(path) for path in self._paths)
 

@@ -38,7 +38,7 @@ from tamiz_server.config.setting import KINDS, setting
 from tamiz_server.config.shadow_settings import ShadowSettings, read_shadow
 from tamiz_server.config.version_policy import MAX_VERSION, VersionPolicy
 from tamiz_server.errors import SettingsError
-from tamiz_server.system.files import read_ordinary
+from tamiz_server.system.files import read_regular_file
 
 FILE_NAME: Final = "settings.toml"
 
@@ -77,7 +77,7 @@ def read_settings(path: Path) -> ModelSettings:
         SettingsError: if the file cannot be read, is not TOML, or holds a value that is not allowed.
     """
     try:
-        text = read_ordinary(path, _MAX_BYTES).decode()
+        text = read_regular_file(path, _MAX_BYTES).decode()
     except FileNotFoundError:
         return ModelSettings()
     except (OSError, UnicodeDecodeError) as error:

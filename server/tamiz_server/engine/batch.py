@@ -64,8 +64,8 @@ class Batch:
         """Return the confidence that each row has to reach.
 
         Args:
-            own: each row's own threshold, (n_rows,), if the model's thresholds differ by class or slice. It is
-                changed in place.
+            own: each row's own threshold, (n_rows,), if the model's thresholds differ by class or slice;
+                it is changed in place. Otherwise None.
         """
         if own is None:
             asked: list[float] = []

@@ -37,8 +37,8 @@ class BatchRunner:
     def run(self, batch: Batch) -> list[Batch]:
         """Compute a batch. Return batches that hold all its requests; each has decisions or an error.
 
-        If the model fails on several requests, they are computed one by one, so that only the culprit fails. If
-        it was stopped because it took too long, all of them fail: each of them might take that long again.
+        If the model fails on several requests, they are computed one by one, so that only the culprit fails.
+        If it was stopped because it took too long, all of them fail: each might take that long again.
         """
         try:
             self._compute(batch)

@@ -29,8 +29,8 @@ LOW_PRIORITY_ROOM: Final = 0.5
 class BatchQueue:
     """Requests that wait, first come, first served, on two levels: normal and low priority.
 
-    A batch takes requests of normal priority first, and fills the rest of its room with low priority. After
-    `NORMAL_FIRST` such batches, one begins with low priority, which so gets that share of the batches at any load.
+    A batch takes requests of normal priority first, and fills the rest of its room with low priority.
+    After `NORMAL_FIRST` such batches one begins with low priority: that is its share at any load.
 
     A request that fits into a batch is never split. One with more rows than `max_batch_size` goes in parts.
     """
@@ -116,8 +116,8 @@ class BatchQueue:
         # As above: a large one is taken when no other of low priority waits.
         if self._n_low_rows and self._n_low_rows + request.n_rows > room:
             raise QueueFull(
-                f"the queue is full for requests of low priority: {self._n_low_rows} of their rows are waiting,"
-                f" there is room for {room}"
+                f"the queue is full for requests of low priority: {self._n_low_rows} of their rows are"
+                f" waiting, there is room for {room}"
             )
 
     def _shed(self, shedding: Shedding, request: Request) -> None:
@@ -193,7 +193,7 @@ class BatchQueue:
         return batch
 
     def _normal_first(self) -> bool:
-        """Return whether the batch that is made up now begins with normal priority, though low priority waits."""
+        """Return whether the next batch begins with normal priority, though low priority waits."""
         self._n_normal_first += 1
         if self._n_normal_first > NORMAL_FIRST or not _drop_front(self._normal):
             self._n_normal_first = 0

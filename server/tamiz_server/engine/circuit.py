@@ -40,7 +40,8 @@ class Circuit:
     def refuses(self, now_s: float) -> bool:
         """Return whether a request is refused; the first after the cool-down is not.
 
-        If that one is cancelled, or expires before it is computed, the next is let through after another cool-down.
+        If that one is cancelled, or expires before it is computed, the next is let through after another
+        cool-down.
         """
         if not self.is_open:
             return False

@@ -4,9 +4,9 @@
                     │
                     └── expired, cancelled: dropped before they are computed
 
-A fast model runs in the event loop itself, because handing a batch to a thread costs more than computing it. A slow one
-runs in a thread of its own, and what arrives meanwhile forms the next batch. `Model.batch_seconds`, measured in the
-warm-up, decides which.
+A fast model runs in the event loop itself, because handing a batch to a thread costs more than computing
+it. A slow one runs in a thread of its own, and what arrives meanwhile forms the next batch.
+`Model.batch_seconds`, measured in the warm-up, decides which.
 """
 
 from __future__ import annotations
@@ -41,9 +41,13 @@ _DRAIN_POLL_S: Final = 0.01
 _INLINE_RUN_S: Final = 1.0
 """The longest run in the event loop: meanwhile nobody is answered."""
 
-_RESTS: Final = "the model failed on several batches in a row and rests for a while; try another replica, or again in a few seconds"
+_RESTS: Final = (
+    "the model failed on several batches in a row and rests for a while; try another replica, or again in a"
+    " few seconds"
+)
 
-# The clock is time.monotonic, not the loop's: uvloop's stands still within a turn and counts whole milliseconds.
+# The clock is time.monotonic, not the loop's: uvloop's stands still within a turn and counts whole
+# milliseconds.
 _now_s = time.monotonic
 
 
@@ -77,8 +81,8 @@ class Engine:
             metrics: where to count.
             config: the settings in force for this model.
             thresholds: what rows have to reach; None for the bundle's thresholds.
-            on_rest: called with this engine and True when the model begins to rest after failures, and with False
-                when it may be asked again.
+            on_rest: called with this engine and True when the model begins to rest after failures, and with
+                False when it may be asked again.
             while_resting: what the log says becomes of requests meanwhile; the cool-down in seconds follows.
             after_rest: what the log says becomes of requests afterwards.
         """
@@ -180,14 +184,13 @@ class Engine:
         )
 
     def _run_at_once(self, request: Request) -> Answer:
-        """Compute a lone request without queue, future and turns of the loop, which take a third of its time."""
+        """Compute a lone request without queue, future and turns of the loop: a third of its time."""
         now_s = _now_s()
         if now_s >= request.deadline_s:
             raise DeadlineExceeded(EXPIRED)
         request.arrived_s = now_s
-        request.taken = (
-            request.n_rows
-        )  # it never was in the queue, and takes nothing out of it should it fail
+        # It never was in the queue, so it must take nothing out of the queue if it fails.
+        request.taken = request.n_rows
         self._patience.computed(1)
         (batch,) = batches = self._runner.run(Batch([Slice(request, 0, request.n_rows)], now_s))
         self._deliver(batches)

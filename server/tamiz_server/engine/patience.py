@@ -1,10 +1,10 @@
 """Whether a batch waits for requests that are already on their way: for a few turns of the event loop.
 
-grpcio's asyncio server takes in one call per turn or two, so many requests that are already in the machine reach the
-engine one after the other. Computing each at once costs more than computing them together. A timer would be too long
-for a lone caller or too short for a crowd. Turns are neither: while calls come in, a turn is spent on them; when none
-comes, it takes microseconds. A lone caller does not wait at all: waiting goes on only while batches gain
-requests by it, and is tried again now and then.
+grpcio's asyncio server takes in one call per turn or two, so many requests that are already in the machine
+reach the engine one after the other. Computing each at once costs more than computing them together. A
+timer would be too long for a lone caller or too short for a crowd. Turns are neither: while calls come in,
+a turn is spent on them; when none comes, it takes microseconds. A lone caller does not wait at all: waiting
+goes on only while batches gain requests by it, and is tried again now and then.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TRY_EVERY: Final = 16
 
 
 class Patience:
-    """Learns from each batch whether waiting gained requests. It knows no loop: the caller counts the turns."""
+    """Learns from each batch whether waiting gained requests. The caller counts the turns of the loop."""
 
     def __init__(self) -> None:
         self._pays = False

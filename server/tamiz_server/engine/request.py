@@ -22,11 +22,15 @@ class Answer:
     """The decisions on one request's rows, in columns of n_rows; `PredictResponse` says what they mean.
 
     Attributes:
-        accepted, reasons, class_index, confidence: one entry per row. Reasons are values of the contract's `Reason`.
-        probabilities: blocks of (rows, n_classes), float64, together n_rows; empty unless the request wants them.
+        accepted, class_index, confidence: one entry per row.
+        reasons: one value of the contract's `Reason` per row.
+        probabilities: blocks of (rows, n_classes), float64, together n_rows; empty unless the request wants
+            them.
         threshold: what all rows had to reach, unless `thresholds` says it row by row.
-        thresholds: what each row had to reach, if the model's thresholds differ by class or slice; otherwise empty.
-        queue_s: how long the request waited for its batch. For a request in parts: how long none was computed.
+        thresholds: what each row had to reach, if the model's thresholds differ by class or slice; otherwise
+            empty.
+        queue_s: how long the request waited for its batch. For a request in parts: how long none was
+            computed.
         compute_s: how long its batch took. For a request in parts: how long any was computed.
     """
 
@@ -53,12 +57,13 @@ class Request:
         deadline_s: when the caller stops waiting, on time.monotonic's clock; infinite for never.
         wants_probabilities: whether the answer holds them.
         low_priority: whether others go first while it waits; see `batching`.
-        held_back: whether its caller sends only so many requests at a time, and waits for answers (streams, low
-            priority). Such a request is not refused for the time that it would wait; see `shedding`.
+        held_back: whether its caller sends only so many requests at a time, and waits for answers (streams,
+            low priority). Such a request is not refused for the time that it would wait; see `shedding`.
         n_bytes: how much memory it takes.
         threshold: what its rows have to reach. The engine decides it when the request comes.
         arrived_s: when it came, on the same clock.
-        key: requests share a batch only if their keys are equal (the shapes, if the model has dynamic dimensions).
+        key: requests share a batch only if their keys are equal. It holds the shapes, if the model has
+            dynamic dimensions.
         taken: how many of its rows have been put into batches.
         dropped: whether it left the queue unserved (expired or cancelled).
         future: whoever waits for the answer; None if the engine computes it at once.

@@ -1,15 +1,15 @@
 """Which requests are refused because those before them take too long: load shedding. Pure policy, no clock.
 
-A queue that never empties only adds its length to every answer. What is more than the model can compute must be
-refused at once, while the caller can still ask elsewhere. A queue that a burst has filled is different: it empties by
-itself. While requests arrive, the two look the same. So a calm queue may hold what a burst brings. The first refusal
-shows that it was not a burst: from then on, until `CALM_AFTER_S` have passed without a refusal, only as much may wait
-as keeps the model busy. (CoDel, RFC 8289, also tells the two apart by time, but drops at the head of the queue, when
-the caller has already waited.)
+A queue that never empties only adds its length to every answer. What is more than the model can compute
+must be refused at once, while the caller can still ask elsewhere. A queue that a burst has filled is
+different: it empties by itself. While requests arrive, the two look the same. So a calm queue may hold what
+a burst brings. The first refusal shows that it was not a burst: from then on, until `CALM_AFTER_S` have
+passed without a refusal, only as much may wait as keeps the model busy. (CoDel, RFC 8289, also tells the
+two apart by time, but drops at the head of the queue, when the caller has already waited.)
 
-Callers that limit themselves are neither refused nor counted: streams, which send only so many requests at a time, and
-requests of low priority. A queue of a few requests is never too long, however many rows they have: that is a client
-with a large file.
+Callers that limit themselves are neither refused nor counted: streams, which send only so many requests at
+a time, and requests of low priority. A queue of a few requests is never too long, however many rows they
+have: that is a client with a large file.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Shedding:
         Args:
             max_batch_size: rows of a full batch.
             max_queue_size: how many rows may wait at all.
-            max_wait_s: how long a request may be expected to wait when the queue is not calm; 0 for as long as
-                `BATCHES_AHEAD` full batches take. The rows of one full batch may always wait.
+            max_wait_s: how long a request may be expected to wait when the queue is not calm; 0 for as long
+                as `BATCHES_AHEAD` full batches take. The rows of one full batch may always wait.
             batch_s: how long a full batch takes; used until something was measured under load.
         """
         self._max_batch_size = max_batch_size
@@ -63,7 +63,7 @@ class Shedding:
         self._strict_until_s = 0.0
 
     def taken(self, n_rows: int, n_left: int, now_s: float) -> None:
-        """Take note that a batch of `n_rows` was taken out of the queue, and that `n_left` rows were due as well."""
+        """Take note that a batch of `n_rows` was taken, and that `n_left` more rows were due as well."""
         if self._left:  # since the last batch the queue was never empty, so the time went into that batch
             self._rows = self._rows * _KEPT + self._left
             self._seconds = self._seconds * _KEPT + now_s - self._left_s
@@ -79,7 +79,10 @@ class Shedding:
         return n_rows * self._seconds / self._rows
 
     def refuses(self, n_rows: int, now_s: float) -> bool:
-        """Return whether a request is refused that finds `n_rows`, and at least `REQUESTS_AHEAD` requests, before it."""
+        """Return whether a request is refused that finds `n_rows` rows before it.
+
+        The caller asks only if they belong to at least `REQUESTS_AHEAD` requests.
+        """
         if n_rows < self._max_rows(now_s):
             return False
         self._strict_until_s = now_s + CALM_AFTER_S

@@ -1,4 +1,4 @@
-"""From a path to a verified bundle. Everything is checked before anything is built from it; nothing is unpickled."""
+"""Reads and verifies a bundle. Everything is checked before anything is built; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tamiz.thresholds import MAX_SUBSETS
 from tamiz.v1.manifest_pb2 import DataType, Manifest, Promise, Subdivision, SubsetThreshold, Threshold
 from tamiz_server.errors import BundleError
 from tamiz_server.model.signature import TrustedKeys
-from tamiz_server.system.files import read_ordinary
+from tamiz_server.system.files import read_regular_file
 
 MAX_BYTES: Final = 2**31
 """The most bytes of an ONNX file whose tensors are all in it: protobuf's limit."""
@@ -36,7 +36,7 @@ class Bundle:
     Attributes:
         path: where it was read.
         content: the bytes of the ONNX file, exactly those that were verified.
-        manifest: what it says of itself.
+        manifest: what the bundle says about itself.
     """
 
     path: Path
@@ -49,18 +49,19 @@ def read_bundle(path: Path, keys: TrustedKeys | None = None, max_bytes: int = MA
 
     Args:
         path: the file `model.onnx`.
-        keys: whose signature it must have; None if it needs none.
+        keys: one of these must have signed it; None: it needs no signature.
         max_bytes: how large it may be.
 
     Raises:
-        BundleError: if the file cannot be read, is truncated or no ONNX file, carries no manifest, is of a newer
-            format, does not have the digest that its manifest names, lacks a signature that it needs, or if the manifest contradicts itself.
+        BundleError: if the file cannot be read, is truncated or not an ONNX file, has no manifest, is of a
+            newer format, does not have the digest that its manifest names, lacks a signature that it needs,
+            or if the manifest contradicts itself.
     """
     try:
-        content = read_ordinary(path, max_bytes)
+        content = read_regular_file(path, max_bytes)
     except OSError as error:
         raise BundleError(
-            f"{path}: cannot be read ({error.strerror}); expected a file that tamiz-convert wrote"
+            f"{path}: it cannot be read ({error.strerror}): expected a file that tamiz-convert wrote"
         ) from error
     if keys is not None:  # before anything is parsed
         keys.verify(path, content)
@@ -82,12 +83,12 @@ def _check_manifest(path: Path, manifest: Manifest) -> None:
         if not condition:
             raise BundleError(f"{path}: its manifest {problem}; export it again")
 
-    require(bool(manifest.inputs), "names no inputs")
+    require(bool(manifest.inputs), "names no input")
     for spec in manifest.inputs:
-        require(bool(spec.shape) and spec.shape[0] == -1, f"gives input {spec.name!r} no dimension of rows")
+        require(bool(spec.shape) and spec.shape[0] == -1, f"has no dimension of rows for input {spec.name!r}")
         require(
             spec.dtype in DataType.values() and spec.dtype != DataType.DATA_TYPE_UNSPECIFIED,
-            f"gives input {spec.name!r} an unknown dtype",
+            f"has an unknown dtype for input {spec.name!r}",
         )
     names = [spec.name for spec in manifest.inputs]
     require(len(set(names)) == len(names), "names an input twice")
@@ -95,7 +96,7 @@ def _check_manifest(path: Path, manifest: Manifest) -> None:
     require(not (integers and strings), "has classes of two types")
     require(
         integers + strings >= _MIN_CLASSES,
-        f"has {integers + strings} classes, at least {_MIN_CLASSES} are needed",
+        f"has {integers + strings} classes, but needs at least {_MIN_CLASSES}",
     )
     require(manifest.HasField("threshold"), "has no threshold")
     _check_threshold(manifest.threshold, "the threshold", require)
@@ -117,8 +118,8 @@ def _check_threshold(
     counts = (0, certificate.n_errors, certificate.n_accepted, certificate.n_rows)
     require(
         list(counts) == sorted(counts),
-        f"has a certificate of {what} with {certificate.n_errors} errors among {certificate.n_accepted} accepted of"
-        f" {certificate.n_rows} rows",
+        f"has a certificate of {what} with {certificate.n_errors} errors among {certificate.n_accepted}"
+        f" accepted of {certificate.n_rows} rows",
     )
     for name in _SHARES:
         share = getattr(certificate, name)
@@ -133,9 +134,9 @@ def _check_subsets(manifest: Manifest, require: Callable[[bool, str], None]) -> 
     inputs = [spec.name for spec in manifest.inputs]
     require(
         not by_slice or threshold.slice_input in inputs,
-        f"names {threshold.slice_input!r} as the input with the slice, which is none of its inputs",
+        f"names {threshold.slice_input!r} as the input with the slice, but has no such input",
     )
-    require(by_slice or not threshold.slice_input, "names an input with the slice, and has no slices")
+    require(by_slice or not threshold.slice_input, "names an input with the slice, but has no slices")
     n_classes = len(manifest.classes.integers) or len(manifest.classes.strings)
     fewest, most = {
         Subdivision.SUBDIVISION_UNSPECIFIED: (0, 0),
@@ -153,5 +154,5 @@ def _check_subsets(manifest: Manifest, require: Callable[[bool, str], None]) -> 
     strictest = max((subset.value for subset in subsets), default=threshold.value)
     require(
         threshold.value == strictest,
-        f"has the threshold {threshold.value}, and {strictest} as the strictest of its subsets",
+        f"has the threshold {threshold.value}, but {strictest} is the strictest of its subsets",
     )

@@ -1,10 +1,11 @@
-"""What is refused in a graph before onnxruntime sees it: what reaches outside of the file, and what is larger than it looks.
+"""Refuses graphs that reach outside their file or are larger than they look, before onnxruntime sees them.
 
-    other files         a bundle is one file: tensors that lie elsewhere could name any path
-    other operators     of domains that no exporter uses and onnxruntime does not have
-    hidden sizes        tensors with fewer bytes than elements, sparse ones; functions that call each other without end
+        other files         a bundle is one file: tensors that are elsewhere could name any path
+    other operators     those of domains that no exporter uses and onnxruntime does not have
+    hidden sizes        tensors with fewer bytes than elements, sparse ones; endless calls between functions
 
-What a graph computes cannot be judged by looking at it. Time and memory are limited when it runs: see `probe`, `run_limit`.
+Looking at a graph does not show how long it computes. Time and memory are limited when it runs: see `trial`,
+`run_limit`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tamiz.v1.onnx_file_pb2 import OnnxAttribute, OnnxFunction, OnnxGraph, OnnxN
 from tamiz_server.errors import BundleError
 
 MAX_NODES: Final = 1_000_000
-"""The most nodes of a graph, with those of the functions that it calls, each time that it does."""
+"""The most nodes of a graph; the nodes of a function count each time that it is called."""
 
 MAX_DEPTH: Final = 16
 """The most levels of graphs within graphs, and of functions that call functions."""
@@ -36,10 +37,10 @@ _Function = tuple[str, str, str]
 
 
 def check_graph(path: Path, parts: OnnxParts) -> None:
-    """Look through a graph.
+    """Check a graph.
 
     Args:
-        path: where it was read, for messages.
+        path: where the file was read, for messages.
         parts: the file.
 
     Raises:
@@ -50,7 +51,7 @@ def check_graph(path: Path, parts: OnnxParts) -> None:
         functions = [OnnxFunction.FromString(bytes(each)) for each in parts.functions]
     except DecodeError as error:
         raise BundleError(
-            f"{path}: its graph cannot be read, or holds graphs within graphs without end; export it again"
+            f"{path}: its graph cannot be read, or is nested too deep; export it again"
         ) from error
     _Check(path, functions).run(graph)
 
@@ -76,9 +77,9 @@ class _Check:
             )
 
     def _graph(self, graph: OnnxGraph, where: str, depth: int) -> int:
-        """Look through a graph; return how many nodes it has, with those within its nodes."""
+        """Check a graph; return how many nodes it has, including those of graphs within it."""
         if depth > MAX_DEPTH:
-            raise self._refused(f"{where} lies {depth} graphs deep", f"at most {MAX_DEPTH}")
+            raise self._refused(f"{where} is nested {depth} graphs deep", f"at most {MAX_DEPTH}")
         for tensor in graph.initializer:
             self._tensor(tensor, f"initializer {_name(tensor.name)}")
         for sparse in graph.sparse_initializer:
@@ -109,7 +110,7 @@ class _Check:
 
     def _tensor(self, tensor: OnnxTensor, where: str) -> None:
         if tensor.data_location == _EXTERNAL or tensor.external_data:
-            raise self._refused(f"{where} lies in another file", "everything in one")
+            raise self._refused(f"{where} is stored in another file", "everything in one file")
         if any(size < 0 for size in tensor.dims):
             raise self._refused(f"{where} has a negative size", "sizes of at least 0")
         n_elements, n_bytes = math.prod(tensor.dims), tensor.ByteSize()
@@ -119,7 +120,7 @@ class _Check:
             )
 
     def _function(self, key: _Function, callers: tuple[_Function, ...]) -> tuple[int, int]:
-        """Look through a function; return how many nodes it has, with those of what it calls, and how many levels that is."""
+        """Check a function; return how many nodes and levels it has, with the functions that it calls."""
         n_nodes, depth = self._sizes.get(key, (0, 0))
         if key not in callers and not depth:
             nodes = self._functions[key].node
@@ -131,8 +132,8 @@ class _Check:
             self._sizes[key] = n_nodes, depth
         if key in callers or len(callers) + depth > MAX_DEPTH:
             raise self._refused(
-                f"function {_name(key[1])} calls itself, or functions that call each other on many levels",
-                f"no circle, and at most {MAX_DEPTH} levels",
+                f"function {_name(key[1])} calls itself, or a chain of functions that is too long",
+                f"no cycle, and at most {MAX_DEPTH} levels",
             )
         return n_nodes, depth
 
@@ -155,7 +156,7 @@ def _tensors(attribute: OnnxAttribute) -> Iterator[OnnxTensor]:
 
 
 def _calls(nodes: Iterable[OnnxNode]) -> Iterator[_Function]:
-    """Return what nodes call, those in the graphs within them too."""
+    """Return what nodes call, including nodes in the graphs within them."""
     for node in nodes:
         yield node.domain, node.op_type, node.overload
         for attribute in node.attribute:
@@ -164,5 +165,5 @@ def _calls(nodes: Iterable[OnnxNode]) -> Iterator[_Function]:
 
 
 def _name(text: str) -> str:
-    """Return a name from the file as it is shown: quoted, and not longer than is read."""
+    """Return a name from the file for a message: quoted, and cut if it is long."""
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")

@@ -1,4 +1,4 @@
-"""Wire bytes to arrays, checked: after this module an input is what the manifest says, or the request was refused."""
+"""Turns wire bytes into arrays. After this, inputs are what the manifest says, or the request was refused."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _SHOWN_DIMENSIONS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """One input of a model, in the form in which requests are checked against it.
+    """One input of a model, in a form that is quick to check requests against.
 
     Attributes:
         name: the input's name.
         data_type: the contract's type.
         dtype: numpy's type; None for strings.
-        tail: the sizes of all dimensions but the first; -1 where any size will do.
-        missing_values_allowed: whether NaN is a value that the model was made for.
+        tail: the sizes of all dimensions but the first; -1: any size.
+        missing_values_allowed: whether the model was made for NaN.
     """
 
     name: str
@@ -73,12 +73,12 @@ def read_inputs(tensors: Sequence[Tensor], specs: Sequence[Spec]) -> tuple[Input
         specs: what the model reads.
 
     Returns:
-        One array per spec, (n_rows, *tail), of the spec's dtype (object for strings); numeric ones are read-only views of
-        the message. And n_rows, at least 1.
+        One array per spec, (n_rows, *tail), of the spec's dtype (object for strings); numeric ones are
+        read-only views of the message. And n_rows, at least 1.
 
     Raises:
-        InvalidRequest: for an input that is missing, unknown, sent twice, or of the wrong dtype, shape or byte count,
-            and for inputs that disagree on the number of rows.
+        InvalidRequest: for an input that is missing, unknown, sent twice, or of the wrong dtype, shape or
+            byte count, and for inputs that disagree on the number of rows.
     """
     return read_each(tensors, specs, _read)
 
@@ -86,10 +86,9 @@ def read_inputs(tensors: Sequence[Tensor], specs: Sequence[Spec]) -> tuple[Input
 def read_each(
     tensors: Sequence[_Sent], specs: Sequence[Spec], read: Callable[[_Sent, Spec], NDArray[Any]]
 ) -> tuple[Inputs, int]:
-    """Return what `read_inputs` does, for tensors of any protocol; `read` returns one as an array, or raises InvalidRequest."""
-    if (
-        len(tensors) == len(specs) == 1 and tensors[0].name == specs[0].name
-    ):  # the common case, without two dicts
+    """Read inputs as `read_inputs` does, for any protocol; `read` turns one tensor into an array."""
+    if len(tensors) == len(specs) == 1 and tensors[0].name == specs[0].name:
+        # The common case, without building two dicts.
         array = read(tensors[0], specs[0])
         return {specs[0].name: array}, array.shape[0]
     by_name = _by_name(tensors, specs)
@@ -134,8 +133,8 @@ def _read(tensor: Tensor, spec: Spec) -> NDArray[Any]:
         if sent != "raw":
             raise InvalidRequest(f"expected {spec} as raw bytes, got {sent or 'no contents'}")
         raise InvalidRequest(
-            f"input {spec.name!r} of shape {list(shape)} takes {expected_bytes} bytes of {name_of(spec.data_type)}, got"
-            f" {len(raw)}"
+            f"input {spec.name!r} of shape {list(shape)} takes {expected_bytes} bytes of"
+            f" {name_of(spec.data_type)}, got {len(raw)}"
         )
     return np.ndarray(shape, spec.dtype, raw)  # a read-only view
 
@@ -144,7 +143,7 @@ def read_shape(sent: Sequence[int], spec: Spec) -> tuple[int, ...]:
     """Return a tensor's shape, (rows, *tail).
 
     Raises:
-        InvalidRequest: if it is not one of the spec, or has no row.
+        InvalidRequest: if it does not fit the spec, or has no row.
     """
     if len(sent) != len(spec.tail) + 1:
         got = list(sent) if len(sent) <= _SHOWN_DIMENSIONS else f"of {len(sent)} dimensions"
@@ -177,5 +176,5 @@ def _read_strings(tensor: Tensor, shape: tuple[int, ...], spec: Spec) -> NDArray
 
 
 def _type_name(data_type: DataType) -> str:
-    """Return the name of a type that was sent; an open enum may hold a number that is none."""
+    """Return the name of a type that was sent; the enum is open and may hold an unknown number."""
     return name_of(data_type) if data_type in DataType.values() else f"number {data_type}"

@@ -1,4 +1,4 @@
-"""A bundle at work: owns the onnxruntime session, and gives calibrated probabilities for rows."""
+"""A bundle at work: it owns the onnxruntime session, and computes calibrated probabilities for rows."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ _ONNX_TYPES: Final = {
 _OUTPUT_TYPES: Final = {PROBABILITIES: "tensor(double)", SUBSET: "tensor(int64)"}
 _WARM_UP_RUNS: Final = 3
 _SILENT: Final = 4
-"""onnxruntime's own lines quote rows, and are none of our log's; all that they say comes as exceptions too."""
+"""onnxruntime's own log quotes rows and bypasses ours. Its exceptions say all that matters."""
 _FAILED_AT: Final = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : (\w+)"
     r"(?: : Non-zero status code returned while running (\w+) node\. Name:'([^']{0,200})' Status Message)?"
 )
 _NO_MEMORY: Final = "Available memory of"
 _limited: Final[list[int]] = []
-"""How much memory the models of this process share, once it is said."""
+"""How much memory the models of this process share; empty until the first one sets it."""
 
 
 class Model:
     """One version of a model, loaded and warmed up.
 
     Attributes:
-        manifest: what its bundle says of itself.
-        specs: its inputs, in the form in which requests are checked.
+        manifest: what its bundle says about itself.
+        specs: its inputs, in the form that requests are checked against.
         n_classes: how many columns its probabilities have.
-        max_batch_size: the most rows that it is run with.
-        n_threads: how many threads onnxruntime computes one batch with.
-        batch_seconds: how long the largest batch took in the warm-up.
+        max_batch_size: the most rows of one run.
+        n_threads: how many threads of onnxruntime compute one batch.
+        batch_seconds: how long the largest batch took at warm-up.
         run_limit: how long a run may take.
     """
 
@@ -75,17 +75,17 @@ class Model:
 
         Args:
             bundle: a verified bundle.
-            max_batch_size: the most rows that it will be run with.
+            max_batch_size: the most rows of one run.
             n_threads: threads of onnxruntime; 0: one if the model is fast, `cpus` if it is slow.
             cpus: how many processors may be kept busy.
             slow_above_s: a model whose largest batch takes longer than this is slow.
-            max_run_s: how long one run may take, in seconds; 0: as long as it takes. See `run_limit`.
-            memory_bytes: how much memory onnxruntime may take for all models of this process; the first model's holds. 0: as
-                much as there is.
+            max_run_s: how long one run may take, in seconds; 0: no limit. See `run_limit`.
+            memory_bytes: how much memory onnxruntime may take for all models of this process; the first model
+                decides. 0: no limit.
 
         Raises:
-            BundleError: if onnxruntime refuses the graph, if the graph is not what the manifest says, or if the
-                warm-up fails.
+            BundleError: if onnxruntime refuses the graph, if the graph is not what the manifest says, or if
+                the warm-up fails.
         """
         self.manifest: Manifest = bundle.manifest
         self.specs = tuple(Spec.of(spec) for spec in bundle.manifest.inputs)
@@ -113,14 +113,14 @@ class Model:
 
         Args:
             inputs: one array per spec, all with the same number of rows, at most `max_batch_size`.
-            max_run_s: how long it may take, in seconds, 0 for as long as it takes; None for the model's own limit.
+            max_run_s: how long it may take, in seconds; 0: no limit; None: the model's own limit.
 
         Returns:
-            (n_rows, n_classes), float64; rows that the model cannot handle hold NaN. And, where the thresholds differ by
-            slice, (n_rows,), int64, the index of each row's slice; otherwise None.
+            (n_rows, n_classes), float64; rows that the model cannot handle hold NaN. And, where the
+            thresholds differ by slice, (n_rows,), int64, the index of each row's slice; otherwise None.
 
         Raises:
-            ModelFailed: if onnxruntime fails, or answers for another number of rows than it was asked.
+            ModelFailed: if onnxruntime fails, takes too long, or answers for the wrong number of rows.
         """
         n_rows = len(inputs[self.specs[0].name])
         max_run_s = self.max_run_s if max_run_s is None else max_run_s
@@ -130,7 +130,8 @@ class Model:
         except Exception as error:  # onnxruntime's exceptions share no base class
             if run.overdue:
                 raise ModelFailed(
-                    f"the model computed {n_rows} rows for longer than {max_run_s:g} s (--max-run-s) and was stopped",
+                    f"the model computed {n_rows} rows for longer than {max_run_s:g} s (--max-run-s) and was"
+                    " stopped",
                     overdue=True,
                 ) from None
             raise ModelFailed(
@@ -141,7 +142,8 @@ class Model:
         probabilities: NDArray[np.float64] = outputs[0]
         if probabilities.shape != (n_rows, self.n_classes):
             raise ModelFailed(
-                f"the model answered {list(probabilities.shape)} for {n_rows} rows and {self.n_classes} classes"
+                f"the model answered {list(probabilities.shape)} for {n_rows} rows and {self.n_classes}"
+                " classes"
             )
         subset: NDArray[np.int64] | None = outputs[1] if len(outputs) > 1 else None
         if subset is not None and subset.shape != (n_rows,):
@@ -153,7 +155,8 @@ class Model:
         options.intra_op_num_threads = self.n_threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _SILENT
-        # Threads that spin while they wait burn a container's CPU quota, and the requests behind them are throttled.
+        # Threads that spin while they wait use up a container's CPU quota, and the requests behind them are
+        # throttled.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if self._memory_bytes:
             _limit_memory(self._memory_bytes)
@@ -164,8 +167,8 @@ class Model:
             raise BundleError(
                 f"{self._path}: onnxruntime refuses the graph ({error}); export it again"
             ) from error
-        # The session behind the session: what stands before it checks names that are checked already, and takes a third
-        # of a small model's time.
+        # The session inside the session: its wrapper checks names that are checked already, and
+        # takes a third of a small model's time.
         self._run = getattr(self._session, "_sess", self._session).run
 
     def _check_graph(self) -> None:
@@ -186,11 +189,11 @@ class Model:
 
     def _contradiction(self, graph: str, manifest: str) -> BundleError:
         return BundleError(
-            f"{self._path}: the graph has {graph}, its manifest says {manifest}; export it again"
+            f"{self._path}: the graph has {graph}, but its manifest says {manifest}; export it again"
         )
 
     def _warm_up(self) -> float:
-        """Run at the batch sizes that will come; return the seconds that the largest took, at best."""
+        """Run one row, then full batches; return the seconds of the fastest full batch."""
         seconds = []
         for n_rows in (1, *[self.max_batch_size] * _WARM_UP_RUNS):
             started = time.perf_counter()
@@ -205,7 +208,7 @@ class Model:
 
 
 def _where(error: Exception) -> str:
-    """Return where a graph failed: what onnxruntime says of it, without what may quote a row (a status message)."""
+    """Return where a graph failed, without onnxruntime's status message, which may quote a row."""
     found = _FAILED_AT.match(str(error))
     if found is None:
         return type(error).__name__
@@ -216,9 +219,10 @@ def _where(error: Exception) -> str:
 
 
 def _limit_memory(memory_bytes: int) -> None:
-    """Let sessions with `session.use_env_allocators` share memory of a limited size: what would need more fails.
+    """Limit the memory that sessions with `session.use_env_allocators` share: a run that needs more fails.
 
-    Where there is no limit a graph that asks for 64 GB gets them, and the system ends the process when they are used.
+    Without a limit, a graph that asks for 64 GB gets them, and the system kills the process when they are
+    used.
     """
     if _limited:
         return

@@ -1,9 +1,9 @@
-"""Recorded requests beside a version, `<version>/warmup/*.pb`: run before it is served, so that no caller is its first.
+"""Runs recorded requests, `<version>/warmup/*.pb`, before a version is served: no caller meets a cold model.
 
-Each file is one serialized `tamiz.v1.PredictRequest`, as it went over the wire; `tamiz-client predict --record` writes one.
-Only its inputs are used, and what comes out is thrown away: the bundle's digest and signature do not cover these files, so
-nothing but warming may depend on them. A version that cannot run what lies there is not served: either the rows are not what
-callers send, or the model is not what they expect.
+Each file is one serialized `tamiz.v1.PredictRequest`, as it went over the wire; `tamiz-client predict
+--record` writes one. Only its inputs are used, and the result is thrown away: the bundle's digest and
+signature do not cover these files, so nothing but the warm-up may depend on them. A version that fails on
+them is not served: either callers send other rows, or the model is not the one that they expect.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tamiz.v1.prediction_pb2 import PredictRequest
 from tamiz_server.errors import BundleError, InvalidRequest, ModelFailed
 from tamiz_server.model.inputs import Inputs, read_inputs
 from tamiz_server.model.model import Model
-from tamiz_server.system.files import read_ordinary
+from tamiz_server.system.files import read_regular_file
 
 FOLDER: Final = "warmup"
 SUFFIX: Final = ".pb"
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 def recorded_requests(version: Path) -> list[Path]:
-    """Return the recorded requests of a version's folder, in the order of their names; hidden files are none."""
+    """Return the recorded requests of a version's folder, sorted by name, without hidden files."""
     try:
         return sorted(
             path
@@ -41,24 +41,25 @@ def recorded_requests(version: Path) -> list[Path]:
 
 
 def warm_up(model: Model, version: Path, *, max_file_bytes: int) -> None:
-    """Run a model on the requests that were recorded for it.
+    """Run a model on its recorded requests.
 
     Args:
         model: the version, loaded.
         version: its folder.
-        max_file_bytes: the largest request that is taken.
+        max_file_bytes: the largest recorded request, in bytes.
 
     Raises:
-        BundleError: for a file that cannot be read, is too large, is no request for this model, or on which it fails; and for
-            more files than `MAX_FILES`.
+        BundleError: for a file that cannot be read, is too large, is not a request for this model, or makes
+            it fail; and for more files than `MAX_FILES`.
     """
     try:
         paths = recorded_requests(version)
     except OSError as error:
-        raise BundleError(f"{version / FOLDER}: cannot be read ({error.strerror})") from error
+        raise BundleError(f"{version / FOLDER} cannot be read ({error.strerror})") from error
     if len(paths) > MAX_FILES:
         raise BundleError(
-            f"{version / FOLDER}: holds {len(paths)} recorded requests, expected at most {MAX_FILES}; remove some"
+            f"{version / FOLDER} holds {len(paths)} recorded requests: expected at most {MAX_FILES}; remove"
+            " some"
         )
     started_s, total_rows = time.monotonic(), 0
     for path in paths:
@@ -70,8 +71,8 @@ def warm_up(model: Model, version: Path, *, max_file_bytes: int) -> None:
                 model.run({name: array[rows] for name, array in inputs.items()})
         except ModelFailed as error:
             raise BundleError(
-                f"{path}: the model failed on these recorded rows ({error.where or error}); if they are none that it has"
-                " to answer, remove the file"
+                f"{path}: the model failed on these recorded rows ({error.where or error}); if callers send"
+                " no such rows, remove the file"
             ) from error
     if paths:
         _log.info(
@@ -84,20 +85,17 @@ def warm_up(model: Model, version: Path, *, max_file_bytes: int) -> None:
 
 
 def _read(path: Path, model: Model, max_bytes: int) -> tuple[Inputs, int]:
-    """Return a recorded request's inputs, checked as those of any request, and how many rows they have."""
+    """Return a recorded request's inputs, checked like those of any request, and how many rows they have."""
     try:
-        body = read_ordinary(path, max_bytes)
+        body = read_regular_file(path, max_bytes)
     except OSError as error:
-        raise BundleError(
-            f"{path}: cannot be read ({error.strerror}); expected a recorded request"
-        ) from error
+        raise BundleError(f"{path} cannot be read ({error.strerror}): expected a recorded request") from error
     try:
         return read_inputs(PredictRequest.FromString(body).inputs, model.specs)
     except DecodeError as error:
         raise BundleError(
-            f"{path}: is no tamiz.v1.PredictRequest ({error}); record it again with: tamiz-client predict --record"
+            f"{path}: it is not a tamiz.v1.PredictRequest ({error}); record it again with: tamiz-client"
+            " predict --record"
         ) from error
     except InvalidRequest as error:
-        raise BundleError(
-            f"{path}: does not fit the model: {error}; record it again, or remove it"
-        ) from error
+        raise BundleError(f"{path} does not fit the model: {error}; record it again, or remove it") from error

@@ -1,9 +1,10 @@
-"""How long a model may compute. One thread for all models watches what runs, and has onnxruntime stop what runs too long.
+"""Limits how long a model computes. One thread watches all runs; onnxruntime stops those that take too long.
 
-onnxruntime looks between two nodes whether it shall stop, also within loops; one node that never ends is not stopped.
+onnxruntime checks between two nodes, also within loops, whether to stop; a single node that never ends is not
+stopped.
 
-Time is counted in the watching thread's own steps and not by a clock: a process that was paused (SIGSTOP, a suspended
-machine) has not computed meanwhile, and what it was at is not stopped for that.
+Time is counted in steps of the watching thread, not by a clock: a process that was paused (SIGSTOP, a
+suspended machine) did not compute meanwhile, and its run must not be stopped for that.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ _STEP_S: Final = 0.25
 
 
 class Run:
-    """The options of a run, used again by later ones.
+    """The options of a run; later runs use them again.
 
     Attributes:
-        options: to be given to onnxruntime.
-        serial: odd while it computes; every run has its own.
-        overdue: whether it was stopped; such options are not used again.
-        max_run_s: how long it may take, in seconds; 0 for as long as it takes.
+        options: what onnxruntime is given.
+        serial: odd while the run computes; each run has its own number.
+        overdue: whether the run was stopped; these options are not used again.
+        max_run_s: how long it may take, in seconds; 0: no limit.
     """
 
     __slots__ = ("__weakref__", "_seen", "_steps", "max_run_s", "options", "overdue", "serial")
@@ -39,7 +40,7 @@ class Run:
         self._steps = 0
 
     def step(self) -> None:
-        """Count a step of the watching thread; stop the run if it has seen too many."""
+        """Count a step of the watching thread; stop the run after too many."""
         serial = self.serial
         if not serial % 2:
             return
@@ -48,24 +49,24 @@ class Run:
             return
         self._steps += 1
         if 0 < self.max_run_s <= self._steps * _STEP_S:
-            # Whoever ends the run from now on sees this and throws the options away. If it ended just before, they are in
-            # use for another run, and must not be touched.
+            # Code that ends the run from now on sees this and throws the options away. If the run has just
+            # ended, they are in use for another run, and must not be touched.
             self.overdue = True
             if self.serial == serial:
                 self.options.terminate = True
 
 
 class RunLimit:
-    """Limits the runs of one model; from any thread, several at once."""
+    """Limits the runs of one model. Any thread may use it, several at once."""
 
     def __init__(self) -> None:
         self._idle: list[Run] = []
 
     def begin(self, max_run_s: float) -> Run:
-        """Return the options of a run that begins now.
+        """Return the options for a run that begins now.
 
         Args:
-            max_run_s: how long it may take, in seconds, kept to within a quarter of a second; 0 for no limit.
+            max_run_s: how long it may take, in seconds, accurate to a quarter of a second; 0: no limit.
         """
         try:
             run = self._idle.pop()
@@ -76,7 +77,7 @@ class RunLimit:
         return run
 
     def end(self, run: Run) -> None:
-        """Say that it has ended, however."""
+        """Note that a run has ended, in whatever way."""
         run.serial += 1  # before `overdue` is read; see `Run.step`
         if not run.overdue:
             self._idle.append(run)

@@ -1,4 +1,4 @@
-"""Whether somebody who is trusted has signed a bundle: Ed25519 (RFC 8032) over the bytes of its file, in a file beside it."""
+"""Checks the signature of a bundle: Ed25519 (RFC 8032) over the bytes of its file, in a file beside it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tamiz.bundle_format import SIGNATURE_SUFFIX
 from tamiz.public_keys import public_key_blocks
 from tamiz_server.errors import BundleError, ConfigError
-from tamiz_server.system.files import MAX_OPERATORS_BYTES, read_ordinary
+from tamiz_server.system.files import MAX_OPERATORS_BYTES, read_regular_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -18,7 +18,7 @@ _MAX_BYTES: Final = 1_024  # the signature has 64
 
 
 class TrustedKeys:
-    """Public keys, one of which must have signed a bundle; two while one replaces the other."""
+    """Public keys; one of them must have signed a bundle. There are two while one replaces the other."""
 
     def __init__(self, keys: Sequence[Ed25519PublicKey]) -> None:
         self._keys = keys
@@ -31,11 +31,11 @@ class TrustedKeys:
             content: what was read from it.
 
         Raises:
-            BundleError: if there is none, or it is not of this content by one of these keys.
+            BundleError: if there is none, or if none of these keys made it for this content.
         """
         signature_path = path.with_name(path.name + SIGNATURE_SUFFIX)
         try:
-            signature = read_ordinary(signature_path, _MAX_BYTES)
+            signature = read_regular_file(signature_path, _MAX_BYTES)
         except OSError as error:
             raise BundleError(
                 f"{path}: its signature {signature_path.name} cannot be read ({error.strerror}), and"
@@ -43,8 +43,9 @@ class TrustedKeys:
             ) from error
         if not any(_signed(key, signature, content) for key in self._keys):
             raise BundleError(
-                f"{path}: {signature_path.name} is not this file's signature by a key that --require-signature names; the"
-                " file was changed after it was signed, or somebody else signed it"
+                f"{path}: {signature_path.name} is not a signature of this file by a key that"
+                " --require-signature names; the file was changed after it was signed, or somebody else"
+                " signed it"
             )
 
 
@@ -55,12 +56,13 @@ def trusted_keys(file: str) -> TrustedKeys | None:
         file: public keys in PEM format, one after the other; empty if no signature is required.
 
     Raises:
-        ConfigError: if the file cannot be read or holds anything else, or if `cryptography` is not installed.
+        ConfigError: if the file cannot be read or holds something else, or if `cryptography` is not
+            installed.
     """
     if not file:
         return None
     try:
-        content = read_ordinary(Path(file), MAX_OPERATORS_BYTES)
+        content = read_regular_file(Path(file), MAX_OPERATORS_BYTES)
     except OSError as error:
         raise ConfigError(f"--require-signature: {file} cannot be read: {error.strerror}") from error
     try:
@@ -87,7 +89,8 @@ def _key(file: str, pem: bytes) -> Ed25519PublicKey:
         raise ConfigError(f"--require-signature: {file} holds no public key in PEM format") from error
     if not isinstance(key, Ed25519PublicKey):
         raise ConfigError(
-            f"--require-signature: {file} holds a key that is not of Ed25519; make one with: tamiz-convert keygen"
+            f"--require-signature: {file} holds a key that is not an Ed25519 key; make one with:"
+            " tamiz-convert keygen"
         )
     return key
 

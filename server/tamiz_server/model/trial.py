@@ -1,10 +1,12 @@
-"""Tries a bundle in a process of its own before the server takes it: whatever its graph does, it does it there.
+"""Tries a bundle in a process of its own before the server loads it, so that a bad graph does its harm there.
 
-    Probe.check ──► python -m tamiz_server.model.trial ──► look through the graph, build the session, warm up ──► says how it went
-                    limited in memory and time, first to go when the machine's memory runs out
+    Trial.run ──► python -m tamiz_server.model.trial ──► check the graph, build the session, warm up ──►
+    report
+                  limited in memory and time; the first to be killed when the machine's memory runs out
 
-A graph that makes onnxruntime crash, that never ends or that takes all memory ends that process, and is refused with the
-reason. It costs a third of a second per load.
+
+A graph that crashes onnxruntime, never ends or takes all memory ends that process, and is refused with the
+reason. A trial takes a third of a second per load.
 """
 
 from __future__ import annotations
@@ -30,10 +32,10 @@ _OWN_BYTES: Final = 4 * 2**30
 """Address space of the interpreter and its libraries, most of it never used."""
 
 _COPIES: Final = 4
-"""How often the file's bytes lie in memory while a session is built from them."""
+"""How many copies of the file are in memory while a session is built from it."""
 
 
-class Probe:
+class Trial:
     """Tries bundles, one at a time, from any thread."""
 
     def __init__(self) -> None:
@@ -41,7 +43,7 @@ class Probe:
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
 
-    def check(
+    def run(
         self,
         bundle: Bundle,
         *,
@@ -51,25 +53,25 @@ class Probe:
         max_load_s: float,
         max_file_bytes: int,
     ) -> None:
-        """Return if a bundle could be loaded and warmed up.
+        """Try to load a bundle and warm it up; return if that worked.
 
         Args:
             bundle: the bundle; exactly these bytes are tried.
-            max_batch_size: the most rows that it will be run with.
+            max_batch_size: the most rows of one run.
             memory_bytes: how much memory onnxruntime may take.
-            max_run_s: how long one run may take, in seconds; 0: as long as all.
-            max_load_s: how long all of it may take, in seconds.
-            max_file_bytes: the largest recorded request beside it that is run as well.
+            max_run_s: how long one run may take, in seconds; 0: no limit of its own.
+            max_load_s: how long the whole trial may take, in seconds.
+            max_file_bytes: the largest recorded request beside it, in bytes; these are run too.
 
         Raises:
-            BundleError: if not.
+            BundleError: if it failed; the message says why.
         """
         limits = (max_batch_size, memory_bytes, max_run_s, max_load_s, max_file_bytes)
-        # -P: what lies in the folder that the server was started in takes the place of no library.
+        # -P: a file in the folder that the server was started in must not replace a library.
         command = [sys.executable, "-P", "-m", __name__, str(bundle.path), *map(str, limits)]
         with self._lock:
             if self._closed:
-                raise BundleError(f"{bundle.path}: the server is stopping")
+                raise BundleError(f"{bundle.path} was not loaded: the server is stopping")
             process = self._process = subprocess.Popen(  # noqa: S603  ourselves
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
@@ -77,8 +79,8 @@ class Probe:
             said, _ = process.communicate(bundle.content, timeout=max_load_s)
         except subprocess.TimeoutExpired:
             raise BundleError(
-                f"{bundle.path}: it did not load and warm up within {max_load_s:g} s (--max-load-s); a loop in its graph may"
-                " never end; export it again"
+                f"{bundle.path}: it did not load and warm up within {max_load_s:g} s (--max-load-s); a loop"
+                " in its graph may never end; export it again"
             ) from None
         finally:
             process.kill()
@@ -88,12 +90,12 @@ class Probe:
             raise BundleError(said.decode(errors="replace"))
         if process.returncode:
             raise BundleError(
-                f"{bundle.path}: the process that tried to load it ended with {_ending(process.returncode)}: its graph makes"
-                " onnxruntime fail, or takes more memory than there is; export it again"
+                f"{bundle.path}: the process that tried to load it ended with {_ending(process.returncode)}:"
+                " its graph crashes onnxruntime, or takes more memory than there is; export it again"
             )
 
     def close(self) -> None:
-        """Try no more, and end what is being tried."""
+        """Start no more trials, and end the one that is running."""
         with self._lock:
             self._closed = True
             if self._process is not None:
@@ -105,7 +107,7 @@ def _ending(return_code: int) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Try the bundle on standard input; the status says how it went, standard output why not."""
+    """Try the bundle on standard input. The exit status says whether it worked, standard output why not."""
     parser = argparse.ArgumentParser()
     parser.add_argument("path", type=Path)
     parser.add_argument("max_batch_size", type=int)
@@ -148,9 +150,9 @@ def _refuse(reason: str) -> int:
 
 
 def _limit_process(address_space_bytes: int, max_load_s: float) -> None:
-    """Take no more than this, and be the first to go; where the system has no such limits, only time is limited.
+    """Limit this process, and make it the first to be killed. Without such limits, only time is limited.
 
-    It does not give way to others: on a busy machine a sound bundle would run out of time.
+    It keeps its priority: on a busy machine a good bundle would run out of time otherwise.
     """
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -159,7 +161,7 @@ def _limit_process(address_space_bytes: int, max_load_s: float) -> None:
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        # A server that was killed meanwhile does not end it.
+        # A server that was killed meanwhile cannot end it, so it ends itself.
         seconds = int(max_load_s) + 1
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         resource.setrlimit(resource.RLIMIT_AS, (address_space_bytes, address_space_bytes))

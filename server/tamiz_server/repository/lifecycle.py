@@ -1,19 +1,19 @@
-"""What to load, what to unload, and where labels point: what is on disk × what is served → what to do. Pure policy.
+"""What to load and unload, and where labels point, given what is on disk and what is served. Pure policy.
 
     look(disk) ──► to_read() ──► settings_read, settings_failed
                    to_load() ──► loaded, unchanged, failed
                    to_unload() ─► unloaded
 
-The caller owns the disk, the clock and the engines; it looks, asks, does, and says what came of it. Nothing leaves before
-what takes its place is served (availability-preserving, in TF Serving's words), and what fails to load is tried again only
-when it has changed.
+The caller owns the disk, the clock and the engines: it looks, asks what to do, does it, and reports the
+result. Nothing is unloaded before its replacement is served (availability-preserving, in TF Serving's words),
+and what fails to load is tried again only when it has changed.
 
-A file that is being written is told from a broken one by whether it still changes. A bundle's digest says when it is whole,
-so it is tried as soon as it is seen, and a failure is final once the file has stayed the same for `SETTLE_S`. Settings have
-no digest: they wait as long.
+A file that is being written still changes; a broken one does not. A bundle has a digest that shows when it is
+complete, so it is tried as soon as it is seen, and a failure is final once the file has stayed the same for
+`SETTLE_S`. Settings have no digest: they are read only after that time.
 
-A lifecycle follows every model on disk, or, when it is explicit, only those that were asked for and not released since; of the
-others it knows nothing. Asking for a model looks at this one alone.
+A lifecycle follows every model on disk; an explicit one only those that were asked for and not released
+since, and knows nothing about the others. A look for one model takes in that model alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tamiz_server.config.shadow_settings import ShadowSettings
 from tamiz_server.config.version_policy import VersionPolicy
 
 SETTLE_S: Final = 1.0
-"""A file that has stayed the same for this long, in seconds, is not being written any more."""
+"""A file that has stayed the same for this long, in seconds, counts as complete."""
 
 Key = tuple[str, int]
 """A model's name and a version."""
@@ -36,7 +36,7 @@ K_ = TypeVar("K_", Key, str)
 
 
 class Stamp(NamedTuple):
-    """What tells whether a file has changed, without reading it."""
+    """What shows that a file has changed, without reading it."""
 
     inode: int
     size: int
@@ -55,8 +55,8 @@ class Disk:
     Attributes:
         versions: version folders, with the stamp of each one's bundle.
         settings: models, with the stamp of each one's settings.
-        unreadable: models whose folders could not be read: nothing is concluded from what is not found there.
-        remarks: what a person should be told of it, such as folders that were passed over.
+        unreadable: models whose folders could not be read: their versions do not count as gone.
+        remarks: what a person should know, such as folders that were ignored.
         readable: whether the repository could be read at all.
     """
 
@@ -67,7 +67,7 @@ class Disk:
     readable: bool = True
 
     def models(self) -> set[str]:
-        """Return the models of which there is a version."""
+        """Return the models that have a version."""
         return {name for name, _ in self.versions}
 
 
@@ -76,10 +76,10 @@ class _File:
     """A file that is watched.
 
     Attributes:
-        stamp: how it is now.
-        since_s: since when.
-        settled: whether it is not being written any more.
-        taken: the stamp of the content that is in force; None: none is.
+        stamp: what it looks like now.
+        since_s: since when it looks so.
+        settled: whether it counts as complete.
+        taken: the stamp of the content that is in force; None: there is none.
         tried: the stamp of the content that failed last.
         final: whether that failure stands until the file changes.
     """
@@ -119,11 +119,11 @@ class _File:
 
 
 class Lifecycle:
-    """Which versions there are, which are served, and what to do about it.
+    """Which versions there are, which of them are served, and what to do next.
 
     Attributes:
         served: the versions that are served.
-        asked: the models that it follows, whether they are there or not; None: all that are.
+        asked: the models that it follows, whether they exist or not; None: all that exist.
     """
 
     def __init__(self, policy: VersionPolicy, *, explicit: bool = False) -> None:
@@ -137,19 +137,19 @@ class Lifecycle:
         self._stands_in: set[str] = set()
 
     def ask(self, name: str) -> None:
-        """Follow a model from the next look on; what failed of it is tried again, changed or not. For an explicit one."""
+        """Follow a model from the next look on, and try again what failed, changed or not (if explicit)."""
         if self.asked is not None:
             self.asked.add(name)
         for file in self._files_of(name):
             file.try_again()
 
     def try_again(self) -> None:
-        """Try again what failed, from the next look on, changed or not: what it needs besides may be there now."""
+        """Try again what failed, from the next look on, changed or not: the cause may be gone."""
         for file in (*self._bundles.values(), *self._settings_files.values()):
             file.try_again()
 
     def release(self, name: str) -> None:
-        """Follow a model no more: all that is served of it is to be unloaded. For an explicit one."""
+        """Stop following a model, so that all its versions are unloaded (if explicit)."""
         if self.asked is not None:
             self.asked.discard(name)
         for version in self._on_disk(name):
@@ -161,10 +161,11 @@ class Lifecycle:
         """Take in what is on disk.
 
         Args:
-            disk: what was found there. A repository that cannot be read, or that suddenly holds no version at all, is one
-                that went away (an unmounted volume): it changes nothing.
+            disk: what was found there. A repository that cannot be read, or that suddenly holds no version at
+                all, has gone away (an unmounted volume): it changes nothing.
             now_s: the time, in seconds on any monotonic clock.
-            patient: whether to wait until files have settled; not at the start, nor when an operator says that they have.
+            patient: whether to wait until files have settled; not at the start, or when an operator says that
+                they have.
             only: the one model to take in; None: all that are followed.
         """
         if not disk.readable or (self.served and not disk.versions):
@@ -187,7 +188,7 @@ class Lifecycle:
         return [name for name, file in self._settings_files.items() if file.due and file.settled]
 
     def settings_read(self, name: str, settings: ModelSettings) -> None:
-        """Put a model's settings in force; where those of its batches changed, its versions are to be loaded again."""
+        """Put a model's settings in force; if those of its batches changed, its versions are loaded again."""
         file = self._settings_files[name]
         file.taken = file.stamp
         if settings.batching != self.settings(name).batching:
@@ -213,7 +214,7 @@ class Lifecycle:
         return self._settings.get(name, ModelSettings())
 
     def to_load(self) -> list[Key]:
-        """Return the versions to load, ascending; whatever comes of one may change the answer."""
+        """Return the versions to load, ascending; the result of one may change the answer."""
         return sorted(
             (name, version)
             for name in self._names()
@@ -222,7 +223,7 @@ class Lifecycle:
         )
 
     def loaded(self, key: Key) -> None:
-        """Note that a version is served with the content that it had at the last look, whether it was before or not."""
+        """Note that a version is served with the content that it had at the last look."""
         self._bundles[key].taken = self._bundles[key].stamp
         self.served.add(key)
         if self._versions_served(key[0]) - {self._shadow_version(key[0])}:
@@ -230,11 +231,11 @@ class Lifecycle:
         self._move_labels(key[0])
 
     def failed(self, key: Key) -> bool:
-        """Note that a version cannot be loaded; return whether that is final, or the file may still be written."""
+        """Note that a version cannot be loaded; return whether that is final: its file does not change."""
         return self._bundles[key].failed()
 
     def to_unload(self) -> list[Key]:
-        """Return the versions that are served and need not be any more."""
+        """Return the versions that are served but need not be."""
         return sorted(
             (name, version)
             for name in {name for name, _ in self.served}
@@ -257,14 +258,15 @@ class Lifecycle:
         return self._labels.get(name, {})
 
     def waiting_labels(self, name: str) -> dict[str, int]:
-        """Return the labels that do not name the version that the settings say, each with that version."""
+        """Return the labels that do not name the version of the settings yet, each with that version."""
         in_force = self.labels(name)
         return {label: v for label, v in self.settings(name).labels.items() if in_force.get(label) != v}
 
     def shadow(self, name: str) -> ShadowSettings | None:
-        """Return what is set for a model's shadow; None where it has none.
+        """Return the settings of a model's shadow; None if it has none.
 
-        A version that answered until it became the shadow goes on until the one that takes its place is served.
+        A version that answered until it became the shadow goes on until the one that takes its place is
+        served.
         """
         version = self._shadow_version(name)
         if (
@@ -282,7 +284,7 @@ class Lifecycle:
         return (name, max(others)) if others else None
 
     def failures(self) -> list[Key]:
-        """Return the versions on disk whose content cannot be loaded (an older one may be served in its stead)."""
+        """Return the versions on disk whose content cannot be loaded; older content may be served instead."""
         return sorted(key for key, file in self._bundles.items() if file.bad)
 
     def knows(self, name: str) -> bool:
@@ -312,7 +314,7 @@ class Lifecycle:
         return shadow.version if shadow else None
 
     def _chosen(self, name: str) -> set[int]:
-        """Return the versions that the policy chooses among those on disk that are served or may yet be; not the shadow."""
+        """Return what the policy chooses among the versions that are served or may be; not the shadow."""
         policy = self.settings(name).versions or self._policy
         return policy.choose(
             {
@@ -323,13 +325,13 @@ class Lifecycle:
         )
 
     def _wanted(self, name: str) -> set[int]:
-        """Return the versions on disk that are to be served: chosen by the policy, by a label, old or new, or as the shadow."""
+        """Return the versions on disk that the policy, an old or new label or the shadow asks for."""
         settings = self.settings(name).labels
         named = {*settings.values(), *self.labels(name).values(), self._shadow_version(name)}
         return self._chosen(name) | (self._on_disk(name) & named)
 
     def _needed(self, name: str) -> set[int]:
-        """Return the versions that have to stay: those wanted, and those whose successors may come yet."""
+        """Return the versions that must stay: those wanted, and those whose replacement may still come."""
         served, chosen = self._versions_served(name), self._chosen(name)
         if name in self._settings_files and self._settings_files[name].pending:
             return served  # they may move a label away from a version that is gone already

@@ -1,6 +1,6 @@
-"""Models and versions on disk: `<repository>/<name>/<version>/model.onnx`, as Triton and TF Serving lay them out.
+"""Models and versions on disk: `<repository>/<name>/<version>/model.onnx`, as for Triton and TF Serving.
 
-What is there is found here, and loaded; what of it is to be served, and when, `lifecycle` says.
+This module finds and loads them; `lifecycle` says which of them are served, and when.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tamiz_server.model.bundle import MAX_BYTES, read_bundle
 from tamiz_server.model.model import Model
 from tamiz_server.model.recorded_warm_up import recorded_requests, warm_up
 from tamiz_server.model.signature import trusted_keys
-from tamiz_server.model.trial import Probe
+from tamiz_server.model.trial import Trial
 from tamiz_server.repository.lifecycle import MISSING, Disk, Key, Stamp
 from tamiz_server.system.resources import available_cpus, available_memory_bytes
 
@@ -30,7 +30,7 @@ _VERSION: Final = re.compile("[1-9][0-9]*")
 def look(repository: Path) -> Disk:
     """Return what is on disk: every version and every model's settings, without reading any of them.
 
-    Folders that are no versions are passed over, and remarked on.
+    Folders that are not versions are ignored, with a remark.
     """
     versions: dict[Key, Stamp] = {}
     settings: dict[str, Stamp] = {}
@@ -38,13 +38,15 @@ def look(repository: Path) -> Disk:
     remarks: list[str] = []
     if _stamp(repository / FILE_NAME) != MISSING:
         remarks.append(
-            f"{repository} holds a {FILE_NAME}, as a version does: --model-repository is the folder two above, which holds"
-            " <name>/<version>/"
+            f"{repository} holds a {FILE_NAME}, as a version does: --model-repository is the folder two"
+            " above, which holds <name>/<version>/"
         )
     models = _folders(repository, remarks)
     for model in models or ():
-        if not model.name.isprintable():  # such as bytes that are no UTF-8, or line breaks for the log
-            remarks.append(f"{str(model)!r} is passed over: the name of a model is text that can be printed")
+        if (
+            not model.name.isprintable()
+        ):  # such as bytes that are not UTF-8, or line breaks, which would break the log
+            remarks.append(f"{str(model)!r} is ignored: the name of a model must be printable text")
             continue
         folders = _folders(model, remarks)
         if folders is None:
@@ -67,32 +69,33 @@ def _versions(model: Path, folders: list[Path], remarks: list[str]) -> dict[int,
         elif not folder.name.startswith("."):
             shown = folder if folder.name.isprintable() else repr(str(folder))
             remarks.append(
-                f"{shown} is passed over: a version is a positive integer without leading zeros, of at most 63 bits"
+                f"{shown} is ignored: a version is a positive integer without leading zeros, of at most 63"
+                " bits"
             )
     if _stamp(model / FILE_NAME) != MISSING:
         remarks.append(
-            f"{model} is passed over: it holds a {FILE_NAME}, as a version does, where a model was expected; is"
+            f"{model} is ignored: it holds a {FILE_NAME}, as a version does, but a model was expected; is"
             " --model-repository one folder too deep?"
         )
     elif not versions and not model.name.startswith("."):
-        remarks.append(f"{model} is passed over: it holds no version folder, such as {model}/1")
+        remarks.append(f"{model} is ignored: it holds no version folder, such as {model}/1")
     return versions
 
 
 def _folders(folder: Path, remarks: list[str]) -> list[Path] | None:
-    """Return the folders in a folder, sorted; None, and a remark, where it cannot be read: the others are served."""
+    """Return the folders in a folder, sorted; None, with a remark, if it cannot be read."""
     try:
         return sorted(path for path in folder.iterdir() if path.is_dir())
     except OSError as error:
-        remarks.append(f"{folder} is passed over: it cannot be read ({error.strerror})")
+        remarks.append(f"{folder} is ignored: it cannot be read ({error.strerror})")
         return None
 
 
 def _bundle_stamp(path: Path) -> Stamp:
-    """Return the stamp of a bundle: of its file, its signature and its recorded requests, as far as they are there."""
+    """Return one stamp of a bundle's file, its signature and its recorded requests, if they exist."""
     bundle = _stamp(path)
     beside = [path.with_name(path.name + SIGNATURE_SUFFIX)]
-    with suppress(OSError):  # loading says what is wrong with the folder
+    with suppress(OSError):  # loading it says what is wrong with the folder
         beside += recorded_requests(path.parent)
     stamps = [bundle, *(stamp for stamp in map(_stamp, beside) if stamp != MISSING)]
     if bundle == MISSING or len(stamps) == 1:
@@ -110,13 +113,13 @@ def _stamp(path: Path) -> Stamp:
 
 
 def bundle_path(repository: Path, key: Key) -> Path:
-    """Return where a version's bundle lies."""
+    """Return the path of a version's bundle."""
     name, version = key
     return repository / name / str(version) / FILE_NAME
 
 
 def settings_path(repository: Path, name: str) -> Path:
-    """Return where a model's settings lie."""
+    """Return the path of a model's settings."""
     return repository / name / model_settings.FILE_NAME
 
 
@@ -127,17 +130,17 @@ class Loaded(NamedTuple):
     digest: bytes
 
 
-def load(path: Path, config: Config, known: bytes = b"", probe: Probe | None = None) -> Loaded | None:
+def load(path: Path, config: Config, known: bytes = b"", trial: Trial | None = None) -> Loaded | None:
     """Load and warm up one version.
 
     Args:
         path: its file.
-        config: how it is to be run.
+        config: the settings in force for it.
         known: the digest of the content that is served already.
-        probe: tries it first, in a process of its own.
+        trial: tries it first, in a process of its own; None: it is loaded at once.
 
     Returns:
-        The version; None where its file holds what is served already.
+        The version; None if its file holds what is served already.
 
     Raises:
         BundleError: if it cannot be served.
@@ -151,8 +154,8 @@ def load(path: Path, config: Config, known: bytes = b"", probe: Probe | None = N
     digest = hashlib.sha256(bundle.content).digest()
     if digest == known:
         return None
-    if probe is not None:
-        probe.check(
+    if trial is not None:
+        trial.run(
             bundle,
             max_batch_size=config.max_batch_size,
             memory_bytes=memory_bytes,

@@ -1,4 +1,4 @@
-"""Which model has which shadow now: follows settings, and the versions that come, change and go."""
+"""The shadows of models: they follow the settings and the versions that are served."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ENDS_WITHIN_S: Final = 1.0
 
 
 class Shadows:
-    """The shadows of all models, one each at most."""
+    """The shadows of all models, at most one each."""
 
     def __init__(self, registry: Registry, metrics: Metrics) -> None:
         self._registry = registry
@@ -34,7 +34,7 @@ class Shadows:
 
         Args:
             name: the model's name.
-            settings: what is set for its shadow and in force; None if it has none.
+            settings: the settings of its shadow that are in force; None: it has none.
             engines: its versions that are served.
         """
         old, new = self._shadows.pop(name, None), None
@@ -58,14 +58,14 @@ class Shadows:
         self._say(name, settings, waits=waits)
 
     async def stop(self) -> None:
-        """End all shadows; return when none computes any more, or soon: what still computes is left behind."""
+        """End all shadows; return when none computes, or soon: one that still computes is not waited for."""
         for name in list(self._shadows):
             self.follow(name, None, {})
         if self._ending:
             await asyncio.wait(self._ending, timeout=_ENDS_WITHIN_S)
 
     def _counts(self, name: str, settings: ShadowSettings) -> ShadowMetrics:
-        """Return the counts of a model's shadow; they go on as long as it decides by the same version and threshold."""
+        """Return the counts of a model's shadow; they go on while its version and threshold stay the same."""
         what = (settings.version, settings.threshold)
         known = self._metrics.shadows.get(name)
         return known if known is not None and known.what == what else ShadowMetrics(name, what)
@@ -77,7 +77,7 @@ class Shadows:
             await shadow.end()
             if say:
                 _log.info(
-                    "model %s: a shadow has ended, %s: %d rows received, %d compared, %d dropped",
+                    "model %s: its shadow has ended (%s): %d rows received, %d compared, %d dropped",
                     name,
                     shadow.settings,
                     *shadow.metrics.totals(),

@@ -44,8 +44,8 @@ def check_layout(body: bytes, type_: type[Message]) -> None:
     for n_fields, (field, n_bytes) in enumerate(_fields(body, type_), start=1):
         if n_fields > MOST_PARTS:
             raise InvalidRequest(
-                f"the message has more than {MOST_PARTS} fields or strings: send its rows in several requests,"
-                " and numbers as raw bytes"
+                f"the message has more than {MOST_PARTS} fields or strings: send its rows in several"
+                " requests, and numbers as raw bytes"
             )
         if field is not None and field.type not in _NOT_PACKED:
             n_packed_bytes += n_bytes

@@ -59,7 +59,7 @@ class Registry:
                 each.pop(name, None)
 
     def set_labels(self, name: str, labels: Mapping[str, int]) -> None:
-        """Let requests name versions of a model by these labels and no others. Each version must be served."""
+        """Let requests name versions of a model by these labels only. Each version must be served."""
         self._labels[name] = labels
 
     def set_shadow(self, name: str, version: int | None, shadow: Shadow | None) -> None:
@@ -127,7 +127,7 @@ class Registry:
         return versions[version]
 
     def _choose_default(self, name: str) -> None:
-        """Choose the version that answers requests that name none: the highest, or 0 if there is only a shadow."""
+        """Choose which version answers requests that name none: the highest; 0 if there is only a shadow."""
         passed_over = self._passed_over.get(name)
         self._default[name] = max(
             (version for version in self._served[name] if version != passed_over), default=0

@@ -1,12 +1,12 @@
-"""A model's shadow: sees rows that were answered, decides on them too, answers nobody.
+"""A model's shadow: it sees rows that were answered, decides on them too, and answers nobody.
 
-    answer ──► Beside.see ──► a sample ──► another threshold only: compared, with the confidences that are there
-                                      └──► another version: an engine of its own, in a thread that gives way ──► compared
+    answer ──► Beside.see ──► a sample ──► another threshold only: compared, by the confidences at hand
+                                      └──► another version: its own engine, in a thread ──► compared
 
-Live rows go first. An answer goes out before it is looked at, in the next turn of the event loop. The shadow's engine has a
-queue, a thread and a circuit of its own; it gathers rows for some milliseconds, because few large batches take less from
-others than many small ones. What finds no room, or comes while the live queue is long or refuses requests, is dropped and
-counted.
+Live rows go first. An answer goes out before the shadow looks at it, in the next turn of the event loop. The
+shadow's engine has a queue, a thread of low priority and a circuit of its own. It gathers rows for some
+milliseconds, because a few large batches take less from others than many small ones. Rows are dropped and
+counted if there is no room for them, or if they come while the live queue is long or refuses requests.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Shadow:
         settings: what was set.
         model: the version that it computes with; None if it only decides with another threshold.
         metrics: its counts; they outlive it.
-        ended: whether it sees nothing any more.
+        ended: whether it has stopped seeing answers.
     """
 
     def __init__(self, settings: ShadowSettings, served: Engine | None, metrics: ShadowMetrics) -> None:
@@ -63,8 +63,8 @@ class Shadow:
 
         Args:
             settings: what was set.
-            served: the engine of the version that `settings` names; its model and settings are used. None if `settings`
-                names no version.
+            served: the engine of the version that `settings` names; its model and settings are used. None if
+                `settings` names no version.
             metrics: where to count.
         """
         self.settings = settings
@@ -81,7 +81,7 @@ class Shadow:
             self._engine = _engine(served, counts, self.thresholds(served))
 
     def beside(self, version: int, live: Engine) -> Beside | None:
-        """Return what shows it the answers of a live version; None where it would be compared with itself."""
+        """Return what shows it the answers of a live version; None if it would be compared with itself."""
         computes = self._engine is not None and version != self.settings.version
         if not computes and self.settings.threshold is None:
             return None
@@ -92,13 +92,13 @@ class Shadow:
         return known
 
     def thresholds(self, engine: Engine) -> Thresholds:
-        """Return what decides on the rows that an engine computes: the threshold that is set, or the bundle's."""
+        """Return what decides on the rows of an engine: the threshold that is set, or the engine's own."""
         if self.settings.threshold is None:
             return engine.thresholds
         return Thresholds(Threshold(value=self.settings.threshold))
 
     def keep(self, versions: set[int]) -> None:
-        """Forget live versions that are served no more, and their counts."""
+        """Forget live versions that are no longer served, and their counts."""
         for version in self._besides.keys() - versions:
             del self._besides[version]
         self.metrics.keep(versions)
@@ -116,13 +116,13 @@ class Shadow:
         return task
 
     def see_no_more(self) -> None:
-        """Drop what is seen from now on, uncounted, and what was seen and is not looked at yet, counted."""
+        """See nothing from now on. What was seen and is not yet looked at is dropped and counted."""
         self.ended = True
 
     async def end(self) -> None:
-        """See nothing more, drop what waits, and return when nothing is computed any more."""
+        """See nothing more, drop what waits, and return when the last computation has ended."""
         self.see_no_more()
-        await asyncio.sleep(0)  # what was seen is looked at
+        await asyncio.sleep(0)  # so that what was seen is looked at
         self._besides.clear()
         tasks = list(self._tasks)
         for task in tasks:
@@ -168,7 +168,8 @@ class Beside:
             self._sizes = [spec for spec in engine.model.specs if spec.tail != own.get(spec.name)]
             if not self._fits:
                 _log.warning(
-                    "model %s: its shadow, version %s, reads other inputs (%s) than version %s (%s), whose rows are dropped",
+                    "model %s: its shadow, version %s, reads other inputs (%s) than version %s (%s); rows"
+                    " answered by that version are dropped",
                     counts.labels[0],
                     counts.labels[2],
                     ", ".join(map(str, engine.model.specs)),
@@ -191,7 +192,10 @@ class Beside:
         try:
             reason = self._compare(request, answer)
         except Exception:  # noqa: BLE001  whatever it was, the answer goes out
-            _log.exception("the shadow of %s failed: this is a bug", self._counts.labels)
+            _log.exception(
+                "model %s version %s: shadow %s failed, its rows are dropped; this is a bug",
+                *self._counts.labels,
+            )
             reason = FAILED
         if reason is not None:
             self._counts.dropped[reason] += request.n_rows
@@ -229,7 +233,11 @@ class Beside:
             counts.add(compare(answer, task.result(), self._live_classes, self._shadow_classes))
             return
         if not isinstance(error, TamizError):
-            _log.error("the shadow of %s failed: this is a bug", counts.labels, exc_info=error)
+            _log.error(
+                "model %s version %s: shadow %s failed, its rows are dropped; this is a bug",
+                *counts.labels,
+                exc_info=error,
+            )
         counts.dropped[_reason(error)] += n_rows
 
 
@@ -241,7 +249,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _engine(served: Engine, metrics: ModelMetrics, thresholds: Thresholds) -> Engine:
-    """Return an engine beside the one that serves. It always uses one thread, so that it can give way to live requests."""
+    """Return an engine beside the one that serves. It computes in a thread, which gives way to others."""
     config = dataclasses.replace(
         served.config, inline_limit_us=0, max_queue_delay_us=_GATHERS_US, max_concurrency=1
     )

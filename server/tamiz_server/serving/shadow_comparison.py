@@ -58,7 +58,7 @@ def compare(
 
 
 def compare_threshold(live: Decided, threshold: float) -> Compared:
-    """Return how many rows came out how, had they to reach another threshold: their labels would be the same."""
+    """Return how many rows came out how if they had to reach another threshold; labels would be the same."""
     both = accepted = 0
     for live_accepts, confidence, reason in zip(live.accepted, live.confidence, live.reasons, strict=True):
         if confidence >= threshold and reason in _DECIDED_BY_THRESHOLD:

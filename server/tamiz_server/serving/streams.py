@@ -17,7 +17,7 @@ from tamiz_server.errors import Unavailable
 from tamiz_server.telemetry.metrics import Metrics
 
 _LINGER_S: Final = 0.3
-"""How long the server waits after the last stream. Without it callers saw a broken pipe instead of their status."""
+"""How long the server waits after the last stream. Without it callers saw a broken pipe, not their status."""
 
 _Answer = Callable[[bytes], Coroutine[Any, Any, bytes]]
 
@@ -25,8 +25,9 @@ _Answer = Callable[[bytes], Coroutine[Any, Any, bytes]]
 class OrderedStream:
     """The requests of one stream that are in flight, and their answers.
 
-    A request is in flight from when it is read until its answer is taken. Beyond `max_requests`, or `max_bytes` of
-    requests, nothing more is read: then the transport holds the sender back, and the memory does not grow.
+    A request is in flight from when it is read until its answer is taken. Beyond `max_requests`, or
+    `max_bytes` of requests, nothing more is read: the transport then holds the sender back, and memory
+    does not grow.
 
     Attributes:
         ended: set when the last answer was taken, or when the rest was given up.
@@ -41,7 +42,7 @@ class OrderedStream:
             bodies: the requests.
             answer: answers one request; a request that failed gets an answer too.
             max_requests: how many requests may be in flight, at least 1.
-            max_bytes: reading stops when this many bytes of requests are in flight; the last one may exceed it.
+            max_bytes: reading stops when this many bytes of requests are in flight; the last may exceed it.
         """
         self._answer = answer
         self._max_requests = max_requests
@@ -119,7 +120,15 @@ class Streams:
         self._ending = False
 
     async def answer(self, bodies: AsyncIterator[bytes], answer: _Answer) -> AsyncGenerator[bytes, None]:
-        """Answer each message of a stream, in order; see `Stream`. `answer` answers one, with an error if need be."""
+        """Answer each message of a stream, in order; see `Stream`.
+
+        Args:
+            bodies: the messages.
+            answer: answers one of them, with an error if need be.
+
+        Raises:
+            Unavailable: at the end, if this side ended the stream.
+        """
         stream = OrderedStream(
             bodies,
             answer,

@@ -25,15 +25,17 @@ _OWN_DESCRIPTORS: Final = 512
 def available_cpus(cgroup_v2: Path = _CGROUP_V2, cgroup_v1: Path = _CGROUP_V1) -> int:
     """Return how many processors this process may keep busy, at least 1.
 
-    The smaller of the processors it may be scheduled on and its control group's quota, rounded up. onnxruntime counts
-    the host's cores instead; in a container with a quota of 2 on a host of 64 its 64 threads are throttled.
+    The smaller of the processors it may be scheduled on and its control group's quota, rounded up.
+    onnxruntime counts
+    the host's cores instead: in a container with a quota of 2 on a host with 64 cores, its 64 threads are
+    throttled.
     """
     scheduled = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(scheduled, _quota(cgroup_v2, cgroup_v1))))
 
 
 def _quota(cgroup_v2: Path, cgroup_v1: Path) -> float:
-    """Return the control group's quota in processors; infinite where there is none."""
+    """Return the control group's quota in processors; infinite if there is none."""
     try:
         quota, period = cgroup_v2.read_text().split()
     except (OSError, ValueError):
@@ -48,7 +50,7 @@ def _quota(cgroup_v2: Path, cgroup_v1: Path) -> float:
 
 
 def available_memory_bytes(limits: tuple[Path, ...] = _MEMORY_LIMITS) -> int:
-    """Return how much memory this process may use: the smaller of the machine's and its control group's limit."""
+    """Return how much memory this process may use: the limit of its control group, or of the machine."""
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in limits:
         with suppress(OSError, ValueError):  # not there, or "max"
@@ -57,10 +59,10 @@ def available_memory_bytes(limits: tuple[Path, ...] = _MEMORY_LIMITS) -> int:
 
 
 def room_for_connections(wanted: int) -> int:
-    """Return how many connections may be open: as many as are wanted, or as the limit on open files allows.
+    """Return how many connections may be open: as many as wanted, if the limit on open files allows it.
 
-    The soft limit is raised as far as needed: it is low for the sake of programs that use select(), which is not used here.
-    A server that has no descriptor left can neither load a model nor show its metrics.
+    The soft limit is raised if needed: it is low only for programs that use select(), and this one does not.
+    A server without a free descriptor can neither load a model nor show its metrics.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + _OWN_DESCRIPTORS
@@ -71,8 +73,8 @@ def room_for_connections(wanted: int) -> int:
     room = max(1, needed - _OWN_DESCRIPTORS)
     if room < wanted:
         _log.warning(
-            "--max-connections is %d, but the process may open only %d files: at most %d connections are taken (ulimit -Hn"
-            " raises the limit)",
+            "--max-connections is %d, but the process may open only %d files: at most %d connections are"
+            " taken (ulimit -Hn raises the limit)",
             wanted,
             hard,
             room,

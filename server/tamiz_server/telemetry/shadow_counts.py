@@ -40,8 +40,8 @@ RESTING: Final = "resting"
 FAILED: Final = "failed"
 STOPPED: Final = "stopped"
 REASONS: Final = (QUEUE_FULL, LIVE_BUSY, INPUTS_DIFFER, RESTING, FAILED, STOPPED)
-"""Why rows were dropped: no room for them; the live queue goes first; the shadow does not read such inputs;
-it rests after failures; it failed on them; it was changed or ended before it had computed them."""
+"""Why rows were dropped: the shadow's queue was full; the live version was busy; the shadow reads other
+inputs; it rests after failures; it failed on them; it was changed or ended before it had computed them."""
 
 
 @dataclass(eq=False)
@@ -118,7 +118,7 @@ class ShadowMetrics:
         return self.name, str(self.what[0] or "")
 
     def of_engine(self, version: int, manifest: Manifest) -> ModelMetrics:
-        """Return the counts of the engine that computes a version; the engine that takes its place goes on with them."""
+        """Return the counts of the engine of a version; an engine that replaces it goes on with them."""
         if self.engine is None:
             self.engine = ModelMetrics(self.name, f"{version} as shadow", manifest)  # so the log says it
         return self.engine

@@ -1,1 +1,1 @@
-"""Fronts of the service: bytes in, bytes out, nothing else; none of them knows a model."""
+"""Transports: bytes in, bytes out. They do not know any model."""

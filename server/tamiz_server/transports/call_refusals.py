@@ -1,4 +1,4 @@
-"""Access control in front of every service on a gRPC server: ours, health, reflection, and those to come."""
+"""Refuses calls before any service sees them: by access control, and for too much metadata."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tamiz_server.access.access import CALLER, Access
 from tamiz_server.errors import MetadataTooLarge, TamizError
 
 _OVERHEAD_BYTES: Final = 32
-"""What a field counts besides its name and value (RFC 9113, section 6.5.2)."""
+"""How many bytes a field counts in addition to its name and value (RFC 9113, section 6.5.2)."""
 
 
-class Gate(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs
-    """The first whom grpc asks for a call's method: it refuses the call, or leaves it to those that are asked next.
+class Admission(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs
+    """Access control. grpc asks it first for a call's method: it refuses the call, or passes it on.
 
-    An interceptor would do the same with two more coroutines per call.
+    An interceptor would need two more coroutines per call.
     """
 
     def __init__(self, access: Access) -> None:
@@ -28,7 +28,7 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Return a method that refuses; or None, and the call's method will see its caller as `CALLER`."""
+        """Return a method that refuses the call; or None, with the caller in `CALLER` for its method."""
         try:
             CALLER.set(self._access.admit(handler_call_details.method, _authorization(handler_call_details)))
         except TamizError as error:
@@ -37,10 +37,10 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in
 
 
 class MetadataLimit(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs
-    """Refuses calls with more metadata than may be.
+    """Refuses calls with too much metadata.
 
-    gRPC does so itself where a frame ends within a field, as its own clients send them. In frames that hold whole fields it
-    limits each field, and lets 16 MB of them pass.
+    gRPC does so itself if a frame ends within a field, as its own clients send them. If frames hold whole
+    fields, it limits each field, but lets 16 MB of them pass.
     """
 
     def __init__(self, max_bytes: int, refused: Counter[str]) -> None:
@@ -51,7 +51,7 @@ class MetadataLimit(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generi
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Return a method that refuses; or None."""
+        """Return a method that refuses the call; or None."""
         metadata = handler_call_details.invocation_metadata or ()
         size = sum(len(key) + len(value) + _OVERHEAD_BYTES for key, value in metadata)
         if size <= self._max_bytes:
@@ -71,5 +71,6 @@ def _refusal(error: TamizError) -> grpc.RpcMethodHandler[Any, Any]:
     async def refuse(_: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
         await context.abort(grpc.StatusCode[error.code], str(error))
 
-    # On the wire a stream of one message looks like any other call; and of a stream nothing is read unasked.
+    # On the wire a call with one message looks like a stream of one; and grpc reads nothing from a stream
+    # unasked.
     return grpc.stream_stream_rpc_method_handler(refuse)

@@ -1,4 +1,4 @@
-"""The service behind grpcio's asyncio server, with health (`grpc.health.v1`) and reflection."""
+"""Calls: the services behind grpcio's asyncio server, with health (`grpc.health.v1`) and reflection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tamiz_server.config.config import Config
 from tamiz_server.errors import ConfigError, TamizError
 from tamiz_server.serving.methods import Method, Methods, Stream
 from tamiz_server.system.resources import room_for_connections
-from tamiz_server.transports.call_refusals import Gate, MetadataLimit
+from tamiz_server.transports.call_refusals import Admission, MetadataLimit
 from tamiz_server.transports.health import Health
 from tamiz_server.transports.parsing import ParsingServer
 from tamiz_server.transports.reflection import enable_reflection
@@ -35,14 +35,13 @@ _STATUS: Final = {
     True: health_pb2.HealthCheckResponse.SERVING,
     False: health_pb2.HealthCheckResponse.NOT_SERVING,
 }
-_ALIVE: Final = "grpc.health.v1.Health"  # health itself: it is served for as long as the event loop turns
+_ALIVE: Final = "grpc.health.v1.Health"  # the health service itself: it is served while the event loop runs
 _FOREVER_MS: Final = 2**31 - 1
-_HANDSHAKE_WITHIN_MS: Final = (
-    10_000  # gRPC gives two minutes, in which a connection that says nothing is kept
-)
+# gRPC allows two minutes, and keeps a connection that sends nothing for as long.
+_HANDSHAKE_WITHIN_MS: Final = 10_000
 _ANSWER_WITHIN_MS: Final = 20_000  # gRPC's default for a keepalive ping
 
-# Some of what grpc logs it prints once more, past the log, which is JSON.
+# grpc prints some stack traces to standard error in addition to logging them, and the log is JSON.
 cygrpc.traceback = SimpleNamespace(**vars(traceback) | {"print_exc": lambda: None})
 
 
@@ -50,7 +49,7 @@ class GrpcServer:
     """A gRPC server in the running event loop.
 
     Attributes:
-        port: the port that it listens on, once it is started.
+        port: the port that it listens on, once started.
     """
 
     def __init__(
@@ -61,9 +60,11 @@ class GrpcServer:
         certificates: Watched[Certificates] | None = None,
         refused: Counter[str] | None = None,
     ) -> None:
-        """Make it, with access control and TLS where they are given; `refused` counts, by status, calls that something else refuses.
+        """Build the server; without access control it lets everybody in, without certificates it has no TLS.
 
-        Access control counts those that it refuses, and services their requests for predictions.
+        `refused` counts, by status, the calls that are refused here or by methods that are not for
+        predictions. Access control counts its own refusals, and services count their requests for
+        predictions.
         """
         self.port = 0
         refused = Counter() if refused is None else refused
@@ -73,7 +74,7 @@ class GrpcServer:
         self._server = aio.server(options=_options(config))
         self._server.add_generic_rpc_handlers((MetadataLimit(config.max_metadata_bytes, refused),))
         if access is not None:
-            self._server.add_generic_rpc_handlers((Gate(access),))  # before all services
+            self._server.add_generic_rpc_handlers((Admission(access),))  # before all services
         self._server.add_generic_rpc_handlers((_Handlers(services, refused),))
         parsing = ParsingServer(self._server, refused)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, parsing)
@@ -81,10 +82,10 @@ class GrpcServer:
             enable_reflection([service.name for service in services], parsing)
 
     async def start(self) -> None:
-        """Listen. Health says NOT_SERVING until `set_health` says otherwise, except of itself, for who asks if it lives.
+        """Listen. Health says NOT_SERVING until `set_health` changes that, except of the health service.
 
         Raises:
-            ConfigError: if the port cannot be had.
+            ConfigError: if the port cannot be listened on.
         """
         config = self._config
         await self.set_health("", False)
@@ -98,12 +99,13 @@ class GrpcServer:
                 self.port = self._server.add_secure_port(address, _credentials(self._certificates))
         except RuntimeError as error:
             raise ConfigError(
-                f"--grpc-port: {config.host}:{config.grpc_port} cannot be listened on; is another server running there?"
+                f"--grpc-port: {config.host}:{config.grpc_port} cannot be listened on; is another server"
+                " running there?"
             ) from error
         await self._server.start()
 
     async def set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001  as in a table
-        """Say whether a service, a model or a version ("name/version") is being served; None: it is not known any more.
+        """Say whether a service, a model or a version ("name/version") is served; None: it is not known.
 
         The empty name stands for the whole server.
         """
@@ -117,7 +119,7 @@ class GrpcServer:
         self._health.say_not_serving()
 
     async def stop(self, grace_s: float) -> None:
-        """Take no new calls, wait for those in flight at most `grace_s` seconds, stop."""
+        """Accept no new calls, wait at most `grace_s` seconds for those in flight, and stop."""
         self._health.end()
         await self._server.stop(grace_s)
 
@@ -129,24 +131,25 @@ def _options(config: Config) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", config.max_message_bytes),
-        # Identity alone. What is compressed is unpacked whole before its length is looked at: half a megabyte took 512.
+        # No compression: gRPC unpacks a message before it checks its size; half a megabyte unpacked to 512
+        # MB.
         ("grpc.compression_enabled_algorithms_bitset", 1),
-        # Between the two gRPC would refuse at random.
+        # Between these two limits gRPC would refuse calls at random.
         ("grpc.max_metadata_size", config.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", config.max_metadata_bytes),
         ("grpc.max_concurrent_streams", config.max_concurrent_streams),
-        # With it calls that have just ended count as well, and what a client may send is refused (RST_STREAM, UNAVAILABLE).
+        # With it, calls that have just ended count too, and clients within their limit are refused.
         ("grpc.http.overload_protection", 0),
         ("grpc.max_allowed_incoming_connections", room_for_connections(config.max_connections)),
         ("grpc.max_connection_age_ms", age_ms),
         ("grpc.max_connection_age_grace_ms", round(config.max_connection_age_grace_s * 1e3)),
         ("grpc.keepalive_time_ms", keepalive_ms),
-        # The first alone leaves a dead connection open for the minute that is the second one's default.
+        # With the first alone, a dead connection stays open for a minute, the default of the second.
         ("grpc.keepalive_timeout_ms", answer_ms),
         ("grpc.http2.ping_timeout_ms", answer_ms),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_WITHIN_MS),
-        # A ping costs nothing; to be punished for it costs the server 4 kB: half a million of them, 8 MB, took 2 GB.
+        # Pings are cheap, but punishing one costs the server 4 kB: half a million (8 MB) took 2 GB.
         ("grpc.http2.max_ping_strikes", 0),
         # A second server on the same port is a mistake, not a second worker.
         ("grpc.so_reuseport", 0),
@@ -154,7 +157,7 @@ def _options(config: Config) -> list[tuple[str, int]]:
 
 
 def _credentials(certificates: Watched[Certificates]) -> grpc.ServerCredentials:
-    """Return credentials that gRPC asks for at every handshake, in threads of its own."""
+    """Return credentials; gRPC asks for the current ones at every handshake, in threads of its own."""
     served = certificates.current()
 
     def renewed() -> grpc.ServerCertificateConfiguration | None:
@@ -167,7 +170,7 @@ def _credentials(certificates: Watched[Certificates]) -> grpc.ServerCredentials:
 
     return grpc.dynamic_ssl_server_credentials(
         _configuration(served),
-        renewed,  # type: ignore[arg-type]  # None for no change, which the stubs do not know
+        renewed,  # type: ignore[arg-type]  # None means no change, which the stubs do not know
         require_client_authentication=served.client_ca is not None,
     )
 
@@ -215,7 +218,7 @@ def _handler(method: Method, refused: Counter[str] | None) -> _Handler:
 def _stream_handler(stream: Stream) -> _StreamHandler:
     async def handle(bodies: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
         try:
-            # Closed here and now when the caller goes away while an answer is being written: what waits is freed.
+            # If the caller goes away while an answer is written, this closes the stream and frees what waits.
             async with aclosing(stream(bodies, _deadline_s(context), context.invocation_metadata)) as answers:
                 async for answer in answers:
                     await context.write(answer)
@@ -226,6 +229,6 @@ def _stream_handler(stream: Stream) -> _StreamHandler:
 
 
 def _deadline_s(context: aio.ServicerContext[bytes, bytes]) -> float:
-    """Return the call's deadline on time.monotonic's clock; infinite when there is none."""
+    """Return the call's deadline on time.monotonic's clock; infinite if it has none."""
     remaining_s = context.time_remaining()
     return math.inf if remaining_s is None else time.monotonic() + remaining_s

@@ -1,7 +1,8 @@
-"""`grpc.health.v1`: whether the server, a service, a model or a version is serving, for those who ask and those who watch.
+"""`grpc.health.v1`: whether the server, a service, a model or a version is serving (Check and Watch).
 
-Not grpcio-health-checking's servicer: there a watcher that leaves makes the others of its service deaf, and one that does
-not read holds up whoever wants to say something new, the reloading and the stop of the server among them.
+grpcio-health-checking has a servicer too. In that one, a watcher that leaves makes the other watchers of its
+service deaf, and a watcher that does not read blocks everyone who sets a status, such as reloading and
+stopping the server.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _Context = aio.ServicerContext[Any, Any]
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # that module neither
-    """What is serving. Saying something never waits for anybody."""
+    """What is serving. Setting a status never waits for anybody."""
 
     def __init__(self) -> None:
         """Begin with nothing known."""
@@ -36,7 +37,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # that modu
         return _Response(status=status)
 
     async def Watch(self, request: Any, context: _Context) -> None:  # noqa: N802  as above
-        """Send the status of a service, and again when it has changed; what changed twice meanwhile is sent once."""
+        """Send the status of a service now and after each change; a slow reader gets only the latest."""
         said = None
         while not self._has_ended:
             changed = self._changed
@@ -48,25 +49,25 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # that modu
         await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping; watch another replica")
 
     def set(self, service: str, status: int) -> None:
-        """Say how a service is, unless the last word was said."""
+        """Set the status of a service, unless the server is stopping."""
         if not self._is_final:
             self._status[service] = status
             self._wake()
 
     def forget(self, service: str) -> None:
-        """Say of a service that it is not known any more, unless the last word was said."""
+        """Forget a service, unless the server is stopping."""
         if not self._is_final:
             self._status.pop(service, None)
             self._wake()
 
     def say_not_serving(self) -> None:
-        """Say NOT_SERVING of all; it is the last word."""
+        """Set all to NOT_SERVING, for good."""
         self._is_final = True
         self._status = dict.fromkeys(self._status, _Response.NOT_SERVING)
         self._wake()
 
     def end(self) -> None:
-        """End the calls of those who watch: they would not end by themselves."""
+        """End the calls of watchers, which do not end by themselves."""
         self._has_ended = True
         self._wake()
 

@@ -1,4 +1,4 @@
-"""`/metrics` and `/healthz` over HTTP, in threads of their own: a scrape must not hold up the event loop."""
+"""Pages: `/metrics` and `/healthz` over HTTP, in threads of their own that do not block the event loop."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from typing import Any, Final, NamedTuple
 from tamiz_server.errors import ConfigError, TamizError
 
 Admit = Callable[[str, str | None], object]
-"""Path and header `authorization` → nothing that matters here, or TamizError."""
+"""Takes a path and the header `authorization`; raises TamizError to refuse."""
 
-_PATIENCE_S: Final = (
-    10  # how long a connection may last: who says nothing, or a byte now and then, does not keep its thread
-)
+# How long a connection may last: a client that sends nothing, or a byte now and then, does not keep its
+# thread.
+_PATIENCE_S: Final = 10
 _MOST_CONNECTIONS: Final = 64
 """How many connections are open at once; each has a thread, and gRPC needs the open files."""
 
@@ -39,7 +39,7 @@ class Page(NamedTuple):
     body: bytes
 
 
-class HttpServer:
+class PageServer:
     """Serves a few pages, each made by a function at the time of the request.
 
     Attributes:
@@ -54,17 +54,17 @@ class HttpServer:
         admit: Admit | None = None,
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
-        """Listen; every request is shown to `admit` first, and `tls` gives every connection its certificate.
+        """Listen. `admit` sees every request first, and `tls` gives each connection its certificate.
 
         Raises:
-            ConfigError: if the port cannot be had.
+            ConfigError: if the port cannot be listened on.
         """
         try:
             self._server = _server_class(host, tls)((host, port), _handler(pages, admit))
         except OSError as error:
             raise ConfigError(
-                f"--metrics-port: {host}:{port} cannot be listened on ({error.strerror}); is another server running"
-                " there?"
+                f"--metrics-port: {host}:{port} cannot be listened on ({error.strerror}); is another server"
+                " running there?"
             ) from error
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="tamiz-http", daemon=True)
@@ -74,7 +74,7 @@ class HttpServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer none any more."""
+        """Stop answering."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -94,24 +94,23 @@ class _Connection:
         self.asked = False
 
     def end(self) -> None:
-        """Have its thread find the connection closed, whatever it waits for."""
+        """Close the connection under its thread, whatever that waits for."""
         with suppress(OSError):
-            socket.socket.shutdown(
-                self.socket, socket.SHUT_RDWR
-            )  # TLS's own would take the thread's state away
+            # Not the method of an SSL socket: it would take away the TLS state that the thread is using.
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
 
 class _Connections:
-    """Those that are open, oldest first: few, and none for long. Any thread may call."""
+    """The open connections, oldest first: few, and none stays for long. Any thread may call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: dict[Any, _Connection] = {}
 
     def add(self, accepted: Any) -> None:
-        """Take note of a connection. If there are too many, the one that has not asked for longest goes.
+        """Add a connection. If there are too many, close the oldest without a request, or else the oldest.
 
-        A scrape asks as soon as it is connected, so that those go first who keep a thread for nothing.
+        A scrape sends its request at once; a connection without one holds a thread for nothing.
         """
         with self._lock:
             if len(self._open) >= _MOST_CONNECTIONS:
@@ -120,7 +119,7 @@ class _Connections:
             self._open[accepted] = _Connection(accepted)
 
     def get(self, accepted: Any) -> _Connection:
-        """Return a connection; if it had to go, one that nobody looks after any more."""
+        """Return a connection; if it was closed already, a new object for its socket, which is in no list."""
         with self._lock:
             return self._open.get(accepted) or _Connection(accepted)
 
@@ -130,7 +129,7 @@ class _Connections:
             self._open.pop(accepted, None)
 
     def end_old(self) -> None:
-        """End those that have lasted too long."""
+        """End the connections that have lasted too long."""
         until_s = time.monotonic() - _PATIENCE_S
         with self._lock:
             for each in self._open.values():
@@ -157,19 +156,19 @@ def _server_class(host: str, tls: Callable[[], ssl.SSLContext] | None) -> type[T
             super().shutdown_request(request)
 
         def service_actions(self) -> None:
-            """Look after the connections; http.server calls this twice a second, and after each new one."""
+            """End old connections; http.server calls this twice a second and after each new connection."""
             self.connections.end_old()
 
         def server_bind(self) -> None:
-            """Bind without http.server's look-up of the host's name, which can hang where there is no name service."""
+            """Bind without http.server's look-up of the host's name: it may hang without a name service."""
             TCPServer.server_bind(self)
             self.server_name, self.server_port = host, self.server_address[1]
 
         def finish_request(self, request: Any, client_address: Any) -> None:
-            """Answer a connection, in its thread; a handshake that never ends holds up nobody else."""
+            """Answer a connection in its thread; a handshake that never ends blocks nobody else."""
             request.settimeout(_PATIENCE_S)
             connection: Any = self.connections.get(request)
-            with suppress(OSError):  # a client that went away is no news
+            with suppress(OSError):  # a client that went away is not worth a line
                 if tls is None:
                     super().finish_request(connection, client_address)
                     return
@@ -217,6 +216,6 @@ def _handler(pages: dict[str, Callable[[], Page]], admit: Admit | None) -> type[
         do_HEAD = do_GET  # noqa: N815  http.server's name
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  http.server's name
-            """Say nothing: a scrape every few seconds is no news."""
+            """Log nothing: a scrape every few seconds is not worth a line."""
 
     return Handler

@@ -1,6 +1,6 @@
-"""Services that come with gRPC (health, reflection), kept from bytes that are no message of theirs.
+"""Protects the services that come with gRPC (health, reflection) from bytes that are not their messages.
 
-By itself grpcio answers such bytes with UNKNOWN, "this is a bug", and writes a traceback into the log.
+On its own, grpcio answers such bytes with UNKNOWN ("this is a bug") and logs a stack trace.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _Parse = Callable[[bytes, _Context], Awaitable[Any]]
 
 
 class ParsingServer:
-    """Stands in a server's place when a generated function adds a service to it."""
+    """Takes a server's place when a generated function adds a service to it."""
 
     def __init__(self, server: aio.Server, refused: Counter[str]) -> None:
-        """Stand in for a server, and count what is refused, by status."""
+        """Wrap a server, and count refused calls by status."""
         self._server = server
         self._refused = refused
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler[Any, Any]]) -> None:
-        """Add handlers; what they cannot read is refused with INVALID_ARGUMENT."""
+        """Add handlers; a message that they cannot read is refused with INVALID_ARGUMENT."""
         self._server.add_generic_rpc_handlers([_Parsing(each, self._refused) for each in handlers])
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
-        """Pass over: the same handlers come as generic ones."""
+        """Ignore these: the same handlers also come as generic ones."""
 
 
 class _Parsing(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs
@@ -48,7 +48,7 @@ class _Parsing(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic onl
 
 
 def _parsing(handler: Any, refused: Counter[str]) -> grpc.RpcMethodHandler[Any, Any]:
-    """Return a handler that reads its requests itself."""
+    """Return a handler that parses its requests itself."""
     deserialize, serialize = handler.request_deserializer, handler.response_serializer
 
     async def parse(body: bytes, context: _Context) -> Any:
@@ -57,7 +57,7 @@ def _parsing(handler: Any, refused: Counter[str]) -> grpc.RpcMethodHandler[Any, 
         except DecodeError as error:
             refused[grpc.StatusCode.INVALID_ARGUMENT.name] += 1
             await context.abort(
-                grpc.StatusCode.INVALID_ARGUMENT, f"the message is none of this method: {error}"
+                grpc.StatusCode.INVALID_ARGUMENT, f"the message is not one of this method: {error}"
             )
 
     if handler.request_streaming:
@@ -71,7 +71,7 @@ def _parsing(handler: Any, refused: Counter[str]) -> grpc.RpcMethodHandler[Any, 
 
 
 def _on_messages(answer: Callable[..., Any], parse: _Parse) -> Any:
-    assert not isasyncgenfunction(answer)  # noqa: S101  health's methods are none
+    assert not isasyncgenfunction(answer)  # noqa: S101  health's methods are plain coroutines
 
     async def handle(body: bytes, context: _Context) -> Any:
         return await answer(await parse(body, context), context)

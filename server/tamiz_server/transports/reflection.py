@@ -17,7 +17,7 @@ _FILES = (prediction_pb2.DESCRIPTOR, inference.DESCRIPTOR, health_pb2.DESCRIPTOR
 
 
 def enable_reflection(names: Iterable[str], server: ParsingServer) -> None:
-    """Describe the services of these names, and those of health and reflection, to tools such as grpcurl."""
+    """Describe these services, health and reflection to tools such as grpcurl."""
     pool = DescriptorPool()
     for file in _FILES:
         _copy(file, pool, set())
@@ -27,7 +27,7 @@ def enable_reflection(names: Iterable[str], server: ParsingServer) -> None:
 
 
 def _copy(file: FileDescriptor, pool: DescriptorPool, known: set[str]) -> None:
-    """Add a file to a pool, after what it imports."""
+    """Add a file to a pool, after the files that it imports."""
     if file.name in known:
         return
     known.add(file.name)

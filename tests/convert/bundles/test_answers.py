@@ -1,4 +1,4 @@
-"""What is judged offline is what the server's gate decides, and what is certified is what the gate answers."""
+"""The exporter decides offline as the server's gate does, and certifies what the gate answers."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_threshold_that_is_no_number_accepts_nothing(by):
 
 @pytest.mark.parametrize("tolerated", [False, True])
 def test_rows_that_the_gate_refuses_are_not_counted_as_accepted_by_the_certificate(tolerated, tmp_path):
-    """A graph that makes a sure number of a missing value: the gate abstains all the same, unless NaN is allowed."""
+    """A graph that is sure about a missing value: the gate abstains anyway, unless NaN is allowed."""
     nodes = [
         helper.make_node("IsNaN", ["x"], ["missing"]),
         helper.make_node("Where", ["missing", "right", "x"], ["known"]),

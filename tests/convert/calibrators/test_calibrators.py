@@ -217,10 +217,10 @@ def test_scores_that_are_no_probabilities_are_refused(method):
         fit(method, p, Z_Y, kind="probabilities", n_classes=3)
     p[2, 1] = -0.5
     with pytest.raises(
-        EstimatorError, match=r"no probabilities: calibration row 2 has -0\.5; expected numbers"
+        EstimatorError, match=r"not probabilities: calibration row 2 has -0\.5; expected numbers"
     ):
         fit(method, p, Z_Y, kind="probabilities", n_classes=3)
-    with pytest.raises(EstimatorError, match="no probabilities: calibration row 7 has 3; expected numbers"):
+    with pytest.raises(EstimatorError, match="not probabilities: calibration row 7 has 3; expected numbers"):
         fit(method, np.maximum(F, 0) * (F != 2) * (F != 1.1), F_Y, kind="probabilities", n_classes=2)
 
 

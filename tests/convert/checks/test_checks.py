@@ -288,7 +288,7 @@ def test_what_cannot_be_missing_makes_no_garbage(bundle, train):
         model, held_out=(applicants(600, 5)[0][NUMBERS].round().astype(int), applicants(600, 5)[1])
     )
     with pytest.raises(
-        SpecificationError, match=r"abstention\[0\]: the rows have no columns of which to make nan"
+        SpecificationError, match=r"abstention\[0\]: the rows have no column that nan rows could be made from"
     ):
         check(folder, (whole, labels), "abstention", [{"generate": "nan", "expect": "all_abstain"}])
 

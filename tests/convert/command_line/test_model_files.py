@@ -128,7 +128,7 @@ def test_rows_of_four_dimensions_are_recalibrated_compared_and_checked(files, tm
     assert main(["check", first, "--data", *rows, "--checks", str(tmp_path / "checks.yaml")]) == 0
     assert "1 passed" in capsys.readouterr().out
     assert main(["compare", first, second, "--data", *rows, "--slices", "x"]) == 1
-    assert "pass slices as name → values" in capsys.readouterr().err
+    assert "pass a DataFrame, or slices={name: values}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

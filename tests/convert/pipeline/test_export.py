@@ -202,7 +202,7 @@ def test_an_estimator_that_was_calibrated_around_one_model_is_unwrapped_and_said
 
 def test_an_estimator_that_was_calibrated_by_averaging_is_refused_with_what_to_do(cancer, held_out, output):
     calibrated = CalibratedClassifierCV(RandomForestClassifier(5), cv=3).fit(cancer.train, cancer.y_train)
-    with pytest.raises(EstimatorError, match=r"averages 3 estimators .* Pass the estimator itself"):
+    with pytest.raises(EstimatorError, match=r"averages 3 estimators, .* Pass the estimator itself"):
         export(calibrated, output, calibration=held_out, threshold=0.9)
 
 
@@ -223,7 +223,7 @@ def test_bool_and_whole_float_classes_become_integers(dtype, cancer, output):
         (LinearRegression().fit([[0.0], [1.0]], [0, 1]), "LinearRegression is not a classifier"),
         (
             make_pipeline(StandardScaler(), LinearRegression()).fit([[0.0], [1.0]], [0, 1]),
-            r"LinearRegression \(step 'linearregression' of the Pipeline\) is not a classifier; supported are ",
+            r"LinearRegression \(step 'linearregression' of the Pipeline\) is not a classifier; supported",
         ),
         (
             make_pipeline(PolynomialFeatures(), LogisticRegression()).fit([[0.0], [1.0]], [0, 1]),

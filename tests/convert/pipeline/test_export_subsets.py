@@ -66,7 +66,7 @@ def output(tmp_path):
 
 
 def offline_and_graph(path, feed, probabilities, values):
-    """Return the thresholds by the exporter's look-up and by the graph's own output, which have to be the same."""
+    """Return the thresholds by the exporter's look-up and by the graph's own output, always the same."""
     threshold = read_manifest(path).threshold
     found, subset = onnxruntime.InferenceSession(path).run(["probabilities", "subset"], feed)
     np.testing.assert_array_equal(found, probabilities)

@@ -24,7 +24,7 @@ def test_a_model_that_gives_every_row_the_same_scores_is_refused(calibrator, row
     y = (rows[:, 0] > 0).astype(int)
     model = LogisticRegression().fit(rows, y)
     model.coef_[:] = 0.0
-    with pytest.raises(RowsError, match="have the same scores: the model tells none of them apart"):
+    with pytest.raises(RowsError, match="have the same scores: the model cannot tell them apart"):
         export(model, tmp_path / "m/1", calibration=(rows, y), calibrator=calibrator, threshold=0.5)
     assert list(tmp_path.iterdir()) == []
 

@@ -138,7 +138,7 @@ def test_venn_abers_of_many_rows_is_exact_on_its_steps_and_at_their_ends(n_class
 @pytest.mark.parametrize("method", ["isotonic", "venn-abers"])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_trees_of_the_older_kind_search_as_well(method, n_classes):
-    """A forest of several classes puts TreeEnsembleRegressor into the graph, and both kinds cannot be in one."""
+    """A forest of several classes puts TreeEnsembleRegressor into the graph, where both kinds cannot be."""
     builder = GraphBuilder()
     builder.input("x", TensorProto.DOUBLE, [None, 1 if n_classes == 2 else n_classes])
     leaf = Tree(

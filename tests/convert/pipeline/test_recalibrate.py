@@ -266,7 +266,7 @@ def test_another_output_of_the_graph_survives(logistic, rows):
 
 
 def test_what_a_loop_reads_from_outside_survives():
-    """scores = features if the constant says so, else zeros: both branches read names of the graph around them."""
+    """scores = features if the constant says so, else zeros. Both branches read names of the outer graph."""
     branches = [
         helper.make_graph(
             [helper.make_node("Identity", [name], [f"{name}_out"])],

@@ -486,7 +486,7 @@ def test_scores_that_are_not_finite_and_labels_of_another_length_are_refused(n):
         RowsError, match=r"no finite score for 2 calibration row\(s\), the first of them row 7"
     ):
         select_calibrator(with_nan(scores), y, kind="logits", n_classes=2)
-    with pytest.raises(EstimatorError, match="the estimator's scores are no probabilities"):
+    with pytest.raises(EstimatorError, match="the estimator's scores are not probabilities"):
         select_calibrator(scores, y, kind="probabilities", n_classes=2)
     with pytest.raises(RowsError, match=f"scores of {n} calibration rows and {n - 1} labels"):
         select_calibrator(scores, y[1:], kind="logits", n_classes=2)

@@ -1,4 +1,4 @@
-"""ONNX files that already exist: of other versions, with several outputs, old constants, local functions, subgraphs."""
+"""ONNX files that exist: other versions, several outputs, old constants, local functions, subgraphs."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_two_candidate_outputs_have_to_be_told_apart(check, weights):
     ("output", "kind", "message"),
     [
         ("probabilities", "logits", "rows sum to 1, as behind a softmax"),
-        ("logits", "probabilities", "holds no probabilities: it reaches from"),
+        ("logits", "probabilities", "does not hold probabilities: it reaches from"),
         ("logits", "scores", "kind is 'scores'; expected one of logits, margins, probabilities"),
     ],
 )
@@ -284,7 +284,7 @@ def test_what_is_no_model_is_refused(check, tmp_path, weights):
     with pytest.raises(EstimatorError, match=r"nowhere\.onnx does not exist"):
         check(tmp_path / "nowhere.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"\x00\xff" * 40)
-    with pytest.raises(EstimatorError, match="is no valid ONNX model"):
+    with pytest.raises(EstimatorError, match="is not a valid ONNX model"):
         check(tmp_path / "bad.onnx")
     nodes = [helper.make_node("ArgMax", ["features"], ["label"], axis=1)]
     model = linear(weights, nodes=nodes, outputs=(("label", 1),))

@@ -185,7 +185,7 @@ def test_a_softmax_at_the_end_is_told_and_taken_as_probabilities_if_said(dense, 
         check(module, scaled[2], scaled[3], tmp_path)
     report = check(TorchModel(module, kind="probabilities"), scaled[2], scaled[3], tmp_path)
     assert report.manifest.scores_kind == "probabilities"
-    with pytest.raises(EstimatorError, match="holds no probabilities"):
+    with pytest.raises(EstimatorError, match="does not hold probabilities"):
         check(TorchModel(dense, kind="probabilities"), scaled[2], scaled[3], tmp_path)
 
 
@@ -208,7 +208,7 @@ def norm_over_the_batch(x):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: functional.dropout(x, 0.5), "other scores for the same rows the second time"),
+        (lambda x: functional.dropout(x, 0.5), "different scores for the same rows the second time"),
         (norm_over_the_batch, "rows of a batch influence each other"),
         (lambda x: {"logits": x}, "gives a dict, expected one tensor of logits"),
         (lambda x: x[:, :, None], r"has shape \[256, 2, 1\] for 256 rows"),
@@ -237,7 +237,7 @@ def test_what_is_no_module_is_refused(dense, scaled, tmp_path):
         traced = torch.jit.trace(dense, torch.zeros(2, 30))
     for model, message in (
         (TorchModel(dense.state_dict()), "a state_dict holds weights only"),
-        (torch.zeros(3), "torch.Tensor is no model"),
+        (torch.zeros(3), "torch.Tensor is not a model"),
         (traced, "a TorchScript module cannot be exported"),
     ):
         with pytest.raises(EstimatorError, match=f"(?i){message}"):

@@ -21,7 +21,7 @@ from tamiz_server.access.access import OPEN, RIGHTS, Access
 from tamiz_server.access.tokens import Grant, Right, entry
 from tamiz_server.access.watched import Watched
 from tamiz_server.errors import NotPermitted, RateExceeded, Unauthenticated
-from tamiz_server.protocols.v1 import SERVICE_NAME
+from tamiz_server.protocols.v1.prediction import SERVICE_NAME
 
 ROWS = np.array([[0, 5], [5, 0]], np.float32)
 PREDICT = f"/{SERVICE_NAME}/Predict"

@@ -257,7 +257,7 @@ def test_a_file_that_holds_something_else_is_named(tmp_path, served):
     text = tmp_path / "text"
     text.write_text("no certificate")
     with pytest.raises(
-        ConfigError, match=r"text and \S+tls.key are no certificate and private key in PEM format"
+        ConfigError, match=r"text and \S+tls.key are not a certificate and a private key in PEM format"
     ):
         read(tmp_path, tls_key=served[0], tls_certificate=text)
     with pytest.raises(ConfigError, match=r"--tls-client-ca: \S+text holds no certificate in PEM format"):

@@ -13,7 +13,7 @@ from tamiz_server.errors import InvalidRequest
 
 
 def joined(*times: tuple[float, float]) -> tuple[float, float]:
-    """Waiting and computing of a request of one row per part: when each was begun, after its arrival, and how long it took."""
+    """Return how long a request waited and computed, from when its parts began and how long each took."""
     request = Request({"x": np.zeros((len(times), 1))}, len(times))
     for row, (begun_s, took_s) in enumerate(times):
         assert request.answer is None, "it is not whole yet"

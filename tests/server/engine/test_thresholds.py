@@ -23,7 +23,7 @@ MARGIN = float(np.log(0.8 / 0.2))
 
 @pytest.fixture
 def make_serving(make_bundle, tmp_path, by_slice, by_class) -> Callable[..., Serving]:
-    """Makes a server with `sliced`, whose thresholds differ by region, and `classes`, where they differ by class."""
+    """Makes a server with `sliced` and `classes`, whose thresholds differ by region and by class."""
     paths = {
         ("sliced", 1): make_bundle("sliced/1", "sliced", change=by_slice),
         ("classes", 1): make_bundle("classes/1", change=by_class),

@@ -29,7 +29,7 @@ def test_fields_of_later_versions_of_the_same_format_are_passed_over(make_bundle
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(BundleError, match=r"model.onnx: cannot be read \(No such file"):
+    with pytest.raises(BundleError, match=r"model.onnx: it cannot be read \(No such file"):
         read_bundle(tmp_path / "model.onnx")
 
 
@@ -79,7 +79,7 @@ def test_a_graph_that_was_changed_after_the_export_is_refused(make_bundle):
     [
         (lambda m: setattr(m, "format_version", 3), "bundle format 3 is newer than 2"),
         (lambda m: setattr(m, "graph_digest", ""), "the manifest says nothing"),
-        (lambda m: m.ClearField("inputs"), "names no inputs"),
+        (lambda m: m.ClearField("inputs"), "names no input;"),
         (lambda m: m.inputs.append(m.inputs[0]), "names an input twice"),
         (lambda m: setattr(m.inputs[0], "dtype", 0), "unknown dtype"),
         (lambda m: m.inputs[0].ClearField("shape"), "no dimension of rows"),
@@ -109,7 +109,7 @@ def test_a_graph_that_was_changed_after_the_export_is_refused(make_bundle):
         ),
         (
             lambda m: setattr(m.threshold, "slice_input", "features"),
-            "names an input with the slice, and has no",
+            "names an input with the slice, but has no",
         ),
     ],
 )
@@ -142,9 +142,9 @@ def test_a_bundle_whose_thresholds_differ_is_read(make_bundle, divide, request):
         ),
         (
             lambda t: setattr(t, "value", 0.6),
-            "has the threshold 0.6, and 0.9 as the strictest of its subsets",
+            "has the threshold 0.6, but 0.9 is the strictest of its subsets",
         ),
-        (lambda t: setattr(t, "subdivision", 1), "names an input with the slice, and has no slices"),
+        (lambda t: setattr(t, "subdivision", 1), "names an input with the slice, but has no slices"),
     ],
 )
 def test_slices_that_contradict_each_other_are_refused(make_bundle, by_slice, change, message):

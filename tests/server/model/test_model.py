@@ -55,11 +55,11 @@ def test_a_fast_model_gets_one_thread_and_a_slow_one_all(make_bundle):
     [
         (
             lambda m: setattr(m.inputs[0], "name", "other"),
-            r"the graph has inputs \['features'\], its manifest says",
+            r"the graph has inputs \['features'\], but its manifest says",
         ),
         (
             lambda m: setattr(m.inputs[0], "dtype", 12),
-            r"input 'features' of tensor\(float\), its manifest says float64",
+            r"input 'features' of tensor\(float\), but its manifest says float64",
         ),
         (
             lambda m: m.classes.strings.append("maybe"),
@@ -91,8 +91,8 @@ def test_the_output_with_the_slice_is_there_exactly_if_thresholds_differ_by_it(m
         manifest.threshold.slice_input = "features"
 
     with pytest.raises(
-        BundleError, match=r"the graph has outputs .* its manifest says .*'subset': 'tensor\(int64\)'"
+        BundleError, match=r"the graph has outputs .* but its manifest says .*'subset': 'tensor\(int64\)'"
     ):
         load(make_bundle(change=of_softmax))
-    with pytest.raises(BundleError, match=r"the graph has outputs .*'subset'.* its manifest says"):
+    with pytest.raises(BundleError, match=r"the graph has outputs .*'subset'.* but its manifest says"):
         load(make_bundle("m/2", "sliced"))

@@ -14,7 +14,7 @@ from tamiz_server.errors import BundleError
 from tamiz_server.model.bundle import read_bundle
 from tamiz_server.model.model import Model
 from tamiz_server.model.recorded_warm_up import MAX_FILES, warm_up
-from tamiz_server.model.trial import Probe
+from tamiz_server.model.trial import Trial
 from tamiz_server.repository.repository import load, look
 
 
@@ -67,15 +67,15 @@ def test_a_version_is_warmed_up_as_it_is_loaded(record, tmp_path, caplog):
     ("body", "message"),
     [
         (rows(0, 99), "a.pb: the model failed on these recorded rows .*Gather node"),
-        (b"\x80\x04K\x01.", r"a.pb: is no tamiz.v1.PredictRequest .*tamiz-client predict --record"),
-        (b"", "a.pb: does not fit the model: input 'row' of int64"),
+        (b"\x80\x04K\x01.", r"a.pb: it is not a tamiz.v1.PredictRequest .*tamiz-client predict --record"),
+        (b"", "a.pb does not fit the model: input 'row' of int64"),
         (
             PredictRequest(
                 inputs=[Tensor(name="row", dtype=13, shape=[1, 1], strings=Strings(values=["0"]))]
             ).SerializeToString(),
-            "a.pb: does not fit the model: expected input 'row' of int64.*, got dtype",
+            "a.pb does not fit the model: expected input 'row' of int64.*, got dtype",
         ),
-        (rows(*[0] * 200), r"a.pb: cannot be read \(it has \d+ bytes, expected at most 1000\)"),
+        (rows(*[0] * 200), r"a.pb cannot be read \(it has \d+ bytes, expected at most 1000\)"),
     ],
     ids=["fails", "pickle", "empty", "other type", "large"],
 )
@@ -90,14 +90,14 @@ def test_a_file_that_cannot_be_run_keeps_its_version_from_being_served_and_is_na
 def test_what_is_no_file_is_not_opened(record, tmp_path):
     path = record(rows(0))
     os.mkfifo(path.parent / "warmup/b.pb")
-    with pytest.raises(BundleError, match=r"b\.pb: cannot be read \(it is no ordinary file\)"):
+    with pytest.raises(BundleError, match=r"b\.pb cannot be read \(it is not a regular file\)"):
         load(path, config(tmp_path))
 
 
 def test_more_files_than_anybody_needs_are_refused(record, tmp_path):
     for k in range(MAX_FILES + 1):
         path = record(rows(0), f"{k}.pb")
-    with pytest.raises(BundleError, match="warmup: holds 101 recorded requests, expected at most 100"):
+    with pytest.raises(BundleError, match="warmup holds 101 recorded requests: expected at most 100"):
         load(path, config(tmp_path))
 
 
@@ -119,4 +119,4 @@ def test_they_are_tried_where_the_bundle_is_tried(record, tmp_path, monkeypatch)
     path = record(rows(0, 99))
     monkeypatch.setattr(Model, "run", None)  # whoever runs it here fails otherwise
     with pytest.raises(BundleError, match=r"a\.pb: the model failed on these recorded rows .*Gather node"):
-        load(path, config(tmp_path), probe=Probe())
+        load(path, config(tmp_path), trial=Trial())

@@ -53,7 +53,7 @@ def test_what_is_no_version_is_passed_over_and_said(make_bundle, tmp_path):
     assert set(found.settings) == {"m"}
     said = "\n".join(found.remarks)
     for folder in ("latest", "0", "01", "-1", "empty"):
-        assert f"{folder} is passed over" in said
+        assert f"{folder} is ignored" in said
     assert ".hidden" not in said
     assert ".git" not in said
 
@@ -82,7 +82,7 @@ def test_what_is_served_already_is_not_built_again(make_bundle, tmp_path):
 def test_a_repository_one_or_two_folders_too_deep_is_recognized(make_bundle, tmp_path):
     make_bundle("m/1")
     assert look(tmp_path / "models" / "m").versions == {}
-    assert "m/1 is passed over: it holds a model.onnx" in remarks(tmp_path / "models" / "m")
+    assert "m/1 is ignored: it holds a model.onnx" in remarks(tmp_path / "models" / "m")
     assert "one folder too deep?" in remarks(tmp_path / "models" / "m")
     assert look(tmp_path / "models" / "m" / "1").versions == {}
     assert "--model-repository is the folder two above" in remarks(tmp_path / "models" / "m" / "1")
@@ -102,7 +102,7 @@ def test_a_folder_that_cannot_be_read_does_not_stop_the_others(make_bundle, tmp_
     found = look(tmp_path / "models")
     assert list(found.versions) == [("good", 1)]
     assert found.unreadable == {"secret"}
-    assert "secret is passed over: it cannot be read (Permission denied)" in found.remarks[0]
+    assert "secret is ignored: it cannot be read (Permission denied)" in found.remarks[0]
     assert found.readable
 
 

@@ -106,5 +106,5 @@ def test_as_many_parts_as_may_be_pass_and_one_more_does_not(monkeypatch):
 def test_what_is_malformed_is_left_to_protobuf(monkeypatch, body):
     monkeypatch.setattr(layout, "_SMALL_BYTES", 0)
     check_layout(body, PredictRequest)
-    with pytest.raises(InvalidRequest, match=r"is not a tamiz\.v1\.PredictRequest"):
+    with pytest.raises(InvalidRequest, match=r"is not a valid tamiz\.v1\.PredictRequest"):
         parse(PredictRequest, body)

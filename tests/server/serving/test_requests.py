@@ -17,7 +17,7 @@ from tamiz_server.errors import DeadlineExceeded, InvalidRequest, ModelNotFound
 
 @pytest.fixture
 def make_serving(make_bundle, tmp_path) -> Callable[..., Serving]:
-    """Makes a server in the running loop with versions 1 and 2 of the model m, and version 7 of the model text."""
+    """Makes a server with versions 1 and 2 of the model m, and version 7 of the model text."""
     paths = {
         (name, version): make_bundle(f"{name}/{version}", graph)
         for name, version, graph in (("m", 1, "softmax"), ("m", 2, "softmax"), ("text", 7, "text"))
@@ -33,7 +33,7 @@ def make_serving(make_bundle, tmp_path) -> Callable[..., Serving]:
 
 @pytest.mark.parametrize("in_threads", [False, True])
 async def test_the_time_of_every_answered_request_is_that_of_its_parts(make_serving, in_threads):
-    """Also of one that is computed in parts, side by side: what is left besides them is never less than nothing."""
+    """Also for one that is computed in parts, side by side: the overhead is never negative."""
 
     serving = make_serving(
         inline_limit_us=0 if in_threads else 10_000_000, max_batch_size=4, max_concurrency=3
@@ -102,7 +102,7 @@ async def test_a_request_can_only_make_the_threshold_stricter_unless_the_operato
             InvalidRequest,
             "unknown input 'features': the model reads input 'answer'",
         ),
-        (b"\xff\xff\xff", InvalidRequest, "the message is not a tamiz.v1.PredictRequest"),
+        (b"\xff\xff\xff", InvalidRequest, "the message is not a valid tamiz.v1.PredictRequest"),
         (b"", ModelNotFound, "no model ''"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A shadow in one process, with real engines: what it counts, what it drops, and that no answer knows of it."""
+"""A shadow in one process, with real engines: what it counts, what it drops; no answer depends on it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Server(following.Server):
 
     async def ended(self) -> None:
         """Return when nothing that left computes any more."""
-        while self.reloader._shadows._ending or self.reloader._leaving:  # noqa: ASYNC110
+        while self.reloader._publisher._shadows._ending or self.reloader._leaving:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
@@ -222,7 +222,7 @@ async def test_a_shadow_that_fails_rests_and_only_its_own_rows_are_dropped(runni
 
     async with running(max_failures=3, failure_cooldown_s=600) as server:
         await server.set("[shadow]\nversion = 2")
-        engine = server.reloader._shadows._shadows["m"]._engine
+        engine = server.reloader._publisher._shadows._shadows["m"]._engine
         run_ = engine.model.run
 
         def fail(*_):
@@ -315,7 +315,7 @@ async def test_a_shadow_that_computes_on_and_on_does_not_hold_up_the_stop_of_the
 
     async with running() as server:
         await server.set("[shadow]\nversion = 2")
-        model = server.reloader._shadows._shadows["m"].model
+        model = server.reloader._publisher._shadows._shadows["m"].model
         run_ = model.run
 
         def hang(*arguments):
@@ -340,7 +340,7 @@ async def test_it_follows_its_version_and_leaves_nothing_behind(running, make_bu
         await server.set("[shadow]\nversion = 2")
         await server.ask()
         await server.decided()
-        first = weakref.ref(server.reloader._shadows._shadows["m"]._engine)
+        first = weakref.ref(server.reloader._publisher._shadows._shadows["m"]._engine)
         new = make_bundle("../staging/1", change=with_threshold(0.95))
         new.replace(tmp_path / "models/m/2/model.onnx")
         await server.reloader.look(patient=False)

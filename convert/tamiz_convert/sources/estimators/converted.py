@@ -23,8 +23,8 @@ def _svc(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
     """Features ─► skl2onnx ─► raw scores; for two classes [−f, f], of which the second is taken."""
     if len(estimator.classes_) > BINARY and estimator.decision_function_shape != "ovr":
         raise EstimatorError(
-            "SVC(decision_function_shape='ovo') has one score per pair of classes; set decision_function_shape='ovr'"
-            " (it may be set after training)"
+            "SVC(decision_function_shape='ovo') has one score per pair of classes; set"
+            " decision_function_shape='ovr' (it may be set after training)"
         )
     scores = _converted(builder, estimator, features, raw_scores=True)
     return Scores(last_of_two(builder, scores, len(estimator.classes_)), "margins", is_single_precision=True)

@@ -18,8 +18,8 @@ def _gradient_boosting(builder: GraphBuilder, estimator: Any, features: str) -> 
     """Features ─► trees · learning rate ─► Add(prior) ─► logits."""
     if estimator.init_ != "zero" and type(estimator.init_).__name__ != "DummyClassifier":
         raise EstimatorError(
-            f"GradientBoostingClassifier(init={type(estimator.init_).__name__}) is not supported; train it with"
-            " init=None or init='zero'"
+            f"GradientBoostingClassifier(init={type(estimator.init_).__name__}) is not supported; train it"
+            " with init=None or init='zero'"
         )
     prior = estimator._raw_predict_init(np.zeros((1, estimator.n_features_in_), dtype=np.float32))  # noqa: SLF001  no public way
     trees = [
@@ -40,8 +40,8 @@ def _hist_gradient_boosting(builder: GraphBuilder, estimator: Any, features: str
     """Features ─► trees ─► Add(prior) ─► logits."""
     if estimator.is_categorical_ is not None and estimator.is_categorical_.any():
         raise EstimatorError(
-            "HistGradientBoostingClassifier with categorical_features is not supported; encode those columns in a"
-            " Pipeline, with OneHotEncoder, and train it with categorical_features=None"
+            "HistGradientBoostingClassifier with categorical_features is not supported; encode those columns"
+            " in a Pipeline, with OneHotEncoder, and train it with categorical_features=None"
         )
     prior = np.asarray(estimator._baseline_prediction, dtype=np.float64).reshape(1, -1)  # noqa: SLF001  no public way
     trees = [

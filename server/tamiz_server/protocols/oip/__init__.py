@@ -1,1 +1,1 @@
-"""`inference.GRPCInferenceService`, the Open Inference Protocol, over the same engines as the typed service."""
+"""`inference.GRPCInferenceService`, the Open Inference Protocol, over the same engines as `v1`."""

@@ -86,7 +86,7 @@ class StreamInference(Inference):
     def write(self, message: ModelInferRequest, served: Served, answer: Answer) -> bytes:
         """Return the answer as a message of a stream."""
         response = self.respond(message, served, answer)
-        # Triton's clients may ask to be told which answer to a request is the last: here there is one to each.
+        # Triton's clients may ask which answer to a request is the last one: here there is only one.
         if _FINAL_WANTED in message.parameters and message.parameters[_FINAL_WANTED].bool_param:
             response.parameters["triton_final_response"].bool_param = True
         return ModelStreamInferResponse(infer_response=response).SerializeToString()
@@ -101,5 +101,5 @@ def failure_on_stream(message: ModelInferRequest | None, error: TamizError) -> b
 
 
 def version_or_label(version: str) -> tuple[int, str]:
-    """Return what the protocol calls a version as the service knows it: a number (0: none was named), or a label."""
+    """Return the number (0 if none was named) or the label that the protocol's version means."""
     return (int(version), "") if _VERSION.fullmatch(version) else (0, version)

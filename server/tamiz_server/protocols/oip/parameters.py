@@ -9,13 +9,13 @@ from tamiz_server.errors import InvalidRequest
 
 
 def read_threshold(parameters: Mapping[str, InferParameter]) -> float | None:
-    """Return the smallest confidence that the caller accepts; None where it says nothing.
+    """Return the smallest confidence that the caller accepts; None if it does not say.
 
-    Clients differ in what they can send: KServe's cannot send a double. An integer other than 0 and 1 could be percent or
-    per mille, and is not guessed.
+    Clients differ in what they can send: KServe's cannot send a double. An integer other than 0 and 1 could
+    be percent or per mille; the server does not guess.
 
     Raises:
-        InvalidRequest: for what is no number, or an ambiguous one.
+        InvalidRequest: if it is not a number, or an ambiguous one.
     """
     if "threshold" not in parameters:
         return None
@@ -30,8 +30,8 @@ def read_threshold(parameters: Mapping[str, InferParameter]) -> float | None:
         except ValueError:
             pass
     raise InvalidRequest(
-        f"parameter threshold is {value!r} as {kind}: expected a confidence from 0 to 1, as a double, or as a string such as"
-        " '0.9'"
+        f"parameter threshold is {value!r} as {kind}: expected a confidence from 0 to 1, as a double, or as a"
+        " string such as '0.9'"
     )
 
 
@@ -39,30 +39,32 @@ def read_timeout_s(parameters: Mapping[str, InferParameter]) -> float | None:
     """Return how many seconds the request may wait, as the parameter says in microseconds; None for no limit.
 
     Raises:
-        InvalidRequest: for what is no duration.
+        InvalidRequest: if it is not a duration.
     """
     if "timeout" not in parameters:
         return None
     kind, value = _value(parameters["timeout"])
     if kind not in ("int64_param", "uint64_param") or int(value) < 0:
         raise InvalidRequest(
-            f"parameter timeout is {value!r} as {kind}: expected microseconds, as an integer that is not negative"
+            f"parameter timeout is {value!r} as {kind}: expected microseconds, as an integer that is not"
+            " negative"
         )
     return int(value) * 1e-6 or None
 
 
 def read_low_priority(parameters: Mapping[str, InferParameter]) -> bool:
-    """Return whether others go first while the request waits: for a priority below the highest, which is 1; 0 stands for it.
+    """Return whether others go first while the request waits: its priority is 2 or more.
 
     Raises:
-        InvalidRequest: for what is no priority.
+        InvalidRequest: if it is not a priority.
     """
     if "priority" not in parameters:
         return False
     kind, value = _value(parameters["priority"])
     if kind not in ("int64_param", "uint64_param") or int(value) < 0:
         raise InvalidRequest(
-            f"parameter priority is {value!r} as {kind}: expected an integer, 1 or nothing for the higher, 2 for the lower"
+            f"parameter priority is {value!r} as {kind}: expected an integer, 1 or nothing for the higher, 2"
+            " for the lower"
         )
     return int(value) > 1
 

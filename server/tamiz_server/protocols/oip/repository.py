@@ -34,10 +34,18 @@ class ModelControl(Protocol):
     """Loads and unloads models at somebody's request."""
 
     async def load_model(self, name: str) -> None:
-        """Serve what lies in the repository of a model; return when it is served, or raise a TamizError that says why not."""
+        """Serve a model's versions in the repository. Return when they are served.
+
+        Raises:
+            TamizError: if they cannot be served; it says why.
+        """
 
     async def unload_model(self, name: str) -> None:
-        """Serve nothing of a model any more; return when all is answered that was accepted, or raise a TamizError."""
+        """Stop serving a model. Return when all accepted requests are answered.
+
+        Raises:
+            TamizError: if it cannot be unloaded.
+        """
 
     async def on_disk(self) -> list[tuple[str, int]]:
         """Return name and version of everything in the repository."""
@@ -53,7 +61,7 @@ class Repository:
         self._control = control
 
     async def index(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:  # noqa: ARG002  a Method
-        """Answer a RepositoryIndexRequest: every version that is served, failed, or, in explicit mode, lies there."""
+        """Answer a RepositoryIndexRequest: versions served or failed, and in explicit mode all on disk."""
         request = parse(RepositoryIndexRequest, body)
         _require_no_repository_name(request.repository_name)
         on_disk = () if request.ready or self._control is None else await self._control.on_disk()
@@ -92,8 +100,8 @@ class Repository:
         """Return what loads; raise NotOffered, and not that the caller may not: it is so for every caller."""
         if self._control is None:
             raise NotOffered(
-                "this server serves what lies in its model repository, and follows it; models are loaded and unloaded"
-                " through the protocol when it is started with --model-control-mode explicit"
+                "this server follows its model repository; to load and unload models through the protocol,"
+                " start it with --model-control-mode explicit"
             )
         return self._control
 
@@ -109,8 +117,9 @@ def _require_no_upload(parameters: Mapping[str, Message]) -> None:
     for name in parameters:
         if name == "config" or name.startswith("file:"):
             raise InvalidRequest(
-                f"parameter {name!r} would bring a part of the model with the request: bundles, and settings.toml beside them,"
-                " come from the server's model repository only; put it there, and load without parameters"
+                f"parameter {name!r} would bring a part of the model with the request. Bundles, and"
+                " settings.toml beside them, come from the server's model repository only: put it there, and"
+                " load without parameters"
             )
     _require_known(parameters, ())
 

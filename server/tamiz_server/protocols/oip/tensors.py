@@ -1,7 +1,8 @@
 """Tensors of the protocol: their datatypes, and how what was sent becomes what the model reads.
 
-A client may send another datatype than the model's, because many fix it by the language that they are written in. What is
-sent is converted where every value stays exactly what it was, and refused where one would not.
+A client may send another datatype than the model's, because many fix it by the language that they are
+written in. What is sent is converted where every value stays exactly what it was, and refused where one
+would not.
 """
 
 from __future__ import annotations
@@ -63,15 +64,16 @@ class _Sent(NamedTuple):
 
 
 def read_inputs(request: ModelInferRequest, specs: tuple[Spec, ...]) -> tuple[Inputs, int]:
-    """Return a request's inputs as arrays, and how many rows they have; as `tamiz_server.model.inputs.read_inputs`.
+    """Return a request's inputs as arrays, and how many rows they have; see `model.inputs.read_inputs`.
 
     Raises:
-        InvalidRequest: as there, and for contents that do not belong to their datatype, or cannot be converted exactly.
+        InvalidRequest: as there, and if contents do not fit their datatype or cannot be converted exactly.
     """
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise InvalidRequest(
-            f"raw_input_contents has {len(raw)} entries for {len(request.inputs)} inputs: expected one for each"
+            f"raw_input_contents has {len(raw)} entries for {len(request.inputs)} inputs: expected one for"
+            " each"
         )
     contents: list[bytes] | list[None] = list(raw) if raw else [None] * len(request.inputs)
     sent = [_Sent(each.name, each, content) for each, content in zip(request.inputs, contents, strict=True)]
@@ -83,7 +85,7 @@ def _read(sent: _Sent, spec: Spec) -> NDArray[Any]:
     shape = read_shape(tensor.shape, spec)
     if tensor.datatype not in _FIELDS and tensor.datatype not in ("FP16", _BF16):
         raise InvalidRequest(
-            f"input {spec.name!r} has datatype {tensor.datatype!r}, which is none of the protocol"
+            f"input {spec.name!r} has datatype {tensor.datatype!r}, which the protocol does not have"
         )
     if (tensor.datatype == BYTES) != (spec.dtype is None):
         raise _unfit(spec, tensor.datatype)
@@ -107,7 +109,8 @@ def _numbers(raw: bytes, shape: tuple[int, ...], datatype: str, name: str) -> ND
     expected_bytes = math.prod(shape) * dtype.itemsize
     if len(raw) != expected_bytes:
         raise InvalidRequest(
-            f"input {name!r} of shape {list(shape)} takes {expected_bytes} bytes of {datatype}, got {len(raw)}"
+            f"input {name!r} of shape {list(shape)} takes {expected_bytes} bytes of {datatype}, got"
+            f" {len(raw)}"
         )
     array: NDArray[Any] = np.ndarray(shape, dtype, raw)  # a read-only view
     # A BF16 is the upper half of an FP32.
@@ -118,7 +121,7 @@ def _typed(sent: _Sent, shape: tuple[int, ...]) -> NDArray[Any]:
     """Return the elements in the field of InferTensorContents that belongs to the datatype."""
     tensor = sent.tensor
     if tensor.datatype not in _FIELDS:
-        raise InvalidRequest(f"input {sent.name!r} of {tensor.datatype} has to come as raw_input_contents")
+        raise InvalidRequest(f"input {sent.name!r} of {tensor.datatype} must come as raw_input_contents")
     field, dtype = _FIELDS[tensor.datatype]
     filled = [each.name for each, _ in tensor.contents.ListFields()]
     if filled != [field]:
@@ -140,7 +143,8 @@ def _split(raw: bytes, count: int, name: str) -> list[bytes]:
     """Return the elements of a raw BYTES tensor: each is preceded by its length, four bytes little-endian."""
     if count > MOST_PARTS:
         raise InvalidRequest(
-            f"input {name!r} has {count} strings; at most {MOST_PARTS} can be sent at once: send its rows in several requests"
+            f"input {name!r} has {count} strings; at most {MOST_PARTS} can be sent at once: send its rows in"
+            " several requests"
         )
     elements: list[bytes] = []
     position = 0
@@ -150,8 +154,8 @@ def _split(raw: bytes, count: int, name: str) -> list[bytes]:
         elements.append(raw[start:position])
     if position != len(raw) or len(elements) != count:
         raise InvalidRequest(
-            f"input {name!r} takes {count} elements of BYTES, each preceded by its length in four bytes: the {len(raw)} bytes"
-            " sent are not that"
+            f"input {name!r} takes {count} elements of BYTES, each preceded by its length in four bytes: the"
+            f" {len(raw)} bytes sent are not that"
         )
     return elements
 
@@ -193,7 +197,8 @@ def _exact(array: NDArray[Any], target: np.dtype[Any], name: str, wanted: str) -
     if not held.all():
         position = np.unravel_index(int(held.argmin()), array.shape)
         raise InvalidRequest(
-            f"input {name!r} holds {array[position]} in row {int(position[0])}, which {wanted} cannot hold exactly"
+            f"input {name!r} holds {array[position]} in row {int(position[0])}, which {wanted} cannot hold"
+            " exactly"
         )
     return array.astype(target)
 

@@ -95,6 +95,9 @@ def _serialize(served: Served, answer: Answer) -> bytes:
 
 
 def on_stream(id_: str, response: bytes) -> bytes:
-    """Return a StreamPredictResponse around a serialized PredictResponse, which is not built and parsed again for it."""
+    """Return a StreamPredictResponse around a serialized PredictResponse.
+
+    Its bytes are used as they are, instead of building the inner message again.
+    """
     head = StreamPredictResponse(id=id_).SerializeToString()
     return b"".join((head, _RESPONSE_TAG, write_varint(len(response)), response))

@@ -1,4 +1,4 @@
-"""Decisions as tensors: what stands in an abstained row's place is no class, and parameters are not guessed."""
+"""Decisions as tensors: an abstained row's label is not a class, and parameters are not guessed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models loaded and unloaded through the protocol, in one process with real engines: what is served, said and refused."""
+"""Models loaded and unloaded through the protocol, with real engines: what is served, said and refused."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Server(following.Server):
         """Return what is served, once it is certain that all parts of the server agree on it."""
         served = self.reloader.served()
         by_service = [f"{each.name}/{each.version}" for each in self.serving.registry.versions()]
-        engines = [f"{name}/{version}" for name, version in sorted(self.reloader._engines)]
+        engines = [f"{name}/{version}" for name, version in sorted(self.reloader._publisher.engines)]
         digests = [f"{name}/{version}" for name, version in sorted(self.reloader._digests)]
         healthy = sorted(name for name, serving in self.health.items() if serving and "/" in name)
         assert served == by_service == engines == digests == healthy
@@ -165,11 +165,13 @@ async def test_what_changes_on_disk_waits_until_it_is_asked_for(running, make_bu
         await server.load("m")
         assert server.served() == ["m/1", "m/2", "other/1"]
         assert (await server.ask(version=1)).threshold == 0.9
-        engine = server.reloader._engines["m", 1]
+        engine = server.reloader._publisher.engines["m", 1]
         shutil.rmtree(models / "m/2")
         await server.load("m")
         assert server.served() == ["m/1", "other/1"]
-        assert server.reloader._engines["m", 1] is engine, "what has not changed is not loaded again"
+        assert server.reloader._publisher.engines["m", 1] is engine, (
+            "what has not changed is not loaded again"
+        )
 
 
 async def test_a_look_after_a_signal_is_at_what_is_loaded_and_undoes_no_unload(running, make_bundle):
@@ -201,7 +203,7 @@ async def test_a_load_that_fails_says_why_and_leaves_what_was_served(running, ma
         assert (await server.ask(version=1)).threshold == 0.8
         path.write_bytes(whole)
         await server.load("m")
-        assert server.reloader.problems == {}
+        assert server.reloader._publisher.problems == {}
 
 
 async def test_a_model_that_fails_leaves_the_others_and_a_server_that_was_ready_stays_ready(
@@ -261,7 +263,9 @@ async def test_settings_with_a_mistake_change_nothing(running, make_bundle, mode
         await server.load("m")
         assert server.served() == ["m/1"]
         (models / "m/settings.toml").write_text("[versions]\nserve = [7]")
-        with pytest.raises(NotLoaded, match="no version that its settings or --version-policy let be served"):
+        with pytest.raises(
+            NotLoaded, match="no version that its settings or --version-policy allow to be served"
+        ):
             await server.load("m")
 
 
@@ -365,8 +369,8 @@ async def test_a_bug_is_logged_and_the_next_call_is_answered(running, make_bundl
 
     async with running() as server:
         with monkeypatch.context() as patch:
-            patch.setattr(server.reloader, "_serve", lambda *_: 1 / 0)
-            with pytest.raises(ModelFailed, match="its log says how"):
+            patch.setattr(server.reloader._publisher, "serve", lambda *_: 1 / 0)
+            with pytest.raises(ModelFailed, match="its log says why"):
                 await server.load("m")
         assert "ZeroDivisionError" in caplog.text
         await server.load("m")

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over the engines: the same decisions, counts and statuses as the typed service."""
+"""The Open Inference Protocol: the same decisions, counts and statuses as the typed service."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from tamiz_server.protocols.oip.service import OipService
 
 @pytest.fixture
 def make_serving(make_bundle, by_class, tmp_path) -> Callable[..., Serving]:
-    """Makes a server in the running loop: versions 1 and 2 of m, a model whose thresholds differ, one that fails."""
+    """Makes a server: versions 1 and 2 of m, a model whose thresholds differ, one that fails."""
     paths = {
         ("m", 1): make_bundle("m/1"),
         ("m", 2): make_bundle("m/2"),
@@ -223,7 +223,7 @@ async def test_a_stream_answers_in_order_and_an_error_ends_its_request_only(make
     assert [bool(each.error_message) for each in answers] == [k in (3, 6) for k in range(8)]
     assert answers[3].error_message.startswith("NOT_FOUND: no model 'nobody'")
     assert answers[6].error_message.startswith(
-        "INVALID_ARGUMENT: the message is not a inference.ModelInferRequest"
+        "INVALID_ARGUMENT: the message is not a valid inference.ModelInferRequest"
     )
     assert answers[5].infer_response.parameters["triton_final_response"].bool_param
     assert not answers[4].infer_response.parameters

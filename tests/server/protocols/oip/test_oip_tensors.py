@@ -176,8 +176,8 @@ ONE = np.ones(2, dtype="<f4")
 @pytest.mark.parametrize(
     ("request_", "like", "message"),
     [
-        (raw(ONE, "FLOAT"), spec(), "datatype 'FLOAT', which is none of the protocol"),
-        (raw(ONE, ""), spec(), "datatype '', which is none"),
+        (raw(ONE, "FLOAT"), spec(), "datatype 'FLOAT', which the protocol does not have"),
+        (raw(ONE, ""), spec(), "datatype '', which the protocol does not have"),
         (
             raw(ONE.astype("<f8"), "FP64"),
             spec(),
@@ -193,7 +193,7 @@ ONE = np.ones(2, dtype="<f4")
         (typed("FP32", (2,), fp32_contents=[1.0]), spec(), r"of shape \[2\] takes 2 elements, got 1"),
         (typed("FP32", (2,), fp64_contents=[1.0, 2.0]), spec(), "in fp32_contents or raw.*got fp64_contents"),
         (typed("FP32", (2,)), spec(), "got neither"),
-        (typed("FP16", (2,), fp32_contents=[1.0, 2.0]), spec(), "FP16 has to come as raw_input_contents"),
+        (typed("FP16", (2,), fp32_contents=[1.0, 2.0]), spec(), "FP16 must come as raw_input_contents"),
         (typed("INT8", (1,), int_contents=[300]), spec(), "holds 300 in row 0, which INT8 cannot hold"),
         (ModelInferRequest(raw_input_contents=[b""]), spec(), "1 entries for 0 inputs"),
         (ModelInferRequest(), spec(), "is missing"),

@@ -27,7 +27,7 @@ from tamiz_server.errors import InvalidRequest, ModelNotFound, Unavailable
 
 @pytest.fixture
 def make_serving(make_bundle, tmp_path) -> Callable[..., Serving]:
-    """Makes a server in the running loop with versions 1 and 2 of the model m, and version 7 of the model text."""
+    """Makes a server with versions 1 and 2 of the model m, and version 7 of the model text."""
     paths = {
         (name, version): make_bundle(f"{name}/{version}", graph)
         for name, version, graph in (("m", 1, "softmax"), ("m", 2, "softmax"), ("text", 7, "text"))
