@@ -1,4 +1,6 @@
-"""The Open Inference Protocol as its users meet it: real clients, in environments of their own, and a real server."""
+"""The Open Inference Protocol as its users meet it: real clients, in environments of their own, and a real
+server.
+"""
 
 from __future__ import annotations
 

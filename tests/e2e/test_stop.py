@@ -62,7 +62,8 @@ async def test_sigterm_under_load_loses_no_accepted_request(make_bundle, start_s
         int, re.search(r"stopped: (\d+) requests received, (\d+) answered", server.log[-1]).groups()
     )
     assert received == sent == answered
-    # The others were refused by the transport before they reached the service, when it took no new calls any more.
+    # The others were refused by the transport before they reached the service, when it took no new calls any
+    # more.
     assert {failure.partition(":")[0] for failure in failures} <= {"UNAVAILABLE", "CANCELLED"}, failures
 
 

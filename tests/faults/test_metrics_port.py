@@ -132,9 +132,11 @@ def test_who_keeps_a_connection_does_not_keep_a_thread(make_bundle, start_server
             time.sleep(0.3)
     record(
         SECTION,
-        f"the metrics port: connections that {'say a line now and then (slowloris)' if drips else 'say nothing'}",
+        f"the metrics port: connections that"
+        f" {'say a line now and then (slowloris)' if drips else 'say nothing'}",
         n_connections,
         lost=0,
-        seen=f"at most 64 threads, each connection ended after 10 s at most; /metrics was answered to others within"
+        seen=f"at most 64 threads, each connection ended after 10 s at most; /metrics was answered to"
+        f" others within"
         f" {scrapes.slowest_s:.1f} s",
     )
