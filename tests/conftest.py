@@ -336,7 +336,9 @@ def by_class_fixture() -> Callable[[Manifest], None]:
 
 @pytest.fixture
 def make_bundle(tmp_path: Path) -> MakeBundle:
-    """`make_bundle("name/1", "softmax")` writes a bundle into `models/` below tmp_path and returns its file."""
+    """`make_bundle("name/1", "softmax")` writes a bundle into `models/` below tmp_path and
+    returns its file.
+    """
 
     def make(where: str = "m/1", graph: str = "softmax", **options: object) -> Path:
         return write_bundle(tmp_path / "models" / where, graph, **options)  # type: ignore[arg-type]

@@ -46,7 +46,9 @@ def clients(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def served(make_bundle, tmp_path, start_server):
-    """A server with models of string and integer classes, of strings as input, and one that cannot be loaded."""
+    """A server with models of string and integer classes, of strings as input, and one that
+    cannot be loaded.
+    """
 
     def integers(manifest: Manifest) -> None:
         manifest.classes.CopyFrom(Classes(integers=[-3, 7]))

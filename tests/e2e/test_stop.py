@@ -27,7 +27,9 @@ BODY = PredictRequest(
 
 
 async def load_until_refused(target: str, *, callers: int = 24) -> tuple[int, list[str]]:
-    """Ask from many callers without retries until the server is gone; return answers and the failures' codes."""
+    """Ask from many callers without retries until the server is gone; return answers and the
+    failures' codes.
+    """
     answered, failures = 0, []
     channel = aio.insecure_channel(target, options=[("grpc.enable_retries", 0)])
     call = channel.unary_unary(PREDICT)

@@ -55,7 +55,9 @@ def graph_of(
     *,
     dtype: int = TensorProto.DOUBLE,
 ) -> onnx.GraphProto:
-    """`features` [n, 2] ─► nodes, which make `extra`, a number ─► ·0 ─► + softmax of the features ─► probabilities."""
+    """`features` [n, 2] ─► nodes, which make `extra`, a number ─► ·0 ─► + softmax of the features
+    ─► probabilities.
+    """
     end = [
         helper.make_node("Cast", ["features"], ["as_double"], to=TensorProto.DOUBLE),
         helper.make_node("Softmax", ["as_double"], ["softmax"], axis=1),

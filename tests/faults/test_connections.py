@@ -101,7 +101,9 @@ end.wait()
 
 
 def test_peers_vanish_without_a_word(make_bundle, start_server, scaled, record):
-    """A client in a network of its own, whose cable is pulled: no FIN, no RST, and nothing answers any more."""
+    """A client in a network of its own, whose cable is pulled: no FIN, no RST, and nothing
+    answers any more.
+    """
     if os.geteuid() or shutil.which("ip") is None:
         pytest.skip(
             "to pull a cable it takes root and `ip`; the frozen clients of test_killed_clients.py come"

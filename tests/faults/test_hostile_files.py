@@ -382,7 +382,9 @@ class Asking:
 def test_files_that_vanish_change_or_close_while_they_are_read_cost_no_answer(
     make_bundle, start_server, tmp_path, scaled, record
 ):
-    """Version 1 stays; beside it others come, are cut short, replaced, closed and removed as they are loaded."""
+    """Version 1 stays; beside it others come, are cut short, replaced, closed and removed as they
+    are loaded.
+    """
     random = Random(SEED)
     make_bundle("m/1")
     spare = make_bundle("spare/1", "slow").read_bytes()

@@ -202,7 +202,9 @@ def bomb(connection: Connection) -> bytes:
 
 
 def metadata(connection: Connection, n_fields: int = 40) -> bytes:
-    """400 kB of headers, where 16 are allowed, in frames that hold whole fields: gRPC itself lets that pass."""
+    """400 kB of headers, where 16 are allowed, in frames that hold whole fields: gRPC itself lets
+    that pass.
+    """
     large = [frame(CONTINUATION, 0, 1, field(f"x-{number}", "y" * 10_000)) for number in range(n_fields)]
     connection.send(frame(HEADERS, 0, 1, call_headers()), *large, frame(CONTINUATION, END_HEADERS, 1))
     connection.data(1, message(prediction("a")), END_STREAM)

@@ -32,7 +32,9 @@ signal.wait()
 
 
 def begin(server, n_calls: int) -> subprocess.Popen[str]:
-    """A client process that has asked for the slow model, on a stream and without, and has answers to come."""
+    """A client process that has asked for the slow model, on a stream and without, and has
+    answers to come.
+    """
     command = [sys.executable, "-c", CLIENT, server.target, prediction("slow").hex(), str(n_calls)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 

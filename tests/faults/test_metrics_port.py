@@ -110,7 +110,9 @@ def test_who_asks_for_nonsense_hinders_nobody(make_bundle, start_server, scaled,
 
 @pytest.mark.parametrize("drips", [True, False], ids=["slowloris", "silent"])
 def test_who_keeps_a_connection_does_not_keep_a_thread(make_bundle, start_server, scaled, record, drips):
-    """Connections that say nothing, or a header line now and then (slowloris): more than there are threads."""
+    """Connections that say nothing, or a header line now and then (slowloris): more than there
+    are threads.
+    """
     make_bundle("m/1")
     server = start_server()
     n_connections = scaled(100, 3_000)
