@@ -44,7 +44,18 @@ hypothesis.settings.load_profile("tamiz")
 MakeBundle = Callable[..., Path]
 
 TESTS = Path(__file__).parent
-NOT_QUICK = ("deploy", "e2e", "faults", "statistics")
+NOT_QUICK = (
+    "convert/pipeline/test_export_subsets.py",
+    "convert/pipeline/test_parity_matrix.py",
+    "convert/pipeline/test_recalibrate.py",
+    "convert/report/test_browser.py",
+    "convert/sources/test_boosters.py",
+    "convert/sources/test_torch.py",
+    "deploy",
+    "e2e",
+    "faults",
+    "statistics",
+)
 """What `--quick` does not even import: real servers, browsers and images, and tens of models trained."""
 
 
