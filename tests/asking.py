@@ -1,4 +1,6 @@
-"""What tests ask of a running server: a right answer, its metrics; and patience until something has come about."""
+"""What tests ask of a running server: a right answer, its metrics; and patience until something has come
+about.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What `make` does on a machine that has little: it says in one line what is missing, and installs no more than it needs."""
+"""What `make` does on a machine that has little: it says in one line what is missing, and installs no more
+than it needs.
+"""
 
 from __future__ import annotations
 
