@@ -70,9 +70,8 @@ def _ece(heading: Heading, probabilities: Array, y: Classes, limit: EceLimit, se
         heading,
         found <= allowed,
         len(y),
-        f"the calibration error is {found:.4f}; a perfectly calibrated model stays below {null:.4f} in 95%"
-        " of such"
-        f" samples, and {limit.max_excess_over_null_q95:g} more is allowed",
+        f"the calibration error is {found:.4f}; a perfectly calibrated model stays below {null:.4f} in 95% of"
+        f" such samples, and {limit.max_excess_over_null_q95:g} more is allowed",
         observed=found,
         limit=allowed,
     )

@@ -194,8 +194,7 @@ def _duplicates(rows: LabeledRows, what: str, *, allowed: bool) -> tuple[str, ..
     if n_repeated > MAX_DUPLICATES * len(rows) and not allowed:
         raise RowsError(
             f"{message}. A certificate needs independent rows, and copies are not independent: remove them."
-            " If equal rows"
-            " are natural in this table, as with few categories, pass allow_duplicates=True"
+            " If equal rows are natural in this table, as with few categories, pass allow_duplicates=True"
             " (--allow-duplicates)"
         )
     return (f"{message}; copies stay on one side of the split",)

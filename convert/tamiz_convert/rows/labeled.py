@@ -103,9 +103,8 @@ def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
     if len(repeated):
         shown = ", ".join(map(str, repeated[:_SHOWN].tolist())) + (", …" if len(repeated) > _SHOWN else "")
         raise RowsError(
-            f"{len(repeated):,} of {count(rows):,} {what} rows are {whose} rows as well (rows {shown}):"
-            " rows that were seen"
-            " before say nothing about new ones. Remove them"
+            f"{len(repeated):,} of {count(rows):,} {what} rows are {whose} rows as well (rows {shown}): rows"
+            " that were seen before say nothing about new ones. Remove them"
         )
 
 
@@ -129,8 +128,7 @@ def _indices(values: NDArray[Any], classes: Labels, what: str) -> NDArray[np.int
         kind, given = ("strings", "numbers") if is_text else ("integers", "strings")
         raise RowsError(
             f"the {what} labels are {given}, but the estimator was trained on {kind} such as"
-            f" {classes.tolist()[0]!r}: pass"
-            " labels of that type"
+            f" {classes.tolist()[0]!r}: pass labels of that type"
         )
     position = {label: index for index, label in enumerate(classes.tolist())}
     try:

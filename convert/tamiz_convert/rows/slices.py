@@ -58,8 +58,7 @@ class SliceColumn:
         if len(values) > MAX_SUBSETS:
             raise RowsError(
                 f"column {name!r} has {len(values)} values; at most {MAX_SUBSETS} slices can be certified"
-                " together: put the"
-                " values into coarser groups"
+                " together: put the values into coarser groups"
             )
         names = [slice_name(value) for value in values]
         if len(set(names)) < len(names):
@@ -192,8 +191,7 @@ def slice_values(table: Any, name: str, what: str) -> Values:
     if not isinstance(table, pd.DataFrame):
         raise RowsError(
             f"slice_by={name!r} names a column, but the {what} rows are a {type(table).__name__} without"
-            " column names: pass"
-            " a DataFrame with the features and this column"
+            " column names: pass a DataFrame with the features and this column"
         )
     if name not in table.columns:
         raise RowsError(
@@ -231,9 +229,8 @@ def _as_values(column: pd.Series[Any], name: str, what: str) -> Values:
     types = pd.api.types
     if types.is_float_dtype(column):
         raise RowsError(
-            f"column {name!r} of the {what} rows holds floats, which make no groups: put the values into"
-            " bins first,"
-            " for example with pandas.cut(…).astype(str)"
+            f"column {name!r} of the {what} rows holds floats, which make no groups: put the values into bins"
+            " first, for example with pandas.cut(…).astype(str)"
         )
     if types.is_bool_dtype(column) or types.is_integer_dtype(column):
         if column.isna().any():
@@ -245,8 +242,7 @@ def _as_values(column: pd.Series[Any], name: str, what: str) -> Values:
     if not all(isinstance(value, str) for value in values):
         raise RowsError(
             f"column {name!r} of the {what} rows holds values of several types: convert them all to text,"
-            " whole"
-            " numbers or bool"
+            " whole numbers or bool"
         )
     return values
 
