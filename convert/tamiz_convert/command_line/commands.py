@@ -138,29 +138,13 @@ def _passphrase() -> str:
     return os.environ.get(PASSPHRASE_VARIABLE, "")
 
 
-def _sklearn(arguments: argparse.Namespace) -> Any:
-    return load_estimator(
-        arguments.model, trust_pickle=arguments.trust_pickle, trusted_types=arguments.trust_types
-    )
-
-
-def _torch(arguments: argparse.Namespace) -> Any:
-    return TorchModel(load_torch(arguments.model, trust_pickle=arguments.trust_pickle), arguments.scores)
-
-
-def _booster(arguments: argparse.Namespace) -> Any:
-    return load_booster(arguments.model)
-
-
-def _onnx(arguments: argparse.Namespace) -> Any:
-    return OnnxModel(arguments.model, arguments.scores, arguments.output_name)
-
-
 _LOADERS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
-    "sklearn": _sklearn,
-    "torch": _torch,
-    "booster": _booster,
-    "onnx": _onnx,
+    "sklearn": lambda given: load_estimator(
+        given.model, trust_pickle=given.trust_pickle, trusted_types=given.trust_types
+    ),
+    "torch": lambda given: TorchModel(load_torch(given.model, trust_pickle=given.trust_pickle), given.scores),
+    "booster": lambda given: load_booster(given.model),
+    "onnx": lambda given: OnnxModel(given.model, given.scores, given.output_name),
 }
 
 _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
