@@ -10,12 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tamiz.standard_output import exit_status
+from tamiz.standard_output import exit_status, prepare
 from tamiz_client.errors import TamizClientError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
+    prepare()
     arguments = _parser().parse_args(argv)
     return exit_status("tamiz-client", lambda: _run(arguments), TamizClientError, "no output was written")
 

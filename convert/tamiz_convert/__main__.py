@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tamiz.standard_output import exit_status
+from tamiz.standard_output import exit_status, prepare
 from tamiz_convert.command_line.arguments import parser
 from tamiz_convert.errors import ExportError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
+    prepare()
     arguments = parser().parse_args(argv)
     return exit_status("tamiz-convert", lambda: _run(arguments), ExportError, "nothing is half written")
 
