@@ -93,8 +93,13 @@ def _without_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
     return graph
 
 
+def file_of(bundle: Path) -> Path:
+    """Return the file of a bundle that is named by its version's folder, or by the file itself."""
+    return bundle / FILE_NAME if bundle.is_dir() else bundle
+
+
 def _read(path: Path) -> tuple[bytes, Manifest]:
-    path = path / FILE_NAME if path.is_dir() else path
+    path = file_of(path)
     try:
         content = path.read_bytes()
         return content, parse_bundle(content)

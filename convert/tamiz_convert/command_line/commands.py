@@ -12,8 +12,7 @@ from google.protobuf import json_format
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tamiz.bundle_format import FILE_NAME
-from tamiz_convert.bundles.bundle import read_manifest
+from tamiz_convert.bundles.bundle import file_of, read_manifest
 from tamiz_convert.bundles.signing import PASSPHRASE_VARIABLE, make_keys, sign, verify
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.checks import show_results, write_json, write_junit
@@ -112,7 +111,7 @@ def _check_rows(arguments: argparse.Namespace) -> tuple[Any, Any]:
 
 def _inspect(arguments: argparse.Namespace) -> None:
     manifest = read_manifest(arguments.bundle)
-    path = arguments.bundle / FILE_NAME if arguments.bundle.is_dir() else arguments.bundle
+    path = file_of(arguments.bundle)
     if arguments.json:
         print(json_format.MessageToJson(manifest))  # noqa: T201  a command's output
     else:
