@@ -14,6 +14,7 @@ from typing import BinaryIO, Final
 
 _PARTIAL: Final = ".partial"
 _LEFTOVER_AFTER_S: Final = 600.0
+_CANNOT_SYNC: Final = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EPERM}
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -30,7 +31,8 @@ def replace(path: Path, content: bytes) -> None:
 def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of `path` when the block ends, and is removed if the block fails.
 
-    A device or a pipe cannot be replaced; it is written to.
+    A device or a pipe cannot be replaced; it is written to. A symbolic link is replaced, and what it points
+    to stays as it is.
 
     Args:
         path: the file.
@@ -41,7 +43,7 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if path.exists() and not path.is_file():
+    if path.exists() and (not path.is_file() or _is_open_file(path)):
         with path.open("wb") as file:
             yield file
         return
@@ -84,18 +86,35 @@ def create(path: Path, content: bytes, mode: int) -> None:
     _sync_folder(path.parent)
 
 
+def _is_open_file(path: Path) -> bool:
+    """Return whether a path such as /dev/stdout stands for an open file of this process.
+
+    It is a link there. Replacing it would put a file into /dev, if the process may do that.
+    """
+    return path.is_symlink() and path.absolute().parts[1:2] in {("dev",), ("proc",)}
+
+
 def _remove_leftovers(path: Path) -> None:
     """Remove what a killed process left; a younger file may belong to a process that still writes."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{_PARTIAL}"):
-        with contextlib.suppress(FileNotFoundError):  # another process removed it first
+        # Another process may have removed it first. In a folder such as /tmp it may be another user's.
+        with contextlib.suppress(OSError):
             if time.time() - leftover.stat().st_mtime > _LEFTOVER_AFTER_S:
                 leftover.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
-    """Let the new name reach the disk as well."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Let the new name reach the disk as well, where file system and permissions allow it.
+
+    The file is in place already, so a refusal is not a failure. Network file systems do not sync folders,
+    and this user may be allowed to write to the folder but not to read it.
+    """
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -100,3 +104,52 @@ def test_only_what_a_killed_writer_left_is_removed(tmp_path):
         os.utime(path, (0, 0))
     replace(tmp_path / "out.csv", b"")
     assert {path.name for path in tmp_path.iterdir()} == {"out.csv", young.name, others.name}
+
+
+def test_a_leftover_that_cannot_be_removed_stays(tmp_path, monkeypatch):
+    left = tmp_path / ".out.csv.00.partial"
+    left.touch()
+    os.utime(left, (0, 0))
+
+    def refuse(path, **options):
+        if path == left:  # another user's, in a folder such as /tmp
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        unlink(path, **options)
+
+    unlink = Path.unlink
+    monkeypatch.setattr(Path, "unlink", refuse)
+    replace(tmp_path / "out.csv", b"new")
+    assert (tmp_path / "out.csv").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(("number", "is_failure"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_folder_that_cannot_be_synced_is_no_failure_unless_the_disk_is_broken(
+    tmp_path, monkeypatch, number, is_failure
+):
+    def sync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with pytest.raises(OSError, match="error") if is_failure else contextlib.nullcontext():
+        replace(tmp_path / "out.csv", b"new")
+    assert (tmp_path / "out.csv").read_bytes() == b"new"
+
+
+def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path):
+    (tmp_path / "store").write_bytes(b"old")
+    (tmp_path / "out.csv").symlink_to("store")
+    replace(tmp_path / "out.csv", b"new")
+    assert (tmp_path / "store").read_bytes() == b"old"
+    assert not (tmp_path / "out.csv").is_symlink()
+
+
+def test_an_open_file_of_the_process_is_written_to_and_not_replaced(tmp_path):
+    write = (
+        "import sys; from pathlib import Path; from tamiz.files import replace;"
+        "replace(Path(sys.argv[1]), b'new')"
+    )
+    with (tmp_path / "out").open("wb") as out:
+        # Not /dev/stdout itself: with the fault this test would put a file in its place.
+        subprocess.run([sys.executable, "-c", write, "/proc/self/fd/1"], stdout=out, check=True)
+    assert (tmp_path / "out").read_bytes() == b"new"

@@ -9,10 +9,12 @@ This module imports nothing heavy, because `tamiz-convert --help` reads it.
 # Without `from __future__ import annotations`: the definitions are in the annotations, read at run time.
 
 import inspect
+import numbers
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -28,7 +30,7 @@ from typing import (
 )
 
 from tamiz_convert.calibrators import AUTO, METHODS, choice, unknown
-from tamiz_convert.errors import RowsError, did_you_mean
+from tamiz_convert.errors import ExportError, RowsError, did_you_mean
 
 if TYPE_CHECKING:
     from tamiz_convert.checks import Rule
@@ -40,6 +42,14 @@ Labeled = tuple[Any, Any]
 
 Progress = Callable[[str, float], None]
 """Called with the name of a step and the share of the work done before it."""
+
+_SIMPLE: Final[Mapping[type, tuple[type, str]]] = {
+    bool: (bool, "True or False"),
+    int: (numbers.Integral, "a whole number"),
+    float: (numbers.Real, "a number"),
+    str: (str, "text"),
+}
+"""The types of settings that are checked by themselves: what is taken for them, and what they are called."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _WIDTH: Final = 108
@@ -347,6 +357,7 @@ def complete(settings: Settings) -> Settings:
         TypeError: if a setting does not exist, or one without a default is missing.
         RowsError: if a value must be a pair of rows and labels and is not.
         EstimatorError: if the calibrator does not exist.
+        ExportError: if a value has another type, such as text instead of a number.
     """
     for name in settings:
         if name not in DEFINITIONS:
@@ -359,8 +370,23 @@ def complete(settings: Settings) -> Settings:
     for name, definition in DEFINITIONS.items():
         if definition.is_required and name not in settings:
             raise TypeError(f"missing keyword argument {name!r}: {definition.text}")
+        _check_type(name, completed[name])
         definition.check(name, completed[name])
     return cast(Settings, completed)
+
+
+def _check_type(name: str, value: Any) -> None:
+    """Refuse a value of the wrong type, if the setting's type is in `_SIMPLE`. NumPy's types pass."""
+    type_ = type_of(name)
+    kinds = get_args(type_) or (type_,)
+    or_none = " or None" if NoneType in kinds else ""
+    if set(kinds) - {NoneType} not in [{simple} for simple in _SIMPLE] or (value is None and or_none):
+        return
+    allowed, words = _SIMPLE[kinds[0]]
+    is_bool = isinstance(value, bool) or (str(getattr(value, "dtype", "")) == "bool" and value.shape == ())
+    if is_bool if allowed is bool else isinstance(value, allowed) and not is_bool:
+        return
+    raise ExportError(f"{name} is {value!r}; expected {words}{or_none}")
 
 
 def with_settings(function: _Function) -> _Function:

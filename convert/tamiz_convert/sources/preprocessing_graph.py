@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+import onnx
 import pandas as pd
+from numpy.typing import NDArray
 from onnx import TensorProto
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import DoubleTensorType
@@ -172,23 +174,42 @@ class Preprocessing:
             )
         types = [("x", DoubleTensorType([None, matrix.n_columns]))]
         opsets = {"": OPSET, "ai.onnx.ml": ML_OPSET}
+        n_columns = (
+            len(step.get_feature_names_out()) if hasattr(step, "get_feature_names_out") else matrix.n_columns
+        )
         try:
             model = convert_sklearn(step, initial_types=types, target_opset=opsets)
-            Runner(model)  # onnxruntime refuses some of the float64 graphs that skl2onnx makes
+            found = _row_through(model, matrix.n_columns).shape
         except Exception as error:  # both raise many kinds
             raise EstimatorError(
                 f"the preprocessing step {type(step).__name__} cannot be converted: {error}"
             ) from error
+        if found != (1, n_columns):
+            raise EstimatorError(
+                f"the preprocessing step {type(step).__name__} cannot be converted: skl2onnx gives an output of"
+                f" shape {found} for one row, where the step gives {n_columns} columns"
+            )
         output = self._builder.embed(model, {"x": matrix.name})[0]
-        n_columns = (
-            len(step.get_feature_names_out()) if hasattr(step, "get_feature_names_out") else matrix.n_columns
-        )
         return Matrix(self._builder.cast(output, TensorProto.DOUBLE), n_columns)
 
     _own: Final[dict[type, Callable[[Preprocessing, Any, Matrix], Matrix]]] = {
         SimpleImputer: _impute,
         OneHotEncoder: _one_hot,
     }
+
+
+def _row_through(model: onnx.ModelProto, n_columns: int) -> NDArray[Any]:
+    """Return what a converted step gives for a row of zeros; raise what onnxruntime raises if it refuses the graph.
+
+    Of some steps skl2onnx makes float64 graphs that onnxruntime refuses. Output types that it declares wrongly
+    do not matter: the graph is embedded without them.
+    """
+    trial = onnx.ModelProto()
+    trial.CopyFrom(model)
+    trial.graph.ClearField("value_info")
+    for output in trial.graph.output:
+        output.ClearField("type")
+    return Runner(trial).run_once({"x": np.zeros((1, n_columns))})
 
 
 def used_columns(step: ColumnTransformer) -> list[str]:

@@ -30,7 +30,8 @@ _VERSION: Final = re.compile("[1-9][0-9]*")
 def look(repository: Path) -> Disk:
     """Return what is on disk: every version and every model's settings, without reading any of them.
 
-    Folders that are not versions are ignored, with a remark.
+    Folders that are not versions are ignored, with a remark. Hidden ones, whose names begin with a dot, are
+    ignored without one.
     """
     versions: dict[Key, Stamp] = {}
     settings: dict[str, Stamp] = {}
@@ -43,6 +44,9 @@ def look(repository: Path) -> Disk:
         )
     models = _folders(repository, remarks)
     for model in models or ():
+        # Copies under way and snapshots of rsync, git, Kubernetes and file servers have such names.
+        if model.name.startswith("."):
+            continue
         # A name that is not UTF-8, or has line breaks, would break the log.
         if not model.name.isprintable():
             remarks.append(f"{str(model)!r} is ignored: the name of a model must be printable text")
@@ -76,7 +80,7 @@ def _versions(model: Path, folders: list[Path], remarks: list[str]) -> dict[int,
             f"{model} is ignored: it holds a {FILE_NAME}, as a version does, but a model was expected; is"
             " --model-repository one folder too deep?"
         )
-    elif not versions and not model.name.startswith("."):
+    elif not versions:
         remarks.append(f"{model} is ignored: it holds no version folder, such as {model}/1")
     return versions
 

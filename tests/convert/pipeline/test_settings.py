@@ -7,9 +7,17 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from tamiz_convert import BundleError, EstimatorError, RowsError, export, read_manifest, recalibrate
+from tamiz_convert import (
+    BundleError,
+    EstimatorError,
+    ExportError,
+    RowsError,
+    export,
+    read_manifest,
+    recalibrate,
+)
 from tamiz_convert.command_line.arguments import parser
-from tamiz_convert.pipeline.settings import DEFINITIONS, type_of
+from tamiz_convert.pipeline.settings import DEFINITIONS, complete, type_of
 
 X = np.zeros((4, 2))
 Y = np.array([0, 1, 0, 1])
@@ -94,6 +102,33 @@ def test_rows_without_labels_are_refused(name, value, shown):
     rows = {"calibration": (X, Y), name: value}
     with pytest.raises(RowsError, match=rf"{name} is {shown}; expected .* {name}=\(X, y\)"):
         export(None, "m/1", **rows, threshold=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("max_error", "0.02", "'0.02'; expected a number or None"),
+        ("threshold", True, "True; expected a number or None"),
+        ("per_class", "no", "'no'; expected True or False"),
+        ("replace", None, "None; expected True or False"),
+        ("seed", 1.5, "1.5; expected a whole number"),
+        ("calibrator", ["beta"], r"\['beta'\]; expected text"),
+        ("name", 3, "3; expected text or None"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_before_the_model_is_looked_at(name, value, expected):
+    with pytest.raises(ExportError, match=rf"^{name} is {expected}$"):
+        export(None, "m/1", **{"calibration": (X, Y), name: value})
+
+
+def test_numbers_of_numpy_are_numbers():
+    given = {
+        "max_error": np.float32(0.1),
+        "confidence_level": np.float64(0.9),
+        "seed": np.int64(1),
+        "per_class": np.True_,
+    }
+    assert complete({"calibration": (X, Y), **given})["seed"] == 1
 
 
 def test_no_rows_at_all_are_refused():
