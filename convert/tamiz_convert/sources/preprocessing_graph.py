@@ -1,7 +1,7 @@
 """Preprocessing steps of a Pipeline as ONNX nodes, in float64 throughout.
 
-Imputers and one-hot encoders are nodes of our own: onnxruntime has no imputer for float64, and skl2onnx's
-encoder gives float32. Every other step comes from skl2onnx, asked for float64.
+Imputers and one-hot encoders are our own nodes: onnxruntime has no imputer for float64, and skl2onnx's
+encoder gives float32. skl2onnx converts every other step, with float64 inputs.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Preprocessing:
     """Appends preprocessing steps to a graph.
 
     Attributes:
-        refused: names of (n_rows, 1) bool: rows that scikit-learn would have refused, as for an unseen
-            category. Their scores have to become NaN, so that the gate abstains.
+        refused: names of (n_rows, 1) bool: rows that scikit-learn would have refused, for example for an
+            unseen category. Their scores must become NaN, so that the gate abstains.
     """
 
     def __init__(self, builder: GraphBuilder) -> None:
@@ -89,7 +89,7 @@ class Preprocessing:
         return self._join(step, select)
 
     def _join(self, step: ColumnTransformer, select: Callable[[Any], Matrix]) -> Matrix:
-        """Append each transformer on its columns, and put the results side by side."""
+        """Append each transformer with its columns, and put the results side by side."""
         parts = []
         for name, transformer, selected in step.transformers_:
             if transformer == "drop" or len(np.atleast_1d(selected)) == 0:
@@ -223,7 +223,7 @@ def used_columns(step: ColumnTransformer) -> list[str]:
 
 
 def columns_that_may_miss(step: ColumnTransformer) -> set[str]:
-    """Return the columns in which a fitted ColumnTransformer knows missing values: imputed, or a category.
+    """Return the columns in which a fitted ColumnTransformer handles missing values: imputed or a category.
 
     Raises:
         EstimatorError: if such a column has the empty string as a category: a request cannot tell the two
