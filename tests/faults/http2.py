@@ -95,9 +95,8 @@ class Connection:
     def __init__(self, port: int, **said: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), 20)
         self.socket.settimeout(20)
-        self._windows: Counter[int] = (
-            Counter()
-        )  # by stream, beyond what every one begins with; 0 is the connection
+        # By stream, in addition to the initial window; 0 is the connection.
+        self._windows: Counter[int] = Counter()
         self._initial_window = 65_535
         self._unread = b""
         self.send(PREFACE + settings(**said))

@@ -169,9 +169,8 @@ class Attack:
     async def _outcome(self, path, call, message):
         try:
             if path == WATCH:
-                assert (
-                    await call.read() is not aio.EOF
-                )  # the status now; later ones would come when it changes
+                # The status now; later ones would come when it changes.
+                assert await call.read() is not aio.EOF
                 call.cancel()
             elif path in (STREAM, INFER_STREAM, REFLECT):
                 await call.write(message)
