@@ -119,7 +119,7 @@ class Connection:
         """Return the next frame: kind, flags, stream and payload; None if none comes in time, or the
         connection ends.
 
-        What has to be acknowledged is.
+        It acknowledges frames that need it.
         """
         self.socket.settimeout(within_s)
         while len(self._unread) < 9 or len(self._unread) < 9 + int.from_bytes(self._unread[:3]):
