@@ -100,8 +100,7 @@ def verify(bundle: Path, key: Path) -> None:
     if not any(_has_signed(each, signed, content) for each in keys):
         raise SigningError(
             f"{signature} is not a signature of {path.name} by the owner of {key}: the bundle was changed"
-            " after it was"
-            " signed, or somebody else signed it"
+            " after it was signed, or somebody else signed it"
         )
 
 
