@@ -16,32 +16,38 @@ _PARTIAL: Final = ".partial"
 _LEFTOVER_AFTER_S: Final = 600.0
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes, *, may_replace: bool = True) -> None:
     """Put a file in place in one step, readable for everyone: a server often runs as another user.
+
+    Args:
+        path: the file.
+        content: all of it.
+        may_replace: whether it may take the place of a file that is there already.
 
     Raises:
         OSError: if that is not possible; the path then holds what it held before.
     """
-    with replacing(path, mode=0o644) as file:
+    with replacing(path, mode=0o644, may_replace=may_replace) as file:
         file.write(content)
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, mode: int | None = None, may_replace: bool = True) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of `path` when the block ends, and is removed if the block fails.
 
-    A device or a pipe cannot be replaced; it is written to.
+    A device or a pipe cannot be replaced; it is written to. So is an open file, such as /dev/stdout.
 
     Args:
         path: the file.
         mode: its permissions; None for what the process gives to every new file.
+        may_replace: whether it may take the place of a file that is there when the block ends.
 
     Raises:
         OSError: if that is not possible; the path then holds what it held before.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if path.exists() and not path.is_file():
+    if path.exists() and (not path.is_file() or _is_open_file(path)):
         with path.open("wb") as file:
             yield file
         return
@@ -54,6 +60,8 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         if mode is not None:
             temporary.chmod(mode)
+        if not may_replace and path.exists():
+            raise FileExistsError(errno.EEXIST, "it is there already", str(path))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -82,6 +90,17 @@ def create(path: Path, content: bytes, mode: int) -> None:
         path.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def _is_open_file(path: Path) -> bool:
+    """Return whether a path names an open file of a process: /dev/stdout, /dev/fd/1, /proc/self/fd/1."""
+    # Each is a link into /proc. Root would replace the link itself, for every program on the machine.
+    while path.is_symlink():
+        folder = path.parent.resolve()
+        if folder.parts[1:2] == ("proc",):
+            return True
+        path = folder / path.readlink()
+    return False
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -100,3 +102,25 @@ def test_only_what_a_killed_writer_left_is_removed(tmp_path):
         os.utime(path, (0, 0))
     replace(tmp_path / "out.csv", b"")
     assert {path.name for path in tmp_path.iterdir()} == {"out.csv", young.name, others.name}
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced_without_permission(tmp_path):
+    path = tmp_path / "model.onnx"
+    late = replacing(path, may_replace=False)
+    late.__enter__().write(b"late")
+    path.write_bytes(b"early")
+    with pytest.raises(FileExistsError):
+        late.__exit__(None, None, None)
+    assert path.read_bytes() == b"early"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("path", ["/dev/fd/1", "/proc/self/fd/1", "stdout"])
+def test_a_link_to_an_open_file_is_written_to_and_stays(tmp_path, path):
+    link, redirected = tmp_path / "stdout", tmp_path / "redirected"
+    link.symlink_to("/proc/self/fd/1")  # as /dev/stdout is
+    script = "import sys, pathlib, tamiz.files; tamiz.files.replace(pathlib.Path(sys.argv[1]), b'all')"
+    with redirected.open("wb") as out:
+        subprocess.run([sys.executable, "-c", script, tmp_path / path], stdout=out, check=True)
+    assert redirected.read_bytes() == b"all"
+    assert link.is_symlink()

@@ -10,8 +10,9 @@ This module imports nothing heavy: `tamiz-convert --help` reads it.
 
 import inspect
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -28,7 +29,7 @@ from typing import (
 )
 
 from tamiz_convert.calibrators import AUTO, METHODS, choice, unknown
-from tamiz_convert.errors import RowsError, did_you_mean
+from tamiz_convert.errors import ExportError, RowsError, did_you_mean
 
 if TYPE_CHECKING:
     from tamiz_convert.checks import Rule
@@ -44,6 +45,14 @@ Progress = Callable[[str, float], None]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _WIDTH: Final = 108
 _PLACE: Final = "**settings:"
+_KINDS: Final[Mapping[Any, tuple[type, str]]] = {
+    bool: (bool, "True or False"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    str: (str, "text"),
+}
+"""What a setting of a type takes, numbers of numpy included, and what that is called in an error message."""
+_MAX_SEED: Final = 2**32 - 1  # numpy's and scikit-learn's
 
 
 def names(text: str) -> list[str]:
@@ -116,6 +125,28 @@ def _labeled_or_none(name: str, value: Any) -> None:
 def _calibrator(_name: str, value: Any) -> None:
     if value != AUTO and value not in METHODS:
         raise unknown(str(value))
+
+
+def _seed(name: str, value: Any) -> None:
+    if not 0 <= value <= _MAX_SEED:
+        raise ExportError(f"{name} is {value}; expected a whole number from 0 to {_MAX_SEED}")
+
+
+def _selection(name: str, value: Any) -> None:
+    from tamiz_convert.selection import SelectionSettings  # noqa: PLC0415  it imports numpy
+
+    if not isinstance(value, SelectionSettings | None):
+        raise ExportError(f"{name} is {value!r}; expected SelectionSettings")
+
+
+def _columns(name: str, value: Any) -> None:
+    if not isinstance(value, Iterable):
+        raise ExportError(f"{name} is {value!r}; expected the name of a column, or several")
+
+
+def _function(name: str, value: Any) -> None:
+    if value is not None and not callable(value):
+        raise ExportError(f"{name} is {value!r}; expected a function of the step's name and a share")
 
 
 class Settings(TypedDict, total=False):
@@ -193,7 +224,10 @@ class Settings(TypedDict, total=False):
             flag=Flag("rows", "FILE", Path, is_rows=True),
         ),
     ]
-    seed: Annotated[int, Setting("the seed of every random step.", default=0, flag=Flag("rows", "N", int))]
+    seed: Annotated[
+        int,
+        Setting("the seed of every random step.", default=0, flag=Flag("rows", "N", int), check=_seed),
+    ]
     max_error: Annotated[
         float | None,
         Setting(
@@ -269,7 +303,10 @@ class Settings(TypedDict, total=False):
             check=_calibrator,
         ),
     ]
-    selection: Annotated["SelectionSettings | None", Setting('the limits that calibrator="auto" goes by.')]
+    selection: Annotated[
+        "SelectionSettings | None",
+        Setting('the limits that calibrator="auto" goes by.', check=_selection),
+    ]
     checks: Annotated[
         "Checks | None",
         Setting(
@@ -300,6 +337,7 @@ class Settings(TypedDict, total=False):
             " all others for features.",
             default=(),
             flag=Flag("what is written", "A,B,…", names),
+            check=_columns,
         ),
     ]
     report: Annotated[
@@ -330,7 +368,9 @@ class Settings(TypedDict, total=False):
     ]
     progress: Annotated[
         Progress | None,
-        Setting("called with the name of each step and the share of the work done before it."),
+        Setting(
+            "called with the name of each step and the share of the work done before it.", check=_function
+        ),
     ]
 
 
@@ -345,6 +385,7 @@ def complete(settings: Settings) -> Settings:
 
     Raises:
         TypeError: for a setting that does not exist, or a missing one that has no default.
+        ExportError: for a value of the wrong type.
         RowsError: for a value that is not a pair of rows and labels where one is expected.
         EstimatorError: for a calibrator that does not exist.
     """
@@ -359,8 +400,23 @@ def complete(settings: Settings) -> Settings:
     for name, definition in DEFINITIONS.items():
         if definition.is_required and name not in settings:
             raise TypeError(f"missing keyword argument {name!r}: {definition.text}")
+        _require_type(name, completed[name])
         definition.check(name, completed[name])
     return cast(Settings, completed)
+
+
+def _require_type(name: str, value: Any) -> None:
+    """Refuse what is not a bool, number or text where the setting is one: "no" is true, and 0.5 a seed."""
+    type_ = type_of(name)
+    one_of = set(get_args(type_) or (type_,))
+    if value is None and type(None) in one_of:
+        return
+    (first, *others) = one_of - {type(None)}
+    if others or first not in _KINDS:
+        return
+    kind, words = _KINDS[first]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ExportError(f"{name} is {value!r}; expected {words}")
 
 
 def with_settings(function: _Function) -> _Function:

@@ -1,13 +1,22 @@
 """One definition of a setting: what follows from it in signatures, help, checks and flags."""
 
 import inspect
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from tamiz_convert import BundleError, EstimatorError, RowsError, export, read_manifest, recalibrate
+from tamiz_convert import (
+    BundleError,
+    EstimatorError,
+    ExportError,
+    RowsError,
+    export,
+    read_manifest,
+    recalibrate,
+)
 from tamiz_convert.command_line.arguments import parser
 from tamiz_convert.pipeline.settings import DEFINITIONS, type_of
 
@@ -122,3 +131,52 @@ def test_a_bundle_is_replaced_only_on_request(tmp_path):
     assert read_manifest(path).threshold.value == report.manifest.threshold.value == 0.7
     recalibrate(path, tmp_path / "m/1", calibration=rows, threshold=0.8, replace=True)
     assert read_manifest(path).threshold.value == 0.8
+
+
+def test_a_bundle_that_another_export_wrote_meanwhile_is_not_replaced(tmp_path):
+    model, rows = LogisticRegression().fit(SEEN, SEEN[:, 0]), (UNSEEN, UNSEEN[:, 0])
+
+    def files():
+        return {path.name: path.read_bytes() for path in (tmp_path / "m/1").iterdir()}
+
+    written = {}
+
+    def other(step, _share):
+        if step == "writing":
+            export(model, tmp_path / "m/1", calibration=rows, threshold=0.6)
+            written.update(files())
+
+    with pytest.raises(BundleError, match=r"m/1/model.onnx cannot be written: it is there already"):
+        export(model, tmp_path / "m/1", calibration=rows, threshold=0.7, progress=other)
+    assert files() == written
+    assert sorted(written) == ["model.onnx", "report.html", "report.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("replace", "no", "True or False"),
+        ("per_class", 1, "True or False"),
+        ("seed", 1.5, "a whole number"),
+        ("seed", None, "a whole number"),
+        ("seed", -1, "a whole number from 0 to"),
+        ("max_error", "0.1", "a number"),
+        ("threshold", True, "a number"),
+        ("confidence_level", None, "a number"),
+        ("name", 3, "text"),
+        ("slices", None, "the name of a column"),
+        ("selection", [1], "SelectionSettings"),
+        ("progress", "yes", "a function"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named(name, value, expected):
+    with pytest.raises(ExportError, match=f"{name} is {re.escape(repr(value))}; expected {expected}"):
+        export(None, "m/1", calibration=(X, Y), **{name: value})
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    model, rows = LogisticRegression().fit(SEEN, SEEN[:, 0]), (UNSEEN, UNSEEN[:, 0])
+    export(
+        model, tmp_path / "m/1", calibration=rows, threshold=np.float32(0.5), seed=np.int64(3), report=False
+    )
+    assert read_manifest(tmp_path / "m/1").seed == 3
