@@ -40,6 +40,10 @@ def main() -> int:
     with running(_REPOSITORY.resolve(), log, keep=arguments.keep) as server:
         console.rule("serve and ask")
         console.print(server.ready_line)
+        missing = [task.name for task, _ in exported if f"{task.name}/1" not in server.ready_line]
+        if missing:
+            console.print(f"{log.read_text()}[red]not served: {', '.join(missing)}[/red]")
+            return 1
         observed = [ask_concurrently(server.target, task.name, task.test[0]) for task, _ in exported]
         samples = server.metrics()
         _show(exported, observed, samples)

@@ -44,7 +44,18 @@ hypothesis.settings.load_profile("tamiz")
 MakeBundle = Callable[..., Path]
 
 TESTS = Path(__file__).parent
-NOT_QUICK = ("deploy", "e2e", "faults", "statistics")
+NOT_QUICK = (
+    "convert/pipeline/test_export_subsets.py",
+    "convert/pipeline/test_parity_matrix.py",
+    "convert/pipeline/test_recalibrate.py",
+    "convert/report/test_browser.py",
+    "convert/sources/test_boosters.py",
+    "convert/sources/test_torch.py",
+    "deploy",
+    "e2e",
+    "faults",
+    "statistics",
+)
 """What `--quick` does not even import: real servers, browsers and images, and tens of models trained."""
 
 
@@ -62,7 +73,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.fixture(autouse=True)
 def no_process_if_quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With `--quick`, skip a test at the first process that it starts: a server, a trial of a bundle, a command."""
+    """With `--quick`, skip a test at the first process that it starts: a server, a trial of a bundle, a
+    command.
+    """
     if request.config.getoption("quick"):
         monkeypatch.setattr(subprocess.Popen, "__init__", lambda *_, **__: pytest.skip("starts a process"))
 
@@ -136,7 +149,8 @@ def slow_graph(work: int = 400) -> onnx.GraphProto:
 
 
 def stuck_graph(more: float = 0.0) -> onnx.GraphProto:
-    """`softmax_graph` after a loop of as many turns as the largest feature says, and more: 1e12 take for ever, 0 no time.
+    """`softmax_graph` after a loop of as many turns as the largest feature says, and more: 1e12 take for
+    ever, 0 no time.
 
     features ─► ReduceMax ─► + more ─► Cast(int64) ─► Loop(n += 1) ─► n·0 ─► + features ─► Softmax
     """
@@ -276,7 +290,9 @@ def write_bundle(
     change: Callable[[Manifest], None] | None = None,
     **fields: object,
 ) -> Path:
-    """Write a bundle of one of GRAPHS into a version folder; `change` may spoil the manifest before it is written."""
+    """Write a bundle of one of GRAPHS into a version folder; `change` may spoil the manifest before it is
+    written.
+    """
     model = helper.make_model(GRAPHS[graph](), opset_imports=[helper.make_opsetid("", 19)], ir_version=10)
     specs = [
         InputSpec(
@@ -320,7 +336,9 @@ def by_class_fixture() -> Callable[[Manifest], None]:
 
 @pytest.fixture
 def make_bundle(tmp_path: Path) -> MakeBundle:
-    """`make_bundle("name/1", "softmax")` writes a bundle into `models/` below tmp_path and returns its file."""
+    """`make_bundle("name/1", "softmax")` writes a bundle into `models/` below tmp_path and
+    returns its file.
+    """
 
     def make(where: str = "m/1", graph: str = "softmax", **options: object) -> Path:
         return write_bundle(tmp_path / "models" / where, graph, **options)  # type: ignore[arg-type]

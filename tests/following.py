@@ -1,4 +1,4 @@
-"""A server that follows a folder, in the test's own process: all the parts of a real one except transports."""
+"""A server that follows a folder, in the test's own process: all of a real one except its transports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Programs that a test needs and pip does not bring: without them it is skipped, but where CI is set it has to run."""
+"""Programs that a test needs and pip does not bring: without them it is skipped, but where CI is set it has
+to run.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tamiz.standard_output import OutputError, discard, written
+from tamiz.standard_output import OutputError, discard, prepare, written
 from tamiz_client.errors import TamizClientError
 
 _INTERRUPTED = 130
@@ -18,6 +18,7 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
+    prepare()
     arguments = _parser().parse_args(argv)
     try:
         from tamiz_client import commands  # noqa: PLC0415  its libraries may not be installed

@@ -29,6 +29,7 @@ class AsyncClient(Connection):
         self, credentials: grpc.ChannelCredentials | None, options: list[tuple[str, Any]]
     ) -> aio.Channel:
         try:
+            asyncio.get_running_loop()  # gRPC would take a loop of its own, and each call would then fail
             if credentials is None:
                 return aio.insecure_channel(self._target, options=options)
             return aio.secure_channel(self._target, credentials, options=options)

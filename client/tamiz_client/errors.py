@@ -16,13 +16,21 @@ An abstained row is none of these: it is an answer.
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
 
 class TamizClientError(Exception):
     """Something went wrong; the message says what, and what to do."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error come back whole from a worker process.
+
+        Python's own way calls the class with the message alone. A class that takes more fails there, and
+        `multiprocessing.Pool` then waits for ever.
+        """
+        return type(self).__new__, (type(self), *self.args), vars(self)
 
 
 class InvalidRows(TamizClientError, ValueError):
@@ -79,6 +87,9 @@ _BY_CODE: Final[dict[str, type[CallFailed]]] = {
 _UNREACHED: Final = ("failed to connect to all addresses", "connections to all backends failing")
 """How gRPC's details begin when it reached no server. A server that refuses a call uses its own words."""
 
+_PROXIES: Final = ("grpc_proxy", "https_proxy", "http_proxy")
+"""The environment variables that gRPC takes a proxy from, in its order."""
+
 
 def call_failed(error: grpc.RpcError, target: str, timeout_s: float | None) -> CallFailed:
     """Return gRPC's error as one of ours; `timeout_s` is what the call was given, None for any time."""
@@ -112,7 +123,7 @@ def _explained(code: str, details: str, timeout: tuple[str, float | None]) -> st
     if code == "UNAVAILABLE" and details.startswith(_UNREACHED):
         return (
             "no server was reached; check that tamiz-server runs there, that the port is its gRPC port,"
-            f" and that both sides use TLS or neither does ({details})"
+            f" and that both sides use TLS or neither does{_proxy_hint()} ({details})"
         )
     if code == "RESOURCE_EXHAUSTED" and details.startswith(
         "CLIENT: "
@@ -121,6 +132,12 @@ def _explained(code: str, details: str, timeout: tuple[str, float | None]) -> st
     if code == "UNIMPLEMENTED":
         return f"{details}; check that this is the gRPC port of a Tamiz server"
     return details
+
+
+def _proxy_hint() -> str:
+    """Return what to do about a proxy in the environment; gRPC uses it even for this machine."""
+    name = next((each for each in _PROXIES if os.environ.get(each)), None)
+    return "" if name is None else f"; {name} is set: to go past that proxy, put the host into no_proxy"
 
 
 def reason(error: Exception) -> str:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tamiz.standard_output import OutputError, discard, written
+from tamiz.standard_output import OutputError, discard, prepare, written
 from tamiz_convert.command_line.arguments import parser
 from tamiz_convert.errors import ExportError
 
@@ -15,6 +15,7 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
+    prepare()
     arguments = parser().parse_args(argv)
     try:
         return _run(arguments)

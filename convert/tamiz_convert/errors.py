@@ -17,12 +17,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 from tamiz_convert.check_result import CheckResult
 
 
 class ExportError(Exception):
     """The export stopped and wrote nothing; the message says why and what to do."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error come back whole from a worker process.
+
+        Python's own way calls the class with the message alone. A class that takes more fails there, and
+        `multiprocessing.Pool` then waits for ever.
+        """
+        return type(self).__new__, (type(self), *self.args), vars(self)
 
 
 class EstimatorError(ExportError):

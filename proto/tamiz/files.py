@@ -14,6 +14,7 @@ from typing import BinaryIO, Final
 
 _PARTIAL: Final = ".partial"
 _LEFTOVER_AFTER_S: Final = 600.0
+_CANNOT_SYNC: Final = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EPERM}
 
 
 def replace(path: Path, content: bytes, *, may_replace: bool = True) -> None:
@@ -35,7 +36,8 @@ def replace(path: Path, content: bytes, *, may_replace: bool = True) -> None:
 def replacing(path: Path, *, mode: int | None = None, may_replace: bool = True) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of `path` when the block ends, and is removed if the block fails.
 
-    A device or a pipe cannot be replaced; it is written to. So is an open file, such as /dev/stdout.
+    A device or a pipe cannot be replaced; it is written to. A symbolic link is replaced, and what it points
+    to stays as it is.
 
     Args:
         path: the file.
@@ -93,28 +95,34 @@ def create(path: Path, content: bytes, mode: int) -> None:
 
 
 def _is_open_file(path: Path) -> bool:
-    """Return whether a path names an open file of a process: /dev/stdout, /dev/fd/1, /proc/self/fd/1."""
-    # Each is a link into /proc. Root would replace the link itself, for every program on the machine.
-    while path.is_symlink():
-        folder = path.parent.resolve()
-        if folder.parts[1:2] == ("proc",):
-            return True
-        path = folder / path.readlink()
-    return False
+    """Return whether a path such as /dev/stdout stands for an open file of this process.
+
+    It is a link there. Replacing it would put a file into /dev, if the process may do that.
+    """
+    return path.is_symlink() and path.absolute().parts[1:2] in {("dev",), ("proc",)}
 
 
 def _remove_leftovers(path: Path) -> None:
     """Remove what a killed process left; a younger file may belong to a process that still writes."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{_PARTIAL}"):
-        with contextlib.suppress(FileNotFoundError):  # another process removed it first
+        # Another process may have removed it first. In a folder such as /tmp it may be another user's.
+        with contextlib.suppress(OSError):
             if time.time() - leftover.stat().st_mtime > _LEFTOVER_AFTER_S:
                 leftover.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
-    """Let the new name reach the disk as well."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Let the new name reach the disk as well, where file system and permissions allow it.
+
+    The file is in place already, so a refusal is not a failure. Network file systems do not sync folders,
+    and this user may be allowed to write to the folder but not to read it.
+    """
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise

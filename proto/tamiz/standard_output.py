@@ -1,15 +1,39 @@
-"""A command's standard output: the disk behind it may be full, and its reader may go away."""
+"""A command's standard output: it may be closed, its disk may be full, and its reader may go away."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+# Name in `sys`, how to open the null device in its place, and its mode. A closed standard output is opened
+# for reading: then a write fails, instead of being lost without a word.
+_STREAMS: Final = (
+    ("stdin", os.O_RDONLY, "r"),
+    ("stdout", os.O_RDONLY, "w"),
+    ("stderr", os.O_WRONLY, "w"),
+)
 
 
 class OutputError(Exception):
     """The standard output cannot be written; the message says why."""
+
+
+def prepare() -> None:
+    """Open the standard streams that were closed, and let no character fail. A command calls this first.
+
+    Python has None for a closed stream. Its number would go to the next file or connection, into which
+    libraries would then write their messages.
+    """
+    for name, flags, mode in _STREAMS:
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.open(os.devnull, flags), mode))  # noqa: PTH123, SIM115  for good
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # As on the standard error: under LC_ALL=POSIX and the like an arrow would end the command.
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

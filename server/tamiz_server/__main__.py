@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from tamiz.standard_output import OutputError, discard, prepare, written
 from tamiz_server.access.tokens import Right, entry, new_token
 from tamiz_server.config.flags import parse_config, parse_health_config
 from tamiz_server.errors import ConfigError
@@ -22,6 +23,7 @@ _LEAVES_WITHIN_S: Final = 2.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the server until it is told to stop, or run `health` or `token`; return the exit status."""
+    prepare()
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["token"]:
         return _make_token(argv[1:])
@@ -99,7 +101,14 @@ def _make_token(argv: Sequence[str]) -> int:
     )
     arguments = parser.parse_args(argv)
     token, digest = new_token()
-    print(token)  # noqa: T201  a command's output
+    try:
+        with written():
+            print(token)  # noqa: T201  a command's output
+    except BrokenPipeError:
+        discard()
+        return 1
+    except OutputError as error:
+        return _fail(str(error))
     print(entry(arguments.name, digest, arguments.right), file=sys.stderr)  # noqa: T201  a command's output
     return 0
 

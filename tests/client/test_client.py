@@ -302,6 +302,17 @@ def test_an_asynchronous_client_is_made_where_a_loop_runs():
         AsyncClient("localhost:1")
 
 
+def test_a_loop_that_does_not_run_is_no_loop_for_an_asynchronous_client():
+    loop = asyncio.new_event_loop()  # gRPC would take it, and calls from another one would then fail
+    asyncio.set_event_loop(loop)
+    try:
+        with pytest.raises(TamizClientError, match="make an AsyncClient inside a coroutine"):
+            AsyncClient("localhost:1")
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

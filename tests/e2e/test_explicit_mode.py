@@ -1,4 +1,6 @@
-"""A real server that loads and unloads models on request: when it is ready, what a signal does, and calls at once."""
+"""A real server that loads and unloads models on request: when it is ready, what a signal does, and calls at
+once.
+"""
 
 from __future__ import annotations
 

@@ -37,7 +37,9 @@ def infer_request() -> bytes:
 
 
 def ask(server) -> None:
-    """One request of every kind: two answered, one over a stream, one over the other protocol, one refused."""
+    """One request of every kind: two answered, one over a stream, one over the other protocol,
+    one refused.
+    """
     with grpc.insecure_channel(server.target) as channel:
         channel.unary_unary(PREDICT)(request(), timeout=10, metadata=CALLER)
         channel.unary_unary(INFER)(infer_request(), timeout=10, metadata=CALLER)

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol as its users meet it: real clients, in environments of their own, and a real server."""
+"""The Open Inference Protocol with real clients, each in its own environment, and a real server."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def clients(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def served(make_bundle, tmp_path, start_server):
-    """A server with models of string and integer classes, of strings as input, and one that cannot be loaded."""
+    """A server with models of string and integer classes, of strings as input, and one that
+    cannot be loaded.
+    """
 
     def integers(manifest: Manifest) -> None:
         manifest.classes.CopyFrom(Classes(integers=[-3, 7]))

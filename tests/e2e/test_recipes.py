@@ -101,7 +101,7 @@ def test_the_recipe_of_a_metric_makes_one_that_is_counted_and_documented(tree, t
             client.predict("m", [[0.0, 1.0]] * n_rows)
     with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics") as answer:
         text = answer.read().decode()
-    assert 'tamiz_largest_batch_rows{model="m",version="1"} 5.0' in text
+    assert 'tamiz_row_duration_seconds_count{model="m",version="1"} 3.0' in text
     table = "from tamiz_server.telemetry.metrics import metric_table; print(metric_table())"
     documented = subprocess.run([sys.executable, "-c", table], capture_output=True, text=True, check=True)
-    assert "| `tamiz_largest_batch_rows` | gauge | model, version | Rows of the largest" in documented.stdout
+    assert "| `tamiz_row_duration_seconds` | histogram | model, version | How long" in documented.stdout

@@ -125,7 +125,8 @@ def test_a_slow_model_at_saturation_leaves_a_fast_one_its_latency(make_bundle, s
         def ask() -> None:
             client.predict("fast", np.zeros((1, 2)))
 
-        # Other processes may take a core at any time, so the best of some rounds counts. A batch takes over 50 ms: a fast
+        # Other processes may take a core at any time, so the best of some rounds counts. A batch takes over
+        # 50 ms: a fast
         # model that waited for it, or for the core, would show it in every round.
         ratios = []
         for _ in range(4):

@@ -1,4 +1,6 @@
-"""A shadow in a real server, under load: no request knows of it, and every row that it was to see is accounted for."""
+"""A shadow in a real server, under load: no request knows of it, and every row that it was to see is
+accounted for.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def body() -> bytes:
 
 
 def counts(server) -> Counter[str]:
-    """Return the sums of the shadow's counters, by the last part of their names, and of its reasons and outcomes."""
+    """Return the sums of the shadow's counters, by the last part of their names, and of its reasons and
+    outcomes.
+    """
     found: Counter[str] = Counter()
     for sample in samples(server):
         if match := re.fullmatch(r"tamiz_shadow_rows_(\w+)_total", sample.name):
@@ -133,7 +137,8 @@ async def test_shadows_come_change_and_go_under_load_and_their_rows_add_up(
     assert load.failures == []
     last = decided(server)
     assert last["dropped"] == last["stopped"] == 0
-    # Where the shadow's threshold is 0.5, it accepts the second row of every request besides; where it is 0.99, none.
+    # Where the shadow's threshold is 0.5, it accepts the second row of every request besides; where it is
+    # 0.99, none.
     assert last["both"] == last["shadow"] == last["received"] // 2
     assert [what.partition(",")[0] for what, *_ in logged()] == [
         "version 2 with its own threshold",

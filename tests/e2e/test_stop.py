@@ -1,4 +1,4 @@
-"""Stopping: what was accepted is answered."""
+"""A server that stops answers all requests that it has accepted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ BODY = PredictRequest(
 
 
 async def load_until_refused(target: str, *, callers: int = 24) -> tuple[int, list[str]]:
-    """Ask from many callers without retries until the server is gone; return answers and the failures' codes."""
+    """Ask from many callers without retries until the server is gone; return answers and the
+    failures' codes.
+    """
     answered, failures = 0, []
     channel = aio.insecure_channel(target, options=[("grpc.enable_retries", 0)])
     call = channel.unary_unary(PREDICT)
@@ -62,7 +64,8 @@ async def test_sigterm_under_load_loses_no_accepted_request(make_bundle, start_s
         int, re.search(r"stopped: (\d+) requests received, (\d+) answered", server.log[-1]).groups()
     )
     assert received == sent == answered
-    # The others were refused by the transport before they reached the service, when it took no new calls any more.
+    # The others were refused by the transport before they reached the service, when it took no new calls any
+    # more.
     assert {failure.partition(":")[0] for failure in failures} <= {"UNAVAILABLE", "CANCELLED"}, failures
 
 

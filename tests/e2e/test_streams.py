@@ -1,4 +1,6 @@
-"""StreamPredict against a real server process: order, errors within a stream, back-pressure, cancellation, stopping."""
+"""StreamPredict against a real server process: order, errors within a stream, back-pressure, cancellation,
+stopping.
+"""
 
 from __future__ import annotations
 

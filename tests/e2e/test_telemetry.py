@@ -30,7 +30,9 @@ def home(tmp_path, monkeypatch) -> Path:
 
 
 def test_the_server_leaves_no_device_id_and_reports_to_nobody(make_bundle, start_server, home):
-    """onnxruntime's wheels of 1.32 report to their maker; where they do they keep an id and events in the user's cache."""
+    """onnxruntime's wheels of 1.32 report to their maker; where they do they keep an id and events in the
+    user's cache.
+    """
     make_bundle("m/1")
     server = start_server()
     assert server.stop() == 0

@@ -1,4 +1,6 @@
-"""Well-behaved clients who keep asking while others misbehave, and the books of the server that are checked afterwards."""
+"""Well-behaved clients who keep asking while others misbehave, and the books of the server that are checked
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from tests.asking import metric, wait_for
 from tamiz_client import Client, RetryPolicy
 
 _PATIENCE_S = 60.0
-# A backlog of tens of thousands of connections is freed in steps, with seconds between them on a busy machine.
+# A backlog of tens of thousands of connections is freed in steps, with seconds between them on a busy
+# machine.
 _FLAT_S = 10.0 if os.environ.get("TAMIZ_FAULTS") == "whole" else 2.0
 _LOOK_S = 0.5
 
@@ -44,10 +47,11 @@ def in_threads(work: Callable[[int], None], n_threads: int) -> None:
 
 
 def until_memory_settles(server, do: Callable[[], object]) -> int:
-    """Do something again and again until it takes no more memory, the sixth time at the latest; return how often.
+    """Do something again and again until it takes no more memory, the sixth time at the latest; return how
+    often.
 
-    What a flood leaves to be worked off is given time. What it has taken stays in the allocator's arenas, for the next; what
-    leaks is taken every time.
+    What a flood leaves to be worked off is given time. What it has taken stays in the allocator's arenas, for
+    the next; what leaks is taken every time.
     """
     sizes: list[int] = []
     for times in range(1, 7):
@@ -178,11 +182,13 @@ def bystanders(
     fds: int = 2,
     within_s: float = 100.0,
 ) -> Iterator[Bystanders]:
-    """Have well-behaved clients ask during a block. Whatever happens in it: afterwards nothing is missing or left behind.
+    """Have well-behaved clients ask during a block. Whatever happens in it: afterwards nothing is missing or
+    left behind.
 
-    Each of their requests was answered, rightly, and the server counted exactly these as OK for model `m`; every request
-    that it received has ended; nothing waits; and memory, threads and file descriptors are back to where they were, but for
-    the margins that are given. It may take 80 s until gRPC finds by its keepalive that a peer which read nothing has gone.
+    Each of their requests was answered, rightly, and the server counted exactly these as OK for model `m`;
+    every request that it received has ended; nothing waits; and memory, threads and file descriptors are back
+    to where they were, but for the margins that are given. It may take 80 s until gRPC finds by its keepalive
+    that a peer which read nothing has gone.
     """
     start = metric(server, "tamiz_requests_total", model="m", code="OK")
     asking = Bystanders(server)

@@ -1,7 +1,7 @@
 """The fault suite: what is done to a server here, how often, and what was lost.
 
-In the ordinary test run each fault is done a few times; `make faults` does it as often as `docs/reliability.md` says, and
-renews that page from what was recorded.
+In the ordinary test run each fault is done a few times; `make faults` does it as often as
+`docs/reliability.md` says, and renews that page from what was recorded.
 """
 
 from __future__ import annotations
@@ -46,10 +46,12 @@ def scaled() -> Scaled:
 
 @pytest.fixture(scope="session")
 def record() -> Record:
-    """`record("Hostile input", "random bytes as a bundle", 100, lost=0, seen="…")`: an entry of docs/reliability.md.
+    """`record("Hostile input", "random bytes as a bundle", 100, lost=0, seen="…")`: an entry of
+    docs/reliability.md.
 
-    To be called at the end of a test, when what it claims has been asserted. Arguments: the section, what was done, how
-    often, how many answers, requests or served versions were lost by it, and what was seen instead, in one sentence.
+    To be called at the end of a test, when what it claims has been asserted. Arguments: the section, what was
+    done, how often, how many answers, requests or served versions were lost by it, and what was seen instead,
+    in one sentence.
     """
 
     def write(section: str, fault: str, times: int, *, lost: int, seen: str) -> None:

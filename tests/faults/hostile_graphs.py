@@ -1,4 +1,4 @@
-"""Graphs that do harm, in bundles that are well formed otherwise: manifest and digest say what is there."""
+"""Graphs that do harm, in bundles that are otherwise well formed: manifest and digest fit the graph."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def graph_of(
     *,
     dtype: int = TensorProto.DOUBLE,
 ) -> onnx.GraphProto:
-    """`features` [n, 2] ─► nodes, which make `extra`, a number ─► ·0 ─► + softmax of the features ─► probabilities."""
+    """`features` [n, 2] ─► nodes, which make `extra`, a number ─► ·0 ─► + softmax of the features
+    ─► probabilities.
+    """
     end = [
         helper.make_node("Cast", ["features"], ["as_double"], to=TensorProto.DOUBLE),
         helper.make_node("Softmax", ["as_double"], ["softmax"], axis=1),
@@ -192,7 +194,10 @@ def scan_over_much(n_steps: int = 10**7) -> onnx.GraphProto:
 
 
 def trips_of_a_row() -> onnx.GraphProto:
-    """A Loop with as many trips as the largest value in the rows: none at warm-up. `features` are integers."""
+    """A Loop with as many trips as the largest value in the rows: none at warm-up.
+
+    `features` are integers.
+    """
     nodes = [
         helper.make_node("ReduceMax", ["features"], ["trips"], keepdims=0),
         helper.make_node("Loop", ["trips", "true", "zero"], ["extra"], body=loop_body()),
@@ -201,7 +206,10 @@ def trips_of_a_row() -> onnx.GraphProto:
 
 
 def size_of_a_row() -> onnx.GraphProto:
-    """A tensor with as many elements as the largest value in the rows: none at warm-up. `features` are integers."""
+    """A tensor with as many elements as the largest value in the rows: none at warm-up.
+
+    `features` are integers.
+    """
     value = helper.make_tensor("v", TensorProto.DOUBLE, [1], [1.0])
     nodes = [
         helper.make_node("ReduceMax", ["features"], ["most"], keepdims=0),
@@ -261,7 +269,9 @@ def field(number: int, content: bytes) -> bytes:
 
 
 def with_nodes(folder: Path, nodes: bytes) -> Path:
-    """Write a bundle of a good graph and more nodes, as their bytes: libraries would take long to build these."""
+    """Write a bundle of a good graph and more nodes, as their bytes: libraries would take long to build
+    these.
+    """
     graph = graph_of([helper.make_node("Identity", ["zero"], ["extra"])])
     path = write(folder, graph)
     file = OnnxFile.FromString(path.read_bytes())

@@ -1,4 +1,4 @@
-"""HTTP/2 by hand, to say what no library would: frames, and a header block without compression (RFC 9113, RFC 7541)."""
+"""HTTP/2 by hand, to send what no library would: frames, and a plain header block (RFC 9113, RFC 7541)."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ class Connection:
         self.socket.sendall(b"".join(frames))
 
     def flood(self, frames: bytes, times: int) -> int:
-        """Send the same again and again, and read nothing; return how often it went out before the server had enough."""
+        """Send the same again and again, and read nothing; return how often it went out before the server had
+        enough.
+        """
         for sent in range(times):
             try:
                 self.send(frames)
@@ -115,7 +117,8 @@ class Connection:
         return times
 
     def read(self, within_s: float = 20) -> tuple[int, int, int, bytes] | None:
-        """Return the next frame: kind, flags, stream and payload; None if none comes in time, or the connection ends.
+        """Return the next frame: kind, flags, stream and payload; None if none comes in time, or the
+        connection ends.
 
         What has to be acknowledged is.
         """

@@ -47,7 +47,10 @@ UNFINISHED = {
 
 @pytest.mark.parametrize("stays_open", [True, False], ids=["half-open", "cut-off"])
 def test_connections_stop_in_the_middle(make_bundle, start_server, scaled, record, stays_open):
-    """Half-open: they are left open, and nothing is read or acknowledged any more. Cut off: they are reset there."""
+    """Half-open: they are left open, and nothing is read or acknowledged any more.
+
+    Cut off: they are reset there.
+    """
     make_bundle("m/1")
     make_bundle("a/1")
     server = start_server("--keepalive-s", "1")
@@ -69,7 +72,8 @@ def test_connections_stop_in_the_middle(make_bundle, start_server, scaled, recor
         times = until_memory_settles(server, stop_in_the_middle)
     record(
         SECTION,
-        f"connections that stop in the middle of the protocol and {'stay open' if stays_open else 'are closed'}"
+        f"connections that stop in the middle of the protocol and"
+        f" {'stay open' if stays_open else 'are closed'}"
         f" ({len(UNFINISHED)} places, {each} times each)",
         times * len(UNFINISHED) * each,
         lost=0,
@@ -97,10 +101,13 @@ end.wait()
 
 
 def test_peers_vanish_without_a_word(make_bundle, start_server, scaled, record):
-    """A client in a network of its own, whose cable is pulled: no FIN, no RST, and nothing answers any more."""
+    """A client in a network of its own, whose cable is pulled: no FIN, no RST, and nothing
+    answers any more.
+    """
     if os.geteuid() or shutil.which("ip") is None:
         pytest.skip(
-            "to pull a cable it takes root and `ip`; the frozen clients of test_killed_clients.py come nearest"
+            "to pull a cable it takes root and `ip`; the frozen clients of test_killed_clients.py come"
+            " nearest"
         )
     make_bundle("m/1")
     make_bundle("a/1")

@@ -1,4 +1,4 @@
-"""Files that are no bundles, or no longer: never served, the reason said, what was served before goes on."""
+"""Files that are not bundles, or no longer: the server refuses them, says why, and keeps the old version."""
 
 from __future__ import annotations
 
@@ -138,7 +138,9 @@ def test_a_threshold_far_above_one_accepts_nothing(make_bundle, start_server):
 
 
 def test_mutated_bundles_are_refused_or_say_what_the_original_says(make_bundle, scaled, record, tmp_path):
-    """Every region of the file: what the digest covers must not change unseen; what is left may be read again."""
+    """Every region of the file: what the digest covers must not change unseen; what is left may be read
+    again.
+    """
     random = Random(SEED)
     original = make_bundle("m/1").read_bytes()
     other = make_bundle("m/2", "failing").read_bytes()
@@ -165,7 +167,8 @@ def test_mutated_bundles_are_refused_or_say_what_the_original_says(make_bundle, 
         "mutated bundles: flips, truncations, splices, lengths, wire types",
         times,
         lost=0,
-        seen=f"{times - read} were refused with a reason; in the other {read} the change lay outside of graph and digest.",
+        seen=f"{times - read} were refused with a reason; in the other {read} the change lay outside of"
+        f" graph and digest.",
     )
 
 
@@ -318,7 +321,9 @@ def test_what_is_no_ordinary_file_is_refused_at_once(tmp_path, place):
 
 
 def test_pipes_devices_folders_and_loops_hold_up_nobody(make_bundle, start_server, tmp_path, record):
-    """In place of a bundle and of settings; versions beside them are loaded all the same, and the server stops."""
+    """In place of a bundle and of settings; versions beside them are loaded all the same, and the server
+    stops.
+    """
     make_bundle("m/1")
     server = start_server("--model-poll-interval-s", "0.05")
     for number, place in enumerate(PLACED, 2):
@@ -377,7 +382,9 @@ class Asking:
 def test_files_that_vanish_change_or_close_while_they_are_read_cost_no_answer(
     make_bundle, start_server, tmp_path, scaled, record
 ):
-    """Version 1 stays; beside it others come, are cut short, replaced, closed and removed as they are loaded."""
+    """Version 1 stays; beside it others come, are cut short, replaced, closed and removed as they
+    are loaded.
+    """
     random = Random(SEED)
     make_bundle("m/1")
     spare = make_bundle("spare/1", "slow").read_bytes()
@@ -425,7 +432,8 @@ def test_files_that_vanish_change_or_close_while_they_are_read_cost_no_answer(
         "a version's file cut short, replaced, closed, looped or removed while it is loaded",
         times,
         lost=0,
-        seen=f"{asking.answers} requests to the version beside it were answered right; the next version was loaded.",
+        seen=f"{asking.answers} requests to the version beside it were answered right; the next version"
+        f" was loaded.",
     )
 
 
@@ -632,7 +640,9 @@ def small_disk(tmp_path):
 def test_a_disk_that_fills_up_while_a_bundle_is_copied_costs_no_answer(
     small_disk, make_bundle, start_server, scaled, record
 ):
-    """What fits of the new model's bundle stays on the disk, as it would after `cp`; then there is room again."""
+    """What fits of the new model's bundle stays on the disk, as it would after `cp`; then there is room
+    again.
+    """
     random = Random(SEED)
     make_bundle("m/1")
     whole = make_bundle("../elsewhere/1", "slow")
@@ -664,7 +674,8 @@ def test_a_disk_that_fills_up_while_a_bundle_is_copied_costs_no_answer(
         "a disk that is full while a new model is copied into the repository of a running server",
         times,
         lost=0,
-        seen=f"The part was never served; {asking.answers} requests to the model beside it were answered right; the whole bundle"
+        seen=f"The part was never served; {asking.answers} requests to the model beside it were answered"
+        f" right; the whole bundle"
         " was served once there was room.",
     )
 

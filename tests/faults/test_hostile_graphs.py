@@ -1,4 +1,6 @@
-"""Hostile graphs: refused before they are run, or stopped when they run; the server and its other models do not notice."""
+"""Hostile graphs: refused before they are run, or stopped when they run; the server and its other models do
+not notice.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,9 @@ def test_names_of_any_length_and_line_breaks_do_not_get_into_the_log(tmp_path):
 
 
 def test_harm_is_done_only_to_the_trial(make_bundle, start_server, tmp_path, scaled, record):
-    """Each is put beside a good version, in turn: it is refused, the reason is in the log, the good one goes on."""
+    """Each is put beside a good version, in turn: it is refused, the reason is in the log, the good one goes
+    on.
+    """
     make_bundle("good/1")
     server = start_server("--model-poll-interval-s", "0.1", *LIMITS)
     harm = {
@@ -97,10 +101,12 @@ def test_harm_is_done_only_to_the_trial(make_bundle, start_server, tmp_path, sca
     assert server.stop() == 0
     record(
         SECTION,
-        "hostile graphs in bundles that are well formed: other files, foreign operators, hidden sizes, no end, no limit",
+        "hostile graphs in bundles that are well formed: other files, foreign operators, hidden sizes, no"
+        " end, no limit",
         len(chosen),
         lost=0,
-        seen="Each was refused with a reason that names the node or the limit; the version beside it went on being served.",
+        seen="Each was refused with a reason that names the node or the limit; the version beside it went"
+        " on being served.",
     )
 
 
@@ -133,7 +139,9 @@ def test_a_graph_that_blows_up_on_a_rows_value_fails_that_request_alone(
 
 
 def test_a_bundle_that_ends_the_process_that_tries_it_is_refused(make_bundle, tmp_path):
-    """As one that makes onnxruntime crash would: the trial is ended from outside, in the midst of an endless loop."""
+    """As one that makes onnxruntime crash would: the trial is ended from outside, in the midst of an endless
+    loop.
+    """
     bundle = read_bundle(graphs.write(tmp_path / "m", graphs.endless_loop()))
     trial = Trial()
 

@@ -1,4 +1,6 @@
-"""Hostile messages to every method: each gets a status that the contract names, and right answers go on being right."""
+"""Hostile messages to every method: each gets a status that the contract names, and right answers go on being
+right.
+"""
 
 from __future__ import annotations
 
@@ -269,7 +271,8 @@ async def test_mutated_messages_are_answered_or_refused_as_the_contract_says(ser
         "mutated messages to every method of every service",
         n_messages,
         lost=0,
-        seen=f"Every one got a documented status; {attack.valid} right requests in between were answered right.",
+        seen=f"Every one got a documented status; {attack.valid} right requests in between were answered"
+        f" right.",
     )
 
 
@@ -396,7 +399,8 @@ def test_absurd_messages_are_refused_with_a_reason_that_can_be_read(server, scal
         "messages with absurd names, types, shapes, counts, lengths and thresholds",
         sent.total(),
         lost=0,
-        seen=f"Every one got a documented status; {attack.valid} right requests in between were answered right.",
+        seen=f"Every one got a documented status; {attack.valid} right requests in between were answered"
+        f" right.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Frames that are allowed, sent as nobody would who wants an answer; and messages that are too large."""
+"""Allowed frames, sent as no honest client would send them; and messages that are too large."""
 
 from __future__ import annotations
 
@@ -96,10 +96,12 @@ def test_calls_are_opened_and_reset_in_a_tight_loop(make_bundle, start_server, s
         highest_bytes = peak_bytes()
     record(
         SECTION,
-        f"calls {'with their message ' if with_message else ''}opened and reset in a tight loop (rapid reset, CVE-2023-44487)",
+        f"calls {'with their message ' if with_message else ''}opened and reset in a tight loop (rapid"
+        f" reset, CVE-2023-44487)",
         n_connections * each,
         lost=0,
-        seen=f"{n_connections} connections at once took {highest_bytes / 1e6:.0f} MB; the slowest answer to another took"
+        seen=f"{n_connections} connections at once took {highest_bytes / 1e6:.0f} MB; the slowest answer"
+        f" to another took"
         f" {asking.slowest_s:.1f} s",
     )
 
@@ -137,7 +139,8 @@ def test_frames_are_sent_without_end(make_bundle, start_server, scaled, record, 
                 sent.append(connection.flood(repeated * at_once, n_frames // n_connections // at_once))
 
     sent: list[int] = []
-    # gRPC lets 16 MB of metadata come in frames of whole fields, several times that in its own form, before we see them.
+    # gRPC lets 16 MB of metadata come in frames of whole fields, several times that in its own form, before
+    # we see them.
     limit_bytes = 600e6 if kind == "CONTINUATION" else 150e6
     with bystanders(server, memory_bytes=limit_bytes) as asking, peak(server) as peak_bytes:
         until_memory_settles(server, lambda: in_threads(attack, n_connections))
@@ -149,12 +152,15 @@ def test_frames_are_sent_without_end(make_bundle, start_server, scaled, record, 
         f"{kind} frames without end, by a client that reads {'what comes' if reads else 'nothing'}",
         sum(sent) * at_once,
         lost=0,
-        seen=f"{highest_bytes / 1e6:.0f} MB at most; the slowest answer to another took {asking.slowest_s:.2f} s",
+        seen=f"{highest_bytes / 1e6:.0f} MB at most; the slowest answer to another took"
+        f" {asking.slowest_s:.2f} s",
     )
 
 
 def answer(connection: Connection, within_s: float = 30) -> bytes:
-    """The header blocks that come on stream 1, up to its end: HPACK, but grpcio writes names and values in full."""
+    """The header blocks that come on stream 1, up to its end: HPACK, but grpcio writes names and values in
+    full.
+    """
     blocks = b""
     until_s = time.monotonic() + within_s
     while time.monotonic() < until_s and (got := connection.read(within_s)) is not None:
@@ -196,7 +202,9 @@ def bomb(connection: Connection) -> bytes:
 
 
 def metadata(connection: Connection, n_fields: int = 40) -> bytes:
-    """400 kB of headers, where 16 are allowed, in frames that hold whole fields: gRPC itself lets that pass."""
+    """400 kB of headers, where 16 are allowed, in frames that hold whole fields: gRPC itself lets
+    that pass.
+    """
     large = [frame(CONTINUATION, 0, 1, field(f"x-{number}", "y" * 10_000)) for number in range(n_fields)]
     connection.send(frame(HEADERS, 0, 1, call_headers()), *large, frame(CONTINUATION, END_HEADERS, 1))
     connection.data(1, message(prediction("a")), END_STREAM)

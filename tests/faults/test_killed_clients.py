@@ -1,4 +1,6 @@
-"""Clients that die with requests in flight: what waited for them is dropped and counted, and nobody else notices."""
+"""Clients that die with requests in flight: what waited for them is dropped and counted, and nobody else
+notices.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,18 @@ signal.wait()
 
 
 def begin(server, n_calls: int) -> subprocess.Popen[str]:
-    """A client process that has asked for the slow model, on a stream and without, and has answers to come."""
+    """A client process that has asked for the slow model, on a stream and without, and has
+    answers to come.
+    """
     command = [sys.executable, "-c", CLIENT, server.target, prediction("slow").hex(), str(n_calls)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("way", ["killed", "stopped"])
 def test_clients_are_killed_with_requests_in_flight(make_bundle, start_server, scaled, record, way):
-    """`stopped`: a process that is there and does nothing (SIGSTOP); its kernel still acknowledges what comes."""
+    """`stopped`: a process that is there and does nothing (SIGSTOP); its kernel still acknowledges what
+    comes.
+    """
     make_bundle("m/1")
     make_bundle("slow/1", "slow" if way == "killed" else "slower")
     patient = ("--max-batch-size", "4", "--max-queue-wait-ms", "60000")  # a queue is what is wanted here
@@ -71,6 +77,6 @@ def test_clients_are_killed_with_requests_in_flight(make_bundle, start_server, s
         else "client processes frozen (SIGSTOP) with calls and a stream in flight",
         times,
         lost=0,
-        seen=f"what waited for them was cancelled and counted ({cancelled:,.0f} requests), and the queue was empty afterwards"
-        + ("" if way == "killed" else "; the keepalive ended their connections"),
+        seen=f"what waited for them was cancelled and counted ({cancelled:,.0f} requests), and the queue"
+        f" was empty afterwards" + ("" if way == "killed" else "; the keepalive ended their connections"),
     )

@@ -110,7 +110,9 @@ def test_who_asks_for_nonsense_hinders_nobody(make_bundle, start_server, scaled,
 
 @pytest.mark.parametrize("drips", [True, False], ids=["slowloris", "silent"])
 def test_who_keeps_a_connection_does_not_keep_a_thread(make_bundle, start_server, scaled, record, drips):
-    """Connections that say nothing, or a header line now and then (slowloris): more than there are threads."""
+    """Connections that say nothing, or a header line now and then (slowloris): more than there
+    are threads.
+    """
     make_bundle("m/1")
     server = start_server()
     n_connections = scaled(100, 3_000)
@@ -132,9 +134,11 @@ def test_who_keeps_a_connection_does_not_keep_a_thread(make_bundle, start_server
             time.sleep(0.3)
     record(
         SECTION,
-        f"the metrics port: connections that {'say a line now and then (slowloris)' if drips else 'say nothing'}",
+        f"the metrics port: connections that"
+        f" {'say a line now and then (slowloris)' if drips else 'say nothing'}",
         n_connections,
         lost=0,
-        seen=f"at most 64 threads, each connection ended after 10 s at most; /metrics was answered to others within"
+        seen=f"at most 64 threads, each connection ended after 10 s at most; /metrics was answered to"
+        f" others within"
         f" {scrapes.slowest_s:.1f} s",
     )

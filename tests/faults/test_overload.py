@@ -1,4 +1,4 @@
-"""More is asked than can be computed: what is accepted is answered soon, the rest is refused at once, nothing is lost."""
+"""Overload: accepted requests are answered soon, the rest is refused at once, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ def test_at_five_times_saturation_accepted_requests_are_soon_answered_and_the_ot
     assert set(told) == {"OK", "RESOURCE_EXHAUSTED"}
     if scaled(False, True):  # the goals; otherwise the machine may be busy with other tests
         assert reached(usual, figures, most), (usual, figures, most)
-    # All of these are far from what a quiet machine shows (`python -m benchmarks.overload`), and farther from a full queue.
+    # All of these are far from what a quiet machine shows (`python -m benchmarks.overload`), and farther from
+    # a full queue.
     full_queue_s = 16_384 / (most * ROWS)
     assert figures.settled_p99_s < full_queue_s / 3, (figures, most)
     assert figures.refused_p50_s < figures.p50_s, figures
@@ -91,7 +92,8 @@ def test_at_five_times_saturation_accepted_requests_are_soon_answered_and_the_ot
         "five times the load that saturates a model of milliseconds per batch, open loop",
         len(outcome.status),
         lost=int(np.count_nonzero(outcome.status < 0)),
-        seen=f"answered {figures.accepted / most:.0%} of what saturates it, with a p99 {figures.p99_s / usual.p99_s:.1f} times"
+        seen=f"answered {figures.accepted / most:.0%} of what saturates it, with a p99"
+        f" {figures.p99_s / usual.p99_s:.1f} times"
         f" that at 80 %; refused the rest, each in {figures.refused_p50_s * 1e3:.1f} ms (median); memory"
         f" +{figures.growth_mb:.0f} MB; callers and metrics counted the same",
     )
@@ -205,7 +207,8 @@ async def test_callers_that_give_up_after_milliseconds_leave_nothing_behind(
     # In few seconds on a busy machine few calls arrive, and all their callers may be first to say so.
     if scaled(False, True):
         assert ended.get("DEADLINE_EXCEEDED", 0) > 0
-    # Computed without an answer: only what was at work when its caller gave up, and that was counted as given up.
+    # Computed without an answer: only what was at work when its caller gave up, and that was counted as given
+    # up.
     given_up = sum(ended.values()) - ended.get("OK", 0)
     assert ended.get("OK", 0) <= after["tamiz_batch_rows_sum", ""] <= ended.get("OK", 0) + given_up
     with Client(server.target) as client:

@@ -1,4 +1,4 @@
-"""Clients that ask and do not take their answers."""
+"""Clients that send requests and do not read the answers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def test_answers_are_read_byte_by_byte_or_not_at_all(make_bundle, start_server, 
         f"answers that are not read ({n_connections} connections with {N_CALLS} calls open each)",
         times * n_connections * N_CALLS,
         lost=0,
-        seen=f"the server holds the answers of open calls and no more ({max(held) / 1e6:.0f} MB), until the client goes",
+        seen=f"the server holds the answers of open calls and no more ({max(held) / 1e6:.0f} MB), until"
+        f" the client goes",
     )
 
 
@@ -93,5 +94,6 @@ def test_streams_are_not_read(make_bundle, start_server, scaled, record):
         "streams whose sender sends without end and never reads",
         n_streams,
         lost=0,
-        seen=f"the server reads {received / n_streams:.0f} requests of each and no more; {held_bytes / 1e6:.0f} MB in all",
+        seen=f"the server reads {received / n_streams:.0f} requests of each and no more;"
+        f" {held_bytes / 1e6:.0f} MB in all",
     )

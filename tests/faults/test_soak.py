@@ -1,4 +1,4 @@
-"""Everything that callers do, for long, while models change: nothing grows, and every request is accounted for."""
+"""A long run of everything that callers do, while models change: nothing grows, every request is counted."""
 
 from __future__ import annotations
 
@@ -153,7 +153,8 @@ def test_a_long_time_of_everything(make_bundle, start_server, scaled, record, tm
         f" {n_reloads:,} reloads",
         int(metric(server, "tamiz_requests_received_total")),
         lost=0,
-        seen=f"memory grew by {max(0.0, grown_bytes / 1e6):.1f} MB in the second half ({end.rss_bytes / 1e6:.0f} MB in the"
+        seen=f"memory grew by {max(0.0, grown_bytes / 1e6):.1f} MB in the second half"
+        f" ({end.rss_bytes / 1e6:.0f} MB in the"
         f" end); no thread or file more; the server counted what the callers counted",
     )
 

@@ -1,4 +1,4 @@
-"""Servers that are stopped, killed and started while they are asked: no accepted request is lost, and nothing is in the way."""
+"""Servers that are stopped, killed and restarted under load: no accepted request is lost, all restart."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def ask_until_refused(target: str, told: Counter[str]) -> None:
 
 
 def stream_until_ended(target: str, told: Counter[str]) -> None:
-    """Send on one stream until the server ends it; the answers are those to the first requests, without a gap."""
+    """Send on one stream until the server ends it; the answers are those to the first requests, without a
+    gap.
+    """
     ended = threading.Event()
 
     def bodies() -> Iterator[bytes]:
@@ -111,7 +113,8 @@ def test_sigterm_at_full_load_leaves_no_accepted_request_unanswered(
         "SIGTERM at full load, single requests and streams",
         times,
         lost=0,
-        seen=f"all {n_answered:,} requests that were received were answered, and their callers got the answers",
+        seen=f"all {n_answered:,} requests that were received were answered, and their callers got the"
+        f" answers",
     )
 
 
@@ -150,7 +153,9 @@ def test_a_stream_that_nobody_reads_costs_no_other_caller_its_answer_at_the_stop
 
 
 def roll(servers: list, ports: list[int], start_server: Callable[..., object]) -> None:
-    """Replace one server after the other on its port, as an orchestrator does: the next goes when the new one is ready."""
+    """Replace one server after the other on its port, as an orchestrator does: the next goes when the new one
+    is ready.
+    """
     for place, port in enumerate(ports):
         assert servers[place].stop() == 0
         servers[place] = start_server("--grpc-port", str(port), "--drain-delay-s", "0.5")
@@ -322,7 +327,8 @@ def test_one_bad_model_of_three_leaves_two_served_and_is_named_everywhere(make_b
         "a start with one spoilt model of three",
         1,
         lost=0,
-        seen="two were served; the third was named in log, metrics and /healthz, and its health was not SERVING",
+        seen="two were served; the third was named in log, metrics and /healthz, and its health was not"
+        " SERVING",
     )
 
 

@@ -1,13 +1,13 @@
 """Calibrators: from scores to probabilities, fitted on rows that the estimator never saw.
 
-Each calibrator is one file, which holds it twice, side by side: in numpy (`predict`) and as ONNX nodes
-(`append`). Where scikit-learn (1.9) has the same calibrator, it means the same, with two differences: whether
-scores are probabilities is told, not guessed from the data; and isotonic probabilities keep away from 0 and 1
-(see `Isotonic`).
+Each calibrator is one file that implements it twice, side by side: in NumPy (`predict`) and as ONNX nodes
+(`append`). Calibrators that scikit-learn (1.9) also has give the same result, with two differences: the
+caller says whether scores are probabilities, nobody guesses it from the data; and isotonic probabilities stay
+away from 0 and 1 (see `Isotonic`).
 
 `none`, `beta` and `dirichlet` start from the estimator's own probabilities and refuse margins. The others
-take any scores. `sigmoid`, `sigmoid-logit`, `isotonic`, `beta` and `venn-abers` are for two classes. Of more
-classes, each is calibrated against the rest, and the results are divided by their sum.
+take any scores. `sigmoid`, `sigmoid-logit`, `isotonic`, `beta` and `venn-abers` are made for two classes.
+With more classes, each class is calibrated against the rest, and the results are divided by their sum.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ METHODS: Final[Mapping[str, type[Calibrator]]] = _Table(
         "isotonic": "isotonic.Isotonic",
     }
 )
-"""All calibrators, from the simplest to the one that follows the rows most closely; `auto` prefers them so.
+"""All calibrators, the simplest first: `auto` prefers a simpler one.
 
-A new calibrator is a file with a class that is a `Calibrator`, and a line here.
+To add a calibrator, write a file with a class that is a `Calibrator`, and add a line here.
 """
 
 _OTHER_NAMES: Final = {"platt": "sigmoid", "logistic": "sigmoid", "identity": "none"}
@@ -73,6 +73,6 @@ def unknown(name: str) -> EstimatorError:
 
 
 def choice(names: Iterable[str]) -> str:
-    """Return names as one lists them in a sentence: "sigmoid, beta or isotonic"."""
+    """Return a list of names for a sentence: "sigmoid, beta or isotonic"."""
     *others, last = names
     return f"{', '.join(others)} or {last}"

@@ -1,4 +1,4 @@
-"""`beta`: three parameters, of which one set is the identity."""
+"""`beta`: three parameters per class; one setting of them is the identity."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _RIDGE: Final = 1e-11
 class Beta:
     """`beta`: logit q = a log p − b log(1 − p) + c, with a and b at least 0.
 
-    Kull, Silva Filho & Flach (2017), section 4. p are the estimator's own probabilities; a = b = 1 and c = 0
-    leave them as they are. Several classes one-vs-rest, renormalized.
+    Kull, Silva Filho & Flach (2017), section 4. p is the estimator's own probability; a = b = 1 and c = 0
+    leave it as it is. More classes: one-vs-rest, renormalized.
 
     Attributes:
         a, b, c: (n_scores,), float64.
@@ -90,7 +90,7 @@ class Beta:
 
 
 def _logs(scores: Array, kind: ScoresKind) -> tuple[Array, Array]:
-    """Return log p and log(1 − p) of each score's class, (n_rows, n_scores) both."""
+    """Return log p and log(1 − p) of each score's class, both (n_rows, n_scores)."""
     logs = log_probabilities(scores, kind)
     if scores.shape[1] == 1:
         return logs[:, 1:], logs[:, :1]
@@ -98,10 +98,10 @@ def _logs(scores: Array, kind: ScoresKind) -> tuple[Array, Array]:
 
 
 def _abc(log: Array, complement: Array, target: Array) -> tuple[float, float, float]:
-    """Return the (a, b, c) of least log loss with a and b at least 0.
+    """Return the (a, b, c) with the least log loss, where a and b are at least 0.
 
-    The loss is convex: where the unconstrained optimum has a negative coefficient, the optimum lies on an
-    edge, a = 0 or b = 0, or at both.
+    The loss is convex. So if the unconstrained optimum has a negative coefficient, the constrained one lies
+    on an edge: a = 0, b = 0 or both.
     """
     features = np.column_stack([log, -complement, np.ones_like(log)])
 

@@ -1,4 +1,4 @@
-"""What every calibrator can do: be fitted, predict, become nodes, be written down and rebuilt."""
+"""What every calibrator can do: fit, predict, append its nodes to a graph, give and take its parameters."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Candidacy:
 
     Attributes:
         minor_rows: the fewest rows of the rarest class. Two are always needed, one on each side of a fold.
-        rows_per_squared_class: the fewest rows per parameter of a calibrator that has n_classes² of them.
-        most_rows: the most rows; None where there may be any number.
-        on_few_rows: whether it is considered from `SelectionSettings.rows_to_fit` rows on, and not only from
-            `rows_to_compare` on.
+        rows_per_squared_class: the fewest rows per parameter, for a calibrator with n_classes² parameters.
+        most_rows: the most rows; None for any number.
+        on_few_rows: whether `SelectionSettings.rows_to_fit` rows are enough; otherwise it takes
+            `rows_to_compare` rows.
         for_more_classes: whether it is only for more than two classes.
-        repeats: the calibrator that it is equal to unless the scores are probabilities, so that one of them
-            is enough.
+        repeats: another calibrator that does the same unless the scores are probabilities. Then `auto`
+            considers only the other one.
     """
 
     minor_rows: int = 0
@@ -51,9 +51,9 @@ class Calibrator(Protocol):
 
     Attributes:
         method: its name in `calibrators.METHODS`, in settings and in the manifest.
-        needs_probabilities: whether it refuses margins, which carry no probability of their own.
+        needs_probabilities: whether it refuses margins, because they do not give probabilities.
         candidacy: when `auto` considers it.
-        tolerance: how far the graph's probabilities may be from those of `predict` on the estimator's scores.
+        tolerance: how far the graph's probabilities may be from `predict` on the estimator's scores.
     """
 
     method: ClassVar[str]
@@ -63,11 +63,11 @@ class Calibrator(Protocol):
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Self:
-        """Fit to scores as `predict` takes them and the index of each row's class; both were checked."""
+        """Fit to scores, in the shape that `predict` takes, and class indices; the caller checked both."""
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Self:
-        """Return the calibrator that had these `parameters`, exactly.
+        """Return exactly the calibrator whose `parameters` these are.
 
         Raises:
             KeyError: if one is missing.
@@ -89,7 +89,7 @@ class Calibrator(Protocol):
     def append(self, builder: GraphBuilder, n_scores: int) -> str:
         """Append nodes that do to `SCORES` what `predict` does; return the name of the probabilities.
 
-        A row with a score that is NaN or infinite has to become NaN.
+        A row with a NaN or infinite score must become NaN.
 
         Args:
             builder: a graph that holds `SCORES`, (n_rows, n_scores), float64.

@@ -8,13 +8,13 @@ from tamiz_convert.calibrators.calibrator import Array
 
 
 def named(**tables: tuple[Array, ...]) -> list[tuple[str, list[float]]]:
-    """Return tables by name and number of the score, as `Calibrator.parameters` does."""
+    """Return the tables as `Calibrator.parameters` does: their names end with the number of the score."""
     n_scores = len(next(iter(tables.values())))
     return [(f"{name}_{k}", each[k].tolist()) for k in range(n_scores) for name, each in tables.items()]
 
 
 def from_named(parameters: Mapping[str, Array], *names: str) -> Iterator[tuple[Array, ...]]:
-    """Return for each name its tables, in the order of the scores.
+    """Return the tables of each name, in the order of the scores.
 
     Raises:
         KeyError: if one is missing.

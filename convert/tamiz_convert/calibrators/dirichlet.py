@@ -1,4 +1,4 @@
-"""`dirichlet`: each class's probability may depend on those of all."""
+"""`dirichlet`: each class's probability may depend on the probabilities of all classes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ OFF_DIAGONAL_SPREAD: Final = 0.1
 INTERCEPT_SPREAD: Final = 1.0
 """How far weights off the diagonal, and intercepts, are expected to be from 0.
 
-They are standard deviations of a normal prior. In the terms of ODIR λ = k (k − 1) / (2 n · 0.1²) and μ = k /
-(2 n), so that the penalty fades as rows come in. Nothing is tuned: on simulated scores of 3 and 10 classes
-with 200 to 5,000 rows this was within 0.02 of the log loss of the best of λ = μ = 10⁻³ … 10, and better than
-all of them with 200 rows of 10 classes.
+They are standard deviations of a normal prior. In the terms of ODIR, λ = k (k − 1) / (2 n · 0.1²) and
+μ = k / (2 n), so the penalty fades as rows are added. Neither is tuned. On simulated scores of 3 and 10
+classes with 200 to 5,000 rows, the log loss was within 0.02 of the best of λ = μ = 10⁻³ … 10. With 200 rows
+of 10 classes it was lower than all of them.
 """
 
 
@@ -31,8 +31,8 @@ all of them with 200 rows of 10 classes.
 class Dirichlet:
     """`dirichlet`: softmax(W log p + b) (Kull et al. 2019).
 
-    Regularized as they do: off the diagonal and in the intercept (ODIR). p are the estimator's own
-    probabilities; W the unit matrix and b = 0 leave them as they are.
+    Regularized as in the paper, off the diagonal and in the intercept (ODIR). p are the estimator's own
+    probabilities; W = identity and b = 0 leave them as they are.
 
     Attributes:
         w: (n_classes, n_classes), float64.
@@ -82,7 +82,7 @@ class Dirichlet:
 def fit_affine(
     logs: Array, y: ClassIndices, weight_penalty: Array, intercept_penalty: Array
 ) -> tuple[Array, Array]:
-    """Return the W and b of least mean log loss + penalty / 2 · squared distance from the unit matrix and 0.
+    """Return the W and b that minimize mean log loss + penalty / 2 · (squared distance from identity and 0).
 
     Args:
         logs: (n_rows, n_classes), float64.

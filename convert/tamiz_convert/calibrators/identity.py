@@ -48,7 +48,6 @@ class Identity:
     def append(self, builder: GraphBuilder, n_scores: int) -> str:
         """Scores ─► Softmax | Clip."""
         own = append_probabilities(builder, self.kind, n_scores)
-        is_guarded = (
-            self.kind != "probabilities" and n_scores == 1
-        )  # both columns are NaN where the score is not finite
+        # Softmax of one score makes both columns NaN by itself where the score is not finite.
+        is_guarded = self.kind != "probabilities" and n_scores == 1
         return own if is_guarded else append_guard(builder, own)

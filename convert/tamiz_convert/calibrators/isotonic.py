@@ -23,12 +23,12 @@ from tamiz_convert.graphs.score_graph import SCORES, ScoresKind
 class Isotonic:
     """`isotonic`: piecewise linear through knots, and constant beyond them.
 
-    Several classes are one-vs-rest, renormalized. The values are kept within [1/(n+2), 1 − 1/(n+2)], n being
-    the number of calibration rows: a bin without an error proves no certainty, and one wrong row at
+    More classes: one-vs-rest, renormalized. The values stay within [1/(n+2), 1 − 1/(n+2)], where n is the
+    number of calibration rows. A step without an error does not prove certainty, and one wrong row at
     probability 0 would make the log loss infinite.
 
     Attributes:
-        x, y: per score the knots, ascending, and the probabilities there.
+        x, y: per score, the knots, ascending, and the probabilities there.
     """
 
     x: tuple[Array, ...]
@@ -41,7 +41,6 @@ class Isotonic:
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Isotonic:  # noqa: ARG003  any scores do
         """See `Calibrator.fit`."""
-        # A step without an error does not prove certainty, so probabilities stay this far from 0 and 1.
         floor = 1.0 / (len(y) + 2.0)
         knots, values = [], []
         for k, target in enumerate(targets(scores, y)):

@@ -1,6 +1,6 @@
 """Logistic regression of few features, by Newton's method (Lin, Lin & Weng 2007).
 
-Not L-BFGS, as in scikit-learn: the loss is the same, to the last digits, and there is no step size to tune.
+It reaches the same loss as scikit-learn's L-BFGS, to the last digits, and needs no step size.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TOLERANCE: Final = 1e-12
 
 
 def logistic_regression(features: Array, target: Array, *, ridge: float = 0.0) -> Array:
-    """Return the weights of p = 1 / (1 + exp(−features @ weights)) of least log loss, to the last digits.
+    """Return the weights of p = 1 / (1 + exp(−features @ weights)) with the least log loss.
 
     Args:
         features: (n_rows, n_features), float64, finite; a column of ones makes an intercept.
@@ -25,7 +25,7 @@ def logistic_regression(features: Array, target: Array, *, ridge: float = 0.0) -
         ridge: adds ridge / 2 · ‖weights‖² to the summed log loss.
 
     Returns:
-        (n_features,), float64; the shortest such where features depend on each other.
+        (n_features,), float64; the shortest solution if features are linearly dependent.
     """
     scale = np.maximum(1.0, np.abs(features).max(axis=0))
     z, penalty = features / scale, ridge / scale / scale

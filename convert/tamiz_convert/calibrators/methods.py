@@ -35,8 +35,8 @@ def fit(
         classes: (n_classes,), their labels, for messages.
 
     Raises:
-        EstimatorError: if the method is unknown, needs probabilities that the scores do not carry, or calls
-            scores probabilities that are not.
+        EstimatorError: if the method is unknown or needs probabilities and gets margins, or if `kind` says
+            probabilities and the scores are not.
         RowsError: if scores are not finite, or a class is missing.
     """
     calibrator = _class_of(method)
@@ -57,12 +57,12 @@ def fit(
 def rebuild(
     method: str, parameters: Iterable[tuple[str, Sequence[float]]], *, kind: ScoresKind
 ) -> Calibrator:
-    """Return the fitted calibrator that had these parameters: the inverse of `Calibrator.parameters`, exact.
+    """Return exactly the fitted calibrator with these parameters: the inverse of `Calibrator.parameters`.
 
     Args:
         method: one of METHODS.
         parameters: as `Calibrator.parameters` gives them.
-        kind: what the scores are that it was fitted on.
+        kind: what the scores were when it was fitted.
 
     Raises:
         EstimatorError: if the method is unknown.
@@ -93,7 +93,7 @@ def _refuse_not_finite(scores: Array) -> None:
 
 
 def _refuse_improper(scores: Array) -> None:
-    """Refuse what lies outside [0, 1], and rows that do not sum to 1."""
+    """Refuse scores outside [0, 1], and rows that do not sum to 1."""
     outside = np.flatnonzero(((scores < -TOLERANCE) | (scores > 1.0 + TOLERANCE)).any(axis=1))
     if len(outside):
         row = scores[outside[0]]
@@ -112,7 +112,7 @@ def _refuse_improper(scores: Array) -> None:
 
 
 def refuse_absent(y: ClassIndices, classes: Sequence[Any]) -> None:
-    """Refuse rows among which a class is missing.
+    """Refuse rows if a class is missing among them.
 
     Args:
         y: (n_rows,), the index of each row's class.

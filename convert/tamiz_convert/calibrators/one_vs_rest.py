@@ -1,4 +1,4 @@
-"""Several classes with a calibrator for two: one per class against the rest, and the columns renormalized."""
+"""More classes with a calibrator for two: calibrate each class against the rest, then divide by the sum."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tamiz_convert.calibrators.scores import both
 from tamiz_convert.graphs.builder import GraphBuilder
 
 SATURATED: Final = 500.0
-"""Where the sigmoid's argument is cut off, so that no column is 0: they are divided by their sum."""
+"""The sigmoid's argument is cut off here. So no column is 0, and columns can be divided by their sum."""
 
 
 def targets(scores: Array, y: ClassIndices) -> list[Array]:
-    """Return one 0/1 target per score, (n_rows,): for one score that of class 1."""
+    """Return one 0/1 target per score, (n_rows,). A single score has the target of class 1."""
     positive = [1] if scores.shape[1] == 1 else range(scores.shape[1])
     return [(y == k).astype(np.float64) for k in positive]
 
@@ -37,7 +37,7 @@ def one_vs_rest(columns: Array) -> Array:
 
 
 def append_sigmoids(builder: GraphBuilder, linear: str) -> str:
-    """Linear ─► Clip ─► Exp ─► Div(1 + itself): onnxruntime's Sigmoid is 0 where the value is 1e-200."""
+    """Linear ─► Clip ─► Exp ─► Div(1 + itself). Not Sigmoid: onnxruntime's gives 0 instead of 1e-200."""
     cut = builder.add("Clip", linear, builder.constant(-SATURATED), builder.constant(SATURATED))
     odds = builder.add("Exp", cut)
     return builder.add("Div", odds, builder.add("Add", odds, builder.constant(1.0)))

@@ -1,4 +1,4 @@
-"""`scores` as nodes, and the guard behind them."""
+"""`scores` as ONNX nodes, and the guard that turns a row with a score that is not finite into NaN."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tamiz_convert.graphs.score_graph import SCORES, ScoresKind
 
 
 def append_guard(builder: GraphBuilder, probabilities: str) -> str:
-    """Scores ─► Mul(0) ─► ReduceSum ─► Add(probabilities): NaN where a score is NaN or infinite, else 0."""
+    """Scores ─► Mul(0) ─► ReduceSum ─► Add(probabilities): adds NaN if a score is NaN or infinite, else 0."""
     zeros = builder.add("Mul", SCORES, builder.constant(0.0))
     return builder.add("Add", probabilities, append_row_sum(builder, zeros))
 
@@ -29,7 +29,7 @@ def append_binary(builder: GraphBuilder, features: str, weights: Array, intercep
 
 
 def append_probabilities(builder: GraphBuilder, kind: ScoresKind, n_scores: int) -> str:
-    """Scores ─► Softmax | Clip(0, 1) [─► Concat(1 − p, p)]: onnxruntime's forests may give −1e-7."""
+    """Scores ─► Softmax | Clip(0, 1) [─► Concat(1 − p, p)]. Clip, as onnxruntime's forests may give −1e-7."""
     if kind == "probabilities":
         clipped = builder.add("Clip", SCORES, builder.constant(0.0), builder.constant(1.0))
         return clipped if n_scores > 1 else append_both(builder, clipped)
@@ -44,7 +44,7 @@ def append_log(builder: GraphBuilder, probabilities: str) -> str:
 
 
 def append_log_complements(builder: GraphBuilder, probabilities: str) -> str:
-    """P ─► Where(p > ½, sum of those up to ½, 1 − p) ─► Log."""
+    """P ─► Where(p > ½, sum of the p up to ½, 1 − p) ─► Log. See `scores.log_complements`."""
     is_large = builder.add("Greater", probabilities, builder.constant(HALF))
     small = builder.add("Where", is_large, builder.constant(0.0), probabilities)
     others = append_row_sum(builder, small)

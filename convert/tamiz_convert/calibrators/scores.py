@@ -17,12 +17,12 @@ HALF: Final = 0.5
 
 
 def finite_rows(scores: Array) -> Array:
-    """Return the scores; a row that holds NaN or infinity becomes NaN, as behind the guard in the graph."""
+    """Return the scores; a row with a NaN or an infinity becomes NaN, as `append_guard` does in the graph."""
     return np.where(np.isfinite(scores).all(axis=1, keepdims=True), scores, np.nan)
 
 
 def probabilities(scores: Array, kind: ScoresKind) -> Array:
-    """Return the estimator's own probabilities, (n_rows, n_classes), small ones in full precision."""
+    """Return the estimator's own probabilities, (n_rows, n_classes); small ones keep full precision."""
     is_binary = scores.shape[1] == 1
     if kind == "probabilities":
         clipped = np.clip(scores, 0.0, 1.0)
@@ -36,22 +36,22 @@ def log_probabilities(scores: Array, kind: ScoresKind) -> Array:
 
 
 def log_complements(p: Array) -> Array:
-    """Return log(1 − p), (n_rows, n_classes). Above one half, 1 − p is taken as the sum of the others.
+    """Return log(1 − p), (n_rows, n_classes). For p above ½, 1 − p is computed as the sum of the others.
 
-    The others keep their digits where 1 − p has none left, so that an error in the last digit of p (of a
-    model in float32, say) does not become one in the second digit of the logarithm.
+    The subtraction would cancel: an error in the last digit of p (say from a float32 model) would become an
+    error in the second digit of the logarithm. The sum keeps its digits.
     """
     others = np.where(p > HALF, 0.0, p).sum(axis=1, keepdims=True)
     return np.log(np.where(p > HALF, others, 1.0 - p) + LOG_FLOOR)
 
 
 def logits(scores: Array, kind: ScoresKind) -> Array:
-    """Return what softmax takes, (n_rows, n_classes): for one score (−s, s), as in scikit-learn."""
+    """Return logits for softmax, (n_rows, n_classes). A single score s gives (−s, s), as in scikit-learn."""
     if kind == "probabilities":
         return log_probabilities(scores, kind)
     return np.concatenate([-scores, scores], axis=1) if scores.shape[1] == 1 else scores
 
 
 def both(positive: Array) -> Array:
-    """Return the probabilities of both classes, given that of the second, (n_rows, 1)."""
+    """Return the probabilities of both classes, given the probability of the second, (n_rows, 1)."""
     return np.concatenate([1.0 - positive, positive], axis=1)

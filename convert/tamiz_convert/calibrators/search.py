@@ -1,4 +1,4 @@
-"""Where on an axis a score lies: for all classes at once, by one tree per class."""
+"""Find the interval that a score lies in, for all scores at once: one search tree per score."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tamiz_convert.graphs.trees import Tree, append_trees
 
 
 def append_search(builder: GraphBuilder, thresholds: Sequence[Array]) -> str:
-    """Scores [n, k] ─► one tree per score ─► Cast: the number of thresholds below it, counted on.
+    """Scores [n, k] ─► one tree per score ─► Cast: an index that grows with the thresholds below the score.
 
-    The numbers point into tables that hold, one after the other, `len(thresholds[k]) + 1` entries for score
-    k.
+    The index points into one table of all scores, one after the other: score k has `len(thresholds[k]) + 1`
+    entries.
 
     Args:
         builder: a graph that holds `SCORES`.
         thresholds: per score, ascending.
 
     Returns:
-        The name of the numbers, (n_rows, n_scores), int64.
+        The name of the indices, (n_rows, n_scores), int64.
     """
     first = np.cumsum([0] + [len(each) + 1 for each in thresholds[:-1]])
     trees = [_search_tree(each, k, int(first[k])) for k, each in enumerate(thresholds)]

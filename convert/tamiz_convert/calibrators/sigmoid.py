@@ -1,4 +1,4 @@
-"""`sigmoid`: Platt's, on the scores as they are."""
+"""`sigmoid`: Platt's sigmoid of the scores as they are."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tamiz_convert.graphs.score_graph import SCORES, ScoresKind
 
 @dataclass(frozen=True)
 class Sigmoid:
-    """`sigmoid`: p = 1 / (1 + exp(a s + b)) (Platt 1999, with his targets). Several classes: one-vs-rest.
+    """`sigmoid`: p = 1 / (1 + exp(a s + b)) (Platt 1999, with his targets). More classes: one-vs-rest.
 
     Attributes:
         a, b: (n_scores,), float64.
@@ -66,7 +66,7 @@ class Sigmoid:
 def platt(scores: Array, y: ClassIndices) -> tuple[Array, Array]:
     """Return Platt's (a, b) of each column of scores.
 
-    His targets, (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2), keep both finite where the scores separate the classes.
+    His targets, (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2), keep a and b finite if the scores separate the classes.
     """
     fitted = []
     for k, target in enumerate(targets(scores, y)):

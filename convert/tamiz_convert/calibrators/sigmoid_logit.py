@@ -1,4 +1,4 @@
-"""`sigmoid-logit`: Platt's sigmoid on the logit of probabilities."""
+"""`sigmoid-logit`: Platt's sigmoid of the logit of probabilities."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from tamiz_convert.graphs.score_graph import ScoresKind
 
 @dataclass(frozen=True)
 class SigmoidLogit:
-    """`sigmoid-logit`: 1 / (1 + exp(a z + b)), where z is log(p / (1 − p)) of probabilities; else `sigmoid`.
+    """`sigmoid-logit`: 1 / (1 + exp(a z + b)), where z = log(p / (1 − p)).
 
-    It holds the identity, a = −1 and b = 0, which `sigmoid` on probabilities does not.
+    It can be the identity (a = −1 and b = 0); `sigmoid` of probabilities cannot. Scores that are not
+    probabilities are treated as in `sigmoid`.
 
     Attributes:
         a, b: (n_scores,), float64.
@@ -74,7 +75,7 @@ class SigmoidLogit:
 
 
 def _logit(scores: Array, kind: ScoresKind) -> Array:
-    """Return log(p / (1 − p)) of each score that is a probability; other scores as they are."""
+    """Return log(p / (1 − p)) if scores are probabilities; return other scores as they are."""
     if kind != "probabilities":
         return scores
     logs = log_probabilities(scores, kind)

@@ -1,4 +1,4 @@
-"""Softmax regression: least log loss by a trust region with exact derivatives."""
+"""Softmax regression: the least log loss, found by a trust-region method with exact derivatives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from tamiz_convert.calibrators.calibrator import Array, ClassIndices
 
 RIDGE: Final = 1e-9
-"""A penalty too small to be seen. It keeps free parameters finite where the scores separate the classes."""
+"""A penalty too small to matter. It keeps free parameters finite if the scores separate the classes."""
 
 _GRADIENT_TOLERANCE: Final = 1e-8
 _FIRST_RADIUS: Final = 10.0
@@ -19,23 +19,23 @@ _LARGEST_RADIUS: Final = 1e6
 
 
 class LinearMap(Protocol):
-    """Parameters → z, linear in the parameters: what softmax makes probabilities of."""
+    """Parameters → z, the logits; linear in the parameters."""
 
     def z(self, parameters: Array) -> Array:
         """Return z, (n_rows, n_classes), of parameters, (n_parameters,)."""
 
     def transposed(self, residuals: Array) -> Array:
-        """Return the gradient by the parameters, (n_parameters,), of sum(z · residuals)."""
+        """Return the gradient of sum(z · residuals) with respect to the parameters, (n_parameters,)."""
 
 
 def softmax_regression(linear: LinearMap, y: ClassIndices, start: Array, penalty: Array) -> Array:
     """Return the parameters that minimize mean log loss + sum(penalty / 2 · (parameters − start)²).
 
-    The loss is convex; Newton's steps come from conjugate gradients, which need only products with the
+    The loss is convex. Newton's steps come from conjugate gradients, which only need products with the
     Hessian.
 
     Args:
-        linear: what makes z of parameters, for the rows to fit to.
+        linear: computes z of the rows to fit.
         y: (n_rows,), the index of each row's class.
         start: (n_parameters,), where to begin, and where the penalty is 0.
         penalty: (n_parameters,), at least 0.

@@ -1,4 +1,4 @@
-"""`temperature`: one parameter, and the order of rows and classes stays as it is."""
+"""`temperature`: one parameter; it never changes the order of a row's classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOG_BETA_BOUNDS: Final = (-10.0, 10.0)
 class Temperature:
     """`temperature`: softmax(beta z) with beta = 1 / T (Guo et al. 2017).
 
-    z are the scores; for two classes (−s, s); of probabilities the logarithms.
+    z are the scores, or the logarithms of probabilities. A single score s gives z = (−s, s).
 
     Attributes:
         beta: the inverse temperature.
@@ -56,10 +56,9 @@ class Temperature:
         return np.asarray(softmax(self.beta * logits(finite_rows(scores), self.kind), axis=1))
 
     def append(self, builder: GraphBuilder, n_scores: int) -> str:
-        """Logits ─► Mul(beta) ─► Softmax; two scores are made of one by Mul([−beta, beta])."""
-        if (
-            self.kind != "probabilities" and n_scores == 1
-        ):  # both columns are NaN where the score is not finite
+        """Logits ─► Mul(beta) ─► Softmax. A single score: Mul([−beta, beta]) ─► Softmax."""
+        # No guard is needed for a single score: both columns are NaN where it is not finite.
+        if self.kind != "probabilities" and n_scores == 1:
             beta = builder.constant([-self.beta, self.beta])
             return builder.add("Softmax", builder.add("Mul", SCORES, beta), axis=1)
         scaled = builder.add("Mul", append_logits(builder, self.kind, n_scores), builder.constant(self.beta))
@@ -67,7 +66,7 @@ class Temperature:
 
 
 def _inverse_temperature(z: Array, y: ClassIndices) -> float:
-    """Return the beta of least log loss within scikit-learn's bounds, where the slope of the loss is 0.
+    """Return the beta with the least log loss within scikit-learn's bounds: there the slope of the loss is 0.
 
     Args:
         z: (n_rows, n_classes), float64.
@@ -87,10 +86,10 @@ def _inverse_temperature(z: Array, y: ClassIndices) -> float:
 
 
 def _targets(below_top: Array, y: ClassIndices) -> Array:
-    """Return (n_rows, n_classes), what the probabilities are fitted to: 1 for the right class.
+    """Return the targets of the probabilities, (n_rows, n_classes): 1 for the right class.
 
-    Without an error the likelihood grows with beta for ever, and any score would become a certainty. Then the
-    targets are smoothed, as Platt's are: n right rows of n leave room for an error of 1 in n + 2.
+    If no row is wrong, the likelihood grows with beta without limit, and every score would become a
+    certainty. Then the targets are smoothed like Platt's: n right rows of n leave room for 1 error in n + 2.
     """
     n_rows, n_classes = below_top.shape
     targets = np.eye(n_classes)[y]

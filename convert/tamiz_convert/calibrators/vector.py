@@ -22,9 +22,8 @@ from tamiz_convert.graphs.score_graph import ScoresKind
 class Vector:
     """`vector`: softmax(w z + b), with one w and one b per class.
 
-    Vector scaling, Guo et al. (2017), section 4.2. z as for `temperature`: the scores; for two classes (−s,
-    s); of probabilities the logarithms. Two classes are then a sigmoid of the score without Platt's targets,
-    or, of probabilities, `beta` without its bounds.
+    Vector scaling, Guo et al. (2017), section 4.2. z is the same as for `temperature`. With two classes this
+    is a sigmoid of the score without Platt's targets or, for probabilities, `beta` without its bounds.
 
     Attributes:
         w, b: (n_classes,), float64.
@@ -41,7 +40,7 @@ class Vector:
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Vector:
-        """See `Calibrator.fit`. Starts from `temperature`, so that the scale of the scores is irrelevant."""
+        """See `Calibrator.fit`. It starts from `temperature`, so the scale of the scores does not matter."""
         beta = Temperature.fit(scores, y, kind).beta
         z = beta * logits(scores, kind)
         start = np.repeat([1.0, 0.0], z.shape[1])

@@ -1,4 +1,4 @@
-"""`venn-abers`: isotonic regression that accounts for the row it is asked about."""
+"""`venn-abers`: isotonic regression that includes the row to predict."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from tamiz_convert.graphs.score_graph import ScoresKind
 _TIE: Final = 1e-6
 """Scores that differ by less than this share of their range count as equal.
 
-Each score has a step of its own, and a row must not fall off it because its score comes out differently in
-the last digits of float32. The price is the order of probabilities that differ by less than that from 0, or
-from 1.
+Each score has its own step, and a row must not fall off that step because its score differs in the last
+digits of float32. The price: probabilities that are closer than this to 0, or to 1, lose their order.
 """
 
 _Point = tuple[int, int]
@@ -33,13 +32,13 @@ _Point = tuple[int, int]
 class VennAbers:
     """`venn-abers`: p = p₁ / (1 − p₀ + p₁), the inductive Venn-Abers predictor (Vovk, Petej & Fedorova 2015).
 
-    p₀ and p₁ are what isotonic regression gives a row that joins the calibration rows as one of the other
-    classes, or of its own; one of them is perfectly calibrated. As functions of the score they are steps.
-    Several classes one-vs-rest, renormalized.
+    Add the row to the calibration rows, labeled as not of the class and then as of the class: isotonic
+    regression gives it p₀ and p₁. One of the two is perfectly calibrated. Both are step functions of the
+    score. More classes: one-vs-rest, renormalized.
 
     Attributes:
-        x: per score where the steps end, ascending; a score on an end belongs to the lower step.
-        p0, p1: per score the two on each step, one more than ends.
+        x: per score, where the steps end, ascending; a score on an end belongs to the lower step.
+        p0, p1: per score, the value on each step, one more than there are ends.
     """
 
     x: tuple[Array, ...]
@@ -47,9 +46,8 @@ class VennAbers:
     p1: tuple[Array, ...]
     method: ClassVar[str] = "venn-abers"
     needs_probabilities: ClassVar[bool] = False
-    candidacy: ClassVar[Candidacy] = Candidacy(
-        minor_rows=50, most_rows=20_000
-    )  # its table grows with the rows
+    # At most 20,000 rows, because the table in the graph grows with them.
+    candidacy: ClassVar[Candidacy] = Candidacy(minor_rows=50, most_rows=20_000)
     tolerance: ClassVar[float] = 1e-4
 
     @classmethod
@@ -81,15 +79,15 @@ class VennAbers:
         return append_guard(builder, append_one_vs_rest(builder, columns, n_scores))
 
     def _merged(self) -> list[tuple[Array, Array]]:
-        """Return per score the ends of the steps, and p on each: above 0, as p₁ is."""
+        """Return per score the ends of the steps, and p on each step; p is above 0 because p₁ is."""
         return [(x, p1 / (1.0 - p0 + p1)) for x, p0, p1 in zip(self.x, self.p0, self.p1, strict=True)]
 
 
 def _steps(score: Array, target: Array) -> tuple[Array, Array, Array]:
     """Return the ends of the steps, and p₀ and p₁ on each.
 
-    Each place where calibration rows stand is a step, for scores that count as equal to theirs, and between
-    two places is one for scores that do not: there p₀ is that of the place below, p₁ that of the place above.
+    A place is where calibration rows with equal scores stand. Each place is a step, and so is each gap
+    between two places. In a gap, p₀ comes from the place below and p₁ from the place above.
     """
     distinct, row = np.unique(score, return_inverse=True)
     reach = _TIE * (distinct[-1] - distinct[0])
@@ -109,7 +107,7 @@ def _steps(score: Array, target: Array) -> tuple[Array, Array, Array]:
 
 
 def _is_first_of_place(distinct: Array, reach: float) -> NDArray[np.bool_]:
-    """Return which scores begin a place: those more than `reach` above the first of the place before."""
+    """Return which scores begin a place: more than `reach` above the first score of the place before."""
     is_first, limit = [], -np.inf
     for score in distinct.tolist():
         is_first.append(score > limit)
@@ -119,9 +117,9 @@ def _is_first_of_place(distinct: Array, reach: float) -> NDArray[np.bool_]:
 
 
 def _ends(first: Array, last: Array, reach: float) -> Array:
-    """Return from where to where scores belong to each place, (2 · n_places,), ascending.
+    """Return where each place starts and ends on the axis of scores, (2 · n_places,), ascending.
 
-    That is up to `reach` below its first score and above its last, but no nearer to another place.
+    A place extends `reach` beyond its first and last score, but at most halfway to the next place.
     """
     just_below = np.nextafter(first, -np.inf)
     middle = np.minimum(last[:-1] + (first[1:] - last[:-1]) / 2.0, just_below[1:])
@@ -131,10 +129,10 @@ def _ends(first: Array, last: Array, reach: float) -> Array:
 
 
 def _with_a_positive(weights: ClassIndices, positive: ClassIndices) -> Array:
-    """Return what isotonic regression gives a positive row at each place among calibration rows.
+    """Return what isotonic regression gives a positive row that is added at each place.
 
-    Algorithms 1 and 2 of Vovk, Petej & Fedorova (2015): the slope, where the row stands, of the greatest
-    convex minorant of the cumulative sums; of one place after the other in a time linear in all.
+    Algorithms 1 and 2 of Vovk, Petej & Fedorova (2015): the slope of the greatest convex minorant of the
+    cumulative sums, at that row. All places together take linear time.
 
     Args:
         weights: (n_places,), how many rows stand at each place, in ascending order of their scores.
@@ -171,5 +169,5 @@ def _corners(points: list[_Point]) -> list[_Point]:
 
 
 def _turns_left(a: _Point, b: _Point, c: _Point) -> bool:
-    """Return whether c lies above the line from a to b; exact, as the coordinates are integers."""
+    """Return whether c lies above the line from a to b. It is exact because the coordinates are integers."""
     return (b[0] - a[0]) * (c[1] - a[1]) > (b[1] - a[1]) * (c[0] - a[0])

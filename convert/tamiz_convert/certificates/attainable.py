@@ -1,4 +1,4 @@
-"""Which error do the rows prove, and which would more rows? Said by failed exports, shown in reports."""
+"""Which error do the rows prove, and which would more rows prove? For failed exports and for reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tamiz_convert.evidence import AttainableError
 from tamiz_convert.metrics.binomial import fewest_rows, rows_needed, upper_bound
 
 CURVE: Final = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""The curve looks at this many times the rows at hand."""
+"""The curve has a point for each of these multiples of the rows at hand."""
 
 _STEP: Final = 1.1
 _LARGEST: Final = 0.5
@@ -33,9 +33,9 @@ def attainable_errors(
 ) -> list[AttainableError]:
     """Return how the smallest error that can be proven falls with more rows.
 
-    An extrapolation: each calibration and certification row is counted `multiple` times, as if more rows were
-    just like these (`Outcomes.times`), and the whole walk is tried on them. What fewer rows prove, more rows
-    prove too. A multiple of 1 extrapolates nothing.
+    This is an extrapolation: it assumes that more rows would be just like these. It counts each row
+    `multiple` times (`Outcomes.times`) and tries the whole walk. What fewer rows prove, more rows prove too.
+    A multiple of 1 does not extrapolate.
 
     Args:
         confidence_calibration: (n,), the confidences of the calibration rows; NaN is never accepted.
@@ -46,7 +46,7 @@ def attainable_errors(
         multiples: of the rows at hand, ascending.
 
     Returns:
-        One entry per multiple with which an error up to one half can be proven.
+        One entry per multiple that proves an error of at most one half.
     """
     calibration = Outcomes(confidence_calibration, error_calibration)
     certification = Outcomes(confidence_certification, error_certification)
@@ -64,7 +64,7 @@ def attainable_errors(
 def smallest_error(calibration: Outcomes, certification: Outcomes, delta: float) -> AttainableError | None:
     """Return the smallest error that these rows prove, to within a tenth; None if it is above one half.
 
-    It is found by trying, because the path of candidates depends on the error that is to be proven.
+    It tries one error after the other, because the path of candidates depends on the error to be proven.
     """
     n_rows = min(calibration.n_finite, certification.n_rows)
     if n_rows < 1:
@@ -126,8 +126,8 @@ def _advice(calibration: Outcomes, certification: Outcomes, max_error: float, de
     attainable = smallest_error(calibration, certification, delta)
     more = _times_as_many(calibration, certification, max_error, delta)
     rows = "more rows" if more is None else f"more rows (about {more} times as many like these would do)"
-    # Another path may prove a smaller error. But to search for a path that does is to try until chance
-    # agrees.
+    # A walk for another error may prove this one. But choosing the walk that succeeds would be testing until
+    # chance agrees, so it is not offered.
     if attainable is None or attainable.max_error <= max_error:
         return f"Bring {rows}, or improve the model"
     return (

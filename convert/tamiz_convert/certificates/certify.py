@@ -20,12 +20,11 @@ class Certified:
 
     Attributes:
         threshold: accept where the confidence is at least this.
-        n_rows: how many certification rows there are, those that the gate refuses at any threshold among
-            them.
+        n_rows: how many certification rows there are, including those that the gate always refuses.
         n_accepted, n_errors: how many of them are accepted, and how many of those are wrong.
         p_value: of the exact binomial test at the threshold.
         error_upper_bound: one-sided Clopper-Pearson bound on the promised error. It describes these rows; the
-            promise is what was asked for. None where no error is promised.
+            promise is `max_error`. None if no error is promised.
     """
 
     threshold: float
@@ -56,7 +55,7 @@ def certify(
         confidence_level: the wanted probability that it holds, between 0 and 1.
 
     Raises:
-        UnattainableError: if no threshold can be proven. The message says what it would take; `threshold` is
+        UnattainableError: if no threshold can be proven. The message says what it would take. `threshold` is
             the candidate that looked best on the calibration rows.
     """
     delta = 1.0 - confidence_level
@@ -74,7 +73,7 @@ def certify(
 def find(
     calibration: Outcomes, certification: Outcomes, *, max_error: float, delta: float
 ) -> Certified | None:
-    """Return what `certify` returns, or None where it raises: without the search for advice."""
+    """Return what `certify` returns, or None where it raises. It is faster: it does not search for advice."""
     found = walk(calibration, certification, max_error, delta)
     return None if found is None else _loosest_proven(found, certification.n_rows, delta)
 

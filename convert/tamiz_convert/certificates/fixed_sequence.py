@@ -1,13 +1,14 @@
 """Split fixed-sequence testing: the walk from strict to loose thresholds, until one cannot be proven.
 
-Candidate thresholds are placed, ordered from strict to loose, and the most promising one is chosen as the
-start, all on the *calibration* rows. From there on, each candidate is tested on the *certification* rows,
-whose labels are used nowhere else: p = P(Binomial(n, max_error) <= k) for k errors among n accepted rows. The
-sequence ends with the first p above delta; the threshold is the last one before. Given the calibration rows
-the order is fixed, so a wrong promise needs the rejection of the first candidate whose true error is above
-`max_error`, which has probability at most delta: no correction for the number of candidates, no assumption on
-the scores. (Fixed-sequence testing within Learn then Test: Angelopoulos, Bates, Candès, Jordan & Lei, arXiv
-2110.01052.)
+The *calibration* rows place the candidate thresholds, order them from strict to loose, and choose the most
+promising one as the start. From there on, each candidate is tested on the *certification* rows, whose labels
+are used nowhere else: p = P(Binomial(n, max_error) <= k) for k errors among n accepted rows. The sequence
+ends at the first p above delta; the threshold is the candidate before it.
+
+The calibration rows fix the order. So a promise is wrong only if the first candidate whose true error is
+above `max_error` passes its test, which happens with probability at most delta. This takes no correction for
+the number of candidates and no assumption about the scores. (Fixed-sequence testing within Learn then Test:
+Angelopoulos, Bates, Candès, Jordan & Lei, arXiv 2110.01052.)
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ METHOD: Final = "split-fixed-sequence-testing"
 
 _N_CANDIDATES: Final = 40
 _ROWS_AT_START: Final = 3
-"""The strictest candidate is expected to accept this many times the fewest rows that could prove anything."""
+"""The strictest candidate should accept this many times the fewest rows that could prove anything."""
 
 Confidences = NDArray[np.float64]
 Errors = NDArray[np.bool_]
@@ -34,7 +35,7 @@ class Outcomes:
 
     Attributes:
         confidence: (n,), descending, without NaN: a row without a confidence is never accepted.
-        n_rows: how many rows there are, those without a confidence included.
+        n_rows: how many rows there are, including those without a confidence.
     """
 
     def __init__(self, confidence: Confidences, error: Errors) -> None:
@@ -48,9 +49,9 @@ class Outcomes:
     def times(self, weight: float) -> Outcomes:
         """Return the same rows, each counted `weight` times, as if there were more (or fewer) rows like them.
 
-        Counts are rounded against the promise, errors up and rows down. Where rows are added, the share of
-        errors is taken as (k + ½) / (n + 1), the mean of Jeffreys' posterior. So a few right rows at the top
-        do not multiply into a proof.
+        Counts are rounded against the promise: errors up and rows down. If `weight` is above 1, the share of
+        errors is taken as (k + ½) / (n + 1), the mean of Jeffreys' posterior. Otherwise a few right rows at
+        the top would multiply into a proof.
         """
         other = Outcomes.__new__(Outcomes)
         other.__dict__ |= self.__dict__
@@ -64,7 +65,7 @@ class Outcomes:
         return int(len(self.confidence) * self._weight)
 
     def errors_and_rows(self, thresholds: Confidences) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return how many rows are wrong among the accepted, and how many are accepted, at each threshold."""
+        """Return, at each threshold, how many accepted rows are wrong and how many rows are accepted."""
         n_accepted = len(self._ascending) - np.searchsorted(self._ascending, thresholds, side="left")
         n_errors = self._errors[n_accepted]
         if self._weight == 1.0:
@@ -77,7 +78,7 @@ class Outcomes:
 
 
 class Walk(NamedTuple):
-    """The candidates from the start on, strict to loose, and what the certification rows say of each."""
+    """The candidates from the start on, strict to loose, and their tests on the certification rows."""
 
     path: Confidences
     n_errors: NDArray[np.int64]
@@ -91,13 +92,13 @@ class Walk(NamedTuple):
 
 
 def walk(calibration: Outcomes, certification: Outcomes, max_error: float, delta: float) -> Walk | None:
-    """Test all candidates; None if there are too few rows to prove anything.
+    """Test all candidates. Return None if there are too few rows to prove anything.
 
     Args:
         calibration: the rows that place and order the candidates.
         certification: the rows that test them.
-        max_error: the bound on the error among accepted rows that is to be proven, between 0 and 1.
-        delta: the probability with which the proof may fail, between 0 and 1.
+        max_error: the bound to prove on the error among accepted rows, between 0 and 1.
+        delta: the probability that the proof may fail with, between 0 and 1.
     """
     fewest = fewest_rows(max_error, delta)
     if calibration.n_finite < fewest or certification.n_rows < fewest:
@@ -112,8 +113,8 @@ def walk(calibration: Outcomes, certification: Outcomes, max_error: float, delta
 def midway_below(ascending: Confidences, values: Confidences) -> Confidences:
     """Return thresholds that accept the given confidences and those above.
 
-    Each lies midway to the next lower confidence. So a difference in the last digit between inference
-    libraries moves no row across a threshold.
+    Each lies midway to the next lower confidence. So if inference libraries differ in the last digit, no row
+    crosses a threshold.
 
     Args:
         ascending: (n,), all confidences, ascending.

@@ -29,7 +29,7 @@ def _which(threshold: Threshold) -> str:
 
 
 def promise_lines(threshold: Threshold) -> list[str]:
-    """Return what a threshold promises over all rows, and then what it does for each class or slice."""
+    """Return what a threshold promises over all rows, then one line for each class or slice."""
     return [promise(threshold), *(f"  {_subset(threshold, subset)}" for subset in threshold.subsets)]
 
 

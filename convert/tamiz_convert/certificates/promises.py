@@ -1,10 +1,9 @@
 """Thresholds that promise the joint error or the coverage, not the error among accepted rows.
 
-Both quantities move in one direction with the threshold. So one can scan from the safe end, stop at the first
-failure, and need no correction for the number of thresholds, even where these are the certification rows' own
-confidences. If the chosen threshold breaks the promise, then so does the boundary case on the safe side of
-it, and that one single test has failed too (Bates, Angelopoulos, Lei, Malik & Jordan, arXiv 2101.02703,
-theorem 1). No calibration rows are needed.
+Both quantities are monotone in the threshold. So one can scan from the safe end and stop at the first
+failure, without a correction for the number of thresholds, even if the thresholds are the certification rows'
+own confidences. A broken promise implies that one single test, at the boundary, went wrong (Bates,
+Angelopoulos, Lei, Malik & Jordan, arXiv 2101.02703, theorem 1). No calibration rows are needed.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ def certify_joint_error(
 ) -> Certified:
     """Find the loosest threshold at which at most `max_error` of *all* rows are accepted and wrong.
 
-    It says nothing about the share of errors among the accepted: a threshold that accepts few rows may be
-    wrong about all of them.
+    This does not bound the share of errors among accepted rows: if few rows are accepted, all of them may be
+    wrong.
 
     Args:
         confidence: (m,), the confidences of the certification rows; NaN is never accepted.
@@ -62,18 +61,18 @@ def certify_coverage(
 ) -> Certified:
     """Find the strictest threshold at which at least `min_coverage` of the rows are accepted.
 
-    The fewest accepted rows n with P(Binomial(m, min_coverage) >= n) <= 1 − confidence_level are counted off
-    from the top. This is Wilks' one-sided tolerance limit (Ann. Math. Statist. 12, 1941). It says nothing
-    about errors.
+    It accepts the n most confident rows, with the smallest n for which P(Binomial(m, min_coverage) >= n) <=
+    1 − confidence_level. This is Wilks' one-sided tolerance limit (Ann. Math. Statist. 12, 1941). It promises
+    nothing about errors.
 
     Args:
         confidence: (m,), the confidences of the certification rows; NaN is never accepted.
-        error: (m,), whether their prediction is wrong; counted, not used.
+        error: (m,), whether their prediction is wrong; only counted.
         min_coverage: the wanted share of accepted rows, between 0 and 1.
         confidence_level: the wanted probability that it is reached, between 0 and 1.
 
     Raises:
-        UnattainableError: if accepting every row that has a confidence does not prove it either.
+        UnattainableError: if accepting every row that has a confidence still does not prove it.
     """
     delta = 1.0 - confidence_level
     rows = Outcomes(confidence, error)

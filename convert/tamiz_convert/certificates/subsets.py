@@ -1,9 +1,9 @@
 """One threshold per subset of the rows, all certified together.
 
-A certificate over all rows says nothing about a part of them: a pooled threshold may keep its promise while a
-hard slice errs many times as often. Here every subset is certified by itself, on its own rows, with an equal
-share of delta, so that all certificates hold together with probability 1 − delta (Bonferroni's inequality).
-The accepted rows of all subsets together then keep the promise too, because each subset does.
+A certificate over all rows says nothing about a part of them: a pooled threshold may keep its promise while
+the error in a hard slice is many times higher. Here each subset is certified on its own rows with an equal
+share of delta. So all certificates hold together with probability 1 − delta (Bonferroni's inequality). If
+each subset keeps the promise, all accepted rows together keep it too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SubsetRows(NamedTuple):
     Attributes:
         confidence: (n,), float64; NaN is never accepted.
         error: (n,), bool, whether the prediction is wrong.
-        subset: (n,), int64, which subset the row belongs to, from 0; any other number is in none of them.
+        subset: (n,), int64, the subset of each row, from 0; a row with any other number is in no subset.
     """
 
     confidence: Confidences
@@ -45,12 +45,12 @@ class SubsetRows(NamedTuple):
 
 @dataclass(frozen=True)
 class SubsetCertified:
-    """What came of one subset.
+    """The result for one subset.
 
     Attributes:
         name: the class or the slice, as text.
-        certified: its threshold; None where nothing could be proven.
-        reason: why nothing could; empty where something was.
+        certified: its threshold; None if nothing could be proven.
+        reason: why nothing could be proven; else empty.
     """
 
     name: str
@@ -65,13 +65,13 @@ class SubsetCertified:
 
 @dataclass(frozen=True)
 class SubsetsCertified:
-    """What came of all subsets.
+    """The result for all subsets.
 
     Attributes:
         subsets: one entry per name.
-        overall: over the rows of all subsets together. Its threshold is the strictest of them; its p-value
-            and bound are those of the pooled counts.
-        confidence_level: of each subset's own certificate, so that all hold together.
+        overall: over the rows of all subsets together. Its threshold is the strictest one; its p-value and
+            bound come from the pooled counts.
+        confidence_level: of each subset's own certificate.
     """
 
     subsets: tuple[SubsetCertified, ...]
@@ -92,13 +92,13 @@ def certify_subsets(
     Args:
         calibration: the rows that place the candidates.
         certification: the rows that prove.
-        names: the names of the subsets, in the order of their indices. They may be chosen by looking at the
-            rows, but not at confidences or labels.
+        names: the names of the subsets, in the order of their indices. Their choice may depend on the rows,
+            but not on confidences or labels.
         max_error: the wanted bound on the error among the accepted rows of each subset, between 0 and 1.
-        confidence_level: the wanted probability that all of the bounds hold, between 0 and 1.
+        confidence_level: the wanted probability that all bounds hold, between 0 and 1.
 
     Raises:
-        UnattainableError: if no subset can be certified. If only some cannot, those accept nothing.
+        UnattainableError: if no subset can be certified. If some can, the others accept nothing.
     """
     own_level = 1.0 - (1.0 - confidence_level) / len(names)
     found = find_in_subsets(
@@ -135,7 +135,7 @@ def find_in_subsets(
     max_error: float,
     confidence_level: float,
 ) -> list[Certified | None]:
-    """Return what the rows of each subset prove with this confidence level; None where they prove nothing."""
+    """Return what the rows of each subset prove at this confidence level; None if they prove nothing."""
     return [
         find(
             Outcomes(*calibration.of(index)),

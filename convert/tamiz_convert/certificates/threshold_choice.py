@@ -1,4 +1,4 @@
-"""From the promise that the caller asks for to the threshold that the bundle will carry."""
+"""Turn the promise that the caller asks for into the threshold that the bundle stores."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _WISHES: Final = ("max_error", "max_joint_error", "min_coverage", "threshold")
 
 @dataclass(frozen=True)
 class Policy:
-    """What the caller asked of the threshold: exactly one of the first four.
+    """What the caller wants of the threshold: exactly one of the first four attributes.
 
     Attributes:
         max_error: the wanted bound on the error among accepted rows.
         max_joint_error: the wanted bound on the share of all rows that are accepted and wrong.
         min_coverage: the wanted share of accepted rows.
-        threshold: a fixed one, without a promise.
+        threshold: a fixed threshold, without a promise.
         confidence_level: the wanted probability that the promise holds.
         allow_uncertified: whether to write a bundle even if the promise cannot be proven.
-        per_class: whether each predicted class gets a threshold of its own.
-        slice_by: the column whose values get a threshold each.
+        per_class: whether each predicted class gets its own threshold.
+        slice_by: the column; each of its values gets its own threshold.
     """
 
     max_error: float | None = None
@@ -76,14 +76,14 @@ class Policy:
 
     @property
     def subdivision(self) -> Subdivision:
-        """By what the thresholds differ."""
+        """What the thresholds differ by."""
         if self.per_class:
             return Subdivision.SUBDIVISION_PREDICTED_CLASS
         return Subdivision.SUBDIVISION_UNSPECIFIED if self.slice_by is None else Subdivision.SUBDIVISION_SLICE
 
 
 class Judged(NamedTuple):
-    """Held-out rows and what the bundle's graph says of them.
+    """Held-out rows and the output of the bundle's graph for them.
 
     Attributes:
         probabilities: (n_rows, n_classes), float64, calibrated; NaN where the inputs are invalid.
@@ -99,8 +99,7 @@ class Judged(NamedTuple):
     def rows(self) -> SubsetRows:
         """Confidence, error and subset of each row: its slice, or else its predicted class.
 
-        A row that the gate answers at no threshold has the confidence NaN. It counts among the rows, never as
-        accepted.
+        A row that the gate always refuses has the confidence NaN. It counts as a row, never as accepted.
         """
         decided = decide(self.probabilities, 0.0)
         confidence = np.where(decided.has_class, decided.confidence, np.nan)
@@ -111,13 +110,13 @@ class Judged(NamedTuple):
 def choose_threshold(
     policy: Policy, calibration: Judged, certification: Judged, names: Sequence[str] = ()
 ) -> Threshold:
-    """Return the threshold that was asked for, with its certificate.
+    """Return the threshold that the policy wants, with its certificate.
 
     Args:
-        policy: what was asked for.
+        policy: what the caller wants.
         calibration: the rows that place the candidates.
         certification: the rows that certify; used for nothing else.
-        names: of the classes or of the slices, where the thresholds differ by them.
+        names: of the classes or slices, if each has its own threshold.
 
     Raises:
         UnattainableError: if the promise cannot be proven, unless the policy allows an uncertified bundle.

@@ -1,4 +1,4 @@
-"""Exact statements about a share, from counts of rows."""
+"""Exact binomial tests and bounds for a share of rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def p_values(n_errors: Counts, n_rows: Counts, max_error: float) -> NDArray[np.f
     """Return the p-values of the exact test of an error above `max_error`: P(Binomial(n, max_error) <= k).
 
     Args:
-        n_errors: how many rows are wrong; a count, never a rate.
+        n_errors: how many rows are wrong; a count, not a rate.
         n_rows: how many rows there are; without rows the p-value is 1.
         max_error: the error to refute.
     """
@@ -42,7 +42,7 @@ def upper_bound(n_errors: int, n_rows: int, delta: float) -> float:
 
 
 def lower_bound(n_hits: int, n_rows: int, delta: float) -> float:
-    """Return the one-sided Clopper-Pearson bound from below, which fails with probability `delta`."""
+    """Return the one-sided lower Clopper-Pearson bound, which fails with probability `delta`."""
     return 1.0 - upper_bound(n_rows - n_hits, n_rows, delta)
 
 
@@ -52,27 +52,27 @@ def interval(n_hits: int, n_rows: int, delta: float) -> tuple[float, float]:
 
 
 def fewest_rows(max_error: float, delta: float) -> int:
-    """Return how many flawless rows prove `max_error`: the smallest n with (1 − max_error)ⁿ <= delta."""
+    """Return how many rows without an error prove `max_error`: the smallest n: (1 − max_error)ⁿ <= delta."""
     return math.ceil(math.log(delta) / math.log1p(-max_error))
 
 
 def rows_needed(error: float, max_error: float, delta: float, *, more_than: int = 0) -> int:
-    """Return how many accepted rows prove `max_error`, if the share `error` of them is wrong.
+    """Return how many accepted rows prove `max_error` if a share `error` of them is wrong.
 
     Args:
         error: the share that is wrong, below `max_error`.
         max_error: the error to prove.
         delta: the probability that the proof fails.
-        more_than: a number of rows that did not prove it.
+        more_than: a number of rows that does not prove it.
 
     Returns:
         The smallest n with P(Binomial(n, max_error) <= floor(n error)) <= delta, at most a million. Above a
-        few thousand it is exact to a percent.
+        few thousand it is accurate to one percent.
     """
     low = max(more_than + 1, fewest_rows(max_error, delta))
     if error == 0.0:
         return low
-    # floor makes steps, so the p-value does not fall with every n: try each n at first, then ever fewer.
+    # floor makes steps, so the p-value does not fall with every n: try every n at first, then fewer.
     exact: NDArray[Any] = np.arange(low, low + _EXACT_ROWS)
     n = np.concatenate([exact, np.geomspace(exact[-1], _MAX_ROWS_TOLD, _EXACT_ROWS).round()])
     proven = p_values(np.floor(n * error), n, max_error) <= delta

@@ -1,9 +1,7 @@
 """Bins of probabilities.
 
-One convention everywhere: a value on an edge belongs to the bin below it (Guo et al. 2017), the first bin
-    also holds 0,
-and a value within 1e-12 of an edge lies on it. Without the last rule, 1 − 5/15 and 10/15 would be in
-different bins.
+A value on an edge belongs to the bin below it (Guo et al. 2017); the first bin also holds 0. A value within
+1e-12 of an edge lies on it. Otherwise 1 − 5/15 and 10/15 would be in different bins.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ _ON_EDGE: Final = 1e-12
 """A forest of 15 trees gives fifteenths, and in float64 1 − 5/15 is not 10/15."""
 
 Binning = Callable[[Array, int], Array]
-"""(values, n_bins) → the upper edges of the bins, ascending, the last of them 1."""
+"""(values, n_bins) → the upper edges of the bins, ascending; the last is 1."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +47,9 @@ def equal_width(values: Array, n_bins: int) -> Array:  # noqa: ARG001  every bin
 
 
 def equal_mass(values: Array, n_bins: int) -> Array:
-    """Return the upper edges of bins that hold equally many of the values, or fewer bins where values repeat.
+    """Return the upper edges of bins that hold equally many values; if values repeat, there are fewer bins.
 
-    Edges lie halfway between neighbors (as in Kumar, Liang & Ma's code, 2019); equal values share a bin.
+    Edges lie halfway between neighbors (as in Kumar, Liang & Ma's code, 2019). Equal values share a bin.
     """
     ordered = np.sort(values)
     parts = min(n_bins, len(values))
@@ -67,7 +65,7 @@ def bin_numbers(values: Array, upper_edges: Array) -> NDArray[np.int64]:
 
 
 def binned(values: Array, observed: NDArray[np.bool_], upper_edges: Array) -> Bins:
-    """Sort (n_rows,) probabilities into bins, with whether the predicted event happened."""
+    """Sort (n_rows,) probabilities, and whether the predicted event happened, into bins."""
     return sums(bin_numbers(values, upper_edges), values, observed, len(upper_edges))
 
 

@@ -19,8 +19,8 @@ from tamiz_convert.metrics.top_label import Array, Classes, Metric
 class Interval:
     """A metric on the rows at hand, with its bootstrap interval.
 
-    Few rows push some metrics up, such as a calibration error. Every resample pushes them up again, so the
-    interval can lie above the value.
+    Some metrics, such as a calibration error, are too high on few rows. Each resample raises them once more,
+    so the interval can lie above the value.
     """
 
     value: float

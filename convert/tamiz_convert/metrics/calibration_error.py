@@ -1,6 +1,6 @@
-"""Calibration errors by bins: of the confidence, and of each class.
+"""Binned calibration errors, of the confidence and of each class.
 
-All but the debiased one are too high on few rows: compare with `if_calibrated` before you call one bad.
+On few rows all but `debiased_l2` are too high: compare them with `if_calibrated` before you judge them.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def ece(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
 def ece_equal_mass(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
     """Return the same as `ece`, over bins that hold equally many rows.
 
-    Not netcal's ACE, which averages the gaps of bins of equal width without weights.
+    This is not netcal's ACE, which averages the gaps of bins of equal width without weights.
     """
     return _mean_gap(_of_confidence(probabilities, y, n_bins, equal_mass))
 
 
 def mce(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
-    """Return the largest gap between accuracy and mean confidence of a bin (Naeini et al. 2015)."""
+    """Return the largest gap between accuracy and mean confidence in a bin (Naeini et al. 2015)."""
     return float(np.abs(_of_confidence(probabilities, y, n_bins, equal_width).gaps()).max())
 
 

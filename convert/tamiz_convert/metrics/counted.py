@@ -1,7 +1,7 @@
 """Metrics of rows that count several times, for a fast bootstrap.
 
-A resample of the rows is a count of draws per row. Most metrics need no copy of the rows for that: a mean
-becomes a weighted mean, and the risk-coverage curve sorts its rows only once.
+A resample is a number of draws per row. Most metrics can use it without copying rows: a mean becomes a
+weighted mean, and the risk-coverage curve sorts its rows only once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Counted = Callable[[Times], float]
 
 
 def counted(metric: Metric, probabilities: Array, y: Classes) -> Counted:
-    """Return the metric as a function of how often each of these rows counts; what it needs is computed once.
+    """Return the metric as a function of how often each row counts. Everything else is computed once.
 
     Args:
         metric: function of (probabilities, y).
@@ -48,7 +48,7 @@ def _mean(values: Array) -> Counted:
 def _ranked(
     measure: Callable[[NDArray[np.int64], Array], float], probabilities: Array, y: Classes
 ) -> Counted:
-    """Return a measure of the rows and errors at each distinct confidence, which a resample changes."""
+    """Return the measure of rows and errors at each distinct confidence, as a function of the draws."""
     ranked = Ranked.of(confidence_of(probabilities), ~correct_of(probabilities, y))
     return lambda times: measure(*ranked.counts(times))
 

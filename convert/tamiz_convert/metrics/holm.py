@@ -1,7 +1,7 @@
-"""Many claims at once: the probability that any claim called proven is wrong stays below one level.
+"""Test many claims at once: with probability 1 − level, every claim that is called proven is true.
 
-Holm's step-down procedure (1979): the smallest p-value must be at most level / (number of claims), the next
-one at most level / (one fewer), and so on until one fails; nothing after it is proven. The claims need not be
+Holm's step-down procedure (1979). The smallest p-value must be at most level / (number of claims), the next
+one at most level / (one fewer), and so on. After the first failure nothing is proven. The claims need not be
 independent.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Step:
-    """What the procedure makes of one p-value.
+    """The result for one p-value.
 
     Attributes:
         level: the level that the p-value is compared with.
@@ -29,8 +29,8 @@ class Step:
 def holm(p_values: Sequence[float], level: float) -> list[Step]:
     """Return a step per p-value, in their order.
 
-    After the first failure all others are compared with the level of that failure, which each of them exceeds
-    as well. So a bound at `Step.level` always lies on the side that `Step.rejects` says.
+    After the first failure, all other p-values are compared with the level of that failure, and they exceed
+    it too. So a bound at `Step.level` always agrees with `Step.rejects`.
     """
     steps = dict.fromkeys(range(len(p_values)), Step(level, rejects=False))
     failed_at: float | None = None
@@ -43,7 +43,7 @@ def holm(p_values: Sequence[float], level: float) -> list[Step]:
 
 
 def holm_corrected(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number, in their order: the levels from which `holm` rejects."""
+    """Return corrected p-values, in their order: the lowest level at which `holm` rejects each of them."""
     corrected = dict.fromkeys(range(len(p_values)), 1.0)
     largest = 0.0
     for index, n_left in _smallest_first(p_values):
@@ -53,6 +53,6 @@ def holm_corrected(p_values: Sequence[float]) -> list[float]:
 
 
 def _smallest_first(p_values: Sequence[float]) -> Iterator[tuple[int, int]]:
-    """Yield the index of each p-value, the smallest first, and how many are left with it."""
+    """Yield the index of each p-value, smallest first, and how many are left, including it."""
     for rank, index in enumerate(np.argsort(p_values, kind="stable").tolist()):
         yield index, len(p_values) - rank

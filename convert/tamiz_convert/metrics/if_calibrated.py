@@ -1,7 +1,7 @@
 """What a metric would be if the model were perfectly calibrated.
 
-On few rows a calibration error is never 0: on 200 rows, a perfect model has an ECE of several hundredths in
-    15 bins.
+On few rows a calibration error is never 0: on 200 rows, a perfect model has an ECE of several hundredths
+with 15 bins.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tamiz_convert.metrics.top_label import Array, Classes, Metric
 
 @dataclass(frozen=True)
 class IfCalibrated:
-    """A metric of labels that were drawn from the probabilities: its mean and its 95 % quantile."""
+    """The mean and the 95 % quantile of a metric over labels drawn from the probabilities."""
 
     mean: float
     quantile_95: float
@@ -26,9 +26,9 @@ class IfCalibrated:
 def if_calibrated(
     probabilities: Array, metric: Metric = ece, *, n_resamples: int = 200, seed: int = 0
 ) -> IfCalibrated:
-    """Draw labels from the probabilities many times, and measure each time.
+    """Draw labels from the probabilities many times, and compute the metric each time.
 
-    The consistency resampling of Bröcker & Smith (2007), with the rows as they are.
+    This is the consistency resampling of Bröcker & Smith (2007), but the rows are not resampled.
 
     Args:
         probabilities: (n_rows, n_classes), float64.
@@ -43,6 +43,6 @@ def if_calibrated(
 
 
 def _labels(edges: Array, random: np.random.Generator) -> Classes:
-    """Return (n_rows,) classes: how many of the cumulated probabilities are at or below a uniform number."""
+    """Return (n_rows,) classes: how many cumulative probabilities are at or below a uniform random number."""
     below: NDArray[np.bool_] = random.random((len(edges), 1)) >= edges
     return np.asarray(below.sum(axis=1, dtype=np.int64))

@@ -12,7 +12,7 @@ _LOG_FLOOR: Final = 1e-15
 
 
 def accuracy(probabilities: Array, y: Classes) -> float:
-    """Return the share of rows whose most probable class (the first of equals) is right."""
+    """Return the share of rows whose most probable class (the first if tied) is right."""
     return float(correct_of(probabilities, y).mean())
 
 

@@ -16,11 +16,11 @@ class Murphy:
     """The parts of the Brier score, each a sum over classes.
 
     Attributes:
-        reliability: how far the probabilities in a bin are from the observed shares there; 0 is best.
+        reliability: how far the probabilities in a bin are from the observed share there; 0 is best.
         resolution: how much the observed shares differ between bins; more is better.
-        uncertainty: that of the labels themselves; no model changes it.
-        within_bin_variance: how far probabilities differ within a bin.
-        within_bin_covariance: how far they predict the outcomes within a bin.
+        uncertainty: of the labels themselves; no model changes it.
+        within_bin_variance: how much the probabilities vary within a bin.
+        within_bin_covariance: how well they predict the outcomes within a bin.
     """
 
     reliability: float
@@ -37,9 +37,9 @@ class Murphy:
 
 
 def murphy(probabilities: Array, y: Classes, n_bins: int = 15, binning: Binning = equal_width) -> Murphy:
-    """Return Murphy's decomposition of the Brier score (1973), with the terms within bins that make it exact.
+    """Return Murphy's decomposition of the Brier score (1973), made exact by two terms within bins.
 
-    The latter after Stephenson, Coelho & Jolliffe (2008). Each class's probability is binned by itself.
+    Those terms are from Stephenson, Coelho & Jolliffe (2008). Each class's probability is binned separately.
     """
     hits = one_hot(probabilities, y)
     parts = [

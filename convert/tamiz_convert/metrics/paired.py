@@ -1,4 +1,4 @@
-"""Whether one model ranks rows worse than another one."""
+"""Whether one model ranks rows worse than another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tamiz_convert.metrics.top_label import Array, Classes
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """A difference on the same rows, and the standard error that a paired bootstrap gives it."""
+    """A difference on the same rows, and its standard error from a paired bootstrap."""
 
     difference: float
     standard_error: float
@@ -31,11 +31,11 @@ def aurc_difference(
     n_resamples: int = 200,
     seed: int = 0,
 ) -> PairedDifference:
-    """Return the AURC of some probabilities minus that of others.
+    """Return the AURC of `probabilities` minus the AURC of `others`.
 
     Args:
         probabilities: (n_rows, n_classes), float64.
-        others: likewise, of the same rows.
+        others: the same shape, for the same rows.
         y: (n_rows,), int64.
         groups: (n_rows,), which rows belong together and are drawn together; None if none do.
         n_resamples: how many times the rows are drawn, with replacement.

@@ -1,8 +1,8 @@
 """How well the confidence ranks rows. The gate depends on it.
 
-A threshold accepts all rows of one confidence or none, so everything here is computed from the counts at each
-distinct confidence, and the order of rows does not matter. Within such a block, every row has the mean error
-of the block.
+A threshold accepts all rows of one confidence or none. So everything here is computed from the counts at each
+distinct confidence, and the order of rows does not matter. Rows of one confidence form a block; each of them
+counts with the mean error of the block.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class RiskCoverageCurve:
     Attributes:
         thresholds: (n_points,), float64, the distinct confidences, descending.
         coverage: (n_points,), the share of rows that is accepted.
-        risk: (n_points,), the selective risk: the share of errors among the accepted.
+        risk: (n_points,), the selective risk: the share of errors among accepted rows.
     """
 
     thresholds: Array
@@ -38,7 +38,7 @@ class Ranked:
 
     Attributes:
         order: (n_ranked,), int64, the rows by confidence, the highest first.
-        starts: (n_blocks,), int64, where in that order each distinct confidence starts.
+        starts: (n_blocks,), int64, where each distinct confidence starts in that order.
         wrong: (n_ranked,), whether each row's predicted class is wrong, in that order.
     """
 
@@ -53,7 +53,7 @@ class Ranked:
         Args:
             confidence: (n_rows,), float64.
             wrong: (n_rows,), whether each row's predicted class is wrong.
-            rows: (n_ranked,), which of them are ranked; None for all.
+            rows: (n_ranked,), the rows to rank; None for all.
         """
         which = np.arange(len(confidence)) if rows is None else rows
         order = which[np.argsort(-confidence[which])]
@@ -81,7 +81,7 @@ def aurc(probabilities: Array, y: Classes) -> float:
 
 
 def e_aurc(probabilities: Array, y: Classes) -> float:
-    """Return how much larger the area is than that of a ranking that puts all errors last; 0 is best.
+    """Return the area minus the area of the best ranking, which puts all errors last; 0 is best.
 
     It is exact for the number of errors, unlike the approximation of Geifman, Uziel & El-Yaniv (2019).
     """
@@ -93,8 +93,8 @@ def e_aurc(probabilities: Array, y: Classes) -> float:
 def augrc(probabilities: Array, y: Classes) -> float:
     """Return the mean over i of the errors among the i most confident rows as a share of all rows.
 
-    The area under the generalized risk-coverage curve (Traub et al. 2024). Unlike `aurc`, it does not give
-    more weight to errors at the top of the ranking, where there are few rows.
+    This is the area under the generalized risk-coverage curve (Traub et al. 2024). Unlike `aurc`, it does not
+    give extra weight to errors at the top of the ranking, where there are few rows.
     """
     _, rows, errors = _blocks(probabilities, y)
     return generalized_area(rows, errors)
@@ -108,7 +108,7 @@ def risk_coverage_curve(probabilities: Array, y: Classes) -> RiskCoverageCurve:
 
 
 def risk_at_coverage(probabilities: Array, y: Classes, coverage: float) -> float:
-    """Return the error among the rows that the strictest threshold accepts whose coverage is at least this.
+    """Return the error among accepted rows at the strictest threshold with at least this coverage.
 
     Args:
         probabilities: (n_rows, n_classes), float64.
@@ -122,7 +122,7 @@ def risk_at_coverage(probabilities: Array, y: Classes, coverage: float) -> float
 def coverage_at_risk(probabilities: Array, y: Classes, risk: float) -> float:
     """Return the largest coverage of a threshold with an error of at most `risk` on these rows, or 0.
 
-    It describes these rows and promises nothing; `certify` does.
+    This describes the rows at hand. It is not a promise for other rows; `certify` gives one.
     """
     curve = risk_coverage_curve(probabilities, y)
     return float(curve.coverage[curve.risk <= risk].max(initial=0.0))
@@ -131,8 +131,8 @@ def coverage_at_risk(probabilities: Array, y: Classes, risk: float) -> float:
 def area(rows: NDArray[np.int64], errors: Array) -> float:
     """Return the area under the risk-coverage curve from counts at each distinct confidence, highest first.
 
-    Let N rows and E errors come before a block of m rows and e errors. The risks within the block are (E + j
-    e/m) / (N + j), j = 1 … m. They sum to e + (E − N e/m) (H(N + m) − H(N)), H being the harmonic numbers.
+    Let N rows and E errors come before a block of m rows and e errors. The risks within the block are
+    (E + j e/m) / (N + j), j = 1 … m. They sum to e + (E − N e/m) (H(N + m) − H(N)), with harmonic numbers H.
 
     Args:
         rows: (n_blocks,), int64; a block may be empty.
@@ -155,7 +155,7 @@ def generalized_area(rows: NDArray[np.int64], errors: Array) -> float:
 
 @lru_cache(maxsize=4)
 def _harmonic_numbers(n: int) -> Array:
-    """Return H(0) … H(n): the same for every resample of n rows."""
+    """Return H(0) … H(n). They are cached, because every resample of n rows uses the same ones."""
     return np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, n + 1))])
 
 

@@ -18,7 +18,7 @@ def resamples(
         n_rows: the number of rows, and of draws.
         n_resamples: the number of resamples.
         seed: the seed of the draws.
-        groups: (n_rows,), which rows belong together. Whole groups are drawn, as many as there are. None
+        groups: (n_rows,), which rows belong together. Whole groups are drawn, as many as there are; None
             draws rows.
     """
     random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""A test of calibration that needs no bins."""
+"""A test of calibration without bins."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class CalibrationTest:
 
     Attributes:
         z: how many standard deviations the Brier score is above its mean under calibration. Above 0 the model
-            is too sure, below 0 it is not sure enough.
-        p_value: two-sided; a small one speaks against calibration.
+            is overconfident, below 0 underconfident.
+        p_value: two-sided; a small value is evidence against calibration.
     """
 
     z: float
@@ -27,10 +27,9 @@ class CalibrationTest:
 def spiegelhalter(probabilities: Array, y: Classes) -> CalibrationTest:
     """Test the Brier score against its mean and variance under calibration (Spiegelhalter 1986).
 
-    For several classes: with labels drawn from p, a row's score has the mean 1 − Σ p² and the variance 4 (Σ
-        p³ − (Σ p²)²).
-    For two classes this is his statistic. If the probabilities allow no variance (they are all 0 and 1, or
-    all equal), z is 0 if the score is as expected, else infinite.
+    If labels are drawn from p, a row's score has the mean 1 − Σ p² and the variance 4 (Σ p³ − (Σ p²)²). For
+    two classes this is his statistic. If the variance is 0 (all probabilities are 0 and 1, or all are equal),
+    z is 0 if the score is as expected, else infinite.
     """
     square = (probabilities**2).sum(axis=1)
     right = probabilities[np.arange(len(y)), y]

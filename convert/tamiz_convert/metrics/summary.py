@@ -1,4 +1,4 @@
-"""The metrics that stand in every bundle."""
+"""The metrics in every bundle."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "spiegelhalter_z": _spiegelhalter_z,
     }
 )
-"""Name → metric. The number in a name is its number of bins. Add new ones at the end: the manifest keeps this
+"""Name → metric. A number in a name is its number of bins. Add new metrics at the end: manifests keep this
 order."""
 
 

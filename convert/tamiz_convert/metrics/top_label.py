@@ -20,7 +20,7 @@ def confidence_of(probabilities: Array) -> Array:
 
 
 def correct_of(probabilities: Array, y: Classes) -> NDArray[np.bool_]:
-    """Return (n_rows,), whether the most probable class (the first of equals) is right."""
+    """Return (n_rows,), whether the most probable class (the first if tied) is right."""
     return np.asarray(probabilities.argmax(axis=1) == y)
 
 

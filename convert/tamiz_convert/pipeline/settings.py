@@ -1,19 +1,20 @@
 """The settings of an export and of a recalibration: each is defined once, with its documentation.
 
-A new setting is one entry of `Settings`. From it follow the signatures and the help of `export` and
-`recalibrate`, their checks of what the caller passed, and the flags of the command line. What a setting does
-stands in `task` and below.
+To add a setting, add one entry to `Settings`. The signatures and help of `export` and `recalibrate`, the
+checks of the caller's values, and the command line's flags follow from it. `task` and the modules below it
+use the settings.
 
-This module imports nothing heavy: `tamiz-convert --help` reads it.
+This module imports nothing heavy, because `tamiz-convert --help` reads it.
 """
 # Without `from __future__ import annotations`: the definitions are in the annotations, read at run time.
 
 import inspect
+import numbers
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from pathlib import Path
+from types import NoneType
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -42,17 +43,18 @@ Labeled = tuple[Any, Any]
 Progress = Callable[[str, float], None]
 """Called with the name of a step and the share of the work done before it."""
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-_WIDTH: Final = 108
-_PLACE: Final = "**settings:"
-_KINDS: Final[Mapping[Any, tuple[type, str]]] = {
+_SIMPLE: Final[Mapping[type, tuple[type, str]]] = {
     bool: (bool, "True or False"),
-    int: (Integral, "a whole number"),
-    float: (Real, "a number"),
+    int: (numbers.Integral, "a whole number"),
+    float: (numbers.Real, "a number"),
     str: (str, "text"),
 }
-"""What a setting of a type takes, numbers of numpy included, and what that is called in an error message."""
+"""The types of settings that are checked by themselves: what is taken for them, and what they are called."""
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_WIDTH: Final = 108
 _MAX_SEED: Final = 2**32 - 1  # numpy's and scikit-learn's
+_PLACE: Final = "**settings:"
 
 
 def names(text: str) -> list[str]:
@@ -62,16 +64,16 @@ def names(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Flag:
-    """How the command line takes a setting. A bool's flag turns the default around.
+    """How the command line takes a setting. The flag of a bool inverts its default.
 
     Attributes:
         group: the heading of the flag in the help.
-        metavar: what stands for the value in the help; without one the flag takes no value.
+        metavar: the placeholder for the value in the help; without one the flag takes no value.
         read: turns the text of the value into the setting.
-        text: the help, where it differs from the setting's.
-        name: the flag's name without dashes, where it differs from the setting's.
+        text: the help, if it differs from the setting's.
+        name: the flag's name without dashes, if it differs from the setting's.
         is_rows: whether the value is a file of labeled rows.
-        only_one: the flags that have the same word here exclude each other.
+        only_one: flags with the same word here exclude each other.
     """
 
     group: str
@@ -88,10 +90,10 @@ class Setting:
     """The definition of a setting.
 
     Attributes:
-        text: what it is, also for the flag's help. Other settings are named in backticks.
-        details: what else a caller from Python has to know.
-        default: its value where the caller gives none; `inspect.Parameter.empty` where the caller has to.
-        flag: how the command line takes it; None where only a caller from Python can give it.
+        text: what it is, also for the flag's help. Names of other settings are in backticks.
+        details: what else a Python caller must know.
+        default: its value if the caller gives none; `inspect.Parameter.empty` if the caller must give one.
+        flag: how the command line takes it; None if only a Python caller can give it.
         check: refuses a value of the wrong form, given the setting's name and the value.
     """
 
@@ -108,7 +110,7 @@ class Setting:
 
 
 def _labeled(name: str, value: Any) -> None:
-    """Refuse what is not a pair of rows and labels."""
+    """Refuse a value that is not a pair of rows and labels."""
     if isinstance(value, (tuple, list)) and len(value) == 2:  # noqa: PLR2004  X and y
         return
     shape = f" of shape {list(value.shape)}" if hasattr(value, "shape") else ""
@@ -132,21 +134,21 @@ def _seed(name: str, value: Any) -> None:
         raise ExportError(f"{name} is {value}; expected a whole number from 0 to {_MAX_SEED}")
 
 
-def _selection(name: str, value: Any) -> None:
-    from tamiz_convert.selection import SelectionSettings  # noqa: PLC0415  it imports numpy
-
-    if not isinstance(value, SelectionSettings | None):
-        raise ExportError(f"{name} is {value!r}; expected SelectionSettings")
-
-
 def _columns(name: str, value: Any) -> None:
     if not isinstance(value, Iterable):
         raise ExportError(f"{name} is {value!r}; expected the name of a column, or several")
 
 
+def _selection(name: str, value: Any) -> None:
+    from tamiz_convert.selection import SelectionSettings  # noqa: PLC0415  it imports numpy
+
+    if not isinstance(value, SelectionSettings | None):
+        raise ExportError(f"{name} is {value!r}; expected SelectionSettings or None")
+
+
 def _function(name: str, value: Any) -> None:
     if value is not None and not callable(value):
-        raise ExportError(f"{name} is {value!r}; expected a function of the step's name and a share")
+        raise ExportError(f"{name} is {value!r}; expected a function or None")
 
 
 class Settings(TypedDict, total=False):
@@ -384,10 +386,10 @@ def complete(settings: Settings) -> Settings:
     """Return the settings with the default of each one that the caller did not give.
 
     Raises:
-        TypeError: for a setting that does not exist, or a missing one that has no default.
-        ExportError: for a value of the wrong type.
-        RowsError: for a value that is not a pair of rows and labels where one is expected.
-        EstimatorError: for a calibrator that does not exist.
+        TypeError: if a setting does not exist, or one without a default is missing.
+        RowsError: if a value must be a pair of rows and labels and is not.
+        EstimatorError: if the calibrator does not exist.
+        ExportError: if a value has another type, such as text instead of a number.
     """
     for name in settings:
         if name not in DEFINITIONS:
@@ -400,27 +402,27 @@ def complete(settings: Settings) -> Settings:
     for name, definition in DEFINITIONS.items():
         if definition.is_required and name not in settings:
             raise TypeError(f"missing keyword argument {name!r}: {definition.text}")
-        _require_type(name, completed[name])
+        _check_type(name, completed[name])
         definition.check(name, completed[name])
     return cast(Settings, completed)
 
 
-def _require_type(name: str, value: Any) -> None:
-    """Refuse what is not a bool, number or text where the setting is one: "no" is true, and 0.5 a seed."""
+def _check_type(name: str, value: Any) -> None:
+    """Refuse a value of the wrong type, if the setting's type is in `_SIMPLE`. NumPy's types pass."""
     type_ = type_of(name)
-    one_of = set(get_args(type_) or (type_,))
-    if value is None and type(None) in one_of:
+    kinds = get_args(type_) or (type_,)
+    or_none = " or None" if NoneType in kinds else ""
+    if set(kinds) - {NoneType} not in [{simple} for simple in _SIMPLE] or (value is None and or_none):
         return
-    (first, *others) = one_of - {type(None)}
-    if others or first not in _KINDS:
+    allowed, words = _SIMPLE[kinds[0]]
+    is_bool = isinstance(value, bool) or (str(getattr(value, "dtype", "")) == "bool" and value.shape == ())
+    if is_bool if allowed is bool else isinstance(value, allowed) and not is_bool:
         return
-    kind, words = _KINDS[first]
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ExportError(f"{name} is {value!r}; expected {words}")
+    raise ExportError(f"{name} is {value!r}; expected {words}{or_none}")
 
 
 def with_settings(function: _Function) -> _Function:
-    """Show every setting in a function's signature and in its help, in place of `**settings`."""
+    """Show every setting in a function's signature and in its help, instead of `**settings`."""
     own = inspect.signature(function)
     shown = [each for each in own.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
     for name, definition in DEFINITIONS.items():
@@ -441,7 +443,7 @@ def with_settings(function: _Function) -> _Function:
 
 
 def type_of(name: str) -> Any:
-    """Return the type of a setting; a name where the type would have to be imported."""
+    """Return the type of a setting, or its name if the type would have to be imported."""
     type_ = get_args(Settings.__annotations__[name])[0]
     if get_origin(type_) is Required:
         (type_,) = get_args(type_)

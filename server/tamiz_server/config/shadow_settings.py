@@ -1,9 +1,12 @@
 """What an operator sets for a model's shadow: the section `[shadow]` of its `settings.toml`.
 
-[shadow]
-version = 5         # it sees what the others answer, and answers only requests that name it; without it: the
-live version threshold = 0.93    # it decides with this threshold; without it: with the shadow version's own
-share = 0.1         # it sees this share of the requests; without it: all of them
+    [shadow]
+    version = 5         # it sees what the others answer, and answers only requests that name it
+    threshold = 0.93    # it decides with this threshold
+    share = 0.1         # it sees this share of the requests
+
+Without a version, the shadow is the live version with another threshold. Without a threshold, it decides with
+its version's own. Without a share, it sees all requests.
 """
 
 from __future__ import annotations

@@ -87,7 +87,9 @@ class Shadow:
             return None
         known = self._besides.get(version)
         if known is None or known.live is not live:
-            known = Beside(self, live, self.metrics.pair(version), self._engine if computes else None)
+            engine = self._engine if computes else None
+            counts = self.metrics.pair(version, self.thresholds(engine or live).strictest)
+            known = Beside(self, live, counts, engine)
             self._besides[version] = known
         return known
 
@@ -157,7 +159,6 @@ class Beside:
         self._busy_rows = int(live.config.max_queue_size * _BUSY)
         manifest = (engine or live).model.manifest
         self._thresholds = shadow.thresholds(engine or live)
-        counts.threshold = self._thresholds.strictest
         self._live_classes = _classes(live.model.manifest)
         self._shadow_classes = _classes(manifest)
         self._fits = True

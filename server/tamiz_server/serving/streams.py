@@ -136,7 +136,7 @@ class Streams:
             max_bytes=self._config.max_message_bytes,
         )
         self._open.add(stream)
-        self._metrics.open_streams = len(self._open)
+        self._metrics.open_streams += 1
         if self._ending:
             stream.end()
         try:
@@ -145,7 +145,7 @@ class Streams:
                     yield each
         finally:
             self._open.remove(stream)
-            self._metrics.open_streams = len(self._open)
+            self._metrics.open_streams -= 1
         if stream.was_ended:
             raise Unavailable("the server is stopping; send what has no answer yet to another replica")
 

@@ -17,14 +17,15 @@ _GONE: Final = "a caller left before it could be told why its call was refused"
 _UNPRINTABLE: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
 
 
-def set_up(level: str, format_: str, stream: TextIO = sys.stderr) -> None:
+def set_up(level: str, format_: str, stream: TextIO | None = None) -> None:
     """Log to a stream from now on.
 
     Args:
         level: "debug", "info", "warning" or "error".
         format_: "text", "json", or "auto": text on a terminal, JSON anywhere else.
-        stream: where to write.
+        stream: where to write; None for the standard error.
     """
+    stream = stream or sys.stderr
     as_text = format_ == "text" or (format_ == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(TextFormatter() if as_text else JsonFormatter())

@@ -123,10 +123,11 @@ class ShadowMetrics:
             self.engine = ModelMetrics(self.name, f"{version} as shadow", manifest)  # so the log says it
         return self.engine
 
-    def pair(self, version: int) -> PairCounts:
-        """Return the counts of a live version."""
+    def pair(self, version: int, threshold: float) -> PairCounts:
+        """Return the counts of a live version, whose rows the shadow decides with this threshold from now on."""
         if version not in self.pairs:
             self.pairs[version] = PairCounts((self.name, str(version), str(self.what[0] or version)))
+        self.pairs[version].threshold = threshold
         return self.pairs[version]
 
     def keep(self, versions: Iterable[int]) -> None:

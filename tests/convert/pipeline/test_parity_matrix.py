@@ -91,7 +91,9 @@ def test_ten_classes(name, digits, tmp_path):
 
 
 def table_pipeline(final: Any, *, handle_unknown: str = "ignore") -> Pipeline:
-    """A pipeline over a DataFrame: numbers imputed and scaled, strings imputed and one-hot encoded, a column dropped."""
+    """A pipeline over a DataFrame: numbers imputed and scaled, strings imputed and one-hot encoded, a column
+    dropped.
+    """
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
     strings = make_pipeline(
         SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown=handle_unknown)

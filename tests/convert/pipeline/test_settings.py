@@ -1,7 +1,6 @@
-"""One definition of a setting: what follows from it in signatures, help, checks and flags."""
+"""One definition of a setting gives its signature, help, checks and flag."""
 
 import inspect
-import re
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,7 @@ from tamiz_convert import (
     recalibrate,
 )
 from tamiz_convert.command_line.arguments import parser
-from tamiz_convert.pipeline.settings import DEFINITIONS, type_of
+from tamiz_convert.pipeline.settings import DEFINITIONS, complete, type_of
 
 X = np.zeros((4, 2))
 Y = np.array([0, 1, 0, 1])
@@ -105,6 +104,38 @@ def test_rows_without_labels_are_refused(name, value, shown):
         export(None, "m/1", **rows, threshold=0.5)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("max_error", "0.02", "'0.02'; expected a number or None"),
+        ("threshold", True, "True; expected a number or None"),
+        ("per_class", "no", "'no'; expected True or False"),
+        ("replace", None, "None; expected True or False"),
+        ("seed", 1.5, "1.5; expected a whole number"),
+        ("calibrator", ["beta"], r"\['beta'\]; expected text"),
+        ("name", 3, "3; expected text or None"),
+        ("seed", None, "None; expected a whole number"),
+        ("seed", -1, "-1; expected a whole number from 0 to 4294967295"),
+        ("slices", None, "None; expected the name of a column, or several"),
+        ("selection", 3, "3; expected SelectionSettings or None"),
+        ("progress", "yes", "'yes'; expected a function or None"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_before_the_model_is_looked_at(name, value, expected):
+    with pytest.raises(ExportError, match=rf"^{name} is {expected}$"):
+        export(None, "m/1", **{"calibration": (X, Y), name: value})
+
+
+def test_numbers_of_numpy_are_numbers():
+    given = {
+        "max_error": np.float32(0.1),
+        "confidence_level": np.float64(0.9),
+        "seed": np.int64(1),
+        "per_class": np.True_,
+    }
+    assert complete({"calibration": (X, Y), **given})["seed"] == 1
+
+
 def test_no_rows_at_all_are_refused():
     with pytest.raises(RowsError, match=r"calibration is None; expected .* calibration=\(X, y\)"):
         export(None, "m/1", calibration=None, threshold=0.5)
@@ -150,33 +181,3 @@ def test_a_bundle_that_another_export_wrote_meanwhile_is_not_replaced(tmp_path):
         export(model, tmp_path / "m/1", calibration=rows, threshold=0.7, progress=other)
     assert files() == written
     assert sorted(written) == ["model.onnx", "report.html", "report.json"]
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "expected"),
-    [
-        ("replace", "no", "True or False"),
-        ("per_class", 1, "True or False"),
-        ("seed", 1.5, "a whole number"),
-        ("seed", None, "a whole number"),
-        ("seed", -1, "a whole number from 0 to"),
-        ("max_error", "0.1", "a number"),
-        ("threshold", True, "a number"),
-        ("confidence_level", None, "a number"),
-        ("name", 3, "text"),
-        ("slices", None, "the name of a column"),
-        ("selection", [1], "SelectionSettings"),
-        ("progress", "yes", "a function"),
-    ],
-)
-def test_a_value_of_the_wrong_type_is_named(name, value, expected):
-    with pytest.raises(ExportError, match=f"{name} is {re.escape(repr(value))}; expected {expected}"):
-        export(None, "m/1", calibration=(X, Y), **{name: value})
-
-
-def test_numbers_of_numpy_are_numbers(tmp_path):
-    model, rows = LogisticRegression().fit(SEEN, SEEN[:, 0]), (UNSEEN, UNSEEN[:, 0])
-    export(
-        model, tmp_path / "m/1", calibration=rows, threshold=np.float32(0.5), seed=np.int64(3), report=False
-    )
-    assert read_manifest(tmp_path / "m/1").seed == 3

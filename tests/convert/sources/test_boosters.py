@@ -1,4 +1,6 @@
-"""Models of XGBoost, LightGBM and CatBoost against the libraries themselves: no label flips, probabilities equal."""
+"""Models of XGBoost, LightGBM and CatBoost against the libraries themselves: no label flips, probabilities
+equal.
+"""
 
 from __future__ import annotations
 

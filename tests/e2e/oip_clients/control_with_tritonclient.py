@@ -1,8 +1,9 @@
-"""tritonclient loads and unloads the models of a server in explicit mode, while others are answered without an error.
+"""tritonclient loads and unloads the models of a server in explicit mode, while others are answered without
+an error.
 
-The first argument is the server's address, the second a folder: `models/` is the server's repository, of which it has loaded
-m/1 at the start, `staging/` holds versions to move there. The third is a token with all rights, the fourth one that may only
-predict.
+The first argument is the server's address, the second a folder: `models/` is the server's repository, of
+which it has loaded m/1 at the start, `staging/` holds versions to move there. The third is a token with all
+rights, the fourth one that may only predict.
 """
 
 from __future__ import annotations
@@ -143,7 +144,9 @@ def check_failures(client: triton.InferenceServerClient) -> None:
 
 
 def check_reloading(client: triton.InferenceServerClient, callers: Callers) -> None:
-    """A new version, then thirty contents of it, one of them broken: whoever asks after the call gets the new one."""
+    """A new version, then thirty contents of it, one of them broken: whoever asks after the call gets the new
+    one.
+    """
     (MODELS / "m/2").mkdir()
     for k, staged in enumerate(sorted(STAGING.iterdir())):
         staged.replace(MODELS / "m/2/model.onnx")

@@ -1,6 +1,8 @@
-"""Our .proto file against those of tritonclient, kserve and mlserver: a field that both know has the same number, type and count.
+"""Our .proto file against those of tritonclient, kserve and mlserver: a field that both know has the same
+number, type and count.
 
-The first argument is our folder of protocol sources, the second the package to compare with. Nothing is asked of a server.
+The first argument is our folder of protocol sources, the second the package to compare with. It does not need
+a server.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ DIFFERENT_IN_KSERVE = {
 
 
 def without_its_server(package: str) -> None:
-    """Have a package's modules imported without what its own `__init__` imports: mlserver's is a whole server."""
+    """Have a package's modules imported without what its own `__init__` imports: mlserver's is a whole
+    server.
+    """
     for name in (package, f"{package}.grpc"):
         module = types.ModuleType(name)
         module.__path__ = [str(Path(sysconfig.get_path("purelib"), *name.split(".")))]

@@ -1,4 +1,6 @@
-"""tritonclient against the server whose address is the first argument: each check is a function; the first failure ends it."""
+"""tritonclient against the server whose address is the first argument: each check is a function; the first
+failure ends it.
+"""
 
 from __future__ import annotations
 

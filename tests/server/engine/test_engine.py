@@ -59,6 +59,16 @@ def features(*margins: float) -> dict[str, np.ndarray]:
     return {"features": np.array([[0.0, margin] for margin in margins], dtype=np.float32)}
 
 
+NEVER_US = 2_000_000_000
+"""A delay after which no test looks: a batch begins when it is full, and however slow the machine is."""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110  what changes is a plain list
+            await asyncio.sleep(0.01)
+
+
 def request(*margins: float, **options: Any) -> Request:
     return Request(features(*margins), len(margins), **options)
 
@@ -83,7 +93,7 @@ async def test_a_request_is_answered_row_by_row(make_engine, in_thread):
 
 
 async def test_requests_that_share_a_batch_keep_their_own_thresholds(make_engine):
-    engine = make_engine(max_queue_delay_us=2_000)
+    engine = make_engine(max_batch_size=3, max_queue_delay_us=NEVER_US)
     answers = await asyncio.gather(*(engine.predict(request(1.0, wanted=t)) for t in (0.5, 0.9, 0.7)))
     assert [answer.accepted for answer in answers] == [[True], [False], [True]]
     engine.metrics.batch_rows.flush()
@@ -139,25 +149,26 @@ async def test_one_bad_request_fails_alone(make_engine, in_thread):
 
 
 async def test_of_a_batch_that_fails_nothing_is_computed_alone_for_which_nobody_waits(make_engine):
-    engine = make_engine("failing", in_thread=True, max_queue_delay_us=20_000)
+    engine = make_engine("failing", in_thread=True, max_batch_size=4, max_queue_delay_us=NEVER_US)
     ran = []
-    run = engine.model.run
+    run, begun, go_on = engine.model.run, threading.Event(), threading.Event()
 
     def spy(inputs, max_run_s):
         ran.append(inputs["row"].ravel().tolist())
-        if len(ran) == 1:
-            time.sleep(0.2)  # meanwhile one expires, and one is given up
+        begun.set()
+        assert go_on.wait(60)  # meanwhile one expires, and one is given up
         return run(inputs, max_run_s)
 
     engine.model.run = spy
 
-    def ask(row: int, deadline_s: float = np.inf) -> asyncio.Task:
-        return asyncio.create_task(engine.predict(failing_request(row, deadline_s=deadline_s)))
-
-    good, bad = ask(1), ask(9)
-    late, given_up = ask(2, time.monotonic() + 0.1), ask(3)
-    await asyncio.sleep(0.1)
+    deadline_s = time.monotonic() + 1.0
+    asked = [failing_request(row) for row in (1, 9)]
+    asked += [failing_request(2, deadline_s=deadline_s), failing_request(3)]
+    good, bad, late, given_up = (asyncio.create_task(engine.predict(each)) for each in asked)
+    await asyncio.to_thread(begun.wait, 60)
     given_up.cancel()
+    await asyncio.sleep(deadline_s - time.monotonic())
+    go_on.set()
     assert (await good).class_index == [1]
     with pytest.raises(ModelFailed):
         await bad
@@ -168,7 +179,7 @@ async def test_of_a_batch_that_fails_nothing_is_computed_alone_for_which_nobody_
 
 
 async def test_a_batch_that_was_stopped_because_it_took_too_long_is_not_computed_again(make_engine):
-    engine = make_engine(in_thread=True, max_queue_delay_us=20_000)
+    engine = make_engine(in_thread=True, max_batch_size=3, max_queue_delay_us=NEVER_US)
     ran = []
 
     def stopped(inputs, _):
@@ -195,7 +206,7 @@ async def test_a_lone_request_that_fails_leaves_the_count_of_waiting_rows_alone(
 async def test_a_model_that_fails_again_and_again_rests_until_a_probe_succeeds(make_engine):
     said: list[bool] = []
     engine = make_engine(
-        "failing", max_failures=3, failure_cooldown_s=0.2, on_rest=lambda _, rests: said.append(rests)
+        "failing", max_failures=3, failure_cooldown_s=1.0, on_rest=lambda _, rests: said.append(rests)
     )
     for _ in range(3):
         with pytest.raises(ModelFailed):
@@ -203,13 +214,13 @@ async def test_a_model_that_fails_again_and_again_rests_until_a_probe_succeeds(m
     with pytest.raises(Unavailable, match="another replica"):
         await engine.predict(failing_request(0))
     assert engine.metrics.circuit_open
-    await asyncio.sleep(0.25)
+    await until(lambda: not said[-1])
     assert said == [True, False], "health is back when a probe may come, or none would"
     with pytest.raises(ModelFailed):
         await engine.predict(failing_request(99))
     with pytest.raises(Unavailable):
         await engine.predict(failing_request(0))
-    await asyncio.sleep(0.25)
+    await until(lambda: not said[-1])
     for _ in range(3):
         assert (await engine.predict(failing_request(0))).accepted == [True]
     assert not engine.metrics.circuit_open
@@ -320,7 +331,7 @@ async def test_a_split_request_that_fails_in_the_middle_fails_once_and_whole(mak
 
 
 async def test_a_full_queue_refuses_at_once_and_what_was_taken_is_answered(make_engine):
-    engine = make_engine(max_queue_size=4, max_queue_delay_us=2_000)
+    engine = make_engine(max_queue_size=4, max_queue_delay_us=200_000)
     tasks = [asyncio.ensure_future(engine.predict(request(2.0, 2.0))) for _ in range(3)]
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(answers[2], QueueFull)
@@ -330,14 +341,23 @@ async def test_a_full_queue_refuses_at_once_and_what_was_taken_is_answered(make_
 
 
 async def test_what_expires_in_the_queue_is_told_in_time_while_the_model_is_busy(make_engine):
-    engine = make_engine("slower", in_thread=True)
+    engine = make_engine(in_thread=True)
+    run, begun, go_on = engine.model.run, threading.Event(), threading.Event()
+
+    def held(inputs, max_run_s):
+        begun.set()
+        assert go_on.wait(60)
+        return run(inputs, max_run_s)
+
+    engine.model.run = held
     busy = asyncio.ensure_future(engine.predict(request(1.0)))
-    await asyncio.sleep(0.001)  # the model is at work now
+    await asyncio.to_thread(begun.wait, 60)
     computed_before = engine.metrics.rows.total()
     started_s = time.monotonic()
     with pytest.raises(DeadlineExceeded, match="not computed"):
         await engine.predict(request(1.0, deadline_s=started_s + 0.002))
     assert engine.metrics.rows.total() == computed_before
+    go_on.set()
     await busy
     assert engine.metrics.rows.total() == 1
     engine.close()

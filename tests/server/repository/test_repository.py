@@ -58,6 +58,17 @@ def test_what_is_no_version_is_passed_over_and_said(make_bundle, tmp_path):
     assert ".git" not in said
 
 
+def test_hidden_folders_are_no_models_whatever_they_hold(make_bundle, tmp_path):
+    make_bundle("m/1")
+    make_bundle(".m.tmp/2")  # a copy under way
+    make_bundle("..2026_11_28/churn/1")  # how Kubernetes mounts a ConfigMap, and links to it
+    (tmp_path / "models/churn").symlink_to("..2026_11_28/churn")
+    (tmp_path / "models/.git/objects").mkdir(parents=True)
+    found = look(tmp_path / "models")
+    assert set(found.versions) == {("churn", 1), ("m", 1)}
+    assert found.remarks == ()
+
+
 @pytest.mark.parametrize(
     ("where", "message"),
     [("truncated", "plain ONNX"), ("newer", "format 99 is newer"), ("without-file", "No such file")],
