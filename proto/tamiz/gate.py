@@ -111,8 +111,7 @@ def decide(
         One decision per row. Each depends on that row alone.
     """
     proper = proper_rows(probabilities)
-    # An invalid input is blamed rather than the output that came of it, and what came of it is not a
-    # prediction.
+    # If an input is invalid, the reason names the input, not the output, and the output is not a prediction.
     has_class = proper if valid_input is None else proper & valid_input
     confidence = np.where(has_class, probabilities.max(axis=1), 0.0)
     accepted = has_class & (confidence >= np.asarray(thresholds))

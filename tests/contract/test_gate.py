@@ -261,9 +261,8 @@ def rows_of(*rows):
 
 def test_finite_rows_are_all_valid():
     assert valid_rows(rows_of([1, 2, 3], [4, 5, 6]), [spec()]) is None
-    assert (
-        valid_rows(rows_of([3e38, 3e38, 3e38]), [spec()]) is None
-    )  # the sum of squares overflows, the values are fine
+    # The sum of squares overflows, but the values are finite.
+    assert valid_rows(rows_of([3e38, 3e38, 3e38]), [spec()]) is None
 
 
 def test_nan_is_invalid_where_missing_values_are_not_allowed():

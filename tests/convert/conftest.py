@@ -84,7 +84,7 @@ def customers() -> Rows:
 
 @pytest.fixture(autouse=True)
 def look_through_every_graph(monkeypatch):
-    """Whatever a test exports, a server has to find nothing to refuse in its graph."""
+    """The server's check of graphs must accept every graph that a test exports."""
 
     def replace_checked(path, content, **options):
         check_graph(path, OnnxParts.of(content))

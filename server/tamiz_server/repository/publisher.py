@@ -160,6 +160,7 @@ class Publisher:
 
     def _is_ready_without_models(self) -> bool:
         """Return whether, in explicit mode, no models were asked for, or the server was already ready."""
+        # Otherwise nobody could load a model through a load balancer, which passes over unready servers.
         asked = self._lifecycle.asked
         return asked is not None and (not asked or self._readiness.ready)
 
