@@ -173,7 +173,7 @@ def _decide_few(probabilities: NDArray[np.float64], thresholds: Sequence[float])
 def proper_rows(probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which rows of (n_rows, n_classes) are probabilities: not negative, not NaN, with a sum of 1."""
     # Written so that a NaN anywhere fails: it survives the sum, and every comparison with it is false.
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         return np.asarray(_sums_to_one(probabilities) & (probabilities.min(axis=1) >= -TOLERANCE))
 
 

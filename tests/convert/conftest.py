@@ -86,8 +86,8 @@ def customers() -> Rows:
 def look_through_every_graph(monkeypatch):
     """The server's check of graphs must accept every graph that a test exports."""
 
-    def replace_checked(path, content):
+    def replace_checked(path, content, **options):
         check_graph(path, OnnxParts.of(content))
-        replace(path, content)
+        replace(path, content, **options)
 
     monkeypatch.setattr("tamiz_convert.bundles.bundle.replace", replace_checked)

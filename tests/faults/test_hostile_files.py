@@ -513,7 +513,7 @@ def test_clocks_that_jump_by_a_day_hold_up_no_reload(make_bundle, start_server, 
             path.write_bytes(content)
             now_s = time.time() + (-86_400, 86_400)[number % 2]
             os.utime(path, (now_s, now_s))
-            wait_for(lambda: said(server, "m version 1, loaded again,"), what="the reload")
+            wait_for(lambda: said(server, "m version 1, loaded again:"), what="the reload")
     assert not asking.failures
     assert server.stop() == 0
     record(

@@ -199,7 +199,7 @@ def _announce(key: Key, model: Model, engine: Engine, *, replaced: bool) -> None
     _log.info(
         "model %s version %d%s: threshold %.6g%s (%s), %.0f µs per %d rows on %d thread(s), %s",
         *key,
-        ", loaded again," if replaced else "",
+        ", loaded again" if replaced else "",
         threshold.value,
         f", the strictest of {len(threshold.subsets)}" if threshold.subsets else "",
         "certified" if threshold.HasField("certificate") else "not certified",
