@@ -194,9 +194,8 @@ def _scores_kind(model: onnx.ModelProto, manifest: Manifest) -> ScoresKind:
     if kind is None:
         raise BundleError(
             f"the bundle has format {manifest.format_version}, which does not say whether its scores are"
-            " logits or"
-            f" probabilities, and its calibrator {manifest.calibrator.method!r} does not show it: export"
-            " the estimator again"
+            f" logits or probabilities, and its calibrator {manifest.calibrator.method!r} does not show it:"
+            " export the estimator again"
         )
     return kind
 

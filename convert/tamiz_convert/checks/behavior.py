@@ -89,8 +89,7 @@ def _confidence(heading: Heading, before: Answers, after: Sequence[Answers]) -> 
         p_value >= _MIN_P,
         len(rise),
         f"the mean confidence {'rises' if mean > 0 else 'falls'} by {quantity(abs(mean))}; it may not rise"
-        " by more than"
-        f" {CONFIDENCE_TOLERANCE:g}",
+        f" by more than {CONFIDENCE_TOLERANCE:g}",
         observed=mean,
         limit=CONFIDENCE_TOLERANCE,
         p_value=p_value,

@@ -92,7 +92,6 @@ def _like(frame: pd.DataFrame, table: Table, where: str) -> Table:
     if len(frame.columns) != len(table.frame.columns):
         raise SpecificationError(
             f"{where}: the file has {len(frame.columns)} columns, but the rows have"
-            f" {len(table.frame.columns)}"
-            " values; expected the same number"
+            f" {len(table.frame.columns)} values; expected the same number"
         )
     return Table(frame.set_axis(table.frame.columns, axis=1), table.restore)

@@ -90,8 +90,7 @@ class Table:
         if len(distinct) > MAX_SLICES:
             raise SpecificationError(
                 f"{where}: {', '.join(map(str, by))} would make {len(distinct):,} slices, and at most"
-                f" {MAX_SLICES:,} can be"
-                " checked: put the values into coarser groups"
+                f" {MAX_SLICES:,} can be checked: put the values into coarser groups"
             )
         return [
             (", ".join(f"{name} = {value}" for name, value in zip(by, values, strict=True)), codes == index)

@@ -59,16 +59,14 @@ def matched(a: Contender, b: Contender) -> NDArray[np.int64]:
     if set(ours) != set(theirs):
         raise BundleError(
             f"the bundles have different classes, {_named(ours)} in A ({a.name}) and {_named(theirs)} in B"
-            f" ({b.name});"
-            " only bundles that answer the same question can be compared"
+            f" ({b.name}); only bundles that answer the same question can be compared"
         )
     inputs = [a.inputs_beside(b), b.inputs_beside(a)]
     if inputs[0] != inputs[1]:
         only = [[name for name in inputs[i] if name not in inputs[1 - i]] for i in (0, 1)]
         raise BundleError(
             f"the bundles read different inputs: only A ({a.name}) reads {_named(only[0])}, only B"
-            f" ({b.name}) reads"
-            f" {_named(only[1])}; only bundles that read the same inputs can be compared"
+            f" ({b.name}) reads {_named(only[1])}; only bundles that read the same inputs can be compared"
         )
     return np.array([ours.index(label) for label in theirs], dtype=np.int64)
 

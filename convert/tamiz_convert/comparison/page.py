@@ -90,8 +90,7 @@ def _measures(comparison: Comparison) -> Section:
         "A bundle is called better only where the difference is more than noise: with"
         f" {plain_percent(1 - SIGNIFICANCE)}"
         " confidence, none of the named differences is chance (Holm's correction). Shares are in percent,"
-        " and their"
-        " differences in percentage points."
+        " and their differences in percentage points."
     )
     headings = ["", "A", "B", "B − A", "95% interval", "better"]
     return Section(
@@ -108,8 +107,7 @@ def _quality(comparison: Comparison) -> Section:
         figure(
             f"Reliability of {side}",
             "How often rows of similar confidence are right, with exact 95% intervals. On the dotted line"
-            " the confidence is"
-            " exactly right.",
+            " the confidence is exactly right.",
             reliability_chart(
                 f"Reliability of {side}", [dataclasses.asdict(each) for each in found.reliability]
             ),
@@ -137,8 +135,7 @@ def _curves(comparison: Comparison) -> Html:
     name = "Error against coverage"
     caption = (
         "The error among the answered rows, for every share of rows that could be answered. B is solid and"
-        " A is dashed;"
-        " a dot is the bundle's own threshold (A hollow). The red line is"
+        " A is dashed; a dot is the bundle's own threshold (A hollow). The red line is"
         f" {plain_percent(comparison.at_error)} error. Lower"
         " is better."
     )
@@ -149,8 +146,8 @@ def _slices(comparison: Comparison) -> Section:
     headings = ["slice", "rows", "accuracy A", "B", "coverage A", "B", "error A", "B", "better"]
     note = (
         "Accuracy is measured on the rows that both score, error on the accepted rows. “Better” is"
-        " McNemar's exact test,"
-        " corrected for the number of slices. A model can be ahead over all rows and behind in most slices."
+        " McNemar's exact test, corrected for the number of slices. A model can be ahead over all rows and"
+        " behind in most slices."
     )
     found = table("Every slice", headings, map(_slice, comparison.slices), text_columns=(0, 8), note=note)
     scored = [
@@ -176,9 +173,8 @@ def _rows(comparison: Comparison) -> Section:
     cells = [["right", *map(count, right)], ["accepted", *map(count, accepted)]]
     said = (
         f"{count(found.other_label)} of the {count(found.n_rows)} rows that both score get different"
-        " labels. If both"
-        " models were right equally often, the rows where only one is right would be divided this unevenly"
-        " with probability"
+        " labels. If both models were right equally often, the rows where only one is right would be divided"
+        " this unevenly with probability"
         f" {p_value(found.p_value)} (McNemar's exact test)."
     )
     return Section(

@@ -129,8 +129,7 @@ class Comparison:
         return (
             (
                 f"{missing:,} of {self.n_rows:,} rows have no probabilities from A ({self.a.n_unscored:,}) or"
-                " from B"
-                f" ({self.b.n_unscored:,}). They count as abstained, and nowhere else."
+                f" from B ({self.b.n_unscored:,}). They count as abstained, and nowhere else."
             ),
         )
 

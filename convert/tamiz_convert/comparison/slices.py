@@ -100,8 +100,7 @@ def _texts(name: str, values: Any, n_rows: int) -> NDArray[np.str_]:
     if n_values > _MAX_VALUES:
         raise RowsError(
             f"column {name!r} has {n_values} different values; at most {_MAX_VALUES} slices are compared,"
-            " because a slice"
-            " with few rows says nothing: put the values into a few bins"
+            " because a slice with few rows says nothing: put the values into a few bins"
         )
     return texts
 

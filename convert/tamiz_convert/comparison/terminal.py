@@ -95,8 +95,7 @@ def _notes(comparison: Comparison) -> RenderableType:
     found = comparison.discordance
     test = (
         f"{found.other_label:,} of {found.n_rows:,} rows get different labels; McNemar's exact test of both"
-        " being right equally"
-        f" often: p = {found.p_value:.2g}."
+        f" being right equally often: p = {found.p_value:.2g}."
     )
     better = "“better” means more than noise, corrected for the number of comparisons (Holm, 5%)."
     return Text("\n".join([test, better, *comparison.remarks]), style="dim")

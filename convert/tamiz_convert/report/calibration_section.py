@@ -70,10 +70,9 @@ def _verdict(ece: Mapping[str, Any], n_rows: int, *, certified: bool) -> str:
     return (
         "When the model says 90%, is it right nine times in ten? The calibration error is"
         f" {percent(ece['value'], 2)}. On {plural(n_rows, 'row')} a perfectly calibrated model would still"
-        " show about"
-        f" {percent(ece['calibrated_mean'], 2)}, and more than {percent(ece['calibrated_q95'], 2)} in one"
-        " case of twenty."
-        f" {judged}"
+        f" show about {percent(ece['calibrated_mean'], 2)}, and more than"
+        f" {percent(ece['calibrated_q95'], 2)} in one"
+        f" case of twenty. {judged}"
     )
 
 
@@ -82,8 +81,7 @@ def _diagram(title: str, quality: Mapping[str, Any]) -> Child:
     caption = (
         f"Calibration error {percent(ece['value'], 2)}; a perfect model would show"
         f" {percent(ece['calibrated_mean'], 2)}. On the dotted line the confidence is exactly right. Each"
-        " bin holds about"
-        " the same number of rows; the bars are 95% intervals."
+        " bin holds about the same number of rows; the bars are 95% intervals."
     )
     drawing = reliability_chart(f"Right predictions by confidence, {title.lower()}", quality["reliability"])
     return figure(title, caption, drawing)

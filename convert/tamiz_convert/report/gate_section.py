@@ -36,8 +36,7 @@ def gate_section(data: Mapping[str, Any]) -> Section:
         element(
             "p",
             "A stricter threshold answers fewer requests and usually makes fewer errors. The curve shows"
-            " what each threshold"
-            " does to the rows of this report.",
+            " what each threshold does to the rows of this report.",
         ),
         charts(
             element("div", figure("Error against share answered", explained, drawing), id="risk-coverage"),

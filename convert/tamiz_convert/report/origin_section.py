@@ -33,8 +33,7 @@ _WORDS: Final = (
         "95% interval",
         (
             "A range that holds the true figure in 19 of 20 cases, exact (Clopper–Pearson) for shares. Where"
-            " the threshold was"
-            " chosen with these rows, it only describes them."
+            " the threshold was chosen with these rows, it only describes them."
         ),
     ),
 )

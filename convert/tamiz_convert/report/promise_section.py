@@ -43,8 +43,7 @@ def _answered(gate: Mapping[str, Any], promise: Mapping[str, Any]) -> str:
     )
     return (
         f"{share} requests like these will be answered. The rest comes back as “not sure”, so that somebody"
-        " or something else"
-        f" can decide.{_never(promise)}"
+        f" or something else can decide.{_never(promise)}"
     )
 
 
@@ -86,8 +85,7 @@ def _standing(promise: Mapping[str, Any], n_rows: int) -> str:
         return f"{at} Why there is no certificate: {why}."
     return (
         f"The promise was tested on {plural(n_rows, 'labelled row')} that neither the model nor its"
-        " calibrator had seen. It"
-        " holds for requests like them."
+        " calibrator had seen. It holds for requests like them."
     )
 
 
