@@ -66,7 +66,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not look into what is not quick; None leaves the decision to pytest."""
+    """Skip the collection of slow tests; None leaves the decision to pytest."""
     left_out = config.getoption("quick") and collection_path in {TESTS / name for name in NOT_QUICK}
     return True if left_out else None
 

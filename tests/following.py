@@ -29,7 +29,7 @@ class Server:
         self.health[name] = serving
 
     async def look(self) -> None:
-        """Follow the folder, and load what is new there without a pause."""
+        """Follow the folder, and load new files without a pause."""
         await self.reloader.look(patient=False)
 
 
@@ -38,7 +38,7 @@ AnyServer = TypeVar("AnyServer", bound=Server)
 
 @asynccontextmanager
 async def running(server: AnyServer) -> AsyncIterator[AnyServer]:
-    """End the server's shadows and close its engines at the end, which has to come within a minute."""
+    """End the server's shadows and close its engines at the end, within a minute."""
     try:
         async with asyncio.timeout(60):
             yield server

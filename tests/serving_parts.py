@@ -35,7 +35,7 @@ def predict_request(*margins: float, model_name: str = "m", **fields: Any) -> by
 
 
 class Serving:
-    """The parts of a server between its transports and its repository; it serves nothing yet, and is not ready."""
+    """The parts of a server between transports and repository. It serves nothing yet, and is not ready."""
 
     def __init__(self, repository: Path, **settings: Any) -> None:
         self.config = Config(model_repository=repository, **settings)

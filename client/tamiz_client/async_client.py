@@ -122,7 +122,7 @@ class AsyncClient(Connection):
     async def model(
         self, name: str, version: int | str | None = None, *, timeout_s: float | None = None
     ) -> ModelInfo:
-        """Return what a served version says of itself; the highest one if `version` is None."""
+        """Return the description of a served version; of the highest one if `version` is None."""
         return await self._run(self._calls.model(name, version), timeout_s)
 
     async def health(self, model: str = "", *, timeout_s: float | None = None) -> bool:

@@ -71,7 +71,7 @@ class Calls:
         return result
 
     def info(self, model: str, version: Version) -> Steps[ModelInfo]:
-        """Return what a version says of itself; ask the server only if that is not known yet."""
+        """Return a version's description; ask the server only if it is not known yet."""
         return self._info(model, version)
 
     def models(self) -> Steps[dict[str, list[int]]]:
@@ -80,7 +80,7 @@ class Calls:
         return {each.name: list(each.versions) for each in ListModelsResponse.FromString(body).models}
 
     def model(self, name: str, version: Version) -> Steps[ModelInfo]:
-        """Ask what a served version says of itself."""
+        """Ask for the description of a served version."""
         number, label = number_and_label(version)
         request = GetModelRequest(name=_named(name), version=number, model_label=label)
         body = yield GET_MODEL, request.SerializeToString()

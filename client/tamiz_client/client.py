@@ -162,7 +162,7 @@ class Client(Connection):
     def model(
         self, name: str, version: int | str | None = None, *, timeout_s: float | None = None
     ) -> ModelInfo:
-        """Return what a served version says of itself; the highest one if `version` is None."""
+        """Return the description of a served version; of the highest one if `version` is None."""
         return self._finished(self._run(self._calls.model(name, version), timeout_s))
 
     def health(self, model: str = "", *, timeout_s: float | None = None) -> bool:

@@ -10,13 +10,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tamiz.bundle_format import MAX_VERSION
 from tamiz.dtypes import NUMERIC_DTYPES, name_of
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz.v1.prediction_pb2 import PredictRequest, Strings, Tensor
 from tamiz_client.errors import InvalidRows, TamizClientError
 
 _MATRIX_DIMENSIONS: Final = 2
-_MAX_VERSION: Final = 2**63 - 1
 _SHOWN_NAMES: Final = 5
 _NOT_NUMBERS: Final = "cmM"
 """Kinds of numpy's dtypes that would lose something as numbers: complex numbers, durations, dates."""
@@ -74,7 +74,7 @@ def number_and_label(version: Any) -> tuple[int, str]:
         number = int(version) if isinstance(version, str) else index(version)
     except (TypeError, ValueError):
         number = -1
-    if isinstance(version, bool) or not 0 <= number <= _MAX_VERSION:
+    if isinstance(version, bool) or not 0 <= number <= MAX_VERSION:
         raise TamizClientError(
             f"version is {version!r}: expected a whole number from 1, a label, or None for the highest"
             " version"

@@ -125,9 +125,8 @@ def _explained(code: str, details: str, timeout: tuple[str, float | None]) -> st
             "no server was reached; check that tamiz-server runs there, that the port is its gRPC port,"
             f" and that both sides use TLS or neither does{_proxy_hint()} ({details})"
         )
-    if code == "RESOURCE_EXHAUSTED" and details.startswith(
-        "CLIENT: "
-    ):  # grpc marks its own refusals like this
+    # grpc marks its own refusals with "CLIENT: ".
+    if code == "RESOURCE_EXHAUSTED" and details.startswith("CLIENT: "):
         return f"{details}; send fewer rows at a time, or give the client a larger max_message_bytes"
     if code == "UNIMPLEMENTED":
         return f"{details}; check that this is the gRPC port of a Tamiz server"

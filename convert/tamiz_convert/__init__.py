@@ -1,7 +1,6 @@
 """Export of trained classifiers: estimator, calibrator and certified threshold become one ONNX bundle.
 
-A name is imported when it is first asked for: `tamiz-convert --help` needs neither the extras nor the time
-that they take.
+A name is imported when it is first used, so `tamiz-convert --help` needs no extras and starts fast.
 """
 
 import os
@@ -61,7 +60,7 @@ __all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is first asked for (PEP 562)."""
+    """Import a name when it is first used (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

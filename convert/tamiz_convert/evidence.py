@@ -96,12 +96,11 @@ class Evidence:
     """All that an export found out.
 
     Attributes:
-        manifest: what the bundle says of itself, as it was written: with its format version and digest.
+        manifest: the bundle's manifest as it was written, with its format version and digest.
         calibration: the rows that fitted the calibrator.
-        certification: the rows that certified the threshold; everything that the report measures is measured
-            on these.
+        certification: the rows that certified the threshold; all measurements in the report use these.
         attainable: ascending numbers of rows; the last one is the number at hand, or beyond.
-        checks: what came of the release checks; empty if there were none.
+        checks: the results of the release checks; empty if there were none.
         baselines: what simpler rules achieve.
         latency: by batch size.
         notes: what the caller should know.

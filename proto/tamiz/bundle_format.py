@@ -24,6 +24,9 @@ MANIFEST_KEY: Final = Manifest.DESCRIPTOR.full_name
 FILE_NAME: Final = "model.onnx"
 """The name of a bundle's file in its version folder, as in Triton's repository layout."""
 
+MAX_VERSION: Final = 2**63 - 1
+"""The highest version of a model: it travels as an int64."""
+
 SIGNATURE_SUFFIX: Final = ".sig"
 """Added to a bundle's file name it names its signature: 64 bytes of Ed25519 (RFC 8032)."""
 

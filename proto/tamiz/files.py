@@ -17,18 +17,23 @@ _LEFTOVER_AFTER_S: Final = 600.0
 _CANNOT_SYNC: Final = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EPERM}
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes, *, may_replace: bool = True) -> None:
     """Put a file in place in one step, readable for everyone: a server often runs as another user.
+
+    Args:
+        path: the file.
+        content: all of it.
+        may_replace: whether it may take the place of a file that is there already.
 
     Raises:
         OSError: if that is not possible; the path then holds what it held before.
     """
-    with replacing(path, mode=0o644) as file:
+    with replacing(path, mode=0o644, may_replace=may_replace) as file:
         file.write(content)
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, mode: int | None = None, may_replace: bool = True) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of `path` when the block ends, and is removed if the block fails.
 
     A device or a pipe cannot be replaced; it is written to. A symbolic link is replaced, and what it points
@@ -37,6 +42,7 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     Args:
         path: the file.
         mode: its permissions; None for what the process gives to every new file.
+        may_replace: whether it may take the place of a file that is there when the block ends.
 
     Raises:
         OSError: if that is not possible; the path then holds what it held before.
@@ -56,6 +62,8 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         if mode is not None:
             temporary.chmod(mode)
+        if not may_replace and path.exists():
+            raise FileExistsError(errno.EEXIST, "it is there already", str(path))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -111,8 +111,7 @@ def decide(
         One decision per row. Each depends on that row alone.
     """
     proper = proper_rows(probabilities)
-    # An invalid input is blamed rather than the output that came of it, and what came of it is not a
-    # prediction.
+    # If an input is invalid, the reason names the input, not the output, and the output is not a prediction.
     has_class = proper if valid_input is None else proper & valid_input
     confidence = np.where(has_class, probabilities.max(axis=1), 0.0)
     accepted = has_class & (confidence >= np.asarray(thresholds))
@@ -174,7 +173,7 @@ def _decide_few(probabilities: NDArray[np.float64], thresholds: Sequence[float])
 def proper_rows(probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which rows of (n_rows, n_classes) are probabilities: not negative, not NaN, with a sum of 1."""
     # Written so that a NaN anywhere fails: it survives the sum, and every comparison with it is false.
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         return np.asarray(_sums_to_one(probabilities) & (probabilities.min(axis=1) >= -TOLERANCE))
 
 

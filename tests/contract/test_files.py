@@ -153,3 +153,14 @@ def test_an_open_file_of_the_process_is_written_to_and_not_replaced(tmp_path):
         # Not /dev/stdout itself: with the fault this test would put a file in its place.
         subprocess.run([sys.executable, "-c", write, "/proc/self/fd/1"], stdout=out, check=True)
     assert (tmp_path / "out").read_bytes() == b"new"
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced_without_permission(tmp_path):
+    path = tmp_path / "model.onnx"
+    late = replacing(path, may_replace=False)
+    late.__enter__().write(b"late")
+    path.write_bytes(b"early")
+    with pytest.raises(FileExistsError):
+        late.__exit__(None, None, None)
+    assert path.read_bytes() == b"early"
+    assert list(tmp_path.iterdir()) == [path]

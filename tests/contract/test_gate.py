@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -82,6 +84,13 @@ def test_what_is_no_probability_distribution_is_never_accepted(row):
     assert decisions.reasons == [Reason.REASON_INVALID_OUTPUT, Reason.REASON_NONE]
     assert decisions.class_index == [NO_CLASS, 1]
     assert decisions.confidence == [0.0, 0.9]
+
+
+def test_huge_numbers_are_refused_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        decided = decide(np.full((2, 2), np.finfo(np.float64).max), 0.0)
+    assert decided.reasons.tolist() == [Reason.REASON_INVALID_OUTPUT] * 2
 
 
 def test_an_invalid_input_abstains_however_confident_the_model_is():
@@ -252,9 +261,8 @@ def rows_of(*rows):
 
 def test_finite_rows_are_all_valid():
     assert valid_rows(rows_of([1, 2, 3], [4, 5, 6]), [spec()]) is None
-    assert (
-        valid_rows(rows_of([3e38, 3e38, 3e38]), [spec()]) is None
-    )  # the sum of squares overflows, the values are fine
+    # The sum of squares overflows, but the values are finite.
+    assert valid_rows(rows_of([3e38, 3e38, 3e38]), [spec()]) is None
 
 
 def test_nan_is_invalid_where_missing_values_are_not_allowed():

@@ -16,7 +16,7 @@ SCRAPED: Labels = frozenset({"job", "instance"})
 
 
 class QueryError(Exception):
-    """A query asks for what is not there."""
+    """A query asks for something that does not exist."""
 
 
 class Catalog:
@@ -34,7 +34,7 @@ class Catalog:
         """Return the labels of a query's result.
 
         Raises:
-            QueryError: if it asks for what is not there.
+            QueryError: if it asks for something that does not exist.
         """
         return self._of(promql.parse(expr))
 

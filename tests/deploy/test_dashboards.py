@@ -70,7 +70,7 @@ each_panel = pytest.mark.parametrize("panel", PANELS)
 
 
 def misfits(value: object, kind: object, where: str) -> list[str]:
-    """What in a value is not of a type of the SDK: where it is, what it is, what was expected."""
+    """Return what in a value does not have the SDK's type: where it is, what it is, what was expected."""
     if isinstance(kind, type) and not issubclass(kind, enum.Enum) and hasattr(kind, "from_json"):
         return misfits_in_parts(value, kind, where)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)

@@ -64,7 +64,7 @@ class Prometheus(NamedTuple):
 
 
 class Observed(NamedTuple):
-    """What was asked of the server, and Prometheus, which has seen all of it."""
+    """The requests that the server got, and a Prometheus that has scraped all of them."""
 
     prometheus: Prometheus
     reference: np.ndarray
@@ -246,7 +246,7 @@ def bins(confidence: np.ndarray) -> np.ndarray:
 
 
 def comes_to(prometheus: Prometheus, query: str, expected: float) -> None:
-    """Wait until a query, whose rules are evaluated by and by, gives what was expected."""
+    """Wait until a query gives the expected result; its rules are evaluated gradually."""
     try:
         wait_for(lambda: prometheus.value(query) == pytest.approx(expected, rel=1e-9, abs=1e-12), query, 20.0)
     except AssertionError:

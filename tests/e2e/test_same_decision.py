@@ -54,7 +54,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Served:
-    """A model, the rows that are asked about, and what is decided of each of them alone, offline."""
+    """A model, rows to ask about, and the offline decision for each row alone."""
 
     manifest: Manifest
     rows: pd.DataFrame
@@ -203,7 +203,7 @@ def texts(raw: bytes) -> list[str]:
 
 
 def said(reason: str) -> str:
-    """Return a reason without telling apart what was invalid, which offline nobody asks."""
+    """Return a reason that does not say what was invalid, because offline answers do not either."""
     reason = reason.removeprefix("REASON_")
     return {"NONE": "", "INVALID_INPUT": "INVALID", "INVALID_OUTPUT": "INVALID"}.get(reason, reason)
 

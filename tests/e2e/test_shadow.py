@@ -57,7 +57,7 @@ def decided(server, within_s: float = 30.0) -> Counter[str]:
 
 
 class Load:
-    """Callers who ask without a pause and without retries; each answer has to be version 1's."""
+    """Callers that ask without a pause and without retries; each answer must come from version 1."""
 
     def __init__(self, target: str, n_callers: int = 6) -> None:
         self.answered = 0

@@ -47,11 +47,10 @@ def in_threads(work: Callable[[int], None], n_threads: int) -> None:
 
 
 def until_memory_settles(server, do: Callable[[], object]) -> int:
-    """Do something again and again until it takes no more memory, the sixth time at the latest; return how
-    often.
+    """Repeat something until it takes no more memory, at most six times; return how often.
 
-    What a flood leaves to be worked off is given time. What it has taken stays in the allocator's arenas, for
-    the next; what leaks is taken every time.
+    After each flood the server gets time to work it off. Memory that a flood has used stays in the
+    allocator's arenas for the next one; memory that leaks is taken again every time.
     """
     sizes: list[int] = []
     for times in range(1, 7):
@@ -63,7 +62,7 @@ def until_memory_settles(server, do: Callable[[], object]) -> int:
 
 
 def _calm(server, within_s: float = 240.0) -> int:
-    """Wait until the memory of a server falls no more; return it."""
+    """Wait until the memory of a server stops falling; return it."""
     until_s = time.monotonic() + within_s
     sizes = [Footprint.of(server).rss_bytes]
     n_flat = round(_FLAT_S / _LOOK_S)
@@ -93,8 +92,8 @@ class Bystanders:
     """Clients that ask for the model `m` (`softmax_graph`), one request after the other, without retries.
 
     Attributes:
-        failures: what was not answered, or answered wrongly.
-        answered: how many requests were answered rightly.
+        failures: requests without an answer, or with a wrong one.
+        answered: how many requests got the right answer.
         slowest_s: how long the slowest answer took, on a stream since the answer before it.
     """
 

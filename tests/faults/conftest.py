@@ -49,9 +49,8 @@ def record() -> Record:
     """`record("Hostile input", "random bytes as a bundle", 100, lost=0, seen="…")`: an entry of
     docs/reliability.md.
 
-    To be called at the end of a test, when what it claims has been asserted. Arguments: the section, what was
-    done, how often, how many answers, requests or served versions were lost by it, and what was seen instead,
-    in one sentence.
+    Call it at the end of a test, after the assertions. Arguments: the section, what was done, how often, how
+    many answers, requests or served versions were lost, and what was seen instead, in one sentence.
     """
 
     def write(section: str, fault: str, times: int, *, lost: int, seen: str) -> None:

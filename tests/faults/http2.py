@@ -95,9 +95,8 @@ class Connection:
     def __init__(self, port: int, **said: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), 20)
         self.socket.settimeout(20)
-        self._windows: Counter[int] = (
-            Counter()
-        )  # by stream, beyond what every one begins with; 0 is the connection
+        # By stream, in addition to the initial window; 0 is the connection.
+        self._windows: Counter[int] = Counter()
         self._initial_window = 65_535
         self._unread = b""
         self.send(PREFACE + settings(**said))
@@ -120,7 +119,7 @@ class Connection:
         """Return the next frame: kind, flags, stream and payload; None if none comes in time, or the
         connection ends.
 
-        What has to be acknowledged is.
+        It acknowledges frames that need it.
         """
         self.socket.settimeout(within_s)
         while len(self._unread) < 9 or len(self._unread) < 9 + int.from_bytes(self._unread[:3]):

@@ -138,9 +138,7 @@ def test_a_threshold_far_above_one_accepts_nothing(make_bundle, start_server):
 
 
 def test_mutated_bundles_are_refused_or_say_what_the_original_says(make_bundle, scaled, record, tmp_path):
-    """Every region of the file: what the digest covers must not change unseen; what is left may be read
-    again.
-    """
+    """In every region of the file: a change of what the digest covers is noticed; other bytes may change."""
     random = Random(SEED)
     original = make_bundle("m/1").read_bytes()
     other = make_bundle("m/2", "failing").read_bytes()
@@ -321,9 +319,7 @@ def test_what_is_no_ordinary_file_is_refused_at_once(tmp_path, place):
 
 
 def test_pipes_devices_folders_and_loops_hold_up_nobody(make_bundle, start_server, tmp_path, record):
-    """In place of a bundle and of settings; versions beside them are loaded all the same, and the server
-    stops.
-    """
+    """They take the place of a bundle and of settings. Other versions still load, and the server stops."""
     make_bundle("m/1")
     server = start_server("--model-poll-interval-s", "0.05")
     for number, place in enumerate(PLACED, 2):
@@ -353,7 +349,7 @@ def test_pipes_devices_folders_and_loops_hold_up_nobody(make_bundle, start_serve
 
 
 class Asking:
-    """Asks a model without a pause; every answer has to be right."""
+    """Asks a model without a pause; every answer must be right."""
 
     def __init__(self, target):
         self.answers = 0
@@ -487,7 +483,7 @@ def test_ten_thousand_versions_are_looked_through_without_holding_up_answers(
         folder.mkdir()
         (folder / "model.onnx").write_bytes(content)
         wait_for(lambda: said(server, f"m version {n_versions}: threshold"), what="the newest version")
-        # Then version 1 is asked for by number, and served no more: that is not what is looked at here.
+        # Stop asking for version 1 by number: it is unloaded next.
         asking._stop.set()
     # Folders without a bundle are versions that cannot be loaded; the newest of all is served.
     answers_right(server.target)
@@ -517,7 +513,7 @@ def test_clocks_that_jump_by_a_day_hold_up_no_reload(make_bundle, start_server, 
             path.write_bytes(content)
             now_s = time.time() + (-86_400, 86_400)[number % 2]
             os.utime(path, (now_s, now_s))
-            wait_for(lambda: said(server, "m version 1, loaded again,"), what="the reload")
+            wait_for(lambda: said(server, "m version 1, loaded again:"), what="the reload")
     assert not asking.failures
     assert server.stop() == 0
     record(

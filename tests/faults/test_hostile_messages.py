@@ -169,9 +169,8 @@ class Attack:
     async def _outcome(self, path, call, message):
         try:
             if path == WATCH:
-                assert (
-                    await call.read() is not aio.EOF
-                )  # the status now; later ones would come when it changes
+                # The status now; later ones would come when it changes.
+                assert await call.read() is not aio.EOF
                 call.cancel()
             elif path in (STREAM, INFER_STREAM, REFLECT):
                 await call.write(message)
@@ -194,7 +193,7 @@ class Attack:
         return "OK", ""
 
     async def ask(self) -> None:
-        """Ask what is right, and look at the answer."""
+        """Send a right request, and check the answer."""
         self.predictions += 1
         self.valid += 1
         answer = PredictResponse.FromString(
@@ -222,7 +221,7 @@ def memory_bytes(server, what="VmRSS"):
 
 
 def assert_unharmed(server, predictions, before_bytes):
-    """Nothing of what was sent is missing in the counts, in the log, or still in memory."""
+    """Every message is counted and in the log, and none is still in memory."""
     assert metric(server, "tamiz_requests_received_total") == predictions
     assert metric(server, "tamiz_requests_total") == predictions
     assert metric(server, "tamiz_requests_in_flight") == 0

@@ -124,9 +124,7 @@ def test_a_stream_that_nobody_reads_costs_no_other_caller_its_answer_at_the_stop
     make_bundle("m/1", "slow")
     make_bundle("a/1")
     server = start_server("--drain-delay-s", "0", "--drain-timeout-s", "12")
-    requests = message(
-        prediction("a", n_rows=1_000, return_probabilities=True)
-    )  # 16 of them fit into the queue
+    requests = message(prediction("a", n_rows=1_000, return_probabilities=True))  # the queue holds 16 of them
     tallies = [Counter() for _ in range(8)]
     threads = [threading.Thread(target=ask_until_refused, args=(server.target, tally)) for tally in tallies]
     with Connection(server.port, initial_window_size=1) as unread:

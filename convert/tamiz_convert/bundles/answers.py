@@ -37,13 +37,13 @@ def judged(
     probabilities: NDArray[np.float64],
     subset: NDArray[np.int64] | None = None,
 ) -> Answers:
-    """Return what a bundle answers, given what its graph computed.
+    """Return a bundle's answers for the outputs of its graph.
 
     Args:
-        manifest: what the bundle says of itself; its thresholds are applied.
-        feed: input name → (n_rows, …), what the graph computed from.
+        manifest: the bundle's manifest, with the thresholds to apply.
+        feed: input name → (n_rows, …), the inputs of the graph.
         probabilities: (n_rows, n_classes), float64.
-        subset: (n_rows,), the graph's output of that name, where the thresholds differ by slice.
+        subset: (n_rows,), the graph's output of that name, if thresholds differ by slice.
     """
     thresholds = Thresholds(manifest.threshold).of_rows(probabilities, subset)
     decided = decide(probabilities, thresholds, valid_rows(feed, manifest.inputs))

@@ -35,13 +35,16 @@ def sealed(model: onnx.ModelProto, manifest: Manifest) -> Manifest:
     return complete
 
 
-def write_bundle(model: onnx.ModelProto, manifest: Manifest, folder: Path) -> Path:
+def write_bundle(
+    model: onnx.ModelProto, manifest: Manifest, folder: Path, *, may_replace: bool = True
+) -> Path:
     """Write a bundle.
 
     Args:
         model: the graph.
         manifest: what it says about itself; it is `sealed` here.
         folder: the version's folder; made if missing.
+        may_replace: whether it may take the place of a bundle that is there already.
 
     Returns:
         The path of the file.
@@ -55,7 +58,7 @@ def write_bundle(model: onnx.ModelProto, manifest: Manifest, folder: Path) -> Pa
     path = folder / FILE_NAME
     try:
         with _new_folders(folder):
-            replace(path, graph.SerializeToString(deterministic=True))
+            replace(path, graph.SerializeToString(deterministic=True), may_replace=may_replace)
     except OSError as error:
         raise BundleError(f"{path} cannot be written: {error.strerror}; nothing was changed") from error
     return path

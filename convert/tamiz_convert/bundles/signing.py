@@ -105,7 +105,7 @@ def verify(bundle: Path, key: Path) -> None:
 
 
 def _has_signed(key: Ed25519PublicKey, signature: bytes, content: bytes) -> bool:
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  an extra of its own
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  an optional extra
 
     try:
         key.verify(signature, content)
@@ -163,7 +163,7 @@ def _public_pem(key: Ed25519PublicKey) -> bytes:
 def _cryptography() -> tuple[Any, Any]:
     """Return the modules of `cryptography` for Ed25519 and for key files."""
     try:
-        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415  an extra of its own
+        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415  an optional extra
         from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise SigningError(

@@ -88,8 +88,8 @@ def _confidence(heading: Heading, before: Answers, after: Sequence[Answers]) -> 
         heading,
         p_value >= _MIN_P,
         len(rise),
-        f"the mean confidence {'rises' if mean > 0 else 'falls'} by {quantity(abs(mean))}; it may not rise by"
-        f" more than {CONFIDENCE_TOLERANCE:g}",
+        f"the mean confidence {'rises' if mean > 0 else 'falls'} by {quantity(abs(mean))}; it may not rise"
+        f" by more than {CONFIDENCE_TOLERANCE:g}",
         observed=mean,
         limit=CONFIDENCE_TOLERANCE,
         p_value=p_value,

@@ -70,8 +70,8 @@ def _ece(heading: Heading, probabilities: Array, y: Classes, limit: EceLimit, se
         heading,
         found <= allowed,
         len(y),
-        f"the calibration error is {found:.4f}; a perfectly calibrated model stays below {null:.4f} in 95% of"
-        f" such samples, and {limit.max_excess_over_null_q95:g} more is allowed",
+        f"the calibration error is {found:.4f}; a perfectly calibrated model stays below {null:.4f} in 95%"
+        f" of such samples, and {limit.max_excess_over_null_q95:g} more is allowed",
         observed=found,
         limit=allowed,
     )
@@ -88,8 +88,8 @@ def _log_loss(heading: Heading, after: Array, before: Array, y: Classes, min_p: 
         p_value >= min_p,
         len(y),
         f"the log loss is {np.mean(log_losses(after, y)):.4f}, and {np.mean(log_losses(before, y)):.4f}"
-        " without the"
-        f" calibrator; p = {p_value:.3g} if the calibrator does no harm, fails below p = {min_p:g}",
+        f" without the calibrator; p = {p_value:.3g} if the calibrator does no harm, fails below p ="
+        f" {min_p:g}",
         observed=mean,
         limit=0.0,
         p_value=p_value,

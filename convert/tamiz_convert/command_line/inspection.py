@@ -94,7 +94,7 @@ def _quality(manifest: Manifest) -> RenderableType:
 
 def _candidates(calibrator: Calibrator) -> RenderableType:
     names = [metric.name for metric in max(calibrator.candidates, key=lambda each: len(each.metrics)).metrics]
-    table = Table("calibrator", *names, "what became of it", title="out of fold", title_justify="left")
+    table = Table("calibrator", *names, "status", title="out of fold", title_justify="left")
     for each in calibrator.candidates:
         values = {metric.name: f"{metric.value:.4f}" for metric in each.metrics}
         cells = [each.method, *(values.get(name, "–") for name in names), escape(each.status)]

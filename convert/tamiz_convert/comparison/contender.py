@@ -65,8 +65,8 @@ def matched(a: Contender, b: Contender) -> NDArray[np.int64]:
     if inputs[0] != inputs[1]:
         only = [[name for name in inputs[i] if name not in inputs[1 - i]] for i in (0, 1)]
         raise BundleError(
-            f"the bundles read different inputs: only A ({a.name}) reads {_named(only[0])}, only B ({b.name})"
-            f" reads {_named(only[1])}; only bundles that read the same inputs can be compared"
+            f"the bundles read different inputs: only A ({a.name}) reads {_named(only[0])}, only B"
+            f" ({b.name}) reads {_named(only[1])}; only bundles that read the same inputs can be compared"
         )
     return np.array([ours.index(label) for label in theirs], dtype=np.int64)
 

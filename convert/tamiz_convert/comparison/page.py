@@ -105,8 +105,8 @@ def _quality(comparison: Comparison) -> Section:
     drawn = [
         figure(
             f"Reliability of {side}",
-            "How often rows of similar confidence are right, with exact 95% intervals. On the dotted line the"
-            " confidence is exactly right.",
+            "How often rows of similar confidence are right, with exact 95% intervals. On the dotted line"
+            " the confidence is exactly right.",
             reliability_chart(
                 f"Reliability of {side}", [dataclasses.asdict(each) for each in found.reliability]
             ),
@@ -144,8 +144,8 @@ def _slices(comparison: Comparison) -> Section:
     headings = ["slice", "rows", "accuracy A", "B", "coverage A", "B", "error A", "B", "better"]
     note = (
         "Accuracy is measured on the rows that both score, error on the accepted rows. “Better” is"
-        " McNemar's exact test,"
-        " corrected for the number of slices. A model can be ahead over all rows and behind in most slices."
+        " McNemar's exact test, corrected for the number of slices. A model can be ahead over all rows and"
+        " behind in most slices."
     )
     found = table("Every slice", headings, map(_slice, comparison.slices), text_columns=(0, 8), note=note)
     scored = [

@@ -87,7 +87,7 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
 
     say("writing", 0.95)
     with together():
-        path = write_bundle(model, described, task.folder)
+        path = write_bundle(model, described, task.folder, may_replace=task.may_replace)
         write_files(files, task.folder)
     say("done", 1.0)
     return ExportReport(path, described, notes, outcome.checks, path.with_name(PAGE_NAME) if files else None)

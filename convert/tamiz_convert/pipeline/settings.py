@@ -11,7 +11,7 @@ This module imports nothing heavy, because `tamiz-convert --help` reads it.
 import inspect
 import numbers
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -53,6 +53,7 @@ _SIMPLE: Final[Mapping[type, tuple[type, str]]] = {
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _WIDTH: Final = 108
+_MAX_SEED: Final = 2**32 - 1  # numpy's and scikit-learn's
 _PLACE: Final = "**settings:"
 
 
@@ -126,6 +127,28 @@ def _labeled_or_none(name: str, value: Any) -> None:
 def _calibrator(_name: str, value: Any) -> None:
     if value != AUTO and value not in METHODS:
         raise unknown(str(value))
+
+
+def _seed(name: str, value: Any) -> None:
+    if not 0 <= value <= _MAX_SEED:
+        raise ExportError(f"{name} is {value}; expected a whole number from 0 to {_MAX_SEED}")
+
+
+def _columns(name: str, value: Any) -> None:
+    if not isinstance(value, Iterable):
+        raise ExportError(f"{name} is {value!r}; expected the name of a column, or several")
+
+
+def _selection(name: str, value: Any) -> None:
+    from tamiz_convert.selection import SelectionSettings  # noqa: PLC0415  it imports numpy
+
+    if not isinstance(value, SelectionSettings | None):
+        raise ExportError(f"{name} is {value!r}; expected SelectionSettings or None")
+
+
+def _function(name: str, value: Any) -> None:
+    if value is not None and not callable(value):
+        raise ExportError(f"{name} is {value!r}; expected a function or None")
 
 
 class Settings(TypedDict, total=False):
@@ -203,7 +226,10 @@ class Settings(TypedDict, total=False):
             flag=Flag("rows", "FILE", Path, is_rows=True),
         ),
     ]
-    seed: Annotated[int, Setting("the seed of every random step.", default=0, flag=Flag("rows", "N", int))]
+    seed: Annotated[
+        int,
+        Setting("the seed of every random step.", default=0, flag=Flag("rows", "N", int), check=_seed),
+    ]
     max_error: Annotated[
         float | None,
         Setting(
@@ -279,7 +305,10 @@ class Settings(TypedDict, total=False):
             check=_calibrator,
         ),
     ]
-    selection: Annotated["SelectionSettings | None", Setting('the limits that calibrator="auto" goes by.')]
+    selection: Annotated[
+        "SelectionSettings | None",
+        Setting('the limits that calibrator="auto" goes by.', check=_selection),
+    ]
     checks: Annotated[
         "Checks | None",
         Setting(
@@ -310,6 +339,7 @@ class Settings(TypedDict, total=False):
             " all others for features.",
             default=(),
             flag=Flag("what is written", "A,B,…", names),
+            check=_columns,
         ),
     ]
     report: Annotated[
@@ -340,7 +370,9 @@ class Settings(TypedDict, total=False):
     ]
     progress: Annotated[
         Progress | None,
-        Setting("called with the name of each step and the share of the work done before it."),
+        Setting(
+            "called with the name of each step and the share of the work done before it.", check=_function
+        ),
     ]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from tamiz.bundle_format import FILE_NAME
+from tamiz.bundle_format import FILE_NAME, MAX_VERSION
 from tamiz_convert.calibrators import AUTO
 from tamiz_convert.certificates.threshold_choice import Policy
 from tamiz_convert.errors import BundleError
@@ -16,6 +17,8 @@ from tamiz_convert.pipeline.settings import Progress, Settings
 from tamiz_convert.rows.held_out import SplitPlan
 from tamiz_convert.rows.slices import columns_named
 from tamiz_convert.selection import SelectionSettings
+
+_VERSION: Final = re.compile("[1-9][0-9]{0,18}")
 
 
 def silent(_step: str, _share: float) -> None:
@@ -36,6 +39,7 @@ class Task:
         slices: columns for the report; it shows each of their values separately.
         name: for people; by default the name of the model's folder.
         with_report: whether a report is written beside the bundle.
+        may_replace: whether a bundle that another process writes there meanwhile may be replaced too.
         recalibrated_from: the digest of the bundle that the graph comes from; empty for a new export.
         say: called with the name of each step and the share of the work done before it.
     """
@@ -49,6 +53,7 @@ class Task:
     slices: Sequence[str] = ()
     name: str | None = None
     with_report: bool = True
+    may_replace: bool = False
     recalibrated_from: str = ""
     say: Progress = silent
 
@@ -83,6 +88,7 @@ class Task:
             slices=columns_named(settings["slices"]),
             name=settings["name"],
             with_report=settings["report"],
+            may_replace=settings["replace"],
             recalibrated_from=recalibrated_from,
             say=settings["progress"] or silent,
         )
@@ -97,18 +103,22 @@ def version_folder(output: str | Path, *, may_replace: bool) -> Path:
     """Return the folder of a version.
 
     Raises:
-        BundleError: if the path does not end in <name>/<version>, or holds a bundle already.
+        BundleError: if the path does not end in <name>/<version>, cannot be looked at, or holds a bundle
+            already.
     """
-    folder = Path(output).resolve()
     version = Path(output).name
-    is_number = version.isdecimal() and int(version) > 0 and str(int(version)) == version
-    if not (is_number and folder.parent.name):
+    try:
+        folder = Path(output).resolve()
+        is_there = (folder / FILE_NAME).exists()
+    except (OSError, RuntimeError, ValueError) as error:  # no permission; a circle of links; a null byte
+        raise BundleError(f"the output {str(output)!r} cannot be written: {error}") from error
+    if not (_VERSION.fullmatch(version) and int(version) <= MAX_VERSION and folder.parent.name):
         raise BundleError(
-            f"the output {str(output)!r} does not end in <name>/<version>, the version a positive integer;"
-            " for example models/churn/1"
+            f"the output {str(output)!r} does not end in <name>/<version>, the version a positive integer of"
+            " at most 63 bits; for example models/churn/1"
         )
     # A server may be answering from this version, so a change should get a new number.
-    if (folder / FILE_NAME).exists() and not may_replace:
+    if is_there and not may_replace:
         raise BundleError(
             f"{folder} already holds a bundle; write to a higher version, such as"
             f" {folder.parent / str(int(version) + 1)}, or pass replace=True (--replace) to replace it"

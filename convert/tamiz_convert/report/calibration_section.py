@@ -79,8 +79,8 @@ def _diagram(title: str, quality: Mapping[str, Any]) -> Child:
     ece = quality["ece"]
     caption = (
         f"Calibration error {percent(ece['value'], 2)}; a perfect model would show"
-        f" {percent(ece['calibrated_mean'], 2)}. On the dotted line the confidence is exactly right. Each bin"
-        " holds about the same number of rows; the bars are 95% intervals."
+        f" {percent(ece['calibrated_mean'], 2)}. On the dotted line the confidence is exactly right. Each"
+        " bin holds about the same number of rows; the bars are 95% intervals."
     )
     drawing = reliability_chart(f"Right predictions by confidence, {title.lower()}", quality["reliability"])
     return figure(title, caption, drawing)

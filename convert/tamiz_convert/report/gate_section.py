@@ -35,8 +35,8 @@ def gate_section(data: Mapping[str, Any]) -> Section:
     content: list[Child] = [
         element(
             "p",
-            "A stricter threshold answers fewer requests and usually makes fewer errors. The curve shows what"
-            " each threshold does to the rows of this report.",
+            "A stricter threshold answers fewer requests and usually makes fewer errors. The curve shows"
+            " what each threshold does to the rows of this report.",
         ),
         charts(
             element("div", figure("Error against share answered", explained, drawing), id="risk-coverage"),

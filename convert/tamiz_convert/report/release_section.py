@@ -66,8 +66,8 @@ def _check(each: Mapping[str, Any]) -> list[Child]:
 def _parity(parity: Mapping[str, Any]) -> str:
     sizes = ", ".join(map(str, parity["batch_sizes"]))
     return (
-        f"The exported graph was compared with the estimator on {plural(parity['n_rows'], 'row')}, in batches"
-        f" of {sizes}: {_differing(parity['label_flips'])}, and no probability by more than"
+        f"The exported graph was compared with the estimator on {plural(parity['n_rows'], 'row')}, in"
+        f" batches of {sizes}: {_differing(parity['label_flips'])}, and no probability by more than"
         f" {quantity(parity['max_probability_difference'])} (allowed:"
         f" {quantity(parity['probability_tolerance'])})."
     )

@@ -186,8 +186,8 @@ class Preprocessing:
             ) from error
         if found != (1, n_columns):
             raise EstimatorError(
-                f"the preprocessing step {type(step).__name__} cannot be converted: skl2onnx gives an output of"
-                f" shape {found} for one row, where the step gives {n_columns} columns"
+                f"the preprocessing step {type(step).__name__} cannot be converted: skl2onnx gives an output"
+                f" of shape {found} for one row, where the step gives {n_columns} columns"
             )
         output = self._builder.embed(model, {"x": matrix.name})[0]
         return Matrix(self._builder.cast(output, TensorProto.DOUBLE), n_columns)
@@ -199,10 +199,10 @@ class Preprocessing:
 
 
 def _row_through(model: onnx.ModelProto, n_columns: int) -> NDArray[Any]:
-    """Return what a converted step gives for a row of zeros; raise what onnxruntime raises if it refuses the graph.
+    """Return the output of a converted step for a row of zeros; raise if onnxruntime refuses the graph.
 
-    Of some steps skl2onnx makes float64 graphs that onnxruntime refuses. Output types that it declares wrongly
-    do not matter: the graph is embedded without them.
+    It refuses some of the float64 graphs that skl2onnx makes. Wrong output types in the graph do not matter,
+    because it is embedded without them.
     """
     trial = onnx.ModelProto()
     trial.CopyFrom(model)

@@ -1,8 +1,9 @@
-"""The messages of `inference.proto`, in a descriptor pool of their own.
+"""The messages of `inference.proto`, in their own descriptor pool.
 
-tritonclient, kserve and mlserver each register messages of the same full names (`inference.ModelInferRequest`) in protobuf's
-default pool, which takes them once: whoever is imported second fails. Names of messages never travel on the wire, so ours
-live in a private pool, and any of these packages can be imported beside us, before or after.
+tritonclient, kserve and mlserver each register messages with the same full names
+(`inference.ModelInferRequest`) in protobuf's default pool, which accepts a name once, so the second import
+fails. Names of messages never travel on the wire. So ours live in a private pool, and any of these packages
+can be imported before or after this module.
 
 The types in `inference.pyi` and the descriptor in `inference.binpb` come from protoc: `make proto`.
 """

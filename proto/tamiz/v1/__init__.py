@@ -1,1 +1,1 @@
-"""Version 1 of the contract: `prediction.proto`, `manifest.proto` and the code generated from them (`make proto`)."""
+"""Version 1 of the contract: `prediction.proto`, `manifest.proto` and their generated code (`make proto`)."""

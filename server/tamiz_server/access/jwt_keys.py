@@ -53,7 +53,7 @@ class JwtKeys:
         Raises:
             Unauthenticated: if its signature, issuer, audience or time is wrong.
         """
-        import jwt  # noqa: PLC0415  an extra of its own
+        import jwt  # noqa: PLC0415  an optional extra
 
         try:
             key = self._keys[jwt.get_unverified_header(token).get("kid", "")]
@@ -91,7 +91,7 @@ def watch_jwt_keys(config: Config) -> Watched[JwtKeys] | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        from jwt import PyJWK, PyJWTError  # noqa: PLC0415  an extra of its own
+        from jwt import PyJWK, PyJWTError  # noqa: PLC0415  an optional extra
     except ModuleNotFoundError as error:
         raise ConfigError(
             "--jwt-keys needs PyJWT, which is not installed: pip install 'tamiz[jwt]'"

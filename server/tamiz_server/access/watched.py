@@ -61,6 +61,8 @@ class Watched(Generic[_T]):
         self._look_at_s = self._clock() + _LOOK_EVERY_S
         marks = self._look()
         has_changed = marks != self._marks
+        # After a failure, read again even if nothing has changed: the cause (too many open files, a network
+        # volume) may leave no trace on the file.
         if not (has_changed or self._has_failed):
             return
         self._marks = marks

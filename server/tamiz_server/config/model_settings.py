@@ -33,10 +33,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from tamiz.bundle_format import MAX_VERSION
 from tamiz_server.config.config import Config
 from tamiz_server.config.setting import KINDS, setting
 from tamiz_server.config.shadow_settings import ShadowSettings, read_shadow
-from tamiz_server.config.version_policy import MAX_VERSION, VersionPolicy
+from tamiz_server.config.version_policy import VersionPolicy
 from tamiz_server.errors import SettingsError
 from tamiz_server.system.files import read_regular_file
 

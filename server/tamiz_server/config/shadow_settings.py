@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tamiz_server.config.version_policy import MAX_VERSION
+from tamiz.bundle_format import MAX_VERSION
 from tamiz_server.errors import SettingsError
 
 _KEYS: Final = ("version", "threshold", "share")

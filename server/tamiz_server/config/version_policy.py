@@ -6,9 +6,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Self
 
-MAX_VERSION: Final = 2**63 - 1
-"""The highest version: it travels as an int64."""
-
 EXPECTED: Final = "all, latest, or latest:N (the N highest)"
 """What a policy may say, for error messages."""
 

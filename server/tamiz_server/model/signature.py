@@ -75,7 +75,7 @@ def trusted_keys(file: str) -> TrustedKeys | None:
 def _key(file: str, pem: bytes) -> Ed25519PublicKey:
     try:
         from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415  an extra of its own
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415  an optional extra
             Ed25519PublicKey,
         )
         from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
@@ -96,7 +96,7 @@ def _key(file: str, pem: bytes) -> Ed25519PublicKey:
 
 
 def _signed(key: Ed25519PublicKey, signature: bytes, content: bytes) -> bool:
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  an extra of its own
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  an optional extra
 
     try:
         key.verify(signature, content)

@@ -160,6 +160,7 @@ class Publisher:
 
     def _is_ready_without_models(self) -> bool:
         """Return whether, in explicit mode, no models were asked for, or the server was already ready."""
+        # Otherwise nobody could load a model through a load balancer, which passes over unready servers.
         asked = self._lifecycle.asked
         return asked is not None and (not asked or self._readiness.ready)
 
@@ -198,7 +199,7 @@ def _announce(key: Key, model: Model, engine: Engine, *, replaced: bool) -> None
     _log.info(
         "model %s version %d%s: threshold %.6g%s (%s), %.0f µs per %d rows on %d thread(s), %s",
         *key,
-        ", loaded again," if replaced else "",
+        ", loaded again" if replaced else "",
         threshold.value,
         f", the strictest of {len(threshold.subsets)}" if threshold.subsets else "",
         "certified" if threshold.HasField("certificate") else "not certified",

@@ -238,6 +238,7 @@ class Reloader:
         lifecycle.look(disk, time.monotonic(), patient=patient, only=only)
         for name in lifecycle.to_read():
             await self._read_settings(name)
+        # One by one: two loads at once need twice the memory, and a failure changes which ones are wanted.
         while keys := lifecycle.to_load():
             self._publisher.loads_begin(keys)
             await self._load(keys[-1])

@@ -11,10 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tamiz.bundle_format import FILE_NAME, SIGNATURE_SUFFIX
+from tamiz.bundle_format import FILE_NAME, MAX_VERSION, SIGNATURE_SUFFIX
 from tamiz_server.config import model_settings
 from tamiz_server.config.config import Config
-from tamiz_server.config.version_policy import MAX_VERSION
 from tamiz_server.errors import BundleError, ConfigError
 from tamiz_server.model.bundle import MAX_BYTES, read_bundle
 from tamiz_server.model.model import Model

@@ -124,7 +124,7 @@ class ShadowMetrics:
         return self.engine
 
     def pair(self, version: int, threshold: float) -> PairCounts:
-        """Return the counts of a live version, whose rows the shadow decides with this threshold from now on."""
+        """Return the counts of a live version; from now on the shadow decides with this threshold."""
         if version not in self.pairs:
             self.pairs[version] = PairCounts((self.name, str(version), str(self.what[0] or version)))
         self.pairs[version].threshold = threshold

@@ -58,9 +58,8 @@ def test_the_error_among_accepted_rows_is_tested_as_mapie_tests_a_precision(seed
     ours = found.path[: found.last_proven(DELTA) + 1]
     valid = np.ravel(theirs.valid_predict_params)
     np.testing.assert_array_equal(valid, ours[: len(valid)])
-    assert (
-        len(valid) == len(ours) or not equal[len(valid)]
-    )  # it stops early only where it counts one error too many
+    # MAPIE stops early only where it counts one error too many.
+    assert len(valid) == len(ours) or not equal[len(valid)]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -314,12 +314,19 @@ def test_wishes_that_cannot_be_are_refused(model, held_out, output, options, mes
         export(model, output, calibration=held_out, **options)
 
 
-@pytest.mark.parametrize("where", ["churn", "churn/latest", "churn/0", "churn/01", "1"])
+@pytest.mark.parametrize("where", ["churn", "churn/latest", "churn/0", "churn/01", f"churn/{2**63}", "1"])
 def test_an_output_that_is_no_version_folder_is_refused(model, held_out, tmp_path, monkeypatch, where):
     monkeypatch.chdir(tmp_path)
     if where != "1":
         with pytest.raises(BundleError, match="does not end in <name>/<version>"):
             export(model, where, calibration=held_out, threshold=0.9)
+
+
+@pytest.mark.parametrize("name", ["loop", "null\0byte", "long" * 100])
+def test_an_output_that_cannot_be_looked_at_is_refused(model, held_out, tmp_path, name):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(BundleError, match=r"the output .* cannot be written: "):
+        export(model, tmp_path / name / "1", calibration=held_out, threshold=0.9)
 
 
 def test_a_category_that_was_never_seen_abstains_where_scikit_learn_would_fail(output):

@@ -114,6 +114,11 @@ def test_rows_without_labels_are_refused(name, value, shown):
         ("seed", 1.5, "1.5; expected a whole number"),
         ("calibrator", ["beta"], r"\['beta'\]; expected text"),
         ("name", 3, "3; expected text or None"),
+        ("seed", None, "None; expected a whole number"),
+        ("seed", -1, "-1; expected a whole number from 0 to 4294967295"),
+        ("slices", None, "None; expected the name of a column, or several"),
+        ("selection", 3, "3; expected SelectionSettings or None"),
+        ("progress", "yes", "'yes'; expected a function or None"),
     ],
 )
 def test_a_value_of_another_type_is_refused_before_the_model_is_looked_at(name, value, expected):
@@ -157,3 +162,22 @@ def test_a_bundle_is_replaced_only_on_request(tmp_path):
     assert read_manifest(path).threshold.value == report.manifest.threshold.value == 0.7
     recalibrate(path, tmp_path / "m/1", calibration=rows, threshold=0.8, replace=True)
     assert read_manifest(path).threshold.value == 0.8
+
+
+def test_a_bundle_that_another_export_wrote_meanwhile_is_not_replaced(tmp_path):
+    model, rows = LogisticRegression().fit(SEEN, SEEN[:, 0]), (UNSEEN, UNSEEN[:, 0])
+
+    def files():
+        return {path.name: path.read_bytes() for path in (tmp_path / "m/1").iterdir()}
+
+    written = {}
+
+    def other(step, _share):
+        if step == "writing":
+            export(model, tmp_path / "m/1", calibration=rows, threshold=0.6)
+            written.update(files())
+
+    with pytest.raises(BundleError, match=r"m/1/model.onnx cannot be written: it is there already"):
+        export(model, tmp_path / "m/1", calibration=rows, threshold=0.7, progress=other)
+    assert files() == written
+    assert sorted(written) == ["model.onnx", "report.html", "report.json"]

@@ -69,7 +69,7 @@ def slider_says(page: Any) -> list[str]:
 
 
 def computed(evidence: Any, threshold: float) -> list[str]:
-    """What the slider has to say at a threshold, from the rows themselves."""
+    """What the slider must show at a threshold, computed from the rows."""
     rows = evidence.certification
     accepted = rows.probabilities.max(axis=1) >= threshold
     wrong = rows.probabilities.argmax(axis=1) != rows.y

@@ -254,7 +254,7 @@ def test_a_scaler_before_trees_changes_no_branch(cancer, tmp_path):
 
 
 def test_rows_on_a_threshold_and_beside_it_are_compared(cancer, tmp_path, monkeypatch):
-    """With thresholds moved by one float32, as a wrong reading of "<" would, the parity check has to fail."""
+    """If thresholds move by one float32, as with a wrong reading of "<", the parity check must fail."""
     model = xgb().fit(cancer.train, cancer.y_train)
     monkeypatch.setattr(xgboost_trees.np, "nextafter", lambda value, _to: value)
     with pytest.raises(ParityError, match="edge row"):

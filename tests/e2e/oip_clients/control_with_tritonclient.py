@@ -144,9 +144,7 @@ def check_failures(client: triton.InferenceServerClient) -> None:
 
 
 def check_reloading(client: triton.InferenceServerClient, callers: Callers) -> None:
-    """A new version, then thirty contents of it, one of them broken: whoever asks after the call gets the new
-    one.
-    """
+    """A new version, then thirty contents of it, one of them broken: calls after a reload get the new one."""
     (MODELS / "m/2").mkdir()
     for k, staged in enumerate(sorted(STAGING.iterdir())):
         staged.replace(MODELS / "m/2/model.onnx")
@@ -169,7 +167,7 @@ def check_reloading(client: triton.InferenceServerClient, callers: Callers) -> N
 
 
 def check_unloading_the_last(client: triton.InferenceServerClient) -> None:
-    """Of calls that are under way, each is answered, or learns that there is no such model any more."""
+    """Every call under way is answered, or learns that the model no longer exists."""
     outcomes: list[str] = []
     done = threading.Semaphore(0)
 

@@ -166,9 +166,8 @@ def test_pages_over_https_show_the_same_certificate_and_its_successor(
     put(second, tmp_path)
     assert until(lambda: fingerprint(server.metrics_port) == digest_of(second[1]))
     with closing(socket.create_connection(("127.0.0.1", server.metrics_port), 5)) as idle:
-        with urllib.request.urlopen(
-            url + "/healthz", context=context, timeout=10
-        ) as answer:  # nobody waits for it
+        # No other connection waits for the idle one.
+        with urllib.request.urlopen(url + "/healthz", context=context, timeout=10) as answer:
             assert answer.read() == b"SERVING\n"
         idle.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         with suppress(ConnectionResetError):

@@ -1,4 +1,4 @@
-"""A server that requires signatures loads what was signed, and nothing else. Keys and signatures are OpenSSL's."""
+"""A server that requires signatures loads only signed bundles. The keys and signatures come from OpenSSL."""
 
 from __future__ import annotations
 

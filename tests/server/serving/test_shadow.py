@@ -43,7 +43,7 @@ class Server(following.Server):
         return await self.serving.predict(body)
 
     def counts(self, version: str = "1", shadow: str = "2") -> dict[str, int]:
-        """Return what is not 0: received, compared by outcome, dropped by reason; as the metrics say it."""
+        """Return the counts above 0 from the metrics: received, compared by outcome, dropped by reason."""
         self.metrics.flush()
         found = {}
         for family in text_string_to_metric_families(self.metrics.text().decode()):

@@ -1,4 +1,4 @@
-"""Estimators that skl2onnx converts, asked for float64."""
+"""Estimators that skl2onnx converts, with float64 inputs."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Server(following.Server):
         return await self.serving.predict(predict_request(3.0, model_name=name, model_version=version))
 
     def served(self) -> list[str]:
-        """Return what is served, once it is certain that all parts of the server agree on it."""
+        """Return what is served, after checking that all parts of the server agree."""
         served = self.reloader.served()
         by_service = [f"{each.name}/{each.version}" for each in self.serving.registry.versions()]
         engines = [f"{name}/{version}" for name, version in sorted(self.reloader._publisher.engines)]
