@@ -48,7 +48,7 @@ class Candidacy:
 
 @dataclass(frozen=True)
 class Calibrator(ABC):
-    """A fitted calibrator. Its fields are the fitted parameters, and `kind` if it needs the kind of the scores.
+    """A fitted calibrator. Its fields are the fitted parameters, and `kind` if it needs that.
 
     Attributes:
         method: its name in `calibrators.METHODS`, in settings and in the manifest.
