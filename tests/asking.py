@@ -1,6 +1,4 @@
-"""What tests ask of a running server: a right answer, its metrics; and patience until something has come
-about.
-"""
+"""Helpers that ask a running server for a prediction or its metrics, or wait until something has happened."""
 
 from __future__ import annotations
 
@@ -40,7 +38,7 @@ def metric(server, name: str, **labels: str) -> float:
 
 
 def answers_right(target: str, model: str = "m", version: int | None = None) -> None:
-    """Ask a model of `softmax_graph` for a prediction, which has to be right."""
+    """Ask a model of `softmax_graph` for a prediction, and check that it is right."""
     with Client(target) as client:
         result = client.predict(model, SURE, version=version)
     assert list(result.labels) == ["yes", "no"]

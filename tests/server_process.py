@@ -1,4 +1,4 @@
-"""A real server in a process of its own: the one harness of all tests that need one."""
+"""A real server in its own process: the only harness for tests that need one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ServerProcess:
         return self.process.wait(within_s)
 
     def end(self) -> None:
-        """Kill it if it still runs, and leave nothing of it behind."""
+        """Kill it if it still runs, and remove everything that it leaves."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()

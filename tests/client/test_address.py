@@ -1,4 +1,4 @@
-"""Which addresses a client takes, and what it says of others."""
+"""Which addresses a client accepts, and its errors for the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all; what was there before stays until then."""
+"""Files appear whole or not at all; the old file stays until then."""
 
 from __future__ import annotations
 

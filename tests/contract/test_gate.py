@@ -1,4 +1,4 @@
-"""The gate: what is accepted, why a row abstains, and that few rows and many are decided alike."""
+"""The gate: what it accepts, why a row abstains, and that few and many rows get the same decisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bundles of every released format load for ever."""
+"""Bundles of every released format can always be loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's messages: everybody's on the wire, apart from theirs in a process."""
+"""The Open Inference Protocol's messages: the standard ones on the wire, without clashes within a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed was pinned, everything is pinned, and nothing has a weakness that is known here."""
+"""Every installed package is pinned, every dependency is pinned, and none has a known vulnerability."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The programs that judge deploy/."""
+"""The programs that check deploy/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server exports, and what rules and dashboards ask for."""
+"""The metrics that the server exports, and those that rules and dashboards query."""
 
 from __future__ import annotations
 

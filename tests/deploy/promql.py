@@ -1,7 +1,7 @@
-"""What a query in PromQL asks for: which labels its result has, found by walking its syntax tree.
+"""Checks PromQL queries: walks a query's syntax tree and finds which labels its result has.
 
-It refuses a metric that nobody exports, a label that the metric has not, and two sides of an operator that
-can never match because their labels differ: Prometheus answers all three with silence.
+It refuses a metric that nobody exports, a label that the metric does not have, and an operator whose two
+sides can never match because their labels differ. Prometheus silently returns nothing for all three.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class QueryError(Exception):
 
 
 class Catalog:
-    """The metrics that there are: name → labels. Remembers which of them were asked for."""
+    """The existing metrics: name → labels. Remembers which of them were queried."""
 
     def __init__(self, labels: Mapping[str, Labels]) -> None:
         self._labels = dict(labels)

@@ -1,11 +1,11 @@
 """The dashboards, as far as they can be checked without Grafana.
 
-No Grafana can be had here. Its published dashboard schema can: the types of the foundation SDK
-(grafana-foundation-sdk, made by Grafana Labs from the schema of Grafana 11.6) read every file; what they do
-not know they drop, so that what is written again has to be the file; and every value has to be of the type
-that the schema names, down to the members of its enumerations. What the schema leaves open (names of units,
-of transformations) is held to the SDK's list and to what is used here. That queries return data is asked of a
-real Prometheus in test_prometheus.py.
+Grafana is not available here, but its published dashboard schema is: the foundation SDK
+(grafana-foundation-sdk, which Grafana Labs generates from the schema of Grafana 11.6) reads every file. Its
+types drop unknown fields, so writing them again must give the same file. Every value must have the type in
+the schema, including the members of enumerations. What the schema leaves open (names of units and
+transformations) is compared with the SDK's list and with what is used here. test_prometheus.py checks with a
+real Prometheus that queries return data.
 """
 
 from __future__ import annotations

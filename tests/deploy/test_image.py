@@ -1,8 +1,8 @@
 """The image, for real: built by buildah over a Debian made here, and run as a container platform would.
 
-There is no container engine in the machines that run these tests. So the image's own entry point is started
-as process 1 of namespaces of its own, in the image's file system, mounted read-only, as the image's user and
-with its environment.
+The machines that run these tests have no container engine. So the image's own entry point is started as
+process 1 of new namespaces, in the image's file system, mounted read-only, as the image's user and with its
+environment.
 """
 
 from __future__ import annotations

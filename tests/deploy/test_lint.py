@@ -1,4 +1,4 @@
-"""What is in deploy/, by the linters of its formats."""
+"""The files in deploy/ pass the linters of their formats."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """deploy/kubernetes and deploy/kserve: valid for Kubernetes, restricted, and true of the server.
 
-Kinds of Kubernetes are held to its published schemas. For PodMonitor, PrometheusRule, ClusterServingRuntime
-and InferenceService none is used: the fields that may occur are written down here (`OTHERS`), and anything
-else is refused. No cluster and no operator has seen these four.
+Kubernetes' own kinds are checked against its published schemas. For PodMonitor, PrometheusRule,
+ClusterServingRuntime and InferenceService no schema is used: `OTHERS` lists the allowed fields, and anything
+else is refused. These four have not been tried in a cluster or with an operator.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rules for Prometheus: when they speak, what they ask for, and that each alert says what to do."""
+"""The rules for Prometheus: when they fire, what they query, and that each alert says what to do."""
 
 from __future__ import annotations
 

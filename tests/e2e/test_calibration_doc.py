@@ -1,4 +1,4 @@
-"""The numbers of rows in docs/calibration.md are those of the code."""
+"""The numbers of rows in docs/calibration.md agree with the code."""
 
 from __future__ import annotations
 

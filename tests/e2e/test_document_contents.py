@@ -1,4 +1,4 @@
-"""Tables of the documents are those of the code, their links lead somewhere, and the README is short."""
+"""The documents' tables agree with the code, their links lead somewhere, and the README is short."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Export, serve, ask, observe: real processes, one after the other, as a user has them."""
+"""Export, serve, ask, observe: real processes, one after the other, as a user runs them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What `make` does on a machine that has little: it says in one line what is missing, and installs no more
-than it needs.
-"""
+"""`make` on a bare machine says in one line what is missing, and installs no more than it needs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The Open Inference Protocol as its users meet it: real clients, in environments of their own, and a real
-server.
-"""
+"""The Open Inference Protocol with real clients, each in its own environment, and a real server."""
 
 from __future__ import annotations
 

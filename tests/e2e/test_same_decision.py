@@ -1,4 +1,4 @@
-"""A row's decision is its own: in any batch, in any order, over either service, offline and online."""
+"""A row gets the same decision in any batch, in any order, over either service, offline and online."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stopping: what was accepted is answered."""
+"""A server that stops answers all requests that it has accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Graphs that do harm, in bundles that are well formed otherwise: manifest and digest say what is there."""
+"""Graphs that do harm, in bundles that are otherwise well formed: manifest and digest fit the graph."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""HTTP/2 by hand, to say what no library would: frames, and a header block without compression (RFC 9113, RFC
-7541).
-"""
+"""HTTP/2 by hand, to send what no library would: frames, and a plain header block (RFC 9113, RFC 7541)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be done to the bytes of a message: seeded, so that a failure can be repeated."""
+"""Mutations of the bytes of a message: seeded, so that a failure can be repeated."""
 
 from __future__ import annotations
 

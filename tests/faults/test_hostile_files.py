@@ -1,4 +1,4 @@
-"""Files that are no bundles, or no longer: never served, the reason said, what was served before goes on."""
+"""Files that are not bundles, or no longer: the server refuses them, says why, and keeps the old version."""
 
 from __future__ import annotations
 

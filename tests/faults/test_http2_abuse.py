@@ -1,4 +1,4 @@
-"""Frames that are allowed, sent as nobody would who wants an answer; and messages that are too large."""
+"""Allowed frames, sent as no honest client would send them; and messages that are too large."""
 
 from __future__ import annotations
 

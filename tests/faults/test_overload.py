@@ -1,6 +1,4 @@
-"""More is asked than can be computed: what is accepted is answered soon, the rest is refused at once, nothing
-is lost.
-"""
+"""Overload: accepted requests are answered soon, the rest is refused at once, and nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page that the fault suite leaves: whole, or as it was."""
+"""The fault suite either rewrites its page completely or leaves it as it was."""
 
 from __future__ import annotations
 

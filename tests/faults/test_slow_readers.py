@@ -1,4 +1,4 @@
-"""Clients that ask and do not take their answers."""
+"""Clients that send requests and do not read the answers."""
 
 from __future__ import annotations
 

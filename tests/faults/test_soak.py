@@ -1,6 +1,4 @@
-"""Everything that callers do, for long, while models change: nothing grows, and every request is accounted
-for.
-"""
+"""A long run of everything that callers do, while models change: nothing grows, every request is counted."""
 
 from __future__ import annotations
 

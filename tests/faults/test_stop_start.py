@@ -1,6 +1,4 @@
-"""Servers that are stopped, killed and started while they are asked: no accepted request is lost, and nothing
-is in the way.
-"""
+"""Servers that are stopped, killed and restarted under load: no accepted request is lost, all restart."""
 
 from __future__ import annotations
 

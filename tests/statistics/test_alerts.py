@@ -1,4 +1,4 @@
-"""What chance does to the numbers that alerts look at, where nothing has changed, and where something has."""
+"""How chance moves the numbers behind alerts, when nothing has changed and when something has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The promise, tested as what it is: a statement about repeated samples.
+"""The promise is a statement about repeated samples, and is tested as one.
 
 Over many resamples the certified threshold may break the promise in at most a share 1 − confidence_level of
 them; a test that allows for the number of resamples fails once in a thousand runs of a valid procedure.

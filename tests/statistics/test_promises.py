@@ -1,4 +1,4 @@
-"""The other promises, tested like the first: how often are they broken, and what do they cost?"""
+"""The other promises, tested like the first: how often they are broken, and what they cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates per slice and per class hold all together; a pooled one says nothing about a slice."""
+"""Certificates per slice and per class all hold together; a pooled one says nothing about a slice."""
 
 from __future__ import annotations
 

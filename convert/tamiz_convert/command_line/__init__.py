@@ -1,1 +1,1 @@
-"""`tamiz-convert`: its arguments, what its subcommands do, and the files that they read."""
+"""`tamiz-convert`: its arguments, its subcommands, and the files that they read."""

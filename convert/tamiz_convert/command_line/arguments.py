@@ -61,7 +61,7 @@ def _add_booster(parser: argparse.ArgumentParser) -> None:
 def _add_onnx(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="the .onnx file, with a dynamic number of rows")
     parser.add_argument(
-        "--output-name", metavar="NAME", help="the output that holds the scores, where there are several"
+        "--output-name", metavar="NAME", help="the output that holds the scores, if there are several"
     )
     _add_scores(parser, default=None)
     _add_classes(parser)
@@ -88,8 +88,8 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         "--features",
         type=names,
         metavar="A,B,…",
-        help="the columns with the features, in the order of the training, if the bundle names none; by"
-        " default all but the target",
+        help="the columns with the features, in the order of the training, if the bundle does not name them;"
+        " by default all but the target",
     )
     add_checks(parser)
     parser.add_argument("--seed", type=int, default=0, help="the seed of the noise (default: 0)")
@@ -121,16 +121,16 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         type=names,
         default=[],
         metavar="A,B,…",
-        help="columns whose every value is looked at by itself",
+        help="columns to compare separately for each of their values",
     )
     parser.add_argument(
         "--at-error",
         type=float,
         metavar="E",
-        help="the error among accepted rows at which coverage is compared; by default the one that A"
-        " promises, else B's, else what A makes",
+        help="the error among accepted rows at which coverage is compared; by default the error that A"
+        " promises, else the one that B promises, else A's measured error",
     )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page, complete in itself")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a self-contained page")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON")
     parser.add_argument("--seed", type=int, default=0, help="of the intervals (default: 0)")
 
@@ -167,13 +167,13 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="the public key, or several, one of which has signed it",
+        help="a file with one or more public keys; one of them must have signed the bundle",
     )
 
 
 def _add_trust(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--trust-pickle", action="store_true", help="load it although a pickle can run any code"
+        "--trust-pickle", action="store_true", help="load the file even though a pickle can run any code"
     )
 
 
@@ -183,7 +183,7 @@ def _add_scores(parser: argparse.ArgumentParser, *, default: str | None) -> None
         choices=("logits", "margins", "probabilities"),
         default=default,
         required=default is None,
-        help="what the model gives" + (f" (default: {default})" if default else ""),
+        help="what the model returns" + (f" (default: {default})" if default else ""),
     )
 
 
@@ -202,10 +202,10 @@ _COMMANDS: Final[dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]
     "booster": ("export a booster of XGBoost, LightGBM or CatBoost", _add_booster),
     "onnx": ("export a classifier that is an ONNX file", _add_onnx),
     "recalibrate": ("give a bundle a new calibrator and threshold, from new rows", _add_recalibrate),
-    "check": ("hold a bundle to a specification of release checks", _add_check),
+    "check": ("check a bundle against a specification of release checks", _add_check),
     "compare": ("compare two bundles on the same labeled rows", _add_compare),
     "keygen": ("make a pair of keys to sign bundles with", _add_keygen),
     "sign": ("sign a bundle, so that a server can require it", _add_sign),
-    "verify": ("make sure that a bundle is as it was signed", _add_verify),
-    "inspect": ("show what a bundle says of itself, its digest checked", _add_inspect),
+    "verify": ("make sure that a bundle has not changed since it was signed", _add_verify),
+    "inspect": ("check the digest of a bundle and show its manifest", _add_inspect),
 }

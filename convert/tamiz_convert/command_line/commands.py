@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run a parsed command.
 
     Raises:
-        ExportError: for whatever can be foreseen; the message is for people.
+        ExportError: for every expected error; the message is for people.
     """
     _COMMANDS[arguments.command](arguments)
 
@@ -122,7 +122,7 @@ def _inspect(arguments: argparse.Namespace) -> None:
 
 def _keygen(arguments: argparse.Namespace) -> None:
     make_keys(arguments.private, arguments.public, _passphrase())
-    print(f"{arguments.private}, to be kept; {arguments.public}, for servers")  # noqa: T201  a command's output
+    print(f"{arguments.private}: keep it secret; {arguments.public}: for servers")  # noqa: T201  a command's output
 
 
 def _sign(arguments: argparse.Namespace) -> None:
@@ -131,7 +131,7 @@ def _sign(arguments: argparse.Namespace) -> None:
 
 def _verify(arguments: argparse.Namespace) -> None:
     verify(arguments.bundle, arguments.key)
-    print(f"{arguments.bundle} is as the owner of {arguments.key} has signed it")  # noqa: T201  a command's output
+    print(f"{arguments.bundle} is unchanged since the owner of {arguments.key} signed it")  # noqa: T201  a command's output
 
 
 def _passphrase() -> str:
@@ -176,7 +176,7 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
 
 
 def _settings(arguments: argparse.Namespace, rows: FileRows) -> dict[str, Any]:
-    """Return every setting that has a flag; rows are read from their files."""
+    """Return every setting that has a flag; rows are loaded from their files."""
     flags = {name: setting.flag for name, setting in DEFINITIONS.items() if setting.flag is not None}
     settings = {name: getattr(arguments, name) for name in flags}
     settings |= {name: rows.load(settings[name]) for name, flag in flags.items() if flag.is_rows}
@@ -184,7 +184,7 @@ def _settings(arguments: argparse.Namespace, rows: FileRows) -> dict[str, Any]:
 
 
 def _classes(arguments: argparse.Namespace) -> list[int] | list[str] | None:
-    """Return --classes; whole numbers if all of them are."""
+    """Return --classes, as integers if all of them are whole numbers."""
     given: list[str] | None = getattr(arguments, "classes", None)
     if given is None:
         return None
@@ -210,7 +210,7 @@ def _told(arguments: argparse.Namespace) -> Iterator[None]:
 
 
 def _tell(arguments: argparse.Namespace, results: Sequence[CheckResult]) -> None:
-    """Write the results of checks into the files that were asked for, and show them."""
+    """Write the results of checks to the files that the user named, and show them."""
     if arguments.checks is None:
         return
     for path, write in ((arguments.junit, write_junit), (arguments.checks_json, write_json)):
@@ -221,7 +221,7 @@ def _tell(arguments: argparse.Namespace, results: Sequence[CheckResult]) -> None
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, float], None] | None]:
-    """Show a progress bar on a terminal; nothing elsewhere."""
+    """Show a progress bar on a terminal, and nothing elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None

@@ -1,4 +1,4 @@
-"""The arguments of the commands that write a bundle: the flags of settings, and those for files."""
+"""The arguments of the commands that write a bundle: flags of settings, and flags for files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DESCRIPTIONS: Final = {_PROMISE: "what is certified; give one of the first four
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for each setting, those that say how files are read, and where the bundle goes."""
+    """Add a flag for each setting, for reading files, and for the bundle's path."""
     groups: dict[str, argparse._ArgumentGroup] = {}
     excluding: dict[str, Any] = {}
     for name, setting in DEFINITIONS.items():
@@ -63,7 +63,7 @@ def _add_setting(place: argparse._ActionsContainer, name: str, setting: Setting,
 
 
 def _in_flags(text: str) -> str:
-    """Return a setting's text with the settings in it written as flags."""
+    """Return a setting's text, with the names of settings in it replaced by flags."""
     return re.sub(r"`(\w+)`", lambda found: "--" + found[1].replace("_", "-"), text)
 
 
@@ -81,7 +81,7 @@ def _add_columns(group: argparse._ArgumentGroup) -> None:
 
 
 def add_checks(parser: argparse._ActionsContainer) -> None:
-    """Add the release checks of an existing bundle, and where their results go."""
+    """Add the flags for release checks of an existing bundle, and for the files with their results."""
     parser.add_argument(
         "--checks", type=Path, required=True, metavar="FILE", help="the release checks, as YAML"
     )

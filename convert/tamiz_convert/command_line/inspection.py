@@ -1,4 +1,4 @@
-"""A bundle, shown for people."""
+"""Show a bundle for people."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _MAX_SHOWN = 12
 
 
 def show(manifest: Manifest, size_bytes: int, console: Console, page: Path | None = None) -> None:
-    """Print what a bundle says of itself.
+    """Print a bundle's manifest.
 
     Args:
-        manifest: of the bundle, its digest already checked.
+        manifest: the manifest, with its digest already checked.
         size_bytes: of the file.
         console: where to print.
         page: the report beside it, if there is one.
@@ -46,7 +46,7 @@ def _facts(manifest: Manifest, size_bytes: int, page: Path | None) -> Renderable
         ("created", manifest.created_at.ToDatetime().isoformat(sep=" ", timespec="seconds") + " UTC"),
         ("estimator", manifest.estimator),
         ("classes", _shortened(list(manifest.classes.integers) or list(manifest.classes.strings))),
-        ("scores", manifest.scores_kind or "of a kind that is not said"),
+        ("scores", manifest.scores_kind or "of an unknown kind"),
         ("calibrator", f"{manifest.calibrator.method}, fitted on {manifest.calibrator.n_rows} held-out rows"),
         *([("chosen", manifest.calibrator.reason)] if manifest.calibrator.reason else []),
         ("threshold", _threshold(manifest.threshold)),

@@ -1,4 +1,4 @@
-"""Models from files, for the command line. Whatever may run code from a file needs the caller's trust."""
+"""Models from files, for the command line. A file that may run code is loaded only if the user trusts it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def load_estimator(path: Path, *, trust_pickle: bool, trusted_types: Sequence[st
 
     Args:
         path: the file.
-        trust_pickle: whether code in a pickle may be run.
-        trusted_types: names of types, beyond those of scikit-learn and numpy, that a skops file may hold.
+        trust_pickle: whether code in a pickle may run.
+        trusted_types: types that a skops file may hold besides those of scikit-learn and NumPy.
 
     Raises:
         EstimatorError: if the file is missing, of another kind, not trusted, or cannot be loaded here.
@@ -67,7 +67,7 @@ def needed(module: str, extra: str) -> Any:
     """Import a heavy library.
 
     Raises:
-        EstimatorError: if it is missing; the message names the extra that brings it.
+        EstimatorError: if it is missing; the message names the extra that installs it.
     """
     try:
         return importlib.import_module(module)
@@ -105,8 +105,8 @@ def _check_trust(path: Path, reason: str, *, trusted: bool) -> None:
 def _loaded(path: Path, load: Callable[[Path], Any]) -> Any:
     try:
         return load(path)
-    except Exception as error:  # loading raises anything
+    except Exception as error:  # loading raises errors of any kind
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise EstimatorError(
-            f"{path} cannot be loaded: {first}. It needs the libraries, in the versions, that wrote it"
+            f"{path} cannot be loaded: {first}. Install the libraries that wrote it, in the same versions"
         ) from error

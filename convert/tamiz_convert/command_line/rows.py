@@ -24,7 +24,7 @@ from tamiz_convert.sources.torch_graph import TorchModel
 _FOLDS = 5
 
 ColumnNames = Callable[[pd.DataFrame], list[str]]
-"""A table → the columns of it that the model knows by name; none where it knows them by their order only."""
+"""A table → the columns that the model knows by name; none if it knows them only by their order."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,9 @@ class FileRows:
         target: the column with the labels.
         features: the columns with the features, as the user gave them; None for those that the model names.
         names: the columns that the model names; None for a model that takes whole tables.
-        as_table: whether rows stay a table although the model names no columns: because one of them names the
-            slice.
-        kept: further columns that are kept: of slices and of checks.
-        dropped: columns that are not features: those of groups.
+        as_table: whether rows stay a table even if the model names no columns, because of a slice column.
+        kept: more columns to keep, for slices and checks.
+        dropped: columns that are not features, because they hold groups.
     """
 
     target: str
@@ -71,7 +70,7 @@ class FileRows:
             return features, labels
         odd = not_numbers(features)
         if odd:
-            raise RowsError(f"{path}: the model takes all columns for features, in their order{odd}")
+            raise RowsError(f"{path}: the model reads all columns as features, in their order{odd}")
         return features.to_numpy(), labels
 
 
@@ -92,7 +91,7 @@ def bundle_rows(arguments: argparse.Namespace, bundle: Path) -> FileRows:
 
 
 def named_columns(bundle: Path) -> list[str]:
-    """Return the columns that a bundle reads by name; none where it reads any input by order only."""
+    """Return the columns that a bundle reads by name; none if it reads any input only by order."""
     specs = read_manifest(bundle).inputs
     if not all(spec.column_names for spec in specs):
         return []
@@ -100,7 +99,7 @@ def named_columns(bundle: Path) -> list[str]:
 
 
 def split_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings that --groups and --time-ordered stand for: values of rows, and a splitter.
+    """Return the settings for --groups and --time-ordered: one value per row, and a splitter.
 
     Raises:
         RowsError: if the column is missing.

@@ -1,4 +1,4 @@
-"""Building one ONNX graph out of single nodes and of whole graphs that others converted."""
+"""Build one ONNX graph from single nodes and from whole graphs of other converters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, compose, helper, numpy_helper
 
 OPSET: Final = 19
-"""The version of the standard operators: the first whose Equal compares strings."""
+"""The version of the standard operators: the first in which Equal compares strings."""
 
 ML_OPSET: Final = 3
 """The version of ai.onnx.ml, unless a node needs a later one."""
@@ -21,7 +21,7 @@ _ML: Final = "ai.onnx.ml"
 
 
 class GraphBuilder:
-    """Collects nodes; names are numbered, so that the same calls give the same bytes."""
+    """Collects nodes. Names are numbered, so the same calls give the same bytes."""
 
     def __init__(self, prefix: str = "") -> None:
         self._prefix = prefix
@@ -33,7 +33,7 @@ class GraphBuilder:
 
     @classmethod
     def extending(cls, model: onnx.ModelProto, prefix: str) -> GraphBuilder:
-        """Return a builder that goes on where a model ends. Every name that it makes has the prefix."""
+        """Return a builder that appends to a model. Every name that it makes has the prefix."""
         builder = cls(prefix)
         builder._inputs.extend(model.graph.input)
         builder._nodes.extend(model.graph.node)
@@ -75,7 +75,7 @@ class GraphBuilder:
         return name
 
     def cast(self, name: str, elem_type: int) -> str:
-        """Append a conversion of type."""
+        """Append a conversion to another type; return its name."""
         return self.add("Cast", name, to=elem_type)
 
     def embed(self, model: onnx.ModelProto, inputs: Mapping[str, str]) -> list[str]:
@@ -83,10 +83,10 @@ class GraphBuilder:
 
         Args:
             model: a model of the same standard opset.
-            inputs: its input names → names in this graph.
+            inputs: input names of the model → names in this graph.
 
         Returns:
-            The names of its outputs in this graph, in its own order.
+            The names of the model's outputs in this graph, in the model's order.
         """
         prefix = self._name("part") + "_"
         part = compose.add_prefix(model, prefix).graph

@@ -1,4 +1,4 @@
-"""How long onnxruntime takes for a batch. Graphs take turns, so that a noisy machine treats them alike."""
+"""How long onnxruntime takes for a batch. Graphs take turns, so noise on the machine affects all alike."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def median_us(runners: Sequence[Runner], feeds: Sequence[Feed]) -> list[float]:
 
     Args:
         runners: graphs in onnxruntime, with one thread each.
-        feeds: for each, one batch: input name → (batch_size, …).
+        feeds: one batch per graph: input name → (batch_size, …).
 
     Returns:
-        One median per graph, of a hundred runs, or of as many as fit into a second (at least three).
+        One median per graph, of a hundred runs, or as many as fit into a second (at least three).
     """
     times: list[list[float]] = [[] for _ in runners]
     end_s = time.perf_counter() + _BUDGET_S
@@ -40,7 +40,7 @@ def median_us(runners: Sequence[Runner], feeds: Sequence[Feed]) -> list[float]:
 
 
 def repeated(feed: Feed, batch_size: int) -> Feed:
-    """Return one batch of `batch_size` rows, repeated where there are too few."""
+    """Return one batch of `batch_size` rows; rows repeat if there are too few."""
     return {name: array[np.arange(batch_size) % len(array)] for name, array in feed.items()}
 
 

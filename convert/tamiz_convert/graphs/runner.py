@@ -21,7 +21,7 @@ class Runner:
 
     Args:
         model: the graph.
-        output: the output that is read; None for the first.
+        output: the output to read; None for the first.
     """
 
     def __init__(self, model: onnx.ModelProto, output: str | None = None) -> None:
@@ -44,7 +44,7 @@ class Runner:
         return self.run_outputs(feed, [self._output], batch_size)[0]
 
     def run_outputs(self, feed: Feed, outputs: Sequence[str], batch_size: int) -> list[Array]:
-        """Return several outputs, each of the same runs."""
+        """Return several outputs of the same runs."""
         n_rows = len(next(iter(feed.values())))
         parts = [
             self._session.run(outputs, {name: a[start : start + batch_size] for name, a in feed.items()})

@@ -1,4 +1,4 @@
-"""The meeting point of estimators and calibrators: an ONNX graph that ends in raw scores."""
+"""An ONNX graph that ends in raw scores: estimators produce it, calibrators are appended to it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SCORES: Final = "scores"
 ScoresKind = Literal["logits", "margins", "probabilities"]
 """What the scores are.
 
-logits: softmax of them (two classes: the sigmoid) is the estimator's own probability.
-margins: distances that carry no probability of their own, as of a support vector machine.
-probabilities: the estimator's own; for two classes that of `classes[1]`.
+logits: their softmax (two classes: sigmoid) is the estimator's own probability.
+margins: distances that do not give probabilities, such as those of a support vector machine.
+probabilities: the estimator's own; for two classes, the probability of `classes[1]`.
 """
 
 Labels = NDArray[np.int64] | NDArray[np.str_]
@@ -37,19 +37,19 @@ class ScoreGraph:
         classes: (n_classes,), int64 or str, in the order of the scores' columns.
         kind: what the scores are.
         estimator: the class of the estimator, for the manifest.
-        reference: rows as the caller has them → the estimator's own scores, in the shape of `SCORES`.
-        feed: rows as the caller has them → what onnxruntime reads, by input name.
-        reference_name: what to call the reference: "scikit-learn", "XGBoost", "PyTorch", "onnxruntime".
-        splits: (feature, threshold) of the nodes of trees that look at the rows as they come; empty behind
+        reference: the caller's rows → the estimator's own scores, in the shape of `SCORES`.
+        feed: the caller's rows → arrays for onnxruntime, by input name.
+        reference_name: the name of the reference: "scikit-learn", "XGBoost", "PyTorch", "onnxruntime".
+        splits: (feature, threshold) of tree nodes that read the rows directly; empty if there is
             preprocessing.
-        is_single_precision: whether the graph or the reference computes scores in float32, so that they
-            differ in their last digits.
-        compares_anywhere: whether they agree far outside of what the model was trained on; a neural network
-            in float32 has no digits left there.
+        is_single_precision: whether the graph or the reference computes scores in float32; then they differ
+            in their last digits.
+        compares_anywhere: whether graph and reference agree far away from the training rows. A neural network
+            in float32 has no accurate digits left there.
         libraries: the distributions that computed the reference, for the manifest.
         notes: what the caller should know.
-        passed_over: columns of the caller's rows that are not features, where features are known
-            by their order only.
+        passed_over: columns of the caller's rows that are not features, if features are known only by their
+            order.
     """
 
     model: onnx.ModelProto
@@ -75,14 +75,15 @@ def class_labels(classes: Any) -> Labels:
         classes: (n_classes,), in the order of the scores' columns.
 
     Raises:
-        EstimatorError: for fewer than two, repeated ones, empty strings, fractions, or a mixture of types.
+        EstimatorError: if there are fewer than two, or any is repeated, an empty string or a fraction, or
+            types are mixed.
     """
     labels = np.asarray(classes)
     shown = labels.tolist()
     if labels.ndim != 1 or len(labels) < 2:  # noqa: PLR2004  no classifier has fewer
         raise EstimatorError(f"the classes are {shown}: expected a list of at least two")
     if labels.dtype.kind in "OU":
-        values = list(classes)  # numpy would have turned a number among strings into a string
+        values = list(classes)  # NumPy would have turned a number among strings into a string
         if not all(isinstance(label, str) and label for label in values):
             raise EstimatorError(
                 f"the classes are {values}: expected integers, or strings that are not empty"
@@ -93,11 +94,11 @@ def class_labels(classes: Any) -> Labels:
     else:
         labels = labels.astype(np.int64)
     if len(np.unique(labels)) != len(labels):
-        raise EstimatorError(f"the classes are {shown}: one of them is there twice")
+        raise EstimatorError(f"the classes are {shown}: one of them is repeated; expected distinct labels")
     return labels
 
 
 def public_name(type_: type) -> str:
-    """Return a class's name as one imports it: without the private modules that hold it."""
+    """Return the name that users import a class by, without private modules."""
     public = [part for part in type_.__module__.split(".") if not part.startswith("_")]
     return ".".join([*public, type_.__name__])

@@ -1,7 +1,7 @@
-"""Decision trees as ONNX nodes in float64, so that no row changes its branch.
+"""Decision trees as ONNX nodes in float64, so that no row takes another branch.
 
-skl2onnx writes thresholds and leaves as float32; a value between the float64 threshold and its float32
-neighbor then takes the other branch. scikit-learn compares as follows, and so do these nodes, exactly:
+skl2onnx writes thresholds and leaves as float32. Then a value between the float64 threshold and its float32
+neighbor takes the other branch. These nodes compare exactly as scikit-learn does:
 
     DecisionTree, RandomForest, ExtraTrees, GradientBoosting    float32(x) <= threshold (float64)
     HistGradientBoosting                                        float64(x) <= threshold (float64)
@@ -24,7 +24,7 @@ _SUM: Final = 1
 _LEAF: Final = -1
 _OLDER: Final = "TreeEnsembleRegressor"
 _RETIRED: Final = (_OLDER, "TreeEnsembleClassifier")
-"""Retired by the version of ai.onnx.ml that brought TreeEnsemble: one graph holds one kind or the other."""
+"""Retired by the version of ai.onnx.ml that introduced TreeEnsemble, so a graph cannot hold both kinds."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Tree:
     """One tree; node 0 is the root.
 
     Attributes:
-        feature: (n_nodes,), int64: the column that a node looks at.
-        threshold: (n_nodes,), float64: left where the value is at most this.
+        feature: (n_nodes,), int64: the column that a node reads.
+        threshold: (n_nodes,), float64: go left if the value is at most this.
         left, right: (n_nodes,), int64: the children; -1 in a leaf.
         missing_left: (n_nodes,), bool: whether NaN goes left.
         value: (n_nodes, n_values), float64: what a leaf adds.
@@ -60,7 +60,7 @@ class Tree:
 
 
 def from_tree_(tree_: Any, value: NDArray[np.float64], target: int = 0) -> Tree:
-    """Return scikit-learn's `tree_` as a Tree with leaves (n_nodes, n_values) of the caller's."""
+    """Return scikit-learn's `tree_` as a Tree; `value`, (n_nodes, n_values), replaces its leaves."""
     missing_left = getattr(tree_, "missing_go_to_left", np.zeros(tree_.node_count))
     return Tree(
         feature=np.asarray(tree_.feature, dtype=np.int64),
@@ -89,7 +89,7 @@ def from_predictor(predictor: Any, target: int) -> Tree:
 
 
 class Split(NamedTuple):
-    """An inner node of a nested tree: left where the feature's value is at most the threshold."""
+    """An inner node of a nested tree: go left if the feature's value is at most the threshold."""
 
     feature: int
     threshold: float
@@ -99,22 +99,22 @@ class Split(NamedTuple):
 
 
 class Leaf(NamedTuple):
-    """A leaf of a nested tree, with what it adds."""
+    """A leaf of a nested tree, with the values that it adds."""
 
     values: list[float]
 
 
 def from_nested(root: Any, visit: Callable[[Any], Split | Leaf], target: int) -> Tree:
-    """Return a tree whose nodes hold their children as a Tree.
+    """Return a nested tree, whose nodes hold their children, as a Tree.
 
     Args:
-        root: the root, of whatever type.
-        visit: node → what it is.
+        root: the root, of any type.
+        visit: node → its split or leaf.
         target: the first score that the leaves add to.
     """
     nodes: list[Split | Leaf] = [visit(root)]
     children: list[tuple[int, int]] = []
-    for node in nodes:  # which grows meanwhile
+    for node in nodes:  # the loop appends to the list: breadth first
         if isinstance(node, Leaf):
             children.append((_LEAF, _LEAF))
         else:
@@ -140,8 +140,8 @@ def append_trees(
 
     features (double) ─► [Cast float ─► Cast double] ─► TreeEnsemble | TreeEnsembleRegressor ─► sums
 
-    Leaves with one value become a TreeEnsemble (ai.onnx.ml 5), whose sums onnxruntime takes in float64.
-    Leaves with several need the older TreeEnsembleRegressor, whose sums it rounds to float32.
+    Leaves with one value become a TreeEnsemble (ai.onnx.ml 5), which onnxruntime sums in float64. Leaves with
+    several values need the older TreeEnsembleRegressor, whose sums onnxruntime rounds to float32.
 
     Args:
         builder: where the nodes go.
@@ -178,7 +178,7 @@ def append_trees(
 
 
 def append_overflow(builder: GraphBuilder, features: str) -> str:
-    """Append the question which rows hold a value beyond float32: scikit-learn's trees refuse them.
+    """Append nodes that find rows with a value beyond float32: scikit-learn's trees refuse them.
 
     features (double) ─► Cast float ─► IsInf ─► Cast float ─► ReduceMax ─► Cast bool [n, 1]
     """
@@ -189,7 +189,7 @@ def append_overflow(builder: GraphBuilder, features: str) -> str:
 
 
 def _single_value_attributes(trees: Sequence[Tree]) -> dict[str, Any]:
-    """Attributes of TreeEnsemble: inner nodes and leaves are numbered apart, each across all trees."""
+    """Attributes of TreeEnsemble: inner nodes and leaves are numbered separately, each across all trees."""
     columns: dict[str, list[NDArray[Any]]] = {}
     n_nodes = n_leaves = 0
     roots = []
@@ -219,7 +219,7 @@ def _single_value_attributes(trees: Sequence[Tree]) -> dict[str, Any]:
 
 
 def _with_an_inner_node(tree: Tree) -> Tree:
-    """Return the tree. A single leaf gets a node above it whose two branches lead to its value."""
+    """Return the tree. A single leaf gets a node above it, whose two branches lead to its value."""
     if not tree.is_leaf[0]:
         return tree
     return Tree(
@@ -234,7 +234,7 @@ def _with_an_inner_node(tree: Tree) -> Tree:
 
 
 def _several_values_attributes(trees: Sequence[Tree]) -> dict[str, Any]:
-    """Attributes of TreeEnsembleRegressor: nodes are numbered within their tree, leaves among them."""
+    """Attributes of TreeEnsembleRegressor: nodes and leaves are numbered together, within each tree."""
     sizes = [len(tree.feature) for tree in trees]
     tree_id = np.repeat(np.arange(len(trees)), sizes)
     node_id = np.concatenate([np.arange(size) for size in sizes])

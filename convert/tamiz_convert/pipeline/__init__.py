@@ -1,1 +1,1 @@
-"""From a model or a bundle and held-out rows to a new bundle: `export` and `recalibrate`, step by step."""
+"""`export` and `recalibrate`, step by step: from a model or a bundle and held-out rows to a new bundle."""

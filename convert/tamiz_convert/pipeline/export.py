@@ -23,11 +23,11 @@ def export(
     Give exactly one of `max_error`, `max_joint_error`, `min_coverage` and `threshold`.
 
     Args:
-        model: a fitted classifier: of scikit-learn, XGBoost, LightGBM or CatBoost, or a Pipeline that ends in
-            one; a native booster of these libraries; a torch.nn.Module whose output is logits, or a
+        model: a fitted classifier from scikit-learn, XGBoost, LightGBM or CatBoost, or a Pipeline that ends
+            in one; a native booster of these libraries; a torch.nn.Module whose output is logits, or a
             TorchModel; or an OnnxModel.
-        output: `<name>/<version>`, the version a positive integer, such as "models/churn/1".
-        classes: (n_classes,), the labels in the order of the model's outputs, where the model itself does not
+        output: `<name>/<version>`, where the version is a positive integer, such as "models/churn/1".
+        classes: (n_classes,), the labels in the order of the model's outputs, if the model itself does not
             know them (torch, ONNX, native boosters); by default 0, 1, ….
         **settings: the entries of `Settings`, each documented there; help(export) shows them all.
 

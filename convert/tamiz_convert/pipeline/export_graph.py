@@ -1,4 +1,4 @@
-"""From a score graph and held-out rows to a bundle: all that comes after the conversion of a model."""
+"""From a score graph and held-out rows to a bundle: every step after the conversion of the model."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
 
     Args:
         graph: the score graph.
-        given: the held-out rows, the slices taken out.
-        task: what is asked for.
+        given: the held-out rows, with the slices taken out.
+        task: what to do.
 
     Raises:
         RowsError, UnattainableError, ParityError, SpecificationError, BlockedError, BundleError: see
@@ -94,11 +94,11 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
 
 
 def _probabilities(graph: ScoreGraph, fitted: Fitted, rows: LabeledRows) -> Array:
-    """Return what the graph computes; NaN in rows that the gate answers at no threshold."""
+    """Return the graph's probabilities; NaN in rows that the gate always refuses."""
     feed = graph.feed(rows.rows)
     probabilities = Runner(fitted.model).run(feed)
-    # The manifest allows missing values in fewer inputs than the graph does, but only takes the permission
-    # from inputs in which no held-out row lacks a value. So for these rows both say the same.
+    # The manifest may forbid missing values that the graph allows, but only in inputs where no held-out row
+    # has any. So for these rows graph and manifest agree.
     has_class = decide(probabilities, 0.0, valid_rows(feed, graph.inputs)).has_class
     return np.where(has_class[:, None], probabilities, np.nan)
 
@@ -110,7 +110,7 @@ def _threshold(
     column: SliceColumn | None,
     policy: Policy,
 ) -> Threshold:
-    """Choose the threshold on what the graph says of the rows that fit and of those that certify."""
+    """Choose the threshold by the graph's probabilities of the rows that fit and the rows that certify."""
     fitting, certifying = (
         Judged(given, part.y, None if column is None or part.slices is None else column.index(part.slices))
         for part, given in zip((rows.fitting, rows.certifying), probabilities, strict=True)
@@ -131,7 +131,7 @@ def _described(
     column: SliceColumn | None,
     task: Task,
 ) -> Manifest:
-    """Return what the bundle says of itself."""
+    """Return the bundle's manifest."""
     everything = joined_rows(rows.fitting, rows.certifying).rows
     inputs = manifest.with_seen_missing(graph.inputs, graph.feed(everything))
     return Manifest(
@@ -164,7 +164,7 @@ def _evidence(
     notes: Sequence[str],
     task: Task,
 ) -> Evidence:
-    """Return what the report shows."""
+    """Return the contents of the report."""
     return Evidence(
         manifest=described,
         calibration=scored[0],

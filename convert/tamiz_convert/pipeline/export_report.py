@@ -1,4 +1,4 @@
-"""What came of an export, for the caller and for people."""
+"""The result of an export, for the caller and for people."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _BY_CHANCE: Final = "ece_15_if_calibrated"
 
 @dataclass(frozen=True, repr=False)
 class ExportReport:
-    """What came of an export.
+    """The result of an export.
 
     Attributes:
         path: the bundle.
-        manifest: what it says of itself.
-        notes: what the caller should know, such as that a wrapper was taken away.
-        checks: what came of the release checks.
-        page: the report; None where none was wanted.
+        manifest: the bundle's manifest.
+        notes: what the caller should know, for example that a wrapper was removed.
+        checks: the results of the release checks.
+        page: the report; None if none was wanted.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class ExportReport:
     page: Path | None = None
 
     def __repr__(self) -> str:
-        """Return one line: a notebook shows it, and the manifest alone has hundreds."""
+        """Return one line, as a notebook shows it; the manifest alone has hundreds."""
         said = [str(self.path), promise(self.manifest.threshold), *self._passed()]
         return f"ExportReport({'; '.join(said)})"
 
@@ -64,7 +64,7 @@ class ExportReport:
 
 
 def improvement(manifest: Manifest) -> str:
-    """Return the metrics that matter most, before → after. The manifest has all of them."""
+    """Return the most important metrics, before → after. The manifest has all of them."""
     before = {metric.name: metric.value for metric in manifest.calibrator.metrics_before}
     after = {metric.name: metric.value for metric in manifest.calibrator.metrics_after}
     parts = []

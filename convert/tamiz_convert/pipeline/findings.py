@@ -1,4 +1,4 @@
-"""What an export found out about its bundle, put together for the report."""
+"""What an export found out about its bundle, for the report."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def scored(
     column: SliceColumn | None,
     slices: Sequence[str],
 ) -> ScoredRows:
-    """Return held-out rows and what the bundle's graph says of them.
+    """Return held-out rows with the output of the bundle's graph for them.
 
     Args:
         graph: the score graph.
         rows: the rows.
         probabilities: (n_rows, n_classes), float64, calibrated.
         threshold: the gate's.
-        column: the column whose slices have thresholds of their own; None where there is none.
-        slices: further columns that the report looks at.
+        column: the column whose slices have their own thresholds, or None.
+        slices: more columns for the report.
 
     Raises:
-        RowsError: for a column that is not there, or whose values name no slices.
+        RowsError: if a column is missing, or its values cannot name slices.
     """
     index = None if column is None or rows.slices is None else column.index(rows.slices)
     before = None
@@ -77,7 +77,7 @@ def latency(graph: ScoreGraph, model: onnx.ModelProto, feed: Feed) -> list[Laten
     Args:
         graph: the score graph.
         model: the whole graph.
-        feed: some rows; repeated where there are too few.
+        feed: some rows; repeated if there are too few.
     """
     runners = [Runner(graph.model), Runner(model)]
     own = {spec.name for spec in graph.inputs}

@@ -1,4 +1,4 @@
-"""The calibrator of a bundle: chosen, fitted, and put behind the graph's scores."""
+"""Choose and fit the calibrator of a bundle, and append it to the score graph."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Fitted:
     Attributes:
         calibrator: as it was fitted.
         model: the graph from features to `probabilities`.
-        selection: how it was chosen; None where the caller named it.
-        notes: what the caller should know of the scores and of the choice.
+        selection: how it was chosen; None if the caller named it.
+        notes: what the caller should know about the scores and the choice.
     """
 
     calibrator: Calibrator
@@ -42,13 +42,13 @@ def fit_calibrator(
     splitter: Any,
     seed: int,
 ) -> Fitted:
-    """Fit a calibrator on the graph's own scores, not the reference's: it will see the graph's.
+    """Fit a calibrator on the graph's own scores, not the reference's: these are what it will see.
 
     Args:
         graph: the score graph.
-        rows: the held-out rows; only those that fit are looked at.
+        rows: the held-out rows; only those that fit are used.
         method: one of `calibrators.METHODS`; None chooses.
-        settings: the cut-offs of the choice.
+        settings: the limits of the choice.
         splitter: a scikit-learn splitter for the choice, or None.
         seed: of the choice.
 
@@ -89,7 +89,7 @@ def _refuse_constant(scores: Array) -> None:
 
 
 def _separable(scores: Array, y: ClassIndices) -> tuple[str, ...]:
-    """Return a note where the scores know the class of every calibration row."""
+    """Return a note if the scores tell the class of every calibration row."""
     if scores.shape[1] == 1:
         first, second = scores[y == 0], scores[y == 1]
         is_separable = bool(len(first) and len(second) and first.max() < second.min())

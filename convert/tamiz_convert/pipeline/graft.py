@@ -1,11 +1,11 @@
-"""Calibrators as ONNX nodes, in float64, behind the scores of a graph.
+"""Append a calibrator's ONNX nodes, in float64, to the scores of a graph.
 
     features ─► … ─► scores ─► calibrator ─► probabilities
 
-A row that the model could not score must not come out with a confidence: where a score is NaN or infinite,
-the probabilities are NaN. For two classes Gemm and Softmax see to that by themselves; elsewhere stands a
-guard, because Clip and trees turn NaN into a number, and Softmax a single −infinity into 0. Each calibrator's
-nodes are in its own file.
+A row that the model could not score must not get a confidence: if a score is NaN or infinite, the
+probabilities must be NaN. For two classes, Gemm and Softmax do that by themselves. Elsewhere there is a
+guard, because Clip and trees turn NaN into a number, and Softmax turns a single −infinity into 0. Each
+calibrator's nodes are in its own file.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def graft(model: onnx.ModelProto, calibrator: Calibrator, *, n_classes: int) -> 
         n_classes: how many classes there are.
 
     Returns:
-        A graph with the output `probabilities`, (n_rows, n_classes), float64, and behind it those that the
-        score graph has besides `SCORES`; `scores` remains in it by that name.
+        A graph with the output `probabilities`, (n_rows, n_classes), float64, followed by the score graph's
+        outputs other than `SCORES`. The value `scores` keeps its name in it.
     """
     builder = GraphBuilder.extending(model, _PREFIX)
     probabilities = calibrator.append(builder, 1 if n_classes == 2 else n_classes)  # noqa: PLR2004  one score for two

@@ -1,4 +1,4 @@
-"""Does the graph do what the estimator does? Compared row by row; a mismatch stops the export."""
+"""Compare the graph with the estimator, row by row. A mismatch stops the export."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BATCH_SIZES: Final = (1, 7, 64)
 
 _ROWS_IN_SMALL_BATCHES: Final = 256
 _SAME_ROW: Final = 1e-6
-"""How far a row's probabilities may move with its batch; the gate's decisions are as stable as that."""
+"""How much a row's probabilities may change with its batch. So near to a threshold, decisions may differ."""
 
 
 def check_parity(
@@ -43,10 +43,10 @@ def check_parity(
         tolerance: the largest allowed difference of a probability.
         threshold: the gate's, one or (n_rows,); rows within 1e-6 of it may fall on either side.
         batch_sizes: the batch sizes to compare at; the smaller ones on the first rows only.
-        describe: row number → what to call the row in an error.
+        describe: row number → the row's name in an error.
 
     Returns:
-        What was compared and found.
+        What was compared, and the largest difference.
 
     Raises:
         ParityError: with the row, the class, both values and the batch size.
@@ -86,7 +86,7 @@ def check_subsets(
         feed: the rows, as onnxruntime reads them.
         expected: (n_rows,), the index of each row's slice, or -1.
         batch_sizes: the batch sizes to compare at; the smaller ones on the first rows only.
-        describe: row number → what to call the row in an error.
+        describe: row number → the row's name in an error.
 
     Raises:
         ParityError: with the row and both indices.
@@ -99,7 +99,7 @@ def check_subsets(
         if len(wrong):
             row = int(wrong[0])
             raise ParityError(
-                f"{len(wrong)} rows are put into another slice at batch size {batch_size}; the first is"
+                f"{len(wrong)} rows are in another slice at batch size {batch_size}; the first is"
                 f" {describe(row)}: the graph gives number {found[row]}, expected {expected[row]}"
             )
 
@@ -119,22 +119,22 @@ def check_parity_in_parts(
     """Compare a graph whose scores are computed in float32 with its reference.
 
     The last digit of such a score differs between libraries and batch sizes, and a steep calibrator magnifies
-    it: 1e-6 of a score became 5e-3 of a probability behind isotonic regression. So the scores
-    are held to the reference, and the probabilities to what the calibrator makes of these very scores.
+    the difference: with isotonic regression, 1e-6 in a score became 5e-3 in a probability. So the scores are
+    compared with the reference, and the probabilities with the calibrator's output for these same scores.
 
     Args:
         model: a graph with the output `probabilities` and with `scores` in it.
         feed: the rows, as onnxruntime reads them.
-        scores: what the reference gives for the same rows, in the form of a score graph.
-        own: scores → probabilities in which scores are compared, (n_rows, n_classes).
-        calibrated: scores → what the fitted calibrator makes of them.
+        scores: the reference's scores of the same rows, in the form of a score graph.
+        own: scores → probabilities, (n_rows, n_classes); scores are compared as these.
+        calibrated: scores → the fitted calibrator's probabilities.
         tolerance: see `check_parity`.
         threshold: see `check_parity`.
         batch_sizes: see `check_parity`.
         describe: see `check_parity`.
 
     Raises:
-        ParityError: likewise.
+        ParityError: see `check_parity`.
     """
     runner = Runner(_with_scores(model, scores.shape[1]))
     expected = own(scores)
@@ -192,7 +192,7 @@ def _compare(
 def _compare_decisions(
     found: Array, expected: Array, threshold: float | Array, tolerance: float, describe: Callable[[int], str]
 ) -> None:
-    """Labels and acceptance have to be the same, but for ties and for rows on the threshold."""
+    """Labels and acceptance must be the same, except for ties and for rows on the threshold."""
     _compare_labels(found, expected, 2 * min(tolerance, _SAME_ROW), describe)
     threshold = np.broadcast_to(threshold, len(expected))
     ours, theirs = decide(found, threshold), decide(expected, threshold)
@@ -211,7 +211,7 @@ def _compare_decisions(
 
 
 def _compare_labels(found: Array, expected: Array, tie: float, describe: Callable[[int], str]) -> None:
-    """Labels have to be the same where the two highest probabilities differ by more than a tie."""
+    """Labels must be the same if the two highest probabilities differ by more than `tie`."""
     finite = np.asarray(np.isfinite(expected).all(axis=1))
     top_two = np.sort(np.where(finite[:, None], expected, 0.0), axis=1)[:, -2:]
     is_tie = top_two[:, 1] - top_two[:, 0] <= tie
@@ -219,6 +219,6 @@ def _compare_labels(found: Array, expected: Array, tie: float, describe: Callabl
     if flipped.any():
         row = int(np.argmax(flipped))
         raise ParityError(
-            f"{int(flipped.sum())} labels differ; the first is that of {describe(row)}: the graph gives"
+            f"{int(flipped.sum())} labels differ; the first is in {describe(row)}: the graph gives"
             f" {found[row].tolist()}, expected {expected[row].tolist()}"
         )

@@ -1,4 +1,4 @@
-"""Recalibration: a bundle and new held-out rows become a new version, whose scores are the same."""
+"""Recalibration: a bundle and new held-out rows become a new version with the same scores."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def recalibrate(bundle: str | Path, output: str | Path, **settings: Unpack[Setti
     """Give a bundle a new calibrator and a new threshold, without the estimator that it was made from.
 
     The same rows and settings give the same calibrator, threshold and certificate as the export did. Give
-    exactly one of `max_error`, `max_joint_error`, `min_coverage` and `threshold`. With `max_error`, and
-    neither `per_class` nor `slice_by`, the error is kept as the bundle keeps it: within each class or slice
-    if its thresholds differ by them.
+    exactly one of `max_error`, `max_joint_error`, `min_coverage` and `threshold`. If you give `max_error` and
+    neither `per_class` nor `slice_by`, the new version keeps the bundle's subdivision: one threshold for all
+    rows, or one per class or slice.
 
     Args:
         bundle: the version's folder, or the file in it.
@@ -54,7 +54,7 @@ def recalibrate(bundle: str | Path, output: str | Path, **settings: Unpack[Setti
 
 
 def _subdivision(threshold: Threshold) -> tuple[bool, str | None]:
-    """Return by what the thresholds of a bundle differ: by predicted class, and by which column."""
+    """Return whether a bundle's thresholds differ by predicted class, and the column that they differ by."""
     by_class = threshold.subdivision == Subdivision.SUBDIVISION_PREDICTED_CLASS
     by_slice = threshold.subdivision == Subdivision.SUBDIVISION_SLICE
     return by_class, threshold.slice_input if by_slice else None

@@ -1,4 +1,4 @@
-"""Compares the graph that is about to be written with its model, on the held-out rows and on edge rows."""
+"""Compare the graph with its model before it is written, on the held-out rows and on edge rows."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def check_reference(
     Args:
         graph: the score graph, with its reference.
         calibrator: as it was fitted.
-        model: the whole graph, with the output `subset` where there are slices.
+        model: the whole graph, with the output `subset` if there are slices.
         rows: all held-out rows.
-        column: the slices; None where there are none.
-        threshold: the gate's: on which side of it a row lies has to be the same.
+        column: the slices; None if there are none.
+        threshold: the gate's; each row must lie on the same side of it in both.
         seed: of the edge rows.
 
     Raises:
@@ -76,7 +76,7 @@ def check_reference(
 def _own_probabilities(
     graph: ScoreGraph, scores: NDArray[np.float64]
 ) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """Return scores → probabilities that compare scores: not so steep that all are 0 or 1."""
+    """Return a function: scores → probabilities to compare scores by, not so steep that all are 0 or 1."""
     if graph.kind == "probabilities":
         return Identity("probabilities").predict
     spread = max(1.0, float(scores.std()))

@@ -1,4 +1,4 @@
-"""The release: what an export has to pass before its bundle is written."""
+"""The release checks that an export must pass before its bundle is written."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Checks = str | Path | Mapping[str, Any] | Specification
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of the release checks, and what simpler rules achieve on the same rows."""
+    """The results of the release checks, and what simpler rules achieve on the same rows."""
 
     checks: tuple[CheckResult, ...]
     baselines: tuple[Baseline, ...]
@@ -37,12 +37,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Release:
-    """What an export has to pass.
+    """What an export must pass.
 
     Attributes:
-        specification: the checks; None: there are none.
+        specification: the checks, or None.
         baselines: simpler rules, by name.
-        rows: (X, y), rows for the checks alone; None: the certification rows.
+        rows: (X, y), separate rows for the checks; None takes the certification rows.
     """
 
     specification: Specification | None = None
@@ -53,7 +53,7 @@ class Release:
     def of(
         cls, checks: Checks | None, baselines: Mapping[str, Rule] | None, rows: tuple[Any, Any] | None
     ) -> Release:
-        """Return what a caller asked for; read at once, so that a mistake in it costs no export.
+        """Return the caller's checks. They are read before the export starts, so a mistake shows at once.
 
         Raises:
             SpecificationError: if the specification cannot be read.
@@ -65,15 +65,15 @@ class Release:
         """Run the checks.
 
         Args:
-            subject: the graph and the manifest that are about to be written.
+            subject: the graph and the manifest to be written.
             parts: the held-out rows of the export.
             seed: of all noise.
             train: the training rows, X or (X, y), to make sure that no check row is among them; or None.
 
         Raises:
             BlockedError: if a check stops the export.
-            RowsError: for rows that cannot be used, or that the export has seen.
-            SpecificationError: for what is named in the specification but not there.
+            RowsError: if rows cannot be used, or the export has seen them.
+            SpecificationError: if the specification names something that does not exist.
         """
         rows = parts.certifying
         if self.rows is not None:
@@ -108,7 +108,7 @@ def check_bundle(
     baselines: Mapping[str, Rule] | None = None,
     seed: int = 0,
 ) -> tuple[CheckResult, ...]:
-    """Hold an existing bundle to a specification.
+    """Check an existing bundle against a specification.
 
     Args:
         bundle: the version's folder, or the file in it.
@@ -119,7 +119,7 @@ def check_bundle(
         seed: of all noise.
 
     Returns:
-        All results, also if some of them would stop an export; `CheckResult.blocks` says which.
+        All results, even if some would stop an export; `CheckResult.blocks` says which.
 
     Raises:
         BundleError, RowsError, SpecificationError: see `errors`.

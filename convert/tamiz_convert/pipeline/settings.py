@@ -1,10 +1,10 @@
 """The settings of an export and of a recalibration: each is defined once, with its documentation.
 
-A new setting is one entry of `Settings`. From it follow the signatures and the help of `export` and
-`recalibrate`, their checks of what the caller passed, and the flags of the command line. What a setting does
-stands in `task` and below.
+To add a setting, add one entry to `Settings`. The signatures and help of `export` and `recalibrate`, the
+checks of the caller's values, and the command line's flags follow from it. `task` and the modules below it
+use the settings.
 
-This module imports nothing heavy: `tamiz-convert --help` reads it.
+This module imports nothing heavy, because `tamiz-convert --help` reads it.
 """
 # Without `from __future__ import annotations`: the definitions are in the annotations, read at run time.
 
@@ -63,16 +63,16 @@ def names(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Flag:
-    """How the command line takes a setting. A bool's flag turns the default around.
+    """How the command line takes a setting. The flag of a bool inverts its default.
 
     Attributes:
         group: the heading of the flag in the help.
-        metavar: what stands for the value in the help; without one the flag takes no value.
+        metavar: the placeholder for the value in the help; without one the flag takes no value.
         read: turns the text of the value into the setting.
-        text: the help, where it differs from the setting's.
-        name: the flag's name without dashes, where it differs from the setting's.
+        text: the help, if it differs from the setting's.
+        name: the flag's name without dashes, if it differs from the setting's.
         is_rows: whether the value is a file of labeled rows.
-        only_one: the flags that have the same word here exclude each other.
+        only_one: flags with the same word here exclude each other.
     """
 
     group: str
@@ -89,10 +89,10 @@ class Setting:
     """The definition of a setting.
 
     Attributes:
-        text: what it is, also for the flag's help. Other settings are named in backticks.
-        details: what else a caller from Python has to know.
-        default: its value where the caller gives none; `inspect.Parameter.empty` where the caller has to.
-        flag: how the command line takes it; None where only a caller from Python can give it.
+        text: what it is, also for the flag's help. Names of other settings are in backticks.
+        details: what else a Python caller must know.
+        default: its value if the caller gives none; `inspect.Parameter.empty` if the caller must give one.
+        flag: how the command line takes it; None if only a Python caller can give it.
         check: refuses a value of the wrong form, given the setting's name and the value.
     """
 
@@ -109,7 +109,7 @@ class Setting:
 
 
 def _labeled(name: str, value: Any) -> None:
-    """Refuse what is not a pair of rows and labels."""
+    """Refuse a value that is not a pair of rows and labels."""
     if isinstance(value, (tuple, list)) and len(value) == 2:  # noqa: PLR2004  X and y
         return
     shape = f" and shape {list(value.shape)}" if hasattr(value, "shape") else ""
@@ -354,10 +354,10 @@ def complete(settings: Settings) -> Settings:
     """Return the settings with the default of each one that the caller did not give.
 
     Raises:
-        TypeError: for a setting that does not exist, or a missing one that has no default.
-        RowsError: for a value that is not a pair of rows and labels where one is expected.
-        EstimatorError: for a calibrator that does not exist.
-        ExportError: for a value of another type, such as text where a number is expected.
+        TypeError: if a setting does not exist, or one without a default is missing.
+        RowsError: if a value must be a pair of rows and labels and is not.
+        EstimatorError: if the calibrator does not exist.
+        ExportError: if a value has another type, such as text instead of a number.
     """
     for name in settings:
         if name not in DEFINITIONS:
@@ -376,7 +376,7 @@ def complete(settings: Settings) -> Settings:
 
 
 def _check_type(name: str, value: Any) -> None:
-    """Refuse a value that is not of the setting's type, if that is one of `_SIMPLE`; NumPy's pass."""
+    """Refuse a value of the wrong type, if the setting's type is in `_SIMPLE`. NumPy's types pass."""
     type_ = type_of(name)
     kinds = get_args(type_) or (type_,)
     or_none = " or None" if NoneType in kinds else ""
@@ -390,7 +390,7 @@ def _check_type(name: str, value: Any) -> None:
 
 
 def with_settings(function: _Function) -> _Function:
-    """Show every setting in a function's signature and in its help, in place of `**settings`."""
+    """Show every setting in a function's signature and in its help, instead of `**settings`."""
     own = inspect.signature(function)
     shown = [each for each in own.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
     for name, definition in DEFINITIONS.items():
@@ -411,7 +411,7 @@ def with_settings(function: _Function) -> _Function:
 
 
 def type_of(name: str) -> Any:
-    """Return the type of a setting; a name where the type would have to be imported."""
+    """Return the type of a setting, or its name if the type would have to be imported."""
     type_ = get_args(Settings.__annotations__[name])[0]
     if get_origin(type_) is Required:
         (type_,) = get_args(type_)

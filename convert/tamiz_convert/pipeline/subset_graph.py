@@ -1,4 +1,4 @@
-"""The output `subset`: which slice a row belongs to, computed in the graph from the input that names it."""
+"""The output `subset`: the graph computes the slice of a row from the slice column's input."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _ELEM_TYPES: Final = {
 
 
 def inputs_with(inputs: tuple[InputSpec, ...], column: SliceColumn) -> tuple[InputSpec, ...]:
-    """Return the inputs of a graph that knows the slice: one more, unless the graph reads the column already.
+    """Return the inputs of a graph with slices: one more, unless the graph already reads the column.
 
     Raises:
-        RowsError: if an input of that name is something else.
+        RowsError: if an input of that name has another type or shape.
     """
     same = next((spec for spec in inputs if spec.name == column.name), None)
     if same is None:
@@ -47,7 +47,7 @@ def append_subset(model: onnx.ModelProto, column: SliceColumn) -> onnx.ModelProt
 
     Args:
         model: a graph whose first output is `probabilities`.
-        column: the slices; an input of this name is added unless there is one.
+        column: the slices; an input of this name is added if there is none.
 
     Returns:
         A graph with the outputs `probabilities` and `subset`, (n_rows,), int64: the index of the slice, or
@@ -63,7 +63,7 @@ def append_subset(model: onnx.ModelProto, column: SliceColumn) -> onnx.ModelProt
     graph.output.append(helper.make_tensor_value_info(SUBSET, TensorProto.INT64, [None]))
     known = [opset for opset in extended.opset_import if opset.domain == _ML]
     for opset in known or [extended.opset_import.add(domain=_ML)]:
-        opset.version = max(opset.version, ML_OPSET)  # below it LabelEncoder has other attributes
+        opset.version = max(opset.version, ML_OPSET)  # older versions of LabelEncoder have other attributes
     onnx.checker.check_model(extended)
     return extended
 

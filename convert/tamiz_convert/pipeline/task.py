@@ -1,4 +1,4 @@
-"""One export or recalibration: what is to be done, checked before any work begins."""
+"""One export or recalibration: what to do, checked before any work begins."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def silent(_step: str, _share: float) -> None:
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be done.
+    """What to do.
 
     Attributes:
-        folder: of the version that is to be written.
-        policy: what is asked of the threshold.
+        folder: the folder of the version to write.
+        policy: what the threshold must promise.
         plan: how the held-out rows are divided.
         calibrator: `AUTO`, or one of `calibrators.METHODS`.
         selection: the limits of `AUTO`.
-        release: what the bundle has to pass.
-        slices: columns whose values the report looks at one by one.
+        release: the checks that the bundle must pass.
+        slices: columns for the report; it shows each of their values separately.
         name: for people; by default the name of the model's folder.
         with_report: whether a report is written beside the bundle.
-        recalibrated_from: the digest of the bundle that the graph was cut out of; empty for a new export.
+        recalibrated_from: the digest of the bundle that the graph comes from; empty for a new export.
         say: called with the name of each step and the share of the work done before it.
     """
 
@@ -58,7 +58,7 @@ class Task:
 
         Args:
             output: where the bundle goes, `<name>/<version>`.
-            settings: all of them; see `settings.complete`.
+            settings: all settings; see `settings.complete`.
             recalibrated_from: the digest of the bundle that is recalibrated.
 
         Raises:
@@ -107,7 +107,7 @@ def version_folder(output: str | Path, *, may_replace: bool) -> Path:
             f"the output {str(output)!r} does not end in <name>/<version>, the version a positive integer;"
             " for example models/churn/1"
         )
-    # A server may be answering from it: what is served changes under a new number.
+    # A server may be answering from this version, so a change should get a new number.
     if (folder / FILE_NAME).exists() and not may_replace:
         raise BundleError(
             f"{folder} already holds a bundle; write to a higher version, such as"

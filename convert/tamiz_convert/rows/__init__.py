@@ -1,1 +1,1 @@
-"""Rows as callers have them: checked, counted, matched with classes and slices, divided."""
+"""The caller's rows: checked, counted, matched with classes and slices, and divided."""

@@ -1,4 +1,4 @@
-"""Rows on which conversions often fail: on split thresholds, with missing, unseen, huge and tiny values."""
+"""Rows that conversions often get wrong: on split thresholds, with missing, unseen, huge or tiny values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNSEEN: Final = "never-seen-before"
 
 _N_ROWS: Final = 60
 _N_COLUMNS: Final = 100
-"""Values are changed in at most this many columns; an image has too many to try each."""
+"""Values are changed in at most this many columns; an image has too many to try all."""
 _FLOATS: Final = (DataType.DATA_TYPE_FLOAT32, DataType.DATA_TYPE_FLOAT64)
 
 
@@ -26,9 +26,9 @@ def edge_rows(rows: Any, graph: ScoreGraph, seed: int = 0) -> Any:
     """Return edge rows made from real ones, as the same kind of table, array or dict.
 
     Args:
-        rows: real rows, as the caller has them.
+        rows: the caller's rows.
         graph: the inputs and split thresholds; rows that its reference refuses are left out.
-        seed: the seed of the choice of rows, columns and values.
+        seed: for the choice of rows, columns and values.
 
     Returns:
         At most a few hundred rows, or a few per column; possibly none.
@@ -87,7 +87,7 @@ def _columns(
 
 
 def _beside(base: pd.DataFrame, numeric: list[Any], dtype: type) -> pd.DataFrame:
-    """Return the rows with every number moved to the next number of a type."""
+    """Return the rows with every number replaced by the next larger number of a type."""
     moved = base.copy()
     for column in numeric:
         values = moved[column].to_numpy(dtype=dtype)
@@ -101,7 +101,7 @@ def _on_thresholds(
     splits: Sequence[tuple[int, float]],
     random: np.random.Generator,
 ) -> list[pd.DataFrame]:
-    """Return rows that lie on split thresholds, and on both sides of them."""
+    """Return rows that lie on split thresholds and just beside them."""
     made = []
     for index in random.choice(len(splits), min(_N_ROWS, len(splits)), replace=False) if splits else ():
         feature, threshold = splits[index]
@@ -113,9 +113,9 @@ def _on_thresholds(
 
 
 def _neighbors(threshold: float) -> list[float]:
-    """Return a threshold and the numbers beside it, in float64 and in float32."""
+    """Return a threshold and the numbers next to it, in float64 and in float32."""
     near = np.float32(threshold)
-    with np.errstate(over="ignore"):  # beside the largest number is infinity
+    with np.errstate(over="ignore"):  # the number after the largest one is infinity
         values = [
             threshold,
             np.nextafter(threshold, np.inf),
@@ -144,10 +144,10 @@ def _with(base: pd.DataFrame, column: Any, value: Any) -> pd.DataFrame:
 def _answered(
     parts: list[pd.DataFrame], reference: Callable[[pd.DataFrame], NDArray[np.float64]]
 ) -> list[pd.DataFrame]:
-    """Return the rows of the parts that the reference takes; it may refuse an unseen category or a NaN."""
+    """Return the rows that the reference accepts; it may refuse an unseen category or a NaN."""
     together = pd.concat(parts, ignore_index=True)
     try:
-        # All at once: a call costs a forest far more than a row does, and most models refuse nothing.
+        # Try all at once: for a forest a call costs far more than a row, and most models refuse nothing.
         reference(together)
     except (RowsError, TypeError):
         half = len(parts) // 2

@@ -1,7 +1,7 @@
-"""Which held-out rows fit the calibrator, and which certify. Both are kept apart from the training rows.
+"""Which held-out rows fit the calibrator, and which certify. Training rows are used for neither.
 
-Rows that belong together (the same customer, the same day, a row and its copy) must not be on both sides: the
-certificate would be tested on what the calibrator has already seen.
+Rows that belong together (the same customer, the same day, a row and its copy) must not be on both sides.
+Otherwise the calibrator would have seen the rows that test the certificate.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tamiz_convert.graphs.score_graph import Labels
 from tamiz_convert.rows.labeled import LabeledRows, labeled, refuse_overlap, row_keys
 
 MAX_DUPLICATES: Final = 0.05
-"""The largest share of rows that may repeat others. More looks like a mistake, such as rows drawn with
-replacement."""
+"""The largest share of rows that may repeat others. A larger one looks like a mistake, such as rows drawn
+with replacement."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class SplitPlan:
 
     Attributes:
         fraction: the share of rows that certify, between 0 and 1.
-        groups: (n_rows,), one value per calibration row; rows of one value stay on one side.
-        splitter: how the rows are folded to choose a calibrator. With a TimeSeriesSplit the rows are in order
-            of time, and the last ones certify.
+        groups: (n_rows,), one value per calibration row; rows with the same value stay on one side.
+        splitter: folds the rows to choose a calibrator. With a TimeSeriesSplit the rows are in order of time,
+            and the last ones certify.
         allow_duplicates: whether many rows may repeat others.
         seed: the seed of the shuffle.
     """
@@ -79,11 +79,10 @@ def held_out(
         train: the training rows, X or (X, y), to refuse held-out rows that are among them; or None.
         classes: the estimator's classes.
         plan: how to divide.
-        slices: the value that names the slice of each row, of the calibration and of the certification rows.
+        slices: the slice value of each row, for the calibration and for the certification rows.
 
     Raises:
-        RowsError: for rows or labels that cannot be used, rows that are on two sides, or many rows that
-            repeat others.
+        RowsError: if rows or labels cannot be used, rows are on two sides, or too many rows repeat others.
     """
     given = labeled(*calibration, classes, "calibration", slices[0])
     groups = _groups(plan.groups, len(given))
@@ -104,10 +103,9 @@ def held_out(
 
 
 def divide(rows: LabeledRows, plan: SplitPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the positions of the rows that fit and of those that certify, both ascending.
+    """Return the positions of the rows that fit and of the rows that certify, both ascending.
 
-    Independent rows are stratified by class. Rows in groups are divided by group, and rows in order of time
-    by time.
+    Independent rows are stratified by class. Groups stay whole. Rows in order of time are cut at one time.
 
     Raises:
         RowsError: if either part would be empty.
@@ -141,7 +139,6 @@ def _stratified(
     rows: LabeledRows, n_certifying: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Divide independent rows; copies of a row go to the same side."""
-    # A copy on the other side would test the certificate on a row that the calibrator has seen.
     _, first, which = np.unique(row_keys(rows.rows), return_index=True, return_inverse=True)
     firsts = np.unique(first)
     if len(firsts) < 2:  # noqa: PLR2004  one for each side
@@ -197,8 +194,7 @@ def _duplicates(rows: LabeledRows, what: str, *, allowed: bool) -> tuple[str, ..
     if n_repeated > MAX_DUPLICATES * len(rows) and not allowed:
         raise RowsError(
             f"{message}. A certificate needs independent rows, and copies are not independent: remove them."
-            " If equal rows"
-            " are natural in this table, as with few categories, pass allow_duplicates=True"
+            " If equal rows are natural in this table, as with few categories, pass allow_duplicates=True"
             " (--allow-duplicates)"
         )
     return (f"{message}; copies stay on one side of the split",)

@@ -1,4 +1,4 @@
-"""Labeled rows: checked, and their labels matched with the classes."""
+"""Check labeled rows, and match their labels with the classes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ _SHOWN: Final = 5
 
 @dataclass(frozen=True)
 class LabeledRows:
-    """Rows with the index of each one's class.
+    """Rows with class indices.
 
     Attributes:
         rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
         y: (n_rows,), int64, indices into the classes.
-        slices: (n_rows,), the value that names each row's slice: text, int64 or bool; None if there are no
-            slices.
+        slices: (n_rows,), each row's slice value: text, int64 or bool; None if there are no slices.
     """
 
     rows: Any
@@ -51,11 +50,11 @@ def labeled(
         labels: (n_rows,), in the classes' own type.
         classes: the estimator's classes.
         what: the name of the rows in an error.
-        slices: (n_rows,), the value that names each row's slice, if there are slices.
+        slices: (n_rows,), each row's slice value, if there are slices.
 
     Raises:
-        RowsError: if there are no rows, if the number of labels is not that of the rows, or if a label is
-            missing, has another type, or is not a class.
+        RowsError: if there are no rows, if there are not as many labels as rows, or if a label is missing,
+            has another type, or is not a class.
     """
     rows = as_rows(rows, what)
     if labels is None:
@@ -87,7 +86,7 @@ def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
 
     Args:
         rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
-        others: likewise; of two tables, the columns that both have are compared.
+        others: the same kind of rows; if both are tables, only their common columns are compared.
         what: the name of the rows in an error.
         whose: the name of the others in an error.
 
@@ -104,20 +103,19 @@ def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
         shown = ", ".join(map(str, repeated[:_SHOWN].tolist())) + (", …" if len(repeated) > _SHOWN else "")
         raise RowsError(
             f"{len(repeated):,} of {count(rows):,} {what} rows are {whose} rows as well (rows {shown}):"
-            " rows that were seen"
-            " before say nothing about new ones. Remove them"
+            " rows that were seen before say nothing about new ones. Remove them"
         )
 
 
 def digest(rows: LabeledRows) -> str:
-    """Return "sha256:" and the digest of rows and labels, in their order; the same for equal values."""
+    """Return "sha256:" and the digest of rows and labels, in their order. Equal values have equal digests."""
     hashed = hashlib.sha256(row_keys(rows.rows).tobytes())
     hashed.update(rows.y.tobytes())
     return f"sha256:{hashed.hexdigest()}"
 
 
 def row_keys(rows: Any) -> NDArray[np.uint64]:
-    """Return (n_rows,) one number per row, the same for equal rows."""
+    """Return one number per row, (n_rows,); equal rows have equal numbers."""
     table = flat(rows).table
     comparable = table.astype(dict.fromkeys(table.select_dtypes("number").columns, np.float64))
     return np.asarray(pd.util.hash_pandas_object(comparable, index=False), dtype=np.uint64)
@@ -129,8 +127,7 @@ def _indices(values: NDArray[Any], classes: Labels, what: str) -> NDArray[np.int
         kind, given = ("strings", "numbers") if is_text else ("integers", "strings")
         raise RowsError(
             f"the {what} labels are {given}, but the estimator was trained on {kind} such as"
-            f" {classes.tolist()[0]!r}: pass"
-            " labels of that type"
+            f" {classes.tolist()[0]!r}: pass labels of that type"
         )
     position = {label: index for index, label in enumerate(classes.tolist())}
     try:

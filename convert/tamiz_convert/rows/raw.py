@@ -1,7 +1,6 @@
-"""Rows as a caller has them: an array, a table, or a dict of arrays by input.
+"""The caller's rows: an array, a table, or a dict of arrays by input.
 
-The first dimension of an array counts the rows. The others hold features, or the channels and pixels of an
-image.
+The first dimension of an array is the rows. The others are features, or the channels and pixels of an image.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def as_rows(rows: Any, what: str) -> Any:
     """Return rows as a DataFrame, an ndarray of at least two dimensions, or a dict of ndarrays.
 
     Args:
-        rows: what the caller gave.
+        rows: the caller's rows.
         what: the name of the rows in an error.
 
     Raises:
@@ -72,8 +71,8 @@ class Flat:
 
     Attributes:
         table: one column per value of a row.
-        restore: a table with the same columns → rows of the caller's kind.
-        columns_of: for rows that are a dict: input → its columns.
+        restore: a table with the same columns → the same kind of rows as the caller's.
+        columns_of: input → its columns, if the rows are a dict.
     """
 
     table: pd.DataFrame
@@ -95,7 +94,7 @@ def flat(rows: Any) -> Flat:
 
 
 def features(rows: Any) -> pd.DataFrame:
-    """Return the columns that have a meaning of their own: no pixels, and no elements of a wide input."""
+    """Return the columns that mean something by themselves: no pixels, and no elements of a wide input."""
     if isinstance(rows, pd.DataFrame):
         return rows
     if isinstance(rows, Mapping):
@@ -104,7 +103,7 @@ def features(rows: Any) -> pd.DataFrame:
 
 
 def not_numbers(rows: Any) -> str:
-    """Return which columns of a table are not numbers, as text for an error; an empty text for other rows."""
+    """Return text for an error that names the columns of a table that are not numbers; may be empty."""
     if not isinstance(rows, pd.DataFrame):
         return ""
     odd = rows.columns.difference(rows.select_dtypes(["number", "bool"]).columns, sort=False)

@@ -1,4 +1,4 @@
-"""Rows that name their slice, for a graph that reads it although the estimator may not know it."""
+"""Rows with a slice column: the graph reads it, even if the estimator does not."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tamiz_convert.rows.slices import SliceColumn, slice_values
 
 
 def with_slices(rows: LabeledRows, column: SliceColumn | None) -> LabeledRows:
-    """Return rows with the slice column in them, as the callers of the bundle send them."""
+    """Return rows with the slice column, as callers of the bundle will send them."""
     if column is None or column.name in rows.rows.columns:
         return rows
     return LabeledRows(rows.rows.assign(**{column.name: rows.slices}), rows.y, rows.slices)
 
 
 def passing_over(graph: ScoreGraph, names: Sequence[str]) -> ScoreGraph:
-    """Return a score graph that reads columns by their order, and takes all columns but these as features.
+    """Return a score graph that ignores these columns, and reads all others by their order.
 
     Args:
         graph: the score graph of a model that does not know its columns by name.
@@ -39,12 +39,12 @@ def passing_over(graph: ScoreGraph, names: Sequence[str]) -> ScoreGraph:
 
 
 def without(rows: Any, names: Sequence[str]) -> Any:
-    """Return rows of a table without some columns; other rows as they are."""
+    """Return a table without some columns; return other rows as they are."""
     return rows.drop(columns=list(names), errors="ignore") if isinstance(rows, pd.DataFrame) else rows
 
 
 def feeder(graph: ScoreGraph, column: SliceColumn | None) -> Callable[[Any], Feed]:
-    """Return rows with the slice column → what the whole graph reads.
+    """Return a function: rows with the slice column → the inputs of the whole graph.
 
     Args:
         graph: the score graph.

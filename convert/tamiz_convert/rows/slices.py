@@ -1,4 +1,4 @@
-"""The column whose value names the slice of a row: its values and their names."""
+"""The slice column: its value names the slice of a row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import RowsError
 
 MISSING: Final = "(missing)"
-"""The name of the slice of rows whose text is missing. A missing text is the empty string, on the wire and
+"""The name of the slice of rows with a missing text. A missing text is the empty string, on the wire and
 here."""
 
 Values = NDArray[Any]
@@ -28,7 +28,7 @@ class SliceColumn:
     """The column that names the slice of a row.
 
     Attributes:
-        name: of the column, and of the input that it is read from.
+        name: of the column and of its input.
         dtype: text, int64 or bool.
         values: the known values, ascending.
     """
@@ -44,7 +44,7 @@ class SliceColumn:
         Args:
             name: the name of the column.
             columns: what `slice_values` returned for all held-out rows. The certification rows may be among
-                them, because no label is read.
+                them, because labels are not used.
 
         Raises:
             RowsError: for columns of two types, too many values, or two values with the same name.
@@ -58,8 +58,7 @@ class SliceColumn:
         if len(values) > MAX_SUBSETS:
             raise RowsError(
                 f"column {name!r} has {len(values)} values; at most {MAX_SUBSETS} slices can be certified"
-                " together: put the"
-                " values into coarser groups"
+                " together: put the values into coarser groups"
             )
         names = [slice_name(value) for value in values]
         if len(set(names)) < len(names):
@@ -75,7 +74,7 @@ class SliceColumn:
 
     @property
     def spec(self) -> InputSpec:
-        """The manifest's description of an input for it."""
+        """The manifest's description of the column's input."""
         return InputSpec(name=self.name, dtype=self.dtype, shape=[-1, 1], column_names=[self.name])
 
     def index(self, values: Values) -> NDArray[np.int64]:
@@ -89,11 +88,11 @@ class SliceColumn:
     def completed(
         self, feed: dict[str, NDArray[Any]], values: Values
     ) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
-        """Return a feed that names the slice of each row, and the index of each row's slice.
+        """Return the feed with the slice column, and the index of each row's slice.
 
         Args:
-            feed: what a graph reads: first made rows, then real ones.
-            values: (n_real,), the values of the real rows. Made rows take examples in turn, unless the feed
+            feed: a graph's inputs: first edge rows, then real rows.
+            values: (n_real,), the values of the real rows. Edge rows get examples in turn, unless the feed
                 already holds the column.
         """
         n_made = len(next(iter(feed.values()))) - len(values)
@@ -113,14 +112,13 @@ class SliceColumn:
 
 
 class Given(NamedTuple):
-    """Held-out rows as the caller gave them, with the slices taken out.
+    """The caller's held-out rows, with the slice column taken out.
 
     Attributes:
         calibration, certification: (X, y), X without the slice column unless the estimator knows it.
-        train: the training rows, likewise, if they hold the column.
+        train: the training rows, also without the slice column.
         column: the slices; None if there are none.
-        slices: (n_rows,), the value that names the slice of each row, of the calibration and of the
-            certification rows.
+        slices: (n_rows,), the slice value of each row, for the calibration and for the certification rows.
     """
 
     calibration: tuple[Any, Any]
@@ -142,12 +140,12 @@ def take_slices(
     Args:
         calibration: (X, y).
         certification: (X, y), or None.
-        train: the training rows, X or (X, y), or None; they may hold the column or not.
+        train: the training rows, X or (X, y), or None; they need not hold the column.
         name: the column that names the slices; None if there are none.
-        known: the columns that the estimator was trained on; none if it knows no names.
+        known: the columns that the estimator was trained on; empty if it does not know their names.
 
     Raises:
-        RowsError: for rows without names or without that column, and for values that name no slices.
+        RowsError: if rows have no column names or not that column, or if its values cannot name slices.
     """
     if name is None:
         return Given(calibration, certification, train)
@@ -167,12 +165,13 @@ def take_slices(
 
 
 def columns_named(names: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the names of columns, one or many: a single name is itself a sequence, of letters."""
+    """Return the names of columns as a tuple."""
+    # A single name must not be read as a sequence of letters.
     return (names,) if isinstance(names, str) else tuple(names)
 
 
 def slice_name(value: Any) -> str:
-    """Return the name of the slice of a value."""
+    """Return the name of a value's slice."""
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value)).lower()
     return str(value) or MISSING
@@ -192,8 +191,7 @@ def slice_values(table: Any, name: str, what: str) -> Values:
     if not isinstance(table, pd.DataFrame):
         raise RowsError(
             f"slice_by={name!r} names a column, but the {what} rows are a {type(table).__name__} without"
-            " column names: pass"
-            " a DataFrame with the features and this column"
+            " column names: pass a DataFrame with the features and this column"
         )
     if name not in table.columns:
         raise RowsError(
@@ -204,7 +202,7 @@ def slice_values(table: Any, name: str, what: str) -> Values:
 
 
 def slice_texts(column: pd.Series[Any]) -> NDArray[np.str_]:
-    """Return (n_rows,) values of a column as text, `MISSING` for a missing one."""
+    """Return the values of a column as text, (n_rows,); a missing one becomes `MISSING`."""
     missing = column.isna()
     return np.array(
         [MISSING if none else str(value) for value, none in zip(column, missing, strict=True)], dtype=np.str_
@@ -231,9 +229,8 @@ def _as_values(column: pd.Series[Any], name: str, what: str) -> Values:
     types = pd.api.types
     if types.is_float_dtype(column):
         raise RowsError(
-            f"column {name!r} of the {what} rows holds floats, which make no groups: put the values into"
-            " bins first,"
-            " for example with pandas.cut(…).astype(str)"
+            f"column {name!r} of the {what} rows holds floats, which cannot name slices: put the values into"
+            " bins first, for example with pandas.cut(…).astype(str)"
         )
     if types.is_bool_dtype(column) or types.is_integer_dtype(column):
         if column.isna().any():
@@ -245,8 +242,7 @@ def _as_values(column: pd.Series[Any], name: str, what: str) -> Values:
     if not all(isinstance(value, str) for value in values):
         raise RowsError(
             f"column {name!r} of the {what} rows holds values of several types: convert them all to text,"
-            " whole"
-            " numbers or bool"
+            " whole numbers or bool"
         )
     return values
 

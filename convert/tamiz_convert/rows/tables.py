@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from tamiz_convert.errors import RowsError
 
 ARRAYS: Final = ".npz"
-"""The ending of files of arrays, for rows that are not a table: one array per input, and one with the
-labels."""
+"""The suffix of files with arrays, for rows that are not a table: one array per input, and one of labels."""
 
 _READERS: Final[dict[str, Callable[[Path], pd.DataFrame]]] = {
     ".parquet": pd.read_parquet,
@@ -47,7 +46,7 @@ def select(table: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.DataFr
     Args:
         table: the table.
         columns: their names, in order.
-        path: where the table was read, for the error.
+        path: the table's file, for the error.
 
     Raises:
         RowsError: if a column is missing.
@@ -69,7 +68,7 @@ def load_arrays(path: Path, target: str) -> tuple[Any, NDArray[Any]]:
         target: the name of the array with the labels.
 
     Returns:
-        The rows, an array if there is one besides the labels, else a dict of arrays by name; and the labels.
+        The rows (one array besides the labels: that array; more: a dict of arrays by name), and the labels.
 
     Raises:
         RowsError: if the file cannot be read, or lacks an array.
@@ -79,7 +78,7 @@ def load_arrays(path: Path, target: str) -> tuple[Any, NDArray[Any]]:
             arrays = dict(file)
     except FileNotFoundError:
         raise RowsError(f"{path} does not exist") from None
-    except Exception as error:  # zipfile's and numpy's; a pickle among them is refused
+    except Exception as error:  # zipfile's and NumPy's, of many kinds; also for a pickle in the file
         raise RowsError(f"{path} cannot be read: {error}") from error
     if target not in arrays:
         raise RowsError(f"{path} has no array {target!r}; it has {', '.join(arrays)}")

@@ -1,4 +1,4 @@
-"""Who is a candidate on which rows."""
+"""Which calibrators are candidates for given rows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _TWO: Final = 2
 
 @dataclass(frozen=True)
 class Rows:
-    """What the calibration rows are like.
+    """The facts about calibration rows that decide who is a candidate.
 
     Attributes:
         kind: what their scores are.
         n_classes: how many classes there are.
         n_rows: how many rows there are.
-        n_minor: how many of them are of the rarest class.
+        n_minor: how many rows the rarest class has.
     """
 
     kind: ScoresKind
@@ -31,7 +31,7 @@ class Rows:
 
     @property
     def reference(self) -> str:
-        """The calibrator that keeps the estimator's own ranking, and is always a candidate."""
+        """The calibrator that keeps the estimator's own ranking; it is always a candidate."""
         return "temperature" if self.kind == "margins" else "none"
 
 

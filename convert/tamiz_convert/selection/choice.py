@@ -1,4 +1,4 @@
-"""The choice among calibrators that were tried, and what came of it."""
+"""The choice among the calibrators that were tried, and its result."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ _ROUNDING: Final = 1e-12
 
 @dataclass(frozen=True)
 class Candidate:
-    """A calibrator that was thought of; numbers are out of fold, None if it was not tried.
+    """A calibrator that was considered. Its numbers are out of fold; None if it was not tried.
 
     Attributes:
         method: its name.
         status: "chosen", "beaten: …", "vetoed: …" or "not a candidate: …".
-        log_loss, brier, ece_15, aurc: as in `metrics`; AURC within folds, the mean over them.
-        standard_error: of the difference between its log loss and that of the chosen one, paired; 0 for the
-            chosen one.
+        log_loss, brier, ece_15, aurc: as in `metrics`; AURC is the mean over folds.
+        standard_error: of its log loss minus the chosen calibrator's, paired; 0 for the chosen one.
     """
 
     method: str
@@ -39,12 +38,12 @@ class Candidate:
 
     @property
     def chosen(self) -> bool:
-        """Whether it was taken."""
+        """Whether it was chosen."""
         return self.status == "chosen"
 
     @property
     def metrics(self) -> list[tuple[str, float]]:
-        """What was measured, by name; empty if it was not tried."""
+        """The measured numbers by name; empty if it was not tried."""
         named = {"log_loss": self.log_loss, "brier": self.brier, "ece_15": self.ece_15, "aurc": self.aurc}
         return [(name, value) for name, value in named.items() if value is not None]
 
@@ -59,7 +58,7 @@ class Selection:
         candidates: every calibrator, the simplest first.
         n_rows: the calibration rows.
         n_judging: how many of them were predicted out of fold; 0 if nothing was compared.
-        folds: what the folds were; empty if there were none.
+        folds: a description of the folds; empty if there were none.
         seed: of folds and bootstrap.
         notes: warnings for people.
     """
@@ -76,11 +75,11 @@ class Selection:
 
 @dataclass(frozen=True)
 class Choice:
-    """Who won, and who would have come before.
+    """The winner, and the calibrators that it was compared with.
 
     Attributes:
-        winner: the one that is taken.
-        lowest: the one of lowest log loss that was not vetoed; often the winner.
+        winner: the chosen calibrator.
+        lowest: the calibrator with the lowest log loss that was not vetoed; often the winner.
         vetoed: name → why.
     """
 
@@ -91,12 +90,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Judges:
-    """The rows that judge.
+    """The rows that judge the calibrators.
 
     Attributes:
         y: (n_judging,), int64.
-        fold: (n_judging,), int64, the number of the fold that each of them judges in.
-        groups: (n_judging,), which of them belong together; None if none do.
+        fold: (n_judging,), int64, the number of the fold that each row judges in.
+        groups: (n_judging,), which rows belong together; None if none do.
         n_rows: how many calibration rows there are, judging or not.
     """
 
@@ -112,10 +111,10 @@ def choose(
     """Return the most preferred candidate that is not vetoed.
 
     Args:
-        tried: the candidates, the simplest first; the reference is among them, so that one always remains.
+        tried: the candidates, the simplest first. The reference is one of them, so one always remains.
         reference: the estimator's own ranking.
         judges: the rows that judge.
-        settings: the cut-offs.
+        settings: the limits.
         seed: of the bootstrap behind the veto.
     """
     pool, vetoed = list(tried), dict[str, str]()
@@ -174,10 +173,10 @@ def _veto(
 
 
 def ranking(candidate: OutOfFold, judges: Judges) -> float:
-    """Return the mean AURC over folds, each weighted with its rows.
+    """Return the mean AURC over folds, weighted by their rows.
 
-    Within folds, since each has a calibrator of its own: temperature never changes the order of two classes'
-    confidences, and must not look as if it did because five temperatures differ.
+    It is computed within folds because each fold has its own calibrator. One temperature never changes the
+    ranking of two-class rows; five different temperatures over pooled rows would seem to.
     """
     return sum(
         float(rows.mean()) * aurc(candidate.probabilities[rows], judges.y[rows]) for rows in _folds(judges)
@@ -187,7 +186,7 @@ def ranking(candidate: OutOfFold, judges: Judges) -> float:
 def _ranking_difference(
     one: OutOfFold, other: OutOfFold, judges: Judges, settings: SelectionSettings, seed: int
 ) -> PairedDifference:
-    """Return the difference of `ranking`; folds share no row and no group, so that their variances add up."""
+    """Return the difference of `ranking`. Folds share no rows and no groups, so their variances add up."""
     difference, variance = 0.0, 0.0
     for number, rows in enumerate(_folds(judges)):
         of_fold = aurc_difference(

@@ -1,4 +1,4 @@
-"""How the calibration rows are folded: what one part is fitted on, the other part judges."""
+"""Folds of the calibration rows: a calibrator is fitted on one part and judged on the other."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Positions = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Folds:
-    """Disjoint parts that judge, each with the rows that are fitted on.
+    """Disjoint parts that judge, each with the rows to fit on.
 
     Attributes:
         parts: (fitting, judging) positions of each fold.
-        description: what they are, for people.
+        description: the folds in words, for people.
     """
 
     parts: tuple[tuple[Positions, Positions], ...]
@@ -31,19 +31,19 @@ class Folds:
 
     @property
     def judging(self) -> Positions:
-        """(n_judging,), the positions of the rows that judge, fold by fold; in time order not the first."""
+        """(n_judging,), the positions of the rows that judge, fold by fold; in time order, not the first."""
         return np.concatenate([judging for _, judging in self.parts])
 
     @property
     def numbers(self) -> Positions:
-        """(n_judging,), the number of the fold that each of them judges in."""
+        """(n_judging,), the number of the fold that each row judges in."""
         return np.repeat(np.arange(len(self.parts)), [len(judging) for _, judging in self.parts])
 
 
 def fold(
     scores: Array, y: Classes, groups: NDArray[Any] | None, splitter: Any, n_folds: int, seed: int
 ) -> Folds:
-    """Fold rows: as the splitter says, else stratified by class, whole groups where there are groups.
+    """Fold rows with the splitter. Without one, folds are stratified by class, and groups stay whole.
 
     Args:
         scores: (n_rows, n_scores), float64.
@@ -54,8 +54,8 @@ def fold(
         seed: of the shuffle, without a splitter.
 
     Raises:
-        RowsError: for too few rows or groups, a row that judges twice or is on both sides of a fold, and a
-            group that is.
+        RowsError: if there are too few rows or groups, if a row judges twice, or if a row or group is on both
+            sides of a fold.
     """
     if splitter is not None:
         used, description = splitter, repr(splitter)
@@ -77,9 +77,9 @@ def fold(
 def _split(
     splitter: Any, scores: Array, y: Classes, groups: NDArray[Any] | None
 ) -> tuple[tuple[Positions, Positions], ...]:
-    """Return the folds in which a row judges.
+    """Return the folds in which any row judges.
 
-    What scikit-learn warns of (a splitter that ignores groups, a rare class) is checked by what came out.
+    scikit-learn's warnings (a splitter that ignores groups, a rare class) are ignored: the result is checked.
     """
     if not hasattr(splitter, "split"):
         raise RowsError(f"the splitter is {splitter!r}; expected one of scikit-learn's, such as KFold(5)")

@@ -1,4 +1,4 @@
-"""What a calibrator says of rows that it was not fitted on."""
+"""A calibrator's probabilities for rows that it was not fitted on."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class OutOfFold:
 def out_of_fold(
     method: str, scores: Array, y: Classes, folds: Folds, *, kind: ScoresKind, n_classes: int
 ) -> OutOfFold:
-    """Fit a calibrator on each fold, and ask it about the rows that judge.
+    """Fit a calibrator on each fold, and predict the rows that judge.
 
     Raises:
-        RowsError: if it cannot be fitted on some fold, as where a class is missing, or gives NaN.
+        RowsError: if it cannot be fitted on some fold, for example without a class, or if it gives NaN.
     """
     probabilities = np.full((len(y), n_classes), np.nan)
     for number, (fitting, judging) in enumerate(folds.parts, 1):

@@ -1,4 +1,4 @@
-"""The choice of a calibrator, from the rows to a sentence."""
+"""The choice of a calibrator, from the rows to the reason in words."""
 
 from __future__ import annotations
 
@@ -44,31 +44,30 @@ def select_calibrator(
 ) -> Selection:
     """Choose the calibrator with the lowest log loss on rows that it was not fitted on.
 
-    With fewer than `settings.rows_to_take_lowest` rows the simplest one near the lowest wins. One that ranks
-    rows worse than the estimator itself (temperature for margins) by more than a standard error of AURC is
-    passed over for the next best: the gate's confidence is the calibrated probability, so that a worse
-    ranking would answer fewer rows, and there is no second number to gate on instead.
+    With fewer than `settings.rows_to_take_lowest` rows, the simplest calibrator near the lowest log loss
+    wins. A calibrator that ranks rows worse than the estimator itself (temperature for margins), by more than
+    a standard error of AURC, is passed over for the next best. The gate compares the calibrated probability,
+    so with a worse ranking it would answer fewer rows.
 
     Args:
         scores: (n_rows, 1) for two classes, else (n_rows, n_classes), float64.
         y: (n_rows,), int64, the index of each row's class.
         kind: what the scores are.
         n_classes: how many classes there are.
-        settings: the cut-offs.
-        groups: (n_rows,), one value per row; rows of one value are never on both sides of a fold, and count
-            as one observation where a standard error is taken.
-        splitter: a scikit-learn splitter whose parts are disjoint; not every row has to be predicted. By
-            default stratified folds, of whole groups where there are groups.
+        settings: the limits.
+        groups: (n_rows,), one value per row. Rows with the same value are never on both sides of a fold, and
+            count as one observation in a standard error.
+        splitter: a scikit-learn splitter whose parts are disjoint; it need not cover every row. By default
+            folds are stratified, and groups stay whole.
         seed: of the folds and of the bootstrap behind the veto.
 
     Raises:
-        RowsError: for scores that are not finite, labels or groups of another length, and rows that cannot be
-            folded.
-        EstimatorError: for scores that are said to be probabilities and are not.
+        RowsError: if scores are not finite, labels or groups have another length, or rows cannot be folded.
+        EstimatorError: if `kind` says probabilities and the scores are not.
     """
     belonging = _checked(scores, y, groups)
     rows = Rows(kind, n_classes, len(y), int(np.bincount(y, minlength=n_classes).min()))
-    # What the reference refuses (NaN, scores that are not probabilities) every calibrator refuses.
+    # Every calibrator refuses what the reference refuses: NaN, and scores that are not probabilities.
     fit(rows.reference, scores, y, kind=kind, n_classes=n_classes)
     objections = {method: objection(method, rows, settings) for method in METHODS}
     methods = [method for method, why in objections.items() if why is None]
@@ -109,7 +108,7 @@ def _checked(scores: Array, y: Classes, groups: Any) -> NDArray[Any] | None:
 
 
 def _unopposed(rows: Rows, out: Mapping[str, str], settings: SelectionSettings, seed: int) -> Selection:
-    """Return the reference, where no other calibrator is a candidate."""
+    """Return the reference, because no other calibrator is a candidate."""
     found = {method: Candidate(method, f"not a candidate: {why}") for method, why in out.items()}
     found[rows.reference] = Candidate(rows.reference, "chosen")
     return Selection(
@@ -127,7 +126,7 @@ def _unopposed(rows: Rows, out: Mapping[str, str], settings: SelectionSettings, 
 def _try(
     methods: Sequence[str], scores: Array, y: Classes, folds: Folds, rows: Rows
 ) -> tuple[list[OutOfFold], dict[str, str]]:
-    """Return what each candidate says out of fold, and why some could not be tried."""
+    """Return each candidate out of fold, and why some could not be tried."""
     tried, failed = [], {}
     for method in methods:
         try:

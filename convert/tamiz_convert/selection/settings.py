@@ -1,4 +1,4 @@
-"""The limits that the choice of a calibrator goes by."""
+"""The limits for the choice of a calibrator."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ class SelectionSettings:
     """Which calibrators are candidates, and how the winner is found.
 
     The defaults come from comparing the test log loss of calibrators on four models at 60 to 10,000
-    calibration rows: isotonic regression is worse than nothing on few rows, and below some 300 rows picking
-    costs more than it gains.
+    calibration rows. On few rows, isotonic regression is worse than no calibration. Below about 300 rows, a
+    choice costs more than it gains.
 
     Attributes:
-        rows_to_fit: on fewer rows, no calibrator is fitted that can be avoided.
-        rows_to_compare: on fewer rows, temperature is the only candidate beside none, and wins if it is not
-            worse.
-        rows_to_take_lowest: from this many rows on, the lowest log loss wins; below, the simplest candidate
-            near it does.
+        rows_to_fit: with fewer rows, only the reference is a candidate.
+        rows_to_compare: with fewer rows, temperature is the only candidate besides none, and wins if it is
+            not worse.
+        rows_to_take_lowest: from this many rows on, the lowest log loss wins. With fewer rows, the simplest
+            candidate near it wins.
         standard_errors: how near that is, in paired standard errors.
-        veto_standard_errors: by how many paired standard errors a candidate may rank rows worse than the
-            estimator.
-        candidacies: name → what a calibrator asks of the rows, in place of what its own file says.
-        n_folds: of the cross-validation; fewer where the rarest class has fewer rows.
+        veto_standard_errors: how many paired standard errors worse than the estimator a candidate may rank
+            rows.
+        candidacies: name → a calibrator's candidacy, instead of the one in its own file.
+        n_folds: of the cross-validation; fewer if the rarest class has fewer rows.
         n_resamples: of the bootstrap behind the veto.
     """
 

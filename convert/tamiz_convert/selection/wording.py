@@ -14,7 +14,7 @@ _ONE_ON_EACH_SIDE: Final = 2
 
 
 def status(candidate: OutOfFold, choice: Choice) -> str:
-    """Return what became of a candidate that was tried."""
+    """Return the status of a candidate that was tried."""
     if candidate is choice.winner:
         return "chosen"
     if candidate.method in choice.vetoed:
@@ -31,7 +31,8 @@ def reason(tried: Sequence[OutOfFold], choice: Choice, rows: Rows, settings: Sel
     if not choice.vetoed:
         return sentence
     return (
-        f"{sentence}; passed over, for they rank rows worse than {rows.reference}: {', '.join(choice.vetoed)}"
+        f"{sentence}; passed over, because they rank rows worse than {rows.reference}:"
+        f" {', '.join(choice.vetoed)}"
     )
 
 
@@ -67,7 +68,7 @@ def reason_unopposed(rows: Rows) -> str:
 
 
 def notes_unopposed(rows: Rows, settings: SelectionSettings) -> tuple[str, ...]:
-    """Return a warning where there are too few rows to compare calibrators."""
+    """Return a warning if there are too few rows to compare calibrators."""
     if rows.n_rows < settings.rows_to_fit:
         needed = f"{settings.rows_to_fit:,} or more"
         return (
@@ -79,7 +80,7 @@ def notes_unopposed(rows: Rows, settings: SelectionSettings) -> tuple[str, ...]:
 
 
 def notes(tried: Sequence[OutOfFold], failed: Mapping[str, str]) -> tuple[str, ...]:
-    """Return a warning where every other calibrator failed."""
+    """Return a warning if every other calibrator failed."""
     if len(tried) > 1:
         return ()
     method, why = next(iter(failed.items()))

@@ -1,4 +1,4 @@
-"""Rows as a caller has them ↔ the inputs of a torch or ONNX graph: arrays of any number of dimensions."""
+"""Turn the caller's rows into inputs of a torch or ONNX graph: arrays with any number of dimensions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ArrayInputs:
     """Inputs by name; the first dimension of each counts the rows.
 
     Attributes:
-        specs: the manifest's descriptions, their shapes taken from rows.
+        specs: the manifest's descriptions, with shapes taken from rows.
     """
 
     specs: tuple[InputSpec, ...]
@@ -32,10 +32,10 @@ class ArrayInputs:
         """Return the inputs for rows like these.
 
         Args:
-            rows: an array or a table where there is one input; else a dict of arrays by input, or a table
-                with one column per input.
-            wanted: what the model reads; -1 in a shape where any size will do, which becomes that of the
-                rows; an empty shape where nothing is known of it.
+            rows: an array or a table if there is one input; else a dict of arrays by input, or a table with
+                one column per input.
+            wanted: what the model reads. -1 in a shape stands for any size and is replaced by the size in the
+                rows. An empty shape means that the shape is unknown.
 
         Raises:
             RowsError: if the rows do not fit.
@@ -59,7 +59,7 @@ class ArrayInputs:
         return cls(tuple(specs))
 
     def feed(self, rows: Any) -> dict[str, NDArray[Any]]:
-        """Return rows as the graph reads them: input name → (n_rows, …), in the input's dtype."""
+        """Return the rows for the graph: input name → (n_rows, …), in the input's dtype."""
         arrays = _arrays(rows, self.specs)
         for spec in self.specs:
             _check_shape(arrays[spec.name], spec)
@@ -84,7 +84,7 @@ def _arrays(rows: Any, specs: tuple[InputSpec, ...]) -> dict[str, NDArray[Any]]:
 
 
 def _from_table(rows: pd.DataFrame, specs: tuple[InputSpec, ...]) -> dict[str, NDArray[Any]]:
-    """Return one array of all columns for one input, else one column per input."""
+    """Return one array of all columns if there is one input, else one column per input."""
     if len(specs) == 1:
         columns = list(specs[0].column_names) or list(rows.columns)
         _refuse_missing([name for name in columns if name not in rows.columns], rows)

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees of any library, in one form; and that form as ONNX nodes."""
+"""Gradient-boosted trees of any library in one form, and that form as ONNX nodes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class Booster:
     """Boosted trees: scores = bias + the sum of the leaves.
 
     Attributes:
-        library: its name for people: "XGBoost", "LightGBM", "CatBoost".
-        distribution: its name in package indexes, for the manifest.
+        library: the library's name for people: "XGBoost", "LightGBM", "CatBoost".
+        distribution: the library's name in package indexes, for the manifest.
         trees: at least one.
         bias: (n_scores,), float64; one score for two classes.
         kind: what the scores are.
-        classes: as the library knows them; None where it does not.
-        rounds_to_float32: whether it rounds features to float32 before it compares.
+        classes: the labels; None if the library does not know them.
+        rounds_to_float32: whether the library rounds features to float32 before it compares.
         n_features: how many features it reads.
-        column_names: their names; empty where the library made them up.
+        column_names: their names; empty if the library made them up.
         raw: features (n_rows, n_features), float64 or sparse → the library's own scores, (n_rows, n_scores),
             float64.
-        sparse_zeros_are_missing: whether what a sparse matrix leaves out is missing to it, and not zero.
-        is_single_precision: whether the library, or the graph, adds up the leaves in float32.
+        sparse_zeros_are_missing: whether the library takes zeros of a sparse matrix for missing values.
+        is_single_precision: whether the library or the graph adds up the leaves in float32.
         notes: what the caller should know.
     """
 
@@ -65,11 +65,11 @@ class Library:
     """A library of boosted trees.
 
     Attributes:
-        package: the name of its package, as one imports it.
+        package: the name to import.
         classifier: the name of its scikit-learn estimator.
         native: the name of its own class.
         read: returns the trees of a model of either class.
-        suffixes: of the files in its own format, which holds no code.
+        suffixes: of files in its own format, which does not hold code.
         load: the imported package and a file → a native model.
     """
 
@@ -99,11 +99,11 @@ def append_booster(builder: GraphBuilder, booster: Booster, features: str) -> st
 
 
 def as_features(features: Any) -> Any:
-    """Return what preprocessing gave as a float64 ndarray; a sparse matrix stays one."""
+    """Return preprocessed features as a float64 ndarray; a sparse matrix stays as it is."""
     return features if hasattr(features, "toarray") else np.asarray(features, dtype=np.float64)
 
 
 def as_scores(scores: Any) -> NDArray[np.float64]:
-    """Return what a library gave as (n_rows, n_scores), float64."""
+    """Return a library's scores as (n_rows, n_scores), float64."""
     array = np.asarray(scores, dtype=np.float64)
     return array.reshape(len(array), -1)

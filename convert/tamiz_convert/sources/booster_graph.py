@@ -1,4 +1,4 @@
-"""From a native booster (XGBoost's and LightGBM's Booster, CatBoost's CatBoost) to a score graph."""
+"""Convert a native booster (XGBoost's and LightGBM's Booster, CatBoost's CatBoost) to a score graph."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def from_booster(booster: Any, rows: Any, classes: Any = None) -> ScoreGraph:
             CatBoost knows them itself.
 
     Raises:
-        EstimatorError: for what is not trained or not supported, or for another number of classes than the
-            booster has.
+        EstimatorError: if the booster is not trained or not supported, or if `classes` has another length
+            than the booster has classes.
         RowsError: if the rows do not fit.
     """
     read = read_booster(booster)

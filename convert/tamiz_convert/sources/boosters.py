@@ -1,4 +1,4 @@
-"""Which library a booster is of, told without importing any: an object that exists has imported its own."""
+"""Which library a booster comes from, by the module of its type, so that no library is imported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tamiz_convert.sources import catboost_trees, lightgbm_trees, xgboost_trees
 from tamiz_convert.sources.booster import Booster, Library
 
 _LIBRARIES: Final = (xgboost_trees.LIBRARY, lightgbm_trees.LIBRARY, catboost_trees.LIBRARY)
-"""A new library is a file with its `LIBRARY`, and an entry here."""
+"""To add a library, write a file with its `LIBRARY`, and add an entry here."""
 
 SUPPORTED: Final = tuple(sorted(library.classifier for library in _LIBRARIES))
 NATIVE: Final = tuple(f"{library.package}.{library.native}" for library in _LIBRARIES)
@@ -19,7 +19,7 @@ SUFFIXES: Final = tuple(suffix for library in _LIBRARIES for suffix in library.s
 
 
 def is_booster(model: Any) -> bool:
-    """Return whether a model is of one of the supported libraries."""
+    """Return whether a model comes from one of the supported libraries."""
     return _library(model) is not None
 
 
@@ -30,7 +30,7 @@ def is_native(model: Any) -> bool:
 
 
 def read_booster(model: Any) -> Booster:
-    """Return the trees of a model of one of the supported libraries.
+    """Return the trees of a model from one of the supported libraries.
 
     Raises:
         EstimatorError: if it is not trained, or not a classifier that can be exported; the message says why.
@@ -41,12 +41,12 @@ def read_booster(model: Any) -> Booster:
 
 
 def library_of_file(path: Path) -> Library:
-    """Return the library whose format a file has, by its suffix, which is one of `SUFFIXES`."""
+    """Return the library of a file, by its suffix, which must be one of `SUFFIXES`."""
     return next(library for library in _LIBRARIES if path.suffix in library.suffixes)
 
 
 def column_names(names: tuple[str, ...], rows: Any) -> list[str]:
-    """Return a booster's column names as the rows spell them: LightGBM writes "_" for a space."""
+    """Return a booster's column names in the spelling of the rows: LightGBM writes "_" for a space."""
     if isinstance(rows, pd.DataFrame):
         spelled = {str(column).replace(" ", "_"): str(column) for column in rows.columns}
         return [name if name in rows.columns else spelled.get(name, name) for name in names]

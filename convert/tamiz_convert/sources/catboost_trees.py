@@ -1,8 +1,8 @@
-"""CatBoost: trees from its JSON model, whose schema is documented in "model_export_in_json" of its tutorials.
+"""CatBoost: trees from its JSON model. Its tutorial "model_export_in_json" documents the schema.
 
-CatBoost rounds features to float32 and goes right where x > border (float32), which is left where x <=
-border. An oblivious tree asks the same question at all nodes of a level; its leaves are numbered by the
-answers, the first question lowest.
+CatBoost rounds features to float32. It goes right if x > border (float32), so left if x <= border. An
+oblivious tree has the same split at all nodes of a level. The leaf's number has one bit per split; the first
+split is the lowest bit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def read(model: Any) -> Booster:
     """Return the trees of a CatBoostClassifier or of a CatBoost.
 
     Raises:
-        EstimatorError: for what is not trained, or not a classifier of numerical features.
+        EstimatorError: if it is not trained, or not a classifier of numerical features.
     """
     if not model.is_fitted():
         raise EstimatorError(f"{type(model).__name__} is not fitted; call fit on the training rows first")
@@ -91,7 +91,7 @@ def _kind(described: dict[str, Any]) -> ScoresKind:
 
 
 def _missing_left(described: dict[str, Any]) -> NDArray[np.bool_]:
-    """Return (n_features,), bool: whether NaN goes left, which it does unless it counts as the largest."""
+    """Return (n_features,), bool: whether NaN goes left. It does unless CatBoost treats it as the largest."""
     treatment = {
         feature["flat_feature_index"]: feature.get("nan_value_treatment", "AsIs")
         for feature in described["features_info"]["float_features"]
@@ -100,7 +100,7 @@ def _missing_left(described: dict[str, Any]) -> NDArray[np.bool_]:
 
 
 def _oblivious(tree: dict[str, Any], dimension: int, scale: float, missing_left: NDArray[np.bool_]) -> Tree:
-    """Return an oblivious tree node by node, level after level. The last question is at the root."""
+    """Return an oblivious tree with nodes numbered level by level. CatBoost's last split is at the root."""
     splits = (tree["splits"] or [])[::-1]
     n_inner = 2 ** len(splits) - 1
     level = np.repeat(np.arange(len(splits)), 2 ** np.arange(len(splits)))

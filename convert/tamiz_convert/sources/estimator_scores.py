@@ -1,7 +1,7 @@
 """Final estimators as ONNX nodes: features (n_rows, n_features), float64 → scores.
 
-A new estimator of scikit-learn is a file in `estimators`, with its `APPENDERS`, and a line in `_APPENDERS`
-here. `boosters` has those of other libraries.
+To add an estimator of scikit-learn, write a file in `estimators` with its `APPENDERS`, and add a line to
+`_APPENDERS` here. `boosters` has the estimators of other libraries.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def append_scores(builder: GraphBuilder, estimator: Any, features: str) -> Score
         features: the name of the features, (n_rows, n_features), float64.
 
     Raises:
-        EstimatorError: for an estimator that is not supported; the message names those that are.
+        EstimatorError: if the estimator is not supported; the message lists the supported ones.
     """
-    append = _APPENDERS.get(type(estimator))  # a subclass may predict otherwise
+    append = _APPENDERS.get(type(estimator))  # not isinstance: a subclass may predict differently
     if append is not None:
         return append(builder, estimator, features)
     if not is_booster(estimator):

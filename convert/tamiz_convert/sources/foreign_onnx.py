@@ -1,4 +1,4 @@
-"""ONNX files that others wrote: read whole, and brought into a form that our own nodes can follow."""
+"""Read ONNX files that others wrote, and bring them into a form that our own nodes can follow."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ _OURS: Final = {SCORES, PROBABILITIES, SUBSET}
 
 
 def load_onnx(path: Path) -> onnx.ModelProto:
-    """Return a model with its external data in it.
+    """Return a model, including its external data.
 
     Raises:
-        EstimatorError: if the file does not exist, is not a valid model, or keeps data elsewhere that are
-            missing.
+        EstimatorError: if the file does not exist, is not a valid model, or refers to missing data files.
     """
     try:
         model = onnx.load(path)
@@ -38,7 +37,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
 
 
 def true_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    """Return the inputs that have to be fed: old files list constants among them."""
+    """Return the inputs that have to be fed. Old files list constants as inputs too."""
     constants = {tensor.name for tensor in graph.initializer}
     return [each for each in graph.input if each.name not in constants]
 
@@ -46,8 +45,8 @@ def true_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
 def followable(model: onnx.ModelProto, output: str) -> tuple[onnx.ModelProto, str]:
     """Return a model that our own nodes can follow, and the name of the output in it.
 
-    Local functions are inlined, the standard operators raised to our version where they are older, what does
-    not lead to the output is dropped, and every name but those of the inputs gets a prefix.
+    Local functions are inlined. Older standard operators are raised to our version. Nodes that do not lead to
+    the output are dropped. Every name except those of the inputs gets a prefix.
 
     Raises:
         EstimatorError: if the file cannot be raised to our version, or an input has a name that the bundle
@@ -79,7 +78,7 @@ def followable(model: onnx.ModelProto, output: str) -> tuple[onnx.ModelProto, st
 
 def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
     versions: dict[str, int] = {}
-    for opset in model.opset_import:  # skl2onnx lists a domain twice
+    for opset in model.opset_import:  # skl2onnx may list a domain twice
         domain = "" if opset.domain == "ai.onnx" else opset.domain
         versions[domain] = max(versions.get(domain, 0), opset.version)
     version = versions.setdefault("", OPSET)
@@ -131,7 +130,7 @@ def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 def _rename(graph: onnx.GraphProto, kept: set[str]) -> None:
-    """Put the prefix before every name but some, also in the bodies of If, Loop and Scan."""
+    """Add the prefix to every name that is not in `kept`, also in the bodies of If, Loop and Scan."""
 
     def renamed(name: str) -> str:
         return name if not name or name in kept else _PREFIX + name

@@ -1,4 +1,4 @@
-"""A kind of model that can be exported: what its module says of it."""
+"""A kind of model that can be exported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tamiz_convert.graphs.score_graph import ScoreGraph
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of model. Libraries are heavy, so `owns` goes by the modules of a model's type and imports none.
+    """A kind of model. `owns` must not import a heavy library: it looks at the module of the model's type.
 
     Attributes:
         described: which models are of this kind, for people.

@@ -13,7 +13,7 @@ from tamiz_convert.sources import booster_graph, onnx_graph, sklearn_graph, torc
 from tamiz_convert.sources.kind import Kind
 
 _KINDS: Final = (onnx_graph.KIND, torch_graph.KIND, booster_graph.KIND, sklearn_graph.KIND)
-"""A new kind of model is a file with its `KIND`, and an entry here. The first that owns a model wins."""
+"""To add a kind of model, write a file with its `KIND`, and add an entry here. The first that fits wins."""
 
 
 def score_graph(model: Any, rows: Any, classes: Any = None) -> ScoreGraph:
@@ -34,8 +34,7 @@ def score_graph(model: Any, rows: Any, classes: Any = None) -> ScoreGraph:
     if isinstance(model, (str, Path)):
         raise EstimatorError(
             f'{str(model)!r} is a path: wrap an ONNX file as OnnxModel({str(model)!r}, kind="logits"), with'
-            " the kind of"
-            " scores that it gives; load any other model first"
+            " the kind of scores that it gives; load any other model first"
         )
     raise EstimatorError(
         f"{type(model).__name__} is not supported. Supported are"
@@ -44,11 +43,11 @@ def score_graph(model: Any, rows: Any, classes: Any = None) -> ScoreGraph:
 
 
 def known_columns(model: Any, rows: Any) -> list[str]:
-    """Return the columns of a table that a model reads by name; none where it reads them by their order.
+    """Return the columns of a table that a model reads by name; none if it reads them by their order.
 
     Args:
         model: see `export`.
-        rows: rows like those that will be predicted; what is not a table has no columns.
+        rows: rows like those that will be predicted; only a table has columns.
     """
     kind = _kind(model)
     return kind.columns(model, rows) if kind is not None and isinstance(rows, pd.DataFrame) else []

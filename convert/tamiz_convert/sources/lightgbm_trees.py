@@ -1,8 +1,8 @@
 """LightGBM: trees from `Booster.dump_model`.
 
-LightGBM compares in float64 and goes left where x <= threshold. What NaN does depends on the node's
-missing_type (NumericalDecision in include/LightGBM/tree.h): None takes it for 0, NaN sends it the default
-way, Zero sends it and everything within 1e-35 of zero the default way.
+LightGBM compares in float64 and goes left if x <= threshold. The node's missing_type says where NaN goes
+(NumericalDecision in include/LightGBM/tree.h). None: NaN counts as 0. NaN: it goes the default way. Zero: it
+goes the default way, and so does everything within 1e-35 of zero.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _OBJECTIVES: Final[dict[str, ScoresKind]] = {
 
 
 def read(model: Any) -> Booster:
-    """Return the trees of an LGBMClassifier or of a Booster, up to its best iteration where it has one.
+    """Return the trees of an LGBMClassifier or of a Booster, up to its best iteration if it has one.
 
     Raises:
-        EstimatorError: for what is not trained, or not a classifier of plain trees with numerical splits.
+        EstimatorError: if it is not trained, or not a classifier of plain trees with numerical splits.
     """
     booster = getattr(model, "booster_", model)
     dumped = booster.dump_model()
@@ -45,7 +45,7 @@ def read(model: Any) -> Booster:
         for index, tree in enumerate(dumped["tree_info"])
     ]
 
-    def raw(features: Any) -> NDArray[np.float64]:  # of a random forest it is the sum, not the mean
+    def raw(features: Any) -> NDArray[np.float64]:  # a random forest's raw score is the sum, not the mean
         return scale * as_scores(booster.predict(as_features(features), raw_score=True))
 
     names = tuple(dumped["feature_names"])
@@ -65,7 +65,7 @@ def read(model: Any) -> Booster:
 
 
 def _objective(dumped: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    """Return the objective's name and its options, written as "binary sigmoid:1"."""
+    """Return the objective's name and its options; LightGBM writes "binary sigmoid:1"."""
     name, *options = str(dumped.get("objective", "custom")).split()
     if name not in _OBJECTIVES:
         raise EstimatorError(

@@ -1,4 +1,4 @@
-"""A linear model behind a scaler is one linear model: fewer nodes, and a single row takes less time."""
+"""Fold a scaler into the linear model behind it: there are fewer nodes, and a single row takes less time."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sklearn.svm import LinearSVC
 
 _LINEAR: Final = (LogisticRegression, LinearSVC)
 _FARTHEST_MEAN: Final = 1e6
-"""In standard deviations from 0: beyond it the terms that cancel would leave too few digits."""
+"""In standard deviations from 0. Beyond it, (w / σ) · x and w · μ / σ would cancel too many digits."""
 
 
 def with_scaler_folded(steps: list[Any], final: Any) -> tuple[list[Any], Any]:
-    """Return the steps without a last StandardScaler, and the linear model with its scale and mean folded in.
+    """Return the steps without a last StandardScaler, and the linear model with the scaler folded in.
 
         w · (x − μ) / σ + b = (w / σ) · x + (b − w · μ / σ)
 
     Args:
         steps: fitted preprocessing steps.
-        final: a fitted classifier; any but a linear one is returned as it is.
+        final: a fitted classifier. If it is not linear, steps and classifier are returned as they are.
     """
     if not steps or type(steps[-1]) is not StandardScaler or type(final) not in _LINEAR:
         return steps, final

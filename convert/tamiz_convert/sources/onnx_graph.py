@@ -1,4 +1,4 @@
-"""From an ONNX file that already exists to a score graph. The reference is the file itself in onnxruntime."""
+"""Convert an existing ONNX file to a score graph. The reference is the file itself in onnxruntime."""
 
 from __future__ import annotations
 
@@ -48,9 +48,8 @@ class OnnxModel:
     Attributes:
         path: the file.
         kind: what the output holds: "logits" (before the softmax or sigmoid), "margins" or "probabilities".
-        output: the name of the output; None where only one can be meant.
-        missing_values_allowed: whether NaN is a value that the model was made for; else rows with one
-            abstain.
+        output: the name of the output; None if only one is possible.
+        missing_values_allowed: whether the model was made for NaN; if not, rows with NaN abstain.
     """
 
     path: str | Path
@@ -68,8 +67,8 @@ def from_onnx(source: OnnxModel, rows: Any, classes: Any = None) -> ScoreGraph:
         classes: (n_classes,), the labels in the order of the output's columns; by default 0, 1, ….
 
     Raises:
-        EstimatorError: if the file is not a valid model, has a fixed number of rows, if its output is
-            ambiguous, of another shape than [rows, classes], or contradicts the kind.
+        EstimatorError: if the file is not a valid model or has a fixed number of rows, or if its output is
+            ambiguous, has another shape than [rows, classes], or contradicts the kind.
         RowsError: if the rows do not fit.
     """
     path = Path(source.path)
@@ -116,8 +115,8 @@ def _reference(
     extra = read - {spec.name for spec in inputs.specs}
     if extra:
         raise EstimatorError(
-            f"the ONNX file has the input(s) {', '.join(sorted(extra))}, on which the output does not"
-            " depend; remove them"
+            f"the output does not depend on the input(s) {', '.join(sorted(extra))} of the ONNX file; remove"
+            " them"
         )
 
     def reference(rows: Any) -> NDArray[np.float64]:
@@ -132,7 +131,7 @@ def _reference(
 
 
 def _as_given(model: onnx.ModelProto, output: str) -> onnx.ModelProto:
-    """Return the model with the output among its outputs, which it may not be if it led to a ZipMap."""
+    """Return the model with `output` among its outputs; it may be missing there if it feeds a ZipMap."""
     if output in {each.name for each in model.graph.output}:
         return model
     shown = onnx.ModelProto()
@@ -157,7 +156,7 @@ def _only_output(model: onnx.ModelProto, path: Path) -> str:
 
 
 def _without_zipmap(model: onnx.ModelProto, output: str) -> str:
-    """Return the output, or what feeds the ZipMap that makes a list of dicts of it, as skl2onnx writes."""
+    """Return the output, or the input of its ZipMap; skl2onnx uses one to make a list of dicts."""
     for node in model.graph.node:
         if output in node.output and node.op_type == "ZipMap":
             return str(node.input[0])

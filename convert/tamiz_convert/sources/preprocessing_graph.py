@@ -1,7 +1,7 @@
 """Preprocessing steps of a Pipeline as ONNX nodes, in float64 throughout.
 
-Imputers and one-hot encoders are nodes of our own: onnxruntime has no imputer for float64, and skl2onnx's
-encoder gives float32. Every other step comes from skl2onnx, asked for float64.
+Imputers and one-hot encoders are our own nodes: onnxruntime has no imputer for float64, and skl2onnx's
+encoder gives float32. skl2onnx converts every other step, with float64 inputs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+import onnx
 import pandas as pd
+from numpy.typing import NDArray
 from onnx import TensorProto
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import DoubleTensorType
@@ -44,8 +46,8 @@ class Preprocessing:
     """Appends preprocessing steps to a graph.
 
     Attributes:
-        refused: names of (n_rows, 1) bool: rows that scikit-learn would have refused, as for an unseen
-            category. Their scores have to become NaN, so that the gate abstains.
+        refused: names of (n_rows, 1) bool: rows that scikit-learn would have refused, for example for an
+            unseen category. Their scores must become NaN, so that the gate abstains.
     """
 
     def __init__(self, builder: GraphBuilder) -> None:
@@ -87,7 +89,7 @@ class Preprocessing:
         return self._join(step, select)
 
     def _join(self, step: ColumnTransformer, select: Callable[[Any], Matrix]) -> Matrix:
-        """Append each transformer on its columns, and put the results side by side."""
+        """Append each transformer with its columns, and put the results side by side."""
         parts = []
         for name, transformer, selected in step.transformers_:
             if transformer == "drop" or len(np.atleast_1d(selected)) == 0:
@@ -173,25 +175,44 @@ class Preprocessing:
             )
         types = [("x", DoubleTensorType([None, matrix.n_columns]))]
         opsets = {"": OPSET, "ai.onnx.ml": ML_OPSET}
+        n_columns = (
+            len(step.get_feature_names_out()) if hasattr(step, "get_feature_names_out") else matrix.n_columns
+        )
         try:
             model = convert_sklearn(step, initial_types=types, target_opset=opsets)
-            Runner(model)  # of some steps skl2onnx makes float64 graphs that onnxruntime refuses
+            found = _row_through(model, matrix.n_columns).shape
         except Exception as error:  # both raise many kinds
             reason = str(error).partition(" You may raise an issue")[0].rstrip(".")
             raise EstimatorError(
                 f"the preprocessing step {type(step).__name__} cannot be converted: {reason}. Use another step"
                 " (docs/models.md), or train on rows that are already transformed"
             ) from error
+        if found != (1, n_columns):
+            raise EstimatorError(
+                f"the preprocessing step {type(step).__name__} cannot be converted: skl2onnx gives an output of"
+                f" shape {found} for one row, where the step gives {n_columns} columns"
+            )
         output = self._builder.embed(model, {"x": matrix.name})[0]
-        n_columns = (
-            len(step.get_feature_names_out()) if hasattr(step, "get_feature_names_out") else matrix.n_columns
-        )
         return Matrix(self._builder.cast(output, TensorProto.DOUBLE), n_columns)
 
     _own: Final[dict[type, Callable[[Preprocessing, Any, Matrix], Matrix]]] = {
         SimpleImputer: _impute,
         OneHotEncoder: _one_hot,
     }
+
+
+def _row_through(model: onnx.ModelProto, n_columns: int) -> NDArray[Any]:
+    """Return what a converted step gives for a row of zeros; raise what onnxruntime raises if it refuses the graph.
+
+    Of some steps skl2onnx makes float64 graphs that onnxruntime refuses. Output types that it declares wrongly
+    do not matter: the graph is embedded without them.
+    """
+    trial = onnx.ModelProto()
+    trial.CopyFrom(model)
+    trial.graph.ClearField("value_info")
+    for output in trial.graph.output:
+        output.ClearField("type")
+    return Runner(trial).run_once({"x": np.zeros((1, n_columns))})
 
 
 def used_columns(step: ColumnTransformer) -> list[str]:
@@ -205,7 +226,7 @@ def used_columns(step: ColumnTransformer) -> list[str]:
 
 
 def columns_that_may_miss(step: ColumnTransformer) -> set[str]:
-    """Return the columns in which a fitted ColumnTransformer knows missing values: imputed, or a category.
+    """Return the columns in which a fitted ColumnTransformer handles missing values: imputed or a category.
 
     Raises:
         EstimatorError: if such a column has the empty string as a category: a request cannot tell the two

@@ -1,7 +1,7 @@
-"""What a foreign model gives ↔ the scores of a score graph: checked, and brought into shape, in float64.
+"""Check the output of a foreign model, and turn it into scores of a score graph, in float64.
 
-Two classes have one score: the logit or probability of the second class. A model with two columns is asked
-for both, and their difference is the logit, because the sigmoid of it is the softmax of the two.
+Two classes have one score: the logit or probability of the second class. If the model gives two columns of
+logits, the score is their difference, because its sigmoid is the softmax of the two.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from tamiz_convert.graphs.score_graph import SCORES, Labels, ScoresKind, class_l
 _BINARY: Final = 2
 _SUM_TOLERANCE: Final = 1e-3
 _ROUNDING: Final = 1e-5
-"""A forest in float32 gives −4e-7 for 0."""
+"""A forest in float32 may give −4e-7 instead of 0."""
 _KINDS: Final = ("logits", "margins", "probabilities")
 _PREFIX: Final = "seam_"
 
 
 def check_output(output: NDArray[Any], n_rows: int, kind: ScoresKind, what: str) -> int:
-    """Check what a model gave for some rows.
+    """Check a model's output for some rows.
 
     Args:
-        output: the model's.
-        n_rows: how many rows it was asked for.
-        kind: what the caller says that it is.
-        what: what to call it in an error.
+        output: the output.
+        n_rows: how many rows there were.
+        kind: what the output holds, according to the caller.
+        what: the name of the output in an error.
 
     Returns:
         How many classes the columns tell apart.
@@ -78,13 +78,13 @@ def to_scores(output: NDArray[Any], kind: ScoresKind) -> NDArray[np.float64]:
 def end_in_scores(
     model: onnx.ModelProto, output: str, *, n_columns: int, kind: ScoresKind
 ) -> onnx.ModelProto:
-    """Return a model that goes on to scores.
+    """Return a model whose output is turned into scores.
 
     … ─► output ─► Cast(double) ─► Reshape [n, columns] ─► [Gemm([−1, 1]) | Gather(1)] ─► scores
 
     Args:
         model: a model whose names do not clash with ours; its other outputs are dropped.
-        output: the output to go on from.
+        output: the output to turn into scores.
         n_columns: how many columns it has.
         kind: what it is.
     """
@@ -102,7 +102,7 @@ def named_classes(classes: Any, n_classes: int, what: str) -> Labels:
     """Return the labels of a model that does not know them: the caller's, or 0, 1, ….
 
     Raises:
-        EstimatorError: for another number of them than the model has outputs.
+        EstimatorError: if there are more or fewer labels than classes.
     """
     labels = np.arange(n_classes) if classes is None else class_labels(classes)
     if len(labels) != n_classes:

@@ -1,4 +1,4 @@
-"""From a trained scikit-learn classifier to a score graph."""
+"""Convert a trained scikit-learn classifier to a score graph."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _PROBE_ROWS: Final = 50
 
 
 class Unwrapped(NamedTuple):
-    """An estimator without what stood around it, and what was taken away."""
+    """An estimator without its wrappers, and notes about the wrappers that were removed."""
 
     estimator: Any
     notes: tuple[str, ...]
@@ -54,12 +54,11 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
 
     Args:
         estimator: a fitted classifier, or a Pipeline that ends in one; see `unwrap`.
-        rows: rows like those that will be predicted, (n_rows, n_features) ndarray or DataFrame; they give the
-            dtypes and are never learned from.
+        rows: rows like those that will be predicted, (n_rows, n_features) ndarray or DataFrame; they only
+            give the dtypes.
 
     Returns:
-        Its score graph. The estimator is asked in float64, whatever the dtype of the rows: that is the
-        reference.
+        Its score graph. The reference is the estimator on float64 rows, whatever the dtype of the rows.
 
     Raises:
         EstimatorError: if the estimator is not fitted, not supported, or not a classifier with one target.
@@ -107,13 +106,13 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
 
 
 def unwrap(estimator: Any) -> Unwrapped:
-    """Return the classifier that is to be exported.
+    """Return the classifier to export, without wrappers.
 
-    A search is replaced by its best estimator, a frozen estimator by what it holds, and a
-    CalibratedClassifierCV around one trained estimator by that estimator: the export fits its own calibrator.
+    A search gives its best estimator, and a FrozenEstimator the estimator in it. A CalibratedClassifierCV
+    around one trained estimator gives that estimator, because the export fits its own calibrator.
 
     Raises:
-        EstimatorError: for a CalibratedClassifierCV that averages several estimators; for what is not fitted.
+        EstimatorError: if a CalibratedClassifierCV averages several estimators, or a wrapper is not fitted.
     """
     notes: list[str] = []
     while True:
@@ -181,7 +180,7 @@ def _classes(estimator: Any) -> Labels:
 
 
 def _shown(estimator: Any) -> str:
-    """Return the class of an estimator; of a Pipeline that of its last step, and the step's name."""
+    """Return the class of an estimator; for a Pipeline, the class and name of its last step."""
     if not isinstance(estimator, Pipeline):
         return estimator if isinstance(estimator, str) else type(estimator).__name__
     name, final = estimator.steps[-1]
@@ -189,7 +188,7 @@ def _shown(estimator: Any) -> str:
 
 
 def _steps(estimator: Any) -> tuple[list[Any], Any]:
-    """Return the preprocessing steps and the final classifier, pipelines in pipelines made flat."""
+    """Return the preprocessing steps and the final classifier; nested pipelines are flattened."""
     if not isinstance(estimator, Pipeline):
         return [], estimator
     before = [step for _, step in estimator.steps[:-1] if step not in (None, "passthrough")]
@@ -247,7 +246,7 @@ def _refuse(builder: GraphBuilder, scores: Scores, refused: list[str]) -> str:
 def _features(builder: GraphBuilder, name: str, estimator: Any, canonical: Any) -> str:
     """Return the features of the final estimator.
 
-    Zeros of a sparse matrix become NaN where the estimator takes them for missing.
+    If the estimator takes zeros of a sparse matrix for missing, as XGBoost does, they become NaN.
 
     features ─► Where(Equal(0), NaN, features)
     """

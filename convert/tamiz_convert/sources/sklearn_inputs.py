@@ -1,7 +1,7 @@
-"""Rows as a caller has them ↔ named inputs of a graph.
+"""Turn the caller's rows into named inputs of a graph.
 
-A plain matrix (or a table that no ColumnTransformer takes apart) becomes one input, `features`. A table that
-a ColumnTransformer reads becomes one input per column that is used, of shape [rows, 1].
+A plain matrix (or a table without a ColumnTransformer) becomes one input, `features`. A table that a
+ColumnTransformer reads becomes one input per used column, of shape [rows, 1].
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class MatrixInput:
     Attributes:
         dtype: float32 or float64.
         n_columns: how many features.
-        column_names: their names where they came from a table; otherwise empty.
+        column_names: their names if they came from a table; else empty.
     """
 
     dtype: DataType
@@ -63,7 +63,7 @@ class MatrixInput:
         ]
 
     def canonical(self, rows: Any) -> Any:
-        """Return rows as the estimator gets them: float64, rounded to the input's dtype, columns in order."""
+        """Return rows for the estimator: float64, rounded to the input's dtype, columns in order."""
         if isinstance(rows, pd.DataFrame) and self.column_names:
             rows = _select(rows, self.column_names)
         matrix = _to_float64(rows)
@@ -88,9 +88,10 @@ class ColumnInputs:
 
     Attributes:
         dtypes: column name → the contract's type.
-        all_columns: every column that the estimator was trained on, in order; unused ones are handed to the
-            reference only.
-        may_miss: the columns in which the estimator knows missing values; there, the empty string means one.
+        all_columns: every column that the estimator was trained on, in order; only the reference gets unused
+            ones.
+        may_miss: the columns in which the estimator handles missing values; there, an empty string is a
+            missing one.
     """
 
     dtypes: dict[str, DataType]
@@ -114,7 +115,7 @@ class ColumnInputs:
         ]
 
     def canonical(self, rows: Any) -> pd.DataFrame:
-        """Return rows as the estimator is asked: float64 where they are floats, missing strings as NaN."""
+        """Return rows for the estimator: floats as float64, missing strings as NaN."""
         if not isinstance(rows, pd.DataFrame):
             raise RowsError(
                 f"the estimator was trained on a DataFrame with the columns {', '.join(self.all_columns)}:"
@@ -128,13 +129,13 @@ class ColumnInputs:
                 table[name] = (
                     table[name].astype(object).where(table[name].notna() & (table[name] != ""), np.nan)
                 )
-        for name in self.all_columns:  # what is not used may be missing; scikit-learn wants it all the same
+        for name in self.all_columns:  # scikit-learn wants unused columns too, but callers may leave them out
             if name not in table:
                 table[name] = rows.get(name, np.nan)
         return table[list(self.all_columns)]
 
     def feed(self, rows: Any) -> dict[str, NDArray[Any]]:
-        """Return rows as onnxruntime reads them; a missing string is the empty one."""
+        """Return rows as onnxruntime reads them; a missing string becomes an empty one."""
         table = self.canonical(rows)
         return {name: _column(name, table[name], dtype) for name, dtype in self.dtypes.items()}
 
@@ -144,13 +145,13 @@ Inputs = MatrixInput | ColumnInputs
 
 @dataclass(frozen=True)
 class MatrixAndColumns:
-    """A matrix, and columns beside it that the matrix does not hold, such as the one that names the slice."""
+    """A matrix, and columns that are not in it, such as the slice column."""
 
     matrix: MatrixInput
     columns: ColumnInputs
 
     def feed(self, rows: Any) -> dict[str, NDArray[Any]]:
-        """Return rows as onnxruntime reads them; where the matrix has no names, it is all but the columns."""
+        """Return rows as onnxruntime reads them; a matrix without names gets all columns not in `columns`."""
         beside = self.columns.feed(rows)
         if not self.matrix.column_names:
             rows = rows.drop(columns=list(self.columns.dtypes))
@@ -161,12 +162,12 @@ def inputs_of(specs: Sequence[InputSpec]) -> Inputs | MatrixAndColumns:
     """Return the inputs that a manifest describes.
 
     Raises:
-        RowsError: for inputs that no table or matrix of numbers fills.
+        RowsError: if an input does not have two dimensions.
     """
     odd = [spec.name for spec in specs if len(spec.shape) != _MATRIX_DIMENSIONS]
     if odd:
         raise RowsError(
-            f"the bundle reads {', '.join(odd)} with other than two dimensions, and only tables and matrices"
+            f"the bundle's input(s) {', '.join(odd)} do not have two dimensions, and only tables and matrices"
             " can be given here"
         )
     matrices = [spec for spec in specs if spec.name == FEATURES and list(spec.column_names) != [FEATURES]]

@@ -1,6 +1,6 @@
-"""From a trained torch module to a score graph, through torch's own exporter.
+"""Convert a trained torch module to a score graph, through torch's own exporter.
 
-torch is imported only when a model of it is given.
+torch is imported only for a torch model.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _SAME_ROW: Final = 1e-4
 
 @dataclass(frozen=True)
 class TorchModel:
-    """A torch classifier, where something has to be said of it.
+    """A torch classifier whose output may be something else than logits.
 
     Attributes:
         module: a `torch.nn.Module` in evaluation mode, or a `torch.export.ExportedProgram`.
-        kind: what it gives: "logits" (before the softmax or sigmoid), "margins" or "probabilities".
+        kind: what it returns: "logits" (before the softmax or sigmoid), "margins" or "probabilities".
     """
 
     module: Any
@@ -56,17 +56,16 @@ def from_torch(source: TorchModel, rows: Any, classes: Any = None) -> ScoreGraph
     """Convert a trained torch classifier.
 
     Args:
-        source: the module, and what it gives.
+        source: the module, and what it returns.
         rows: rows like those that will be predicted: (n_rows, …) ndarray or DataFrame; or a dict of arrays by
-            the names of the arguments of `forward`. Fractions are read in the floating-point type of the
+            the names of `forward`'s arguments. Floats are converted to the floating-point type of the
             module's parameters.
         classes: (n_classes,), the labels in the order of the module's outputs; by default 0, 1, ….
 
     Raises:
-        EstimatorError: for a module in training mode or on another device than the processor; one that draws
-            random numbers, or lets rows of a batch influence each other; one that torch cannot export, or not
-            for any number of rows; an output of another shape than [rows, classes], or one that contradicts
-            the kind.
+        EstimatorError: if the module is in training mode or not on the CPU; if it is random, or rows of a
+            batch influence each other; if torch cannot export it for any number of rows; if its output has
+            another shape than [rows, classes], or contradicts the kind.
         RowsError: if the rows do not fit.
     """
     program, module = _prepared(source.module)
@@ -97,34 +96,34 @@ def from_torch(source: TorchModel, rows: Any, classes: Any = None) -> ScoreGraph
 
 
 def _prepared(module: Any) -> tuple[Any, Any]:
-    """Return the exported program, if it is one, and what can be called."""
-    import torch  # noqa: PLC0415  heavy, and imported already by whoever made the module
+    """Return the exported program, or None for a module; and the callable module."""
+    import torch  # noqa: PLC0415  heavy; whoever made the module has already imported it
 
     if isinstance(module, torch.export.ExportedProgram):
         _check_dynamic(module)
         return module, module.module()
     if isinstance(module, torch.jit.ScriptModule):
         raise EstimatorError(
-            "a TorchScript module cannot be exported; pass the module that it was made of, or what"
-            " torch.export.export gives"
+            "a TorchScript module cannot be exported; pass the module that it was made from, or the result of"
+            " torch.export.export"
         )
     if not isinstance(module, torch.nn.Module):
         raise EstimatorError(
             f"{public_name(type(module))} is not a model; expected a torch.nn.Module or a"
             " torch.export.ExportedProgram. A state_dict holds weights only: load it into its module first"
         )
-    module = getattr(module, "_orig_mod", module)  # what torch.compile stands around
+    module = getattr(module, "_orig_mod", module)  # the module that torch.compile wraps
     training = [name or "the module itself" for name, each in module.named_modules() if each.training]
     if training:
         shown = ", ".join(training[:3]) + (", …" if len(training) > 3 else "")  # noqa: PLR2004  a few are enough
         raise EstimatorError(
             f"{type(module).__name__} is in training mode ({shown}), where dropout and batch normalization"
-            " give other scores than in use; call module.eval() first"
+            " change the scores; call module.eval() first"
         )
     devices = {tensor.device.type for tensor in module.state_dict().values()} - {"cpu"}
     if devices:
         raise EstimatorError(
-            f"{type(module).__name__} lies on {', '.join(sorted(devices))}; call module.cpu() first"
+            f"{type(module).__name__} is on {', '.join(sorted(devices))}; call module.cpu() first"
         )
     return None, module
 
@@ -137,8 +136,8 @@ def _check_dynamic(program: Any) -> None:
             if isinstance(n_rows, int):
                 raise EstimatorError(
                     f"the exported program takes exactly {n_rows} row(s), and a server batches as many as"
-                    " come; export it again"
-                    ' with torch.export.export(…, dynamic_shapes=({0: torch.export.Dim("batch")},))'
+                    " come; export it again with"
+                    ' torch.export.export(…, dynamic_shapes=({0: torch.export.Dim("batch")},))'
                 )
 
 
@@ -186,12 +185,12 @@ def _runner(module: Any, names: Sequence[str]) -> Run:
             except Exception as error:  # a module's forward raises anything
                 shapes = ", ".join(f"{name} {feed[name].dtype}{list(feed[name].shape)}" for name in names)
                 raise RowsError(
-                    f"the module fails on rows of {shapes}: {error}. Whole numbers are handed over as such;"
-                    " where the module reads fractions, pass rows.astype(np.float32)"
+                    f"the module fails on rows of {shapes}: {error}. Whole numbers are not converted; if the"
+                    " module reads floats, pass rows.astype(np.float32)"
                 ) from error
         if not isinstance(output, torch.Tensor):
             raise EstimatorError(
-                f"the module gives a {type(output).__name__}, expected one tensor of logits; wrap it in a"
+                f"the module returns a {type(output).__name__}, expected one tensor of logits; wrap it in a"
                 " module whose forward returns them"
             )
         array: NDArray[Any] = output.numpy()
@@ -208,7 +207,7 @@ def _run_batches(run: Run, feed: dict[str, NDArray[Any]]) -> NDArray[Any]:
 
 
 def _check_steady(run: Run, feed: dict[str, NDArray[Any]]) -> None:
-    """Refuse a module that answers differently the second time, or for a row alone."""
+    """Refuse a module that gives other scores the second time, or for a row alone."""
     few = take(feed, slice(_ALONE))
     together = run(few)
     if not np.array_equal(together, run(few)):
@@ -228,7 +227,7 @@ def _exported(model: Any, feed: dict[str, NDArray[Any]], names: Sequence[str]) -
     import torch  # noqa: PLC0415  see _prepared
 
     try:
-        import onnxscript  # noqa: F401, PLC0415  torch's exporter needs it, and says so less clearly
+        import onnxscript  # noqa: F401, PLC0415  torch's exporter needs it; its own error is less clear
     except ImportError as error:
         raise EstimatorError(
             "onnxscript is not installed; exporting torch modules needs: pip install 'tamiz[torch]'"
@@ -248,7 +247,7 @@ def _exported(model: Any, feed: dict[str, NDArray[Any]], names: Sequence[str]) -
                 output_names=[_OUTPUT],
                 verbose=False,
             )
-    except Exception as error:  # the exporter wraps whatever happens in it
+    except Exception as error:  # the exporter wraps errors of any kind
         raise EstimatorError(f"torch cannot export the module: {_reason(error)}") from error
     assert program is not None  # noqa: S101  with dynamo=True it is not
     exported: onnx.ModelProto = program.model_proto
@@ -256,7 +255,7 @@ def _exported(model: Any, feed: dict[str, NDArray[Any]], names: Sequence[str]) -
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first line of the deepest cause that says something."""
+    """Return the first line of the deepest cause."""
     while error.__cause__ is not None:
         error = error.__cause__
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
@@ -264,7 +263,7 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what the exporter says of itself."""
+    """Silence the exporter's own log and warnings."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

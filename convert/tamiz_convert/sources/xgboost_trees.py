@@ -1,7 +1,7 @@
-"""XGBoost: trees from its JSON model, whose schema is documented in "Introduction to Model IO" of its manual.
+"""XGBoost: trees from its JSON model. "Introduction to Model IO" in its manual documents the schema.
 
-XGBoost rounds features to float32 and goes left where x < threshold (float32). That is x <= the float32 below
-the threshold, which is what the nodes compare with.
+XGBoost rounds features to float32 and goes left if x < threshold (float32). Our nodes compare with <=, so
+they hold the next float32 below the threshold.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def read(model: Any) -> Booster:
     """Return the trees of an XGBClassifier or of a Booster.
 
     Raises:
-        EstimatorError: for what is not trained, or not a classifier of trees with numerical splits.
+        EstimatorError: if it is not trained, or not a classifier of trees with numerical splits.
     """
     is_native = not hasattr(model, "get_booster")
     booster = model if is_native else model.get_booster()
@@ -67,7 +67,7 @@ def read(model: Any) -> Booster:
 
 def _trees(gradient_booster: dict[str, Any], forest: dict[str, Any], n_rounds: int) -> list[Tree]:
     n_trees = forest["iteration_indptr"][n_rounds]
-    weights = gradient_booster.get("weight_drop")  # of DART, whose trees are in a model within
+    weights = gradient_booster.get("weight_drop")  # only DART has them; its trees are in an inner model
     targets = zip(forest["trees"][:n_trees], forest["tree_info"][:n_trees], strict=True)
     return [
         _tree(tree, target, 1.0 if weights is None else weights[index])
@@ -117,7 +117,7 @@ def _kind(learner: dict[str, Any]) -> ScoresKind:
 
 
 def _rounds(booster: Any, forest: dict[str, Any], *, is_native: bool) -> tuple[int, tuple[str, ...]]:
-    """Return how many boosting rounds XGBoost itself predicts with, and a note where that may surprise."""
+    """Return how many boosting rounds XGBoost itself predicts with, and a note if that may surprise."""
     n_rounds = len(forest["iteration_indptr"]) - 1
     best = booster.attr("best_iteration")
     if n_rounds == 0:
@@ -131,7 +131,7 @@ def _rounds(booster: Any, forest: dict[str, Any], *, is_native: bool) -> tuple[i
         )
         return n_rounds, (note,)
     return int(best) + 1, (
-        f"XGBoost: the trees up to the best iteration ({best}) are exported, as it predicts",
+        f"XGBoost: the trees up to the best iteration ({best}) are exported: XGBoost predicts with these",
     )
 
 
@@ -158,7 +158,7 @@ def _tree(tree: dict[str, Any], target: int, weight: float) -> Tree:
             "XGBoost with categorical splits is not supported; encode those columns in a Pipeline, with"
             " OneHotEncoder, and train it with enable_categorical=False"
         )
-    condition = np.asarray(tree["split_conditions"], dtype=np.float32)  # of a leaf: its value
+    condition = np.asarray(tree["split_conditions"], dtype=np.float32)  # in a leaf: its value
     leaf = np.where(is_inner, 0.0, condition.astype(np.float64) * np.float64(np.float32(weight)))
     return Tree(
         feature=np.asarray(tree["split_indices"], dtype=np.int64),

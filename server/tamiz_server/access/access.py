@@ -1,6 +1,6 @@
-"""Access control: who may do what, for every method of every service and every page. It knows no transport.
+"""Access control: who may do what, for every method of every service and every page, over any transport.
 
-What a call needs is in one table, by path. A path that is not in it needs the right admin: a service that
+One table says what right a path needs. A path that is not in it needs the right admin, so a service that
 somebody adds and forgets here is closed, not open.
 """
 
@@ -38,7 +38,7 @@ OPEN: Final = frozenset(
         *(_OIP + name for name in ("ServerLive", "ServerReady", "ModelReady")),
     }
 )
-"""Paths that need no token: load balancers and orchestrators ask there whether the server is alive."""
+"""Paths that need no token: load balancers and orchestrators check there whether the server is alive."""
 
 RIGHTS: Final = {
     "/metrics": Right.METRICS,
@@ -81,7 +81,7 @@ class Caller:
         self._rows = _bucket(grant.rows_per_second, clock)
 
     def bearing(self, grant: Grant) -> Caller:
-        """Return the same bearer with another token: both tokens draw on the same rates."""
+        """Return the same bearer with another token: both tokens share the same rates."""
         caller = copy(self)
         caller.grant = grant
         return caller
@@ -197,7 +197,7 @@ class Access:
             raise Unauthenticated("a token is needed: send the header authorization: Bearer TOKEN")
         scheme, token = authorization[: len(_SCHEME)], authorization[len(_SCHEME) :]
         if scheme.lower() != _SCHEME:
-            raise Unauthenticated("the header authorization is not of the form: Bearer TOKEN")
+            raise Unauthenticated("the header authorization is wrong: expected Bearer TOKEN")
         digest = hashlib.sha256(token.encode(errors="replace")).digest()
         grant = self._tokens.current().get(digest) if self._tokens else None
         if grant is None:
@@ -237,7 +237,7 @@ class Access:
 
 
 def access_control(config: Config) -> Access | None:
-    """Return the access control that the settings ask for; None if everybody is let in.
+    """Return the access control that the settings ask for; None if calls need no tokens.
 
     Raises:
         ConfigError: if the file of tokens or keys cannot be used.

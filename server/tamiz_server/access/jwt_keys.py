@@ -25,12 +25,12 @@ _ASYMMETRIC: Final = frozenset(
 
 
 class JwtKeys:
-    """The keys of an identity provider, by their identifier `kid`, and what its tokens must say.
+    """The keys of an identity provider, by their identifier `kid`, and the claims that its tokens must have.
 
     Args:
         keys: objects of PyJWT's PyJWK.
-        issuer: the claim `iss` that a token must have.
-        audience: the claim `aud` that a token must have: it is meant for this server.
+        issuer: the required claim `iss`.
+        audience: the required claim `aud`: the token is meant for this server.
         requests_per_second, rows_per_second: how much each subject may ask for; None: no limit.
     """
 
@@ -60,7 +60,7 @@ class JwtKeys:
             claims = jwt.decode(
                 token,
                 key,
-                algorithms=[key.algorithm_name],  # the key's, whatever the token says
+                algorithms=[key.algorithm_name],  # the key's: a token must not choose its own
                 issuer=self._issuer,
                 audience=self._audience,
                 leeway=_LEEWAY_S,
@@ -102,7 +102,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"--jwt-keys: {path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, PyJWTError) as error:
-        # The error is not repeated: it may show a key.
+        # The error's text is left out: it may show a key.
         raise ConfigError(
             f"--jwt-keys: {path} is not a key set (RFC 7517): expected keys, each with kid and kty, of kinds"
             " that PyJWT knows"
@@ -110,7 +110,7 @@ def _read(path: Path) -> dict[str, Any]:
     for name, key in keys.items():
         if key.algorithm_name not in _ASYMMETRIC or "d" in key._jwk_data:  # noqa: SLF001  PyJWT shows it nowhere else
             raise ConfigError(
-                f"--jwt-keys: {path}: key {name!r} is not a public key; remove it: the server needs no"
+                f"--jwt-keys: {path}: key {name!r} is not a public key; remove it: the server does not need"
                 " secrets"
             )
     if not keys:

@@ -1,4 +1,4 @@
-"""The certificates for TLS: the server's own, and whose clients may connect. They are checked before use."""
+"""The certificates for TLS: the server's own, and those of client authorities, checked before use."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Certificates(NamedTuple):
     """The server's key and certificate, and the authorities of its clients.
 
     Attributes:
-        key: the server's private key, PEM-encoded, as the others.
+        key: the server's private key, PEM-encoded like the others.
         chain: its certificate and the intermediate ones.
-        client_ca: the authorities whose clients may connect; None: no client needs a certificate.
-        context: of Python's ssl, with key and chain, for HTTP.
+        client_ca: the authorities whose clients may connect; None: clients need no certificate.
+        context: key and chain as an SSLContext, for HTTP.
     """
 
     key: bytes
@@ -42,13 +42,11 @@ def watch_certificates(config: Config) -> Watched[Certificates] | None:
 
 
 def _read(config: Config) -> Certificates:
-    """Return the files' content, checked. It is read again after the check: it may have changed during it."""
+    """Return the checked content of the files. They are read twice: they may change during the check."""
     content = _content(config)
     context = _checked(config)
     if _content(config) != content:
-        raise ConfigError(
-            "the files for TLS are being changed right now; they are read again when that is done"
-        )
+        raise ConfigError("the files for TLS are being changed right now; they are read again later")
     key, chain, client_ca = content
     return Certificates(key, chain, client_ca, context)
 
@@ -69,7 +67,7 @@ def _bytes(flag: str, path: str) -> bytes:
 
 
 def _checked(config: Config) -> ssl.SSLContext:
-    """Let OpenSSL read the files: gRPC would say only that a handshake failed, and only later."""
+    """Let OpenSSL check the files. gRPC would only say later that a handshake failed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(config.tls_certificate, config.tls_key, password=_no_password)

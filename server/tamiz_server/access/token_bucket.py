@@ -6,9 +6,9 @@ from __future__ import annotations
 class TokenBucket:
     """Holds the amount that may still be taken.
 
-    It fills at a steady rate, up to one second's worth and at least to 1, and is full at first. An amount
-    that is larger than the bucket is taken from a full bucket, and leaves a debt that has to fill up first: a
-    large request is rare, not impossible. Between two times s ≤ t, at most capacity + rate · (t − s) is
+    It starts full and fills at a steady rate. Its capacity is one second's worth, and at least 1. An amount
+    above the capacity can be taken from a full bucket, and leaves a debt that must be refilled first. So a
+    large request is possible, but rarely. Between two times s ≤ t, at most capacity + rate · (t − s) is
     taken, plus the excess of the largest single request over the capacity.
 
     Args:
@@ -30,8 +30,7 @@ class TokenBucket:
             now_s: the time, on the same clock; a time before the last one counts as the last one.
 
         Returns:
-            0 if it was taken. Otherwise nothing was taken, and this is how many seconds it takes until it is
-            there.
+            0 if it was taken. Otherwise nothing was taken, and it will be there after this many seconds.
         """
         if now_s > self._at_s:
             self._level = min(self._capacity, self._level + (now_s - self._at_s) * self._rate)

@@ -6,9 +6,9 @@
     requests_per_second = 50     # without these two there is no limit
     rows_per_second = 10000
 
-A token is 256 random bits (`tamiz-server token`), so one round of SHA-256 is enough: slow hashes such as
-scrypt protect passwords that people chose, because those can be guessed. The hash of a caller's token is
-looked up in a table; the time that this takes depends on hashes alone, and no hash leads back to a token.
+A token is 256 random bits (`tamiz-server token`), so one round of SHA-256 is enough. Slow hashes such as
+scrypt protect passwords, because people choose passwords that can be guessed. The hash of a caller's token is
+looked up in a table. The time of the look-up depends only on hashes, which do not reveal tokens.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, Final
 from tamiz_server.errors import ConfigError
 from tamiz_server.system.files import MAX_OPERATORS_BYTES, read_regular_file
 
-_PREFIX: Final = "tamiz_"  # lets scanners for secrets find a token that was committed
+_PREFIX: Final = "tamiz_"  # so that secret scanners find a token that was committed
 _RANDOM_BYTES: Final = 32
 _LIMITS: Final = ("requests_per_second", "rows_per_second")
 _KEYS: Final = {"sha256", "rights", *_LIMITS}

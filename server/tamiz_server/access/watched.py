@@ -1,4 +1,4 @@
-"""Files that are read again when they change, because their content is rotated by others."""
+"""Files that are read again when they change, because others rotate their content."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _Marks = tuple[_Mark | None, ...]
 class Watched(Generic[_T]):
     """The content of some files, read again when they have changed. No thread or timer is used. Thread-safe.
 
-    Content that cannot be used, such as a certificate whose key is not yet in place, changes nothing: the
-    last good content stays in use, the log says why, and the files are tried again at every look.
+    If the content cannot be used (a certificate whose key is not yet in place), the last good content stays
+    in use, the log says why, and the files are tried again at every look.
     """
 
     def __init__(
@@ -33,11 +33,10 @@ class Watched(Generic[_T]):
         """Read the files for the first time.
 
         Args:
-            paths: of the files; symbolic links are followed, because Kubernetes rotates secrets by moving
-                one.
-            read: reads them all; raises ConfigError if they cannot be used. Any other exception counts as
-                one.
-            clock: in seconds; the files are looked at once per second at most.
+            paths: of the files. Symbolic links are followed: Kubernetes rotates secrets by moving a link.
+            read: reads them all; raises ConfigError if they cannot be used. Any other exception is turned
+                into one.
+            clock: in seconds; the files are checked at most once per second.
 
         Raises:
             ConfigError: if the files cannot be used.
@@ -80,7 +79,7 @@ class Watched(Generic[_T]):
             return self._read()
         except ConfigError:
             raise
-        except Exception as error:  # whatever it is, it must not end a call or the server
+        except Exception as error:  # no error of a reader may end a call or the server
             # Only the kind of the error is named: its text may quote a secret.
             raise ConfigError(f"{self._names()} cannot be used ({type(error).__name__})") from error
 
@@ -90,7 +89,7 @@ class Watched(Generic[_T]):
     def _look(self) -> _Marks:
         """Return what shows that a file has changed: its inode, size and times of change.
 
-        The time of the last status change (ctime) also moves with owner and rights, and nobody can set it
+        The time of the last status change (ctime) also moves with owner and permissions, and cannot be set
         back.
         """
         return tuple(_mark(path) for path in self._paths)

@@ -1,1 +1,1 @@
-"""A verified bundle as a session that runs."""
+"""From a bundle on disk to a verified, running session."""

@@ -16,7 +16,7 @@ from tamiz_server.model.signature import TrustedKeys
 from tamiz_server.system.files import read_regular_file
 
 MAX_BYTES: Final = 2**31
-"""The most bytes of an ONNX file whose tensors are all in it: protobuf's limit."""
+"""The largest ONNX file with all its tensors in it: protobuf's limit."""
 
 _MIN_CLASSES = 2
 _SHARES = (
@@ -36,7 +36,7 @@ class Bundle:
     Attributes:
         path: where it was read.
         content: the bytes of the ONNX file, exactly those that were verified.
-        manifest: what the bundle says about itself.
+        manifest: the bundle's manifest.
     """
 
     path: Path
@@ -53,9 +53,9 @@ def read_bundle(path: Path, keys: TrustedKeys | None = None, max_bytes: int = MA
         max_bytes: how large it may be.
 
     Raises:
-        BundleError: if the file cannot be read, is truncated or not an ONNX file, has no manifest, is of a
-            newer format, does not have the digest that its manifest names, lacks a signature that it needs,
-            or if the manifest contradicts itself.
+        BundleError: if the file cannot be read, is truncated or not an ONNX file; if it has no manifest, a
+            newer format, another digest than its manifest says, or not the required signature; or if the
+            manifest contradicts itself.
     """
     try:
         content = read_regular_file(path, max_bytes)

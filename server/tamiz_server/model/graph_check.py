@@ -4,7 +4,7 @@
     other operators     those of domains that no exporter uses and onnxruntime does not have
     hidden sizes        tensors with fewer bytes than elements, sparse ones; endless calls between functions
 
-Looking at a graph does not show how long it computes. Time and memory are limited when it runs: see `trial`,
+A graph does not show how long it computes. Time and memory are limited when it runs: see `trial`,
 `run_limit`.
 """
 
@@ -22,7 +22,7 @@ from tamiz.v1.onnx_file_pb2 import OnnxAttribute, OnnxFunction, OnnxGraph, OnnxN
 from tamiz_server.errors import BundleError
 
 MAX_NODES: Final = 1_000_000
-"""The most nodes of a graph; the nodes of a function count each time that it is called."""
+"""The most nodes of a graph; the nodes of a function count for each call."""
 
 MAX_DEPTH: Final = 16
 """The most levels of graphs within graphs, and of functions that call functions."""
@@ -120,7 +120,7 @@ class _Check:
             )
 
     def _function(self, key: _Function, callers: tuple[_Function, ...]) -> tuple[int, int]:
-        """Check a function; return how many nodes and levels it has, with the functions that it calls."""
+        """Check a function; return its nodes and levels, including those of the functions that it calls."""
         n_nodes, depth = self._sizes.get(key, (0, 0))
         if key not in callers and not depth:
             nodes = self._functions[key].node

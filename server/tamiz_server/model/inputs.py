@@ -1,4 +1,4 @@
-"""Turns wire bytes into arrays. After this, inputs are what the manifest says, or the request was refused."""
+"""Turns wire bytes into arrays. Inputs that do not fit the manifest are refused here, and nowhere later."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Inputs = dict[str, NDArray[Any]]
 
 
 class Named(Protocol):
-    """A tensor of any protocol, as it was sent."""
+    """A tensor of any protocol, as sent."""
 
     @property
     def name(self) -> str:
@@ -77,8 +77,8 @@ def read_inputs(tensors: Sequence[Tensor], specs: Sequence[Spec]) -> tuple[Input
         read-only views of the message. And n_rows, at least 1.
 
     Raises:
-        InvalidRequest: for an input that is missing, unknown, sent twice, or of the wrong dtype, shape or
-            byte count, and for inputs that disagree on the number of rows.
+        InvalidRequest: if an input is missing, unknown or sent twice, has the wrong dtype, shape or byte
+            count, or has another number of rows than the others.
     """
     return read_each(tensors, specs, _read)
 

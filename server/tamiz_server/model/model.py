@@ -1,4 +1,4 @@
-"""A bundle at work: it owns the onnxruntime session, and computes calibrated probabilities for rows."""
+"""A loaded bundle: it owns the onnxruntime session, and computes calibrated probabilities for rows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ONNX_TYPES: Final = {
 _OUTPUT_TYPES: Final = {PROBABILITIES: "tensor(double)", SUBSET: "tensor(int64)"}
 _WARM_UP_RUNS: Final = 3
 _SILENT: Final = 4
-"""onnxruntime's own log quotes rows and bypasses ours. Its exceptions say all that matters."""
+"""onnxruntime's own log quotes rows and bypasses ours. Its exceptions say enough."""
 _FAILED_AT: Final = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : (\w+)"
     r"(?: : Non-zero status code returned while running (\w+) node\. Name:'([^']{0,200})' Status Message)?"
@@ -51,7 +51,7 @@ class Model:
     """One version of a model, loaded and warmed up.
 
     Attributes:
-        manifest: what its bundle says about itself.
+        manifest: the bundle's manifest.
         specs: its inputs, in the form that requests are checked against.
         n_classes: how many columns its probabilities have.
         max_batch_size: the most rows of one run.
@@ -155,8 +155,7 @@ class Model:
         options.intra_op_num_threads = self.n_threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _SILENT
-        # Threads that spin while they wait use up a container's CPU quota, and the requests behind them are
-        # throttled.
+        # Threads that spin while they wait use up a container's CPU quota, and then requests are throttled.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if self._memory_bytes:
             _limit_memory(self._memory_bytes)
@@ -167,8 +166,8 @@ class Model:
             raise BundleError(
                 f"{self._path}: onnxruntime refuses the graph ({error}); export it again"
             ) from error
-        # The session inside the session: its wrapper checks names that are checked already, and
-        # takes a third of a small model's time.
+        # The inner session: its wrapper checks names that are already checked, and takes a third of a small
+        # model's time.
         self._run = getattr(self._session, "_sess", self._session).run
 
     def _check_graph(self) -> None:
@@ -221,8 +220,7 @@ def _where(error: Exception) -> str:
 def _limit_memory(memory_bytes: int) -> None:
     """Limit the memory that sessions with `session.use_env_allocators` share: a run that needs more fails.
 
-    Without a limit, a graph that asks for 64 GB gets them, and the system kills the process when they are
-    used.
+    Without a limit, a graph that asks for 64 GB gets them, and the system kills the process that uses them.
     """
     if _limited:
         return

@@ -1,9 +1,9 @@
-"""Runs recorded requests, `<version>/warmup/*.pb`, before a version is served: no caller meets a cold model.
+"""Runs recorded requests, `<version>/warmup/*.pb`, before a version is served: no caller gets a cold model.
 
-Each file is one serialized `tamiz.v1.PredictRequest`, as it went over the wire; `tamiz-client predict
---record` writes one. Only its inputs are used, and the result is thrown away: the bundle's digest and
-signature do not cover these files, so nothing but the warm-up may depend on them. A version that fails on
-them is not served: either callers send other rows, or the model is not the one that they expect.
+Each file is one serialized `tamiz.v1.PredictRequest`, as sent over the wire; `tamiz-client predict --record`
+writes one. Only its inputs are used, and the result is thrown away: the bundle's digest and signature do not
+cover these files, so nothing but the warm-up may depend on them. A version that fails on them is not served:
+either callers do not send such rows, or it is not the model that they expect.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def warm_up(model: Model, version: Path, *, max_file_bytes: int) -> None:
         max_file_bytes: the largest recorded request, in bytes.
 
     Raises:
-        BundleError: for a file that cannot be read, is too large, is not a request for this model, or makes
-            it fail; and for more files than `MAX_FILES`.
+        BundleError: if a file cannot be read, is too large, is not a request for this model, or makes it
+            fail; or if there are more files than `MAX_FILES`.
     """
     try:
         paths = recorded_requests(version)
@@ -71,8 +71,8 @@ def warm_up(model: Model, version: Path, *, max_file_bytes: int) -> None:
                 model.run({name: array[rows] for name, array in inputs.items()})
         except ModelFailed as error:
             raise BundleError(
-                f"{path}: the model failed on these recorded rows ({error.where or error}); if callers send"
-                " no such rows, remove the file"
+                f"{path}: the model failed on these recorded rows ({error.where or error}); if callers do not"
+                " send such rows, remove the file"
             ) from error
     if paths:
         _log.info(
@@ -85,7 +85,7 @@ def warm_up(model: Model, version: Path, *, max_file_bytes: int) -> None:
 
 
 def _read(path: Path, model: Model, max_bytes: int) -> tuple[Inputs, int]:
-    """Return a recorded request's inputs, checked like those of any request, and how many rows they have."""
+    """Return a recorded request's inputs, checked like any request's, and how many rows they have."""
     try:
         body = read_regular_file(path, max_bytes)
     except OSError as error:

@@ -1,10 +1,10 @@
 """Limits how long a model computes. One thread watches all runs; onnxruntime stops those that take too long.
 
-onnxruntime checks between two nodes, also within loops, whether to stop; a single node that never ends is not
-stopped.
+onnxruntime checks between two nodes, also within loops, whether to stop. It cannot stop a single node that
+never ends.
 
-Time is counted in steps of the watching thread, not by a clock: a process that was paused (SIGSTOP, a
-suspended machine) did not compute meanwhile, and its run must not be stopped for that.
+Time is counted in steps of the watching thread, not by a clock. A paused process (SIGSTOP, a suspended
+machine) does not compute, and its run must not be stopped for the pause.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Run:
     """The options of a run; later runs use them again.
 
     Attributes:
-        options: what onnxruntime is given.
+        options: the options for onnxruntime.
         serial: odd while the run computes; each run has its own number.
-        overdue: whether the run was stopped; these options are not used again.
+        overdue: whether the run was stopped; then the options are not used again.
         max_run_s: how long it may take, in seconds; 0: no limit.
     """
 
@@ -77,7 +77,7 @@ class RunLimit:
         return run
 
     def end(self, run: Run) -> None:
-        """Note that a run has ended, in whatever way."""
+        """Note that a run has ended, whether it succeeded or not."""
         run.serial += 1  # before `overdue` is read; see `Run.step`
         if not run.overdue:
             self._idle.append(run)

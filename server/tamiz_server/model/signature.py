@@ -18,7 +18,7 @@ _MAX_BYTES: Final = 1_024  # the signature has 64
 
 
 class TrustedKeys:
-    """Public keys; one of them must have signed a bundle. There are two while one replaces the other."""
+    """Public keys; one of them must have signed a bundle. During a rotation there are two."""
 
     def __init__(self, keys: Sequence[Ed25519PublicKey]) -> None:
         self._keys = keys
@@ -28,10 +28,10 @@ class TrustedKeys:
 
         Args:
             path: of the bundle's file.
-            content: what was read from it.
+            content: the bytes of the file.
 
         Raises:
-            BundleError: if there is none, or if none of these keys made it for this content.
+            BundleError: if there is no signature, or none of these keys made it for this content.
         """
         signature_path = path.with_name(path.name + SIGNATURE_SUFFIX)
         try:

@@ -1,7 +1,6 @@
-"""Tries a bundle in a process of its own before the server loads it, so that a bad graph does its harm there.
+"""Tries a bundle in a separate process before the server loads it, so that a bad graph does no harm here.
 
-    Trial.run ──► python -m tamiz_server.model.trial ──► check the graph, build the session, warm up ──►
-    report
+    Trial.run ──► python -m tamiz_server.model.trial ──► check the graph, build the session, warm up, report
                   limited in memory and time; the first to be killed when the machine's memory runs out
 
 
@@ -150,9 +149,9 @@ def _refuse(reason: str) -> int:
 
 
 def _limit_process(address_space_bytes: int, max_load_s: float) -> None:
-    """Limit this process, and make it the first to be killed. Without such limits, only time is limited.
+    """Limit this process, and make it the first to be killed. Where that is impossible, only time is limited.
 
-    It keeps its priority: on a busy machine a good bundle would run out of time otherwise.
+    It keeps its priority, because otherwise a good bundle would run out of time on a busy machine.
     """
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")

@@ -1,1 +1,1 @@
-"""Folders on disk, and what is served of them."""
+"""The model repository on disk, and which of its versions are served."""

@@ -1,19 +1,19 @@
-"""What to load and unload, and where labels point, given what is on disk and what is served. Pure policy.
+"""Decides what to load and unload, and where labels point, from what is on disk and what is served.
 
     look(disk) ──► to_read() ──► settings_read, settings_failed
                    to_load() ──► loaded, unchanged, failed
                    to_unload() ─► unloaded
 
-The caller owns the disk, the clock and the engines: it looks, asks what to do, does it, and reports the
-result. Nothing is unloaded before its replacement is served (availability-preserving, in TF Serving's words),
-and what fails to load is tried again only when it has changed.
+This module is pure policy. The caller owns the disk, the clock and the engines: it looks, asks what to do,
+does it, and reports the result. Nothing is unloaded before its replacement is served (TF Serving calls this
+availability-preserving). What failed to load is tried again only after it has changed.
 
-A file that is being written still changes; a broken one does not. A bundle has a digest that shows when it is
-complete, so it is tried as soon as it is seen, and a failure is final once the file has stayed the same for
-`SETTLE_S`. Settings have no digest: they are read only after that time.
+A file that is still being written changes; a broken file does not. The digest of a bundle shows when it is
+complete. So a bundle is tried as soon as it is seen, and a failure is final once the file has stayed the same
+for `SETTLE_S`. Settings have no digest, so they are read only after that time.
 
-A lifecycle follows every model on disk; an explicit one only those that were asked for and not released
-since, and knows nothing about the others. A look for one model takes in that model alone.
+A lifecycle follows every model on disk. An explicit one follows only the models that were asked for and not
+released since, and knows nothing about the others. A look for one model takes in only that model.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class Disk:
     """What one look at the repository found.
 
     Attributes:
-        versions: version folders, with the stamp of each one's bundle.
-        settings: models, with the stamp of each one's settings.
-        unreadable: models whose folders could not be read: their versions do not count as gone.
-        remarks: what a person should know, such as folders that were ignored.
+        versions: version folders, each with the stamp of its bundle.
+        settings: models, each with the stamp of its settings.
+        unreadable: models whose folders could not be read. Their versions do not count as gone.
+        remarks: what a person should know, such as which folders were ignored.
         readable: whether the repository could be read at all.
     """
 
@@ -76,10 +76,10 @@ class _File:
     """A file that is watched.
 
     Attributes:
-        stamp: what it looks like now.
-        since_s: since when it looks so.
+        stamp: its stamp at the last look.
+        since_s: when this stamp was first seen.
         settled: whether it counts as complete.
-        taken: the stamp of the content that is in force; None: there is none.
+        taken: the stamp of the content that is in force, or None.
         tried: the stamp of the content that failed last.
         final: whether that failure stands until the file changes.
     """
@@ -119,7 +119,7 @@ class _File:
 
 
 class Lifecycle:
-    """Which versions there are, which of them are served, and what to do next.
+    """Which versions exist, which of them are served, and what to do next.
 
     Attributes:
         served: the versions that are served.
@@ -137,14 +137,14 @@ class Lifecycle:
         self._stands_in: set[str] = set()
 
     def ask(self, name: str) -> None:
-        """Follow a model from the next look on, and try again what failed, changed or not (if explicit)."""
+        """Follow a model (if explicit) from the next look on, and retry its failures even if unchanged."""
         if self.asked is not None:
             self.asked.add(name)
         for file in self._files_of(name):
             file.try_again()
 
     def try_again(self) -> None:
-        """Try again what failed, from the next look on, changed or not: the cause may be gone."""
+        """Retry all failures at the next look, even if the files are unchanged: the cause may be gone."""
         for file in (*self._bundles.values(), *self._settings_files.values()):
             file.try_again()
 
@@ -161,11 +161,11 @@ class Lifecycle:
         """Take in what is on disk.
 
         Args:
-            disk: what was found there. A repository that cannot be read, or that suddenly holds no version at
-                all, has gone away (an unmounted volume): it changes nothing.
+            disk: what was found there. A repository that cannot be read, or suddenly holds no version at all,
+                has gone away (an unmounted volume), and changes nothing.
             now_s: the time, in seconds on any monotonic clock.
-            patient: whether to wait until files have settled; not at the start, or when an operator says that
-                they have.
+            patient: whether to wait until files have settled; False at the start, or when an operator says
+                that they have.
             only: the one model to take in; None: all that are followed.
         """
         if not disk.readable or (self.served and not disk.versions):
@@ -188,7 +188,7 @@ class Lifecycle:
         return [name for name, file in self._settings_files.items() if file.due and file.settled]
 
     def settings_read(self, name: str, settings: ModelSettings) -> None:
-        """Put a model's settings in force; if those of its batches changed, its versions are loaded again."""
+        """Put a model's settings in force; if its batching has changed, its versions are loaded again."""
         file = self._settings_files[name]
         file.taken = file.stamp
         if settings.batching != self.settings(name).batching:
@@ -206,7 +206,7 @@ class Lifecycle:
         self._move_labels(name)
 
     def settings_failed(self, name: str) -> None:
-        """Leave the settings as they were until the file changes."""
+        """Keep the old settings until the file changes."""
         self._settings_files[name].failed()
 
     def settings(self, name: str) -> ModelSettings:
@@ -243,7 +243,7 @@ class Lifecycle:
         )
 
     def unloaded(self, key: Key) -> None:
-        """Note that a version is not served any more."""
+        """Note that a version is no longer served."""
         self.served.discard(key)
         if key in self._bundles:
             self._bundles[key].taken = None
@@ -251,22 +251,21 @@ class Lifecycle:
         self._forget()
 
     def labels(self, name: str) -> dict[str, int]:
-        """Return a model's labels: each with the version that it names, which is served.
+        """Return a model's labels, each with its version, which is served.
 
-        A label that was moved stays where it was until its new version is served.
+        A label keeps its old version until its new one is served.
         """
         return self._labels.get(name, {})
 
     def waiting_labels(self, name: str) -> dict[str, int]:
-        """Return the labels that do not name the version of the settings yet, each with that version."""
+        """Return the labels whose version in the settings is not in force yet, each with that version."""
         in_force = self.labels(name)
         return {label: v for label, v in self.settings(name).labels.items() if in_force.get(label) != v}
 
     def shadow(self, name: str) -> ShadowSettings | None:
         """Return the settings of a model's shadow; None if it has none.
 
-        A version that answered until it became the shadow goes on until the one that takes its place is
-        served.
+        A version that answered before it became the shadow goes on answering until its replacement is served.
         """
         version = self._shadow_version(name)
         if (
@@ -278,7 +277,7 @@ class Lifecycle:
         return self.settings(name).shadow
 
     def default(self, name: str) -> Key | None:
-        """Return the version that answers requests that name none; None if none does."""
+        """Return the version that answers requests without a version; None if there is none."""
         shadow = self.shadow(name)
         others = self._versions_served(name) - {shadow.version if shadow else None}
         return (name, max(others)) if others else None
@@ -292,7 +291,7 @@ class Lifecycle:
         return name in self._settings_files or name in self._names()
 
     def is_unsettled(self) -> bool:
-        """Return whether something waits for a file to settle: then look again in `SETTLE_S`."""
+        """Return whether a file has yet to settle; if so, look again in `SETTLE_S`."""
         files = (*self._bundles.values(), *self._settings_files.values())
         return any(file.pending and not file.settled for file in files)
 
@@ -314,7 +313,7 @@ class Lifecycle:
         return shadow.version if shadow else None
 
     def _chosen(self, name: str) -> set[int]:
-        """Return what the policy chooses among the versions that are served or may be; not the shadow."""
+        """Return the policy's choice among the versions that are served or may be; not the shadow."""
         policy = self.settings(name).versions or self._policy
         return policy.choose(
             {
@@ -331,10 +330,10 @@ class Lifecycle:
         return self._chosen(name) | (self._on_disk(name) & named)
 
     def _needed(self, name: str) -> set[int]:
-        """Return the versions that must stay: those wanted, and those whose replacement may still come."""
+        """Return the versions that must stay: wanted ones, and those whose replacement may still come."""
         served, chosen = self._versions_served(name), self._chosen(name)
         if name in self._settings_files and self._settings_files[name].pending:
-            return served  # they may move a label away from a version that is gone already
+            return served  # the new settings may move a label away from a version that is already gone
         if not chosen & served and any(self._bundles[name, version].pending for version in chosen):
             return served
         predecessors = {
@@ -349,7 +348,7 @@ class Lifecycle:
 
     def _move_labels(self, name: str) -> None:
         old, served = self.labels(name), self._versions_served(name)
-        staying = served & self._on_disk(name)  # a label does not move to what is about to leave
+        staying = served & self._on_disk(name)  # a label must not move to a version that is about to go
         new = {}
         for label, version in self.settings(name).labels.items():
             target = version if version in staying else old.get(label)

@@ -1,7 +1,7 @@
-"""Puts versions in force and says so: to requests, to health, to the metrics, to shadows and in the log.
+"""Puts versions in force, and tells requests, health, metrics, shadows and the log.
 
-`reloader` decides what is served; here is what others learn about it. A swap is one assignment between two
-turns of the event loop: a request finds either the old engine or the new one.
+`reloader` does the loading; this module makes the result visible. A swap is one assignment between two turns
+of the event loop, so a request finds either the old engine or the new one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tamiz_server.telemetry.metrics import Metrics
 _log = logging.getLogger(__name__)
 
 SetHealth = Callable[[str, bool | None], Awaitable[None]]
-"""Says whether a model or version is serving; None: it is not known any more."""
+"""Sets whether a model or version is serving; None: it is no longer known."""
 
 _SETTINGS: Final = "settings"
 
@@ -34,7 +34,7 @@ class Publisher:
 
     Attributes:
         engines: the engine of each version that is served.
-        problems: "name/version" or "name/settings" → why what is on disk there is not in force.
+        problems: "name/version" or "name/settings" → why the file on disk is not in force.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Publisher:
         """Answer with a version from the next request on; return the engine that it replaces, if any."""
         name, version = key
         metrics = self._metrics.model(name, version, model.manifest)
-        # The callback holds no engine: one that is part of a reference cycle would outlive its use.
+        # The callback must not hold the engine: in a reference cycle it would outlive its use.
         engine = Engine(model, metrics, config, on_rest=partial(self._on_rest, key))
         self._registry.add(name, version, engine)
         self._metrics.loads[name, "loaded"] += 1
@@ -77,24 +77,24 @@ class Publisher:
         self.publish_labels(name)
         self._registry.remove(name, version)
         self._metrics.retire(name, version)
-        _log.info("model %s version %d is not served any more", name, version)
+        _log.info("model %s version %d is no longer served", name, version)
         return self.engines.pop(key)
 
     def loads_begin(self, keys: list[Key]) -> None:
-        """Show from now on how loads of these models end."""
+        """Show the loads of these models in the metrics, starting from 0."""
         self._metrics.loads_begin(name for name, _ in keys)
 
     def load_succeeded(self, key: Key) -> None:
-        """Say nothing more about what was wrong with a version."""
+        """Forget what was wrong with a version."""
         self.problems.pop(where(key), None)
 
     def load_failed(self, key: Key, reason: str) -> None:
-        """Say why a version on disk is not served."""
+        """Report why a version on disk is not served."""
         self._metrics.loads[key[0], "failed"] += 1
         self.problems[where(key)] = reason
         if key in self.engines:
             _log.error(
-                "model %s version %d: its new file is not served, the one that was loaded before stays: %s",
+                "model %s version %d: its new file is not served, the old one stays in use: %s",
                 *key,
                 reason,
             )
@@ -102,16 +102,16 @@ class Publisher:
             _log.error("model %s version %d is not served: %s", *key, reason)
 
     def settings_read(self, name: str) -> None:
-        """Say nothing more about what was wrong with a model's settings."""
+        """Forget what was wrong with a model's settings."""
         self.problems.pop(f"{name}/{_SETTINGS}", None)
 
     def settings_failed(self, name: str, reason: str) -> None:
-        """Say why the settings of a model on disk are not in force."""
+        """Report why a model's settings on disk are not in force."""
         self.problems[f"{name}/{_SETTINGS}"] = reason
         _log.error("model %s: its settings stay as they were: %s", name, reason)
 
     def publish_labels(self, name: str) -> None:
-        """Let requests use the labels in force, and show the model's shadow which versions answer."""
+        """Let requests use the labels in force, and tell the model's shadow which versions answer."""
         labels, waiting = self._lifecycle.labels(name), self._lifecycle.waiting_labels(name)
         said = [f"{label} is version {version}" for label, version in sorted(labels.items())]
         said += [f"{label} waits for version {version}" for label, version in sorted(waiting.items())]
@@ -124,7 +124,7 @@ class Publisher:
         self._shadows.follow(name, self._lifecycle.shadow(name), engines)
 
     async def publish(self) -> None:
-        """Say what is served now: to requests, to health and to the metrics."""
+        """Tell requests, health and metrics what is served now."""
         self._forget()
         served, failures = self._lifecycle.served, self._lifecycle.failures()
         names = {name for name, _ in served}
@@ -138,18 +138,18 @@ class Publisher:
         await self._publish_health(health)
 
     async def end_shadows(self) -> None:
-        """End all shadows; return when none computes, or soon. Call it when no more requests come."""
+        """End all shadows; return when none computes, or soon. Call this when no more requests come."""
         await self._shadows.stop()
 
     def close(self) -> None:
-        """Close the engines. To be called when nothing waits any more."""
+        """Close the engines. Call this when nothing waits any more."""
         for engine in self.engines.values():
             engine.close()
         for task in self._tasks:
             task.cancel()
 
     def _on_rest(self, key: Key, engine: Engine, rests: bool) -> None:  # noqa: ARG002, FBT001  a callback of Engine
-        """Say in health that a version rests after failures, or does not any more."""
+        """Update health: a version rests after failures, or no longer rests."""
         if self.engines.get(key) is engine:
             task = asyncio.create_task(self.publish())
             self._tasks.add(task)  # the event loop itself does not hold a task until it is done
@@ -159,7 +159,7 @@ class Publisher:
         return key in self._lifecycle.served and not self.engines[key].rests
 
     def _is_ready_without_models(self) -> bool:
-        """Return whether no models were asked for, or the server was ready and can be asked to load some."""
+        """Return whether, in explicit mode, no models were asked for, or the server was already ready."""
         asked = self._lifecycle.asked
         return asked is not None and (not asked or self._readiness.ready)
 
@@ -188,7 +188,7 @@ class Publisher:
 
 
 def where(key: Key) -> str:
-    """Return a version as it is shown and asked for: "name/version"."""
+    """Return the name of a version in messages and in health: "name/version"."""
     name, version = key
     return f"{name}/{version}"
 

@@ -1,10 +1,9 @@
 """Keeps what is served in step with what is on disk, while requests are answered.
 
-    look at the disk ─► read settings ─► load and warm up, in a thread ─► swap ─► labels ─► drain and close
-    old engines
+    look at the disk ─► read settings ─► load, warm up (in a thread) ─► swap ─► labels ─► drain, close the old
 
-`lifecycle` decides, `repository` reads, `publisher` puts in force and says so; this does the steps between
-them that take time. An engine that is replaced or withdrawn answers all requests that it has accepted.
+`lifecycle` decides, `repository` reads, `publisher` puts in force and tells others; this module does the slow
+steps between them. An engine that is replaced or withdrawn answers all requests that it has accepted.
 
 Looks, and requests to load and unload a model, run one after the other, each to its end.
 """
@@ -43,7 +42,7 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _OTHER_SETTINGS: Final = b""
-"""Instead of the digest of what is served: it is to be loaded again, even if its file is the same."""
+"""Takes the place of a served version's digest, so that it is loaded again even if its file is the same."""
 
 
 class Reloader:
@@ -90,7 +89,7 @@ class Reloader:
         return f"{found}; watching it every {interval_s:g} s"
 
     def nudge(self) -> None:
-        """Look now, take all files as complete, and try again what failed: an operator asks for it."""
+        """Look now, treat all files as complete, and retry all failures, because an operator asked for it."""
         self._lifecycle.try_again()
         self._nudged.set()
 
@@ -100,14 +99,14 @@ class Reloader:
             nudged = await self._pause()
             try:
                 await self.look(patient=not nudged)
-            except Exception:  # noqa: BLE001  whatever it was, the next look may succeed
+            except Exception:  # noqa: BLE001  the next look may succeed
                 _log.exception("a look at %s failed: this is a bug", self._config.model_repository)
 
     async def look(self, *, patient: bool = True) -> None:
-        """Bring what is served in step with what is on disk: all models, or in explicit mode those asked for.
+        """Serve what is on disk: all models, or in explicit mode those asked for.
 
         Args:
-            patient: whether a file that cannot be read may still be being written; not so at the start or
+            patient: whether a file that cannot be read may still be being written; False at the start and
                 after a nudge.
         """
         async with self._turn:
@@ -116,22 +115,22 @@ class Reloader:
             await self._follow(disk, patient=patient)
 
     async def load_model(self, name: str) -> None:
-        """Serve what the repository holds of a model; return when it is served. In explicit mode.
+        """Serve a model's versions in the repository; return when they are served. For explicit mode.
 
         It runs to its end even if the caller goes away.
 
         Raises:
             ModelNotFound: if there is no such model in the repository.
-            NotLoaded: if a part of it cannot be served; what was served before stays. The message says why.
+            NotLoaded: if a part of it cannot be served. What was served before stays. The message says why.
             Unavailable: if the server is stopping.
         """
         await self._in_turn(self._load_model, name)
 
     async def unload_model(self, name: str) -> None:
-        """Stop serving a model; return when all accepted requests are answered. In explicit mode.
+        """Stop serving a model; return when all accepted requests are answered. For explicit mode.
 
         Raises:
-            ModelNotFound: if there is no such model, neither served nor in the repository.
+            ModelNotFound: if the model is neither served nor in the repository.
             Unavailable: if the server is stopping.
         """
         leaving = await self._in_turn(self._unload_model, name)
@@ -143,11 +142,11 @@ class Reloader:
         return sorted((await asyncio.to_thread(look, self._config.model_repository)).versions)
 
     async def end_shadows(self) -> None:
-        """End all shadows; return when none computes, or soon. Call it when no more requests come."""
+        """End all shadows; return when none computes, or soon. Call this when no more requests come."""
         await self._publisher.end_shadows()
 
     def close(self) -> None:
-        """Close all engines, and give up what is being loaded. To be called when nothing waits any more."""
+        """Close all engines, and stop loading. Call this when nothing waits any more."""
         self._trial.close()
         self._publisher.close()
         for engine in self._leaving:
@@ -159,7 +158,7 @@ class Reloader:
         async def turn() -> _T:
             async with self._turn:
                 if self._readiness.stopping:
-                    raise Unavailable("the server is stopping; what it serves does not change any more")
+                    raise Unavailable("the server is stopping and loads or unloads no more models")
                 try:
                     return await do(name)
                 except TamizError:
@@ -176,7 +175,7 @@ class Reloader:
     async def _load_model(self, name: str) -> None:
         disk = await self._look_at_disk()
         self._require_there(name, disk)
-        try:  # before anything changes: with wrong settings, what is served stays as it is
+        try:  # first, so that wrong settings change nothing
             await asyncio.to_thread(read_settings, settings_path(self._config.model_repository, name))
         except SettingsError as error:
             _log.error("model %s is not loaded: %s", name, error)
@@ -225,7 +224,7 @@ class Reloader:
         return disk
 
     def _ask_at_start(self, disk: Disk) -> None:
-        """Ask for the models of --load-model; the start lasts until the repository can be read."""
+        """Ask for the models of --load-model, at every look until the repository can be read."""
         for name in disk.models() if self._to_ask == {"*"} else self._to_ask:
             self._lifecycle.ask(name)
         if not disk.readable:
@@ -277,7 +276,7 @@ class Reloader:
         self._publisher.publish_labels(name)
 
     async def _load(self, key: Key) -> None:
-        """Load a version and serve it, in place of the one that has been served under its number."""
+        """Load a version and serve it, in place of older content of the same version."""
         path = bundle_path(self._config.model_repository, key)
         config = of_model(self._config, self._lifecycle.settings(key[0]).batching)
         try:
@@ -285,7 +284,7 @@ class Reloader:
         except BundleError as error:
             self._failed(key, str(error))
             return
-        except Exception as error:  # noqa: BLE001  the others are to be loaded all the same
+        except Exception as error:  # noqa: BLE001  the other versions must still be loaded
             _log.exception("%s cannot be loaded: this is a bug", path)
             self._failed(key, f"{path}: {error!r}")
             return
@@ -308,7 +307,7 @@ class Reloader:
         self._retire(self._publisher.withdraw(key))
 
     def _retire(self, engine: Engine) -> None:
-        """Close an engine that gets no more requests, once it has answered those that it has."""
+        """Close an engine that gets no more requests, once it has answered its last one."""
 
         async def drain() -> None:
             await engine.drain()

@@ -47,9 +47,8 @@ def look(repository: Path) -> Disk:
         # Copies under way and snapshots of rsync, git, Kubernetes and file servers have such names.
         if model.name.startswith("."):
             continue
-        if (
-            not model.name.isprintable()
-        ):  # such as bytes that are not UTF-8, or line breaks, which would break the log
+        # A name that is not UTF-8, or has line breaks, would break the log.
+        if not model.name.isprintable():
             remarks.append(f"{str(model)!r} is ignored: the name of a model must be printable text")
             continue
         folders = _folders(model, remarks)
@@ -99,7 +98,7 @@ def _bundle_stamp(path: Path) -> Stamp:
     """Return one stamp of a bundle's file, its signature and its recorded requests, if they exist."""
     bundle = _stamp(path)
     beside = [path.with_name(path.name + SIGNATURE_SUFFIX)]
-    with suppress(OSError):  # loading it says what is wrong with the folder
+    with suppress(OSError):  # loading the version reports what is wrong with the folder
         beside += recorded_requests(path.parent)
     stamps = [bundle, *(stamp for stamp in map(_stamp, beside) if stamp != MISSING)]
     if bundle == MISSING or len(stamps) == 1:
@@ -140,18 +139,18 @@ def load(path: Path, config: Config, known: bytes = b"", trial: Trial | None = N
     Args:
         path: its file.
         config: the settings in force for it.
-        known: the digest of the content that is served already.
-        trial: tries it first, in a process of its own; None: it is loaded at once.
+        known: the digest of the content that is already served.
+        trial: tries it first, in a separate process; None: no trial.
 
     Returns:
-        The version; None if its file holds what is served already.
+        The version; None if the content of its file is already served.
 
     Raises:
         BundleError: if it cannot be served.
     """
     try:
         keys = trusted_keys(config.require_signature)
-    except ConfigError as error:  # at the start the file could be used
+    except ConfigError as error:  # the file was good at the start of the server
         raise BundleError(f"{path}: {error}") from error
     memory_bytes = config.model_memory_bytes or available_memory_bytes() * 3 // 4
     bundle = read_bundle(path, keys, min(MAX_BYTES, memory_bytes))

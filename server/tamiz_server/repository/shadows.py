@@ -30,12 +30,12 @@ class Shadows:
         self._ending: set[asyncio.Task[None]] = set()
 
     def follow(self, name: str, settings: ShadowSettings | None, engines: Mapping[int, Engine]) -> None:
-        """Bring a model's shadow in step.
+        """Start, replace or end a model's shadow so that it fits its settings and the served versions.
 
         Args:
             name: the model's name.
-            settings: the settings of its shadow that are in force; None: it has none.
-            engines: its versions that are served.
+            settings: the shadow's settings in force; None: it has no shadow.
+            engines: its served versions.
         """
         old, new = self._shadows.pop(name, None), None
         waits = settings is not None and settings.version is not None and settings.version not in engines
@@ -53,19 +53,19 @@ class Shadows:
                 self._metrics.shadows.pop(name)
             self._end(name, old, say=not kept)
         if new is not None:
-            new.keep(set(engines))  # after `set_shadow`, which also looks at what is about to leave
+            new.keep(set(engines))  # after `set_shadow`, which also adds versions that are about to go
             self._metrics.shadows[name] = new.metrics
         self._say(name, settings, waits=waits)
 
     async def stop(self) -> None:
-        """End all shadows; return when none computes, or soon: one that still computes is not waited for."""
+        """End all shadows; wait at most a second for those that still compute."""
         for name in list(self._shadows):
             self.follow(name, None, {})
         if self._ending:
             await asyncio.wait(self._ending, timeout=_ENDS_WITHIN_S)
 
     def _counts(self, name: str, settings: ShadowSettings) -> ShadowMetrics:
-        """Return the counts of a model's shadow; they go on while its version and threshold stay the same."""
+        """Return the counts of a model's shadow; they continue while its version and threshold stay."""
         what = (settings.version, settings.threshold)
         known = self._metrics.shadows.get(name)
         return known if known is not None and known.what == what else ShadowMetrics(name, what)

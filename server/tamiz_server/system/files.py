@@ -1,4 +1,4 @@
-"""Reads files that somebody else provides; refuses pipes, devices and large files instead of waiting."""
+"""Reads files that others provide, and refuses pipes, devices and large files instead of waiting."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_regular_file(path: Path, max_bytes: int) -> bytes:
         OSError: if it cannot be read, is a folder, a pipe or a device (which may never end or never answer),
             or has more bytes than `max_bytes`.
     """
-    # Without O_NONBLOCK opening a pipe waits until somebody writes into it.
+    # Without O_NONBLOCK, opening a pipe waits until somebody writes into it.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor has no path
         found = os.fstat(descriptor)

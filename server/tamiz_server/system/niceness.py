@@ -1,4 +1,4 @@
-"""The priority of threads: background work lets the event loop go first."""
+"""The priority of threads, so that the event loop goes before background work."""
 
 from __future__ import annotations
 

@@ -25,10 +25,9 @@ _OWN_DESCRIPTORS: Final = 512
 def available_cpus(cgroup_v2: Path = _CGROUP_V2, cgroup_v1: Path = _CGROUP_V1) -> int:
     """Return how many processors this process may keep busy, at least 1.
 
-    The smaller of the processors it may be scheduled on and its control group's quota, rounded up.
-    onnxruntime counts
-    the host's cores instead: in a container with a quota of 2 on a host with 64 cores, its 64 threads are
-    throttled.
+    This is the smaller of its schedulable processors and its control group's quota, rounded up. onnxruntime
+    counts the host's cores instead: in a container with a quota of 2 on a host with 64 cores, its 64 threads
+    are throttled.
     """
     scheduled = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(scheduled, _quota(cgroup_v2, cgroup_v1))))
@@ -61,7 +60,7 @@ def available_memory_bytes(limits: tuple[Path, ...] = _MEMORY_LIMITS) -> int:
 def room_for_connections(wanted: int) -> int:
     """Return how many connections may be open: as many as wanted, if the limit on open files allows it.
 
-    The soft limit is raised if needed: it is low only for programs that use select(), and this one does not.
+    The soft limit is raised if needed. It is only low for programs that use select(), and this one does not.
     A server without a free descriptor can neither load a model nor show its metrics.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

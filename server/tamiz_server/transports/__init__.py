@@ -1,1 +1,1 @@
-"""Transports: bytes in, bytes out. They do not know any model."""
+"""Transports: bytes in, bytes out. They know nothing about models."""

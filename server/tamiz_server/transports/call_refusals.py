@@ -1,4 +1,4 @@
-"""Refuses calls before any service sees them: by access control, and for too much metadata."""
+"""Refuses calls before any service sees them: without permission, or with too much metadata."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _OVERHEAD_BYTES: Final = 32
 
 
 class Admission(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs
-    """Access control. grpc asks it first for a call's method: it refuses the call, or passes it on.
+    """Access control: the first of the server's handlers, so that it can refuse any call.
 
-    An interceptor would need two more coroutines per call.
+    It is not an interceptor, because that costs two more coroutines per call.
     """
 
     def __init__(self, access: Access) -> None:
@@ -39,8 +39,8 @@ class Admission(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic on
 class MetadataLimit(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs
     """Refuses calls with too much metadata.
 
-    gRPC does so itself if a frame ends within a field, as its own clients send them. If frames hold whole
-    fields, it limits each field, but lets 16 MB of them pass.
+    gRPC itself does so if a frame ends within a field, as with its own clients. If frames hold whole fields,
+    gRPC limits each field, but accepts 16 MB of them.
     """
 
     def __init__(self, max_bytes: int, refused: Counter[str]) -> None:
@@ -71,6 +71,6 @@ def _refusal(error: TamizError) -> grpc.RpcMethodHandler[Any, Any]:
     async def refuse(_: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
         await context.abort(grpc.StatusCode[error.code], str(error))
 
-    # On the wire a call with one message looks like a stream of one; and grpc reads nothing from a stream
-    # unasked.
+    # On the wire, a call with one message looks like a stream with one message. And grpc does not read a
+    # stream until it is asked to.
     return grpc.stream_stream_rpc_method_handler(refuse)

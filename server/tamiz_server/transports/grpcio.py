@@ -36,13 +36,13 @@ _STATUS: Final = {
     True: health_pb2.HealthCheckResponse.SERVING,
     False: health_pb2.HealthCheckResponse.NOT_SERVING,
 }
-_ALIVE: Final = "grpc.health.v1.Health"  # the health service itself: it is served while the event loop runs
+_ALIVE: Final = "grpc.health.v1.Health"  # the health service itself is SERVING while the event loop runs
 _FOREVER_MS: Final = 2**31 - 1
-# gRPC allows two minutes, and keeps a connection that sends nothing for as long.
+# gRPC's default is two minutes, during which it keeps a connection that sends nothing.
 _HANDSHAKE_WITHIN_MS: Final = 10_000
 _ANSWER_WITHIN_MS: Final = 20_000  # gRPC's default for a keepalive ping
 
-# grpc prints some stack traces to standard error in addition to logging them, and the log is JSON.
+# grpc also prints some stack traces to standard error, where they break a log in JSON. There is no setting.
 cygrpc.traceback = SimpleNamespace(**vars(traceback) | {"print_exc": lambda: None})
 
 
@@ -61,11 +61,10 @@ class GrpcServer:
         certificates: Watched[Certificates] | None = None,
         refused: Counter[str] | None = None,
     ) -> None:
-        """Build the server; without access control it lets everybody in, without certificates it has no TLS.
+        """Build the server; without access control it admits everybody, without certificates it has no TLS.
 
-        `refused` counts, by status, the calls that are refused here or by methods that are not for
-        predictions. Access control counts its own refusals, and services count their requests for
-        predictions.
+        `refused` counts, by status, the calls refused here or by methods that do not predict. Access control
+        counts its own refusals, and services count their requests for predictions.
         """
         self.port = 0
         refused = Counter() if refused is None else refused
@@ -83,7 +82,7 @@ class GrpcServer:
             enable_reflection([service.name for service in services], parsing)
 
     async def start(self) -> None:
-        """Listen. Health says NOT_SERVING until `set_health` changes that, except of the health service.
+        """Listen. Health says NOT_SERVING until `set_health` changes that, except for the health service.
 
         Raises:
             ConfigError: if the port cannot be listened on.
@@ -106,9 +105,9 @@ class GrpcServer:
         await self._server.start()
 
     async def set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001  as in a table
-        """Say whether a service, a model or a version ("name/version") is served; None: it is not known.
+        """Set whether a service, a model or a version ("name/version") is served; None: it is not known.
 
-        The empty name stands for the whole server.
+        The empty name means the whole server.
         """
         if serving is None:
             self._health.forget(name)
@@ -116,7 +115,7 @@ class GrpcServer:
             self._health.set(name, _STATUS[serving])
 
     async def enter_graceful_shutdown(self) -> None:
-        """Say NOT_SERVING for everything, from now on; requests are still answered."""
+        """Report NOT_SERVING for everything from now on; requests are still answered."""
         self._health.say_not_serving()
 
     async def stop(self, grace_s: float) -> None:
@@ -132,20 +131,19 @@ def _options(config: Config) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", config.max_message_bytes),
-        # No compression: gRPC unpacks a message before it checks its size; half a megabyte unpacked to 512
-        # MB.
+        # No compression: gRPC unpacks a message before it checks its size. Half a megabyte became 512 MB.
         ("grpc.compression_enabled_algorithms_bitset", 1),
-        # Between these two limits gRPC would refuse calls at random.
+        # The same value twice: between the two limits gRPC would refuse calls at random.
         ("grpc.max_metadata_size", config.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", config.max_metadata_bytes),
         ("grpc.max_concurrent_streams", config.max_concurrent_streams),
-        # With it, calls that have just ended count too, and clients within their limit are refused.
+        # It counts calls that have just ended, and so refuses clients that keep within their limit.
         ("grpc.http.overload_protection", 0),
         ("grpc.max_allowed_incoming_connections", room_for_connections(config.max_connections)),
         ("grpc.max_connection_age_ms", age_ms),
         ("grpc.max_connection_age_grace_ms", round(config.max_connection_age_grace_s * 1e3)),
         ("grpc.keepalive_time_ms", keepalive_ms),
-        # With the first alone, a dead connection stays open for a minute, the default of the second.
+        # Both are needed: the second defaults to a minute, so a dead connection would stay open that long.
         ("grpc.keepalive_timeout_ms", answer_ms),
         ("grpc.http2.ping_timeout_ms", answer_ms),
         ("grpc.keepalive_permit_without_calls", 1),
@@ -158,7 +156,7 @@ def _options(config: Config) -> list[tuple[str, int]]:
 
 
 def _credentials(certificates: Watched[Certificates]) -> grpc.ServerCredentials:
-    """Return credentials; gRPC asks for the current ones at every handshake, in threads of its own."""
+    """Return credentials. At every handshake gRPC fetches the current ones, in its own threads."""
     served = certificates.current()
 
     def renewed() -> grpc.ServerCertificateConfiguration | None:
@@ -171,7 +169,7 @@ def _credentials(certificates: Watched[Certificates]) -> grpc.ServerCredentials:
 
     return grpc.dynamic_ssl_server_credentials(
         _configuration(served),
-        renewed,  # type: ignore[arg-type]  # None means no change, which the stubs do not know
+        renewed,  # type: ignore[arg-type]  # the stubs do not know that None means no change
         require_client_authentication=served.client_ca is not None,
     )
 
@@ -219,7 +217,7 @@ def _handler(method: Method, refused: Counter[str] | None) -> _Handler:
 def _stream_handler(stream: Stream) -> _StreamHandler:
     async def handle(bodies: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
         try:
-            # If the caller goes away while an answer is written, this closes the stream and frees what waits.
+            # If the caller goes away while an answer is written, this closes the stream and what waits in it.
             async with aclosing(stream(bodies, _deadline_s(context), context.invocation_metadata)) as answers:
                 async for answer in answers:
                     await context.write(answer)

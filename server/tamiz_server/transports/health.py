@@ -19,18 +19,18 @@ _Response: Any = health_pb2.HealthCheckResponse
 _Context = aio.ServicerContext[Any, Any]
 
 
-class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # that module neither
-    """What is serving. Setting a status never waits for anybody."""
+class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # that module is not typed either
+    """What is serving. Setting a status never waits for a watcher."""
 
     def __init__(self) -> None:
-        """Begin with nothing known."""
+        """Begin without any service."""
         self._status: dict[str, int] = {}
         self._changed = asyncio.Event()
         self._is_final = False
         self._has_ended = False
 
     async def Check(self, request: Any, context: _Context) -> Any:  # noqa: N802  the contract's name
-        """Answer with the status of a service; NOT_FOUND for one that is not known."""
+        """Answer with the status of a service; NOT_FOUND if it is not known."""
         status = self._status.get(request.service)
         if status is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"{request.service!r} is not served here")
@@ -61,7 +61,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # that modu
             self._wake()
 
     def say_not_serving(self) -> None:
-        """Set all to NOT_SERVING, for good."""
+        """Set all to NOT_SERVING, permanently."""
         self._is_final = True
         self._status = dict.fromkeys(self._status, _Response.NOT_SERVING)
         self._wake()

@@ -19,8 +19,8 @@ from tamiz_server.transports.ports import refused
 Admit = Callable[[str, str | None], object]
 """Takes a path and the header `authorization`; raises TamizError to refuse."""
 
-# How long a connection may last: a client that sends nothing, or a byte now and then, does not keep its
-# thread.
+# How long a connection may last, so that a client that sends nothing, or a byte now and then, does not keep
+# its thread.
 _PATIENCE_S: Final = 10
 _MOST_CONNECTIONS: Final = 64
 """How many connections are open at once; each has a thread, and gRPC needs the open files."""
@@ -33,7 +33,7 @@ _STATUS: Final = {
 
 
 class Page(NamedTuple):
-    """What one path answers."""
+    """The answer of one path."""
 
     status: HTTPStatus
     content_type: str
@@ -55,7 +55,7 @@ class PageServer:
         admit: Admit | None = None,
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
-        """Listen. `admit` sees every request first, and `tls` gives each connection its certificate.
+        """Listen. `admit` checks every request first; `tls` gives the certificate for each connection.
 
         Raises:
             ConfigError: if the port cannot be listened on.
@@ -78,10 +78,10 @@ class PageServer:
 
 
 class _Connection:
-    """An open connection, which has a thread.
+    """An open connection. It has its own thread.
 
     Attributes:
-        socket: what is read and written; with TLS not what was accepted.
+        socket: the socket to read and write; with TLS it is not the accepted one.
         began_s: when it was accepted, on time.monotonic's clock.
         asked: whether its request is complete.
     """
@@ -92,7 +92,7 @@ class _Connection:
         self.asked = False
 
     def end(self) -> None:
-        """Close the connection under its thread, whatever that waits for."""
+        """Close the connection, even while its thread waits for it."""
         with suppress(OSError):
             # Not the method of an SSL socket: it would take away the TLS state that the thread is using.
             socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
@@ -117,7 +117,7 @@ class _Connections:
             self._open[accepted] = _Connection(accepted)
 
     def get(self, accepted: Any) -> _Connection:
-        """Return a connection; if it was closed already, a new object for its socket, which is in no list."""
+        """Return a connection; if it was already closed, a new object that is not in the list."""
         with self._lock:
             return self._open.get(accepted) or _Connection(accepted)
 
@@ -158,7 +158,7 @@ def _server_class(host: str, tls: Callable[[], ssl.SSLContext] | None) -> type[T
             self.connections.end_old()
 
         def server_bind(self) -> None:
-            """Bind without http.server's look-up of the host's name: it may hang without a name service."""
+            """Bind without http.server's look-up of the host name, which may hang without a name service."""
             TCPServer.server_bind(self)
             self.server_name, self.server_port = host, self.server_address[1]
 

@@ -1,6 +1,6 @@
-"""Protects the services that come with gRPC (health, reflection) from bytes that are not their messages.
+"""Protects gRPC's own services (health, reflection) from bytes that are not their messages.
 
-On its own, grpcio answers such bytes with UNKNOWN ("this is a bug") and logs a stack trace.
+By itself, grpcio answers such bytes with UNKNOWN ("this is a bug") and logs a stack trace.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _Parse = Callable[[bytes, _Context], Awaitable[Any]]
 
 
 class ParsingServer:
-    """Takes a server's place when a generated function adds a service to it."""
+    """Stands in for a server when a generated function adds a service to it."""
 
     def __init__(self, server: aio.Server, refused: Counter[str]) -> None:
         """Wrap a server, and count refused calls by status."""

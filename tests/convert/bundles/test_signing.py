@@ -106,7 +106,7 @@ def test_the_commands_sign_and_verify_with_a_passphrase_from_the_environment(
     assert b"ENCRYPTED" in private.read_bytes()
     assert main(["sign", str(path.parent), "--key", str(private)]) == 0
     assert main(["verify", str(path.parent), "--key", str(public)]) == 0
-    assert "is as the owner of" in capsys.readouterr().out
+    assert "is unchanged since the owner of" in capsys.readouterr().out
     for passphrase, message in (
         ("", "the passphrase is taken from TAMIZ_KEY_PASSPHRASE"),
         ("wrong", "is wrong"),

@@ -1,4 +1,4 @@
-"""The curve of the attainable error, and what is advised."""
+"""The curve of the attainable error, and the advice."""
 
 from __future__ import annotations
 

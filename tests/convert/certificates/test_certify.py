@@ -1,4 +1,4 @@
-"""The certificate's arithmetic: golden values, ties, and what is said when nothing can be proven."""
+"""The certificate's arithmetic: golden values, ties, and the errors if nothing can be proven."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thresholds per subset: what each is certified with, and what becomes of those that cannot be."""
+"""Thresholds per subset: how each is certified, and what happens to subsets that cannot be."""
 
 from __future__ import annotations
 

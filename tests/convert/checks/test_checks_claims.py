@@ -1,4 +1,4 @@
-"""Claims and their judgement: exact for any number of rows, and right as often as they say."""
+"""Claims and their tests: exact for any number of rows, and right as often as they promise."""
 
 from __future__ import annotations
 

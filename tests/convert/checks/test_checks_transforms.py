@@ -1,4 +1,4 @@
-"""Changes of rows do what they say, and garbage is garbage."""
+"""Transforms change rows as documented, and the garbage rows are really garbage."""
 
 from __future__ import annotations
 

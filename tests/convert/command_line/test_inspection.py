@@ -1,4 +1,4 @@
-"""All that a bundle says of itself is shown, and nothing of it is taken for markup."""
+"""`inspect` shows the whole manifest, and takes none of its text for markup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two bundles on the same rows: what is measured is right, and noise is not called a difference."""
+"""Two bundles on the same rows: the measurements are right, and noise is not called a difference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What chance makes of a metric: bootstrap, paired differences, and metrics of a calibrated model."""
+"""How chance moves a metric: bootstrap, paired differences, and metrics of a calibrated model."""
 
 from __future__ import annotations
 

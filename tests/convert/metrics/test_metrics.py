@@ -1,4 +1,4 @@
-"""Metrics by hand, at the edges of bins, and by what must hold of any rows."""
+"""Metrics against values computed by hand, at the edges of bins, and properties that hold for any rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores that say nothing, and scores that say everything, are told."""
+"""Constant scores are refused, and scores that separate the classes completely get a note."""
 
 from __future__ import annotations
 

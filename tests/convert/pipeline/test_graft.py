@@ -1,4 +1,4 @@
-"""Calibrators as nodes: the same numbers as in numpy, and NaN for what could not be scored."""
+"""Calibrators as ONNX nodes: the same numbers as in NumPy, and NaN for rows without scores."""
 
 from __future__ import annotations
 

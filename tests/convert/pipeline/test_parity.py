@@ -1,4 +1,4 @@
-"""A label or a decision that flips is told, however small the difference that the tolerance allows."""
+"""A flipped label or decision is an error, even if the difference is within the tolerance."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_row_on_its_threshold_may_fall_on_either_side(expected):
 
 
 def test_a_label_that_flips_stops_the_export():
-    with pytest.raises(ParityError, match="1 labels differ; the first is that of 1"):
+    with pytest.raises(ParityError, match="1 labels differ; the first is in 1"):
         compared([0.9, 0.50003], [0.9, 0.49997], 0.8)
 
 

@@ -1,4 +1,4 @@
-"""A bundle gets a new calibrator and a new threshold; its graph as far as the scores stays what it was."""
+"""A bundle gets a new calibrator and a new threshold; its graph up to the scores stays the same."""
 
 from __future__ import annotations
 

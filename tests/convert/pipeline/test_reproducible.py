@@ -1,4 +1,4 @@
-"""Two exports of the same inputs give the same files, but for the date and for what was timed."""
+"""Two exports of the same inputs give the same files, except for dates and timings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One definition of a setting: what follows from it in signatures, help, checks and flags."""
+"""One definition of a setting gives its signature, help, checks and flag."""
 
 import inspect
 

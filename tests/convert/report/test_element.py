@@ -1,4 +1,4 @@
-"""What comes from data can never become markup."""
+"""Text from data never becomes markup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Edge rows are those that the model answers, found in few calls."""
+"""Edge rows contain only rows that the model accepts, and few calls find them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that belong together stay on one side; copies are seen."""
+"""Rows that belong together stay on one side; copies are noticed."""
 
 from __future__ import annotations
 

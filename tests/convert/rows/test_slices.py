@@ -1,4 +1,4 @@
-"""Slices: which values name one, and that graph and exporter put every row into the same one."""
+"""Slices: which values can name one, and that graph and exporter agree on the slice of every row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scaler before a linear model becomes part of it, unless digits would be lost."""
+"""A scaler before a linear model is folded into it, unless digits would be lost."""
 
 from __future__ import annotations
 

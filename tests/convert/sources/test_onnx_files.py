@@ -1,4 +1,4 @@
-"""ONNX files that exist: other versions, several outputs, old constants, local functions, subgraphs."""
+"""Existing ONNX files: other versions, several outputs, old constants, local functions, subgraphs."""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ def norm_over_the_batch(x):
     [
         (lambda x: functional.dropout(x, 0.5), "different scores for the same rows the second time"),
         (norm_over_the_batch, "rows of a batch influence each other"),
-        (lambda x: {"logits": x}, "gives a dict, expected one tensor of logits"),
+        (lambda x: {"logits": x}, "returns a dict, expected one tensor of logits"),
         (lambda x: x[:, :, None], r"has shape \[256, 2, 1\] for 256 rows"),
         (lambda x: x[0], "expected one row of scores per row"),
         (lambda x: x * torch.inf, "holds NaN or infinity"),

@@ -1,8 +1,8 @@
 """Our .proto file against those of tritonclient, kserve and mlserver: a field that both know has the same
 number, type and count.
 
-The first argument is our folder of protocol sources, the second the package to compare with. Nothing is asked
-of a server.
+The first argument is our folder of protocol sources, the second the package to compare with. It does not need
+a server.
 """
 
 from __future__ import annotations

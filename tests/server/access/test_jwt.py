@@ -1,4 +1,4 @@
-"""JSON Web Tokens of an identity provider, made by PyJWT, checked by a server that knows the provider's public keys."""
+"""JSON Web Tokens of an identity provider: made by PyJWT, checked by a server that has the public keys."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def test_a_server_takes_such_tokens_and_new_keys_without_a_restart(make_bundle, 
 
 
 def test_a_file_of_keys_that_cannot_be_used_stops_the_start(tmp_path):
-    with pytest.raises(ConfigError, match="is not a public key; remove it: the server needs no secrets"):
+    with pytest.raises(ConfigError, match="is not a public key; remove it: the server does not need secrets"):
         access_control(config_of(tmp_path, Provider().jwk(private=True)))
     with pytest.raises(ConfigError, match="is not a public key"):
         access_control(config_of(tmp_path, {"kty": "oct", "k": "c2VjcmV0", "kid": "k"}))

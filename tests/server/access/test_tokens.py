@@ -1,4 +1,4 @@
-"""The file of tokens: what it says is taken as it is meant, or refused with its place."""
+"""The file of tokens: an entry is read as it is meant, or refused with its place."""
 
 from __future__ import annotations
 

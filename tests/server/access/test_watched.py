@@ -1,4 +1,4 @@
-"""Files that change under the server: the last good content stays until there is a better one."""
+"""Files that change while the server runs: the last good content stays until there is a better one."""
 
 from __future__ import annotations
 

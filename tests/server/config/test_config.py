@@ -1,4 +1,4 @@
-"""Settings: flag over environment over default, checked at birth."""
+"""Settings: a flag overrides the environment, which overrides the default; all are checked at the start."""
 
 from __future__ import annotations
 

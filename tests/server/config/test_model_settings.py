@@ -1,4 +1,4 @@
-"""A model's settings: what they may say, and how a mistake is named."""
+"""A model's settings: what they may contain, and the errors for mistakes."""
 
 from __future__ import annotations
 

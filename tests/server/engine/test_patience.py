@@ -1,4 +1,4 @@
-"""Whether a batch waits for mates: only while that gains some."""
+"""A batch waits for more requests only while that gains some."""
 
 from __future__ import annotations
 

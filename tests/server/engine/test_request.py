@@ -1,4 +1,4 @@
-"""The answer to a request that was computed in parts: what it says of the time."""
+"""The times in the answer to a request that was computed in parts."""
 
 from __future__ import annotations
 

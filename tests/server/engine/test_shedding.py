@@ -1,4 +1,4 @@
-"""Who is refused because those before take too long, on a virtual clock."""
+"""Which requests are refused because earlier ones take too long, on a virtual clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thresholds that differ by class or slice: every row is held to its own, whoever it is batched with."""
+"""Thresholds that differ by class or slice: every row gets its own, whatever rows are in its batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a bundle: what is not right is refused before anything is built from it, and named."""
+"""Reading a bundle: a bad one is refused, with the reason, before anything is built from it."""
 
 from __future__ import annotations
 

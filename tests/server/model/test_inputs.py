@@ -1,4 +1,4 @@
-"""Wire bytes to arrays: what is right comes through unchanged, what is wrong is named."""
+"""Wire bytes to arrays: valid inputs come through unchanged, and errors say what is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bundle at work in onnxruntime."""
+"""A loaded bundle in onnxruntime."""
 
 from __future__ import annotations
 

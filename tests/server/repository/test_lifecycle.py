@@ -1,4 +1,4 @@
-"""The plan: what is on disk × what is served → what to load, unload and label. No file, clock or engine in it."""
+"""The plan: what is on disk × what is served → what to load, unload and label. No files, clock or engines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMES = st.sampled_from(["a", "b"])
 
 
 class World:
-    """A disk, a clock and a server that does what it is told. The content of a stamp fails when its inode is negative."""
+    """A disk, a clock and an obedient server. Content fails to load if its stamp's inode is negative."""
 
     def __init__(self, policy: VersionPolicy = ALL, *, explicit: bool = False) -> None:
         self.lifecycle = Lifecycle(policy, explicit=explicit)
@@ -546,14 +546,14 @@ class Operator(RuleBasedStateMachine):
         did = self.world.look(after_s, patient=patient)
         unloaded = {version for verb, version in did if verb == "unload"}
         on_disk = {version for _, version in self.world.versions}
-        # Who was served and is neither gone nor unwanted is served still; nobody is unloaded and loaded in one look.
+        # A served version that is neither gone nor unwanted stays; none is unloaded and loaded in one look.
         assert self.world.served >= before - unloaded
         assert not unloaded & {version for verb, version in did if verb in {"load", "failed"}}
         # A model with a good version on disk that its policy allows does not lose its last version by a look.
         allowed = self.world.lifecycle.settings("m").versions
         if before & (on_disk if allowed is None else allowed.choose(on_disk)):
             assert self.world.served
-        # Who answers is no shadow; and a shadow that is left one does not take away who answers.
+        # The version that answers is not the shadow, and a shadow that stays one does not replace it.
         lifecycle = self.world.lifecycle
         if lifecycle.default("m") and lifecycle.shadow("m"):
             assert lifecycle.default("m")[1] != lifecycle.shadow("m").version
@@ -566,7 +566,7 @@ class Operator(RuleBasedStateMachine):
     @precondition(lambda self: self.world is not None)
     @rule()
     def at_rest_all_that_can_be_served_is(self):
-        """After two distant looks without a change: exactly what the policy says, and labels where they belong."""
+        """After two looks, some time apart and without a change: exactly the policy's versions and labels."""
         world = self.world
         for _ in range(2):
             world.look(5.0)
@@ -596,7 +596,7 @@ TestOperator.settings = settings(max_examples=200, stateful_step_count=30, deadl
 
 
 class Caller(RuleBasedStateMachine):
-    """Anything that callers may ask of an explicit server with two models, in any order, while the disk changes."""
+    """Any requests of callers to an explicit server with two models, in any order, while the disk changes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -628,7 +628,7 @@ class Caller(RuleBasedStateMachine):
         return {name: {v for each, v in self.world.lifecycle.served if each == name} for name in ("a", "b")}
 
     def expected(self, name: str, before: set[int]) -> set[int]:
-        """Return what is served after a look at a model: what is good, and older content where the file went bad."""
+        """Return what is served after a look at a model: good files, and older content if a file went bad."""
         return {version for version, good in self.on_disk(name).items() if good or version in before}
 
     @rule(name=NAMES)

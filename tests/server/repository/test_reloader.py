@@ -1,4 +1,4 @@
-"""Reloading in one process, with real engines: who answers, what is said of it, and that nothing is left behind."""
+"""Reloading in one process, with real engines: who answers, what is reported, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -111,10 +111,7 @@ async def test_a_broken_version_leaves_the_old_one_and_is_said_once(running, mak
         assert (await server.ask()).model_version == 1
         assert server.sample("tamiz_model_loads_total", model="m", result="failed") == 1
         assert server.sample("tamiz_reload_failed", model="m", what="1") == 1
-        assert (
-            caplog.text.count("m version 1: its new file is not served, the one that was loaded before stays")
-            == 1
-        )
+        assert caplog.text.count("m version 1: its new file is not served, the old one stays in use") == 1
         assert server.health == {"": True, "m": True, "m/1": True}
         path.write_bytes(whole)
         await server.look()
@@ -327,7 +324,7 @@ async def test_fifty_reloads_leave_nothing_behind(running, replace, inline_limit
             threads.append(n_threads())
         # Without the collector's help: the server freezes what it has loaded.
         assert [model() is None for model in gone] == [True] * 49 + [False]
-        # The pool behind asyncio.to_thread may still grow to its few; a thread left per reload would make forty.
+        # The pool of asyncio.to_thread may still grow by a few; one thread left per reload would make forty.
         grown = [late - early for early, late in zip(max(threads[5:10]), min(threads[-10:]), strict=True)]
         assert max(grown) < 8
         assert len(server.reloader._digests) == len(server.reloader._publisher.engines) == 2

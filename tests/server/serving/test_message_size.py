@@ -1,4 +1,4 @@
-"""Messages of very many parts: refused before they become objects, in a moment."""
+"""Messages with very many parts are refused quickly, before they become objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is served: which version a request finds, by number, by label, or by naming none."""
+"""Which version a request finds: by number, by label, or by default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a shadow's decisions compare with the live ones: every row is counted once, under what it is."""
+"""A shadow's decisions against the live ones: every row is counted once, in the right category."""
 
 from __future__ import annotations
 

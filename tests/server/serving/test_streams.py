@@ -1,4 +1,4 @@
-"""Streams without a transport: order, bounds, and what is left behind."""
+"""Streams without a transport: order, limits, and that nothing is left behind."""
 
 from __future__ import annotations
 

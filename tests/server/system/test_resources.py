@@ -1,4 +1,4 @@
-"""Counting processors as the kernel hands them out."""
+"""Counting processors as the kernel allots them."""
 
 from __future__ import annotations
 

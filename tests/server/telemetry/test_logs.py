@@ -1,4 +1,4 @@
-"""Lines that programs and people read, whatever is logged."""
+"""Log lines stay readable for programs and people, whatever is logged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Health over a real socket: who watches is told, whoever else watches, reads or does not."""
+"""Health over a real socket: every watcher is told, even if others leave or do not read."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 async def test_who_watches_and_does_not_read_holds_up_nobody(running):
-    """The watcher speaks HTTP/2 by hand: it asks for a window of no bytes, so that nothing can be written to it."""
+    """The watcher speaks HTTP/2 by hand: it opens a window of 0 bytes, so nothing can be written to it."""
     headers = {
         ":method": "POST",
         ":scheme": "http",

@@ -1,4 +1,4 @@
-"""What one connection may ask of a server: observed from outside, with a real server."""
+"""The limits of one connection, observed from outside, with a real server."""
 
 from __future__ import annotations
 

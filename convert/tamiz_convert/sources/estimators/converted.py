@@ -20,7 +20,7 @@ from tamiz_convert.sources.estimators.scores import BINARY, Append, Scores, last
 
 
 def _svc(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
-    """Features ─► skl2onnx ─► raw scores; for two classes [−f, f], of which the second is taken."""
+    """Features ─► skl2onnx ─► raw scores. Two classes give [−f, f]; the second is taken."""
     if len(estimator.classes_) > BINARY and estimator.decision_function_shape != "ovr":
         raise EstimatorError(
             "SVC(decision_function_shape='ovo') has one score per pair of classes; set"
@@ -31,7 +31,7 @@ def _svc(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
 
 
 def _probabilistic(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
-    """Features ─► skl2onnx ─► probabilities; for two classes that of the second."""
+    """Features ─► skl2onnx ─► probabilities. For two classes, the second one's is taken."""
     probabilities = _converted(builder, estimator, features)
     return Scores(last_of_two(builder, probabilities, len(estimator.classes_)), "probabilities")
 
@@ -39,9 +39,8 @@ def _probabilistic(builder: GraphBuilder, estimator: Any, features: str) -> Scor
 def _converted(builder: GraphBuilder, estimator: Any, features: str, **options: bool) -> str:
     types = [("features", DoubleTensorType([None, estimator.n_features_in_]))]
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", FutureWarning
-        )  # skl2onnx reads attributes that scikit-learn is retiring
+        # skl2onnx reads attributes that scikit-learn is retiring.
+        warnings.simplefilter("ignore", FutureWarning)
         model = convert_sklearn(
             estimator,
             initial_types=types,

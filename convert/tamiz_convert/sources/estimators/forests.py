@@ -14,7 +14,7 @@ from tamiz_convert.sources.estimators.scores import BINARY, Append, Scores, tree
 
 
 def _forest(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
-    """Features ─► trees ─► Div(number of trees) ─► probabilities; for two classes that of the second."""
+    """Features ─► trees ─► Div(number of trees) ─► probabilities. For two classes, only the second one's."""
     members = [estimator] if isinstance(estimator, DecisionTreeClassifier) else estimator.estimators_
     trees = []
     for member in members:

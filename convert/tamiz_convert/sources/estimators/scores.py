@@ -1,4 +1,4 @@
-"""What an estimator gives in a graph, and how the file of an estimator says so."""
+"""The scores of an estimator in a graph, and the type of the functions that append them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Scores(NamedTuple):
         refused: names of (n_rows, 1) bool: rows that the estimator would have refused.
         splits: (feature, threshold) of the inner nodes of trees.
         is_single_precision: whether the graph or the estimator computes them in float32.
-        booster: where the estimator is of a booster library, which then gives the reference.
-        factor: what the estimator's own decision function is multiplied by to give them.
+        booster: the trees, if the estimator comes from a booster library; then they give the reference.
+        factor: the scores are the estimator's own decision function times this.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Scores(NamedTuple):
 
 
 Append = Callable[[GraphBuilder, Any, str], Scores]
-"""Appends the nodes of a fitted estimator behind its features, (n_rows, n_features), float64."""
+"""Appends the nodes of a fitted estimator to its features, (n_rows, n_features), float64."""
 
 
 def tree_splits(trees: Sequence[Tree]) -> list[tuple[int, float]]:

@@ -1,4 +1,4 @@
-"""What was sent becomes what the model reads: exactly, or not at all."""
+"""Sent tensors are converted to the model's types exactly, or refused."""
 
 from __future__ import annotations
 
