@@ -103,9 +103,9 @@ def test_bad_input_gets_its_status_and_the_server_goes_on(served, cancer):
         ).SerializeToString()
 
     for body, code, words in (
-        (request("nobody"), "NOT_FOUND", "served are: cancer"),
-        (request("truncated"), "NOT_FOUND", "served are: cancer"),
-        (request(version=9), "NOT_FOUND", "served are: 1, 2"),
+        (request("nobody"), "NOT_FOUND", "served: cancer"),
+        (request("truncated"), "NOT_FOUND", "served: cancer"),
+        (request(version=9), "NOT_FOUND", "served: 1, 2"),
         (request(name="x"), "INVALID_ARGUMENT", "unknown input 'x'"),
         (PredictRequest(model_name="cancer").SerializeToString(), "INVALID_ARGUMENT", "is missing"),
         (request(dtype=11), "INVALID_ARGUMENT", "got dtype float32"),
