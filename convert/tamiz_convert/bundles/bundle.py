@@ -99,8 +99,8 @@ def _without_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
 def _read(path: str | Path) -> tuple[bytes, Manifest]:
     if not isinstance(path, str | Path):
         raise BundleError(
-            f"the bundle has type {type(path).__name__}; expected its path, such as 'models/churn/1'. export()"
-            " makes a bundle of a model"
+            f"the bundle has type {type(path).__name__}; expected its path, such as 'models/churn/1'."
+            " export() makes a bundle of a model"
         )
     path = Path(path, FILE_NAME) if Path(path).is_dir() else Path(path)
     try:

@@ -184,8 +184,8 @@ class Preprocessing:
         except Exception as error:  # both raise many kinds
             reason = str(error).partition(" You may raise an issue")[0].rstrip(".")
             raise EstimatorError(
-                f"the preprocessing step {type(step).__name__} cannot be converted: {reason}. Use another step"
-                " (docs/models.md), or train on rows that are already transformed"
+                f"the preprocessing step {type(step).__name__} cannot be converted: {reason}. Use another"
+                " step (docs/models.md), or train on rows that are already transformed"
             ) from error
         if found != (1, n_columns):
             raise EstimatorError(

@@ -10,7 +10,7 @@ from tamiz_server.errors import ConfigError
 
 _ADVICE: Final = {
     errno.EADDRINUSE: "is another server running there? Stop it, or choose another port",
-    errno.EADDRNOTAVAIL: "this machine does not have that address; choose one that it has, or 0.0.0.0 for all",
+    errno.EADDRNOTAVAIL: "this machine does not have that address; choose one that it has, or 0.0.0.0",
     errno.EACCES: "ports below 1024 need a privilege; choose a higher one",
 }
 
@@ -22,15 +22,14 @@ def refused(flag: str, host: str, port: int, error: OSError) -> ConfigError:
 
 
 def try_port(flag: str, host: str, port: int) -> None:
-    """Take a port and let go of it again. gRPC itself does not say why it cannot listen, and logs lines of C++.
+    """Take a port and let go of it again, because gRPC does not say why it cannot listen, and logs C++ lines.
 
     Raises:
         ConfigError: if the port cannot be listened on.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as gRPC does: a closed port is free at once
+        # As gRPC does: a port that was just closed is free at once.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
