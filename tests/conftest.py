@@ -19,6 +19,7 @@ import onnx
 import pytest
 from google.protobuf import json_format
 from onnx import TensorProto, helper, numpy_helper
+from tests.programs import skip_if_missing
 from tests.server_process import ServerProcess
 
 from tamiz.bundle_format import FILE_NAME, MANIFEST_KEY, PROBABILITIES, graph_digest
@@ -39,24 +40,39 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # A busy machine is slow, which says nothing about an example.
 hypothesis.settings.register_profile("tamiz", deadline=None)
-hypothesis.settings.load_profile("tamiz")
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
 
 MakeBundle = Callable[..., Path]
 
 TESTS = Path(__file__).parent
 NOT_QUICK = (
+    "contract/test_wheel.py",
+    "convert/checks/test_checks_claims.py",
+    "convert/checks/test_checks_release.py",
+    "convert/command_line/test_model_files.py",
+    "convert/comparison/test_compare.py",
+    "convert/metrics/test_metric_intervals.py",
     "convert/pipeline/test_export_subsets.py",
+    "convert/pipeline/test_graft.py",
     "convert/pipeline/test_parity_matrix.py",
     "convert/pipeline/test_recalibrate.py",
+    "convert/pipeline/test_reproducible.py",
     "convert/report/test_browser.py",
+    "convert/report/test_data.py",
+    "convert/report/test_page.py",
+    "convert/selection/test_selection.py",
     "convert/sources/test_boosters.py",
+    "convert/sources/test_onnx_files.py",
     "convert/sources/test_torch.py",
     "deploy",
     "e2e",
     "faults",
+    "server/protocols/oip/test_oip_repository.py",
+    "server/serving/test_message_size.py",
     "statistics",
 )
-"""What `--quick` does not even import: real servers, browsers and images, and tens of models trained."""
+"""What `--quick` does not even import: real servers, browsers and images, tens of models trained,
+megabytes, and thousands of resamples."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -65,10 +81,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile("quick" if config.getoption("quick") else "tamiz")
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Skip the collection of slow tests; None leaves the decision to pytest."""
     left_out = config.getoption("quick") and collection_path in {TESTS / name for name in NOT_QUICK}
     return True if left_out else None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test marked by `needs` before its fixtures are made. With `--quick` all of them: playwright,
+    skipped half-way, would leave a running loop behind, in which no later test can run its own.
+    """
+    for mark in item.iter_markers("needs"):
+        if item.config.getoption("quick"):
+            pytest.skip("starts a process")
+        skip_if_missing(mark)
 
 
 @pytest.fixture(autouse=True)

@@ -14,12 +14,16 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 def needs(*programs: str, root: bool = False) -> pytest.MarkDecorator:
     """A mark for tests that cannot run without these programs, or by anybody but root."""
-    missing = [program for program in programs if not _is_there(program)]
-    if root and os.geteuid():
+    return pytest.mark.needs(*programs, root=root)
+
+
+def skip_if_missing(mark: pytest.Mark) -> None:
+    """Skip the test that bears this mark of `needs` if it cannot run here."""
+    missing = [program for program in mark.args if not _is_there(program)]
+    if mark.kwargs["root"] and os.geteuid():
         missing.append("the rights of root")
-    return pytest.mark.skipif(
-        bool(missing) and not os.environ.get("CI"), reason=f"there is no {', '.join(missing)}"
-    )
+    if missing and not os.environ.get("CI"):
+        pytest.skip(f"there is no {', '.join(missing)}")
 
 
 def _is_there(program: str) -> bool:

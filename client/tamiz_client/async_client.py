@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack, overload
@@ -10,8 +11,10 @@ from typing import Any, Literal, Self, Unpack, overload
 import grpc
 from grpc import aio
 
+from tamiz_client.calls import NOT_READY, Steps, T
 from tamiz_client.connection import POLL_S, Connection
-from tamiz_client.errors import CallFailed, TamizClientError
+from tamiz_client.durations import seconds
+from tamiz_client.errors import CallFailed, DeadlineExceeded, TamizClientError
 from tamiz_client.result import ModelInfo, Result
 from tamiz_client.streaming import Conversation, StreamOptions, check_chunks
 
@@ -130,7 +133,10 @@ class AsyncClient(Connection):
 
         False also where no server answers, and for a model that is not served: `model` says which one it is.
         """
-        return await self._is_healthy(model, timeout_s)
+        try:
+            return await self._run(self._calls.health(model), timeout_s)
+        except NOT_READY:
+            return False
 
     async def wait_until_ready(self, timeout_s: float = 30.0, model: str = "") -> None:
         """Wait until the server, or one of its models, is serving.
@@ -138,7 +144,19 @@ class AsyncClient(Connection):
         Raises:
             ServerUnavailable: if that takes longer than `timeout_s`; the message says what was wrong last.
         """
-        await self._become_ready(timeout_s, model)
+        until_s = time.monotonic() + seconds("timeout_s", timeout_s)
+        trouble = "none"
+        while (remaining_s := until_s - time.monotonic()) > 0:
+            try:
+                if await self._run(self._calls.health(model), max(POLL_S, remaining_s)):
+                    return
+                trouble = "NOT_SERVING"
+            except DeadlineExceeded:  # says less than what came before it
+                pass
+            except NOT_READY as error:
+                trouble = str(error)
+            await asyncio.sleep(POLL_S)
+        raise self._not_ready(model, timeout_s, trouble)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -153,12 +171,24 @@ class AsyncClient(Connection):
     ) -> None:
         await self.close()
 
-    async def _answer(self, path: str, body: bytes, timeout_s: float) -> bytes:
-        answer: bytes = await self._paths[path](body, timeout=timeout_s, metadata=self._metadata)
-        return answer
-
-    async def _pause(self) -> None:
-        await asyncio.sleep(POLL_S)
+    async def _run(self, steps: Steps[T], timeout_s: float | None) -> T:
+        """Make the calls that `steps` asks for, all within one time-out."""
+        limit_s = self._limit_s(timeout_s)
+        deadline_s = time.monotonic() + limit_s
+        try:
+            path, body = next(steps)
+            while True:
+                remaining_s = max(0.0, deadline_s - time.monotonic())
+                try:
+                    with self._errors(limit_s):
+                        answer = await self._paths[path](body, timeout=remaining_s, metadata=self._metadata)
+                except CallFailed as error:
+                    path, body = steps.throw(error)
+                else:
+                    path, body = steps.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 async def _bodies(

@@ -10,8 +10,6 @@ import reprlib
 from collections.abc import Generator
 from typing import Any, Final, TypeVar
 
-from google.protobuf.wrappers_pb2 import StringValue, UInt32Value
-
 from tamiz.v1.prediction_pb2 import (
     GetModelRequest,
     GetModelResponse,
@@ -28,11 +26,10 @@ from tamiz_client.errors import (
     ServerUnavailable,
     TamizClientError,
 )
+from tamiz_client.messages import health_request, is_serving
 from tamiz_client.result import ModelInfo, Result, to_result
 
 T = TypeVar("T")
-
-_SERVING: Final = 1  # grpc.health.v1.HealthCheckResponse.SERVING
 Version = int | str | None
 """A version, the label of one, or None for the highest."""
 
@@ -88,10 +85,8 @@ class Calls:
 
     def health(self, model: str) -> Steps[bool]:
         """Ask whether the server or a model is serving."""
-        # A health check has one string in its request and one number in its answer, both as field 1: on the
-        # wire they are protobuf's own wrapper messages, so that the client needs no package for them.
-        body = yield HEALTH, StringValue(value=model).SerializeToString()
-        return UInt32Value.FromString(body).value == _SERVING
+        body = yield HEALTH, health_request(model)
+        return is_serving(body)
 
     def _info(self, model: str, version: Version) -> Steps[ModelInfo]:
         key = (_named(model), number_and_label(version))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack, overload
 
 import grpc
 
-from tamiz_client.calls import T
+from tamiz_client.calls import NOT_READY, Steps, T
 from tamiz_client.connection import POLL_S, Connection
-from tamiz_client.errors import CallFailed
+from tamiz_client.durations import seconds
+from tamiz_client.errors import CallFailed, DeadlineExceeded
 from tamiz_client.result import ModelInfo, Result
 from tamiz_client.streaming import Conversation, StreamOptions, check_chunks
 
@@ -75,7 +76,7 @@ class Client(Connection):
             threshold=threshold,
             return_probabilities=return_probabilities,
         )
-        return self._finished(self._run(steps, timeout_s))
+        return self._run(steps, timeout_s)
 
     @overload
     def stream(
@@ -134,7 +135,7 @@ class Client(Connection):
                 returned.
         """
         check_chunks(chunks)
-        info = self._finished(self._run(self._calls.info(model, version), timeout_s))
+        info = self._run(self._calls.info(model, version), timeout_s)
         conversation = Conversation(
             self._target,
             info,
@@ -157,20 +158,23 @@ class Client(Connection):
 
     def models(self, *, timeout_s: float | None = None) -> dict[str, list[int]]:
         """Return the served models: name → versions, ascending."""
-        return self._finished(self._run(self._calls.models(), timeout_s))
+        return self._run(self._calls.models(), timeout_s)
 
     def model(
         self, name: str, version: int | str | None = None, *, timeout_s: float | None = None
     ) -> ModelInfo:
         """Return the description of a served version; of the highest one if `version` is None."""
-        return self._finished(self._run(self._calls.model(name, version), timeout_s))
+        return self._run(self._calls.model(name, version), timeout_s)
 
     def health(self, model: str = "", *, timeout_s: float | None = None) -> bool:
         """Return whether the server, or one of its models, is serving.
 
         False also where no server answers, and for a model that is not served: `model` says which one it is.
         """
-        return self._finished(self._is_healthy(model, timeout_s))
+        try:
+            return self._run(self._calls.health(model), timeout_s)
+        except NOT_READY:
+            return False
 
     def wait_until_ready(self, timeout_s: float = 30.0, model: str = "") -> None:
         """Wait until the server, or one of its models, is serving.
@@ -178,7 +182,19 @@ class Client(Connection):
         Raises:
             ServerUnavailable: if that takes longer than `timeout_s`; the message says what was wrong last.
         """
-        self._finished(self._become_ready(timeout_s, model))
+        until_s = time.monotonic() + seconds("timeout_s", timeout_s)
+        trouble = "none"
+        while (remaining_s := until_s - time.monotonic()) > 0:
+            try:
+                if self._run(self._calls.health(model), max(POLL_S, remaining_s)):
+                    return
+                trouble = "NOT_SERVING"
+            except DeadlineExceeded:  # says less than what came before it
+                pass
+            except NOT_READY as error:
+                trouble = str(error)
+            time.sleep(POLL_S)
+        raise self._not_ready(model, timeout_s, trouble)
 
     def close(self) -> None:
         """Close the connection."""
@@ -193,22 +209,24 @@ class Client(Connection):
     ) -> None:
         self.close()
 
-    async def _answer(self, path: str, body: bytes, timeout_s: float) -> bytes:
-        answer: bytes = self._paths[path](body, timeout=timeout_s, metadata=self._metadata)
-        return answer
-
-    async def _pause(self) -> None:
-        time.sleep(POLL_S)  # noqa: ASYNC251  there is no event loop
-
-    @staticmethod
-    def _finished(call: Coroutine[Any, Any, T]) -> T:
-        """Run a call to its end and return its result: nothing in it waits for an event loop."""
+    def _run(self, steps: Steps[T], timeout_s: float | None) -> T:
+        """Make the calls that `steps` asks for, all within one time-out."""
+        limit_s = self._limit_s(timeout_s)
+        deadline_s = time.monotonic() + limit_s
         try:
-            call.send(None)
+            path, body = next(steps)
+            while True:
+                remaining_s = max(0.0, deadline_s - time.monotonic())
+                try:
+                    with self._errors(limit_s):
+                        answer = self._paths[path](body, timeout=remaining_s, metadata=self._metadata)
+                except CallFailed as error:
+                    path, body = steps.throw(error)
+                else:
+                    path, body = steps.send(answer)
         except StopIteration as end:
             result: T = end.value
             return result
-        raise AssertionError("a call of the blocking client has waited for an event loop")
 
 
 def _bodies(conversation: Conversation, chunks: Iterable[Any]) -> Iterator[bytes]:

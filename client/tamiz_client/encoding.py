@@ -115,8 +115,8 @@ def _matrix(rows: Any, spec: InputSpec) -> NDArray[Any]:
         raise InvalidRows(f"input {spec.name!r}: the rows are not an array: {error}") from error
     if array.ndim == 0:  # numpy makes a single object of whatever it does not know
         raise InvalidRows(
-            f"input {spec.name!r}: the rows are a {type(rows).__name__}: pass an array, a DataFrame or a"
-            " dict of arrays"
+            f"input {spec.name!r}: the rows are of type {type(rows).__name__}: pass an array, a DataFrame or"
+            " a dict of arrays"
         )
     return array
 

@@ -89,7 +89,7 @@ class Stub:
         with self.lock:
             self.calls[f"GetModel {request.name}"] += 1
         if request.name == "nobody":
-            context.abort(grpc.StatusCode.NOT_FOUND, "no model 'nobody' here; served are: plain")
+            context.abort(grpc.StatusCode.NOT_FOUND, "no model 'nobody'; served: plain")
         if request.name == "closed":
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "a token is needed")
         width = 3 if request.name == "moved" and self.calls["GetModel moved"] > 1 else 2

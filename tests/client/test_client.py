@@ -118,7 +118,7 @@ def test_rows_may_come_in_many_shapes(rows, stub):
         (np.array([["x", "y"]]), "wants float32: could not convert"),
         (pd.DataFrame({"a": [1.0]}), r"missing column\(s\) 'b'; the rows have 'a'"),
         ({"z": [1.0]}, r"missing column\(s\) 'a', 'b'"),
-        ("rows.csv", "the rows are a str: pass an array"),
+        ("rows.csv", "the rows are of type str: pass an array"),
         ([{"a": 1.0, "b": 2.0}], r"pass pd\.DataFrame\(rows\)"),
         (scipy.sparse.csr_array(ROWS), r"pass rows\.toarray\(\)"),
         (
@@ -166,7 +166,7 @@ def test_missing_values_of_pandas_are_missing_values():
 
 @both
 def test_errors_carry_their_code_and_the_servers_words(kind, stub):
-    with pytest.raises(ModelNotFound, match="NOT_FOUND: no model 'nobody' here; served are: plain") as caught:
+    with pytest.raises(ModelNotFound, match="NOT_FOUND: no model 'nobody'; served: plain") as caught:
         ask(kind, stub.target, lambda c: c.predict("nobody", ROWS))
     assert caught.value.code == "NOT_FOUND"
     with pytest.raises(

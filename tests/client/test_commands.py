@@ -76,7 +76,7 @@ def test_health_tells_a_model_that_is_not_served_from_one_that_is_not_serving(ru
     status, out, err = run("health", "nobody")
     assert (status, out) == (3, "")
     assert err.startswith("tamiz-client: 127.0.0.1:")
-    assert "no model 'nobody' here; served are: plain" in err
+    assert "no model 'nobody'; served: plain" in err
 
 
 def test_health_without_the_token_that_other_calls_need_is_answered(run):

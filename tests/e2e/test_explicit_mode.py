@@ -79,7 +79,7 @@ def test_a_server_that_was_told_to_load_nothing_is_ready_with_nothing(make_bundl
     with Admin(server) as admin, Client(server.target) as client:
         assert (admin.health(), admin.page()) == (SERVING, (200, "SERVING\n"))
         assert client.models() == {}
-        with pytest.raises(ModelNotFound, match="no model 'm' here; served are: none"):
+        with pytest.raises(ModelNotFound, match="no model 'm'; served: none"):
             client.predict("m", [[0, 3]])
         assert admin.ask("Load", "m") == "OK"
         assert client.predict("m", [[0, 3]]).labels == ["yes"]

@@ -103,9 +103,9 @@ def test_bad_input_gets_its_status_and_the_server_goes_on(served, cancer):
         ).SerializeToString()
 
     for body, code, words in (
-        (request("nobody"), "NOT_FOUND", "served are: cancer"),
-        (request("truncated"), "NOT_FOUND", "served are: cancer"),
-        (request(version=9), "NOT_FOUND", "served are: 1, 2"),
+        (request("nobody"), "NOT_FOUND", "served: cancer"),
+        (request("truncated"), "NOT_FOUND", "served: cancer"),
+        (request(version=9), "NOT_FOUND", "served: 1, 2"),
         (request(name="x"), "INVALID_ARGUMENT", "unknown input 'x'"),
         (PredictRequest(model_name="cancer").SerializeToString(), "INVALID_ARGUMENT", "is missing"),
         (request(dtype=11), "INVALID_ARGUMENT", "got dtype float32"),
@@ -113,7 +113,7 @@ def test_bad_input_gets_its_status_and_the_server_goes_on(served, cancer):
         (request(raw=row[:-1]), "INVALID_ARGUMENT", "takes 240 bytes of float64, got 239"),
         (request(shape=[0, 30], raw=b""), "INVALID_ARGUMENT", "at least one"),
         (request(shape=[100_000, 30], raw=row * 100_000), "INVALID_ARGUMENT", "at most 16384"),
-        (b"\xff\x00garbage", "INVALID_ARGUMENT", "no tamiz.v1.PredictRequest"),
+        (b"\xff\x00garbage", "INVALID_ARGUMENT", "not a valid tamiz.v1.PredictRequest"),
         (request(threshold=-1.0), "INVALID_ARGUMENT", "threshold is -1.0"),
         (request(threshold=2.0), "INVALID_ARGUMENT", "threshold is 2.0"),
         (request(threshold=float("nan")), "INVALID_ARGUMENT", "threshold is nan"),

@@ -15,7 +15,7 @@ def make(tmp_path, *arguments: str, **environment: str) -> subprocess.CompletedP
     return subprocess.run(
         ["make", f"VENV={tmp_path / 'venv'}", *arguments],
         cwd=ROOT,
-        env={**os.environ, "MAKEFLAGS": "", **environment},
+        env={**os.environ, "MAKEFLAGS": "", "MAKELEVEL": "0", **environment},
         capture_output=True,
         text=True,
         check=False,

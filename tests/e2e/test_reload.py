@@ -210,9 +210,7 @@ def test_the_client_follows_a_label(make_bundle, start_server, models, put):
         while client.model("m", "stable").version != 2 and time.monotonic() < until_s:
             time.sleep(0.02)
         assert client.predict("m", [[0, 3]], version="stable").model_version == 2
-        with pytest.raises(
-            ModelNotFound, match="no label 'canary' of model 'm' here; its labels are: stable"
-        ):
+        with pytest.raises(ModelNotFound, match="no label 'canary' of model 'm'; its labels: stable"):
             client.predict("m", [[0, 3]], version="canary")
     command = [sys.executable, "-m", "tamiz_client", "predict", "m", "--server", server.target]
     done = subprocess.run(

@@ -75,7 +75,7 @@ def test_a_model_that_fails_again_and_again_rests_and_its_neighbour_goes_on(make
         assert client.predict("failing", ROW).accepted.tolist() == [True]
     log = "".join(server.log)
     assert "failed on 4 batches in a row" in log
-    assert "answers again" in log
+    wait_for(lambda: "answers again" in "".join(server.log))
     assert server.stop() == 0
 
 

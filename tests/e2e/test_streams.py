@@ -208,7 +208,7 @@ async def test_both_clients_stream_to_a_version_that_a_label_names(make_bundle, 
         for version, answers in (("stable", 1), (1, 1), (None, 2)):
             results = client.stream("m", CHUNKS[:2], version=version)
             assert [result.model_version for result in results] == [answers, answers]
-        with pytest.raises(ModelNotFound, match="its labels are: stable"):
+        with pytest.raises(ModelNotFound, match="its labels: stable"):
             list(client.stream("m", CHUNKS[:2], version="canary"))
 
 

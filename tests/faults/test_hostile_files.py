@@ -192,7 +192,7 @@ def test_random_bytes_in_place_of_a_bundle_are_never_served(
         server.log.clear()
         path.write_bytes(content)
         server.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: said(server, "what is there now is not served"), what="the refusal")
+        wait_for(lambda: said(server, "its new file is not served"), what="the refusal")
         answers_right(server.target)
     path.write_bytes(original)
     server.process.send_signal(signal.SIGHUP)

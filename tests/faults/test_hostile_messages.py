@@ -141,7 +141,7 @@ def test_a_long_name_in_a_request_does_not_make_its_error_unreadable(server, nam
         channel.unary_unary(PREDICT)(message, timeout=30)
     assert refused.value.code() is grpc.StatusCode.NOT_FOUND
     assert refused.value.details().startswith("no model")
-    assert refused.value.details().endswith("served are: good, text")
+    assert refused.value.details().endswith("served: good, text")
 
 
 class Attack:

@@ -76,7 +76,7 @@ def read_manifest(path: Path) -> Manifest:
     return _read(path)[1]
 
 
-def read_bundle(path: Path) -> tuple[onnx.ModelProto, Manifest]:
+def read_bundle(path: str | Path) -> tuple[onnx.ModelProto, Manifest]:
     """Return the graph and the manifest of a bundle, the digest checked.
 
     Args:
@@ -101,17 +101,32 @@ def file_of(bundle: Path) -> Path:
     return bundle / FILE_NAME if bundle.is_dir() else bundle
 
 
-def _read(path: Path) -> tuple[bytes, Manifest]:
-    path = file_of(path)
+def _read(path: str | Path) -> tuple[bytes, Manifest]:
+    if not isinstance(path, str | Path):
+        raise BundleError(
+            f"the bundle has type {type(path).__name__}; expected its path, such as 'models/churn/1'."
+            " export() makes a bundle of a model"
+        )
+    path = file_of(Path(path))
     try:
         content = path.read_bytes()
         return content, parse_bundle(content)
     except OSError as error:
         raise BundleError(
             f"{path} cannot be read: {error.strerror}; expected a bundle or its version folder"
+            f"{_example(path.parent)}"
         ) from error
     except FormatError as error:
         raise BundleError(f"{path}: {error}") from error
+
+
+def _example(folder: Path) -> str:
+    """Return the highest version in a model's folder, as an example; nothing if there is none."""
+    versions = (
+        int(file.parent.name) for file in folder.glob(f"*/{FILE_NAME}") if file.parent.name.isdecimal()
+    )
+    highest = max(versions, default=None)
+    return "" if highest is None else f", such as {folder / str(highest)}"
 
 
 @contextlib.contextmanager

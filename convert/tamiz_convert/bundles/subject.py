@@ -58,7 +58,7 @@ class Subject:
         Raises:
             BundleError: if there is no bundle that this version can read.
         """
-        return cls(*read_bundle(Path(path)))
+        return cls(*read_bundle(path))
 
     def predict(self, rows: Any) -> Answers:
         """Return what the bundle answers.

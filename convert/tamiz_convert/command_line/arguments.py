@@ -82,7 +82,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         " default all but the target",
     )
     add_checks(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the noise (default: 0)")
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:

@@ -91,7 +91,7 @@ def _load_skops(path: Path, trusted_types: Sequence[str]) -> Any:
 def _check_file(path: Path, suffixes: Sequence[str]) -> None:
     if path.suffix not in suffixes:
         raise EstimatorError(
-            f"{path} is not such a model: expected a file that ends in {', '.join(suffixes)}"
+            f"{path} is not a model of this kind: expected a file that ends in {', '.join(suffixes)}"
         )
     if not path.is_file():
         raise EstimatorError(f"{path} does not exist")

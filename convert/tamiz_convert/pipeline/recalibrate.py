@@ -39,7 +39,7 @@ def recalibrate(bundle: str | Path, output: str | Path, **settings: Unpack[Setti
             `errors`; nothing was written.
     """
     asked = complete(settings)
-    model, manifest = read_bundle(Path(bundle))
+    model, manifest = read_bundle(bundle)
     if asked["max_error"] is not None and not asked["per_class"] and asked["slice_by"] is None:
         asked["per_class"], asked["slice_by"] = _subdivision(manifest.threshold)
     task = Task.of(output, asked, manifest.graph_digest)

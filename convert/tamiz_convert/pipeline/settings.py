@@ -113,10 +113,10 @@ def _labeled(name: str, value: Any) -> None:
     """Refuse a value that is not a pair of rows and labels."""
     if isinstance(value, (tuple, list)) and len(value) == 2:  # noqa: PLR2004  X and y
         return
-    shape = f" of shape {list(value.shape)}" if hasattr(value, "shape") else ""
-    length = f" of length {len(value)}" if isinstance(value, (tuple, list)) else ""
-    given = "None" if value is None else f"a {type(value).__name__}{shape}{length}"
-    raise RowsError(f"{name} is {given}; expected a pair of rows and labels: {name}=(X, y)")
+    shape = f" and shape {list(value.shape)}" if hasattr(value, "shape") else ""
+    length = f" and length {len(value)}" if isinstance(value, (tuple, list)) else ""
+    given = "is None" if value is None else f"has type {type(value).__name__}{shape}{length}"
+    raise RowsError(f"{name} {given}; expected a pair of rows and labels: {name}=(X, y)")
 
 
 def _labeled_or_none(name: str, value: Any) -> None:

@@ -159,7 +159,10 @@ def _groups(groups: Any, n_rows: int) -> NDArray[Any] | None:
         return None
     values = np.asarray(groups).ravel()
     if len(values) != n_rows:
-        raise RowsError(f"there are {n_rows} calibration rows and {len(values)} groups; expected one per row")
+        raise RowsError(
+            f"there are {n_rows:,} calibration rows and {len(values):,} groups; expected one group per row:"
+            " groups=X['customer'], not the column's name"
+        )
     return values
 
 

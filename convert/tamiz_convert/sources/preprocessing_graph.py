@@ -108,7 +108,8 @@ class Preprocessing:
             return parts[0]
         if len({part.is_text for part in parts}) > 1:
             raise EstimatorError(
-                "one transformer reads both strings and numbers; give each kind a transformer of its own"
+                "one transformer reads both strings and numbers; give each kind a transformer of its own. If"
+                " all its columns should be numbers, convert them, for example with pd.to_numeric"
             )
         joined = self._builder.add("Concat", *(part.name for part in parts), axis=1)
         return Matrix(joined, sum(part.n_columns for part in parts), parts[0].is_text)
@@ -181,8 +182,10 @@ class Preprocessing:
             model = convert_sklearn(step, initial_types=types, target_opset=opsets)
             found = _row_through(model, matrix.n_columns).shape
         except Exception as error:  # both raise many kinds
+            reason = str(error).partition(" You may raise an issue")[0].rstrip(".")
             raise EstimatorError(
-                f"the preprocessing step {type(step).__name__} cannot be converted: {error}"
+                f"the preprocessing step {type(step).__name__} cannot be converted: {reason}. Use another"
+                " step (docs/models.md), or train on rows that are already transformed"
             ) from error
         if found != (1, n_columns):
             raise EstimatorError(

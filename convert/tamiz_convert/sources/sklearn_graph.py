@@ -144,6 +144,9 @@ def _uncalibrated(calibrated: CalibratedClassifierCV) -> Any:
 
 
 def _check_fitted(estimator: Any) -> None:
+    if isinstance(estimator, type):
+        name = estimator.__name__
+        raise EstimatorError(f"{name} is a class; expected a fitted model, such as {name}().fit(X, y)")
     try:
         check_is_fitted(estimator)
     except NotFittedError as error:

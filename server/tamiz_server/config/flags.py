@@ -84,6 +84,12 @@ _USAGE: Final = "tamiz-server --model-repository FOLDER [FLAG ...]  (tamiz-serve
 _HEALTH_USAGE: Final = "tamiz-server health [FLAG ...]  (to ask about one model: tamiz-client health NAME)"
 
 
+def _metavar(name: str, help_: str) -> str:
+    if help_.startswith("file "):
+        return "FILE"
+    return "N" if name.endswith("_per_second") else name.rsplit("_", 1)[-1].upper()
+
+
 def _parser(prog: str, usage: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog, usage=usage, description=description, epilog=epilog, allow_abbrev=False
@@ -97,7 +103,7 @@ def _parser(prog: str, usage: str, description: str, epilog: str = "") -> argpar
         options: dict[str, Any] = {"nargs": "?", "const": "true"} if each.type == "bool" else {}
         if about.repeats:
             options = {"action": _Joined}
-        metavar = "BOOL" if each.type == "bool" else each.name.rsplit("_", 1)[-1].upper()
+        metavar = "BOOL" if each.type == "bool" else _metavar(each.name, about.help)
         parser.add_argument(
             flag(each.name), dest=each.name, metavar=metavar, help=about.help + default, **options
         )

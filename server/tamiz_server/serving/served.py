@@ -111,7 +111,7 @@ class Registry:
         versions = self._served.get(name)
         if versions is None:
             known = ", ".join(self.models()) or "none"
-            raise ModelNotFound(f"no model {name!r} here; served are: {known}")
+            raise ModelNotFound(f"no model {name!r}; served: {known}")
         if label:
             version = self._labelled(name, version, label)
         version = version or self._default[name]
@@ -123,7 +123,7 @@ class Registry:
             )
         if version not in versions:
             known = ", ".join(map(str, sorted(versions)))
-            raise ModelNotFound(f"no version {version} of model {name!r} here; served are: {known}")
+            raise ModelNotFound(f"no version {version} of model {name!r}; served: {known}")
         return versions[version]
 
     def _choose_default(self, name: str) -> None:
@@ -141,5 +141,5 @@ class Registry:
         labels = self.labels(name)
         if label not in labels:
             known = ", ".join(sorted(labels)) or "none"
-            raise ModelNotFound(f"no label {label!r} of model {name!r} here; its labels are: {known}")
+            raise ModelNotFound(f"no label {label!r} of model {name!r}; its labels: {known}")
         return labels[label]

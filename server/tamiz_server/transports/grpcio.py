@@ -26,6 +26,7 @@ from tamiz_server.system.resources import room_for_connections
 from tamiz_server.transports.call_refusals import Admission, MetadataLimit
 from tamiz_server.transports.health import Health
 from tamiz_server.transports.parsing import ParsingServer
+from tamiz_server.transports.ports import try_port
 from tamiz_server.transports.reflection import enable_reflection
 
 _Handler = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
@@ -91,6 +92,7 @@ class GrpcServer:
         await self.set_health(_ALIVE, True)
         host = f"[{config.host}]" if ":" in config.host else config.host
         address = f"{host}:{config.grpc_port}"
+        try_port("--grpc-port", config.host, config.grpc_port)
         try:
             if self._certificates is None:
                 self.port = self._server.add_insecure_port(address)
@@ -98,8 +100,7 @@ class GrpcServer:
                 self.port = self._server.add_secure_port(address, _credentials(self._certificates))
         except RuntimeError as error:
             raise ConfigError(
-                f"--grpc-port: {config.host}:{config.grpc_port} cannot be listened on; is another server"
-                " running there?"
+                f"--grpc-port: {config.host}:{config.grpc_port} cannot be listened on; choose another port"
             ) from error
         await self._server.start()
 

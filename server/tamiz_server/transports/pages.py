@@ -13,7 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any, Final, NamedTuple
 
-from tamiz_server.errors import ConfigError, TamizError
+from tamiz_server.errors import TamizError
+from tamiz_server.transports.ports import refused
 
 Admit = Callable[[str, str | None], object]
 """Takes a path and the header `authorization`; raises TamizError to refuse."""
@@ -62,10 +63,7 @@ class PageServer:
         try:
             self._server = _server_class(host, tls)((host, port), _handler(pages, admit))
         except OSError as error:
-            raise ConfigError(
-                f"--metrics-port: {host}:{port} cannot be listened on ({error.strerror}); is another server"
-                " running there?"
-            ) from error
+            raise refused("--metrics-port", host, port, error) from error
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="tamiz-http", daemon=True)
 

@@ -130,3 +130,18 @@ def test_a_newer_format_is_refused(tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(BundleError, match=f"bundle format {newer} is newer than {FORMAT_VERSION}"):
         read_manifest(path)
+
+
+def test_a_models_folder_is_refused_and_its_highest_version_named(tmp_path):
+    for version in ("2", "10"):
+        (tmp_path / "m" / version).mkdir(parents=True)
+        (tmp_path / "m" / version / "model.onnx").touch()
+    with pytest.raises(
+        BundleError, match=f"expected a bundle or its version folder, such as {tmp_path}/m/10$"
+    ):
+        read_manifest(tmp_path / "m")
+
+
+def test_a_model_in_the_place_of_a_bundle_is_refused():
+    with pytest.raises(BundleError, match="the bundle has type dict; expected its path, such as"):
+        read_manifest({})

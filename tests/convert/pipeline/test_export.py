@@ -222,6 +222,10 @@ def test_bool_and_whole_float_classes_become_integers(dtype, cancer, output):
         (make_pipeline(StandardScaler(), LogisticRegression()), "Pipeline is not fitted"),
         (LinearRegression().fit([[0.0], [1.0]], [0, 1]), "LinearRegression is not a classifier"),
         (
+            LinearRegression,
+            r"LinearRegression is a class; expected a fitted model, such as LinearRegression\(\)",
+        ),
+        (
             make_pipeline(StandardScaler(), LinearRegression()).fit([[0.0], [1.0]], [0, 1]),
             r"LinearRegression \(step 'linearregression' of the Pipeline\) is not a classifier; supported",
         ),

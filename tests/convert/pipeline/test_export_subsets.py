@@ -260,7 +260,7 @@ def test_other_promises_are_called_what_they_are(model, held_out, output):
     assert "at most 0.05 of all rows are accepted and wrong" in str(joint)
     assert "of the accepted rows are wrong" not in str(joint)
 
-    covering = export(model, output, calibration=(X, y), min_coverage=0.8)
+    covering = export(model, output, calibration=(X, y), min_coverage=0.8, replace=True)
     certificate = covering.manifest.threshold.certificate
     assert certificate.promise == Promise.PROMISE_COVERAGE
     assert (certificate.min_coverage, certificate.max_error) == (0.8, 0.0)

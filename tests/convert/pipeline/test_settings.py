@@ -90,17 +90,17 @@ def test_rows_that_are_missing_are_named():
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (X, r"a ndarray of shape \[4, 2\]"),
-        (pd.DataFrame(X), r"a DataFrame of shape \[4, 2\]"),
-        ((X, Y, Y), "a tuple of length 3"),
-        ((row for row in X), "a generator"),
-        ({"x": X, "y": Y}, "a dict"),
+        (X, r"type ndarray and shape \[4, 2\]"),
+        (pd.DataFrame(X), r"type DataFrame and shape \[4, 2\]"),
+        ((X, Y, Y), "type tuple and length 3"),
+        ((row for row in X), "type generator"),
+        ({"x": X, "y": Y}, "type dict"),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_rows_without_labels_are_refused(name, value, shown):
     rows = {"calibration": (X, Y), name: value}
-    with pytest.raises(RowsError, match=rf"{name} is {shown}; expected .* {name}=\(X, y\)"):
+    with pytest.raises(RowsError, match=rf"{name} has {shown}; expected .* {name}=\(X, y\)"):
         export(None, "m/1", **rows, threshold=0.5)
 
 

@@ -72,7 +72,10 @@ def test_labels_that_are_left_out_are_called_missing():
 
 @pytest.mark.parametrize(
     ("groups", "message"),
-    [(np.arange(9), "10 calibration rows and 9 groups"), (np.zeros(10), "all rows belong to the group 0.0")],
+    [
+        (np.arange(9), "10 calibration rows and 9 groups; expected one group per row: groups="),
+        (np.zeros(10), "all rows belong to the group 0.0"),
+    ],
 )
 def test_groups_that_cannot_be_used_are_refused(groups, message):
     with pytest.raises(RowsError, match=message):

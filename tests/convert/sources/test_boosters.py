@@ -68,6 +68,7 @@ def check(model: Any, rows: Any, y: Any, folder: Any, **options: Any) -> Any:
             calibrator=calibrator,
             threshold=0.8,
             report=False,
+            replace=True,  # some tests check several forms of a model in one folder
             **options,
         )
         parity = report.manifest.parity

@@ -85,6 +85,7 @@ def check(scaled, tmp_path):
                 calibration=(scaled[2] if rows is None else rows, options.pop("y", scaled[3])),
                 calibrator=calibrator,
                 threshold=0.8,
+                replace=True,
                 **options,
             )
             assert report.manifest.parity.label_flips == 0

@@ -84,6 +84,7 @@ def check(model, rows, y, folder, calibrators=("none",), **options):
             calibrator=calibrator,
             threshold=0.8,
             report=False,
+            replace=True,  # some tests check several forms of a model in one folder
             **options,
         )
         parity = report.manifest.parity

@@ -124,13 +124,13 @@ def check_uploads_are_refused(client: triton.InferenceServerClient) -> None:
 def check_loading_another(client: triton.InferenceServerClient) -> None:
     assert index(client) == {"broken/1": NOT_LOADED, "m/1": "", "other/1": NOT_LOADED}
     assert not client.is_model_ready("other")
-    refused(lambda: infer(client, "other"), "NOT_FOUND", "served are: m")
+    refused(lambda: infer(client, "other"), "NOT_FOUND", "served: m")
     client.load_model("other", headers=ADMIN)
     assert client.is_model_ready("other")
     assert infer(client, "other").get_response().model_version == "1"
     client.unload_model("other", headers=ADMIN, unload_dependents=True)
     assert not client.is_model_ready("other")
-    refused(lambda: infer(client, "other"), "NOT_FOUND", "served are: m")
+    refused(lambda: infer(client, "other"), "NOT_FOUND", "served: m")
     assert index(client)["other/1"] == NOT_LOADED
 
 
@@ -181,7 +181,7 @@ def check_unloading_the_last(client: triton.InferenceServerClient) -> None:
     for _ in range(40):
         assert done.acquire(timeout=20)
     assert set(outcomes) <= {"OK", "StatusCode.NOT_FOUND"}, outcomes
-    refused(lambda: infer(client, "m"), "NOT_FOUND", "served are: none")
+    refused(lambda: infer(client, "m"), "NOT_FOUND", "served: none")
     assert client.is_server_ready()
     shutil.rmtree(MODELS / "m/1")
     client.load_model("m", headers=ADMIN)

@@ -164,8 +164,8 @@ def check_other_datatypes(client: triton.InferenceServerClient) -> None:
 
 
 def check_bad_requests(client: triton.InferenceServerClient) -> None:
-    refused(lambda: client.infer("nobody", [features()]), "NOT_FOUND", "served are: m, numbers, text")
-    refused(lambda: client.infer("m", [features()], model_version="9"), "NOT_FOUND", "served are: 1, 2")
+    refused(lambda: client.infer("nobody", [features()]), "NOT_FOUND", "served: m, numbers, text")
+    refused(lambda: client.infer("m", [features()], model_version="9"), "NOT_FOUND", "served: 1, 2")
     refused(lambda: client.infer("m", [features()], model_version="newest"), "NOT_FOUND", "no label 'newest'")
     refused(lambda: client.infer("m", [features(SURE[:, :1])]), "INVALID_ARGUMENT", "got shape [3, 1]")
     refused(lambda: client.infer("m", [features(SURE[:0])]), "INVALID_ARGUMENT", "at least one")

@@ -80,12 +80,12 @@ async def test_a_request_can_only_make_the_threshold_stricter_unless_the_operato
         (
             predict_request(1.0, model_name="nobody"),
             ModelNotFound,
-            "no model 'nobody' here; served are: m, text",
+            "no model 'nobody'; served: m, text",
         ),
         (
             predict_request(1.0, model_version=3),
             ModelNotFound,
-            "no version 3 of model 'm' here; served are: 1, 2",
+            "no version 3 of model 'm'; served: 1, 2",
         ),
         (predict_request(1.0, model_version=-1), ModelNotFound, "no version -1"),
         (

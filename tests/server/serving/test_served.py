@@ -52,11 +52,9 @@ def test_a_label_names_its_version(run):
         assert registry.find("m", 0, "stable").version == 1
         assert registry.labels("m") == {"stable": 1, "canary": 2}
         assert registry.labels("text") == {}
-        with pytest.raises(
-            ModelNotFound, match="no label 'old' of model 'm' here; its labels are: canary, stable"
-        ):
+        with pytest.raises(ModelNotFound, match="no label 'old' of model 'm'; its labels: canary, stable"):
             registry.find("m", 0, "old")
-        with pytest.raises(ModelNotFound, match="its labels are: none"):
+        with pytest.raises(ModelNotFound, match="its labels: none"):
             registry.find("text", 0, "old")
         with pytest.raises(InvalidRequest, match="version 2 and label 'stable': expected one of them"):
             registry.find("m", 2, "stable")
@@ -81,9 +79,9 @@ def test_a_shadow_answers_only_requests_that_name_it(run):
 @pytest.mark.parametrize(
     ("name", "version", "message"),
     [
-        ("nobody", 0, "no model 'nobody' here; served are: m, text"),
-        ("m", 3, "no version 3 of model 'm' here; served are: 1, 2, 10"),
-        ("m", -1, "no version -1 of model 'm' here"),
+        ("nobody", 0, "no model 'nobody'; served: m, text"),
+        ("m", 3, "no version 3 of model 'm'; served: 1, 2, 10"),
+        ("m", -1, "no version -1 of model 'm'"),
     ],
 )
 def test_what_is_not_served_is_not_found_and_the_error_names_what_is(run, name, version, message):
@@ -102,7 +100,7 @@ def test_a_model_that_lost_its_last_version_is_forgotten(run):
         assert registry.models() == {"m": [1, 2, 10]}
         assert [(each.name, each.version) for each in registry.versions()] == [("m", 1), ("m", 2), ("m", 10)]
         assert registry.labels("text") == {}
-        with pytest.raises(ModelNotFound, match=r"served are: m$"):
+        with pytest.raises(ModelNotFound, match=r"served: m$"):
             registry.find("text", 7)
 
     run(check)

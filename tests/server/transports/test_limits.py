@@ -54,7 +54,7 @@ def test_a_status_comes_through_however_long_the_names_of_the_caller_are(
 ):
     make_bundle()
     server = start_server()
-    with Client(server.target) as client, pytest.raises(ModelNotFound, match=r"served are: m$"):
+    with Client(server.target) as client, pytest.raises(ModelNotFound, match=r"served: m$"):
         client.model(character * 100_000)
 
 

@@ -111,7 +111,7 @@ async def test_nothing_is_loaded_at_the_start_and_the_server_is_ready(running, m
         assert await server.index() == {"m/1": NOT_LOADED, "other/3": NOT_LOADED}
         assert await server.index(ready=True) == {}
         assert not await server.model_ready("m")
-        with pytest.raises(ModelNotFound, match="no model 'm' here; served are: none"):
+        with pytest.raises(ModelNotFound, match="no model 'm'; served: none"):
             await server.ask()
         described = await server.call("ServerMetadata", ServerMetadataRequest(), ServerMetadataResponse)
         assert "model_repository" in described.extensions
@@ -340,7 +340,7 @@ async def test_what_was_accepted_before_an_unload_is_answered_before_the_call_re
         unloading = asyncio.ensure_future(server.unload("m"))
         await server.load("other")  # what drains holds up nobody
         assert not unloading.done()
-        with pytest.raises(ModelNotFound, match="no model 'm' here"):
+        with pytest.raises(ModelNotFound, match="no model 'm'"):
             await server.ask()
         await unloading
         await asyncio.sleep(0)  # futures tell those who wait in the next turn of the loop

@@ -151,7 +151,7 @@ async def test_an_answer_names_model_version_and_request(make_serving):
         (
             request(margins(1.0), model="nobody"),
             ModelNotFound,
-            "no model 'nobody' here; served are: classes, fail",
+            "no model 'nobody'; served: classes, fail",
         ),
         (request(margins(1.0), model_version="3"), ModelNotFound, "no version 3"),
         (request(margins(1.0), model_version="0"), ModelNotFound, "no label '0'"),
