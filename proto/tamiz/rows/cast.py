@@ -125,7 +125,7 @@ def _lost_one_by_one(numbers: NDArray[Any], target: np.dtype[Any]) -> NDArray[np
             held = target.type(value)
             if target.kind == "f" and isinstance(value, float):
                 return bool(np.isinf(held) and not np.isinf(value))
-            return int(held) != value
+            return bool(int(held) != value)
         except (OverflowError, ValueError):  # too large, infinite or missing
             return True
 
