@@ -12,8 +12,11 @@ from tamiz_convert.checks.context import Context
 from tamiz_convert.checks.finding import Decided, Finding, Heading
 from tamiz_convert.checks.sections import CalibrationCheck, EceLimit
 from tamiz_convert.errors import SpecificationError
-from tamiz_convert.metrics import Array, Classes, ece, ece_equal_mass, if_calibrated, spiegelhalter
+from tamiz_convert.metrics.calibration_error import ece, ece_equal_mass
+from tamiz_convert.metrics.if_calibrated import if_calibrated
 from tamiz_convert.metrics.losses import log_losses
+from tamiz_convert.metrics.spiegelhalter import spiegelhalter
+from tamiz_convert.metrics.top_label import Array, Classes
 
 
 def check_calibration(check: CalibrationCheck, where: str, context: Context) -> Iterator[Finding]:
