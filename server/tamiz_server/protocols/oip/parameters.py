@@ -1,4 +1,4 @@
-"""The parameters of a request that mean something here: `threshold`, `timeout` and `priority`."""
+"""What the parameters of a request say: `threshold`, `timeout`, `priority`, `inputs_digest`."""
 
 from __future__ import annotations
 
@@ -67,6 +67,22 @@ def read_low_priority(parameters: Mapping[str, InferParameter]) -> bool:
             " for the lower"
         )
     return int(value) > 1
+
+
+def read_inputs_digest(parameters: Mapping[str, InferParameter]) -> str:
+    """Return what the rows were encoded for; empty if the caller does not say.
+
+    Raises:
+        InvalidRequest: if it is not a string.
+    """
+    if "inputs_digest" not in parameters:
+        return ""
+    kind, value = _value(parameters["inputs_digest"])
+    if kind != "string_param":
+        raise InvalidRequest(
+            f"parameter inputs_digest is {value!r} as {kind}: expected a string, as ModelMetadata gives it"
+        )
+    return str(value)
 
 
 def _value(parameter: InferParameter) -> tuple[str, float | str]:
