@@ -31,9 +31,11 @@ from tamiz_server.repository.repository import load
 class Server(following.Server):
     """A server of which one asks for a prediction of `softmax_graph`, and for its metrics."""
 
-    async def ask(self, name: str = "m", *, version: int = 0, label: str = "") -> PredictResponse:
+    async def ask(
+        self, name: str = "m", *, version: int = 0, label: str = "", inputs_digest: str = ""
+    ) -> PredictResponse:
         which = {"model_name": name, "model_version": version, "model_label": label}
-        return await self.serving.predict(predict_request(3.0, **which))
+        return await self.serving.predict(predict_request(3.0, inputs_digest=inputs_digest, **which))
 
     def sample(self, name: str, **labels: str) -> float | None:
         """Return the value of a sample, None where there is none."""
@@ -107,10 +109,10 @@ async def test_other_inputs_under_the_same_number_are_said_and_shown(running, ma
         with pytest.raises(InputsChanged):
             await server.ask(inputs_digest=old.inputs_digest)
         await server.ask(inputs_digest=new.inputs_digest)
-        write_settings(tmp_path / "models", "max_batch_size = 2")
+        write_settings(tmp_path / "models", "[batching]\nmax_batch_size = 2")
         await server.look()
         assert server.serving.registry.find("m", 1).inputs_changed.startswith(swapped)
-        assert caplog.text.count("with other inputs") == 1
+        assert caplog.text.count("took the place") == 1
 
 
 async def test_a_file_that_was_only_touched_is_not_loaded_again(running, make_bundle):
