@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tamiz.standard_output import OutputError, discard, prepare, written
+from tamiz.tables.errors import TableError
+from tamiz.tables.options import KINDS, add_reading
 from tamiz_client.errors import TamizClientError
 
 _INTERRUPTED = 130
@@ -34,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return _interrupted()
-    except (TamizClientError, OutputError) as error:
+    except (TamizClientError, TableError, OutputError) as error:
         return _fail(str(error))
     return status
 
@@ -104,9 +106,10 @@ def _server_flags() -> argparse.ArgumentParser:
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="the model's name")
     file = parser.add_argument(
-        "file", metavar="FILE", help="the rows: .parquet, .csv, or - for CSV on standard input"
+        "file", metavar="FILE", help=f"the rows: {KINDS}, or - for CSV on standard input"
     )
     parser.add_argument("--input", action=_Instead, of=file, metavar="FILE", help="instead of the FILE above")
+    add_reading(parser)
     parser.add_argument(
         "--output",
         metavar="FILE",
