@@ -162,7 +162,7 @@ def test_a_flag_that_cannot_be_right_is_refused(flag, message, run, rows):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("nowhere.csv", None, "nowhere.csv cannot be read: No such file or directory"),
+        ("nowhere.csv", None, "nowhere.csv does not exist"),
         ("colons.csv", "a:b\n1:2\n", "missing column(s) 'a', 'b'; the rows have 'a:b'"),
         ("rows.xlsx", "", "rows.xlsx: it is not a table: expected a file that ends in .parquet, .csv"),
         ("rows.json", "{}", "rows.json: row 0 has no values"),

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from tamiz.tables.options import KINDS, add_reading
 from tamiz_convert.command_line.export_arguments import add_checks, add_settings
 from tamiz_convert.pipeline.settings import names
 
@@ -80,8 +81,8 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="rows that the bundle has not seen, with their labels: .parquet, .csv, or .npz with one array"
-        " per input",
+        help=f"rows that the bundle has not seen, with their labels: {KINDS}, or .npz with one array per"
+        " input",
     )
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
     parser.add_argument(
@@ -91,6 +92,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         help="the columns with the features, in the order of the training, if the bundle does not name them;"
         " by default all but the target",
     )
+    add_reading(parser)
     add_checks(parser)
     parser.add_argument("--seed", type=int, default=0, help="the seed of the noise (default: 0)")
 
@@ -105,8 +107,8 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="rows that neither model has seen, with their labels: .parquet, .csv, or .npz with one array"
-        " per input",
+        help=f"rows that neither model has seen, with their labels: {KINDS}, or .npz with one array per"
+        " input",
     )
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
     parser.add_argument(
@@ -116,6 +118,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         help="the columns with the features, in the order of the training; by default those that the bundles"
         " name, else all but the target and the slices",
     )
+    add_reading(parser)
     parser.add_argument(
         "--slices",
         type=names,

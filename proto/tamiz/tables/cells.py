@@ -26,12 +26,14 @@ _NOT_MISSING: Final = "which cannot be missing: fill it in, or leave the row out
 
 
 def float_of_text(text: str | None) -> float | None:
-    """Return a float; None for an empty field or NaN."""
+    """Return a float; None for an empty field or NaN. A bool is 1 or 0, as in a table in memory."""
     stripped = "" if text is None else text.strip(_BLANK)
     if stripped.lower() in {"", "nan"}:
         return None
     if _INFINITE.fullmatch(stripped):
         return float(stripped)
+    if stripped in _BOOLS:
+        return float(_BOOLS[stripped])
     if not _DECIMAL.fullmatch(stripped):
         raise ValueError(_no_number(stripped, "a number"))
     value = float(stripped)
@@ -45,6 +47,8 @@ def integer_of_text(text: str | None, dtype: np.dtype[Any]) -> int:
     stripped = "" if text is None else text.strip(_BLANK)
     if not stripped or text is None:
         raise ValueError(f"expected {dtype.name}, {_NOT_MISSING}")
+    if stripped in _BOOLS:
+        return int(_BOOLS[stripped])
     if not _DECIMAL.fullmatch(stripped):
         raise ValueError(f"expected a whole number ({dtype.name})")
     return _in_range(Decimal(stripped), dtype)
@@ -64,10 +68,10 @@ def float_of_json(value: Any) -> float | None:
     """Return a float; None for null and NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not isinstance(value, (int, float)):
         raise ValueError("expected a number or null")  # noqa: TRY004  a ValueError like the others
     if isinstance(value, int):
-        return float_of_text(str(value))
+        return float_of_text(str(int(value)))
     return value
 
 
@@ -75,14 +79,14 @@ def integer_of_json(value: Any, dtype: np.dtype[Any]) -> int:
     """Return an integer; 1.0 is one."""
     if value is None:
         raise ValueError(f"expected {dtype.name}, {_NOT_MISSING}")
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"expected a whole number ({dtype.name})")
     return _in_range(Decimal(value), dtype)
 
 
 def bool_of_json(value: Any) -> bool:
     """Return a bool; 1 and 0 are bools."""
-    if isinstance(value, (bool, int)) and value in (0, 1):
+    if isinstance(value, (int, float)) and value in (0, 1):
         return bool(value)
     raise ValueError("expected true or false" + (f", {_NOT_MISSING}" if value is None else ""))
 

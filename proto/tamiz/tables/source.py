@@ -151,6 +151,8 @@ class Source:
             yield
         except TableError as error:
             raise TableError(f"{self._shown}: {error}") from error
+        except FileNotFoundError as error:
+            raise TableError(f"{self._shown} does not exist") from error
         except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
             number = error.errno if isinstance(error, OSError) else None
             why = str(error) if number is None else os.strerror(number)
