@@ -19,19 +19,21 @@ from tamiz.bundle_format import (
     parse_bundle,
 )
 from tamiz.files import replace
+from tamiz.inputs_digest import inputs_digest
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz.v1.onnx_file_pb2 import OnnxFile
 from tamiz_convert.errors import BundleError
 
 
 def sealed(model: onnx.ModelProto, manifest: Manifest) -> Manifest:
-    """Return the manifest as it will be written: with the format version, and the digest of the graph."""
+    """Return the manifest as it will be written: with format version, and digests of graph and inputs."""
     complete = Manifest()
     complete.CopyFrom(manifest)
     complete.format_version = FORMAT_VERSION
     # The digest is over the bytes as stored, so a reader in any language can check it without serializing.
     content = _without_metadata(model).SerializeToString(deterministic=True)
     complete.graph_digest = graph_digest(OnnxFile.FromString(content))
+    complete.inputs_digest = inputs_digest(complete.inputs)
     return complete
 
 
@@ -96,13 +98,18 @@ def _without_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
     return graph
 
 
+def file_of(bundle: Path) -> Path:
+    """Return the file of a bundle that is named by its version's folder, or by the file itself."""
+    return bundle / FILE_NAME if bundle.is_dir() else bundle
+
+
 def _read(path: str | Path) -> tuple[bytes, Manifest]:
     if not isinstance(path, str | Path):
         raise BundleError(
             f"the bundle has type {type(path).__name__}; expected its path, such as 'models/churn/1'."
             " export() makes a bundle of a model"
         )
-    path = Path(path, FILE_NAME) if Path(path).is_dir() else Path(path)
+    path = file_of(Path(path))
     try:
         content = path.read_bytes()
         return content, parse_bundle(content)
