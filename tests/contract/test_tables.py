@@ -273,7 +273,8 @@ def test_an_encoding_may_be_given(text):
         ("r.jsonl", '{"a": 1}\n{"a": 1', "r.jsonl: row 1 is not JSON: "),
         ("r.jsonl", '[{"a": 1}]', "r.jsonl: row 0 is not a JSON object; expected one object per line"),
         ("r.jsonl", '{"a": 1, "a": 2}', "r.jsonl: row 0 is not JSON: the key 'a' occurs twice"),
-        ("r.jsonl", '{"a": 1}\n{"b": 2}', "r.jsonl: row 1 has the key 'b', which row 0 lacks"),
+        ("r.jsonl", '{"a": 1}\n{"b": 2}', "r.jsonl: row 1 lacks 'a', which row 0 has: write null"),
+        ("r.jsonl", '{"a": 1}\n{"a": 2, "b": 2}', "r.jsonl: row 1 has 'b', which row 0 lacks"),
         (
             "r.jsonl",
             '{"a": 1}\n{"a": "x"}',
@@ -310,8 +311,9 @@ def test_values_of_json_are_taken_if_the_type_holds_them(tmp_path, kind, taken, 
             read(path, {"a": kind})
 
 
-def test_a_left_out_key_of_json_is_missing(text):
-    assert text('{"a": 1, "b": "x"}\n\n{"b": "y"}\n', "rows.jsonl") == {"a": [1.0, None], "b": ["x", "y"]}
+def test_null_is_missing_in_json_and_empty_lines_are_passed_over(text):
+    content = '{"a": 1, "b": "x"}\n\n{"b": "y", "a": null}\n'
+    assert text(content, "rows.jsonl") == {"a": [1.0, None], "b": ["x", "y"]}
 
 
 @pytest.mark.parametrize("index", [None, "id"])

@@ -33,25 +33,31 @@ class JsonLines:
         self._rest = chain([first], rows)
 
     def chunks(self, n_rows: int | None) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the values of each column, for at most `n_rows` rows at a time; a left-out key is None.
+        """Yield the values of each column, for at most `n_rows` rows at a time; None for all rows.
 
         Raises:
-            TableError: for a line that is no JSON object, or has a key that the first one lacks.
+            TableError: for a line that is no JSON object, or has other keys than the first one.
         """
         while chunk := list(islice(self._rest, n_rows)):
-            yield [tuple(row.get(name) for row in chunk) for name in self.names]
+            yield [tuple(row[name] for row in chunk) for name in self.names]
 
     def _rows(self, lines: Iterator[str]) -> Iterator[dict[str, Any]]:
-        known: set[str] | None = None
+        first: dict[str, Any] | None = None
         for row, line in enumerate(filter(str.strip, lines)):
             values = _object(line, row)
-            known = set(values) if known is None else known
-            if not values.keys() <= known:
-                new = next(name for name in values if name not in known)
-                raise TableError(
-                    f"row {row} has the key {new!r}, which row 0 lacks; write null for a missing value"
-                )
+            first = first or values
+            if values.keys() != first.keys():
+                _refuse(row, values, first)
             yield values
+
+
+def _refuse(row: int, values: dict[str, Any], first: dict[str, Any]) -> None:
+    """Refuse a row with other keys: a misspelled one would become a missing value without a word."""
+    absent = next((name for name in first if name not in values), None)
+    if absent is not None:
+        raise TableError(f"row {row} lacks {absent!r}, which row 0 has: write null where a value is missing")
+    new = next(name for name in values if name not in first)
+    raise TableError(f"row {row} has {new!r}, which row 0 lacks: write null where a value is missing")
 
 
 def _object(line: str, row: int) -> dict[str, Any]:
