@@ -275,7 +275,7 @@ def test_several_inputs_are_read_from_a_dict_or_a_table(check, scaled, tmp_path)
 
 
 def test_rows_that_do_not_fit_are_refused(check, weights, scaled):
-    with pytest.raises(RowsError, match=r"have shape \[89, 5\]; the model expects \[rows, 13\]"):
+    with pytest.raises(RowsError, match=r"wants the shape \[rows, 13\], got \[89, 5\]"):
         check(linear(weights), rows=scaled[2][:, :5])
     with pytest.raises(EstimatorError, match="classes names 2 classes, the output 'scores' tells 3 apart"):
         check(linear(weights), classes=["a", "b"])
