@@ -119,8 +119,8 @@ def _missing(mismatch: Mismatch) -> str | None:
     if not names:
         return None
     return (
-        f"The row has a missing value in {_named(names)}, and the conversion treats it otherwise than the model"
-        " does: fill missing values in with a SimpleImputer as the first step of the Pipeline"
+        f"The row has a missing value in {_named(names)}, and the conversion treats it otherwise than the"
+        " model does: fill missing values in with a SimpleImputer as the first step of the Pipeline"
     )
 
 
@@ -130,8 +130,8 @@ def _unseen(mismatch: Mismatch) -> str | None:
     if not names:
         return None
     return (
-        f"The row has a category in {_named(names)} that the model has not seen in training, and the conversion"
-        ' treats it otherwise than the model does: use OneHotEncoder(handle_unknown="ignore"), or'
+        f"The row has a category in {_named(names)} that the model has not seen in training, and the"
+        ' conversion treats it otherwise than the model does: use OneHotEncoder(handle_unknown="ignore"), or'
         ' handle_unknown="error"'
     )
 
@@ -159,8 +159,8 @@ def _jumps(mismatch: Mismatch) -> str | None:
                 "The model's own answer jumps here: change the row's numbers by a millionth, and the model"
                 " answers something else. So does a step that rounds or sorts into bins, such as"
                 " KBinsDiscretizer, Binarizer, or QuantileTransformer at a repeated value, and the last digit"
-                " of a sum decides. Put such a step first in the Pipeline, train on numbers with fewer digits,"
-                " X.round(6), or use a step without jumps, such as StandardScaler"
+                " of a sum decides. Put such a step first in the Pipeline, train on numbers with fewer"
+                " digits, X.round(6), or use a step without jumps, such as StandardScaler"
             )
     return None
 

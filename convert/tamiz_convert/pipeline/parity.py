@@ -22,6 +22,7 @@ from tamiz_convert.graphs.runner import Array, Feed, Runner
 from tamiz_convert.graphs.score_graph import SCORES
 
 BATCH_SIZES: Final = (1, 7, 64)
+"""The batch sizes to compare at; the smaller ones on the first rows only."""
 
 SCORES_TOLERANCE: Final = 1e-5
 """How far the graph's own probabilities may be from the estimator's."""
@@ -184,8 +185,8 @@ def _refuse_batch_dependence(
         raise ParityError(
             f"the graph answers a row differently in another batch: {describe(row)} gets"
             f" {large[row, column]:.9g} for class number {column} among {max(BATCH_SIZES)} rows and"
-            f" {small[row, column]:.9g} at batch size {batch_size}. A server fills batches by chance, so every"
-            " row must be computed by itself: look for a normalization in training mode (call model.eval()),"
+            f" {small[row, column]:.9g} at batch size {batch_size}. A server fills batches by chance, so"
+            " every row must be computed by itself: look for a normalization in training mode (call model.eval()),"
             " or a mean, a maximum or a sort over the rows"
         )
 

@@ -1,4 +1,4 @@
-"""A graph that does not follow its estimator is said to be at fault, before anything is certified, and why."""
+"""A graph that does not follow its estimator is at fault: the export says so, and why, before it certifies."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_missing_value_that_the_conversion_takes_otherwise_is_named(value):
     )
     graph = score_graph(make_pipeline(encoder, LogisticRegression()).fit(table, y), table)
     wrong = changed(graph, lambda X: X[["a"]].isna().to_numpy() * 1.0)
-    with pytest.raises(ParityError, match="missing value in 'a'.*SimpleImputer"):
+    with pytest.raises(ParityError, match=r"missing value in 'a'.*SimpleImputer"):
         Reference.checked(wrong, LabeledRows(table, y.astype(np.int64)), 0)
 
 
