@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from sklearn.model_selection import TimeSeriesSplit
 
@@ -107,8 +106,7 @@ def split_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     groups = None
     if arguments.groups is not None:
         table = read_table(arguments.calibration)
-        column = select(table, [arguments.groups], arguments.calibration)[arguments.groups]
-        groups = np.asarray(column)
+        groups = select(table, [arguments.groups], arguments.calibration)[arguments.groups]
     return {"groups": groups, "splitter": TimeSeriesSplit(_FOLDS) if arguments.splitter else None}
 
 

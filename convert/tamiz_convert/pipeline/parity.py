@@ -186,8 +186,8 @@ def _refuse_batch_dependence(
             f"the graph answers a row differently in another batch: {describe(row)} gets"
             f" {large[row, column]:.9g} for class number {column} among {max(BATCH_SIZES)} rows and"
             f" {small[row, column]:.9g} at batch size {batch_size}. A server fills batches by chance, so"
-            " every row must be computed by itself: look for a normalization in training mode (call model.eval()),"
-            " or a mean, a maximum or a sort over the rows"
+            " every row must be computed by itself: look for a normalization in training mode (call"
+            " model.eval()), or a mean, a maximum or a sort over the rows"
         )
 
 

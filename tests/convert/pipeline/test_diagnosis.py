@@ -1,4 +1,4 @@
-"""A graph that does not follow its estimator is at fault: the export says so, and why, before it certifies."""
+"""A graph that does not follow its estimator is at fault: the export says so, and why, before certifying."""
 
 from __future__ import annotations
 
