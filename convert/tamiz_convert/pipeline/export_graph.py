@@ -78,7 +78,13 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
     complete = HeldOut(
         with_slices(rows.fitting, column), with_slices(rows.certifying, column), rows.groups, rows.notes
     )
-    outcome = task.release.hold(Subject(model, described, feed), complete, seed, given.train)
+    outcome = task.release.hold(
+        Subject(model, described, feed),
+        complete,
+        seed,
+        given.train,
+        allow_duplicates=task.plan.allow_duplicates,
+    )
 
     say("measuring for the report", 0.85)
     notes = (*graph.notes, *rows.notes, *fitted.notes)
