@@ -10,6 +10,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, compose, helper, numpy_helper
 
+from tamiz.dtypes import NUMERIC_DTYPES
+from tamiz.v1.manifest_pb2 import InputSpec
+
 OPSET: Final = 19
 """The version of the standard operators: the first in which Equal compares strings."""
 
@@ -44,6 +47,12 @@ class GraphBuilder:
     def has(self, op_type: str) -> bool:
         """Return whether the graph holds a node of this type."""
         return any(node.op_type == op_type for node in self._nodes)
+
+    def declare(self, spec: InputSpec) -> str:
+        """Add an input as a manifest describes it; return its name."""
+        dtype = np.dtype(NUMERIC_DTYPES.get(spec.dtype, object))
+        elem_type = helper.np_dtype_to_tensor_dtype(dtype)
+        return self.input(spec.name, elem_type, [None, *spec.shape[1:]])
 
     def input(self, name: str, elem_type: int, shape: Sequence[int | None]) -> str:
         """Declare an input of the graph; None stands for the number of rows."""

@@ -213,7 +213,10 @@ def slice_texts(column: pd.Series[Any]) -> NDArray[np.str_]:
     """Return the values of a column as text, (n_rows,); a missing one becomes `MISSING`."""
     read = one_per_row(column, f"values of column {column.name!r}")
     return np.array(
-        [MISSING if none else str(value) for value, none in zip(read.values, read.missing, strict=True)],
+        [
+            MISSING if none or value == "" else str(value)
+            for value, none in zip(read.values, read.missing, strict=True)
+        ],
         dtype=np.str_,
     )
 

@@ -281,7 +281,7 @@ def test_an_estimator_that_cannot_be_exported_is_refused(estimator, message, out
         (lambda X, y: (X, y[:-1]), "rows and .* labels; expected one label per row"),
         (lambda X, y: (X[:0], y[:0]), "there are no calibration rows"),
         (lambda X, y: (X[:1], y[:1]), "cannot be split"),
-        (lambda X, y: (X[:, :5], y), r"trained on 30 features: expected \[rows, 30\]"),
+        (lambda X, y: (X[:, :5], y), r"wants the shape \[rows, 30\], got"),
         (lambda X, y: (X[y == 1], y[y == 1]), "no calibration row of class 0:"),
         (lambda X, y: (np.where(np.arange(len(X))[:, None] == 2, np.nan, X), y), "NaN"),
     ],
@@ -473,7 +473,7 @@ def test_the_command_exports_and_inspects(files, capsys, rows):
             ["--threshold", "0.9", "--trust-pickle", "--train", "nowhere.parquet"],
             "nowhere.parquet does not exist",
         ),
-        (["--threshold", "0.9", "--trust-pickle", "--train", "rows.txt"], "rows.txt is not a table"),
+        (["--threshold", "0.9", "--trust-pickle", "--train", "rows.txt"], "rows.txt: it is not a table"),
     ],
 )
 def test_a_foreseen_error_is_one_line_and_status_1(files, capsys, extra, message):

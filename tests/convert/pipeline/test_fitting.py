@@ -109,7 +109,7 @@ def test_scores_in_reverse_are_refused_before_a_calibrator_turns_them_round(chan
 def test_a_calibrator_that_turns_two_classes_round_is_refused_or_passed_over(tmp_path):
     model, rows = scored(lambda z: z[:, [1, 0, 2]] * torch.tensor([0.5, 0.5, 1.0]))
     with pytest.raises(
-        EstimatorError, match="dirichlet cannot be used.*(exchanges the|reverses the order).*temperature"
+        EstimatorError, match=r"dirichlet cannot be used.*(exchanges the|reverses the order).*temperature"
     ):
         export(model, tmp_path / "m/1", calibration=rows, calibrator="dirichlet", threshold=0.4)
     found = export(model, tmp_path / "m/1", calibration=rows, threshold=0.4, report=False)
