@@ -29,7 +29,11 @@ def as_rows(rows: Any, what: str) -> Any:
         RowsError: for a sparse matrix, an array of one dimension, arrays of different lengths, or no rows.
     """
     if hasattr(rows, "toarray"):
-        raise RowsError(f"the {what} rows are a sparse matrix; pass rows.toarray()")
+        raise RowsError(
+            f"the {what} rows are a sparse matrix; pass rows.toarray(). For an XGBoost model that was trained"
+            " on one, put NaN, not 0, in place of what it leaves out, here and in requests: rows ="
+            " rows.tocoo(); dense = np.full(rows.shape, np.nan); dense[rows.row, rows.col] = rows.data"
+        )
     if isinstance(rows, Mapping):
         rows = {str(name): _column(np.asarray(array)) for name, array in rows.items()}
         lengths = {name: len(array) for name, array in rows.items()}

@@ -9,13 +9,10 @@ from typing import Final
 import onnx
 from onnx import inliner, version_converter
 
-from tamiz.bundle_format import PROBABILITIES, SUBSET
 from tamiz_convert.errors import EstimatorError
-from tamiz_convert.graphs.builder import OPSET
-from tamiz_convert.graphs.score_graph import SCORES
+from tamiz_convert.graphs.builder import OPSET, refuse_own_names
 
 _PREFIX: Final = "model_"
-_OURS: Final = {SCORES, PROBABILITIES, SUBSET}
 
 
 def load_onnx(path: Path) -> onnx.ModelProto:
@@ -52,12 +49,7 @@ def followable(model: onnx.ModelProto, output: str) -> tuple[onnx.ModelProto, st
         EstimatorError: if the file cannot be raised to our version, or an input has a name that the bundle
             needs.
     """
-    clashing = _OURS & {each.name for each in model.graph.input}
-    if clashing:
-        raise EstimatorError(
-            f"the ONNX file has an input named {', '.join(sorted(clashing))}, which is a name of the"
-            " bundle's own; rename it"
-        )
+    refuse_own_names(each.name for each in model.graph.input)
     model = _raised(inliner.inline_local_functions(model))
     if model.graph.sparse_initializer:
         raise EstimatorError(
@@ -69,11 +61,14 @@ def followable(model: onnx.ModelProto, output: str) -> tuple[onnx.ModelProto, st
     graph.input.extend(true_inputs(model.graph))
     _drop_unused(graph, output)
     kept = {each.name for each in graph.input}
-    _rename(graph, kept)
+    prefix = _PREFIX
+    while any(name.startswith(prefix) for name in kept):
+        prefix = f"_{prefix}"
+    _rename(graph, kept, prefix)
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     changed.graph.CopyFrom(graph)
-    return changed, output if output in kept else _PREFIX + output
+    return changed, output if output in kept else prefix + output
 
 
 def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -129,11 +124,11 @@ def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
         yield from attribute.graphs
 
 
-def _rename(graph: onnx.GraphProto, kept: set[str]) -> None:
+def _rename(graph: onnx.GraphProto, kept: set[str], prefix: str) -> None:
     """Add the prefix to every name that is not in `kept`, also in the bodies of If, Loop and Scan."""
 
     def renamed(name: str) -> str:
-        return name if not name or name in kept else _PREFIX + name
+        return name if not name or name in kept else prefix + name
 
     for values in (graph.input, graph.output, graph.initializer, graph.value_info):
         for each in values:
@@ -143,7 +138,7 @@ def _rename(graph: onnx.GraphProto, kept: set[str]) -> None:
         node.input[:] = map(renamed, node.input)
         node.output[:] = map(renamed, node.output)
         for subgraph in _subgraphs(node):
-            _rename(subgraph, kept)
+            _rename(subgraph, kept, prefix)
 
 
 def _first_line(error: Exception) -> str:
