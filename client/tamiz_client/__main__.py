@@ -10,33 +10,25 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tamiz.standard_output import OutputError, discard, prepare, written
+from tamiz.standard_output import exit_status, prepare
 from tamiz_client.errors import TamizClientError
-
-_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
     prepare()
     arguments = _parser().parse_args(argv)
+    return exit_status("tamiz-client", lambda: _run(arguments), TamizClientError, "no output was written")
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
         from tamiz_client import commands  # noqa: PLC0415  its libraries may not be installed
     except ModuleNotFoundError as error:
-        return _fail(f"{error.name} is not installed; the command needs: pip install 'tamiz[cli]'")
-    except KeyboardInterrupt:  # the libraries take a moment to load
-        return _interrupted()
-    try:
-        with written():
-            status = commands.run(arguments)
-    except BrokenPipeError:  # the reader has seen enough
-        discard()
-        return 1
-    except KeyboardInterrupt:
-        return _interrupted()
-    except (TamizClientError, OutputError) as error:
-        return _fail(str(error))
-    return status
+        raise TamizClientError(
+            f"{error.name} is not installed; the command needs: pip install 'tamiz[cli]'"
+        ) from error
+    return commands.run(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -168,16 +160,6 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1")
     return int(text)
-
-
-def _interrupted() -> int:
-    _fail("interrupted; no output was written")
-    return _INTERRUPTED
-
-
-def _fail(message: str) -> int:
-    print(f"tamiz-client: {message}", file=sys.stderr)  # noqa: T201  a command's message
-    return 1
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""A command's standard output: it may be closed, its disk may be full, and its reader may go away."""
+"""A command and its standard output: it may be closed, its disk may be full, and its reader may go away."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
+
+_INTERRUPTED: Final = 130
 
 # Name in `sys`, how to open the null device in its place, and its mode. A closed standard output is opened
 # for reading: then a write fails, instead of being lost without a word.
@@ -59,3 +61,25 @@ def written() -> Iterator[None]:
 def discard() -> None:
     """Throw away what is still buffered. Python would try again at exit, and end with status 120."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def exit_status(program: str, command: Callable[[], int], known: type[Exception], interrupted: str) -> int:
+    """Run a command; say on standard error what went wrong, and return the exit status.
+
+    Args:
+        program: its name.
+        command: does the work and returns the status.
+        known: the errors whose message is for people.
+        interrupted: what an interruption means for what was to be written.
+    """
+    try:
+        with written():
+            return command()
+    except BrokenPipeError:  # the reader has seen enough
+        discard()
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; {interrupted}", file=sys.stderr)  # noqa: T201  a command's message
+        return _INTERRUPTED
+    except (known, OutputError) as error:
+        print(f"{program}: {error}", file=sys.stderr)  # noqa: T201  a command's message
+    return 1

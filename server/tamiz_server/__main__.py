@@ -25,14 +25,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the server until it is told to stop, or run `health` or `token`; return the exit status."""
     prepare()
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["token"]:
-        return _make_token(argv[1:])
-    if argv[:1] == ["health"]:
-        return _ask_health(argv[1:])
+    command = {"token": _make_token, "health": _ask_health}.get(argv[0] if argv else "")
     try:
-        config = parse_config(argv, os.environ)
+        return _run_server(argv) if command is None else command(argv[1:])
     except ConfigError as error:
         return _fail(str(error))
+
+
+def _run_server(argv: Sequence[str]) -> int:
+    config = parse_config(argv, os.environ)
     # onnxruntime's own wheels report to their maker unless told otherwise before they are imported.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
@@ -45,11 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         await App(config).run()
         _leave_behind_what_computes()
 
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve())
-    except ConfigError as error:
-        return _fail(str(error))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve())
     return 0
 
 
@@ -72,10 +70,7 @@ def _ask_health(argv: Sequence[str]) -> int:
     """Ask the server that runs with these flags and this environment; return 0 if it is serving."""
     from tamiz_server.health_command import trouble  # noqa: PLC0415  the server itself does not need it
 
-    try:
-        found = trouble(parse_health_config(argv, os.environ))
-    except ConfigError as error:
-        return _fail(str(error))
+    found = trouble(parse_health_config(argv, os.environ))
     return _fail(found) if found else 0
 
 

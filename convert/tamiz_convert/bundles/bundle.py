@@ -96,13 +96,18 @@ def _without_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
     return graph
 
 
+def file_of(bundle: Path) -> Path:
+    """Return the file of a bundle that is named by its version's folder, or by the file itself."""
+    return bundle / FILE_NAME if bundle.is_dir() else bundle
+
+
 def _read(path: str | Path) -> tuple[bytes, Manifest]:
     if not isinstance(path, str | Path):
         raise BundleError(
             f"the bundle has type {type(path).__name__}; expected its path, such as 'models/churn/1'."
             " export() makes a bundle of a model"
         )
-    path = Path(path, FILE_NAME) if Path(path).is_dir() else Path(path)
+    path = file_of(Path(path))
     try:
         content = path.read_bytes()
         return content, parse_bundle(content)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
 
-from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Calibrator, Candidacy, ClassIndices
 from tamiz_convert.calibrators.logistic import logistic_regression
 from tamiz_convert.calibrators.one_vs_rest import (
     append_one_vs_rest,
@@ -33,7 +32,7 @@ _RIDGE: Final = 1e-11
 
 
 @dataclass(frozen=True)
-class Beta:
+class Beta(Calibrator):
     """`beta`: logit q = a log p − b log(1 − p) + c, with a and b at least 0.
 
     Kull, Silva Filho & Flach (2017), section 4. p is the estimator's own probability; a = b = 1 and c = 0
@@ -51,7 +50,6 @@ class Beta:
     method: ClassVar[str] = "beta"
     needs_probabilities: ClassVar[bool] = True
     candidacy: ClassVar[Candidacy] = Candidacy(minor_rows=50)
-    tolerance: ClassVar[float] = 1e-5
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Beta:
@@ -60,15 +58,6 @@ class Beta:
         fitted = [_abc(logs[:, k], complements[:, k], target) for k, target in enumerate(targets(scores, y))]
         a, b, c = np.transpose(fitted)
         return cls(a, b, c, kind)
-
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Beta:
-        """See `Calibrator.from_parameters`."""
-        return cls(parameters["a"], parameters["b"], parameters["c"], kind)
-
-    def parameters(self) -> list[tuple[str, list[float]]]:
-        """See `Calibrator.parameters`."""
-        return [("a", self.a.tolist()), ("b", self.b.tolist()), ("c", self.c.tolist())]
 
     def predict(self, scores: Array) -> Array:
         """See `Calibrator.predict`."""

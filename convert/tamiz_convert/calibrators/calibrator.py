@@ -1,10 +1,10 @@
-"""What every calibrator can do: fit, predict, append its nodes to a graph, give and take its parameters."""
+"""What every calibrator can do: fit, predict, append its nodes to a graph, give its parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Protocol, Self
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +46,9 @@ class Candidacy:
                 raise ExportError(f"{name} is {value!r}; expected a whole number from 0 up")
 
 
-class Calibrator(Protocol):
-    """A fitted calibrator.
+@dataclass(frozen=True)
+class Calibrator(ABC):
+    """A fitted calibrator. Its fields are the fitted parameters, and `kind` if it needs that.
 
     Attributes:
         method: its name in `calibrators.METHODS`, in settings and in the manifest.
@@ -57,25 +58,21 @@ class Calibrator(Protocol):
     """
 
     method: ClassVar[str]
-    needs_probabilities: ClassVar[bool]
+    needs_probabilities: ClassVar[bool] = False
     candidacy: ClassVar[Candidacy]
-    tolerance: ClassVar[float]
+    tolerance: ClassVar[float] = 1e-5
 
     @classmethod
+    @abstractmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Self:
         """Fit to scores, in the shape that `predict` takes, and class indices; the caller checked both."""
 
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Self:
-        """Return exactly the calibrator whose `parameters` these are.
-
-        Raises:
-            KeyError: if one is missing.
-        """
-
     def parameters(self) -> list[tuple[str, list[float]]]:
-        """Return the fitted parameters by name."""
+        """Return the fitted parameters by name; a matrix row by row."""
+        names = [field.name for field in fields(self) if field.name != "kind"]
+        return [(name, np.ravel(getattr(self, name)).tolist()) for name in names]
 
+    @abstractmethod
     def predict(self, scores: Array) -> Array:
         """Return probabilities.
 
@@ -86,6 +83,7 @@ class Calibrator(Protocol):
             (n_rows, n_classes), float64, rows sum to 1.
         """
 
+    @abstractmethod
     def append(self, builder: GraphBuilder, n_scores: int) -> str:
         """Append nodes that do to `SCORES` what `predict` does; return the name of the probabilities.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
 from scipy.special import softmax
 
-from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Calibrator, Candidacy, ClassIndices
 from tamiz_convert.calibrators.score_nodes import append_guard, append_log, append_probabilities
 from tamiz_convert.calibrators.scores import finite_rows, log_probabilities
 from tamiz_convert.calibrators.softmax_regression import RIDGE, softmax_regression
@@ -28,7 +27,7 @@ of 10 classes it was lower than all of them.
 
 
 @dataclass(frozen=True)
-class Dirichlet:
+class Dirichlet(Calibrator):
     """`dirichlet`: softmax(W log p + b) (Kull et al. 2019).
 
     Regularized as in the paper, off the diagonal and in the intercept (ODIR). p are the estimator's own
@@ -46,7 +45,6 @@ class Dirichlet:
     method: ClassVar[str] = "dirichlet"
     needs_probabilities: ClassVar[bool] = True
     candidacy: ClassVar[Candidacy] = Candidacy(rows_per_squared_class=20, for_more_classes=True)
-    tolerance: ClassVar[float] = 1e-5
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Dirichlet:
@@ -56,16 +54,6 @@ class Dirichlet:
         intercept = np.full(len(unit), 1.0 / (INTERCEPT_SPREAD**2 * len(y)))
         w, b = fit_affine(log_probabilities(scores, kind), y, off_diagonal, intercept)
         return cls(w, b, kind)
-
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Dirichlet:
-        """See `Calibrator.from_parameters`."""
-        b = parameters["b"]
-        return cls(parameters["w"].reshape(len(b), len(b)), b, kind)
-
-    def parameters(self) -> list[tuple[str, list[float]]]:
-        """See `Calibrator.parameters`; `w` row by row."""
-        return [("w", self.w.ravel().tolist()), ("b", self.b.tolist())]
 
     def predict(self, scores: Array) -> Array:
         """See `Calibrator.predict`."""

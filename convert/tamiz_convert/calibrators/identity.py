@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Calibrator, Candidacy, ClassIndices
 from tamiz_convert.calibrators.score_nodes import append_guard, append_probabilities
 from tamiz_convert.calibrators.scores import finite_rows, probabilities
 from tamiz_convert.graphs.builder import GraphBuilder
@@ -14,7 +13,7 @@ from tamiz_convert.graphs.score_graph import ScoresKind
 
 
 @dataclass(frozen=True)
-class Identity:
+class Identity(Calibrator):
     """`none`: the estimator's own probabilities.
 
     Attributes:
@@ -25,21 +24,11 @@ class Identity:
     method: ClassVar[str] = "none"
     needs_probabilities: ClassVar[bool] = True
     candidacy: ClassVar[Candidacy] = Candidacy(on_few_rows=True)
-    tolerance: ClassVar[float] = 1e-5
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Identity:  # noqa: ARG003  nothing is fitted
         """See `Calibrator.fit`."""
         return cls(kind)
-
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Identity:  # noqa: ARG003  none
-        """See `Calibrator.from_parameters`."""
-        return cls(kind)
-
-    def parameters(self) -> list[tuple[str, list[float]]]:
-        """See `Calibrator.parameters`."""
-        return []
 
     def predict(self, scores: Array) -> Array:
         """See `Calibrator.predict`."""

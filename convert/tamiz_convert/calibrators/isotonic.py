@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
-from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
-from tamiz_convert.calibrators.columns import from_named, named
+from tamiz_convert.calibrators.calibrator import Array, Calibrator, Candidacy, ClassIndices
+from tamiz_convert.calibrators.columns import named
 from tamiz_convert.calibrators.one_vs_rest import append_one_vs_rest, one_vs_rest, targets
 from tamiz_convert.calibrators.score_nodes import append_guard
 from tamiz_convert.calibrators.scores import finite_rows
@@ -20,7 +19,7 @@ from tamiz_convert.graphs.score_graph import SCORES, ScoresKind
 
 
 @dataclass(frozen=True)
-class Isotonic:
+class Isotonic(Calibrator):
     """`isotonic`: piecewise linear through knots, and constant beyond them.
 
     More classes: one-vs-rest, renormalized. The values stay within [1/(n+2), 1 − 1/(n+2)], where n is the
@@ -34,7 +33,6 @@ class Isotonic:
     x: tuple[Array, ...]
     y: tuple[Array, ...]
     method: ClassVar[str] = "isotonic"
-    needs_probabilities: ClassVar[bool] = False
     candidacy: ClassVar[Candidacy] = Candidacy(minor_rows=300)  # worse than nothing on few rows
     tolerance: ClassVar[float] = 1e-4
 
@@ -48,11 +46,6 @@ class Isotonic:
             knots.append(np.asarray(fitted.X_thresholds_, dtype=np.float64))
             values.append(np.clip(np.asarray(fitted.y_thresholds_, dtype=np.float64), floor, 1.0 - floor))
         return cls(tuple(knots), tuple(values))
-
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Isotonic:  # noqa: ARG003  any do
-        """See `Calibrator.from_parameters`."""
-        return cls(*from_named(parameters, "x", "y"))
 
     def parameters(self) -> list[tuple[str, list[float]]]:
         """See `Calibrator.parameters`."""

@@ -1,8 +1,8 @@
-"""The calibrators by name: fit one, or rebuild one from its parameters."""
+"""Fit a calibrator by its name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from tamiz.gate import TOLERANCE
 from tamiz_convert.calibrators import METHODS, choice, unknown
 from tamiz_convert.calibrators.calibrator import Array, Calibrator, ClassIndices
 from tamiz_convert.calibrators.identity import Identity
-from tamiz_convert.errors import BundleError, EstimatorError, RowsError
+from tamiz_convert.errors import EstimatorError, RowsError
 from tamiz_convert.graphs.score_graph import ScoresKind
 
 
@@ -39,7 +39,9 @@ def fit(
             probabilities and the scores are not.
         RowsError: if scores are not finite, or a class is missing.
     """
-    calibrator = _class_of(method)
+    if method not in METHODS:
+        raise unknown(method)
+    calibrator = METHODS[method]
     if kind == "margins" and calibrator.needs_probabilities:
         raise EstimatorError(
             f"calibrator {method!r} needs an estimator with probabilities of its own, and this one has only"
@@ -52,35 +54,6 @@ def fit(
     if calibrator is not Identity:
         refuse_absent(y, range(n_classes) if classes is None else classes)
     return calibrator.fit(scores, y, kind)
-
-
-def rebuild(
-    method: str, parameters: Iterable[tuple[str, Sequence[float]]], *, kind: ScoresKind
-) -> Calibrator:
-    """Return exactly the fitted calibrator with these parameters: the inverse of `Calibrator.parameters`.
-
-    Args:
-        method: one of METHODS.
-        parameters: as `Calibrator.parameters` gives them.
-        kind: what the scores were when it was fitted.
-
-    Raises:
-        EstimatorError: if the method is unknown.
-        BundleError: if a parameter is missing.
-    """
-    arrays = {name: np.array(values, dtype=np.float64) for name, values in parameters}
-    try:
-        return _class_of(method).from_parameters(arrays, kind)
-    except KeyError as missing:
-        raise BundleError(
-            f"calibrator {method!r} lacks its parameter {missing}; it has: {', '.join(arrays) or 'none'}"
-        ) from missing
-
-
-def _class_of(method: str) -> type[Calibrator]:
-    if method not in METHODS:
-        raise unknown(method)
-    return METHODS[method]
 
 
 def _refuse_not_finite(scores: Array) -> None:

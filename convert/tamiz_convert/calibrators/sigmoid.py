@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Calibrator, Candidacy, ClassIndices
 from tamiz_convert.calibrators.logistic import logistic_regression
 from tamiz_convert.calibrators.one_vs_rest import (
     append_one_vs_rest,
@@ -24,7 +23,7 @@ from tamiz_convert.graphs.score_graph import SCORES, ScoresKind
 
 
 @dataclass(frozen=True)
-class Sigmoid:
+class Sigmoid(Calibrator):
     """`sigmoid`: p = 1 / (1 + exp(a s + b)) (Platt 1999, with his targets). More classes: one-vs-rest.
 
     Attributes:
@@ -34,23 +33,12 @@ class Sigmoid:
     a: Array
     b: Array
     method: ClassVar[str] = "sigmoid"
-    needs_probabilities: ClassVar[bool] = False
     candidacy: ClassVar[Candidacy] = Candidacy(minor_rows=15)
-    tolerance: ClassVar[float] = 1e-5
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Sigmoid:  # noqa: ARG003  any scores do
         """See `Calibrator.fit`."""
         return cls(*platt(scores, y))
-
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Sigmoid:  # noqa: ARG003  any do
-        """See `Calibrator.from_parameters`."""
-        return cls(parameters["a"], parameters["b"])
-
-    def parameters(self) -> list[tuple[str, list[float]]]:
-        """See `Calibrator.parameters`."""
-        return [("a", self.a.tolist()), ("b", self.b.tolist())]
 
     def predict(self, scores: Array) -> Array:
         """See `Calibrator.predict`."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Calibrator, Candidacy, ClassIndices
 from tamiz_convert.calibrators.one_vs_rest import one_vs_rest, sigmoids
 from tamiz_convert.calibrators.score_nodes import (
     append_binary,
@@ -24,7 +23,7 @@ from tamiz_convert.graphs.score_graph import ScoresKind
 
 
 @dataclass(frozen=True)
-class SigmoidLogit:
+class SigmoidLogit(Calibrator):
     """`sigmoid-logit`: 1 / (1 + exp(a z + b)), where z = log(p / (1 − p)).
 
     It can be the identity (a = −1 and b = 0); `sigmoid` of probabilities cannot. Scores that are not
@@ -39,23 +38,12 @@ class SigmoidLogit:
     b: Array
     kind: ScoresKind
     method: ClassVar[str] = "sigmoid-logit"
-    needs_probabilities: ClassVar[bool] = False
     candidacy: ClassVar[Candidacy] = Candidacy(minor_rows=15, repeats="sigmoid")
-    tolerance: ClassVar[float] = 1e-5
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> SigmoidLogit:
         """See `Calibrator.fit`."""
         return cls(*platt(_logit(scores, kind), y), kind)
-
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> SigmoidLogit:
-        """See `Calibrator.from_parameters`."""
-        return cls(parameters["a"], parameters["b"], kind)
-
-    def parameters(self) -> list[tuple[str, list[float]]]:
-        """See `Calibrator.parameters`."""
-        return [("a", self.a.tolist()), ("b", self.b.tolist())]
 
     def predict(self, scores: Array) -> Array:
         """See `Calibrator.predict`."""

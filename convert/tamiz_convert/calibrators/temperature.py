@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -10,7 +9,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import softmax
 
-from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Calibrator, Candidacy, ClassIndices
 from tamiz_convert.calibrators.score_nodes import append_guard, append_logits
 from tamiz_convert.calibrators.scores import finite_rows, logits
 from tamiz_convert.graphs.builder import GraphBuilder
@@ -20,7 +19,7 @@ _LOG_BETA_BOUNDS: Final = (-10.0, 10.0)
 
 
 @dataclass(frozen=True)
-class Temperature:
+class Temperature(Calibrator):
     """`temperature`: softmax(beta z) with beta = 1 / T (Guo et al. 2017).
 
     z are the scores, or the logarithms of probabilities. A single score s gives z = (−s, s).
@@ -33,23 +32,12 @@ class Temperature:
     beta: float
     kind: ScoresKind
     method: ClassVar[str] = "temperature"
-    needs_probabilities: ClassVar[bool] = False
     candidacy: ClassVar[Candidacy] = Candidacy(on_few_rows=True)
-    tolerance: ClassVar[float] = 1e-5
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Temperature:
         """See `Calibrator.fit`."""
         return cls(_inverse_temperature(logits(scores, kind), y), kind)
-
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Temperature:
-        """See `Calibrator.from_parameters`."""
-        return cls(float(parameters["beta"][0]), kind)
-
-    def parameters(self) -> list[tuple[str, list[float]]]:
-        """See `Calibrator.parameters`."""
-        return [("beta", [self.beta])]
 
     def predict(self, scores: Array) -> Array:
         """See `Calibrator.predict`."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from scipy.special import softmax
 
-from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
+from tamiz_convert.calibrators.calibrator import Array, Calibrator, Candidacy, ClassIndices
 from tamiz_convert.calibrators.score_nodes import append_guard, append_logits
 from tamiz_convert.calibrators.scores import finite_rows, logits
 from tamiz_convert.calibrators.softmax_regression import RIDGE, softmax_regression
@@ -19,7 +18,7 @@ from tamiz_convert.graphs.score_graph import ScoresKind
 
 
 @dataclass(frozen=True)
-class Vector:
+class Vector(Calibrator):
     """`vector`: softmax(w z + b), with one w and one b per class.
 
     Vector scaling, Guo et al. (2017), section 4.2. z is the same as for `temperature`. With two classes this
@@ -34,9 +33,7 @@ class Vector:
     b: Array
     kind: ScoresKind
     method: ClassVar[str] = "vector"
-    needs_probabilities: ClassVar[bool] = False
     candidacy: ClassVar[Candidacy] = Candidacy(for_more_classes=True)
-    tolerance: ClassVar[float] = 1e-5
 
     @classmethod
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Vector:
@@ -46,15 +43,6 @@ class Vector:
         start = np.repeat([1.0, 0.0], z.shape[1])
         w, b = np.split(softmax_regression(_Scaling(z), y, start, np.full_like(start, RIDGE)), 2)
         return cls(beta * w, b, kind)
-
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> Vector:
-        """See `Calibrator.from_parameters`."""
-        return cls(parameters["w"], parameters["b"], kind)
-
-    def parameters(self) -> list[tuple[str, list[float]]]:
-        """See `Calibrator.parameters`."""
-        return [("w", self.w.tolist()), ("b", self.b.tolist())]
 
     def predict(self, scores: Array) -> Array:
         """See `Calibrator.predict`."""

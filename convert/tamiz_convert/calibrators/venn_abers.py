@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.calibrators.calibrator import Array, Candidacy, ClassIndices
-from tamiz_convert.calibrators.columns import from_named, named
+from tamiz_convert.calibrators.calibrator import Array, Calibrator, Candidacy, ClassIndices
+from tamiz_convert.calibrators.columns import named
 from tamiz_convert.calibrators.one_vs_rest import append_one_vs_rest, one_vs_rest, targets
 from tamiz_convert.calibrators.score_nodes import append_guard
 from tamiz_convert.calibrators.scores import finite_rows
@@ -29,7 +28,7 @@ _Point = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class VennAbers:
+class VennAbers(Calibrator):
     """`venn-abers`: p = p₁ / (1 − p₀ + p₁), the inductive Venn-Abers predictor (Vovk, Petej & Fedorova 2015).
 
     Add the row to the calibration rows, labeled as not of the class and then as of the class: isotonic
@@ -45,7 +44,6 @@ class VennAbers:
     p0: tuple[Array, ...]
     p1: tuple[Array, ...]
     method: ClassVar[str] = "venn-abers"
-    needs_probabilities: ClassVar[bool] = False
     # At most 20,000 rows, because the table in the graph grows with them.
     candidacy: ClassVar[Candidacy] = Candidacy(minor_rows=50, most_rows=20_000)
     tolerance: ClassVar[float] = 1e-4
@@ -56,11 +54,6 @@ class VennAbers:
         fitted = [_steps(scores[:, k], target) for k, target in enumerate(targets(scores, y))]
         x, p0, p1 = zip(*fitted, strict=True)
         return cls(x, p0, p1)
-
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Array], kind: ScoresKind) -> VennAbers:  # noqa: ARG003  any do
-        """See `Calibrator.from_parameters`."""
-        return cls(*from_named(parameters, "x", "p0", "p1"))
 
     def parameters(self) -> list[tuple[str, list[float]]]:
         """See `Calibrator.parameters`."""

@@ -113,10 +113,9 @@ def nothing_proven(
             "; more rows alone will not help: the model is wrong too often even where it is most confident"
         )
     return UnattainableError(
-        f"no threshold keeps the error at or below {max_error:g} with confidence {1.0 - delta:g}. At the"
-        f" best one that was tried, {k} of {n} accepted certification rows are wrong, which proves"
-        f" an error of {bounds[best]:.4g}{needed}."
-        f" {_advice(calibration, certification, max_error, delta)}",
+        f"no threshold keeps the error at or below {max_error:g} with confidence {1.0 - delta:g}. At the best"
+        f" one that was tried, {k} of {n} accepted certification rows are wrong, which proves an error of"
+        f" {bounds[best]:.4g}{needed}. {_advice(calibration, certification, max_error, delta)}",
         threshold=float(found.path[0]),
     )
 

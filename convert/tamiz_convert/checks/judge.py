@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from tamiz_convert.check_result import CheckResult, Status
 from tamiz_convert.checks.claims import AtLeast, AtMost
-from tamiz_convert.checks.finding import Claimed, Decided, Finding, Heading
+from tamiz_convert.checks.finding import Claimed, Decided, Finding
 from tamiz_convert.metrics.binomial import rows_needed
 from tamiz_convert.metrics.holm import Step, holm
 from tamiz_convert.report.formats import plural, quantity
@@ -53,14 +53,15 @@ def _enough_rows(finding: Claimed, level: float) -> bool:
 
 def _decided(finding: Decided) -> CheckResult:
     status: Status = "passed" if finding.passed else "failed"
-    return _result(
-        finding.heading,
-        status,
-        finding.message,
+    return CheckResult(
+        **vars(finding.heading),
+        status=status,
         n_rows=finding.n_rows,
         observed=finding.observed,
+        bound=None,
         limit=finding.limit,
         p_value=finding.p_value,
+        message=finding.message,
     )
 
 
@@ -74,15 +75,15 @@ def _claimed(finding: Claimed, step: Step | None, strictest: float, *, is_broken
         status = "failed"
     else:
         status = "inconclusive"
-    return _result(
-        finding.heading,
-        status,
-        _message(finding, status, bound, level, is_broken=is_broken),
+    return CheckResult(
+        **vars(finding.heading),
+        status=status,
         n_rows=claim.n_rows,
         observed=None if math.isnan(claim.observed) else claim.observed,
         bound=bound,
         limit=claim.limit,
         p_value=claim.p_value,
+        message=_message(finding, status, bound, level, is_broken=is_broken),
     )
 
 
@@ -117,29 +118,3 @@ def _advice(claim: object, level: float) -> str:
         return ""
     needed = rows_needed(rate, limit, level, more_than=claim.n_rows)
     return f"; at this rate about {needed:,} rows would prove it"
-
-
-def _result(
-    heading: Heading,
-    status: Status,
-    message: str,
-    *,
-    n_rows: int,
-    observed: float | None = None,
-    bound: float | None = None,
-    limit: float | None = None,
-    p_value: float | None = None,
-) -> CheckResult:
-    return CheckResult(
-        name=heading.name,
-        kind=heading.kind,
-        severity=heading.severity,
-        status=status,
-        n_rows=n_rows,
-        observed=observed,
-        bound=bound,
-        limit=limit,
-        p_value=p_value,
-        message=message,
-        on_inconclusive=heading.on_inconclusive,
-    )

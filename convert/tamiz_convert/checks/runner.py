@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.check_result import CheckResult
-from tamiz_convert.checks.baselines import baseline_predictions
 from tamiz_convert.checks.behavior import check_directional, check_invariance, check_perturbation
 from tamiz_convert.checks.budget import check_latency, check_parity_limits
 from tamiz_convert.checks.calibrated import check_calibration
@@ -23,8 +22,6 @@ from tamiz_convert.checks.slices import check_selective, check_slices
 from tamiz_convert.checks.specification import Specification
 from tamiz_convert.checks.table import Table
 from tamiz_convert.rows.labeled import LabeledRows
-
-Progress = Callable[[str, float], None]
 
 _SECTIONS: Final[dict[str, Callable[[Any, str, Context], Iterator[Finding]]]] = {
     "parity": check_parity_limits,
@@ -47,9 +44,8 @@ def run_checks(
     subject: Subject,
     rows: LabeledRows,
     *,
-    baselines: Mapping[str, NDArray[np.int64]] | None = None,
+    baselines: Mapping[str, NDArray[np.int64]],
     seed: int = 0,
-    progress: Progress | None = None,
 ) -> tuple[CheckResult, ...]:
     """Check a model against a specification.
 
@@ -57,10 +53,8 @@ def run_checks(
         specification: the checks.
         subject: the model with its gate.
         rows: rows that neither the model nor its calibrator has seen, as the subject reads them.
-        baselines: what simpler rules predict for the rows, as `baseline_predictions` returns it; by default
-            the most frequent class of the rows themselves.
+        baselines: what simpler rules predict for the rows, as `baseline_predictions` returns it.
         seed: of all noise.
-        progress: called with the name of each check and the share of the checks done before it.
 
     Returns:
         One result per claim or case, in the order of the sections; see `judge` for what passed means.
@@ -68,9 +62,6 @@ def run_checks(
     Raises:
         SpecificationError: for columns, classes, files or rules that do not exist.
     """
-    say = progress or (lambda _step, _share: None)
-    if baselines is None:
-        baselines = baseline_predictions(None, rows.rows, rows.y, subject.classes)
     context = Context(
         subject=subject,
         table=Table.of(rows.rows),
@@ -81,10 +72,8 @@ def run_checks(
         on_inconclusive=specification.on_inconclusive,
         seed=seed,
     )
-    checks = list(_checks(specification))
     findings: list[Finding] = []
-    for number, (section, where, check) in enumerate(checks):
-        say(where, number / len(checks))
+    for section, where, check in _checks(specification):
         findings += _SECTIONS[section](check, where, context)
     return judge(findings, specification.alpha)
 

@@ -126,10 +126,6 @@ def _filled(call: _Call, name: str | int, column: pd.Series[Any]) -> pd.Series[A
         ) from None
 
 
-def _map(call: _Call) -> dict[str | int, Any]:
-    return {name: column.replace(dict(call.argument)) for name, column in call.columns.items()}
-
-
 def _swap(call: _Call) -> dict[str | int, Any]:
     if len(call.columns) != _PAIR:
         raise SpecificationError(f"{call.where}: swap needs two columns, got {len(call.columns)}")
@@ -146,14 +142,6 @@ def _gaussian(call: _Call) -> dict[str | int, Any]:
 def _std(values: NDArray[np.float64]) -> float:
     finite = values[np.isfinite(values)]
     return float(finite.std()) if len(finite) else 0.0
-
-
-def _scale(call: _Call) -> dict[str | int, Any]:
-    return call.numbers(lambda values: values * call.argument)
-
-
-def _shift(call: _Call) -> dict[str | int, Any]:
-    return call.numbers(lambda values: values + call.argument)
 
 
 def _missing(call: _Call) -> dict[str | int, Any]:
@@ -187,11 +175,11 @@ _TRANSFORMS: Final[dict[str, Callable[[_Call], dict[str | int, Any]]]] = {
     "permute": _permute,
     "permute_within": _permute_within,
     "replace": _replace,
-    "map": _map,
+    "map": lambda call: {n: column.replace(dict(call.argument)) for n, column in call.columns.items()},
     "swap": _swap,
     "gaussian": _gaussian,
-    "scale": _scale,
-    "shift": _shift,
+    "scale": lambda call: call.numbers(lambda values: values * call.argument),
+    "shift": lambda call: call.numbers(lambda values: values + call.argument),
     "missing": _missing,
 }
 

@@ -69,27 +69,17 @@ def _add_onnx(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_recalibrate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
+    _add_bundle(parser)
     add_settings(parser)
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="rows that the bundle has not seen, with their labels: .parquet, .csv, or .npz with one array"
-        " per input",
-    )
-    parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
-    parser.add_argument(
-        "--features",
-        type=names,
-        metavar="A,B,…",
-        help="the columns with the features, in the order of the training, if the bundle does not name them;"
-        " by default all but the target",
+    _add_bundle(parser)
+    _add_data(
+        parser,
+        "rows that the bundle has not seen",
+        "the columns with the features, in the order of the training, if the bundle does not name them; by"
+        " default all but the target",
     )
     add_checks(parser)
     parser.add_argument("--seed", type=int, default=0, help="the seed of the noise (default: 0)")
@@ -100,21 +90,11 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             name, type=Path, metavar=name.upper(), help="a version's folder, or the file in it"
         )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="rows that neither model has seen, with their labels: .parquet, .csv, or .npz with one array"
-        " per input",
-    )
-    parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
-    parser.add_argument(
-        "--features",
-        type=names,
-        metavar="A,B,…",
-        help="the columns with the features, in the order of the training; by default those that the bundles"
-        " name, else all but the target and the slices",
+    _add_data(
+        parser,
+        "rows that neither model has seen",
+        "the columns with the features, in the order of the training; by default those that the"
+        " bundles name, else all but the target and the slices",
     )
     parser.add_argument(
         "--slices",
@@ -136,7 +116,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
+    _add_bundle(parser)
     parser.add_argument("--json", action="store_true", help="the whole manifest, as JSON")
 
 
@@ -150,7 +130,7 @@ def _add_keygen(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_sign(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
+    _add_bundle(parser)
     parser.add_argument(
         "--key",
         type=Path,
@@ -161,7 +141,7 @@ def _add_sign(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
+    _add_bundle(parser)
     parser.add_argument(
         "--key",
         type=Path,
@@ -169,6 +149,22 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a file with one or more public keys; one of them must have signed the bundle",
     )
+
+
+def _add_bundle(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, help="the version's folder, or the file in it")
+
+
+def _add_data(parser: argparse.ArgumentParser, rows: str, features: str) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=f"{rows}, with their labels: .parquet, .csv, or .npz with one array per input",
+    )
+    parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
+    parser.add_argument("--features", type=names, metavar="A,B,…", help=features)
 
 
 def _add_trust(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,7 @@ from google.protobuf import json_format
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tamiz.bundle_format import FILE_NAME
-from tamiz_convert.bundles.bundle import read_manifest
+from tamiz_convert.bundles.bundle import file_of, read_manifest
 from tamiz_convert.bundles.signing import PASSPHRASE_VARIABLE, make_keys, sign, verify
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.checks import show_results, write_json, write_junit
@@ -112,7 +111,7 @@ def _check_rows(arguments: argparse.Namespace) -> tuple[Any, Any]:
 
 def _inspect(arguments: argparse.Namespace) -> None:
     manifest = read_manifest(arguments.bundle)
-    path = arguments.bundle / FILE_NAME if arguments.bundle.is_dir() else arguments.bundle
+    path = file_of(arguments.bundle)
     if arguments.json:
         print(json_format.MessageToJson(manifest))  # noqa: T201  a command's output
     else:
@@ -138,29 +137,13 @@ def _passphrase() -> str:
     return os.environ.get(PASSPHRASE_VARIABLE, "")
 
 
-def _sklearn(arguments: argparse.Namespace) -> Any:
-    return load_estimator(
-        arguments.model, trust_pickle=arguments.trust_pickle, trusted_types=arguments.trust_types
-    )
-
-
-def _torch(arguments: argparse.Namespace) -> Any:
-    return TorchModel(load_torch(arguments.model, trust_pickle=arguments.trust_pickle), arguments.scores)
-
-
-def _booster(arguments: argparse.Namespace) -> Any:
-    return load_booster(arguments.model)
-
-
-def _onnx(arguments: argparse.Namespace) -> Any:
-    return OnnxModel(arguments.model, arguments.scores, arguments.output_name)
-
-
 _LOADERS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
-    "sklearn": _sklearn,
-    "torch": _torch,
-    "booster": _booster,
-    "onnx": _onnx,
+    "sklearn": lambda given: load_estimator(
+        given.model, trust_pickle=given.trust_pickle, trusted_types=given.trust_types
+    ),
+    "torch": lambda given: TorchModel(load_torch(given.model, trust_pickle=given.trust_pickle), given.scores),
+    "booster": lambda given: load_booster(given.model),
+    "onnx": lambda given: OnnxModel(given.model, given.scores, given.output_name),
 }
 
 _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {

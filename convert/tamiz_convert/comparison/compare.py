@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tamiz.gate import NO_CLASS
 from tamiz.v1.manifest_pb2 import Promise
@@ -19,7 +18,7 @@ from tamiz_convert.comparison.contender import Contender, matched
 from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, relabeled
 from tamiz_convert.comparison.measure import Measure
 from tamiz_convert.comparison.result import Bin, Compared, Comparison, Discordance
-from tamiz_convert.comparison.slices import slice_columns, slices_of
+from tamiz_convert.comparison.slices import count, slice_columns, slices_of
 from tamiz_convert.errors import ExportError, RowsError
 from tamiz_convert.graphs.latency import LATENCY_BATCH_SIZES, median_us, repeated
 from tamiz_convert.metrics import (
@@ -98,7 +97,7 @@ def compare(
         a=_side(one, answers[0], measured[0], given.y, latency[0]),
         b=_side(other, answers[1], measured[1], given.y, latency[1]),
         n_rows=len(given),
-        n_compared=_count(measured[0].compared),
+        n_compared=count(measured[0].compared),
         at_error=at_error,
         measures=measures,
         discordance=discordance,
@@ -170,19 +169,19 @@ def _discordance(measured: tuple[Measured, Measured], answers: tuple[Answers, An
     rows = measured[0].compared
     right = [each.right[rows] for each in measured]
     accepted = [each.accepted for each in measured]
-    only_a, only_b = _count(right[0] & ~right[1]), _count(right[1] & ~right[0])
+    only_a, only_b = count(right[0] & ~right[1]), count(right[1] & ~right[0])
     return Discordance(
-        n_rows=_count(rows),
-        both_right=_count(right[0] & right[1]),
+        n_rows=count(rows),
+        both_right=count(right[0] & right[1]),
         only_a_right=only_a,
         only_b_right=only_b,
-        both_wrong=_count(~right[0] & ~right[1]),
+        both_wrong=count(~right[0] & ~right[1]),
         p_value=exact_p_value(only_a, only_b),
-        other_label=_count(answers[0].predicted[rows] != answers[1].predicted[rows]),
-        both_accepted=_count(accepted[0] & accepted[1]),
-        only_a_accepted=_count(accepted[0] & ~accepted[1]),
-        only_b_accepted=_count(accepted[1] & ~accepted[0]),
-        none_accepted=_count(~accepted[0] & ~accepted[1]),
+        other_label=count(answers[0].predicted[rows] != answers[1].predicted[rows]),
+        both_accepted=count(accepted[0] & accepted[1]),
+        only_a_accepted=count(accepted[0] & ~accepted[1]),
+        only_b_accepted=count(accepted[1] & ~accepted[0]),
+        none_accepted=count(~accepted[0] & ~accepted[1]),
     )
 
 
@@ -209,7 +208,7 @@ def _side(
         estimator=bundle.manifest.estimator,
         calibrator=bundle.manifest.calibrator.method,
         threshold=promise(bundle.manifest.threshold),
-        n_unscored=_count(answers.predicted == NO_CLASS),
+        n_unscored=count(answers.predicted == NO_CLASS),
         curve=_thinned(*measured.curve()),
         reliability=_bins(reliability_diagram(answers.probabilities[rows], y[rows], _BINS, equal_mass)),
         latency_us=latency_us,
@@ -235,7 +234,3 @@ def _bins(found: ReliabilityDiagram) -> tuple[Bin, ...]:
 
 def _or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _count(rows: NDArray[np.bool_]) -> int:
-    return int(np.count_nonzero(rows))

@@ -88,9 +88,8 @@ def _measures(comparison: Comparison) -> Section:
             )
     note = (
         "A bundle is called better only where the difference is more than noise: with"
-        f" {plain_percent(1 - SIGNIFICANCE)}"
-        " confidence, none of the named differences is chance (Holm's correction). Shares are in percent,"
-        " and their differences in percentage points."
+        f" {plain_percent(1 - SIGNIFICANCE)} confidence, none of the named differences is chance (Holm's"
+        " correction). Shares are in percent, and their differences in percentage points."
     )
     headings = ["", "A", "B", "B − A", "95% interval", "better"]
     return Section(
@@ -134,10 +133,9 @@ def _curves(comparison: Comparison) -> Html:
     )
     name = "Error against coverage"
     caption = (
-        "The error among the answered rows, for every share of rows that could be answered. B is solid and"
-        " A is dashed; a dot is the bundle's own threshold (A hollow). The red line is"
-        f" {plain_percent(comparison.at_error)} error. Lower"
-        " is better."
+        "The error among the answered rows, for every share of rows that could be answered. B is solid and A"
+        " is dashed; a dot is the bundle's own threshold (A hollow). The red line is"
+        f" {plain_percent(comparison.at_error)} error. Lower is better."
     )
     return figure(name, caption, plot.svg(name, described, marks))
 
@@ -172,10 +170,9 @@ def _rows(comparison: Comparison) -> Section:
     accepted = (found.both_accepted, found.only_a_accepted, found.only_b_accepted, found.none_accepted)
     cells = [["right", *map(count, right)], ["accepted", *map(count, accepted)]]
     said = (
-        f"{count(found.other_label)} of the {count(found.n_rows)} rows that both score get different"
-        " labels. If both models were right equally often, the rows where only one is right would be divided"
-        " this unevenly with probability"
-        f" {p_value(found.p_value)} (McNemar's exact test)."
+        f"{count(found.other_label)} of the {count(found.n_rows)} rows that both score get different labels."
+        " If both models were right equally often, the rows where only one is right would be divided this"
+        f" unevenly with probability {p_value(found.p_value)} (McNemar's exact test)."
     )
     return Section(
         "rows",

@@ -119,7 +119,7 @@ def slices_of(columns: Mapping[str, NDArray[np.str_]], a: Measured, b: Measured)
         for value in np.unique(texts)
     ]
     only_a, only_b = a.right & ~b.right & a.compared, b.right & ~a.right & a.compared
-    counts = [(_count(rows & only_a), _count(rows & only_b)) for *_, rows in cells]
+    counts = [(count(rows & only_a), count(rows & only_b)) for *_, rows in cells]
     corrected = holm_corrected([exact_p_value(*each) for each in counts])
     return tuple(
         _slice(*cell, (a, b), each, p_value)
@@ -137,11 +137,11 @@ def _slice(
 ) -> Slice:
     accuracy = [_share(each.right, rows & each.compared) for each in sides]
     error = [_share(each.wrong, rows & each.accepted) for each in sides]
-    coverage = [_count(rows & each.accepted) / _count(rows) for each in sides]
+    coverage = [count(rows & each.accepted) / count(rows) for each in sides]
     return Slice(
         column=column,
         value=value,
-        n_rows=_count(rows),
+        n_rows=count(rows),
         accuracy_a=accuracy[0],
         accuracy_b=accuracy[1],
         only_a_right=only_right[0],
@@ -158,5 +158,6 @@ def _share(what: NDArray[np.bool_], rows: NDArray[np.bool_]) -> float | None:
     return float(what[rows].mean()) if rows.any() else None
 
 
-def _count(rows: NDArray[np.bool_]) -> int:
+def count(rows: NDArray[np.bool_]) -> int:
+    """Return how many entries are True."""
     return int(np.count_nonzero(rows))

@@ -17,15 +17,12 @@ from tamiz_convert.metrics.calibration_error import (
 )
 from tamiz_convert.metrics.if_calibrated import IfCalibrated, if_calibrated
 from tamiz_convert.metrics.losses import accuracy, brier, log_loss
-from tamiz_convert.metrics.murphy import Murphy, murphy
 from tamiz_convert.metrics.paired import PairedDifference, aurc_difference
 from tamiz_convert.metrics.ranking import (
     RiskCoverageCurve,
     augrc,
     aurc,
-    coverage_at_risk,
     e_aurc,
-    risk_at_coverage,
     risk_coverage_curve,
 )
 from tamiz_convert.metrics.reliability import ReliabilityDiagram, reliability_diagram
@@ -41,7 +38,6 @@ __all__ = [
     "IfCalibrated",
     "Interval",
     "Metric",
-    "Murphy",
     "PairedDifference",
     "ReliabilityDiagram",
     "RiskCoverageCurve",
@@ -52,7 +48,6 @@ __all__ = [
     "bootstrap",
     "brier",
     "classwise_ece",
-    "coverage_at_risk",
     "debiased_l2",
     "e_aurc",
     "ece",
@@ -62,9 +57,7 @@ __all__ = [
     "if_calibrated",
     "log_loss",
     "mce",
-    "murphy",
     "reliability_diagram",
-    "risk_at_coverage",
     "risk_coverage_curve",
     "spiegelhalter",
     "summarize",

@@ -107,27 +107,6 @@ def risk_coverage_curve(probabilities: Array, y: Classes) -> RiskCoverageCurve:
     return RiskCoverageCurve(thresholds, accepted / len(y), np.cumsum(errors) / accepted)
 
 
-def risk_at_coverage(probabilities: Array, y: Classes, coverage: float) -> float:
-    """Return the error among accepted rows at the strictest threshold with at least this coverage.
-
-    Args:
-        probabilities: (n_rows, n_classes), float64.
-        y: (n_rows,), int64.
-        coverage: above 0, at most 1.
-    """
-    curve = risk_coverage_curve(probabilities, y)
-    return float(curve.risk[np.searchsorted(curve.coverage[:-1], coverage)])
-
-
-def coverage_at_risk(probabilities: Array, y: Classes, risk: float) -> float:
-    """Return the largest coverage of a threshold with an error of at most `risk` on these rows, or 0.
-
-    This describes the rows at hand. It is not a promise for other rows; `certify` gives one.
-    """
-    curve = risk_coverage_curve(probabilities, y)
-    return float(curve.coverage[curve.risk <= risk].max(initial=0.0))
-
-
 def area(rows: NDArray[np.int64], errors: Array) -> float:
     """Return the area under the risk-coverage curve from counts at each distinct confidence, highest first.
 

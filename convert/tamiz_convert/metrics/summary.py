@@ -18,11 +18,6 @@ from tamiz_convert.metrics.ranking import augrc, aurc, e_aurc
 from tamiz_convert.metrics.spiegelhalter import spiegelhalter
 from tamiz_convert.metrics.top_label import Array, Classes, Metric
 
-
-def _spiegelhalter_z(probabilities: Array, y: Classes) -> float:
-    return spiegelhalter(probabilities, y).z
-
-
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
     {
         "accuracy": accuracy,
@@ -36,7 +31,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "classwise_ece_15": classwise_ece,
         "e_aurc": e_aurc,
         "augrc": augrc,
-        "spiegelhalter_z": _spiegelhalter_z,
+        "spiegelhalter_z": lambda probabilities, y: spiegelhalter(probabilities, y).z,
     }
 )
 """Name → metric. A number in a name is its number of bins. Add new metrics at the end: manifests keep this

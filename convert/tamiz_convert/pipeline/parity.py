@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -18,6 +18,7 @@ from tamiz_convert.graphs.runner import Array, Feed, Runner
 from tamiz_convert.graphs.score_graph import SCORES
 
 BATCH_SIZES: Final = (1, 7, 64)
+"""The batch sizes to compare at; the smaller ones on the first rows only."""
 
 _ROWS_IN_SMALL_BATCHES: Final = 256
 _SAME_ROW: Final = 1e-6
@@ -31,7 +32,6 @@ def check_parity(
     *,
     tolerance: float,
     threshold: float | Array,
-    batch_sizes: Sequence[int] = BATCH_SIZES,
     describe: Callable[[int], str] = str,
 ) -> Parity:
     """Compare a graph with its reference.
@@ -42,7 +42,6 @@ def check_parity(
         expected: (n_rows, n_classes), what the estimator and the fitted calibrator give for the same rows.
         tolerance: the largest allowed difference of a probability.
         threshold: the gate's, one or (n_rows,); rows within 1e-6 of it may fall on either side.
-        batch_sizes: the batch sizes to compare at; the smaller ones on the first rows only.
         describe: row number → the row's name in an error.
 
     Returns:
@@ -52,19 +51,19 @@ def check_parity(
         ParityError: with the row, the class, both values and the batch size.
     """
     runner = Runner(model)
-    largest = max(batch_sizes)
+    largest = max(BATCH_SIZES)
     found = runner.run(feed, largest)
     _compare(found, expected, tolerance, largest, describe)
     _compare_decisions(found, expected, threshold, tolerance, describe)
     few = {name: array[:_ROWS_IN_SMALL_BATCHES] for name, array in feed.items()}
-    for batch_size in batch_sizes:
+    for batch_size in BATCH_SIZES:
         if batch_size != largest:
             _compare(
                 runner.run(few, batch_size), found[:_ROWS_IN_SMALL_BATCHES], _SAME_ROW, batch_size, describe
             )
     return Parity(
         n_rows=len(expected),
-        batch_sizes=batch_sizes,
+        batch_sizes=BATCH_SIZES,
         max_probability_difference=_largest_difference(found, expected),
         probability_tolerance=tolerance,
         label_flips=0,
@@ -76,7 +75,6 @@ def check_subsets(
     feed: Feed,
     expected: NDArray[np.int64],
     *,
-    batch_sizes: Sequence[int] = BATCH_SIZES,
     describe: Callable[[int], str] = str,
 ) -> None:
     """Compare the graph's output `subset` with the slices that were certified.
@@ -85,15 +83,14 @@ def check_subsets(
         model: a graph with the output `subset`.
         feed: the rows, as onnxruntime reads them.
         expected: (n_rows,), the index of each row's slice, or -1.
-        batch_sizes: the batch sizes to compare at; the smaller ones on the first rows only.
         describe: row number → the row's name in an error.
 
     Raises:
         ParityError: with the row and both indices.
     """
     runner = Runner(model, SUBSET)
-    for batch_size in batch_sizes:
-        rows = slice(None if batch_size == max(batch_sizes) else _ROWS_IN_SMALL_BATCHES)
+    for batch_size in BATCH_SIZES:
+        rows = slice(None if batch_size == max(BATCH_SIZES) else _ROWS_IN_SMALL_BATCHES)
         found = runner.run({name: array[rows] for name, array in feed.items()}, batch_size)
         wrong = np.flatnonzero(found != expected[rows])
         if len(wrong):
@@ -113,7 +110,6 @@ def check_parity_in_parts(
     calibrated: Callable[[Array], Array],
     tolerance: float,
     threshold: float | Array,
-    batch_sizes: Sequence[int] = BATCH_SIZES,
     describe: Callable[[int], str] = str,
 ) -> Parity:
     """Compare a graph whose scores are computed in float32 with its reference.
@@ -130,7 +126,6 @@ def check_parity_in_parts(
         calibrated: scores → the fitted calibrator's probabilities.
         tolerance: see `check_parity`.
         threshold: see `check_parity`.
-        batch_sizes: see `check_parity`.
         describe: see `check_parity`.
 
     Raises:
@@ -140,8 +135,8 @@ def check_parity_in_parts(
     expected = own(scores)
     thresholds = np.broadcast_to(threshold, len(scores))
     largest = 0.0
-    for batch_size in batch_sizes:
-        n_rows = len(scores) if batch_size == max(batch_sizes) else _ROWS_IN_SMALL_BATCHES
+    for batch_size in BATCH_SIZES:
+        n_rows = len(scores) if batch_size == max(BATCH_SIZES) else _ROWS_IN_SMALL_BATCHES
         few = {name: array[:n_rows] for name, array in feed.items()}
         found, theirs = runner.run_outputs(few, [PROBABILITIES, SCORES], batch_size)
         pairs = ((own(theirs), expected[:n_rows]), (found, calibrated(theirs)))
@@ -152,7 +147,7 @@ def check_parity_in_parts(
         largest = max(largest, *(_largest_difference(*pair) for pair in pairs))
     return Parity(
         n_rows=len(scores),
-        batch_sizes=batch_sizes,
+        batch_sizes=BATCH_SIZES,
         max_probability_difference=largest,
         probability_tolerance=tolerance,
         label_flips=0,

@@ -17,20 +17,13 @@ __all__ = [
     "DATA_NAME",
     "PAGE_NAME",
     "REPORT_VERSION",
-    "render_html",
     "report_data",
     "report_files",
     "write_files",
-    "write_report",
 ]
 
 PAGE_NAME: Final = "report.html"
 DATA_NAME: Final = "report.json"
-
-
-def render_html(evidence: Evidence) -> str:
-    """Return the report as a page that needs no other file; the same evidence gives the same text."""
-    return document(report_data(evidence))
 
 
 def report_files(evidence: Evidence) -> dict[str, bytes]:
@@ -61,9 +54,3 @@ def write_files(files: Mapping[str, bytes], folder: Path) -> None:
             raise BundleError(
                 f"{path} cannot be written: {error.strerror}; the bundle itself is in place"
             ) from error
-
-
-def write_report(evidence: Evidence, folder: Path) -> Path:
-    """Write both files of the report into a bundle's folder; return the path of the page."""
-    write_files(report_files(evidence), folder)
-    return folder / PAGE_NAME

@@ -70,9 +70,8 @@ def _verdict(ece: Mapping[str, Any], n_rows: int, *, certified: bool) -> str:
     return (
         "When the model says 90%, is it right nine times in ten? The calibration error is"
         f" {percent(ece['value'], 2)}. On {plural(n_rows, 'row')} a perfectly calibrated model would still"
-        f" show about {percent(ece['calibrated_mean'], 2)}, and more than"
-        f" {percent(ece['calibrated_q95'], 2)} in one"
-        f" case of twenty. {judged}"
+        f" show about {percent(ece['calibrated_mean'], 2)}, and more than {percent(ece['calibrated_q95'], 2)}"
+        f" in one case of twenty. {judged}"
     )
 
 

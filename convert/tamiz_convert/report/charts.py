@@ -19,13 +19,12 @@ _SQUARE: Final = 340.0
 _MIDDLE: Final = 0.5
 
 
-def reliability_chart(title: str, bins: Sequence[Numbers], ideal_note: str = "") -> Html:
+def reliability_chart(title: str, bins: Sequence[Numbers]) -> Html:
     """Draw the share of right predictions against the confidence, with an interval per bin.
 
     Args:
         title: names the chart.
         bins: each with `mean_confidence`, `accuracy`, `accuracy_interval`, `n_rows`, none of them empty.
-        ideal_note: said in the description, such as the calibration error.
     """
     low = min(
         [0.5, *(float(b["mean_confidence"]) for b in bins), *(float(b["accuracy_interval"][0]) for b in bins)]
@@ -48,7 +47,7 @@ def reliability_chart(title: str, bins: Sequence[Numbers], ideal_note: str = "")
         plot.whiskers(xs, lows, highs),
         plot.dots(points),
     ]
-    return plot.svg(title, f"{ideal_note} {described}".strip(), marks)
+    return plot.svg(title, described, marks)
 
 
 def confidence_chart(

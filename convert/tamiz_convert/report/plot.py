@@ -95,11 +95,6 @@ class Plot:
             corners += [(x, corners[-1][1]), (x, y)] if corners else [(x, y)]
         return self.line(corners, class_)
 
-    def band(self, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> Html:
-        """Return the area between two lines."""
-        around = [*zip(xs, highs, strict=True), *reversed(list(zip(xs, lows, strict=True)))]
-        return element("path", d=_path(self._places(around)) + "Z", class_="band")
-
     def dots(self, points: Points, class_: str = "dot", radius: float = 4.0) -> list[Html]:
         """Return a circle at each point."""
         return [element("circle", cx=x, cy=y, r=radius, class_=class_) for x, y in self._places(points)]
@@ -112,10 +107,10 @@ class Plot:
             parts.append(f"M{short(across)} {short(bottom)}V{short(top)}")
         return element("path", d="".join(parts), class_="whisker")
 
-    def bar(self, left: float, right: float, height: float, class_: str = "pale") -> Html:
+    def bar(self, left: float, right: float, height: float) -> Html:
         """Return a bar on the lower axis from `left` to `right`."""
         (x, y), (end, ground) = self.at(left, height), self.at(right, self.y.low)
-        return element("rect", x=x, y=y, width=max(end - x - 1.0, 0.5), height=ground - y, class_=class_)
+        return element("rect", x=x, y=y, width=max(end - x - 1.0, 0.5), height=ground - y, class_="pale")
 
     def text(
         self,

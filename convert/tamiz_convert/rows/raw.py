@@ -5,7 +5,7 @@ The first dimension of an array is the rows. The others are features, or the cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -104,6 +104,22 @@ def features(rows: Any) -> pd.DataFrame:
     if isinstance(rows, Mapping):
         return pd.DataFrame({name: array.ravel() for name, array in rows.items() if array[:1].size == 1})
     return pd.DataFrame(rows if rows.ndim == _MATRIX_DIMENSIONS else rows[:, :0].reshape(len(rows), 0))
+
+
+def columns(rows: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """Return a copy of some columns of a table, in this order.
+
+    Raises:
+        RowsError: if one is missing.
+    """
+    wanted = list(names)
+    missing = [name for name in wanted if name not in rows.columns]
+    if missing:
+        raise RowsError(
+            f"the rows lack the column(s) {', '.join(map(repr, missing))}; they have"
+            f" {', '.join(map(repr, rows.columns))}"
+        )
+    return rows[wanted].copy()
 
 
 def not_numbers(rows: Any) -> str:

@@ -21,23 +21,19 @@ _READERS: Final[dict[str, Callable[[Path], pd.DataFrame]]] = {
 }
 
 
-def load_rows(
-    path: Path, target: str, *, features: Sequence[str] | None = None
-) -> tuple[pd.DataFrame, pd.Series[Any]]:
+def load_rows(path: Path, target: str) -> tuple[pd.DataFrame, pd.Series[Any]]:
     """Load labeled rows from a Parquet or CSV file.
 
     Args:
         path: the file.
         target: the column with the labels.
-        features: the columns to keep, in this order; None keeps all but the target.
 
     Raises:
         RowsError: if the file cannot be read, or a column is missing.
     """
     table = read_table(path)
-    select(table, [target, *(features or [])], path)
-    rows = table[list(features)] if features else table.drop(columns=[target])
-    return rows, table[target]
+    select(table, [target], path)
+    return table.drop(columns=[target]), table[target]
 
 
 def select(table: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.DataFrame:

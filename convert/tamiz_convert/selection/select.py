@@ -38,7 +38,7 @@ def select_calibrator(
     kind: ScoresKind,
     n_classes: int,
     settings: SelectionSettings = _DEFAULTS,
-    groups: Any = None,
+    groups: NDArray[Any] | None = None,
     splitter: Any = None,
     seed: int = 0,
 ) -> Selection:
@@ -62,10 +62,9 @@ def select_calibrator(
         seed: of the folds and of the bootstrap behind the veto.
 
     Raises:
-        RowsError: if scores are not finite, labels or groups have another length, or rows cannot be folded.
+        RowsError: if scores are not finite, or rows cannot be folded.
         EstimatorError: if `kind` says probabilities and the scores are not.
     """
-    belonging = _checked(scores, y, groups)
     rows = Rows(kind, n_classes, len(y), int(np.bincount(y, minlength=n_classes).min()))
     # Every calibrator refuses what the reference refuses: NaN, and scores that are not probabilities.
     fit(rows.reference, scores, y, kind=kind, n_classes=n_classes)
@@ -75,10 +74,10 @@ def select_calibrator(
     if len(methods) == 1:
         return _unopposed(rows, out, settings, seed)
 
-    folds = fold(scores, y, belonging, splitter, min(settings.n_folds, rows.n_minor), seed)
+    folds = fold(scores, y, groups, splitter, min(settings.n_folds, rows.n_minor), seed)
     tried, failed = _try(methods, scores, y, folds, rows)
     judging = folds.judging
-    judges = Judges(y[judging], folds.numbers, None if belonging is None else belonging[judging], rows.n_rows)
+    judges = Judges(y[judging], folds.numbers, None if groups is None else groups[judging], rows.n_rows)
     reference = next(candidate for candidate in tried if candidate.method == rows.reference)
     choice = choose(tried, reference, judges, settings, seed)
     return Selection(
@@ -91,20 +90,6 @@ def select_calibrator(
         seed=seed,
         notes=wording.notes(tried, failed),
     )
-
-
-def _checked(scores: Array, y: Classes, groups: Any) -> NDArray[Any] | None:
-    """Refuse rows that cannot be used; return the groups as an array."""
-    if len(scores) != len(y):
-        raise RowsError(
-            f"there are scores of {len(scores)} calibration rows and {len(y)} labels; expected one per row"
-        )
-    if groups is None:
-        return None
-    values = np.asarray(groups).ravel()
-    if len(values) != len(y):
-        raise RowsError(f"there are {len(y)} calibration rows and {len(values)} groups; expected one per row")
-    return values
 
 
 def _unopposed(rows: Rows, out: Mapping[str, str], settings: SelectionSettings, seed: int) -> Selection:

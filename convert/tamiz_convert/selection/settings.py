@@ -62,9 +62,8 @@ class SelectionSettings:
                 raise ExportError(f"{name} is {value}; expected a number from 0 up")
         if not self.rows_to_fit <= self.rows_to_compare <= self.rows_to_take_lowest:
             raise ExportError(
-                "rows_to_fit, rows_to_compare and rows_to_take_lowest are"
-                f" {self.rows_to_fit}, {self.rows_to_compare} and {self.rows_to_take_lowest}; expected them"
-                " to ascend"
+                f"rows_to_fit, rows_to_compare and rows_to_take_lowest are {self.rows_to_fit},"
+                f" {self.rows_to_compare} and {self.rows_to_take_lowest}; expected them to ascend"
             )
         for name in self.candidacies:
             if name not in METHODS:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tamiz.dtypes import NUMERIC_DTYPES, name_of
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import EstimatorError, RowsError
+from tamiz_convert.rows.raw import columns
 
 _MATRIX_DIMENSIONS: Final = 2
 
@@ -86,19 +87,9 @@ def _arrays(rows: Any, specs: tuple[InputSpec, ...]) -> dict[str, NDArray[Any]]:
 def _from_table(rows: pd.DataFrame, specs: tuple[InputSpec, ...]) -> dict[str, NDArray[Any]]:
     """Return one array of all columns if there is one input, else one column per input."""
     if len(specs) == 1:
-        columns = list(specs[0].column_names) or list(rows.columns)
-        _refuse_missing([name for name in columns if name not in rows.columns], rows)
-        return {specs[0].name: rows[columns].to_numpy()}
-    _refuse_missing([spec.name for spec in specs if spec.name not in rows.columns], rows)
-    return {spec.name: rows[spec.name].to_numpy().reshape(-1, 1) for spec in specs}
-
-
-def _refuse_missing(names: list[Any], rows: pd.DataFrame) -> None:
-    if names:
-        raise RowsError(
-            f"the rows lack the column(s) {', '.join(map(repr, names))}; they have"
-            f" {', '.join(map(repr, rows.columns))}"
-        )
+        return {specs[0].name: columns(rows, specs[0].column_names or rows.columns).to_numpy()}
+    table = columns(rows, (spec.name for spec in specs))
+    return {name: table[name].to_numpy().reshape(-1, 1) for name in table.columns}
 
 
 def _column_names(rows: Any, specs: tuple[InputSpec, ...]) -> list[str]:

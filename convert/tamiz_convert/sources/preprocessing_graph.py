@@ -265,9 +265,8 @@ def columns_that_may_miss(step: ColumnTransformer) -> set[str]:
             if imputed or any(pd.isna(each) for each in categories):
                 if "" in categories:
                     raise EstimatorError(
-                        f"column {column!r} has both missing values and the empty string as a category, and"
-                        " a request cannot tell them apart; replace the empty string by a word and train"
-                        " again"
+                        f"column {column!r} has both missing values and the empty string as a category, and a"
+                        " request cannot tell them apart; replace the empty string by a word and train again"
                     )
                 found.add(column)
     return found

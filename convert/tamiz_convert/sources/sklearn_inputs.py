@@ -18,7 +18,7 @@ from onnx import TensorProto
 from tamiz.dtypes import NUMERIC_DTYPES, name_of
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import RowsError
-from tamiz_convert.rows.raw import not_numbers
+from tamiz_convert.rows.raw import columns, not_numbers
 
 FEATURES: Final = "features"
 
@@ -65,7 +65,7 @@ class MatrixInput:
     def canonical(self, rows: Any) -> Any:
         """Return rows for the estimator: float64, rounded to the input's dtype, columns in order."""
         if isinstance(rows, pd.DataFrame) and self.column_names:
-            rows = _select(rows, self.column_names)
+            rows = columns(rows, self.column_names)
         matrix = _to_float64(rows)
         if self.dtype == DataType.DATA_TYPE_FLOAT32:
             matrix = matrix.astype(np.float32).astype(np.float64)
@@ -103,7 +103,7 @@ class ColumnInputs:
         cls, rows: pd.DataFrame, used: Sequence[str], all_columns: Sequence[str], may_miss: set[str]
     ) -> ColumnInputs:
         """Return the inputs for tables like this one."""
-        table = _select(rows, used)
+        table = columns(rows, used)
         dtypes = {name: _data_type(name, table[name]) for name in used}
         return cls(dtypes, tuple(all_columns), frozenset(may_miss))
 
@@ -121,7 +121,7 @@ class ColumnInputs:
                 f"the estimator was trained on a DataFrame with the columns {', '.join(self.all_columns)}:"
                 f" expected such a DataFrame, got {type(rows).__name__}"
             )
-        table = _select(rows, self.dtypes)
+        table = columns(rows, self.dtypes)
         for name, dtype in self.dtypes.items():
             if dtype == DataType.DATA_TYPE_FLOAT32:
                 table[name] = table[name].astype(np.float32).astype(np.float64)
@@ -185,16 +185,6 @@ def inputs_of(specs: Sequence[InputSpec]) -> Inputs | MatrixAndColumns:
 def elem_type(spec: InputSpec) -> int:
     """Return the ONNX element type of an input."""
     return _ELEM_TYPES[spec.dtype]
-
-
-def _select(rows: pd.DataFrame, names: Sequence[str] | dict[str, Any]) -> pd.DataFrame:
-    missing = [name for name in names if name not in rows.columns]
-    if missing:
-        raise RowsError(
-            f"the rows lack the column(s) {', '.join(map(repr, missing))}; they have"
-            f" {', '.join(map(repr, rows.columns))}"
-        )
-    return rows[list(names)].copy()
 
 
 def _data_type(name: str, column: pd.Series[Any]) -> DataType:

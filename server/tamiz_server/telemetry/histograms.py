@@ -33,12 +33,6 @@ class Distribution:
         if len(self._pending) >= _FLUSH_AT:
             self.flush()
 
-    def observe_all(self, values: Iterable[float]) -> None:
-        """Count many values."""
-        self._pending.extend(values)
-        if len(self._pending) >= _FLUSH_AT:
-            self.flush()
-
     def flush(self) -> None:
         """Sort the kept values into their buckets; a value on a bound belongs below it, as in Prometheus."""
         if self._pending:

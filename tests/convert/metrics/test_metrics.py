@@ -11,20 +11,15 @@ from tamiz_convert.metrics import (
     accuracy,
     augrc,
     aurc,
-    brier,
     classwise_ece,
-    coverage_at_risk,
     debiased_l2,
     e_aurc,
     ece,
     ece_equal_mass,
     equal_mass,
-    equal_width,
     log_loss,
     mce,
-    murphy,
     reliability_diagram,
-    risk_at_coverage,
     risk_coverage_curve,
     spiegelhalter,
     summarize,
@@ -102,22 +97,6 @@ def test_the_debiased_error_takes_off_what_chance_makes():
     assert debiased_l2(*binary([0.6, 0.9], [0, 0])) == 0.0  # bins of one row prove nothing
 
 
-@given(ANY_ROWS, st.integers(1, 20), st.sampled_from([equal_width, equal_mass]))
-def test_the_parts_of_the_brier_score_add_up_exactly(rows, n_bins, binning):
-    parts = murphy(*rows, n_bins, binning)
-    assert parts.brier == pytest.approx(brier(*rows), abs=1e-12)
-    assert min(parts.reliability, parts.resolution, parts.uncertainty, parts.within_bin_variance) >= 0.0
-
-
-def test_the_parts_of_the_brier_score_by_hand():
-    p, y = binary([0.8, 0.8, 0.6, 0.6], [1, 1, 1, 0])
-    parts = murphy(p, y)
-    assert parts.reliability == pytest.approx(2 * (0.2**2 + 0.1**2) / 2)
-    assert parts.resolution == pytest.approx(2 * 0.25**2)
-    assert parts.uncertainty == pytest.approx(2 * 0.75 * 0.25)
-    assert (parts.within_bin_variance, parts.within_bin_covariance) == pytest.approx((0.0, 0.0))
-
-
 def test_the_areas_under_the_curves_by_hand():
     p, y = binary([0.9, 0.8, 0.7], [1, 0, 1])
     assert aurc(p, y) == pytest.approx((0 + 1 / 2 + 1 / 3) / 3)
@@ -171,17 +150,6 @@ def test_a_threshold_takes_all_rows_of_one_confidence_or_none():
     np.testing.assert_allclose(curve.thresholds, [0.9, 0.8, 0.7])
     np.testing.assert_allclose(curve.coverage, [0.25, 0.75, 1.0])
     np.testing.assert_allclose(curve.risk, [0.0, 1 / 3, 0.5])
-    assert risk_at_coverage(p, y, 0.25) == 0.0
-    assert risk_at_coverage(p, y, 0.5) == risk_at_coverage(p, y, 0.75) == pytest.approx(1 / 3)
-    assert risk_at_coverage(p, y, 1.0) == 0.5
-    assert coverage_at_risk(p, y, 0.1) == 0.25
-    assert coverage_at_risk(p, y, 1 / 3) == 0.75
-    assert coverage_at_risk(*binary([0.9], [0]), 0.5) == 0.0
-
-
-def test_a_looser_threshold_may_have_the_lower_risk():
-    p, y = binary([0.9, 0.8, 0.7, 0.6], [0, 1, 1, 1])
-    assert coverage_at_risk(p, y, 0.3) == 1.0
 
 
 def test_the_reliability_diagram_by_hand():

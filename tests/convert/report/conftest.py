@@ -40,6 +40,7 @@ from tamiz_convert.errors import UnattainableError
 from tamiz_convert.evidence import AttainableError, Baseline, Evidence, Latency, ScoredRows
 from tamiz_convert.graphs.runner import Runner
 from tamiz_convert.metrics.binomial import upper_bound
+from tamiz_convert.report import PAGE_NAME, report_files
 from tamiz_convert.sources.sklearn_graph import from_sklearn
 
 
@@ -133,6 +134,11 @@ def per_class(evidence: Evidence, max_error: float, confidence_level: float = 0.
     )
     manifest.threshold.CopyFrom(threshold)
     return replace(evidence, manifest=manifest, certification=rows)
+
+
+def page_text(evidence: Evidence) -> str:
+    """The page of a report."""
+    return report_files(evidence)[PAGE_NAME].decode()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from tests.convert.report.conftest import page_text
 
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_convert.errors import BundleError
 from tamiz_convert.evidence import AttainableError
-from tamiz_convert.report import render_html, report_data, write_report
+from tamiz_convert.report import report_data, report_files, write_files
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "report.md"
 
@@ -125,7 +126,7 @@ def test_no_row_with_a_probability_is_a_report_as_well(made_evidence):
     evidence = made_evidence(50, 3)
     evidence.certification.probabilities[:] = np.nan
     assert report_data(evidence)["calibration"]["after"] is None
-    assert "nothing could be measured" in render_html(evidence)
+    assert "nothing could be measured" in page_text(evidence)
 
 
 def test_nothing_accepted_is_a_report_as_well(made_evidence):
@@ -134,7 +135,7 @@ def test_nothing_accepted_is_a_report_as_well(made_evidence):
     manifest.CopyFrom(evidence.manifest)
     manifest.threshold.value = 2.0
     closed = replace(evidence.certification, thresholds=np.full(200, 2.0))
-    page = render_html(replace(evidence, manifest=manifest, certification=closed))
+    page = page_text(replace(evidence, manifest=manifest, certification=closed))
     assert "Every request comes back as “not sure”" in page
 
 
@@ -144,13 +145,12 @@ def test_margins_have_no_before(made_evidence):
     data = report_data(replace(evidence, certification=bare))
     assert data["calibration"]["before"] is None
     assert data["risk_coverage"]["before"] is None
-    assert "Without the calibrator" not in render_html(replace(evidence, certification=bare))
+    assert "Without the calibrator" not in page_text(replace(evidence, certification=bare))
 
 
 def test_both_files_are_written_and_say_the_same(cancer_evidence, tmp_path):
-    page = write_report(cancer_evidence, tmp_path)
-    assert page == tmp_path / "report.html"
-    assert page.read_text(encoding="utf-8") == render_html(cancer_evidence)
+    write_files(report_files(cancer_evidence), tmp_path)
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == page_text(cancer_evidence)
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8")) == report_data(cancer_evidence)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["report.html", "report.json"]
 
@@ -159,20 +159,20 @@ def test_the_same_evidence_gives_the_same_bytes(digits_evidence, tmp_path):
     first, second = tmp_path / "1", tmp_path / "2"
     for folder in (first, second):
         folder.mkdir()
-        write_report(digits_evidence, folder)
+        write_files(report_files(digits_evidence), folder)
     for name in ("report.html", "report.json"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
 def test_a_folder_that_is_not_there_is_said(cancer_evidence, tmp_path):
     with pytest.raises(BundleError, match="cannot be written"):
-        write_report(cancer_evidence, tmp_path / "missing")
+        write_files(report_files(cancer_evidence), tmp_path / "missing")
 
 
 def test_a_number_that_is_none_becomes_null(cancer_evidence):
     odd = replace(cancer_evidence, attainable=[AttainableError(n, float("nan"), 0.5) for n in (10, 20)])
     assert report_data(odd)["attainable"][0]["max_error"] is None
-    assert "more labelled rows" not in render_html(odd)
+    assert "more labelled rows" not in page_text(odd)
 
 
 def test_every_key_is_documented(customers_evidence, digits_data):

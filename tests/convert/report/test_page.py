@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from tests.convert.report.conftest import page_text
 
 from tamiz.v1.manifest_pb2 import Certificate, Promise, Subdivision, SubsetThreshold, Threshold
-from tamiz_convert.report import render_html
 from tamiz_convert.report.formats import interval, p_value, quantity
 
 STYLE = files("tamiz_convert.report").joinpath("page.css").read_text(encoding="utf-8")
@@ -56,7 +56,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="session", params=["cancer_evidence", "digits_evidence", "customers_evidence"])
 def text(request) -> str:
-    return render_html(request.getfixturevalue(request.param))
+    return page_text(request.getfixturevalue(request.param))
 
 
 @pytest.fixture(scope="session")
@@ -129,7 +129,7 @@ def test_what_comes_from_data_is_text(made_evidence):
     evidence.manifest.name = EVIL
     evidence.manifest.estimator = EVIL
     evidence.manifest.threshold.not_certified = EVIL
-    page = Page(render_html(evidence))
+    page = Page(page_text(evidence))
     assert len(page.all("script")) == 1
     assert not page.all("img")
     assert "alert" not in page.text[page.all("script")[0][0]]
@@ -185,16 +185,16 @@ def test_what_comes_from_data_is_text(made_evidence):
 def test_every_kind_of_promise_has_its_page(made_evidence, threshold, shown):
     evidence = made_evidence(300, 3, slices={"region": np.array(["north", "south", "west"] * 100)})
     evidence.manifest.threshold.CopyFrom(threshold)
-    text = render_html(evidence)
+    text = page_text(evidence)
     Page(text)
     assert shown in text
 
 
 def test_without_a_calibrator_nothing_is_drawn_twice(made_evidence):
     evidence = made_evidence(300, 3)
-    with_calibrator = render_html(evidence)
+    with_calibrator = page_text(evidence)
     evidence.manifest.calibrator.method = "none"
-    text = render_html(evidence)
+    text = page_text(evidence)
     assert "Without the calibrator" in with_calibrator
     assert "Without the calibrator" not in text
     assert "Dashed: without the calibrator" not in text
@@ -221,7 +221,7 @@ def test_numbers_are_rounded_as_people_read_them():
 
 def test_many_rows_and_classes_stay_below_two_megabytes(made_evidence):
     values = np.array([f"value {k}" for k in range(400)] * 50)
-    text = render_html(made_evidence(20_000, 100, slices={"many": values, "more": values[::-1]}))
+    text = page_text(made_evidence(20_000, 100, slices={"many": values, "more": values[::-1]}))
     Page(text)
     assert len(text.encode()) < 2_000_000
     assert "300 values are left out" in text

@@ -41,15 +41,8 @@ def read_timeout_s(parameters: Mapping[str, InferParameter]) -> float | None:
     Raises:
         InvalidRequest: if it is not a duration.
     """
-    if "timeout" not in parameters:
-        return None
-    kind, value = _value(parameters["timeout"])
-    if kind not in ("int64_param", "uint64_param") or int(value) < 0:
-        raise InvalidRequest(
-            f"parameter timeout is {value!r} as {kind}: expected microseconds, as an integer that is not"
-            " negative"
-        )
-    return int(value) * 1e-6 or None
+    expected = "expected microseconds, as an integer that is not negative"
+    return _whole(parameters, "timeout", expected) * 1e-6 or None
 
 
 def read_low_priority(parameters: Mapping[str, InferParameter]) -> bool:
@@ -58,15 +51,18 @@ def read_low_priority(parameters: Mapping[str, InferParameter]) -> bool:
     Raises:
         InvalidRequest: if it is not a priority.
     """
-    if "priority" not in parameters:
-        return False
-    kind, value = _value(parameters["priority"])
+    expected = "expected an integer, 1 or nothing for the higher, 2 for the lower"
+    return _whole(parameters, "priority", expected) > 1
+
+
+def _whole(parameters: Mapping[str, InferParameter], name: str, expected: str) -> int:
+    """Return a parameter that is a whole number from 0; 0 if the request does not have it."""
+    if name not in parameters:
+        return 0
+    kind, value = _value(parameters[name])
     if kind not in ("int64_param", "uint64_param") or int(value) < 0:
-        raise InvalidRequest(
-            f"parameter priority is {value!r} as {kind}: expected an integer, 1 or nothing for the higher, 2"
-            " for the lower"
-        )
-    return int(value) > 1
+        raise InvalidRequest(f"parameter {name} is {value!r} as {kind}: {expected}")
+    return int(value)
 
 
 def _value(parameter: InferParameter) -> tuple[str, float | str]:
