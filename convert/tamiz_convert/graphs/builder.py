@@ -145,10 +145,9 @@ def refuse_own_names(inputs: Iterable[str]) -> None:
     for name in inputs:
         if name in _OWN_NAMES:
             raise EstimatorError(
-                f"a column or input is called {name!r}, which is a name of the bundle's own; rename it, and"
-                " train again"
+                f"a column or input is called {name!r}, which is a name of the bundle's own; rename it"
                 if name
-                else "a column has an empty name; give it one, and train again"
+                else "a column or input has an empty name; give it one"
             )
 
 

@@ -47,7 +47,7 @@ class ArrayInputs:
         for spec in asked:
             array = arrays[spec.name]
             _check_shape(array, spec)
-            names = _column_names(rows, asked)
+            names = _column_names(rows, asked) or [spec.name] * isinstance(rows, pd.DataFrame)
             specs.append(
                 InputSpec(
                     name=spec.name,

@@ -26,8 +26,8 @@ def converting(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise EstimatorError(
-            f"{what} cannot be converted: {reason(error)}. Use another step, setting or estimator"
-            " (docs/models.md lists what is supported), or train on rows that are already transformed"
+            f"{what} cannot be converted: {reason(error)}. Use another step, setting or estimator;"
+            " docs/models.md lists what is supported"
         ) from error
 
 

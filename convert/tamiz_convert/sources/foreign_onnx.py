@@ -11,6 +11,7 @@ from onnx import inliner, version_converter
 
 from tamiz_convert.errors import EstimatorError
 from tamiz_convert.graphs.builder import OPSET, refuse_own_names
+from tamiz_convert.sources.failures import reason
 
 _PREFIX: Final = "model_"
 
@@ -29,7 +30,11 @@ def load_onnx(path: Path) -> onnx.ModelProto:
         where = "does not exist" if missing == path else f"keeps weights in {missing}, which does not exist"
         raise EstimatorError(f"{path} {where}") from error
     except Exception as error:  # protobuf's, the checker's, the operating system's
-        raise EstimatorError(f"{path} is not a valid ONNX model: {_first_line(error)}") from error
+        raise EstimatorError(f"{path} is not a valid ONNX model: {reason(error)}") from error
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.HasField("dim_value") and dim.dim_value < 1:
+                dim.ClearField("dim_value")  # other tools write -1 or 0 for any number
     return model
 
 
@@ -50,7 +55,7 @@ def followable(model: onnx.ModelProto, output: str) -> tuple[onnx.ModelProto, st
             needs.
     """
     refuse_own_names(each.name for each in model.graph.input)
-    model = _raised(inliner.inline_local_functions(model))
+    model = _raised(_inlined(model))
     if model.graph.sparse_initializer:
         raise EstimatorError(
             "the ONNX file holds sparse constants, which are not supported; store them dense"
@@ -71,6 +76,21 @@ def followable(model: onnx.ModelProto, output: str) -> tuple[onnx.ModelProto, st
     return changed, output if output in kept else prefix + output
 
 
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model without local functions.
+
+    onnx leaves those of another opset than the model's. Its checker has refused operators that differ between
+    the two, so they may take the model's.
+    """
+    aligned = onnx.ModelProto()
+    aligned.CopyFrom(model)
+    own = {opset.domain: opset.version for opset in model.opset_import}
+    for function in aligned.functions:
+        for opset in function.opset_import:
+            opset.version = own.get(opset.domain, opset.version)
+    return inliner.inline_local_functions(aligned)
+
+
 def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
     versions: dict[str, int] = {}
     for opset in model.opset_import:  # skl2onnx may list a domain twice
@@ -85,7 +105,7 @@ def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
         return version_converter.convert_version(model, OPSET)
     except Exception as error:  # the converter's own, of many kinds
         raise EstimatorError(
-            f"the ONNX file is of opset {version} and cannot be raised to {OPSET} ({_first_line(error)});"
+            f"the ONNX file is of opset {version} and cannot be raised to {OPSET} ({reason(error)});"
             f" export it again with opset {OPSET} or later"
         ) from error
 
@@ -139,7 +159,3 @@ def _rename(graph: onnx.GraphProto, kept: set[str], prefix: str) -> None:
         node.output[:] = map(renamed, node.output)
         for subgraph in _subgraphs(node):
             _rename(subgraph, kept, prefix)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

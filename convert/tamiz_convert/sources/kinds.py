@@ -56,7 +56,10 @@ def known_columns(model: Any, rows: Any) -> list[str]:
         rows: rows like those that will be predicted; only a table has columns.
     """
     kind = _kind(model)
-    return kind.columns(model, rows) if kind is not None and isinstance(rows, pd.DataFrame) else []
+    if kind is None or not isinstance(rows, pd.DataFrame):
+        return []
+    with converting(type(model).__name__):
+        return kind.columns(model, rows)
 
 
 def _kind(model: Any) -> Kind | None:

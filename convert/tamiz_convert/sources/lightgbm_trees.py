@@ -90,10 +90,11 @@ def _tree(root: dict[str, Any], target: int, scale: float) -> Tree:
                     "LightGBM with linear_tree=True is not supported; train it with linear_tree=False"
                 )
             return Leaf([scale * node["leaf_value"]])
+        missing_left = _missing_left(node)
         return Split(
             node["split_feature"],
             _threshold(node["threshold"]),
-            _missing_left(node),
+            missing_left,
             node["left_child"],
             node["right_child"],
         )
