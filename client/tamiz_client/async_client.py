@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack, overload
 
@@ -100,23 +100,31 @@ class AsyncClient(Connection):
         info = await self._run(self._calls.info(model, version), timeout_s)
         conversation = Conversation(
             self._target,
+            self._calls,
             info,
             low_priority=low_priority,
             request_timeout_s=request_timeout_s,
+            timeout_s=timeout_s,
             return_errors=return_errors,
             version=version,
             threshold=threshold,
             return_probabilities=return_probabilities,
         )
-        with self._errors(timeout_s):
-            call = self._stream(_bodies(conversation, chunks), timeout=timeout_s, metadata=self._metadata)
-            try:
-                async for body in call:
-                    yield conversation.hear(body)
-                if conversation.error is not None:
-                    raise conversation.error
-            finally:
-                call.cancel()
+        left = aiter(chunks) if isinstance(chunks, AsyncIterable) else iter(chunks)
+        while True:
+            with self._errors(timeout_s):
+                call = self._stream(
+                    _bodies(conversation, left), timeout=conversation.remaining_s(), metadata=self._metadata
+                )
+                try:
+                    async for body in call:
+                        yield await self._run(conversation.hear(body), conversation.remaining_s())
+                finally:
+                    call.cancel()
+            answer = await self._run(conversation.end(), conversation.remaining_s())
+            if answer is None:
+                return
+            yield answer
 
     async def models(self, *, timeout_s: float | None = None) -> dict[str, list[int]]:
         """Return the served models: name → versions, ascending."""
@@ -192,15 +200,16 @@ class AsyncClient(Connection):
 
 
 async def _bodies(
-    conversation: Conversation, chunks: Iterable[Any] | AsyncIterable[Any]
+    conversation: Conversation, chunks: Iterator[Any] | AsyncIterator[Any]
 ) -> AsyncIterator[bytes]:
     """Return the requests. gRPC runs this in a task of its own, where an error would be lost: it is kept."""
     try:
-        if isinstance(chunks, AsyncIterable):
+        if isinstance(chunks, AsyncIterator):
             async for rows in chunks:
                 yield conversation.ask(rows)
         else:
             for rows in chunks:
                 yield conversation.ask(rows)
+        conversation.sent_all = True
     except Exception as error:  # noqa: BLE001  raised where the answers are read
         conversation.error = error

@@ -138,23 +138,31 @@ class Client(Connection):
         info = self._run(self._calls.info(model, version), timeout_s)
         conversation = Conversation(
             self._target,
+            self._calls,
             info,
             low_priority=low_priority,
             request_timeout_s=request_timeout_s,
+            timeout_s=timeout_s,
             return_errors=return_errors,
             version=version,
             threshold=threshold,
             return_probabilities=return_probabilities,
         )
-        with self._errors(timeout_s):
-            call = self._stream(_bodies(conversation, chunks), timeout=timeout_s, metadata=self._metadata)
-            try:
-                for body in call:
-                    yield conversation.hear(body)
-                if conversation.error is not None:
-                    raise conversation.error
-            finally:
-                call.cancel()
+        left = iter(chunks)
+        while True:
+            with self._errors(timeout_s):
+                call = self._stream(
+                    _bodies(conversation, left), timeout=conversation.remaining_s(), metadata=self._metadata
+                )
+                try:
+                    for body in call:
+                        yield self._run(conversation.hear(body), conversation.remaining_s())
+                finally:
+                    call.cancel()
+            answer = self._run(conversation.end(), conversation.remaining_s())
+            if answer is None:
+                return
+            yield answer
 
     def models(self, *, timeout_s: float | None = None) -> dict[str, list[int]]:
         """Return the served models: name → versions, ascending."""
@@ -229,10 +237,11 @@ class Client(Connection):
             return result
 
 
-def _bodies(conversation: Conversation, chunks: Iterable[Any]) -> Iterator[bytes]:
+def _bodies(conversation: Conversation, chunks: Iterator[Any]) -> Iterator[bytes]:
     """Return the requests. gRPC runs this in its own thread, where an error would be lost: it is kept."""
     try:
         for rows in chunks:
             yield conversation.ask(rows)
+        conversation.sent_all = True
     except Exception as error:  # noqa: BLE001  raised where the answers are read
         conversation.error = error

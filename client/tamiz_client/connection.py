@@ -50,7 +50,7 @@ class Connection(ABC):
         self._channel = self._open(None if tls is None else tls.credentials(), options)
         self._paths = {path: self._channel.unary_unary(path) for path in PATHS}  # messages stay bytes
         self._stream = self._channel.stream_stream(STREAM_PREDICT)
-        self._calls = Calls()
+        self._calls = Calls(max_message_bytes)
         self._is_closed = False
 
     @abstractmethod

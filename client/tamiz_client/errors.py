@@ -5,10 +5,12 @@
     └── CallFailed           the server did not answer; carries gRPC's code
         ├── InvalidRequest   INVALID_ARGUMENT
         ├── ModelNotFound    NOT_FOUND
+        ├── ModelChanged     FAILED_PRECONDITION; it was looked up again, and changed again
         ├── ServerBusy       RESOURCE_EXHAUSTED
         ├── DeadlineExceeded DEADLINE_EXCEEDED
         ├── ServerUnavailable UNAVAILABLE
-        └── NotAllowed       UNAUTHENTICATED, PERMISSION_DENIED
+        ├── NotAllowed       UNAUTHENTICATED, PERMISSION_DENIED
+        └── InvalidAnswer    the server answered, but not what was asked, or with something impossible
 
 An abstained row is none of these: it is an answer.
 """
@@ -57,6 +59,13 @@ class ModelNotFound(CallFailed):
     """The server does not serve this model, or not this version of it."""
 
 
+class ModelChanged(CallFailed):
+    """The rows were encoded for another model than the one that answers, however often it was looked up.
+
+    Some replicas of the server may have a new model and others not yet: try again when they all have it.
+    """
+
+
 class ServerBusy(CallFailed):
     """The queue is full, or a message is too large. Nothing was computed; try later, or with fewer rows."""
 
@@ -73,9 +82,20 @@ class NotAllowed(CallFailed):
     """The credentials are missing or wrong, or do not allow this call."""
 
 
+class InvalidAnswer(CallFailed):
+    """The server, or something before it, answered with what cannot be an answer to this call.
+
+    None of it is returned. The message says what was wrong.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"the answer cannot be used: {message}", "INTERNAL")
+
+
 _BY_CODE: Final[dict[str, type[CallFailed]]] = {
     "INVALID_ARGUMENT": InvalidRequest,
     "NOT_FOUND": ModelNotFound,
+    "FAILED_PRECONDITION": ModelChanged,
     "RESOURCE_EXHAUSTED": ServerBusy,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "UNAVAILABLE": ServerUnavailable,
@@ -108,6 +128,8 @@ def failed_with(code: str, details: str, target: str, *, timeout: tuple[str, flo
         timeout: the name of the time-out that applied to the call, and its length in seconds; None if there
             was none.
     """
+    # A server's words go to terminals and logs: without line breaks and control characters.
+    details = "".join(each if each.isprintable() else " " for each in details)
     return _BY_CODE.get(code, CallFailed)(f"{target}: {code}: {_explained(code, details, timeout)}", code)
 
 

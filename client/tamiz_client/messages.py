@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from google.protobuf.wrappers_pb2 import StringValue, UInt32Value
 
+from tamiz_client.answers import parse
+
 SERVING = 1
 """`grpc.health.v1.HealthCheckResponse.SERVING`."""
 
@@ -19,4 +21,4 @@ def health_request(service: str) -> bytes:
 
 def is_serving(answer: bytes) -> bool:
     """Return whether a `grpc.health.v1.HealthCheckResponse` says SERVING."""
-    return UInt32Value.FromString(answer).value == SERVING
+    return parse(UInt32Value, answer).value == SERVING

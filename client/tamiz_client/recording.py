@@ -26,12 +26,12 @@ def record_request(path: str | Path, info: ModelInfo, rows: Any) -> None:
         InvalidRows: if the rows do not fit the model.
         TamizClientError: if the file cannot be written.
     """
-    body = build_request(info.name, rows, info.manifest.inputs).SerializeToString()
+    request = build_request(info.name, rows, info.manifest.inputs, inputs_digest=info.manifest.inputs_digest)
     path = Path(path)
     if path.is_dir():
         raise TamizClientError(f"{path} cannot be written: it is a folder")
     try:
         with replacing(path) as file:
-            file.write(body)
+            file.write(request.SerializeToString())
     except OSError as error:
         raise TamizClientError(f"{path} cannot be written: {reason(error)}") from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tamiz.inputs_digest import inputs_digest
 from tamiz.v1.manifest_pb2 import Classes, Manifest
 from tamiz.v1.prediction_pb2 import GetModelResponse, PredictResponse, Reason
 
@@ -81,16 +83,24 @@ class ModelInfo:
         name, version: which one it is.
         manifest: its bundle's manifest (`tamiz.v1.Manifest`): inputs, classes, calibrator, threshold and
             more.
+        most_rows: how many rows one request may have; 0 if the server does not say.
+        inputs_changed: what differs from the inputs of a bundle that had this version number before; empty if
+            nothing does.
     """
 
     name: str
     version: int
     manifest: Manifest
+    most_rows: int = 0
+    inputs_changed: str = ""
 
     @classmethod
     def of(cls, response: GetModelResponse) -> ModelInfo:
-        """Return what a server answered."""
-        return cls(response.name, response.version, response.manifest)
+        """Return what a server answered. An older server does not say the digest of the inputs."""
+        manifest = response.manifest
+        manifest.inputs_digest = manifest.inputs_digest or inputs_digest(manifest.inputs)
+        most_rows = response.batching.max_queue_size
+        return cls(response.name, response.version, manifest, most_rows, response.inputs_changed)
 
 
 _REASON_NAMES = np.array(
@@ -99,7 +109,7 @@ _REASON_NAMES = np.array(
 
 
 def to_result(response: PredictResponse) -> Result:
-    """Return an answer as arrays. A class index beyond the classes stands for no label."""
+    """Return an answer, checked, as arrays. A class index beyond the classes stands for no label."""
     classes = _classes(response.classes)
     index = np.array(response.class_index, dtype=np.int64)
     labels = np.full(len(index), None, dtype=object)
@@ -124,6 +134,29 @@ def to_result(response: PredictResponse) -> Result:
     )
 
 
+def same_model(one: Result, other: Result) -> bool:
+    """Return whether two answers are by the same model, as far as they tell."""
+    return (one.model_version, one.classes.tolist()) == (other.model_version, other.classes.tolist())
+
+
+def joined(parts: Sequence[Result]) -> Result:
+    """Return the answers to the parts of a table, by the same model, as the answer to the whole."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("labels", "accepted", "confidence", "reasons", "thresholds", "probabilities")
+        if getattr(parts[0], name) is not None
+    }
+    return replace(
+        parts[0],
+        **columns,
+        threshold=max(part.threshold for part in parts),
+        queue_duration_us=sum(part.queue_duration_us for part in parts),
+        compute_duration_us=sum(part.compute_duration_us for part in parts),
+    )
+
+
 def no_rows(info: ModelInfo, return_probabilities: bool) -> Result:  # noqa: FBT001  as in a request
     """Return what the answer to no rows would be; a server is never asked for it."""
     empty = to_result(
@@ -140,4 +173,4 @@ def _classes(classes: Classes) -> NDArray[Any]:
 
 def _reason(value: int) -> str:
     """Return a reason's name; a newer server may have reasons that this client does not know."""
-    return str(_REASON_NAMES[value]) if value < len(_REASON_NAMES) else f"REASON_{value}"
+    return str(_REASON_NAMES[value]) if 0 <= value < len(_REASON_NAMES) else f"REASON_{value}"

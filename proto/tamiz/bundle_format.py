@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
+from tamiz.inputs_digest import inputs_digest
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz.v1.onnx_file_pb2 import MetadataEntry, OnnxFile
 from tamiz.wire_fields import WireError, bytes_fields
@@ -110,9 +111,12 @@ def parse_bundle(content: bytes) -> Manifest:
     Args:
         content: the bytes of the file.
 
+    Returns:
+        The manifest. It has the digest of its inputs, which old bundles leave out.
+
     Raises:
         FormatError: if they are truncated or not an ONNX file, carry no manifest, are of a newer format, or
-            if the graph is not the one that the manifest was written for.
+            if the graph or the inputs are not those that the manifest was written for.
     """
     try:
         file = OnnxParts.of(content)
@@ -132,6 +136,13 @@ def parse_bundle(content: bytes) -> Manifest:
             f"the graph is not the one that was exported (digest {digest}, the manifest says"
             f" {manifest.graph_digest or 'nothing'}); export it again"
         )
+    digest = inputs_digest(manifest.inputs)
+    if manifest.inputs_digest not in ("", digest):
+        raise FormatError(
+            f"its inputs are not those that were exported (digest {digest}, the manifest says"
+            f" {manifest.inputs_digest}); export it again"
+        )
+    manifest.inputs_digest = digest
     return manifest
 
 

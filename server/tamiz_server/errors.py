@@ -3,6 +3,7 @@
     TamizError
     ├── InvalidRequest     INVALID_ARGUMENT    the request is wrong, however often it is sent
     ├── ModelNotFound      NOT_FOUND           no such model or version
+    ├── InputsChanged      FAILED_PRECONDITION the rows were encoded for other inputs
     ├── QueueFull          RESOURCE_EXHAUSTED  too many rows are waiting
     ├── DeadlineExceeded   DEADLINE_EXCEEDED   it waited too long, and was not computed
     ├── Unavailable        UNAVAILABLE         starting, stopping, or resting after failures
@@ -55,6 +56,12 @@ class ModelNotFound(TamizError):
     """No such model, or no such version of it."""
 
     code = "NOT_FOUND"
+
+
+class InputsChanged(TamizError):
+    """The rows were encoded for other inputs than those of the version that would answer."""
+
+    code = "FAILED_PRECONDITION"
 
 
 class QueueFull(TamizError):

@@ -250,7 +250,7 @@ def test_a_request_that_is_too_large_says_what_to_do(kind, stub):
     with pytest.raises(
         ServerBusy, match="send fewer rows at a time, or give the client a larger max_message_bytes"
     ):
-        ask(kind, stub.target, lambda c: c.predict("plain", np.ones((50, 2))), max_message_bytes=300)
+        ask(kind, stub.target, lambda c: c.predict("plain", np.ones((1, 2))), max_message_bytes=100)
 
 
 CALLS = {

@@ -19,19 +19,21 @@ from tamiz.bundle_format import (
     parse_bundle,
 )
 from tamiz.files import replace
+from tamiz.inputs_digest import inputs_digest
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz.v1.onnx_file_pb2 import OnnxFile
 from tamiz_convert.errors import BundleError
 
 
 def sealed(model: onnx.ModelProto, manifest: Manifest) -> Manifest:
-    """Return the manifest as it will be written: with the format version, and the digest of the graph."""
+    """Return the manifest as it will be written: with format version, and digests of graph and inputs."""
     complete = Manifest()
     complete.CopyFrom(manifest)
     complete.format_version = FORMAT_VERSION
     # The digest is over the bytes as stored, so a reader in any language can check it without serializing.
     content = _without_metadata(model).SerializeToString(deterministic=True)
     complete.graph_digest = graph_digest(OnnxFile.FromString(content))
+    complete.inputs_digest = inputs_digest(complete.inputs)
     return complete
 
 

@@ -18,10 +18,10 @@ from onnx import TensorProto, helper
 from tamiz.bundle_format import PROBABILITIES, SUBSET
 from tamiz.dtypes import NUMERIC_DTYPES
 from tamiz.v1.manifest_pb2 import Classes, InputSpec, Manifest
-from tamiz_convert.bundles.inputs import feed_of
 from tamiz_convert.errors import BundleError
 from tamiz_convert.graphs.runner import Feed, Runner
 from tamiz_convert.graphs.score_graph import SCORES, Labels, ScoreGraph, ScoresKind
+from tamiz_convert.rows.inputs import feed_of
 
 _BINARY: Final = 2
 
@@ -47,7 +47,10 @@ def from_bundle(model: onnx.ModelProto, manifest: Manifest, *, with_subset: bool
     declared = {each.name for each in cut.graph.input}
     specs = tuple(spec for spec in manifest.inputs if spec.name in declared)
     unread = [spec for spec in manifest.inputs if spec.name not in declared]
-    feed = feed_of(specs)
+
+    def feed(rows: Any) -> Feed:
+        return feed_of(rows, specs)
+
     return ScoreGraph(
         model=cut,
         inputs=specs,

@@ -31,7 +31,8 @@ from tamiz.v1.manifest_pb2 import (
 from tamiz_convert.calibrators.calibrator import Calibrator
 from tamiz_convert.evidence import ScoredRows
 from tamiz_convert.graphs.score_graph import Labels
-from tamiz_convert.metrics import if_calibrated, summarize
+from tamiz_convert.metrics.if_calibrated import if_calibrated
+from tamiz_convert.metrics.summary import summarize
 from tamiz_convert.rows.labeled import LabeledRows, digest
 from tamiz_convert.rows.raw import features
 from tamiz_convert.selection import Candidate, Selection

@@ -15,11 +15,11 @@ from tamiz.v1.manifest_pb2 import Manifest, Subdivision
 from tamiz_convert.bundles.answers import Answers, judged
 from tamiz_convert.bundles.bundle import read_bundle
 from tamiz_convert.bundles.graph import classes_of, from_bundle, output_of
-from tamiz_convert.bundles.inputs import feed_of
 from tamiz_convert.calibrators.identity import Identity
 from tamiz_convert.graphs.latency import median_us, repeated
 from tamiz_convert.graphs.runner import Feed, Runner
 from tamiz_convert.graphs.score_graph import SCORES, Labels
+from tamiz_convert.rows.inputs import feed_of
 
 
 class Subject:
@@ -46,7 +46,7 @@ class Subject:
         self.manifest = manifest
         self.classes: Labels = classes_of(manifest.classes)
         self._model = model
-        self.feed = feed or feed_of(manifest.inputs)
+        self.feed = feed or (lambda rows: feed_of(rows, manifest.inputs))
         self.runner = Runner(output_of(model, PROBABILITIES))
         has_slices = manifest.threshold.subdivision == Subdivision.SUBDIVISION_SLICE
         self._subset = Runner(output_of(model, SUBSET)) if has_slices else None

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from tamiz.gate import NO_CLASS
 from tamiz_convert.bundles.answers import Answers
-from tamiz_convert.checks.changes import label_flips, probability_changes
+from tamiz_convert.checks.changes import label_flips, mean_and_p_value, probability_changes
 from tamiz_convert.checks.claims import AtMost
 from tamiz_convert.checks.context import Context, count
 from tamiz_convert.checks.finding import Claimed, Decided, Finding, Heading
-from tamiz_convert.checks.sections import DirectionalCheck, InvarianceCheck, PerturbationCheck
-from tamiz_convert.checks.transforms import Transform
+from tamiz_convert.checks.sections import ChangeCheck, DirectionalCheck, InvarianceCheck, PerturbationCheck
 from tamiz_convert.errors import SpecificationError, did_you_mean
 from tamiz_convert.report.formats import quantity
 
@@ -28,8 +24,8 @@ _MIN_P: Final = 0.01
 
 def check_invariance(check: InvarianceCheck, where: str, context: Context) -> Iterator[Finding]:
     """Bound how often a meaningless change changes the label, and how far it moves probabilities."""
-    heading = check.heading("invariance", _described(check.transform, check.columns), context.on_inconclusive)
-    after = _answers(check.transform, check.columns, where, context, 1)
+    heading = check.heading("invariance", check.described, context.on_inconclusive)
+    after = _answers(check, where, context, 1)
     yield from label_flips(heading, context.answers, after, check.max_label_flip_rate_ub)
     if check.max_mean_abs_dp is not None:
         order = context.random(f"{where}.order")
@@ -38,10 +34,8 @@ def check_invariance(check: InvarianceCheck, where: str, context: Context) -> It
 
 def check_perturbation(check: PerturbationCheck, where: str, context: Context) -> Iterator[Finding]:
     """Bound how often noise changes the label; noise must not make the model surer."""
-    heading = check.heading(
-        "perturbation", _described(check.transform, check.columns), context.on_inconclusive
-    )
-    after = _answers(check.transform, check.columns, where, context, check.repeats)
+    heading = check.heading("perturbation", check.described, context.on_inconclusive)
+    after = _answers(check, where, context, check.repeats)
     yield from label_flips(heading, context.answers, after, check.max_label_flip_rate_ub)
     if check.must_not_raise_confidence:
         yield _confidence(heading.part("confidence"), context.answers, after)
@@ -49,12 +43,10 @@ def check_perturbation(check: PerturbationCheck, where: str, context: Context) -
 
 def check_directional(check: DirectionalCheck, where: str, context: Context) -> Iterator[Finding]:
     """Bound how often a change moves the probability of a class the wrong way."""
-    heading = check.heading(
-        "directional", _described(check.transform, check.columns), context.on_inconclusive
-    )
+    heading = check.heading("directional", check.described, context.on_inconclusive)
     column = _class_index(check.target, f"{where}.target", context)
     before = context.answers
-    (after,) = _answers(check.transform, check.columns, where, context, 1)
+    (after,) = _answers(check, where, context, 1)
     moved = after.probabilities[:, column] - before.probabilities[:, column]
     violated = (moved if check.direction == "decrease" else -moved) > check.tolerance
     scored = context.scored & (after.predicted != NO_CLASS)
@@ -68,12 +60,10 @@ def check_directional(check: DirectionalCheck, where: str, context: Context) -> 
         )
 
 
-def _answers(
-    transform: Transform, columns: Sequence[str | int], where: str, context: Context, repeats: int
-) -> list[Answers]:
+def _answers(check: ChangeCheck, where: str, context: Context, repeats: int) -> list[Answers]:
     random = context.random(where)
     return [
-        context.subject.predict(transform.apply(context.table, columns, random, where).rows)
+        context.subject.predict(check.transform.apply(context.table, check.columns, random, where).rows)
         for _ in range(repeats)
     ]
 
@@ -82,8 +72,7 @@ def _confidence(heading: Heading, before: Answers, after: Sequence[Answers]) -> 
     """Fail if a one-sided t-test shows that the mean confidence rises by more than the tolerance."""
     scored = np.logical_and.reduce([each.predicted != NO_CLASS for each in (before, *after)])
     rise = np.mean([each.confidence for each in after], axis=0)[scored] - before.confidence[scored]
-    mean = float(rise.mean()) if len(rise) else 0.0
-    p_value = _p_value_of_rise(rise, CONFIDENCE_TOLERANCE)
+    mean, p_value = mean_and_p_value(rise, CONFIDENCE_TOLERANCE)
     return Decided(
         heading,
         p_value >= _MIN_P,
@@ -96,14 +85,6 @@ def _confidence(heading: Heading, before: Answers, after: Sequence[Answers]) -> 
     )
 
 
-def _p_value_of_rise(rise: NDArray[np.float64], tolerance: float) -> float:
-    mean = float(rise.mean()) if len(rise) else 0.0
-    error = float(rise.std(ddof=1)) / math.sqrt(len(rise)) if len(rise) > 1 else 0.0
-    if error == 0.0:
-        return 1.0 if mean <= tolerance else 0.0
-    return float(student.sf((mean - tolerance) / error, len(rise) - 1))
-
-
 def _class_index(target: str | int, where: str, context: Context) -> int:
     classes: list[str | int] = context.subject.classes.tolist()
     if target not in classes:
@@ -113,7 +94,3 @@ def _class_index(target: str | int, where: str, context: Context) -> int:
             f" {', '.join(map(repr, classes))}"
         )
     return classes.index(target)
-
-
-def _described(transform: Transform, columns: Sequence[str | int]) -> str:
-    return f"{transform.name} {', '.join(map(str, columns))}"

@@ -10,11 +10,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tamiz_convert.checks.claims import smallest
+
 _BET: Final = 0.9
 """The largest share of the capital that is staked on one row."""
 _TUNED_FOR: Final = 0.05
 """The level that the stakes are tuned for; the test is valid at every level."""
-_HALVINGS: Final = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +68,7 @@ class MeanAtMost:
 
     def bound(self, level: float) -> float:
         """See `Claim`; to 12 digits."""
-        low, high = 0.0, 1.0
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2.0
-            if _betting_p_value(self.values, middle) <= level:
-                high = middle
-            else:
-                low = middle
-        return high
+        return smallest(0.0, 1.0, lambda limit: _betting_p_value(self.values, limit) <= level)
 
 
 def _betting_p_value(values: NDArray[np.float64], limit: float) -> float:

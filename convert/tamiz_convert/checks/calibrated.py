@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.stats import t as student
 
+from tamiz_convert.checks.changes import mean_and_p_value
 from tamiz_convert.checks.context import Context
 from tamiz_convert.checks.finding import Decided, Finding, Heading
 from tamiz_convert.checks.sections import CalibrationCheck, EceLimit
 from tamiz_convert.errors import SpecificationError
-from tamiz_convert.metrics import Array, Classes, ece, ece_equal_mass, if_calibrated, spiegelhalter
+from tamiz_convert.metrics.calibration_error import ece, ece_equal_mass
+from tamiz_convert.metrics.if_calibrated import if_calibrated
 from tamiz_convert.metrics.losses import log_losses
+from tamiz_convert.metrics.spiegelhalter import spiegelhalter
+from tamiz_convert.metrics.top_label import Array, Classes
 
 
 def check_calibration(check: CalibrationCheck, where: str, context: Context) -> Iterator[Finding]:
@@ -80,9 +82,7 @@ def _ece(heading: Heading, probabilities: Array, y: Classes, limit: EceLimit, se
 def _log_loss(heading: Heading, after: Array, before: Array, y: Classes, min_p: float) -> Decided:
     """Fail if the calibrator makes the log loss worse, beyond chance: a one-sided paired t-test."""
     worse = log_losses(after, y) - log_losses(before, y)
-    mean = float(worse.mean())
-    error = float(worse.std(ddof=1)) / math.sqrt(len(worse)) if len(worse) > 1 else 0.0
-    p_value = float(student.sf(mean / error, len(worse) - 1)) if error > 0 else float(mean <= 0)
+    mean, p_value = mean_and_p_value(worse)
     return Decided(
         heading,
         p_value >= min_p,

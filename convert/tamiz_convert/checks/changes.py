@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from scipy.stats import t as student
 
 from tamiz.gate import NO_CLASS
 from tamiz_convert.bundles.answers import Answers
@@ -12,6 +14,7 @@ from tamiz_convert.checks.betting import MeanAtMost
 from tamiz_convert.checks.claims import AtMost
 from tamiz_convert.checks.context import count
 from tamiz_convert.checks.finding import Claimed, Finding, Heading
+from tamiz_convert.metrics.top_label import Array
 
 
 def label_flips(
@@ -75,3 +78,12 @@ def probability_changes(
             "at most",
             MeanAtMost(values, limit),
         )
+
+
+def mean_and_p_value(changes: Array, tolerance: float = 0.0) -> tuple[float, float]:
+    """Return the mean of changes, and the p-value of a one-sided t-test that it is at most `tolerance`."""
+    mean = float(changes.mean()) if len(changes) else 0.0
+    error = float(changes.std(ddof=1)) / math.sqrt(len(changes)) if len(changes) > 1 else 0.0
+    if error > 0.0:
+        return mean, float(student.sf((mean - tolerance) / error, len(changes) - 1))
+    return mean, float(mean <= tolerance)

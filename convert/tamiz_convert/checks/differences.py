@@ -10,11 +10,11 @@ from typing import Final
 
 from scipy.stats import binom
 
+from tamiz_convert.checks.claims import smallest
 from tamiz_convert.metrics.binomial import lower_bound, upper_bound
 
 _SMALLEST: Final = 1e-12
 """A smaller p-value is not told apart from 0."""
-_HALVINGS: Final = 40
 
 
 @dataclass(frozen=True)
@@ -192,11 +192,4 @@ def _smallest_level(proves: Callable[[float], bool]) -> float:
         return _SMALLEST
     if not proves(1.0 - _SMALLEST):
         return 1.0
-    low, high = math.log(_SMALLEST), 0.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2.0
-        if proves(math.exp(middle)):
-            high = middle
-        else:
-            low = middle
-    return math.exp(high)
+    return math.exp(smallest(math.log(_SMALLEST), 0.0, lambda log_level: proves(math.exp(log_level))))

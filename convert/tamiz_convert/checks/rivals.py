@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ def check_comparison(check: ComparisonCheck, where: str, context: Context) -> It
     if check.every_slice and check.by:
         slices += context.table.slices(check.by, f"{where}.by")
     for name, rows in slices:
-        part = Heading(f"{heading.name}, {name}", heading.kind, heading.severity, heading.on_inconclusive)
+        part = replace(heading, name=f"{heading.name}, {name}")
         if check.metric == "accuracy":
             yield _loss(part, context.right, other_right, rows, check)
         else:

@@ -34,11 +34,6 @@ def _rate(name: str, value: float | None, *, upper: bool) -> None:
     )
 
 
-def _some(columns: Columns) -> None:
-    if not columns:
-        raise SpecificationError("columns is empty; expected at least one")
-
-
 def _exactly_one(**values: Any) -> None:
     given = [name for name, value in values.items() if value is not None]
     if len(given) != 1:
@@ -197,75 +192,85 @@ class FunctionalityCheck(Check):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InvarianceCheck(Check):
-    """A change of the rows that must not change the answer.
+class ChangeCheck(Check):
+    """The fields of all checks that change rows.
 
     Attributes:
         columns: the columns that are changed.
         transform: how they are changed.
-        max_label_flip_rate_ub: the largest share of rows whose label changes.
-        max_mean_abs_dp: the largest mean change of the probability of the class that was predicted before.
     """
 
     columns: Columns
     transform: Transform
+
+    def __post_init__(self) -> None:
+        if not self.columns:
+            raise SpecificationError("columns is empty; expected at least one")
+
+    @property
+    def described(self) -> str:
+        """What is changed, and how."""
+        return f"{self.transform.name} {', '.join(map(str, self.columns))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvarianceCheck(ChangeCheck):
+    """A change of the rows that must not change the answer.
+
+    Attributes:
+        max_label_flip_rate_ub: the largest share of rows whose label changes.
+        max_mean_abs_dp: the largest mean change of the probability of the class that was predicted before.
+    """
+
     max_label_flip_rate_ub: float
     max_mean_abs_dp: float | None = None
 
     def __post_init__(self) -> None:
-        _some(self.columns)
+        super().__post_init__()
         _rate("max_label_flip_rate_ub", self.max_label_flip_rate_ub, upper=True)
         _rate("max_mean_abs_dp", self.max_mean_abs_dp, upper=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PerturbationCheck(Check):
+class PerturbationCheck(ChangeCheck):
     """A change of the rows that may change the answer a little.
 
     Attributes:
-        columns: the columns that are changed.
-        transform: how they are changed.
         repeats: how often, each time with new noise; a row counts as changed if any repeat changes its label.
         max_label_flip_rate_ub: the largest share of changed rows.
         must_not_raise_confidence: whether the mean confidence must not rise, as noise tells the model
             nothing.
     """
 
-    columns: Columns
-    transform: Transform
     repeats: int = 1
     max_label_flip_rate_ub: float
     must_not_raise_confidence: bool = False
 
     def __post_init__(self) -> None:
-        _some(self.columns)
+        super().__post_init__()
         _rate("max_label_flip_rate_ub", self.max_label_flip_rate_ub, upper=True)
         if self.repeats < 1:
             raise SpecificationError(f"repeats is {self.repeats}; expected at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DirectionalCheck(Check):
+class DirectionalCheck(ChangeCheck):
     """A change of the rows that must move the probability of a class in one direction.
 
     Attributes:
-        columns: the columns that are changed.
-        transform: how they are changed.
         target: the class.
         direction: where its probability must go, or stay.
         tolerance: how far it may go the other way.
         max_violation_rate_ub: the largest share of rows that go further.
     """
 
-    columns: Columns
-    transform: Transform
     target: ClassName
     direction: Literal["increase", "decrease"]
     tolerance: float = 1e-6
     max_violation_rate_ub: float
 
     def __post_init__(self) -> None:
-        _some(self.columns)
+        super().__post_init__()
         _rate("max_violation_rate_ub", self.max_violation_rate_ub, upper=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ def check_slices(check: SliceCheck, where: str, context: Context) -> Iterator[Fi
         heading = check.heading("slices", check.metric, context.on_inconclusive)
         limit = check.max_upper_bound if check.metric == "selective_risk" else check.min_lower_bound
         yield _rate(
-            Heading(f"{heading.name}, {name}", heading.kind, heading.severity, heading.on_inconclusive),
+            replace(heading, name=f"{heading.name}, {name}"),
             check.metric,
             limit or 0.0,
             rows,

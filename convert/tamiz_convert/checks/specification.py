@@ -15,6 +15,7 @@ from tamiz_convert.checks.sections import (
     AbstentionCheck,
     BaselineCheck,
     CalibrationCheck,
+    ChangeCheck,
     ComparisonCheck,
     DirectionalCheck,
     FunctionalityCheck,
@@ -67,8 +68,7 @@ class Specification:
         named: set[str | int] = {name for each in self.slices for name in each.by}
         named |= {name for each in self.comparison for name in each.by}
         named |= {each.column for each in self.baseline if each.column is not None}
-        changing: tuple[InvarianceCheck | PerturbationCheck | DirectionalCheck, ...]
-        changing = (*self.invariance, *self.perturbation, *self.directional)
+        changing: tuple[ChangeCheck, ...] = (*self.invariance, *self.perturbation, *self.directional)
         named |= {name for each in changing for name in each.columns}
         named |= {each.transform.argument for each in changing if each.transform.name == "permute_within"}
         return named

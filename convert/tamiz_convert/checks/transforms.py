@@ -37,10 +37,10 @@ class Transform:
                 f"unknown transform {self.name!r}{did_you_mean(self.name, known)}; known are"
                 f" {', '.join(known)}"
             )
-        check = _ARGUMENTS[self.name]
-        if not check.fits(self.argument):
+        kind = _TRANSFORMS[self.name]
+        if not kind.fits(self.argument):
             raise SpecificationError(
-                f"the transform {self.name} needs {check.expected}, got {self.argument!r}"
+                f"the transform {self.name} needs {kind.expected}, got {self.argument!r}"
             )
 
     @classmethod
@@ -71,7 +71,8 @@ class Transform:
             SpecificationError: for unknown columns, or columns that this transform cannot change.
         """
         taken = {name: table.column(name, where) for name in columns}
-        return table.replaced(_TRANSFORMS[self.name](_Call(table, taken, self.argument, random, where)))
+        call = _Call(table, taken, self.argument, random, where)
+        return table.replaced(_TRANSFORMS[self.name].change(call))
 
 
 @dataclass(frozen=True)
@@ -157,45 +158,42 @@ def _missing(call: _Call) -> dict[str | int, Any]:
 
 
 @dataclass(frozen=True)
-class _Argument:
-    """What a transform needs: for people, and as a test."""
+class _Kind:
+    """A kind of transform: what it does, and which argument it needs, for people and as a test."""
 
+    change: Callable[[_Call], dict[str | int, Any]]
     expected: str
     fits: Callable[[Any], bool]
+
+
+def _is_none(value: Any) -> bool:
+    return value is None
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-_NONE: Final = _Argument("no argument", lambda value: value is None)
-_NUMBER: Final = _Argument("a number", _is_number)
-
-_TRANSFORMS: Final[dict[str, Callable[[_Call], dict[str | int, Any]]]] = {
-    "permute": _permute,
-    "permute_within": _permute_within,
-    "replace": _replace,
-    "map": lambda call: {n: column.replace(dict(call.argument)) for n, column in call.columns.items()},
-    "swap": _swap,
-    "gaussian": _gaussian,
-    "scale": lambda call: call.numbers(lambda values: values * call.argument),
-    "shift": lambda call: call.numbers(lambda values: values + call.argument),
-    "missing": _missing,
-}
-
-_ARGUMENTS: Final = {
-    "permute": _NONE,
-    "permute_within": _Argument("a column", lambda value: isinstance(value, str | int)),
-    "replace": _Argument("a value", lambda value: value is not None),
-    "map": _Argument("old and new values, such as {a: b}", lambda value: isinstance(value, Mapping)),
-    "swap": _NONE,
-    "gaussian": _Argument(
+_TRANSFORMS: Final = {
+    "permute": _Kind(_permute, "no argument", _is_none),
+    "permute_within": _Kind(_permute_within, "a column", lambda value: isinstance(value, str | int)),
+    "replace": _Kind(_replace, "a value", lambda value: value is not None),
+    "map": _Kind(
+        lambda call: {n: column.replace(dict(call.argument)) for n, column in call.columns.items()},
+        "old and new values, such as {a: b}",
+        lambda value: isinstance(value, Mapping),
+    ),
+    "swap": _Kind(_swap, "no argument", _is_none),
+    "gaussian": _Kind(
+        _gaussian,
         "{rel_std: SHARE}, the noise's part of the column's standard deviation",
         lambda value: (
             isinstance(value, Mapping) and list(value) == ["rel_std"] and _is_number(value["rel_std"])
         ),
     ),
-    "scale": _NUMBER,
-    "shift": _NUMBER,
-    "missing": _Argument("a share from 0 to 1", lambda value: _is_number(value) and 0.0 <= value <= 1.0),
+    "scale": _Kind(lambda call: call.numbers(lambda values: values * call.argument), "a number", _is_number),
+    "shift": _Kind(lambda call: call.numbers(lambda values: values + call.argument), "a number", _is_number),
+    "missing": _Kind(
+        _missing, "a share from 0 to 1", lambda value: _is_number(value) and 0.0 <= value <= 1.0
+    ),
 }

@@ -131,24 +131,14 @@ def _add_keygen(parser: argparse.ArgumentParser) -> None:
 
 def _add_sign(parser: argparse.ArgumentParser) -> None:
     _add_bundle(parser)
-    parser.add_argument(
-        "--key",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="the private key; its passphrase, if it has one, comes from TAMIZ_KEY_PASSPHRASE",
+    _add_file(
+        parser, "--key", "the private key; its passphrase, if it has one, comes from TAMIZ_KEY_PASSPHRASE"
     )
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
     _add_bundle(parser)
-    parser.add_argument(
-        "--key",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="a file with one or more public keys; one of them must have signed the bundle",
-    )
+    _add_file(parser, "--key", "a file with one or more public keys; one of them must have signed the bundle")
 
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
@@ -156,15 +146,14 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_data(parser: argparse.ArgumentParser, rows: str, features: str) -> None:
-    parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help=f"{rows}, with their labels: .parquet, .csv, or .npz with one array per input",
-    )
+    told = f"{rows}, with their labels: .parquet, .csv, or .npz with one array per input"
+    _add_file(parser, "--data", told)
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
     parser.add_argument("--features", type=names, metavar="A,B,…", help=features)
+
+
+def _add_file(parser: argparse.ArgumentParser, flag: str, told: str) -> None:
+    parser.add_argument(flag, type=Path, required=True, metavar="FILE", help=told)
 
 
 def _add_trust(parser: argparse.ArgumentParser) -> None:

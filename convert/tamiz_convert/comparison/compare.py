@@ -14,22 +14,19 @@ from tamiz.gate import NO_CLASS
 from tamiz.v1.manifest_pb2 import Promise
 from tamiz_convert.bundles.answers import Answers
 from tamiz_convert.certificates.promise_text import promise
+from tamiz_convert.checks.context import count
 from tamiz_convert.comparison.contender import Contender, matched
 from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, relabeled
 from tamiz_convert.comparison.measure import Measure
 from tamiz_convert.comparison.result import Bin, Compared, Comparison, Discordance
-from tamiz_convert.comparison.slices import count, slice_columns, slices_of
+from tamiz_convert.comparison.slices import slice_columns, slices_of
 from tamiz_convert.errors import ExportError, RowsError
 from tamiz_convert.graphs.latency import LATENCY_BATCH_SIZES, median_us, repeated
-from tamiz_convert.metrics import (
-    Array,
-    Classes,
-    ReliabilityDiagram,
-    equal_mass,
-    if_calibrated,
-    reliability_diagram,
-)
+from tamiz_convert.metrics.bins import equal_mass
 from tamiz_convert.metrics.holm import holm_corrected
+from tamiz_convert.metrics.if_calibrated import if_calibrated
+from tamiz_convert.metrics.reliability import ReliabilityDiagram, reliability_diagram
+from tamiz_convert.metrics.top_label import Array, Classes
 from tamiz_convert.rows.labeled import labeled
 
 Progress = Callable[[str, float], None]

@@ -21,11 +21,11 @@ from scipy.stats import binomtest
 
 from tamiz.gate import NO_CLASS
 from tamiz_convert.bundles.answers import Answers
-from tamiz_convert.metrics import Array, Classes, equal_width
-from tamiz_convert.metrics.bins import bin_numbers, totals
+from tamiz_convert.metrics.bins import bin_numbers, equal_width, totals
 from tamiz_convert.metrics.losses import brier_losses, log_losses
 from tamiz_convert.metrics.ranking import Ranked
 from tamiz_convert.metrics.resample import resamples
+from tamiz_convert.metrics.top_label import Array, Classes
 
 Times: TypeAlias = NDArray[np.int64]
 """(n_rows,), how often each row counts."""

@@ -6,16 +6,15 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
-from tamiz_convert.comparison.measure import (
-    SIGNIFICANCE,
-    Measure,
-    amount,
-    difference,
-    interval,
-    title,
+from tamiz_convert.comparison.cells import (
+    chance_cells,
+    discordance_cells,
+    latency_cells,
+    measure_cells,
+    slice_cells,
 )
+from tamiz_convert.comparison.measure import SIGNIFICANCE, Measure, amount, difference, interval, title
 from tamiz_convert.comparison.result import Comparison
-from tamiz_convert.comparison.slices import Slice
 from tamiz_convert.report.charts import pair_chart, reliability_chart, risk_coverage_plot
 from tamiz_convert.report.element import Child, Html, element
 from tamiz_convert.report.formats import count, p_value, percent, plain_percent
@@ -68,24 +67,9 @@ def _fact(measure: Measure, comparison: Comparison) -> tuple[str, Child, Child]:
 def _measures(comparison: Comparison) -> Section:
     rows: list[Row | Sequence[Child]] = []
     for each in comparison.measures:
-        name = title(each.name, comparison.at_error)
-        values = (amount(each.name, each.a), amount(each.name, each.b))
-        rows.append(
-            Row(
-                [name, *values, difference(each), interval(each), each.better or ""],
-                chosen=each.better is not None,
-            )
-        )
+        rows.append(Row(measure_cells(each, comparison.at_error), chosen=each.better is not None))
         if each.chance_a is not None:
-            rows.append(
-                [
-                    "by chance alone",
-                    *(amount(each.name, x) for x in (each.chance_a, each.chance_b)),
-                    "",
-                    "",
-                    "",
-                ]
-            )
+            rows.append(["by chance alone", *chance_cells(each), "", "", ""])
     note = (
         "A bundle is called better only where the difference is more than noise: with"
         f" {plain_percent(1 - SIGNIFICANCE)} confidence, none of the named differences is chance (Holm's"
@@ -147,7 +131,8 @@ def _slices(comparison: Comparison) -> Section:
         " McNemar's exact test, corrected for the number of slices. A model can be ahead over all rows and"
         " behind in most slices."
     )
-    found = table("Every slice", headings, map(_slice, comparison.slices), text_columns=(0, 8), note=note)
+    rows = [Row([each.name, *slice_cells(each)], each.better is not None) for each in comparison.slices]
+    found = table("Every slice", headings, rows, text_columns=(0, 8), note=note)
     scored = [
         (each.name, each.accuracy_a, each.accuracy_b)
         for each in comparison.slices
@@ -158,17 +143,8 @@ def _slices(comparison: Comparison) -> Section:
     return Section("slices", "Slices", "Slices", [charts(figure("Accuracy by slice", caption, drawn)), found])
 
 
-def _slice(each: Slice) -> Row:
-    shares = (each.accuracy_a, each.accuracy_b, each.coverage_a, each.coverage_b, each.error_a, each.error_b)
-    cells = [each.name, count(each.n_rows), *map(percent, shares), each.better or ""]
-    return Row(cells, chosen=each.better is not None)
-
-
 def _rows(comparison: Comparison) -> Section:
     found = comparison.discordance
-    right = (found.both_right, found.only_a_right, found.only_b_right, found.both_wrong)
-    accepted = (found.both_accepted, found.only_a_accepted, found.only_b_accepted, found.none_accepted)
-    cells = [["right", *map(count, right)], ["accepted", *map(count, accepted)]]
     said = (
         f"{count(found.other_label)} of the {count(found.n_rows)} rows that both score get different labels."
         " If both models were right equally often, the rows where only one is right would be divided this"
@@ -179,7 +155,7 @@ def _rows(comparison: Comparison) -> Section:
         "Where they disagree",
         "Rows",
         [
-            table("Row by row", ["rows", "both", "only A", "only B", "neither"], cells),
+            table("Row by row", ["rows", "both", "only A", "only B", "neither"], discordance_cells(found)),
             element("p", said),
             [element("p", each) for each in comparison.remarks],
         ],
@@ -187,18 +163,12 @@ def _rows(comparison: Comparison) -> Section:
 
 
 def _latency(comparison: Comparison) -> Section:
-    cells = [
-        [f"{size} row{'s' if size > 1 else ''}", f"{a:.0f} µs", f"{b:.0f} µs", f"{b / a:.2f}"]
-        for size, a in comparison.a.latency_us.items()
-        for b in [comparison.b.latency_us[size]]
-    ]
     note = (
         "Median time of one batch in onnxruntime with one thread. Both bundles were measured in turns on this"
         " machine."
     )
-    return Section(
-        "latency", "Speed", "Speed", [table("Time per batch", ["batch", "A", "B", "B / A"], cells, note=note)]
-    )
+    times = table("Time per batch", ["batch", "A", "B", "B / A"], latency_cells(comparison), note=note)
+    return Section("latency", "Speed", "Speed", [times])
 
 
 def _bundles(comparison: Comparison) -> Section:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tamiz_convert.checks.context import count
 from tamiz_convert.comparison.differences import Measured, exact_p_value
 from tamiz_convert.comparison.measure import SIGNIFICANCE, Side, ahead
 from tamiz_convert.errors import RowsError
@@ -156,8 +157,3 @@ def _slice(
 
 def _share(what: NDArray[np.bool_], rows: NDArray[np.bool_]) -> float | None:
     return float(what[rows].mean()) if rows.any() else None
-
-
-def count(rows: NDArray[np.bool_]) -> int:
-    """Return how many entries are True."""
-    return int(np.count_nonzero(rows))

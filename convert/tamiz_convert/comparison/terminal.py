@@ -8,10 +8,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tamiz_convert.comparison.measure import amount, difference, interval, title
+from tamiz_convert.comparison.cells import (
+    chance_cells,
+    discordance_cells,
+    latency_cells,
+    measure_cells,
+    slice_cells,
+)
 from tamiz_convert.comparison.result import Comparison
 from tamiz_convert.comparison.slices import Slice
-from tamiz_convert.report.formats import percent
 
 
 def show(comparison: Comparison, console: Console) -> None:
@@ -40,18 +45,9 @@ def _sides(comparison: Comparison) -> RenderableType:
 def _measures(comparison: Comparison) -> RenderableType:
     table = _table("", "A", "B", "B − A", "95% interval", "better")
     for each in comparison.measures:
-        table.add_row(
-            title(each.name, comparison.at_error),
-            amount(each.name, each.a),
-            amount(each.name, each.b),
-            difference(each),
-            interval(each),
-            each.better or "",
-        )
+        table.add_row(*measure_cells(each, comparison.at_error))
         if each.chance_a is not None:
-            table.add_row(
-                "  by chance alone", *(amount(each.name, x) for x in (each.chance_a, each.chance_b))
-            )
+            table.add_row("  by chance alone", *chance_cells(each))
     return table
 
 
@@ -63,31 +59,21 @@ def _slices(slices: tuple[Slice, ...]) -> RenderableType:
         if each.column != column:
             column = each.column
             table.add_row(Text(column, style="italic"))
-        table.add_row(
-            Text(f"  {each.value}"),
-            f"{each.n_rows:,}",
-            *(percent(x) for x in (each.accuracy_a, each.accuracy_b, each.coverage_a, each.coverage_b)),
-            *(percent(x) for x in (each.error_a, each.error_b)),
-            each.better or "",
-        )
+        table.add_row(Text(f"  {each.value}"), *slice_cells(each))
     return table
 
 
 def _rows(comparison: Comparison) -> RenderableType:
-    found = comparison.discordance
-    right = (found.both_right, found.only_a_right, found.only_b_right, found.both_wrong)
-    accepted = (found.both_accepted, found.only_a_accepted, found.only_b_accepted, found.none_accepted)
     table = _table("rows", "both", "only A", "only B", "neither")
-    table.add_row("right", *(f"{n:,}" for n in right))
-    table.add_row("accepted", *(f"{n:,}" for n in accepted))
+    for cells in discordance_cells(comparison.discordance):
+        table.add_row(*cells)
     return table
 
 
 def _latency(comparison: Comparison) -> RenderableType:
     table = _table("latency, median", "A", "B", "B / A")
-    for size, a in comparison.a.latency_us.items():
-        b = comparison.b.latency_us[size]
-        table.add_row(f"{size} row{'s' if size > 1 else ''}", f"{a:.0f} µs", f"{b:.0f} µs", f"{b / a:.2f}")
+    for cells in latency_cells(comparison):
+        table.add_row(*cells)
     return table
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from tamiz.bundle_format import PROBABILITIES, SUBSET
+from tamiz.dtypes import NUMERIC_DTYPES
+from tamiz.v1.manifest_pb2 import InputSpec
 from tamiz_convert.errors import EstimatorError
 from tamiz_convert.graphs.score_graph import SCORES
 
@@ -20,7 +22,9 @@ OPSET: Final = 19
 ML_OPSET: Final = 3
 """The version of ai.onnx.ml, unless a node needs a later one."""
 
-_OWN_NAMES: Final = ("", SCORES, PROBABILITIES, SUBSET)
+OWN_NAMES: Final = ("", SCORES, PROBABILITIES, SUBSET)
+"""Names that a bundle's graph needs for itself, and that no input can have."""
+
 _IR_VERSION: Final = 10
 _ML: Final = "ai.onnx.ml"
 
@@ -52,6 +56,12 @@ class GraphBuilder:
     def has(self, op_type: str) -> bool:
         """Return whether the graph holds a node of this type."""
         return any(node.op_type == op_type for node in self._nodes)
+
+    def declare(self, spec: InputSpec) -> str:
+        """Add an input as a manifest describes it; return its name."""
+        dtype = np.dtype(NUMERIC_DTYPES.get(spec.dtype, object))
+        elem_type = helper.np_dtype_to_tensor_dtype(dtype)
+        return self.input(spec.name, elem_type, [None, *spec.shape[1:]])
 
     def input(self, name: str, elem_type: int, shape: Sequence[int | None]) -> str:
         """Declare an input of the graph, before any node; None stands for the number of rows.
@@ -143,7 +153,7 @@ def refuse_own_names(inputs: Iterable[str]) -> None:
         EstimatorError: with the name.
     """
     for name in inputs:
-        if name in _OWN_NAMES:
+        if name in OWN_NAMES:
             raise EstimatorError(
                 f"a column or input is called {name!r}, which is a name of the bundle's own; rename it"
                 if name

@@ -31,6 +31,7 @@ from typing import (
 
 from tamiz_convert.calibrators import AUTO, METHODS, choice, unknown
 from tamiz_convert.errors import ExportError, RowsError, did_you_mean
+from tamiz_convert.rows.raw import as_rows
 
 if TYPE_CHECKING:
     from tamiz_convert.checks import Rule
@@ -376,6 +377,9 @@ class Settings(TypedDict, total=False):
     ]
 
 
+_ROWS: Final = ("calibration", "certification", "train", "check_rows")
+"""The settings that are rows, with or without labels."""
+
 DEFINITIONS: Final[Mapping[str, Setting]] = {
     name: get_args(annotation)[1] for name, annotation in Settings.__annotations__.items()
 }
@@ -404,7 +408,17 @@ def complete(settings: Settings) -> Settings:
             raise TypeError(f"missing keyword argument {name!r}: {definition.text}")
         _check_type(name, completed[name])
         definition.check(name, completed[name])
+    for name in _ROWS:
+        if completed[name] is not None:
+            completed[name] = _read(name, completed[name])
     return cast(Settings, completed)
+
+
+def _read(name: str, given: Any) -> Any:
+    """Return X or (X, y) with a table of any library as a DataFrame."""
+    if name == "train" and not isinstance(given, tuple):
+        return as_rows(given, "training")
+    return as_rows(given[0], name.removesuffix("_rows")), given[1]
 
 
 def _check_type(name: str, value: Any) -> None:

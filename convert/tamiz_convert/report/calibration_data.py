@@ -9,17 +9,13 @@ from numpy.typing import NDArray
 
 from tamiz.v1.manifest_pb2 import Calibrator
 from tamiz_convert.evidence import ScoredRows
-from tamiz_convert.metrics import (
-    METRICS,
-    ReliabilityDiagram,
-    bootstrap,
-    ece,
-    equal_mass,
-    if_calibrated,
-    reliability_diagram,
-    spiegelhalter,
-    summarize,
-)
+from tamiz_convert.metrics.bins import equal_mass
+from tamiz_convert.metrics.bootstrap import bootstrap
+from tamiz_convert.metrics.calibration_error import ece
+from tamiz_convert.metrics.if_calibrated import if_calibrated
+from tamiz_convert.metrics.reliability import ReliabilityDiagram, reliability_diagram
+from tamiz_convert.metrics.spiegelhalter import spiegelhalter
+from tamiz_convert.metrics.summary import METRICS, summarize
 
 _BINS: Final = 10
 _WITH_INTERVAL: Final = ("accuracy", "log_loss", "brier", "aurc", "augrc")

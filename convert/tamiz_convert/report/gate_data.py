@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from tamiz.v1.manifest_pb2 import Manifest, Subdivision
 from tamiz_convert.evidence import ScoredRows
-from tamiz_convert.metrics import risk_coverage_curve
 from tamiz_convert.metrics.binomial import interval, upper_bound
+from tamiz_convert.metrics.ranking import risk_coverage_curve
 
 _CURVE_POINTS: Final = 300
 _THRESHOLDS: Final = 150

@@ -5,7 +5,7 @@ The first dimension of an array is the rows. The others are features, or the cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tamiz.rows import RowsError as DoNotFit
+from tamiz.rows import as_table, column_of
 from tamiz_convert.errors import RowsError
 
 _MATRIX_DIMENSIONS: Final = 2
@@ -22,30 +24,37 @@ def as_rows(rows: Any, what: str) -> Any:
     """Return rows as a DataFrame, an ndarray of at least two dimensions, or a dict of ndarrays.
 
     Args:
-        rows: the caller's rows.
+        rows: the caller's rows: see `tamiz.rows.as_table`. A table of another library than pandas, a dict of
+            columns and a list of records become a DataFrame.
         what: the name of the rows in an error.
 
     Raises:
         RowsError: for a sparse matrix, an array of one dimension, arrays of different lengths, or no rows.
     """
-    if hasattr(rows, "toarray"):
-        raise RowsError(
-            f"the {what} rows are a sparse matrix; pass rows.toarray(). For an XGBoost model that was trained"
-            " on one, put NaN, not 0, in place of what it leaves out, here and in requests: rows ="
-            " rows.tocoo(); dense = np.full(rows.shape, np.nan); dense[rows.row, rows.col] = rows.data"
-        )
-    if isinstance(rows, Mapping):
-        rows = {str(name): _column(np.asarray(array)) for name, array in rows.items()}
-        lengths = {name: len(array) for name, array in rows.items()}
-        if len(set(lengths.values())) > 1:
-            raise RowsError(f"the {what} rows have inputs of different lengths: {lengths}")
-    elif not isinstance(rows, pd.DataFrame):
-        rows = np.asarray(rows)
-        if rows.ndim < _MATRIX_DIMENSIONS:
-            raise RowsError(f"the {what} rows have shape {list(rows.shape)}; expected [rows, features]")
-    if count(rows) == 0:
+    try:
+        taken = rows if isinstance(rows, pd.DataFrame) else _taken(rows)
+    except DoNotFit as error:
+        raise RowsError(f"the {what} rows do not fit: {error}") from error
+    if isinstance(taken, np.ndarray) and taken.ndim < _MATRIX_DIMENSIONS:
+        raise RowsError(f"the {what} rows have shape {list(taken.shape)}; expected [rows, features]")
+    lengths = {name: len(array) for name, array in taken.items()} if isinstance(taken, Mapping) else {}
+    if len(set(lengths.values())) > 1:
+        raise RowsError(f"the {what} rows have inputs of different lengths: {lengths}")
+    if count(taken) == 0:
         raise RowsError(f"there are no {what} rows")
-    return rows
+    return taken
+
+
+def _taken(rows: Any) -> Any:
+    table = as_table(rows)
+    if table is None:
+        return column_of(rows).values
+    columns = {name: table[name].values for name in table}
+    if isinstance(rows, Mapping) and any(array.ndim != 1 for array in columns.values()):
+        return {name: array.reshape(-1, 1) if array.ndim == 1 else array for name, array in columns.items()}
+    if len({len(array) for array in columns.values()}) > 1:
+        return columns  # refused: their lengths are in the message
+    return pd.DataFrame(columns)
 
 
 def count(rows: Any) -> int:
@@ -106,22 +115,6 @@ def features(rows: Any) -> pd.DataFrame:
     return pd.DataFrame(rows if rows.ndim == _MATRIX_DIMENSIONS else rows[:, :0].reshape(len(rows), 0))
 
 
-def columns(rows: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
-    """Return a copy of some columns of a table, in this order.
-
-    Raises:
-        RowsError: if one is missing.
-    """
-    wanted = list(names)
-    missing = [name for name in wanted if name not in rows.columns]
-    if missing:
-        raise RowsError(
-            f"the rows lack the column(s) {', '.join(map(repr, missing))}; they have"
-            f" {', '.join(map(repr, rows.columns))}"
-        )
-    return rows[wanted].copy()
-
-
 def not_numbers(rows: Any) -> str:
     """Return text for an error that names the columns of a table that are not numbers; may be empty."""
     if not isinstance(rows, pd.DataFrame):
@@ -133,10 +126,6 @@ def not_numbers(rows: Any) -> str:
         if named
         else ""
     )
-
-
-def _column(array: NDArray[Any]) -> NDArray[Any]:
-    return array.reshape(-1, 1) if array.ndim == 1 else array
 
 
 def _flat_inputs(rows: Mapping[str, NDArray[Any]]) -> Flat:

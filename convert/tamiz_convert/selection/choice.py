@@ -9,8 +9,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.metrics import Array, Classes, PairedDifference, aurc, aurc_difference
 from tamiz_convert.metrics.bins import totals
+from tamiz_convert.metrics.paired import PairedDifference, aurc_difference
+from tamiz_convert.metrics.ranking import aurc
+from tamiz_convert.metrics.top_label import Array, Classes
 from tamiz_convert.selection.out_of_fold import OutOfFold
 from tamiz_convert.selection.settings import SelectionSettings
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from tamiz_convert.errors import RowsError
-from tamiz_convert.metrics import Array, Classes
+from tamiz_convert.metrics.top_label import Array, Classes
 
 Positions = NDArray[np.int64]
 

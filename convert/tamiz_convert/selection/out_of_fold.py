@@ -9,8 +9,8 @@ import numpy as np
 from tamiz_convert.calibrators.methods import fit
 from tamiz_convert.errors import ExportError, RowsError
 from tamiz_convert.graphs.score_graph import ScoresKind
-from tamiz_convert.metrics import Array, Classes
 from tamiz_convert.metrics.losses import log_losses
+from tamiz_convert.metrics.top_label import Array, Classes
 from tamiz_convert.selection.folds import Folds
 
 

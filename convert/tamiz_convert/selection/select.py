@@ -12,7 +12,9 @@ from tamiz_convert.calibrators import METHODS
 from tamiz_convert.calibrators.methods import fit
 from tamiz_convert.errors import RowsError
 from tamiz_convert.graphs.score_graph import ScoresKind
-from tamiz_convert.metrics import Array, Classes, brier, ece
+from tamiz_convert.metrics.calibration_error import ece
+from tamiz_convert.metrics.losses import brier
+from tamiz_convert.metrics.top_label import Array, Classes
 from tamiz_convert.selection import wording
 from tamiz_convert.selection.candidates import Rows, objection
 from tamiz_convert.selection.choice import (

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from tamiz.dtypes import NUMERIC_DTYPES, name_of
-from tamiz.v1.manifest_pb2 import DataType, InputSpec
-from tamiz_convert.errors import EstimatorError, RowsError
-from tamiz_convert.rows.raw import columns
+from tamiz.v1.manifest_pb2 import InputSpec
+from tamiz_convert.errors import EstimatorError
+from tamiz_convert.graphs.runner import Feed
+from tamiz_convert.rows.inputs import feed_of
 
 _MATRIX_DIMENSIONS: Final = 2
 
@@ -41,89 +39,32 @@ class ArrayInputs:
         Raises:
             RowsError: if the rows do not fit.
         """
-        specs = []
         asked = tuple(wanted)
-        arrays = _arrays(rows, asked)
-        for spec in asked:
-            array = arrays[spec.name]
-            _check_shape(array, spec)
-            names = _column_names(rows, asked) or [spec.name] * isinstance(rows, pd.DataFrame)
-            specs.append(
-                InputSpec(
-                    name=spec.name,
-                    dtype=spec.dtype,
-                    shape=[-1, *array.shape[1:]],
-                    column_names=names,
-                    missing_values_allowed=spec.missing_values_allowed,
-                )
+        feed = feed_of(rows, asked)
+        flat = [name for name, array in feed.items() if array.ndim < _MATRIX_DIMENSIONS]
+        if flat:
+            raise EstimatorError(
+                f"input {flat[0]!r} has one number per row and no second dimension; let the model read the"
+                " shape [rows, 1]"
             )
-        return cls(tuple(specs))
+        return cls(
+            tuple(_described(spec, feed[spec.name].shape, _names(rows, spec, asked)) for spec in asked)
+        )
 
-    def feed(self, rows: Any) -> dict[str, NDArray[Any]]:
+    def feed(self, rows: Any) -> Feed:
         """Return the rows for the graph: input name → (n_rows, …), in the input's dtype."""
-        arrays = _arrays(rows, self.specs)
-        for spec in self.specs:
-            _check_shape(arrays[spec.name], spec)
-        return {spec.name: _converted(arrays[spec.name], spec) for spec in self.specs}
+        return feed_of(rows, self.specs)
 
 
-def _arrays(rows: Any, specs: tuple[InputSpec, ...]) -> dict[str, NDArray[Any]]:
-    if isinstance(rows, pd.DataFrame):
-        return _from_table(rows, specs)
-    names = [spec.name for spec in specs]
-    if isinstance(rows, Mapping):
-        missing = [name for name in names if name not in rows]
-        if missing:
-            raise RowsError(f"the rows lack the input(s) {', '.join(missing)}; they have {', '.join(rows)}")
-        return {name: np.asarray(rows[name]) for name in names}
-    if len(specs) > 1:
-        raise RowsError(
-            f"the model reads {len(specs)} inputs ({', '.join(names)}): pass the rows as a dict of arrays"
-            " with these names"
-        )
-    return {names[0]: np.asarray(rows)}
+def _names(rows: Any, spec: InputSpec, specs: tuple[InputSpec, ...]) -> list[str]:
+    """Return the columns of an input, if the rows are a table: all, or the one that bears its name."""
+    if not isinstance(rows, pd.DataFrame):
+        return []
+    return [str(each) for each in rows.columns] if len(specs) == 1 else [spec.name]
 
 
-def _from_table(rows: pd.DataFrame, specs: tuple[InputSpec, ...]) -> dict[str, NDArray[Any]]:
-    """Return one array of all columns if there is one input, else one column per input."""
-    if len(specs) == 1:
-        return {specs[0].name: columns(rows, specs[0].column_names or rows.columns).to_numpy()}
-    table = columns(rows, (spec.name for spec in specs))
-    return {name: table[name].to_numpy().reshape(-1, 1) for name in table.columns}
-
-
-def _column_names(rows: Any, specs: tuple[InputSpec, ...]) -> list[str]:
-    is_one_matrix = isinstance(rows, pd.DataFrame) and len(specs) == 1
-    return [str(column) for column in rows.columns] if is_one_matrix else []
-
-
-def _check_shape(array: NDArray[Any], spec: InputSpec) -> None:
-    want = list(spec.shape)
-    fits = not want or (
-        array.ndim == len(want)
-        and all(size in (-1, have) for size, have in zip(want[1:], array.shape[1:], strict=True))
-    )
-    if not fits:
-        expected = ", ".join(["rows", *("any" if size < 0 else str(size) for size in want[1:])])
-        raise RowsError(
-            f"the rows of input {spec.name!r} have shape {list(array.shape)}; the model expects [{expected}]"
-        )
-    if array.ndim < _MATRIX_DIMENSIONS:
-        raise EstimatorError(
-            f"input {spec.name!r} has one number per row and no second dimension; let the model read the"
-            " shape [rows, 1]"
-        )
-
-
-def _converted(array: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
-    if spec.dtype == DataType.DATA_TYPE_STRING:
-        text = ["" if pd.isna(value) else str(value) for value in array.ravel()]
-        return np.array(text, dtype=object).reshape(array.shape)
-    target = NUMERIC_DTYPES[spec.dtype]
-    try:
-        converted = np.ascontiguousarray(array, dtype=target)
-    except (ValueError, TypeError) as error:
-        raise RowsError(f"input {spec.name!r} cannot be read as {name_of(spec.dtype)}: {error}") from error
-    if target.kind != "f" and (converted.astype(array.dtype) != array).any():
-        raise RowsError(f"input {spec.name!r} wants {name_of(spec.dtype)}, but the rows hold other values")
-    return converted
+def _described(spec: InputSpec, shape: tuple[int, ...], names: list[str]) -> InputSpec:
+    described = InputSpec(shape=[-1, *shape[1:]], column_names=names)
+    described.name, described.dtype = spec.name, spec.dtype
+    described.missing_values_allowed = spec.missing_values_allowed
+    return described

@@ -11,11 +11,11 @@ from onnx import TensorProto
 from tamiz_convert.errors import EstimatorError
 from tamiz_convert.graphs.builder import GraphBuilder
 from tamiz_convert.graphs.score_graph import SCORES, Labels, ScoreGraph, class_labels
+from tamiz_convert.rows.inputs import Inputs
 from tamiz_convert.rows.raw import as_rows
 from tamiz_convert.sources.booster import append_booster, missing_note
 from tamiz_convert.sources.boosters import NATIVE, column_names, is_native, read_booster
 from tamiz_convert.sources.kind import Kind
-from tamiz_convert.sources.sklearn_inputs import MatrixInput, elem_type
 
 _BINARY: Final = 2
 
@@ -38,12 +38,12 @@ def from_booster(booster: Any, rows: Any, classes: Any = None) -> ScoreGraph:
     read = read_booster(booster)
     labels = _labels(read.classes, classes, read.n_classes)
     rows = as_rows(rows, "calibration")
-    inputs = MatrixInput.of(rows, column_names(read.column_names, rows), read.n_features)
-    inputs.canonical(rows[:1])
-    (spec,) = inputs.specs()
+    inputs = Inputs.of_matrix(rows, column_names(read.column_names, rows), read.n_features)
+    inputs.feed(rows)
+    (spec,) = inputs.specs
     spec.missing_values_allowed = True
     builder = GraphBuilder()
-    given = builder.input(spec.name, elem_type(spec), [None, read.n_features])
+    given = builder.declare(spec)
     scores = append_booster(builder, read, builder.cast(given, TensorProto.DOUBLE))
 
     def reference(asked: Any) -> NDArray[np.float64]:

@@ -244,15 +244,17 @@ def used_columns(step: ColumnTransformer) -> list[str]:
     return [name for name in names if name in used]
 
 
-def columns_that_may_miss(step: ColumnTransformer) -> set[str]:
+def columns_that_may_miss(step: ColumnTransformer) -> dict[str, Any]:
     """Return the columns in which a fitted ColumnTransformer handles missing values: imputed or a category.
+
+    The values say what is missing to it: NaN or None.
 
     Raises:
         EstimatorError: if such a column has the empty string as a category: a request cannot tell the two
             apart.
     """
     names = list(step.feature_names_in_)
-    found: set[str] = set()
+    found: dict[str, Any] = {}
     for _, transformer, selected in step.transformers_:
         steps = (
             [each for _, each in transformer.steps] if isinstance(transformer, Pipeline) else [transformer]
@@ -262,13 +264,14 @@ def columns_that_may_miss(step: ColumnTransformer) -> set[str]:
         encoder = next((each for each in steps if isinstance(each, OneHotEncoder)), None)
         for index, column in enumerate(columns):
             categories = [] if encoder is None else list(encoder.categories_[index])
-            if imputed or any(pd.isna(each) for each in categories):
+            missing = [steps[0].missing_values] if imputed else [each for each in categories if pd.isna(each)]
+            if missing:
                 if "" in categories:
                     raise EstimatorError(
                         f"column {column!r} has both missing values and the empty string as a category, and a"
                         " request cannot tell them apart; replace the empty string by a word and train again"
                     )
-                found.add(column)
+                found[column] = missing[0]
     return found
 
 

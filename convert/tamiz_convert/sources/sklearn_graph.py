@@ -24,7 +24,8 @@ from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import EstimatorError, RowsError
 from tamiz_convert.graphs.builder import GraphBuilder
 from tamiz_convert.graphs.score_graph import SCORES, Labels, ScoreGraph, ScoresKind, class_labels, public_name
-from tamiz_convert.rows.raw import as_rows
+from tamiz_convert.rows.inputs import Inputs
+from tamiz_convert.rows.raw import as_rows, take
 from tamiz_convert.sources.booster import missing_note
 from tamiz_convert.sources.boosters import column_names, is_booster, read_booster
 from tamiz_convert.sources.estimator_scores import append_scores, supported
@@ -37,7 +38,6 @@ from tamiz_convert.sources.preprocessing_graph import (
     columns_that_may_miss,
     used_columns,
 )
-from tamiz_convert.sources.sklearn_inputs import ColumnInputs, Inputs, MatrixInput, elem_type
 
 _BINARY: Final = 2
 _LINK_TOLERANCE: Final = 1e-6
@@ -71,33 +71,35 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
     rows = as_rows(rows, "calibration")
     steps, final = _steps(estimator)
     inputs = _inputs(steps, final, rows)
-    specs = inputs.specs()
+    specs = inputs.specs
     builder = GraphBuilder()
     for spec in specs:
-        builder.input(spec.name, elem_type(spec), [None, spec.shape[1]])
-    columns = {spec.name: _read(builder, spec) for spec in specs}
+        builder.declare(spec)
+    columns = {inputs.label(spec): _read(builder, spec) for spec in specs}
     preprocessing = Preprocessing(builder)
-    if isinstance(inputs, ColumnInputs):
+    if inputs.is_matrix:
+        (matrix,) = columns.values()
+    else:
         matrix = preprocessing.append_columns(steps[0], columns)
         steps = steps[1:]
-    else:
-        (matrix,) = columns.values()
-    read = None if isinstance(inputs, ColumnInputs) else matrix.name
+    read = matrix.name if inputs.is_matrix else None
     steps, final = with_scaler_folded(steps, final)
     for step in steps:
         matrix = preprocessing.append(step, matrix)
-    features = _features(builder, matrix.name, estimator, inputs.canonical(rows[:1]))
+    features = _features(builder, matrix.name, estimator, inputs.canonical(take(rows, slice(1))))
     scores = append_scores(builder, final, features)
     guarded = _refuse(builder, scores, [*preprocessing.refused, *scores.refused])
     n_scores = 1 if len(classes) == _BINARY else len(classes)
     reference = _reference(estimator, inputs, scores)
     for spec in specs:
-        spec.missing_values_allowed = _takes_missing(reference, spec, inputs.canonical(rows[:_PROBE_ROWS]))
+        spec.missing_values_allowed = inputs.label(spec) in inputs.may_miss or _takes_missing(
+            reference, spec, inputs.canonical(take(rows, slice(_PROBE_ROWS)))
+        )
     return ScoreGraph(
         model=builder.build(guarded, SCORES, TensorProto.DOUBLE, n_scores),
-        inputs=tuple(specs),
+        inputs=specs,
         classes=classes,
-        kind=_checked_kind(estimator, inputs, scores, rows[:_PROBE_ROWS], reference),
+        kind=_checked_kind(estimator, inputs, scores, take(rows, slice(_PROBE_ROWS)), reference),
         estimator=public_name(type(final)),
         reference=reference,
         feed=inputs.feed,
@@ -221,13 +223,13 @@ def _flat(steps: Iterable[Any]) -> list[Any]:
 def _inputs(steps: list[Any], final: Any, rows: Any) -> Inputs:
     names = _names_read(steps, final, rows)
     if steps and isinstance(steps[0], ColumnTransformer) and names:
-        inputs: Inputs = ColumnInputs.of(
+        inputs = Inputs.of_columns(
             _table(rows, names), used_columns(steps[0]), names, columns_that_may_miss(steps[0])
         )
     else:
         first = (steps or [final])[0]
-        inputs = MatrixInput.of(rows, names, getattr(first, "n_features_in_", None) or rows.shape[1])
-    inputs.canonical(rows[:1])
+        inputs = Inputs.of_matrix(rows, names, getattr(first, "n_features_in_", None) or rows.shape[1])
+    inputs.canonical(take(rows, slice(1)))
     return inputs
 
 

@@ -62,7 +62,7 @@ PROMISE_JOINT_ERROR: Promise
 PROMISE_COVERAGE: Promise
 
 class Manifest(_message.Message):
-    __slots__ = ("format_version", "name", "created_at", "library_versions", "graph_digest", "inputs", "classes", "calibrator", "threshold", "reference_histograms", "parity", "estimator", "scores_kind", "row_sets", "seed", "recalibrated_from")
+    __slots__ = ("format_version", "name", "created_at", "library_versions", "graph_digest", "inputs", "classes", "calibrator", "threshold", "reference_histograms", "parity", "estimator", "scores_kind", "row_sets", "seed", "recalibrated_from", "inputs_digest")
     class LibraryVersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +86,7 @@ class Manifest(_message.Message):
     ROW_SETS_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     RECALIBRATED_FROM_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_DIGEST_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     name: str
     created_at: _timestamp_pb2.Timestamp
@@ -102,7 +103,8 @@ class Manifest(_message.Message):
     row_sets: _containers.RepeatedCompositeFieldContainer[RowSet]
     seed: int
     recalibrated_from: str
-    def __init__(self, format_version: _Optional[int] = ..., name: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., library_versions: _Optional[_Mapping[str, str]] = ..., graph_digest: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[InputSpec, _Mapping]]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., calibrator: _Optional[_Union[Calibrator, _Mapping]] = ..., threshold: _Optional[_Union[Threshold, _Mapping]] = ..., reference_histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., estimator: _Optional[str] = ..., scores_kind: _Optional[str] = ..., row_sets: _Optional[_Iterable[_Union[RowSet, _Mapping]]] = ..., seed: _Optional[int] = ..., recalibrated_from: _Optional[str] = ...) -> None: ...
+    inputs_digest: str
+    def __init__(self, format_version: _Optional[int] = ..., name: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., library_versions: _Optional[_Mapping[str, str]] = ..., graph_digest: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[InputSpec, _Mapping]]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., calibrator: _Optional[_Union[Calibrator, _Mapping]] = ..., threshold: _Optional[_Union[Threshold, _Mapping]] = ..., reference_histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., estimator: _Optional[str] = ..., scores_kind: _Optional[str] = ..., row_sets: _Optional[_Iterable[_Union[RowSet, _Mapping]]] = ..., seed: _Optional[int] = ..., recalibrated_from: _Optional[str] = ..., inputs_digest: _Optional[str] = ...) -> None: ...
 
 class RowSet(_message.Message):
     __slots__ = ("role", "n_rows", "digest")

@@ -84,7 +84,7 @@ class Strings(_message.Message):
     def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
-    __slots__ = ("model_name", "model_version", "inputs", "threshold", "return_probabilities", "id", "priority", "timeout_us", "model_label")
+    __slots__ = ("model_name", "model_version", "inputs", "threshold", "return_probabilities", "id", "priority", "timeout_us", "model_label", "inputs_digest")
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +94,7 @@ class PredictRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_US_FIELD_NUMBER: _ClassVar[int]
     MODEL_LABEL_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_DIGEST_FIELD_NUMBER: _ClassVar[int]
     model_name: str
     model_version: int
     inputs: _containers.RepeatedCompositeFieldContainer[Tensor]
@@ -103,7 +104,8 @@ class PredictRequest(_message.Message):
     priority: Priority
     timeout_us: int
     model_label: str
-    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., threshold: _Optional[float] = ..., return_probabilities: bool = ..., id: _Optional[str] = ..., priority: _Optional[_Union[Priority, str]] = ..., timeout_us: _Optional[int] = ..., model_label: _Optional[str] = ...) -> None: ...
+    inputs_digest: str
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., threshold: _Optional[float] = ..., return_probabilities: bool = ..., id: _Optional[str] = ..., priority: _Optional[_Union[Priority, str]] = ..., timeout_us: _Optional[int] = ..., model_label: _Optional[str] = ..., inputs_digest: _Optional[str] = ...) -> None: ...
 
 class PredictResponse(_message.Message):
     __slots__ = ("model_name", "model_version", "accepted", "reasons", "class_index", "confidence", "classes", "threshold", "probabilities", "queue_duration_us", "compute_duration_us", "thresholds")
@@ -189,20 +191,22 @@ class GetModelRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., model_label: _Optional[str] = ...) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("name", "version", "manifest", "batching", "looser_thresholds_allowed", "abstained_revealed")
+    __slots__ = ("name", "version", "manifest", "batching", "looser_thresholds_allowed", "abstained_revealed", "inputs_changed")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     BATCHING_FIELD_NUMBER: _ClassVar[int]
     LOOSER_THRESHOLDS_ALLOWED_FIELD_NUMBER: _ClassVar[int]
     ABSTAINED_REVEALED_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_CHANGED_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     manifest: _manifest_pb2.Manifest
     batching: BatchingSettings
     looser_thresholds_allowed: bool
     abstained_revealed: bool
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., manifest: _Optional[_Union[_manifest_pb2.Manifest, _Mapping]] = ..., batching: _Optional[_Union[BatchingSettings, _Mapping]] = ..., looser_thresholds_allowed: bool = ..., abstained_revealed: bool = ...) -> None: ...
+    inputs_changed: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., manifest: _Optional[_Union[_manifest_pb2.Manifest, _Mapping]] = ..., batching: _Optional[_Union[BatchingSettings, _Mapping]] = ..., looser_thresholds_allowed: bool = ..., abstained_revealed: bool = ..., inputs_changed: _Optional[str] = ...) -> None: ...
 
 class BatchingSettings(_message.Message):
     __slots__ = ("max_batch_size", "max_queue_delay_us", "max_queue_size", "max_concurrency")

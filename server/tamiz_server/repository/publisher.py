@@ -64,11 +64,19 @@ class Publisher:
         metrics = self._metrics.model(name, version, model.manifest)
         # The callback must not hold the engine: in a reference cycle it would outlive its use.
         engine = Engine(model, metrics, config, on_rest=partial(self._on_rest, key))
-        self._registry.add(name, version, engine)
+        served = self._registry.add(name, version, engine)
         self._metrics.loads[name, "loaded"] += 1
         replaced = self.engines.get(key)
         self.engines[key] = engine
         _announce(key, model, engine, replaced=replaced is not None)
+        if replaced is not None and replaced.model.manifest.inputs_digest != served.inputs_digest:
+            _log.warning(
+                "model %s version %d took the place of one with other inputs (%s): requests that still have"
+                " rows for the old ones are refused if they carry an inputs_digest; without it they may get"
+                " wrong answers; give a release with other inputs a version number of its own",
+                *key,
+                served.inputs_changed,
+            )
         return replaced
 
     def withdraw(self, key: Key) -> Engine:

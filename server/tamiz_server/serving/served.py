@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tamiz.inputs_digest import input_changes
 from tamiz.v1.prediction_pb2 import PredictResponse
 from tamiz_server.engine.engine import Engine
-from tamiz_server.errors import InvalidRequest, ModelNotFound, Unavailable
+from tamiz_server.errors import InputsChanged, InvalidRequest, ModelNotFound, Unavailable
 from tamiz_server.serving.readiness import Readiness
 from tamiz_server.serving.shadow import Beside, Shadow
 
@@ -19,17 +20,39 @@ class Served:
         engine: answers its requests.
         prefix: `model_name`, `model_version` and `classes` of a PredictResponse, serialized. Protobuf merges
             messages whose bytes follow one another, so the columns of an answer can be appended.
+        inputs_digest: what rows have to be encoded for.
+        inputs_changed: what differs from the inputs of a version that had this number before; empty if
+            nothing does.
         shadow: sees what is answered; None if nobody does. Only the registry changes it.
     """
 
-    def __init__(self, name: str, version: int, engine: Engine) -> None:
+    def __init__(self, name: str, version: int, engine: Engine, before: Served | None = None) -> None:
+        manifest = engine.model.manifest
         self.name = name
         self.version = version
         self.engine = engine
         self.shadow: Beside | None = None
         self.prefix = PredictResponse(
-            model_name=name, model_version=version, classes=engine.model.manifest.classes
+            model_name=name, model_version=version, classes=manifest.classes
         ).SerializeToString()
+        self.inputs_digest = manifest.inputs_digest
+        self.inputs_changed = ""
+        if before is not None:
+            changes = input_changes(before.engine.model.manifest.inputs, manifest.inputs)
+            self.inputs_changed = "; ".join(changes) or before.inputs_changed
+
+    def require_inputs(self, digest: str) -> None:
+        """Refuse rows that were encoded for other inputs; an empty digest: the request does not say.
+
+        Raises:
+            InputsChanged: if the digest is not this version's.
+        """
+        if digest and digest != self.inputs_digest:
+            raise InputsChanged(
+                f"the rows were encoded for other inputs than those of model {self.name!r} version"
+                f" {self.version} (digest {digest!r}, this version's is {self.inputs_digest}): look the model"
+                " up again, encode the rows for the inputs that it lists, and ask again"
+            )
 
 
 class Registry:
@@ -43,10 +66,12 @@ class Registry:
         self._labels: dict[str, Mapping[str, int]] = {}
         self._passed_over: dict[str, int | None] = {}
 
-    def add(self, name: str, version: int, engine: Engine) -> None:
+    def add(self, name: str, version: int, engine: Engine) -> Served:
         """Serve a version, in place of the one that had its number."""
-        self._served.setdefault(name, {})[version] = Served(name, version, engine)
+        versions = self._served.setdefault(name, {})
+        served = versions[version] = Served(name, version, engine, versions.get(version))
         self._choose_default(name)
+        return served
 
     def remove(self, name: str, version: int) -> None:
         """Stop serving a version. Its engine still answers the requests that it has accepted."""

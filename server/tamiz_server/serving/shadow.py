@@ -18,6 +18,7 @@ import random
 from functools import partial
 from typing import Final
 
+from tamiz.inputs_digest import input_changes
 from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import Manifest, Threshold
 from tamiz_server.config.shadow_settings import ShadowSettings
@@ -164,18 +165,17 @@ class Beside:
         self._fits = True
         self._sizes: list[Spec] = []
         if engine is not None:
-            self._fits = _fit(live.model.specs, engine.model.specs)
+            self._fits = _fit(live.model, engine.model)
             own = {spec.name: spec.tail for spec in live.model.specs}
             self._sizes = [spec for spec in engine.model.specs if spec.tail != own.get(spec.name)]
             if not self._fits:
                 _log.warning(
-                    "model %s: its shadow, version %s, reads other inputs (%s) than version %s (%s); rows"
-                    " answered by that version are dropped",
+                    "model %s: its shadow, version %s, reads other inputs than version %s (%s); rows answered"
+                    " by that version are dropped",
                     counts.labels[0],
                     counts.labels[2],
-                    ", ".join(map(str, engine.model.specs)),
                     counts.labels[1],
-                    ", ".join(map(str, live.model.specs)),
+                    "; ".join(input_changes(live.model.manifest.inputs, manifest.inputs)),
                 )
 
     def see(self, request: Request, answer: Answer) -> None:
@@ -268,12 +268,18 @@ def _classes(manifest: Manifest) -> tuple[Label, ...]:
     return tuple(manifest.classes.integers) or tuple(manifest.classes.strings)
 
 
-def _fit(live: tuple[Spec, ...], shadow: tuple[Spec, ...]) -> bool:
-    """Return whether what one reads the other may read: names, types, and sizes where both fix them."""
-    own = {spec.name: spec for spec in live}
-    return own.keys() == {spec.name for spec in shadow} and all(
-        own[spec.name].data_type == spec.data_type and _fits_size(own[spec.name].tail, spec.tail)
-        for spec in shadow
+def _fit(live: Model, shadow: Model) -> bool:
+    """Return whether what one reads means the same to the other.
+
+    That is: names, types and columns are equal, and sizes where both fix them. What each makes of missing
+    values is its own decision, and compared as such.
+    """
+    own = {spec.name: spec for spec in live.manifest.inputs}
+    return own.keys() == {spec.name for spec in shadow.manifest.inputs} and all(
+        own[spec.name].dtype == spec.dtype
+        and own[spec.name].column_names == spec.column_names
+        and _fits_size(tuple(own[spec.name].shape), tuple(spec.shape))
+        for spec in shadow.manifest.inputs
     )
 
 

@@ -24,7 +24,7 @@ from tamiz_server.telemetry.shadow_counts import PairCounts, ShadowMetrics
 
 _CODES: Final = (
     *("OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED"),
-    *("UNAVAILABLE", "INTERNAL"),
+    *("UNAVAILABLE", "INTERNAL", "FAILED_PRECONDITION"),
 )
 """How a request to a known version can end. All are shown from the start."""
 

@@ -22,7 +22,7 @@ from tests.programs import CHROMIUM, needs
 
 from tamiz.gate import NO_CLASS, decide_batch, valid_rows
 from tamiz.v1.manifest_pb2 import Classes, Subdivision, SubsetThreshold
-from tamiz_convert import BundleError, ExportError, RowsError, compare, export, metrics
+from tamiz_convert import BundleError, ExportError, RowsError, compare, export
 from tamiz_convert.__main__ import main
 from tamiz_convert.bundles.answers import Answers
 from tamiz_convert.bundles.bundle import read_bundle, write_bundle
@@ -35,7 +35,11 @@ from tamiz_convert.comparison.differences import (
     exact_p_value,
 )
 from tamiz_convert.comparison.page import to_html, to_json
+from tamiz_convert.metrics.calibration_error import ece
 from tamiz_convert.metrics.holm import holm_corrected
+from tamiz_convert.metrics.losses import accuracy, brier, log_loss
+from tamiz_convert.metrics.ranking import aurc, risk_coverage_curve
+from tamiz_convert.metrics.summary import summarize
 from tamiz_server.model.inputs import Spec
 
 
@@ -95,7 +99,7 @@ def permuted(bundle, folder):
 
 def coverage_at_risk(probabilities, y, risk):
     """The largest coverage of a threshold with at most this error."""
-    curve = metrics.risk_coverage_curve(probabilities, y)
+    curve = risk_coverage_curve(probabilities, y)
     return curve.coverage[curve.risk <= risk].max(initial=0.0)
 
 
@@ -104,7 +108,7 @@ def test_what_is_measured_is_what_the_metrics_say(bundles, rows, found):
     for bundle, side in zip(bundles, ("a", "b"), strict=True):
         model, manifest = read_bundle(bundle)
         probabilities = Subject(model, manifest).predict(X).probabilities
-        for name, value in metrics.summarize(probabilities, y):
+        for name, value in summarize(probabilities, y):
             if name in HIGHER_IS_BETTER:
                 assert getattr(found.measure(name), side) == pytest.approx(value, abs=1e-12), name
         accepted = probabilities.max(axis=1) >= manifest.threshold.value
@@ -135,11 +139,11 @@ def test_counting_a_row_several_times_is_measuring_it_several_times(data):
     accepted = np.repeat(answers.accepted, times)
     wrong = p.argmax(axis=1) != labels
     expected = [
-        metrics.accuracy(p, labels),
-        metrics.log_loss(p, labels),
-        metrics.brier(p, labels),
-        metrics.ece(p, labels),
-        metrics.aurc(p, labels),
+        accuracy(p, labels),
+        log_loss(p, labels),
+        brier(p, labels),
+        ece(p, labels),
+        aurc(p, labels),
         accepted.mean(),
         wrong[accepted].mean() if accepted.any() else np.nan,
         coverage_at_risk(p, labels, 0.2),

@@ -7,20 +7,15 @@ import time
 import numpy as np
 import pytest
 
-from tamiz_convert.metrics import (
-    METRICS,
-    accuracy,
-    aurc,
-    aurc_difference,
-    bootstrap,
-    brier,
-    debiased_l2,
-    ece,
-    if_calibrated,
-    log_loss,
-)
+from tamiz_convert.metrics.bootstrap import bootstrap
+from tamiz_convert.metrics.calibration_error import debiased_l2, ece
 from tamiz_convert.metrics.counted import counted
+from tamiz_convert.metrics.if_calibrated import if_calibrated
+from tamiz_convert.metrics.losses import accuracy, brier, log_loss
+from tamiz_convert.metrics.paired import aurc_difference
+from tamiz_convert.metrics.ranking import aurc
 from tamiz_convert.metrics.resample import resamples
+from tamiz_convert.metrics.summary import METRICS
 
 
 def made(n: int, n_classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -12,18 +12,10 @@ from netcal.metrics import ECE, MCE
 from scipy.stats import binomtest
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from tamiz_convert.metrics import (
-    accuracy,
-    brier,
-    classwise_ece,
-    debiased_l2,
-    ece,
-    ece_equal_mass,
-    log_loss,
-    mce,
-    reliability_diagram,
-    spiegelhalter,
-)
+from tamiz_convert.metrics.calibration_error import classwise_ece, debiased_l2, ece, ece_equal_mass, mce
+from tamiz_convert.metrics.losses import accuracy, brier, log_loss
+from tamiz_convert.metrics.reliability import reliability_diagram
+from tamiz_convert.metrics.spiegelhalter import spiegelhalter
 
 NEAR = 1e-6
 

@@ -7,23 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamiz_convert.metrics import (
-    accuracy,
-    augrc,
-    aurc,
-    classwise_ece,
-    debiased_l2,
-    e_aurc,
-    ece,
-    ece_equal_mass,
-    equal_mass,
-    log_loss,
-    mce,
-    reliability_diagram,
-    risk_coverage_curve,
-    spiegelhalter,
-    summarize,
-)
+from tamiz_convert.metrics.bins import equal_mass
+from tamiz_convert.metrics.calibration_error import classwise_ece, debiased_l2, ece, ece_equal_mass, mce
+from tamiz_convert.metrics.losses import accuracy, log_loss
+from tamiz_convert.metrics.ranking import augrc, aurc, e_aurc, risk_coverage_curve
+from tamiz_convert.metrics.reliability import reliability_diagram
+from tamiz_convert.metrics.spiegelhalter import spiegelhalter
+from tamiz_convert.metrics.summary import summarize
 
 
 def made(n: int, n_classes: int, seed: int = 0, *, steps: int | None = None) -> tuple[np.ndarray, np.ndarray]:

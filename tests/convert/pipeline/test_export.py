@@ -278,7 +278,7 @@ def test_an_estimator_that_cannot_be_exported_is_refused(estimator, message, out
         (lambda X, y: (X, y[:-1]), "rows and .* labels; expected one label per row"),
         (lambda X, y: (X[:0], y[:0]), "there are no calibration rows"),
         (lambda X, y: (X[:1], y[:1]), "cannot be split"),
-        (lambda X, y: (X[:, :5], y), r"trained on 30 features: expected \[rows, 30\]"),
+        (lambda X, y: (X[:, :5], y), r"wants the shape \[rows, 30\], got"),
         (lambda X, y: (X[y == 1], y[y == 1]), "no calibration row of class 0:"),
         (lambda X, y: (np.where(np.arange(len(X))[:, None] == 2, np.nan, X), y), "NaN"),
     ],

@@ -26,8 +26,8 @@ from tamiz_convert.calibrators import METHODS, beta
 from tamiz_convert.calibrators.calibrator import Candidacy
 from tamiz_convert.calibrators.methods import fit
 from tamiz_convert.errors import EstimatorError, ExportError, RowsError
-from tamiz_convert.metrics import aurc, log_loss
-from tamiz_convert.metrics.losses import log_losses
+from tamiz_convert.metrics.losses import log_loss, log_losses
+from tamiz_convert.metrics.ranking import aurc
 from tamiz_convert.selection import SelectionSettings, select_calibrator
 from tamiz_convert.selection.candidates import Rows, objection
 from tamiz_convert.selection.choice import Judges, _ranking_difference, choose, ranking, standard_error

@@ -348,14 +348,14 @@ def test_several_inputs_are_read_from_a_dict_or_a_table(check, scaled, tmp_path)
         report = check(model, rows=given, y=y, calibrators=("none",))
         assert [list(spec.shape) for spec in report.manifest.inputs] == [[-1, 1], [-1, 1]]
         assert {each.name for each in report.manifest.reference_histograms} == {"confidence", "x", "y"}
-    with pytest.raises(RowsError, match="lack the input\\(s\\) y; they have x"):
+    with pytest.raises(RowsError, match="input 'y' is not among the columns"):
         check(model, rows={"x": rows["x"]}, y=y)
     with pytest.raises(RowsError, match="the model reads 2 inputs"):
         check(model, rows=scaled[2], y=y)
 
 
 def test_rows_that_do_not_fit_are_refused(check, weights, scaled):
-    with pytest.raises(RowsError, match=r"have shape \[89, 5\]; the model expects \[rows, 13\]"):
+    with pytest.raises(RowsError, match=r"wants the shape \[rows, 13\], got \[89, 5\]"):
         check(linear(weights), rows=scaled[2][:, :5])
     with pytest.raises(EstimatorError, match="classes names 2 classes, the output 'scores' tells 3 apart"):
         check(linear(weights), classes=["a", "b"])

@@ -79,6 +79,7 @@ def test_a_graph_that_was_changed_after_the_export_is_refused(make_bundle):
     [
         (lambda m: setattr(m, "format_version", 3), "bundle format 3 is newer than 2"),
         (lambda m: setattr(m, "graph_digest", ""), "the manifest says nothing"),
+        (lambda m: setattr(m, "inputs_digest", "sha256:0"), "its inputs are not those that were exported"),
         (lambda m: m.ClearField("inputs"), "names no input;"),
         (lambda m: m.inputs.append(m.inputs[0]), "names an input twice"),
         (lambda m: setattr(m.inputs[0], "dtype", 0), "unknown dtype"),

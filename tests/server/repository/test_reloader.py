@@ -24,16 +24,18 @@ from tamiz.v1.prediction_pb2 import (
     PredictResponse,
 )
 from tamiz_server.engine.request import Request
-from tamiz_server.errors import InvalidRequest, ModelFailed, ModelNotFound, Unavailable
+from tamiz_server.errors import InputsChanged, InvalidRequest, ModelFailed, ModelNotFound, Unavailable
 from tamiz_server.repository.repository import load
 
 
 class Server(following.Server):
     """A server of which one asks for a prediction of `softmax_graph`, and for its metrics."""
 
-    async def ask(self, name: str = "m", *, version: int = 0, label: str = "") -> PredictResponse:
+    async def ask(
+        self, name: str = "m", *, version: int = 0, label: str = "", inputs_digest: str = ""
+    ) -> PredictResponse:
         which = {"model_name": name, "model_version": version, "model_label": label}
-        return await self.serving.predict(predict_request(3.0, **which))
+        return await self.serving.predict(predict_request(3.0, inputs_digest=inputs_digest, **which))
 
     def sample(self, name: str, **labels: str) -> float | None:
         """Return the value of a sample, None where there is none."""
@@ -85,6 +87,32 @@ async def test_versions_come_change_and_go(running, make_bundle, replace, tmp_pa
         with pytest.raises(ModelNotFound, match="no version 2"):
             await server.ask(version=2)
         assert server.sample("tamiz_model_loads_total", model="m", result="loaded") == 3
+
+
+async def test_other_inputs_under_the_same_number_are_said_and_shown(running, make_bundle, tmp_path, caplog):
+    def columns(*names: str):
+        return lambda manifest: manifest.inputs[0].column_names.extend(names)
+
+    path = make_bundle("m/1", change=columns("debt", "income"))
+    swapped = "input 'features': column 1 is 'income', was 'debt'"
+
+    async with running() as server:
+        await server.look()
+        old = server.serving.registry.find("m", 1)
+        make_bundle("new/1", change=columns("income", "debt")).replace(path)
+        shutil.rmtree(tmp_path / "models/new")
+        await server.look()
+        new = server.serving.registry.find("m", 1)
+        assert old.inputs_digest != new.inputs_digest
+        assert new.inputs_changed.startswith(swapped)
+        assert caplog.text.count(f"took the place of one with other inputs ({swapped}") == 1
+        with pytest.raises(InputsChanged):
+            await server.ask(inputs_digest=old.inputs_digest)
+        await server.ask(inputs_digest=new.inputs_digest)
+        write_settings(tmp_path / "models", "[batching]\nmax_batch_size = 2")
+        await server.look()
+        assert server.serving.registry.find("m", 1).inputs_changed.startswith(swapped)
+        assert caplog.text.count("took the place") == 1
 
 
 async def test_a_file_that_was_only_touched_is_not_loaded_again(running, make_bundle):

@@ -213,7 +213,37 @@ async def test_rows_of_other_inputs_are_dropped_and_it_is_said_once(running, mak
             assert list((await server.ask()).accepted) == [True, True, False, False]
         assert await server.decided() == {"received": 12, "inputs_differ": 12}
         await server.reloader.look(patient=False)
-    assert caplog.text.count("reads other inputs (input 'row' of int64[rows, 1])") == 1
+    assert caplog.text.count("reads other inputs than version 1 (input 'features' is gone; input 'row'") == 1
+
+
+def with_columns(*names: str):
+    return lambda manifest: manifest.inputs[0].column_names.extend(names)
+
+
+@pytest.mark.parametrize(
+    ("live", "shadow", "said"),
+    [
+        (("a", "b"), ("b", "a"), "input 'features': column 1 is 'b', was 'a'"),
+        (("a", "b"), ("a", "c"), "input 'features': column 2 is 'c', was 'b'"),
+        (("a", "b"), (), "column 1 is none, was 'a'"),
+        ((), ("a", "b"), "column 1 is 'a', was none"),
+        (("a", "b"), ("a", "b"), None),
+    ],
+)
+async def test_it_sees_only_rows_whose_columns_mean_the_same(
+    running, make_bundle, caplog, live, shadow, said
+):
+    make_bundle("m/1", change=with_columns(*live))
+    make_bundle("m/2", change=with_columns(*shadow))
+
+    async with running() as server:
+        await server.set("[shadow]\nversion = 2")
+        for _ in range(2):
+            await server.ask()
+        counts = await server.decided()
+    assert counts.get("inputs_differ", 0) == (8 if said else 0)
+    assert (said or "") in caplog.text
+    assert caplog.text.count("reads other inputs") == (1 if said else 0)
 
 
 async def test_a_shadow_that_fails_rests_and_only_its_own_rows_are_dropped(running, make_bundle, caplog):

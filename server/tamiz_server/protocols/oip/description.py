@@ -24,7 +24,10 @@ _BACKEND: Final = "onnxruntime"
 def metadata(served: Served, versions: list[Served], labels: Labels) -> ModelMetadataResponse:
     """Return the inputs and outputs of a version."""
     response = ModelMetadataResponse(
-        name=served.name, versions=[str(each.version) for each in versions], platform=_PLATFORM
+        name=served.name,
+        versions=[str(each.version) for each in versions],
+        platform=_PLATFORM,
+        inputs_digest=served.inputs_digest,
     )
     for spec in served.engine.model.specs:
         response.inputs.add(name=spec.name, datatype=DATATYPES[spec.data_type], shape=(-1, *spec.tail))
@@ -51,6 +54,7 @@ def configuration(served: Served, labels: Labels) -> ModelConfig:
     batching.max_queue_delay_microseconds = config.max_queue_delay_us
     batching.default_queue_policy.max_queue_size = config.max_queue_size
     described.parameters["abstained_label"].string_value = str(labels.abstained)
+    described.parameters["inputs_digest"].string_value = served.inputs_digest
     described.parameters["threshold"].string_value = repr(served.engine.model.manifest.threshold.value)
     return described
 

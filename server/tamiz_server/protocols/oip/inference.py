@@ -11,7 +11,12 @@ from tamiz.oip.inference import DESCRIPTOR, ModelInferRequest, ModelInferRespons
 from tamiz_server.engine.request import Answer, Request
 from tamiz_server.errors import TamizError
 from tamiz_server.protocols.oip.outputs import PROBABILITIES, Labels, add_outputs, requested_outputs
-from tamiz_server.protocols.oip.parameters import read_low_priority, read_threshold, read_timeout_s
+from tamiz_server.protocols.oip.parameters import (
+    read_inputs_digest,
+    read_low_priority,
+    read_threshold,
+    read_timeout_s,
+)
 from tamiz_server.protocols.oip.tensors import read_inputs
 from tamiz_server.serving.dialect import parse
 from tamiz_server.serving.served import Served
@@ -41,6 +46,7 @@ class Inference:
 
     def read(self, message: ModelInferRequest, served: Served, deadline_s: float, n_bytes: int) -> Request:
         """Return the request."""
+        served.require_inputs(read_inputs_digest(message.parameters))
         timeout_s = read_timeout_s(message.parameters)
         if timeout_s is not None:
             deadline_s = min(deadline_s, time.monotonic() + timeout_s)

@@ -1,4 +1,4 @@
-"""The parameters of a request that mean something here: `threshold`, `timeout` and `priority`."""
+"""What the parameters of a request say: `threshold`, `timeout`, `priority`, `inputs_digest`."""
 
 from __future__ import annotations
 
@@ -63,6 +63,22 @@ def _whole(parameters: Mapping[str, InferParameter], name: str, expected: str) -
     if kind not in ("int64_param", "uint64_param") or int(value) < 0:
         raise InvalidRequest(f"parameter {name} is {value!r} as {kind}: {expected}")
     return int(value)
+
+
+def read_inputs_digest(parameters: Mapping[str, InferParameter]) -> str:
+    """Return what the rows were encoded for; empty if the caller does not say.
+
+    Raises:
+        InvalidRequest: if it is not a string.
+    """
+    if "inputs_digest" not in parameters:
+        return ""
+    kind, value = _value(parameters["inputs_digest"])
+    if kind != "string_param":
+        raise InvalidRequest(
+            f"parameter inputs_digest is {value!r} as {kind}: expected a string, as ModelMetadata gives it"
+        )
+    return str(value)
 
 
 def _value(parameter: InferParameter) -> tuple[str, float | str]:

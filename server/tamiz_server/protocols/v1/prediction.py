@@ -44,6 +44,7 @@ class Typed:
 
     def read(self, message: PredictRequest, served: Served, deadline_s: float, n_bytes: int) -> Request:
         """Return the request."""
+        served.require_inputs(message.inputs_digest)
         inputs, n_rows = read_inputs(message.inputs, served.engine.model.specs)
         if message.timeout_us:
             deadline_s = min(deadline_s, time.monotonic() + message.timeout_us * 1e-6)

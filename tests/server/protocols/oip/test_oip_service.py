@@ -20,6 +20,7 @@ from tamiz.oip.inference import (
     ModelInferRequest,
     ModelInferResponse,
     ModelMetadataRequest,
+    ModelMetadataResponse,
     ModelReadyRequest,
     ModelReadyResponse,
     ModelStatisticsRequest,
@@ -32,6 +33,7 @@ from tamiz.oip.inference import (
 from tamiz.v1.prediction_pb2 import PredictRequest, Reason, Tensor
 from tamiz_server.errors import (
     DeadlineExceeded,
+    InputsChanged,
     InvalidRequest,
     ModelFailed,
     ModelNotFound,
@@ -358,3 +360,26 @@ async def test_models_are_not_loaded_through_the_protocol(make_serving, method):
     oip = make_serving().oip
     with pytest.raises(NotOffered, match="model repository"):
         await oip.methods[method](b"", math.inf, lambda: ())
+
+
+async def test_a_request_may_say_what_its_rows_were_encoded_for(make_serving):
+    oip = make_serving().oip
+    ask = ModelMetadataRequest(name="m").SerializeToString()
+    digest = ModelMetadataResponse.FromString(
+        await oip.methods["ModelMetadata"](ask, math.inf, lambda: ())
+    ).inputs_digest
+    body = await oip.methods["ModelConfig"](
+        ModelConfigRequest(name="m").SerializeToString(), math.inf, lambda: ()
+    )
+    config = ModelConfigResponse.FromString(body).config
+    assert digest == config.parameters["inputs_digest"].string_value != ""
+
+    message = request(margins(3.0))
+    message.parameters["inputs_digest"].string_param = digest
+    assert (await infer(oip, message)).model_version == "2"
+    message.parameters["inputs_digest"].string_param = "sha256:0"
+    with pytest.raises(InputsChanged, match="look the model up again"):
+        await infer(oip, message)
+    message.parameters["inputs_digest"].int64_param = 7
+    with pytest.raises(InvalidRequest, match="inputs_digest is 7 as int64_param: expected a string"):
+        await infer(oip, message)

@@ -14,15 +14,17 @@ from hypothesis import strategies as st
 from tests.serving_parts import Serving, predict_request
 
 from tamiz.gate import NO_CLASS
+from tamiz.inputs_digest import inputs_digest
 from tamiz.v1.prediction_pb2 import (
     GetModelRequest,
     GetModelResponse,
     ListModelsRequest,
     ListModelsResponse,
+    PredictRequest,
     PredictResponse,
     Reason,
 )
-from tamiz_server.errors import InvalidRequest, ModelNotFound, Unavailable
+from tamiz_server.errors import InputsChanged, InvalidRequest, ModelNotFound, Unavailable
 
 
 @pytest.fixture
@@ -75,6 +77,32 @@ async def test_mutated_messages_are_answered_or_refused_but_never_break_the_serv
     outcome = (await asyncio.gather(serving.predict(bytes(body[:cut])), return_exceptions=True))[0]
     assert isinstance(outcome, (PredictResponse, InvalidRequest, ModelNotFound)), outcome
     assert list((await serving.predict(predict_request(3.0))).accepted) == [True]
+
+
+@pytest.mark.parametrize("fields", [{}, {"model_version": 1}, {"inputs": []}])
+async def test_rows_that_were_encoded_for_other_inputs_are_refused_before_they_are_read(make_serving, fields):
+    serving = make_serving()
+    manifest = serving.registry.find("m", 0).engine.model.manifest
+    body = PredictRequest.FromString(predict_request(3.0, inputs_digest="sha256:0"))
+    for name, value in fields.items():
+        body.ClearField(name)
+        body.MergeFrom(PredictRequest(**{name: value}))
+    with pytest.raises(InputsChanged, match=f"'sha256:0'.*{manifest.inputs_digest}.*look the model up again"):
+        await serving.predict(body.SerializeToString())
+    assert serving.metrics.model("m", fields.get("model_version", 2), manifest).requests == {
+        "FAILED_PRECONDITION": 1
+    }
+
+
+async def test_rows_that_were_encoded_for_these_inputs_are_answered(make_serving):
+    serving = make_serving()
+    said = await serving.v1.get_model(
+        GetModelRequest(name="m").SerializeToString(), math.inf, metadata=lambda: ()
+    )
+    digest = GetModelResponse.FromString(said).manifest.inputs_digest
+    assert digest == inputs_digest(serving.registry.find("m", 0).engine.model.manifest.inputs)
+    assert len((await serving.predict(predict_request(3.0, inputs_digest=digest))).accepted) == 1
+    assert len((await serving.predict(predict_request(3.0))).accepted) == 1
 
 
 async def test_until_it_is_ready_every_method_says_unavailable(make_serving):
