@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tamiz.standard_output import exit_status, prepare
+from tamiz.tables.errors import TableError
+from tamiz.tables.options import KINDS, add_reading
 from tamiz_client.errors import TamizClientError
 
 
@@ -28,7 +30,10 @@ def _run(arguments: argparse.Namespace) -> int:
         raise TamizClientError(
             f"{error.name} is not installed; the command needs: pip install 'tamiz[cli]'"
         ) from error
-    return commands.run(arguments)
+    try:
+        return commands.run(arguments)
+    except TableError as error:
+        raise TamizClientError(str(error)) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,9 +101,10 @@ def _server_flags() -> argparse.ArgumentParser:
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="the model's name")
     file = parser.add_argument(
-        "file", metavar="FILE", help="the rows: .parquet, .csv, or - for CSV on standard input"
+        "file", metavar="FILE", help=f"the rows: {KINDS}, or - for CSV on standard input"
     )
     parser.add_argument("--input", action=_Instead, of=file, metavar="FILE", help="instead of the FILE above")
+    add_reading(parser)
     parser.add_argument(
         "--output",
         metavar="FILE",

@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,13 +22,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tamiz.promise_text import promised
+from tamiz.tables.columns import ColumnType, Unknown, types_of
+from tamiz.tables.options import Reading
+from tamiz.tables.source import Source
 from tamiz.v1.manifest_pb2 import Threshold
 from tamiz_client.channel import TlsOptions
 from tamiz_client.client import Client
 from tamiz_client.errors import ModelNotFound, NotAllowed, TamizClientError, reason
 from tamiz_client.recording import record_request
 from tamiz_client.result import ModelInfo, Result, no_rows
-from tamiz_client.tables import Sink, Source, sink
+from tamiz_client.sink import sink
 
 _IN_FLIGHT: Final = 4
 _SHOWN_ROWS: Final = 20
@@ -41,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         TamizClientError: if something foreseeable went wrong; the message says what to do.
+        TableError: if a file cannot be read or written.
     """
     files = (arguments.tls_ca, arguments.tls_key, arguments.tls_certificate)
     tls = TlsOptions(*files) if arguments.tls or any(files) else None
@@ -114,43 +118,22 @@ def _predict(client: Client, arguments: argparse.Namespace) -> int:
     ):
         raise TamizClientError(f"--output {arguments.output} is the input file: name another one")
     info = client.model(arguments.model, arguments.version)
-    source = Source(path, info.manifest.inputs, arguments.chunk_rows)
     summary = _Summary(arguments.threshold)
-    if arguments.output is None:
-        shown: list[pa.Table] = []
-        with _progress(source.n_rows) as advance:
-            for rows, result in _answers(client, info, source, arguments):
-                if sum(table.num_rows for table in shown) < _SHOWN_ROWS:
-                    shown.append(_columns(rows, result, info, arguments.keep))
-                summary.add(result)
-                advance(len(result))
-        _show(shown)
-    else:
-        with _progress(source.n_rows) as advance, sink(arguments.output) as output:
-            answers = _answers(client, info, source, arguments)
-            if not _copy(answers, output, info, arguments.keep, summary, advance):
-                rows = source.schema.empty_table()
-                _check_kept(rows, arguments.keep)
-                output.write(_columns(rows, no_rows(info, arguments.probabilities), info, arguments.keep))
+    shown = _FirstRows()
+    named = [*types_of(info.manifest.inputs), *arguments.keep]
+    with (
+        Source(path, Reading.of(arguments), named) as source,
+        _progress(source.n_rows) as advance,
+        sink(arguments.output) if arguments.output else nullcontext(shown) as output,
+    ):
+        _check_columns(source.names, info, arguments.keep)
+        for rows, result in _answers(client, info, source, arguments):
+            output.write(_columns(rows, result, info, arguments.keep))
+            summary.add(result)
+            advance(len(result))
+    shown.print()
     Console(stderr=True, highlight=False, soft_wrap=True).print(str(summary))
     return 0
-
-
-def _copy(
-    answers: Iterator[tuple[pa.Table, Result]],
-    output: Sink,
-    info: ModelInfo,
-    keep: Sequence[str],
-    summary: Any,
-    advance: Any,
-) -> int:
-    """Write all answers; return how many chunks there were."""
-    n_chunks = 0
-    for n_chunks, (rows, result) in enumerate(answers, start=1):  # noqa: B007  it is the result
-        output.write(_columns(rows, result, info, keep))
-        summary.add(result)
-        advance(len(result))
-    return n_chunks
 
 
 def _answers(
@@ -161,10 +144,12 @@ def _answers(
     record: Path | None = arguments.record
     with ThreadPoolExecutor(_IN_FLIGHT) as pool:
         try:
-            for rows in source.chunks():
-                if rows.num_rows == 0:
-                    continue
+            types, rest = _types(info, source.names, arguments.keep)
+            for rows in source.chunks(types, rest, arguments.chunk_rows):
                 sent = _input(rows, info, arguments.keep)
+                if rows.num_rows == 0:  # the file has no rows at all
+                    yield rows, no_rows(info, arguments.probabilities)
+                    continue
                 if record is not None:
                     record_request(record, info, sent)
                     record = None
@@ -188,30 +173,48 @@ def _answers(
                 answer.cancel()
 
 
+def _types(
+    info: ModelInfo, names: Sequence[str], keep: Sequence[str]
+) -> tuple[dict[str, ColumnType], ColumnType]:
+    """Return the types of a file's columns by name, and that of all others.
+
+    A column that the model does not read stays as it stands in the file.
+    """
+    specs = info.manifest.inputs
+    rest = specs[0].dtype if _reads_all(info, names) else Unknown.TEXT
+    return dict.fromkeys(keep, Unknown.TEXT) | types_of(specs), rest
+
+
 def _input(rows: pa.Table, info: ModelInfo, keep: Sequence[str]) -> Any:
     """Return a chunk as the client takes it.
 
     That is the table itself; for a model without column names, all columns that are not kept, as one matrix.
     """
-    _check_kept(rows, keep)
-    spec = info.manifest.inputs[0]
-    if len(info.manifest.inputs) > 1 or spec.column_names or spec.name in rows.column_names:
+    if not _reads_all(info, rows.column_names):
         return rows
     names = [name for name in rows.column_names if name not in keep]
-    if len(names) != spec.shape[-1]:
-        raise TamizClientError(
-            f"{info.name} was trained without column names, so it reads all {len(names)} columns in their"
-            f" order, and expects {spec.shape[-1]}; leave the others out, or name them with --keep"
-        )
     return np.stack([rows.column(name).to_numpy() for name in names], axis=1)
 
 
-def _check_kept(rows: pa.Table, keep: Sequence[str]) -> None:
-    missing = [name for name in keep if name not in rows.column_names]
+def _reads_all(info: ModelInfo, names: Sequence[str]) -> bool:
+    """Return whether a model was trained without column names, so that it reads columns in their order."""
+    specs = info.manifest.inputs
+    return len(specs) == 1 and not specs[0].column_names and specs[0].name not in names
+
+
+def _check_columns(names: Sequence[str], info: ModelInfo, keep: Sequence[str]) -> None:
+    missing = [name for name in keep if name not in names]
     if missing:
         raise TamizClientError(
             f"--keep names {', '.join(map(repr, missing))}; the input has the columns"
-            f" {', '.join(map(repr, rows.column_names))}"
+            f" {', '.join(map(repr, names))}"
+        )
+    n_read = len(set(names) - set(keep))
+    n_expected = info.manifest.inputs[0].shape[-1]
+    if _reads_all(info, names) and n_read != n_expected:
+        raise TamizClientError(
+            f"{info.name} was trained without column names, so it reads all {n_read} columns in their"
+            f" order, and expects {n_expected}; leave the others out, or name them with --keep"
         )
 
 
@@ -283,15 +286,26 @@ class _Summary:
             yield f"--threshold {self._asked:g} had no effect: the model's own is {own:.6g}"
 
 
-def _show(tables: list[pa.Table]) -> None:
-    """Print the first rows."""
-    if not tables:
-        return
-    columns = pa.concat_tables(tables).slice(0, _SHOWN_ROWS).to_pydict()
-    table = Table(*columns)
-    for row in zip(*columns.values(), strict=True):
-        table.add_row(*("" if v is None else f"{v:.4f}" if isinstance(v, float) else str(v) for v in row))
-    Console(highlight=False).print(table)
+class _FirstRows:
+    """Keeps the first rows, to show them."""
+
+    def __init__(self) -> None:
+        self._tables: list[pa.Table] = []
+
+    def write(self, table: pa.Table) -> None:
+        """Take a chunk."""
+        if sum(each.num_rows for each in self._tables) < _SHOWN_ROWS:
+            self._tables.append(table)
+
+    def print(self) -> None:
+        """Print what was kept, if there were any chunks."""
+        if not self._tables:
+            return
+        columns = pa.concat_tables(self._tables).slice(0, _SHOWN_ROWS).to_pydict()
+        table = Table(*columns)
+        for row in zip(*columns.values(), strict=True):
+            table.add_row(*("" if v is None else f"{v:.4f}" if isinstance(v, float) else str(v) for v in row))
+        Console(highlight=False).print(table)
 
 
 @contextmanager

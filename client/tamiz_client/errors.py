@@ -88,8 +88,8 @@ class InvalidAnswer(CallFailed):
     None of it is returned. The message says what was wrong.
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(f"the answer cannot be used: {message}", "INTERNAL")
+    def __init__(self, message: str, code: str = "INTERNAL") -> None:
+        super().__init__(f"the answer cannot be used: {message}", code)
 
 
 _BY_CODE: Final[dict[str, type[CallFailed]]] = {

@@ -162,10 +162,13 @@ def test_a_flag_that_cannot_be_right_is_refused(flag, message, run, rows):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("nowhere.csv", None, "nowhere.csv cannot be read: No such file or directory"),
-        ("semicolons.csv", "a;b\n1;2\n", "has the single column 'a;b': expected columns separated by commas"),
-        ("rows.json", "{}", "rows.json is not a table: expected a file that ends in .parquet or .csv"),
-        ("text.csv", "a,b\n1,two\n", "text.csv cannot be read: "),
+        ("nowhere.csv", None, "nowhere.csv does not exist"),
+        ("colons.csv", "a:b\n1:2\n", "missing column(s) 'a', 'b'; the rows have 'a:b'"),
+        ("rows.xlsx", "", "rows.xlsx: it is not a table: expected a file that ends in .parquet, .csv"),
+        ("rows.json", "{}", "rows.json: row 0 has no values"),
+        ("text.csv", "a,b\n1,two\n", "text.csv: column 'b', row 0: 'two': expected a number"),
+        ("empty.csv", "", "empty.csv: it is empty: expected a header"),
+        ("long.csv", "a,b\n1,2\n1,2,3\n", "long.csv: row 1 has 3 fields, and the header has 2"),
         ("broken.parquet", "PAR1", "broken.parquet cannot be read: "),
     ],
 )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from tamiz.tables.columns import ColumnType, Unknown
+from tamiz.v1.manifest_pb2 import DataType
 from tamiz_convert.checks.claims import AtLeast
 from tamiz_convert.checks.context import Context, count
 from tamiz_convert.checks.finding import Claimed, Decided, Finding, Heading
@@ -15,13 +18,13 @@ from tamiz_convert.checks.sections import AbstentionCheck, FunctionalityCheck
 from tamiz_convert.checks.table import Table
 from tamiz_convert.errors import RowsError, SpecificationError
 from tamiz_convert.rows.labeled import labeled
-from tamiz_convert.rows.tables import read_table
+from tamiz_convert.rows.tables import opened, read
 
 
 def check_functionality(check: FunctionalityCheck, where: str, context: Context) -> Iterator[Finding]:
     """Count the wrong answers to the cases of a file: the whole list, so the share is exact."""
     path = context.folder / check.data
-    frame = _read(path, f"{where}.data")
+    frame = _read(path, f"{where}.data", context, check.target)
     if check.target not in frame.columns:
         raise SpecificationError(f"{where}.target: {path} has no column {check.target!r}")
     table = _like(frame.drop(columns=[check.target]), context.table, f"{where}.data")
@@ -50,7 +53,9 @@ def check_abstention(check: AbstentionCheck, where: str, context: Context) -> It
     """Bound from below how often garbage abstains, or expect that all of these rows abstain."""
     heading = check.heading("abstention", check.data or f"{check.generate}", context.on_inconclusive)
     if check.data is not None:
-        table = _like(_read(context.folder / check.data, f"{where}.data"), context.table, f"{where}.data")
+        table = _like(
+            _read(context.folder / check.data, f"{where}.data", context), context.table, f"{where}.data"
+        )
     else:
         table = garbage(f"{check.generate}", context.table, check.n_rows, context.random(where), where)
     try:
@@ -75,14 +80,25 @@ def _all_abstain(heading: Heading, n_answered: int, n_rows: int) -> Decided:
     )
 
 
-def _read(path: Path, where: str) -> pd.DataFrame:
+def _read(path: Path, where: str, context: Context, target: str | None = None) -> pd.DataFrame:
+    """Return the rows of a file, with the types of the rows at hand and of the classes."""
+    types = {name: _type_of(column) for name, column in context.table.frame.items()}
+    if target is not None and context.subject.classes.dtype.kind == "U":
+        types[target] = DataType.DATA_TYPE_STRING
     try:
-        frame = read_table(path)
+        with opened(path, named=[*map(str, types)]) as source:
+            known = not context.table.names_columns
+            return read(
+                source, types, [name for name in source.names if known or name in types or name == target]
+            )
     except RowsError as error:
         raise SpecificationError(f"{where}: {error}") from None
-    if len(frame) == 0:
-        raise SpecificationError(f"{where}: {path} has no rows")
-    return frame
+
+
+def _type_of(column: pd.Series[Any]) -> ColumnType:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.cat.categories.to_series()
+    return Unknown.NUMBER if pd.api.types.is_numeric_dtype(column) else DataType.DATA_TYPE_STRING
 
 
 def _like(frame: pd.DataFrame, table: Table, where: str) -> Table:

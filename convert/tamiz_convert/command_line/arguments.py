@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from tamiz.tables.options import KINDS, add_reading
 from tamiz_convert.command_line.export_arguments import add_checks, add_settings
 from tamiz_convert.pipeline.settings import names
 
@@ -146,10 +147,11 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_data(parser: argparse.ArgumentParser, rows: str, features: str) -> None:
-    told = f"{rows}, with their labels: .parquet, .csv, or .npz with one array per input"
+    told = f"{rows}, with their labels: {KINDS}, or .npz with one array per input"
     _add_file(parser, "--data", told)
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
     parser.add_argument("--features", type=names, metavar="A,B,…", help=features)
+    add_reading(parser)
 
 
 def _add_file(parser: argparse.ArgumentParser, flag: str, told: str) -> None:

@@ -12,13 +12,22 @@ from google.protobuf import json_format
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tamiz.tables.options import Reading
 from tamiz_convert.bundles.bundle import file_of, read_manifest
 from tamiz_convert.bundles.signing import PASSPHRASE_VARIABLE, make_keys, sign, verify
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.checks import show_results, write_json, write_junit
+from tamiz_convert.command_line.column_types import bundle_types
 from tamiz_convert.command_line.inspection import show
 from tamiz_convert.command_line.model_files import load_booster, load_estimator, load_torch
-from tamiz_convert.command_line.rows import FileRows, bundle_rows, export_rows, named_columns, split_settings
+from tamiz_convert.command_line.rows import (
+    FileRows,
+    bundle_rows,
+    export_rows,
+    labels_of,
+    named_columns,
+    split_settings,
+)
 from tamiz_convert.comparison import compare, terminal
 from tamiz_convert.comparison.page import to_html, to_json
 from tamiz_convert.errors import BlockedError
@@ -29,7 +38,7 @@ from tamiz_convert.pipeline.recalibrate import recalibrate
 from tamiz_convert.pipeline.release import check_bundle, refuse_blocked
 from tamiz_convert.pipeline.settings import DEFINITIONS
 from tamiz_convert.report import PAGE_NAME
-from tamiz_convert.rows.tables import ARRAYS, load_arrays, load_rows, select
+from tamiz_convert.rows.tables import ARRAYS, load_arrays, opened, read
 from tamiz_convert.sources.onnx_graph import OnnxModel
 from tamiz_convert.sources.torch_graph import TorchModel
 
@@ -45,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _export(arguments: argparse.Namespace) -> None:
     model = _LOADERS[arguments.command](arguments)
-    settings = _settings(arguments, export_rows(arguments, model))
+    settings = _settings(arguments, export_rows(arguments, model, _classes(arguments)))
     with _told(arguments), _progress() as progress:
         report = export(model, arguments.output, classes=_classes(arguments), **settings, progress=progress)
     _show(arguments, report)
@@ -62,15 +71,17 @@ def _compare(arguments: argparse.Namespace) -> None:
     if arguments.data.suffix == ARRAYS:
         _compare_rows(arguments, *load_arrays(arguments.data, arguments.target), arguments.slices)
         return
-    table, labels = load_rows(arguments.data, arguments.target)
-    sliced = select(table, arguments.slices, arguments.data)
+    target = arguments.target
+    types = bundle_types(arguments.b, target) | bundle_types(arguments.a, target)
     manifests = [read_manifest(arguments.a), read_manifest(arguments.b)]
-    read = {name for spec in manifests[0].inputs for name in spec.column_names}
-    rest = [name for name in table.columns if name in read or name not in arguments.slices]
-    features = arguments.features or named_columns(arguments.a) or rest
     by = [each.threshold.slice_input for each in manifests if each.threshold.slice_input]
-    rows = select(table, list(dict.fromkeys([*features, *by])), arguments.data)
-    _compare_rows(arguments, rows, labels, {name: sliced[name] for name in arguments.slices})
+    with opened(arguments.data, Reading.of(arguments), [target, *types, *arguments.slices]) as source:
+        rest = [name for name in source.names if name in types or name not in arguments.slices]
+        features = arguments.features or named_columns(arguments.a) or rest
+        columns = list(dict.fromkeys(name for name in [*features, *by] if name != target))
+        table = read(source, types, [*columns, *arguments.slices, target])
+    slices = {name: table[name] for name in arguments.slices}
+    _compare_rows(arguments, table[columns], labels_of(table[target]), slices)
 
 
 def _compare_rows(
@@ -103,10 +114,13 @@ def _check(arguments: argparse.Namespace) -> None:
 def _check_rows(arguments: argparse.Namespace) -> tuple[Any, Any]:
     if arguments.data.suffix == ARRAYS:
         return load_arrays(arguments.data, arguments.target)
-    table, labels = load_rows(arguments.data, arguments.target)
-    features = select(table, arguments.features or list(table.columns), arguments.data)
+    target = arguments.target
+    types = bundle_types(arguments.bundle, target)
+    with opened(arguments.data, Reading.of(arguments), [target, *types]) as source:
+        table = read(source, types, [*source.names, target])
+    labels = labels_of(table.pop(target))
     named = any(spec.column_names for spec in read_manifest(arguments.bundle).inputs)
-    return (table if named else features.to_numpy()), labels
+    return (table if named else table[arguments.features or list(table.columns)].to_numpy()), labels
 
 
 def _inspect(arguments: argparse.Namespace) -> None:
@@ -163,7 +177,7 @@ def _settings(arguments: argparse.Namespace, rows: FileRows) -> dict[str, Any]:
     flags = {name: setting.flag for name, setting in DEFINITIONS.items() if setting.flag is not None}
     settings = {name: getattr(arguments, name) for name in flags}
     settings |= {name: rows.load(settings[name]) for name, flag in flags.items() if flag.is_rows}
-    return settings | split_settings(arguments)
+    return settings | split_settings(arguments, rows)
 
 
 def _classes(arguments: argparse.Namespace) -> list[int] | list[str] | None:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
+from tamiz.tables.options import add_reading
 from tamiz_convert.pipeline.settings import DEFINITIONS, Flag, Setting, names
 
 _PROMISE: Final = "promise"
@@ -78,6 +79,7 @@ def _add_columns(group: argparse._ArgumentGroup) -> None:
         help="the columns with the features, in the order of the training; by default those that the model"
         " names, else all but the target",
     )
+    add_reading(group)
 
 
 def add_checks(parser: argparse._ActionsContainer) -> None:

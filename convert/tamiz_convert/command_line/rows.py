@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,25 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import TimeSeriesSplit
 
+from tamiz.tables.columns import ColumnType
+from tamiz.tables.options import Reading
 from tamiz_convert.bundles.bundle import read_manifest
 from tamiz_convert.checks import specification_of
+from tamiz_convert.command_line.column_types import bundle_types, estimator_types, label_type
 from tamiz_convert.errors import RowsError
 from tamiz_convert.rows.raw import not_numbers
-from tamiz_convert.rows.tables import ARRAYS, load_arrays, load_rows, read_table, select
+from tamiz_convert.rows.tables import ARRAYS, load_arrays, opened, read
 from tamiz_convert.sources.onnx_graph import OnnxModel
 from tamiz_convert.sources.sklearn_graph import names_in, unwrap
 from tamiz_convert.sources.torch_graph import TorchModel
 
 _FOLDS = 5
 
-ColumnNames = Callable[[pd.DataFrame], list[str]]
-"""A table → the columns that the model knows by name; none if it knows them only by their order."""
+Columns = Callable[[Sequence[str]], list[str]]
+"""The columns of a table → those that the model knows by name; none if it knows them only by their order."""
+
+Types = Callable[[Sequence[str]], Mapping[str, ColumnType]]
+"""The columns of a table → the types that the model knows, by column."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +42,18 @@ class FileRows:
         features: the columns with the features, as the user gave them; None for those that the model names.
         names: the columns that the model names; None for a model that takes whole tables.
         as_table: whether rows stay a table even if the model names no columns, because of a slice column.
+        types: the types that the model knows.
+        reading: how files are read.
         kept: more columns to keep, for slices and checks.
         dropped: columns that are not features, because they hold groups.
     """
 
     target: str
     features: Sequence[str] | None
-    names: ColumnNames | None
+    names: Columns | None
     as_table: bool
+    types: Types
+    reading: Reading = field(default_factory=Reading)
     kept: Sequence[str] = ()
     dropped: Sequence[str] = ()
 
@@ -57,15 +67,12 @@ class FileRows:
             return None
         if path.suffix == ARRAYS:
             return load_arrays(path, self.target)
-        table, labels = load_rows(path, self.target)
-        kept = [name for name in self.kept if name in table.columns]
-        features = table.drop(columns=[name for name in self.dropped if name in table.columns])
-        names = None if self.names is None else self.names(features)
-        if self.features is not None:
-            features = select(table, list(dict.fromkeys([*self.features, *kept])), path)
-        elif names:
-            wanted = [name for name in names if name in table.columns]
-            features = table[list(dict.fromkeys([*wanted, *kept]))]
+        with opened(path, self.reading, [self.target, *(self.features or ()), *self.kept]) as source:
+            others = [name for name in source.names if name not in {self.target, *self.dropped}]
+            names = None if self.names is None else self.names(others)
+            columns = self._columns(others, names)
+            table = read(source, self.types(others), [*columns, self.target])
+        features, labels = table[columns], labels_of(table[self.target])
         if names is None or names or self.as_table:
             return features, labels
         odd = not_numbers(features)
@@ -73,21 +80,52 @@ class FileRows:
             raise RowsError(f"{path}: the model reads all columns as features, in their order{odd}")
         return features.to_numpy(), labels
 
+    def _columns(self, others: Sequence[str], names: list[str] | None) -> list[str]:
+        """Return the columns to read as rows, of those that are neither labels nor groups."""
+        kept = [name for name in self.kept if name in others]
+        if self.features is not None:
+            return list(dict.fromkeys([*self.features, *kept]))
+        if names:
+            return list(dict.fromkeys([*(name for name in names if name in others), *kept]))
+        return list(others)
 
-def export_rows(arguments: argparse.Namespace, model: Any) -> FileRows:
-    """Return the reader for an export of a model."""
-    names: ColumnNames | None = None
-    if not isinstance(model, (OnnxModel, TorchModel)):
-        estimator = unwrap(model).estimator
-        names = lambda table: names_in(estimator, table)  # noqa: E731  one line, and mypy knows its type
-    return _reader(arguments, names, as_table=bool(arguments.slice_by or arguments.slices))
+
+def labels_of(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return labels; an empty text is a missing one, because no class is named so."""
+    return column.mask(column.eq(""))
+
+
+def export_rows(arguments: argparse.Namespace, model: Any, classes: Sequence[Any] | None) -> FileRows:
+    """Return the reader for an export of a model with these classes; None if they are not given."""
+    as_table = bool(arguments.slice_by or arguments.slices)
+    target: str = arguments.target
+    if isinstance(model, (OnnxModel, TorchModel)):
+        known = {} if classes is None else {target: label_type(classes)}
+        return _reader(arguments, None, lambda _columns: known, as_table=as_table)
+    estimator = unwrap(model).estimator
+    if classes is None:
+        classes = getattr(estimator, "classes_", None)
+    labels = {} if classes is None else {target: label_type(list(classes))}
+
+    def names(columns: Sequence[str]) -> list[str]:
+        return names_in(estimator, pd.DataFrame(columns=list(columns)))
+
+    return _reader(
+        arguments,
+        names,
+        lambda columns: estimator_types(estimator, names(columns)) | labels,
+        as_table=as_table,
+    )
 
 
 def bundle_rows(arguments: argparse.Namespace, bundle: Path) -> FileRows:
     """Return the reader for a bundle."""
-    known = named_columns(bundle)
-    slice_input = read_manifest(bundle).threshold.slice_input
-    return _reader(arguments, lambda _table: known, as_table=True, kept=[slice_input] if slice_input else [])
+    named = named_columns(bundle)
+    types = bundle_types(bundle, arguments.target)
+    by = read_manifest(bundle).threshold.slice_input
+    return _reader(
+        arguments, lambda _columns: named, lambda _columns: types, as_table=True, kept=[by] if by else []
+    )
 
 
 def named_columns(bundle: Path) -> list[str]:
@@ -98,7 +136,7 @@ def named_columns(bundle: Path) -> list[str]:
     return [name for spec in specs for name in spec.column_names]
 
 
-def split_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+def split_settings(arguments: argparse.Namespace, rows: FileRows) -> dict[str, Any]:
     """Return the settings for --groups and --time-ordered: one value per row, and a splitter.
 
     Raises:
@@ -106,17 +144,23 @@ def split_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     groups = None
     if arguments.groups is not None:
-        table = read_table(arguments.calibration)
-        column = select(table, [arguments.groups], arguments.calibration)[arguments.groups]
+        with opened(arguments.calibration, rows.reading, [arguments.groups]) as source:
+            column = read(source, rows.types(source.names), [arguments.groups])[arguments.groups]
         groups = np.asarray(column)
     return {"groups": groups, "splitter": TimeSeriesSplit(_FOLDS) if arguments.splitter else None}
 
 
 def _reader(
-    arguments: argparse.Namespace, names: ColumnNames | None, *, as_table: bool, kept: Sequence[str] = ()
+    arguments: argparse.Namespace,
+    names: Columns | None,
+    types: Types,
+    *,
+    as_table: bool,
+    kept: Sequence[str] = (),
 ) -> FileRows:
     kept = [*kept, *arguments.slices, *([arguments.slice_by] if arguments.slice_by else [])]
     if arguments.checks is not None:
         kept += sorted(map(str, specification_of(arguments.checks).columns()))
     dropped = [] if arguments.groups is None else [arguments.groups]
-    return FileRows(arguments.target, arguments.features, names, as_table, kept, dropped)
+    reading = Reading.of(arguments)
+    return FileRows(arguments.target, arguments.features, names, as_table, types, reading, kept, dropped)

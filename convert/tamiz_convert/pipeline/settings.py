@@ -29,6 +29,7 @@ from typing import (
     get_origin,
 )
 
+from tamiz.tables.options import KINDS
 from tamiz_convert.calibrators import AUTO, METHODS, choice, unknown
 from tamiz_convert.errors import ExportError, RowsError, did_you_mean
 from tamiz_convert.rows.raw import as_rows
@@ -167,8 +168,8 @@ class Settings(TypedDict, total=False):
                 "rows",
                 "FILE",
                 Path,
-                "rows that the model was not trained on, with their labels: .parquet or .csv; for torch and"
-                " onnx also .npz with one array per input",
+                f"rows that the model was not trained on, with their labels: {KINDS}; for torch and onnx also"
+                " .npz with one array per input",
                 is_rows=True,
             ),
             check=_labeled,

@@ -205,7 +205,8 @@ def slice_texts(column: pd.Series[Any]) -> NDArray[np.str_]:
     """Return the values of a column as text, (n_rows,); a missing one becomes `MISSING`."""
     missing = column.isna()
     return np.array(
-        [MISSING if none else str(value) for value, none in zip(column, missing, strict=True)], dtype=np.str_
+        [MISSING if none or value == "" else str(value) for value, none in zip(column, missing, strict=True)],
+        dtype=np.str_,
     )
 
 

@@ -1,8 +1,9 @@
-"""Labeled rows from files, for the command line."""
+"""Rows from files, for the command line and for release checks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,50 +11,48 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tamiz.tables.columns import ColumnType
+from tamiz.tables.errors import TableError
+from tamiz.tables.options import Reading
+from tamiz.tables.source import Source
 from tamiz_convert.errors import RowsError
 
 ARRAYS: Final = ".npz"
 """The suffix of files with arrays, for rows that are not a table: one array per input, and one of labels."""
 
-_READERS: Final[dict[str, Callable[[Path], pd.DataFrame]]] = {
-    ".parquet": pd.read_parquet,
-    ".csv": pd.read_csv,
-}
 
-
-def load_rows(path: Path, target: str) -> tuple[pd.DataFrame, pd.Series[Any]]:
-    """Load labeled rows from a Parquet or CSV file.
+@contextmanager
+def opened(path: Path, reading: Reading | None = None, named: Collection[str] = ()) -> Iterator[Source]:
+    """Open a table for a block.
 
     Args:
         path: the file.
-        target: the column with the labels.
+        reading: how it is read.
+        named: columns that are used, even if pandas wrote them as an index.
 
     Raises:
-        RowsError: if the file cannot be read, or a column is missing.
+        RowsError: if the file cannot be read, also in the block.
     """
-    table = read_table(path)
-    select(table, [target], path)
-    return table.drop(columns=[target]), table[target]
+    try:
+        with Source(path, reading, named) as source:
+            yield source
+    except TableError as error:
+        raise RowsError(str(error)) from error
 
 
-def select(table: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.DataFrame:
-    """Return some columns of a table.
+def read(source: Source, types: Mapping[str, ColumnType], columns: Sequence[str]) -> pd.DataFrame:
+    """Return some columns of a file as a DataFrame, each once.
 
     Args:
-        table: the table.
+        source: the file.
+        types: of columns by name, as far as they are known.
         columns: their names, in order.
-        path: the table's file, for the error.
 
     Raises:
-        RowsError: if a column is missing.
+        TableError: if a column is missing, or holds a value that its type does not.
     """
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        raise RowsError(
-            f"{path} has no column {', '.join(map(repr, missing))}; it has"
-            f" {', '.join(map(repr, table.columns))}"
-        )
-    return table[list(columns)]
+    frame: pd.DataFrame = source.read(types, list(dict.fromkeys(columns))).to_pandas()
+    return frame
 
 
 def load_arrays(path: Path, target: str) -> tuple[Any, NDArray[Any]]:
@@ -82,19 +81,3 @@ def load_arrays(path: Path, target: str) -> tuple[Any, NDArray[Any]]:
     if not arrays:
         raise RowsError(f"{path} has no array besides {target!r}; expected one per input of the model")
     return (next(iter(arrays.values())) if len(arrays) == 1 else arrays), labels
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Return the table in a Parquet or CSV file.
-
-    Raises:
-        RowsError: if the file cannot be read.
-    """
-    if path.suffix not in _READERS:
-        raise RowsError(f"{path} is not a table: expected a file that ends in {' or '.join(_READERS)}")
-    try:
-        return _READERS[path.suffix](path)
-    except FileNotFoundError:
-        raise RowsError(f"{path} does not exist") from None
-    except Exception as error:  # pandas and pyarrow raise many kinds
-        raise RowsError(f"{path} cannot be read: {error}") from error

@@ -244,6 +244,12 @@ def used_columns(step: ColumnTransformer) -> list[str]:
     return [name for name in names if name in used]
 
 
+def transformed_columns(step: ColumnTransformer) -> list[tuple[Any, list[str]]]:
+    """Return each transformer of a fitted ColumnTransformer, with the names of the columns that it reads."""
+    names = list(step.feature_names_in_)
+    return [(each, _as_names(selected, names)) for _, each, selected in step.transformers_ if each != "drop"]
+
+
 def columns_that_may_miss(step: ColumnTransformer) -> dict[str, Any]:
     """Return the columns in which a fitted ColumnTransformer handles missing values: imputed or a category.
 

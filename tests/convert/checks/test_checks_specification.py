@@ -214,7 +214,7 @@ def bundle(tmp_path_factory):
         (
             "abstention",
             {"data": "x.txt", "expect": "all_abstain"},
-            "abstention[0].data: x.txt is not a table",
+            "abstention[0].data: x.txt: it is not a table",
         ),
         (
             "comparison",

@@ -470,7 +470,7 @@ def test_the_command_exports_and_inspects(files, capsys, rows):
             ["--threshold", "0.9", "--trust-pickle", "--train", "nowhere.parquet"],
             "nowhere.parquet does not exist",
         ),
-        (["--threshold", "0.9", "--trust-pickle", "--train", "rows.txt"], "rows.txt is not a table"),
+        (["--threshold", "0.9", "--trust-pickle", "--train", "rows.txt"], "rows.txt: it is not a table"),
     ],
 )
 def test_a_foreseen_error_is_one_line_and_status_1(files, capsys, extra, message):

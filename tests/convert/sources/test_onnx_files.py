@@ -348,7 +348,7 @@ def test_several_inputs_are_read_from_a_dict_or_a_table(check, scaled, tmp_path)
         report = check(model, rows=given, y=y, calibrators=("none",))
         assert [list(spec.shape) for spec in report.manifest.inputs] == [[-1, 1], [-1, 1]]
         assert {each.name for each in report.manifest.reference_histograms} == {"confidence", "x", "y"}
-    with pytest.raises(RowsError, match="input 'y' is not among the columns"):
+    with pytest.raises(RowsError, match="input 'y' is not among the columns 'x'"):
         check(model, rows={"x": rows["x"]}, y=y)
     with pytest.raises(RowsError, match="the model reads 2 inputs"):
         check(model, rows=scaled[2], y=y)

@@ -1,0 +1,192 @@
+"""Files of rows at the command line: the same rows from every kind of file, read with the model's types."""
+
+from __future__ import annotations
+
+import gzip
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from tamiz_convert.__main__ import main
+from tamiz_convert.bundles.bundle import read_manifest
+
+ENDINGS = ["parquet", "csv", "tsv", "csv.gz", "jsonl", "jsonl.gz"]
+CHECKS = """
+version: 1
+minimum_functionality: [{name: cases, data: cases.csv, target: y, max_failure_rate: 1.0}]
+"""
+
+
+def houses(n, seed):
+    """Return rows whose texts look like missing values and numbers, and labels that look like numbers."""
+    random = np.random.default_rng(seed)
+    table = pd.DataFrame(
+        {
+            "area": random.normal(100, 20, n).round(2),
+            "rooms": random.integers(1, 9, n),
+            "new": random.random(n) < 0.5,
+            "veneer": random.choice(["None", "NA", "null"], n),
+            "zip": random.choice(["01001", "1001", "20000"], n),
+        }
+    )
+    p = np.select([table["veneer"] == "None", table["zip"] == "01001"], [0.9, 0.1], 0.5)
+    return table, np.where(random.random(n) < p, "01", "1")
+
+
+def write(table, path):
+    name = path.name.removesuffix(".gz")
+    if name.endswith(".parquet"):
+        table.to_parquet(path)
+        return
+    lines = table.to_json(orient="records", lines=True)
+    separator = "\t" if ".tsv" in name else ","
+    text = lines if name.endswith(".jsonl") else table.to_csv(index=False, sep=separator)
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder with a model, its bundle, and the same rows in every kind of file."""
+    folder = tmp_path_factory.mktemp("houses")
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    columns = [("n", StandardScaler(), ["area", "rooms"]), ("b", "passthrough", ["new"])]
+    steps = ColumnTransformer([*columns, ("c", encoder, ["veneer", "zip"])])
+    table, labels = houses(500, 0)
+    joblib.dump(make_pipeline(steps, LogisticRegression()).fit(table, labels), folder / "model.joblib")
+    table, labels = houses(400, 1)
+    for ending in ENDINGS:
+        write(table.assign(y=labels), folder / f"rows.{ending}")
+    assert main(export(folder, "rows.parquet", "houses/1")) == 0
+    return folder
+
+
+def export(folder, rows, output, *flags):
+    command = ["sklearn", str(folder / "model.joblib"), "--trust-pickle", "--calibration", str(folder / rows)]
+    command += ["--target", "y", "--threshold", "0.6", "--calibrator", "sigmoid", "--no-report"]
+    return [*command, "--output", str(folder / output), *flags]
+
+
+def reading(folder, rows, output=None):
+    """Return the commands that read rows for a bundle."""
+    bundle, data = str(folder / "houses/1"), ["--target", "y", "--data", str(folder / rows)]
+    (folder / "checks.yaml").write_text(CHECKS)
+    return {
+        "check": ["check", bundle, *data, "--checks", str(folder / "checks.yaml")],
+        "compare": ["compare", bundle, bundle, *data],
+        "recalibrate": [
+            *(
+                "recalibrate",
+                bundle,
+                "--calibration",
+                str(folder / rows),
+                "--target",
+                "y",
+                "--threshold",
+                "0.6",
+            ),
+            *("--calibrator", "sigmoid", "--no-report", "--output", str(output or folder / "again/2")),
+        ],
+    }
+
+
+@pytest.mark.parametrize("ending", ENDINGS[1:])
+def test_an_export_is_the_same_from_every_kind_of_file(folder, ending):
+    output = f"{ending}/1"
+    assert main(export(folder, f"rows.{ending}", output)) == 0
+    found, expected = read_manifest(folder / output), read_manifest(folder / "houses/1")
+    assert found.row_sets == expected.row_sets
+    assert found.inputs == expected.inputs
+    assert found.graph_digest == expected.graph_digest
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("rooms", "", "column 'rooms', row 2: '': expected int64, which cannot be missing"),
+        ("rooms", "3.5", "column 'rooms', row 2: '3.5': expected a whole number"),
+        ("area", "n/a", "column 'area', row 2: 'n/a': expected a number; a word that means"),
+        ("area", "1,5", "column 'area', row 2: '1,5': expected a number with a decimal point"),
+        ("new", "yes", "column 'new', row 2: 'yes': expected true, false"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "compare", "recalibrate"])
+def test_a_value_that_the_bundle_does_not_read_is_named(
+    folder, capsys, command, column, value, message, tmp_path
+):
+    table, labels = houses(20, 2)
+    table = table.astype({column: object})
+    table.loc[2, column] = value
+    table.assign(y=labels).to_csv(folder / "bad.csv", index=False)
+    assert main(reading(folder, "bad.csv", tmp_path / "again/2")[command]) == 1
+    error = capsys.readouterr().err
+    assert f"bad.csv: {message}" in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["check", "compare", "recalibrate"])
+def test_every_command_reads_texts_and_labels_as_they_stand(folder, command, tmp_path):
+    table, labels = houses(300, 3)
+    cases = table.head(3).assign(y=labels[:3], remark=["1", "NA", "2"])
+    cases.to_csv(folder / "cases.csv", index=False)
+    (folder / "odd.csv").write_text(table.assign(y=labels).to_csv(index=False, sep=":"), encoding="utf-16")
+    assert main([*reading(folder, "odd.csv", tmp_path / "again/2")[command], "--separator", ":"]) == 0
+
+
+def test_a_word_that_is_named_is_missing(folder, capsys):
+    table, labels = houses(60, 4)
+    table = table.astype({"area": object})
+    table.loc[3, "area"] = "n/a"
+    table.assign(y=labels).to_csv(folder / "worded.csv", index=False)
+    compare = reading(folder, "worded.csv")["compare"]
+    assert main(compare) == 1
+    assert "--missing-values" in capsys.readouterr().err
+    assert main([*compare, "--missing-values", "n/a"]) == 0
+
+
+def test_a_missing_label_is_told(folder, capsys, tmp_path):
+    table, labels = houses(60, 4)
+    labels[7] = ""
+    table.assign(y=labels).to_csv(folder / "unlabeled.csv", index=False)
+    assert main(reading(folder, "unlabeled.csv", tmp_path / "again/2")["recalibrate"]) == 1
+    assert (
+        "1 of 60 calibration labels are missing (NaN or None), the first in row 7" in capsys.readouterr().err
+    )
+
+
+def test_a_model_that_reads_columns_by_order_does_not_read_pandas_index(folder, capsys):
+    table, labels = houses(500, 0)
+    numbers = table[["area", "rooms"]]
+    joblib.dump(LogisticRegression().fit(numbers.to_numpy(), labels), folder / "plain.joblib")
+    rows, y = houses(200, 5)
+    rows = rows[["area", "rooms"]].assign(y=y)
+    rows.sample(frac=1, random_state=0).to_parquet(folder / "index.parquet")
+    command = [
+        str(folder / "plain.joblib") if word.endswith("model.joblib") else word
+        for word in export(folder, "index.parquet", "plain/1")
+    ]
+    assert main(command) == 0
+    rows.assign(rooms="01").to_csv(folder / "codes.csv", index=False)
+    command[command.index("--calibration") + 1] = str(folder / "codes.csv")
+    command[command.index("--output") + 1] = str(folder / "plain/2")
+    assert main(command) == 1
+    assert "(not numbers: 'rooms';" in capsys.readouterr().err
+
+
+def test_integer_labels_may_be_written_as_bool(folder):
+    table, _ = houses(500, 0)
+    numbers = table[["area", "rooms"]]
+    joblib.dump(LogisticRegression().fit(numbers, table["new"].astype(int)), folder / "bool.joblib")
+    rows, _ = houses(200, 5)
+    rows[["area", "rooms"]].assign(y=rows["new"]).to_csv(folder / "bool.csv", index=False)
+    command = [
+        str(folder / "bool.joblib") if word.endswith("model.joblib") else word
+        for word in export(folder, "bool.csv", "bool/1")
+    ]
+    assert main(command) == 0
