@@ -114,12 +114,9 @@ class Inputs:
         if label not in self.may_miss:
             return values
         missing, value = values == "" if values.dtype == object else np.isnan(values), self.may_miss[label]
-        if not missing.any():
-            return values
-        replaced = np.where(missing, value, values)
-        return (
-            replaced if value is not None else pd.Series(replaced, dtype=object)
-        )  # pandas reads None as NaN
+        if value is None:  # in a DataFrame, pandas would read None as NaN
+            return pd.Series(np.where(missing, None, values), dtype=object)
+        return np.where(missing, value, values) if missing.any() else values
 
     def label(self, spec: InputSpec) -> str:
         """Return the name of an input's column; of a matrix, the input's own name."""

@@ -127,6 +127,10 @@ def unwrap(estimator: Any) -> Unwrapped:
             estimator = estimator.estimator
         elif isinstance(estimator, BaseSearchCV):
             _check_fitted(estimator)
+            if not hasattr(estimator, "best_estimator_"):
+                raise EstimatorError(
+                    f"{type(estimator).__name__} has no best_estimator_; search again with refit=True"
+                )
             notes.append(f"{type(estimator).__name__}: its best_estimator_ is exported")
             estimator = estimator.best_estimator_
         elif isinstance(estimator, CalibratedClassifierCV):
