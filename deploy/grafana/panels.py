@@ -35,11 +35,12 @@ def series(
     *,
     says: str,
     see: str,
+    width: int,
     unit: str,
     stacked: bool = False,
     limits: Sequence[str] = (),
     at_most: float | None = None,
-) -> timeseries.Panel:
+) -> Cell:
     """Return lines over time; `limits` are patterns for the names of targets: dashed and red."""
     panel = _described(timeseries.Panel(), title, says, see).unit(unit).min(0)
     panel = (
@@ -72,7 +73,7 @@ def series(
                 model.DynamicConfigValue("custom.stacking", {"mode": "none", "group": "B"}),
             ],
         )
-    return _with_queries(panel, queries, _over_time)
+    return _with_queries(panel, queries, _over_time, width)
 
 
 def number(
@@ -81,10 +82,11 @@ def number(
     *,
     says: str,
     see: str,
+    width: int,
     unit: str,
     steps: Sequence[Step] = ((None, BLUE),),
     decimals: int | None = None,
-) -> stat.Panel:
+) -> Cell:
     """Return one large number, in the color of the last step that it has reached."""
     panel = (
         _described(stat.Panel(), title, says, see)
@@ -98,10 +100,10 @@ def number(
     )
     if decimals is not None:
         panel = panel.decimals(decimals)
-    return _with_queries(panel, [query], _over_time)
+    return _with_queries(panel, [query], _over_time, width)
 
 
-def heat(title: str, query: Query, *, says: str, see: str, unit: str) -> heatmap.Panel:
+def heat(title: str, query: Query, *, says: str, see: str, width: int, unit: str) -> Cell:
     """Return a histogram over time: the query gives its buckets, by `le`."""
     panel = (
         _heat_map(title, says, see, _scheme("Oranges"))
@@ -110,10 +112,10 @@ def heat(title: str, query: Query, *, says: str, see: str, unit: str) -> heatmap
         .filter_values(heatmap.FilterValueRange().le(1e-9))
         .show_y_histogram()
     )
-    return _with_queries(panel, [query], lambda target: target.range().format(PromQueryFormat.HEATMAP))
+    return _with_queries(panel, [query], lambda target: target.range().format(PromQueryFormat.HEATMAP), width)
 
 
-def difference(title: str, query: Query, *, says: str, see: str, at_most: float) -> heatmap.Panel:
+def difference(title: str, query: Query, *, says: str, see: str, width: int, at_most: float) -> Cell:
     """Return differences of shares over time: one line of cells per bin, named by the bin's upper edge.
 
     `at_most`: the difference, to either side, beyond which the color stays the same; 0 is in the middle.
@@ -126,7 +128,7 @@ def difference(title: str, query: Query, *, says: str, see: str, at_most: float)
         .y_axis(heatmap.YAxisConfig().axis_placement(look.AxisPlacement.LEFT))
         .filter_values(heatmap.FilterValueRange().le(-1.0))  # without it cells below 0 are not drawn
     )
-    return _with_queries(panel, [query], _over_time)
+    return _with_queries(panel, [query], _over_time, width)
 
 
 def rows_of(
@@ -135,9 +137,10 @@ def rows_of(
     *,
     says: str,
     see: str,
+    width: int,
     unit: str = "short",
     hidden: Sequence[str] = (),
-) -> table.Panel:
+) -> Cell:
     """Return a table of instant values: a line per set of labels, a column per query, named by its legend."""
     panel = (
         _described(table.Panel(), title, says, see)
@@ -153,10 +156,12 @@ def rows_of(
     panel = panel.with_transformation(_transform("merge", {})).with_transformation(
         _transform("organize", {"excludeByName": excluded, "renameByName": names})
     )
-    return _with_queries(panel, queries, _now)
+    return _with_queries(panel, queries, _now, width)
 
 
-def bars(title: str, queries: Sequence[Query], *, says: str, see: str, unit: str, by: str) -> barchart.Panel:
+def bars(
+    title: str, queries: Sequence[Query], *, says: str, see: str, width: int, unit: str, by: str
+) -> Cell:
     """Return bars of instant values side by side, one group for each value of the label `by`."""
     panel = (
         _described(barchart.Panel(), title, says, see)
@@ -183,7 +188,7 @@ def bars(title: str, queries: Sequence[Query], *, says: str, see: str, unit: str
             )
         )
     )
-    return _with_queries(panel, queries, _now)
+    return _with_queries(panel, queries, _now, width)
 
 
 def dashboard(
@@ -273,12 +278,12 @@ def _scheme(name: str) -> heatmap.HeatmapColorOptions:
     return colors.exponent(0.5).steps(64).reverse(False)
 
 
-def _with_queries(panel: Any, queries: Sequence[Query], shape: Shape) -> Any:
+def _with_queries(panel: Any, queries: Sequence[Query], shape: Shape, width: int) -> Cell:
     panel = panel.datasource(_SOURCE)
     for i, query in enumerate(queries):
         target = prometheus.Dataquery().expr(query.expr).legend_format(query.legend)
         panel = panel.with_target(shape(target.ref_id(_ref(i)).datasource(_SOURCE)))
-    return panel
+    return Cell(panel, width)
 
 
 def _over_time(target: prometheus.Dataquery) -> prometheus.Dataquery:

@@ -71,10 +71,10 @@ def test_the_naive_rule_breaks_the_promise_and_this_test_would_see_it():
 def test_what_is_simulated_here_is_what_an_export_certifies(name):
     random = np.random.default_rng(15)
     for _ in range(20):
-        rows = [POPULATIONS[name].sample(500, random) for _ in range(2)]
-        found = find(*(Outcomes(*each) for each in rows), max_error=MAX_ERROR, delta=DELTA)
+        rows = [Outcomes(*POPULATIONS[name].sample(500, random)) for _ in range(2)]
+        found = find(*rows, max_error=MAX_ERROR, delta=DELTA)
         try:
-            certified = certify(*rows[0], *rows[1], max_error=MAX_ERROR, confidence_level=CONFIDENCE_LEVEL)
+            certified = certify(*rows, max_error=MAX_ERROR, confidence_level=CONFIDENCE_LEVEL)
         except UnattainableError:
             certified = None
         assert certified == found or certified.threshold == found.threshold  # 1 - 0.9 is not quite 0.1
@@ -85,8 +85,8 @@ def test_the_curve_of_the_attainable_error_foretells_what_more_rows_bring(name, 
     population, random = POPULATIONS[name], np.random.default_rng(16)
 
     def curve(n: int, multiples: tuple[float, ...]) -> list[float]:
-        rows = population.sample(n, random), population.sample(n, random)
-        found = attainable_errors(*rows[0], *rows[1], confidence_level=CONFIDENCE_LEVEL, multiples=multiples)
+        rows = [Outcomes(*population.sample(n, random)) for _ in range(2)]
+        found = attainable_errors(*rows, confidence_level=CONFIDENCE_LEVEL, multiples=multiples)
         return [entry.max_error for entry in found]
 
     foretold = np.mean([curve(1_000, (0.25, 1.0, 4.0)) for _ in range(20)], axis=0)

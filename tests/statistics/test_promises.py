@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tamiz_convert.certificates.fixed_sequence import Outcomes
 from tamiz_convert.certificates.promises import certify_coverage, certify_joint_error
 from tamiz_convert.errors import UnattainableError
 
@@ -21,7 +22,9 @@ def joint_errors(name: str, n_rows: int, resamples: int, seed: int) -> list[tupl
     for _ in range(resamples):
         try:
             certified = certify_joint_error(
-                *population.sample(n_rows, random), max_error=MAX_ERROR, confidence_level=CONFIDENCE_LEVEL
+                Outcomes(*population.sample(n_rows, random)),
+                max_error=MAX_ERROR,
+                confidence_level=CONFIDENCE_LEVEL,
             )
         except UnattainableError:
             found.append((0.0, 0.0))
@@ -45,7 +48,7 @@ def test_the_joint_error_is_nearly_used_up():
 def test_a_joint_error_is_no_error_among_the_accepted():
     population = POPULATIONS["over-confident at the top"]
     certified = certify_joint_error(
-        *population.sample(4_000, np.random.default_rng(33)),
+        Outcomes(*population.sample(4_000, np.random.default_rng(33))),
         max_error=0.005,
         confidence_level=CONFIDENCE_LEVEL,
     )
@@ -60,7 +63,7 @@ def test_the_coverage_is_reached_as_often_as_promised_and_hardly_exceeded(name):
         [
             population.coverage(
                 certify_coverage(
-                    *population.sample(N_ROWS, random),
+                    Outcomes(*population.sample(N_ROWS, random)),
                     min_coverage=MIN_COVERAGE,
                     confidence_level=CONFIDENCE_LEVEL,
                 ).threshold

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from tamiz_convert.certificates.certify import find
-from tamiz_convert.certificates.fixed_sequence import Outcomes
 from tamiz_convert.certificates.subsets import SubsetRows, find_in_subsets
 
 from .populations import CONFIDENCE_LEVEL, DELTA, GRID, MAX_ERROR, RESAMPLES, Population, allowed
@@ -71,9 +70,7 @@ def test_a_pooled_certificate_keeps_its_own_promise_and_breaks_it_in_the_hard_sl
     broken, certified = np.zeros(3), 0
     for _ in range(resamples):
         calibration, certification = sample(4_000, random), sample(4_000, random)
-        found = find(
-            Outcomes(*calibration[:2]), Outcomes(*certification[:2]), max_error=MAX_ERROR, delta=DELTA
-        )
+        found = find(calibration.outcomes, certification.outcomes, max_error=MAX_ERROR, delta=DELTA)
         if found is None:
             continue
         certified += 1

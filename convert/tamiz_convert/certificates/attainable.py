@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from tamiz_convert.certificates.fixed_sequence import Confidences, Errors, Outcomes, Walk, walk
+from tamiz_convert.certificates.fixed_sequence import Outcomes, Walk, walk
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.evidence import AttainableError
 from tamiz_convert.metrics.binomial import fewest_rows, rows_needed, upper_bound
@@ -23,10 +23,8 @@ _MORE_ROWS: Final = (2, 4, 8, 16, 32)
 
 
 def attainable_errors(
-    confidence_calibration: Confidences,
-    error_calibration: Errors,
-    confidence_certification: Confidences,
-    error_certification: Errors,
+    calibration: Outcomes,
+    certification: Outcomes,
     *,
     confidence_level: float,
     multiples: Sequence[float] = CURVE,
@@ -38,18 +36,14 @@ def attainable_errors(
     A multiple of 1 does not extrapolate.
 
     Args:
-        confidence_calibration: (n,), the confidences of the calibration rows; NaN is never accepted.
-        error_calibration: (n,), whether their prediction is wrong.
-        confidence_certification: (m,), the same of the certification rows.
-        error_certification: (m,).
+        calibration: the calibration rows.
+        certification: the certification rows.
         confidence_level: the wanted probability that the promise holds, between 0 and 1.
         multiples: of the rows at hand, ascending.
 
     Returns:
         One entry per multiple that proves an error of at most one half.
     """
-    calibration = Outcomes(confidence_calibration, error_calibration)
-    certification = Outcomes(confidence_certification, error_certification)
     curve: list[AttainableError] = []
     for each in multiples:
         rows = certification.times(each)

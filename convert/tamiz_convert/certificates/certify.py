@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tamiz_convert.certificates.attainable import nothing_proven, too_few_rows
-from tamiz_convert.certificates.fixed_sequence import Confidences, Errors, Outcomes, Walk, walk
+from tamiz_convert.certificates.fixed_sequence import Outcomes, Walk, walk
 from tamiz_convert.metrics.binomial import upper_bound
 
 
@@ -36,21 +36,13 @@ class Certified:
 
 
 def certify(
-    confidence_calibration: Confidences,
-    error_calibration: Errors,
-    confidence_certification: Confidences,
-    error_certification: Errors,
-    *,
-    max_error: float,
-    confidence_level: float,
+    calibration: Outcomes, certification: Outcomes, *, max_error: float, confidence_level: float
 ) -> Certified:
     """Find the loosest threshold that the certification rows prove.
 
     Args:
-        confidence_calibration: (n,), the confidences of the calibration rows; NaN is never accepted.
-        error_calibration: (n,), whether their prediction is wrong.
-        confidence_certification: (m,), the same of the certification rows.
-        error_certification: (m,).
+        calibration: the rows that place and order the candidates.
+        certification: the rows that prove.
         max_error: the wanted bound on the error among accepted rows, between 0 and 1.
         confidence_level: the wanted probability that it holds, between 0 and 1.
 
@@ -59,8 +51,6 @@ def certify(
             the candidate that looked best on the calibration rows.
     """
     delta = 1.0 - confidence_level
-    calibration = Outcomes(confidence_calibration, error_calibration)
-    certification = Outcomes(confidence_certification, error_certification)
     found = walk(calibration, certification, max_error, delta)
     if found is None:
         raise too_few_rows(calibration, certification, max_error, delta)

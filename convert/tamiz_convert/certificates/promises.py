@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import binom
 
 from tamiz_convert.certificates.certify import Certified
-from tamiz_convert.certificates.fixed_sequence import Confidences, Errors, Outcomes, midway_below
+from tamiz_convert.certificates.fixed_sequence import Outcomes, midway_below
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.metrics.binomial import fewest_rows, p_values, upper_bound
 
@@ -23,17 +23,14 @@ JOINT_ERROR_METHOD: Final = "clopper-pearson-monotone-scan"
 COVERAGE_METHOD: Final = "binomial-order-statistic"
 
 
-def certify_joint_error(
-    confidence: Confidences, error: Errors, *, max_error: float, confidence_level: float
-) -> Certified:
+def certify_joint_error(rows: Outcomes, *, max_error: float, confidence_level: float) -> Certified:
     """Find the loosest threshold at which at most `max_error` of *all* rows are accepted and wrong.
 
     This does not bound the share of errors among accepted rows: if few rows are accepted, all of them may be
     wrong.
 
     Args:
-        confidence: (m,), the confidences of the certification rows; NaN is never accepted.
-        error: (m,), whether their prediction is wrong.
+        rows: the certification rows.
         max_error: the wanted bound on P(accepted and wrong), between 0 and 1.
         confidence_level: the wanted probability that it holds, between 0 and 1.
 
@@ -41,7 +38,6 @@ def certify_joint_error(
         UnattainableError: if no threshold that accepts any row can be proven.
     """
     delta = 1.0 - confidence_level
-    rows = Outcomes(confidence, error)
     values = np.unique(rows.confidence)[::-1]
     thresholds = midway_below(rows.confidence[::-1], values)
     n_errors, n_accepted = rows.errors_and_rows(thresholds)
@@ -56,9 +52,7 @@ def certify_joint_error(
     )
 
 
-def certify_coverage(
-    confidence: Confidences, error: Errors, *, min_coverage: float, confidence_level: float
-) -> Certified:
+def certify_coverage(rows: Outcomes, *, min_coverage: float, confidence_level: float) -> Certified:
     """Find the strictest threshold at which at least `min_coverage` of the rows are accepted.
 
     It accepts the n most confident rows, with the smallest n for which P(Binomial(m, min_coverage) >= n) <=
@@ -66,8 +60,7 @@ def certify_coverage(
     nothing about errors.
 
     Args:
-        confidence: (m,), the confidences of the certification rows; NaN is never accepted.
-        error: (m,), whether their prediction is wrong; only counted.
+        rows: the certification rows; their errors are only counted.
         min_coverage: the wanted share of accepted rows, between 0 and 1.
         confidence_level: the wanted probability that it is reached, between 0 and 1.
 
@@ -75,7 +68,6 @@ def certify_coverage(
         UnattainableError: if accepting every row that has a confidence still does not prove it.
     """
     delta = 1.0 - confidence_level
-    rows = Outcomes(confidence, error)
     proven = binom.sf(np.arange(rows.n_rows + 1) - 1, rows.n_rows, min_coverage) <= delta
     needed = int(np.argmax(proven)) if proven.any() else rows.n_rows + 1
     if needed > len(rows.confidence):

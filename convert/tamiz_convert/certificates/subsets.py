@@ -37,10 +37,15 @@ class SubsetRows(NamedTuple):
     error: Errors
     subset: NDArray[np.int64]
 
-    def of(self, index: int) -> tuple[Confidences, Errors]:
+    @property
+    def outcomes(self) -> Outcomes:
+        """All rows."""
+        return Outcomes(self.confidence, self.error)
+
+    def of(self, index: int) -> Outcomes:
         """Return the rows of one subset."""
         its = self.subset == index
-        return self.confidence[its], self.error[its]
+        return Outcomes(self.confidence[its], self.error[its])
 
 
 @dataclass(frozen=True)
@@ -137,25 +142,15 @@ def find_in_subsets(
 ) -> list[Certified | None]:
     """Return what the rows of each subset prove at this confidence level; None if they prove nothing."""
     return [
-        find(
-            Outcomes(*calibration.of(index)),
-            Outcomes(*certification.of(index)),
-            max_error=max_error,
-            delta=1.0 - confidence_level,
-        )
+        find(calibration.of(index), certification.of(index), max_error=max_error, delta=1 - confidence_level)
         for index in range(n_subsets)
     ]
 
 
-def _reason(
-    calibration: tuple[Confidences, Errors],
-    certification: tuple[Confidences, Errors],
-    max_error: float,
-    confidence_level: float,
-) -> str:
+def _reason(calibration: Outcomes, certification: Outcomes, max_error: float, confidence_level: float) -> str:
     """Return why nothing could be proven."""
     try:
-        certify(*calibration, *certification, max_error=max_error, confidence_level=confidence_level)
+        certify(calibration, certification, max_error=max_error, confidence_level=confidence_level)
     except UnattainableError as error:
         return str(error)
     raise AssertionError("certify proves what find does not: this is a bug")

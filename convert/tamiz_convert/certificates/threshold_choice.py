@@ -141,22 +141,14 @@ def choose_threshold(
 
 def _undivided(policy: Policy, calibration: SubsetRows, certification: SubsetRows) -> Threshold:
     level = policy.confidence_level
-    confidence, error, _ = certification
+    rows = certification.outcomes
     if policy.max_joint_error is not None:
-        found = certify_joint_error(
-            confidence, error, max_error=policy.max_joint_error, confidence_level=level
-        )
+        found = certify_joint_error(rows, max_error=policy.max_joint_error, confidence_level=level)
     elif policy.min_coverage is not None:
-        found = certify_coverage(confidence, error, min_coverage=policy.min_coverage, confidence_level=level)
+        found = certify_coverage(rows, min_coverage=policy.min_coverage, confidence_level=level)
     else:
-        found = certify(
-            calibration.confidence,
-            calibration.error,
-            confidence,
-            error,
-            max_error=policy.max_error or 0.0,
-            confidence_level=level,
-        )
+        max_error = policy.max_error or 0.0
+        found = certify(calibration.outcomes, rows, max_error=max_error, confidence_level=level)
     return Threshold(value=found.threshold, certificate=_certificate(policy, found, level))
 
 

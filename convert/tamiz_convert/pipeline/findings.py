@@ -14,6 +14,7 @@ from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import Threshold
 from tamiz_convert.calibrators.identity import Identity
 from tamiz_convert.certificates.attainable import attainable_errors
+from tamiz_convert.certificates.fixed_sequence import Outcomes
 from tamiz_convert.errors import RowsError
 from tamiz_convert.evidence import AttainableError, Latency, ScoredRows
 from tamiz_convert.graphs.latency import LATENCY_BATCH_SIZES, median_us, repeated
@@ -62,13 +63,8 @@ def scored(
 
 def attainable(calibration: ScoredRows, certification: ScoredRows, level: float) -> list[AttainableError]:
     """Return how the smallest error that can be proven falls with more rows; see `attainable_errors`."""
-    return attainable_errors(
-        calibration.confidence,
-        calibration.wrong,
-        certification.confidence,
-        certification.wrong,
-        confidence_level=level,
-    )
+    given = (Outcomes(each.confidence, each.wrong) for each in (calibration, certification))
+    return attainable_errors(*given, confidence_level=level)
 
 
 def latency(graph: ScoreGraph, model: onnx.ModelProto, feed: Feed) -> list[Latency]:

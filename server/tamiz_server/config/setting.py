@@ -73,10 +73,8 @@ def number(
     default: float, help_: str, *, least: float = 0, most: float = _MOST, per_model: bool = False
 ) -> Any:
     """Return a setting that is a number between two bounds, both allowed."""
-    return _field(
-        default,
-        Setting(help_, f"from {least} to {most}", lambda value: least <= value <= most, per_model=per_model),
-    )
+    expected = f"from {least} to {most}"
+    return _field(default, help_, expected, lambda value: least <= value <= most, per_model=per_model)
 
 
 def port(default: int, help_: str) -> Any:
@@ -91,70 +89,53 @@ def seconds(default: float, help_: str, *, least: float = 0) -> Any:
 
 def share(default: float, help_: str) -> Any:
     """Return a setting that is a share: from 0 to 1, or 0 for none."""
-    return _field(
-        default,
-        Setting(
-            help_,
-            f"0, or from {_SMALLEST_SHARE:g} to 1",
-            lambda value: value == 0 or _SMALLEST_SHARE <= value <= 1,
-        ),
-    )
+    expected = f"0, or from {_SMALLEST_SHARE:g} to 1"
+    return _field(default, help_, expected, lambda value: value == 0 or _SMALLEST_SHARE <= value <= 1)
 
 
 def text(default: str, help_: str, *, repeats: bool = False) -> Any:
     """Return a setting that is any text, such as the path of a file."""
-    return _field(default, Setting(help_, repeats=repeats))
+    return _field(default, help_, repeats=repeats)
 
 
 def address(default: str, help_: str) -> Any:
     """Return a setting that is an IP address; it may be empty where its default is."""
-    return _field(
-        default,
-        Setting(
-            help_,
-            "an IP address such as 127.0.0.1, 0.0.0.0 or ::",
-            lambda value: _is_address(value) or value == default == "",
-        ),
-    )
+    expected = "an IP address such as 127.0.0.1, 0.0.0.0 or ::"
+    return _field(default, help_, expected, lambda value: _is_address(value) or value == default == "")
 
 
 def url(default: str, help_: str) -> Any:
     """Return a setting that is the URL of a service, or empty."""
+    expected = "an address such as http://localhost:4317"
     return _field(
-        default,
-        Setting(
-            help_,
-            "an address such as http://localhost:4317",
-            lambda value: not value or value.startswith(("http://", "https://")),
-        ),
+        default, help_, expected, lambda value: not value or value.startswith(("http://", "https://"))
     )
 
 
 def choice(default: str, help_: str, meanings: Mapping[str, str]) -> Any:
     """Return a setting that is one of some words; its help lists them with their meanings."""
     meant = "; ".join(f"{word}: {meaning}" if meaning else word for word, meaning in meanings.items())
-    return _field(
-        default, Setting(f"{help_}. {meant}", f"one of {', '.join(meanings)}", meanings.__contains__)
-    )
+    return _field(default, f"{help_}. {meant}", f"one of {', '.join(meanings)}", meanings.__contains__)
 
 
 def policy(default: str, help_: str) -> Any:
     """Return a setting that says which versions are served."""
-    return _field(default, Setting(help_, EXPECTED, _is_version_policy))
+    return _field(default, help_, EXPECTED, _is_version_policy)
 
 
 def switch(help_: str, *, default: bool = False) -> Any:
     """Return a setting that is on or off."""
-    return _field(default, Setting(help_))
+    return _field(default, help_)
 
 
 def folder(help_: str, expected: str) -> Any:
     """Return a setting that is the path of a folder; there is no default."""
-    return dataclasses.field(metadata={_KEY: Setting(help_, expected, lambda path: path.is_dir())})
+    return _field(dataclasses.MISSING, help_, expected, lambda path: path.is_dir())
 
 
-def _field(default: Any, about: Setting) -> Any:
-    return dataclasses.field(default=default, metadata={_KEY: about})
+def _field(default: Any, *about: Any, **more: Any) -> Any:
+    """Return a field of `Config` with what `Setting` takes."""
+    return dataclasses.field(default=default, metadata={_KEY: Setting(*about, **more)})
 
 
 def _is_address(value: str) -> bool:

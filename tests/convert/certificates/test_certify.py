@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from tamiz_convert.certificates.certify import certify
+from tamiz_convert.certificates.fixed_sequence import Outcomes
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.metrics.binomial import rows_needed, upper_bound
 
@@ -76,7 +77,8 @@ def sample(n: int, seed: int, *, sharp: float = 4.0) -> tuple[np.ndarray, np.nda
 
 
 def find(calibration, certification, max_error=0.05, confidence_level=0.9):
-    return certify(*calibration, *certification, max_error=max_error, confidence_level=confidence_level)
+    rows = Outcomes(*calibration), Outcomes(*certification)
+    return certify(*rows, max_error=max_error, confidence_level=confidence_level)
 
 
 def test_what_is_certified_is_what_is_counted():

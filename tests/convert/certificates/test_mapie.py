@@ -70,7 +70,7 @@ def test_the_joint_error_is_tested_as_mapie_tests_a_risk_over_all_rows(seed):
         risk_condition=lambda y_true, y_pred: np.ones(len(y_true), dtype=bool),
         higher_is_better=False,
     )
-    certified = certify_joint_error(*rows, max_error=MAX_ERROR, confidence_level=1 - DELTA)
+    certified = certify_joint_error(Outcomes(*rows), max_error=MAX_ERROR, confidence_level=1 - DELTA)
     values = np.unique(rows[0])
     grid = ((values[1:] + values[:-1]) / 2)[::-1]
     theirs = controlled(rows, grid, risk=joint, target_level=MAX_ERROR)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from tamiz_convert.certificates.fixed_sequence import Outcomes
 from tamiz_convert.certificates.promises import certify_coverage, certify_joint_error
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.metrics.binomial import upper_bound
@@ -23,7 +24,7 @@ def sample(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def test_the_joint_error_is_proven_at_its_threshold_and_not_at_the_next_looser_one(n, seed, max_error, level):
     confidence, error = sample(n, seed)
     try:
-        found = certify_joint_error(confidence, error, max_error=max_error, confidence_level=level)
+        found = certify_joint_error(Outcomes(confidence, error), max_error=max_error, confidence_level=level)
     except UnattainableError:
         assert upper_bound(int(error[confidence.argmax()]), n, 1 - level) > max_error
         return
@@ -40,7 +41,7 @@ def test_the_joint_error_is_proven_at_its_threshold_and_not_at_the_next_looser_o
 def test_the_coverage_is_proven_at_its_threshold_and_not_at_the_next_stricter_one(n, seed, share, level):
     confidence, error = sample(n, seed)
     try:
-        found = certify_coverage(confidence, error, min_coverage=share, confidence_level=level)
+        found = certify_coverage(Outcomes(confidence, error), min_coverage=share, confidence_level=level)
     except UnattainableError:
         assert share**n > 1 - level
         return
@@ -55,22 +56,22 @@ def test_rows_of_equal_confidence_are_accepted_together():
     confidence = np.repeat([0.6, 0.8, 0.99], 200)
     error = np.zeros(600, dtype=bool)
     error[200:230] = True
-    joint = certify_joint_error(confidence, error, max_error=0.02, confidence_level=0.9)
+    joint = certify_joint_error(Outcomes(confidence, error), max_error=0.02, confidence_level=0.9)
     assert (joint.threshold, joint.n_accepted) == (pytest.approx((0.8 + 0.99) / 2), 200)
-    covered = certify_coverage(confidence, error, min_coverage=0.5, confidence_level=0.9)
+    covered = certify_coverage(Outcomes(confidence, error), min_coverage=0.5, confidence_level=0.9)
     assert (covered.threshold, covered.n_accepted) == (pytest.approx(0.7), 400)
 
 
 def test_a_row_without_a_confidence_is_never_accepted_and_counts_all_the_same():
     confidence, error = sample(400, 1)
     confidence[:100], error[:100] = np.nan, False
-    covered = certify_coverage(confidence, error, min_coverage=0.5, confidence_level=0.9)
+    covered = certify_coverage(Outcomes(confidence, error), min_coverage=0.5, confidence_level=0.9)
     assert covered.n_rows == 400
     assert covered.n_accepted <= 300
     with pytest.raises(UnattainableError, match=r"400 certification rows \(100 of them have no confidence\)"):
-        certify_coverage(confidence, error, min_coverage=0.8, confidence_level=0.9)
+        certify_coverage(Outcomes(confidence, error), min_coverage=0.8, confidence_level=0.9)
     everything = certify_joint_error(
-        confidence, np.zeros(400, dtype=bool), max_error=0.1, confidence_level=0.9
+        Outcomes(confidence, np.zeros(400, dtype=bool)), max_error=0.1, confidence_level=0.9
     )
     assert (everything.n_rows, everything.n_accepted) == (400, 300)
 
@@ -79,23 +80,25 @@ def test_a_row_without_a_confidence_is_never_accepted_and_counts_all_the_same():
     ("certify", "message"),
     [
         (
-            lambda: certify_joint_error(*sample(30, 1), max_error=0.01, confidence_level=0.9),
+            lambda: certify_joint_error(Outcomes(*sample(30, 1)), max_error=0.01, confidence_level=0.9),
             "it takes at least 230. Bring more rows, or ask for 0.07",
         ),
         (
             lambda: certify_joint_error(
-                np.full(300, 0.9), np.arange(300) % 10 == 0, max_error=0.05, confidence_level=0.9
+                Outcomes(np.full(300, 0.9), np.arange(300) % 10 == 0), max_error=0.05, confidence_level=0.9
             ),
             "30 rows are wrong at the highest confidence alone, which proves 0.13",
         ),
         (
             lambda: certify_joint_error(
-                np.full(300, np.nan), np.zeros(300, dtype=bool), max_error=0.05, confidence_level=0.9
+                Outcomes(np.full(300, np.nan), np.zeros(300, dtype=bool)),
+                max_error=0.05,
+                confidence_level=0.9,
             ),
             "none of them has a confidence",
         ),
         (
-            lambda: certify_coverage(*sample(100, 1), min_coverage=0.99, confidence_level=0.9),
+            lambda: certify_coverage(Outcomes(*sample(100, 1)), min_coverage=0.99, confidence_level=0.9),
             "it takes at least 230 rows, all of them with a confidence",
         ),
     ],

@@ -31,7 +31,7 @@ def test_each_subset_is_certified_on_its_own_rows_with_its_share_of_the_doubt():
     found = find(*rows)
     assert found.confidence_level == pytest.approx(1 - 0.1 / 3)
     easy = found.subsets[0].certified
-    alone = certify(*rows[0].of(0), *rows[1].of(0), max_error=0.05, confidence_level=1 - 0.1 / 3)
+    alone = certify(rows[0].of(0), rows[1].of(0), max_error=0.05, confidence_level=1 - 0.1 / 3)
     assert easy.threshold == alone.threshold
     assert easy.n_rows == 1_500
     assert easy.p_value <= 0.1 / 3

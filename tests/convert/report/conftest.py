@@ -34,7 +34,7 @@ from tamiz_convert import export
 from tamiz_convert.bundles.bundle import read_manifest
 from tamiz_convert.calibrators.identity import Identity
 from tamiz_convert.certificates.certify import certify
-from tamiz_convert.certificates.fixed_sequence import METHOD
+from tamiz_convert.certificates.fixed_sequence import METHOD, Outcomes
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.evidence import AttainableError, Baseline, Evidence, Latency, ScoredRows
@@ -89,10 +89,8 @@ def per_class(evidence: Evidence, max_error: float, confidence_level: float = 0.
         a, b = fitting.prediction == k, certifying.prediction == k
         try:
             found = certify(
-                fitting.confidence[a],
-                fitting.wrong[a],
-                certifying.confidence[b],
-                certifying.wrong[b],
+                Outcomes(fitting.confidence[a], fitting.wrong[a]),
+                Outcomes(certifying.confidence[b], certifying.wrong[b]),
                 max_error=max_error,
                 confidence_level=level,
             )
