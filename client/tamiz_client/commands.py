@@ -80,9 +80,15 @@ def _models(client: Client, arguments: argparse.Namespace) -> int:
                 f"{promised(certificate)}, with confidence {certificate.confidence_level:g}; about"
                 f" {certificate.expected_coverage:.0%} answered"
             )
-        table.add_row(name, ", ".join(map(str, versions)), _threshold(threshold), promise)
+        shown = ", ".join(_version(client.model(name, version)) for version in versions)
+        table.add_row(name, shown, _threshold(threshold), promise)
     Console(highlight=False).print(table)
     return 0
+
+
+def _version(info: ModelInfo) -> str:
+    changed = f" (replaced; {info.inputs_changed})" if info.inputs_changed else ""
+    return f"{info.version}{changed}"
 
 
 def _threshold(threshold: Threshold) -> str:

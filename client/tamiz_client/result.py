@@ -143,7 +143,7 @@ def joined(parts: Sequence[Result]) -> Result:
     """Return the answers to the parts of a table, by the same model, as the answer to the whole."""
     if len(parts) == 1:
         return parts[0]
-    columns = {
+    columns: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("labels", "accepted", "confidence", "reasons", "thresholds", "probabilities")
         if getattr(parts[0], name) is not None

@@ -67,12 +67,12 @@ class Repository:
         on_disk = () if request.ready or self._control is None else await self._control.on_disk()
         response = RepositoryIndexResponse()
         # What is served goes on being served when a changed file of the same version cannot be loaded.
-        served = {(each.name, each.version) for each in self._registry.versions()}
+        served = {(each.name, each.version): each.inputs_changed for each in self._registry.versions()}
         failed = frozenset() if request.ready else self._readiness.failed
         for name, version in sorted({*on_disk, *failed, *served}):
             key = name, version
             state = "READY" if key in served else "UNAVAILABLE"
-            reason = "" if key in served else _FAILED if key in failed else _NOT_LOADED
+            reason = served.get(key, _FAILED if key in failed else _NOT_LOADED)
             response.models.add(name=name, version=str(version), state=state, reason=reason)
         return response.SerializeToString()
 
