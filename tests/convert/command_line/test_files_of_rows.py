@@ -7,6 +7,8 @@ import gzip
 import joblib
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
@@ -15,6 +17,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from tamiz_convert.__main__ import main
 from tamiz_convert.bundles.bundle import read_manifest
+from tamiz_convert.rows.tables import opened, read
+from tamiz_convert.sources.onnx_graph import OnnxModel, input_specs
 
 ENDINGS = ["parquet", "csv", "tsv", "csv.gz", "jsonl", "jsonl.gz"]
 CHECKS = """
@@ -190,3 +194,29 @@ def test_integer_labels_may_be_written_as_bool(folder):
         for word in export(folder, "bool.csv", "bool/1")
     ]
     assert main(command) == 0
+
+
+def test_an_onnx_file_gives_the_types_of_its_inputs(folder):
+    specs = input_specs(OnnxModel(folder / "houses/1/model.onnx", "probabilities"))
+    assert [spec.dtype for spec in specs] == [
+        spec.dtype for spec in read_manifest(folder / "houses/1").inputs
+    ]
+
+
+@pytest.mark.parametrize("command", ["check", "compare"])
+def test_parquet_without_pandas_keeps_whole_numbers_beside_a_gap(folder, capsys, command):
+    table, labels = houses(40, 6)
+    rooms = [2**53 + 1, None, *table["rooms"].tolist()[2:]]
+    columns = {**table.to_dict("list"), "rooms": rooms, "y": labels}
+    pq.write_table(pa.table(columns), folder / "gap.parquet")
+    assert main(reading(folder, "gap.parquet")[command]) == 1
+    assert "column 'rooms', row 1: a value is missing, which int64 cannot hold" in capsys.readouterr().err
+
+
+def test_whole_numbers_and_bools_with_a_gap_are_not_floats(tmp_path):
+    columns = {"id": [2**53 + 1, None], "vip": [True, None], "size": [0.5, None], "full": [2**53 + 1, 2]}
+    pq.write_table(pa.table(columns), tmp_path / "gap.parquet")
+    with opened(tmp_path / "gap.parquet") as source:
+        frame = read(source, {}, source.names)
+    assert [str(dtype) for dtype in frame.dtypes] == ["Int64", "boolean", "float64", "int64"]
+    assert frame["id"].tolist()[0] == frame["full"].tolist()[0] == 2**53 + 1
