@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from sklearn.model_selection import TimeSeriesSplit
 
@@ -148,8 +147,7 @@ def split_settings(arguments: argparse.Namespace, rows: FileRows) -> dict[str, A
     groups = None
     if arguments.groups is not None:
         with opened(arguments.calibration, rows.reading, [arguments.groups]) as source:
-            column = read(source, rows.types(source.names), [arguments.groups])[arguments.groups]
-        groups = np.asarray(column)
+            groups = read(source, rows.types(source.names), [arguments.groups])[arguments.groups]
     return {"groups": groups, "splitter": TimeSeriesSplit(_FOLDS) if arguments.splitter else None}
 
 
