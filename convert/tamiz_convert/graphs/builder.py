@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -10,8 +10,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, compose, helper, numpy_helper
 
+from tamiz.bundle_format import PROBABILITIES, SUBSET
 from tamiz.dtypes import NUMERIC_DTYPES
 from tamiz.v1.manifest_pb2 import InputSpec
+from tamiz_convert.errors import EstimatorError
+from tamiz_convert.graphs.score_graph import SCORES
 
 OPSET: Final = 19
 """The version of the standard operators: the first in which Equal compares strings."""
@@ -19,12 +22,18 @@ OPSET: Final = 19
 ML_OPSET: Final = 3
 """The version of ai.onnx.ml, unless a node needs a later one."""
 
+OWN_NAMES: Final = ("", SCORES, PROBABILITIES, SUBSET)
+"""Names that a bundle's graph needs for itself, and that no input can have."""
+
 _IR_VERSION: Final = 10
 _ML: Final = "ai.onnx.ml"
 
 
 class GraphBuilder:
-    """Collects nodes. Names are numbered, so the same calls give the same bytes."""
+    """Collects nodes. Names are numbered, so the same calls give the same bytes.
+
+    No name that it makes is the name of an input, or the beginning of one: columns may be called anything.
+    """
 
     def __init__(self, prefix: str = "") -> None:
         self._prefix = prefix
@@ -55,7 +64,12 @@ class GraphBuilder:
         return self.input(spec.name, elem_type, [None, *spec.shape[1:]])
 
     def input(self, name: str, elem_type: int, shape: Sequence[int | None]) -> str:
-        """Declare an input of the graph; None stands for the number of rows."""
+        """Declare an input of the graph, before any node; None stands for the number of rows.
+
+        Raises:
+            EstimatorError: if the name is one of the bundle's own.
+        """
+        refuse_own_names([name])
         self._inputs.append(helper.make_tensor_value_info(name, elem_type, shape))
         return name
 
@@ -127,7 +141,24 @@ class GraphBuilder:
 
     def _name(self, kind: str) -> str:
         self._count += 1
-        return f"{self._prefix}{kind}_{self._count}"
+        name = f"{self._prefix}{kind}_{self._count}"
+        is_taken = any(each.name.startswith(name) for each in self._inputs)
+        return self._name(kind) if is_taken else name
+
+
+def refuse_own_names(inputs: Iterable[str]) -> None:
+    """Refuse inputs whose names a bundle needs for itself.
+
+    Raises:
+        EstimatorError: with the name.
+    """
+    for name in inputs:
+        if name in OWN_NAMES:
+            raise EstimatorError(
+                f"a column or input is called {name!r}, which is a name of the bundle's own; rename it"
+                if name
+                else "a column or input has an empty name; give it one"
+            )
 
 
 def attribute_tensor(array: NDArray[Any]) -> onnx.TensorProto:

@@ -69,7 +69,7 @@ class ScoreGraph:
 
 
 def class_labels(classes: Any) -> Labels:
-    """Return classes as int64 or str; bool and whole floats become int64.
+    """Return classes as int64 or str; bool, unsigned numbers and whole floats become int64.
 
     Args:
         classes: (n_classes,), in the order of the scores' columns.
@@ -82,20 +82,30 @@ def class_labels(classes: Any) -> Labels:
     shown = labels.tolist()
     if labels.ndim != 1 or len(labels) < 2:  # noqa: PLR2004  no classifier has fewer
         raise EstimatorError(f"the classes are {shown}: expected a list of at least two")
-    if labels.dtype.kind in "OU":
+    if labels.dtype.kind in "OUT":
         values = list(classes)  # NumPy would have turned a number among strings into a string
+        if all(isinstance(label, (int, np.integer, np.bool_)) for label in values):
+            return class_labels(np.array([int(label) for label in values], dtype=np.int64))
         if not all(isinstance(label, str) and label for label in values):
             raise EstimatorError(
                 f"the classes are {values}: expected integers, or strings that are not empty"
             )
         labels = np.asarray(values, dtype=np.str_)
-    elif labels.dtype.kind not in "bif" or (labels != np.round(labels)).any():
+    elif labels.dtype.kind not in "biuf" or not _are_whole(labels):
         raise EstimatorError(f"the classes are {shown}: expected whole numbers or strings")
     else:
         labels = labels.astype(np.int64)
     if len(np.unique(labels)) != len(labels):
         raise EstimatorError(f"the classes are {shown}: one of them is repeated; expected distinct labels")
     return labels
+
+
+def _are_whole(labels: NDArray[Any]) -> bool:
+    """Return whether int64 holds each number exactly."""
+    with np.errstate(invalid="ignore"):
+        as_read = labels.astype(np.int64)
+    # -1 in int64 comes from a larger number of uint64
+    return bool((as_read == labels).all() and ((as_read < 0) == (labels < 0)).all())
 
 
 def public_name(type_: type) -> str:

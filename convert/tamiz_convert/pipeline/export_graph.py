@@ -21,7 +21,7 @@ from tamiz_convert.graphs.score_graph import ScoreGraph
 from tamiz_convert.pipeline import findings
 from tamiz_convert.pipeline.export_report import ExportReport
 from tamiz_convert.pipeline.fitting import Fitted, fit_calibrator
-from tamiz_convert.pipeline.reference_check import check_reference
+from tamiz_convert.pipeline.reference_check import Reference
 from tamiz_convert.pipeline.release import Outcome
 from tamiz_convert.pipeline.subset_graph import append_subset, inputs_with
 from tamiz_convert.pipeline.task import Task
@@ -51,6 +51,9 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
         given.calibration, given.certification, given.train, graph.classes, task.plan, given.slices
     )
 
+    say(f"comparing with {graph.reference_name}", 0.1)
+    reference = Reference.checked(graph, joined_rows(rows.fitting, rows.certifying), seed)
+
     say("fitting the calibrator", 0.2)
     method = None if task.calibrator == AUTO else task.calibrator
     fitted = fit_calibrator(graph, rows, method, task.selection, task.plan.splitter, seed)
@@ -59,10 +62,9 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
     probabilities = [_probabilities(graph, fitted, each) for each in (rows.fitting, rows.certifying)]
     threshold = _threshold(graph, rows, probabilities, column, task.policy)
 
-    say(f"comparing with {graph.reference_name}", 0.55)
+    say("checking the graph", 0.55)
     model = fitted.model if column is None else append_subset(fitted.model, column)
-    everything = joined_rows(rows.fitting, rows.certifying)
-    parity = check_reference(graph, fitted.calibrator, model, everything, column, threshold, seed)
+    parity = reference.check_bundle(fitted.calibrator, model, column, threshold)
 
     say("describing the bundle", 0.75)
     scored = [
@@ -76,7 +78,13 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
     complete = HeldOut(
         with_slices(rows.fitting, column), with_slices(rows.certifying, column), rows.groups, rows.notes
     )
-    outcome = task.release.hold(Subject(model, described, feed), complete, seed, given.train)
+    outcome = task.release.hold(
+        Subject(model, described, feed),
+        complete,
+        seed,
+        given.train,
+        allow_duplicates=task.plan.allow_duplicates,
+    )
 
     say("measuring for the report", 0.85)
     notes = (*graph.notes, *rows.notes, *fitted.notes)

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from tamiz.bundle_format import SUBSET
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import RowsError
-from tamiz_convert.graphs.builder import ML_OPSET
+from tamiz_convert.graphs.builder import ML_OPSET, OWN_NAMES
 from tamiz_convert.rows.slices import SliceColumn
 
 _ML: Final = "ai.onnx.ml"
@@ -52,14 +52,22 @@ def append_subset(model: onnx.ModelProto, column: SliceColumn) -> onnx.ModelProt
     Returns:
         A graph with the outputs `probabilities` and `subset`, (n_rows,), int64: the index of the slice, or
         -1.
+
+    Raises:
+        RowsError: if the column has a name that the graph needs for itself.
     """
     extended = onnx.ModelProto()
     extended.CopyFrom(model)
     graph = extended.graph
-    if all(each.name != column.name for each in graph.input):
+    given = {each.name for each in graph.input}
+    if column.name not in given:
+        _check_name(column.name, graph)
         graph.input.append(helper.make_tensor_value_info(column.name, _ELEM_TYPES[column.dtype], [None, 1]))
-    graph.initializer.append(helper.make_tensor(f"{_PREFIX}shape", TensorProto.INT64, [1], [-1]))
-    graph.node.extend(_nodes(column))
+    prefix = _PREFIX
+    while any(name.startswith(prefix) for name in (*given, column.name)):
+        prefix = f"_{prefix}"
+    graph.initializer.append(helper.make_tensor(f"{prefix}shape", TensorProto.INT64, [1], [-1]))
+    graph.node.extend(_nodes(column, prefix))
     graph.output.append(helper.make_tensor_value_info(SUBSET, TensorProto.INT64, [None]))
     known = [opset for opset in extended.opset_import if opset.domain == _ML]
     for opset in known or [extended.opset_import.add(domain=_ML)]:
@@ -68,13 +76,21 @@ def append_subset(model: onnx.ModelProto, column: SliceColumn) -> onnx.ModelProt
     return extended
 
 
-def _nodes(column: SliceColumn) -> list[onnx.NodeProto]:
-    flat, keys = f"{_PREFIX}flat", f"{_PREFIX}keys"
+def _check_name(name: str, graph: onnx.GraphProto) -> None:
+    inner = {each.name for each in graph.initializer}.union(*(node.output for node in graph.node))
+    if name in inner or name in OWN_NAMES:
+        raise RowsError(
+            f"slice_by={name!r} is a name that the bundle's graph needs for itself: rename the column"
+        )
+
+
+def _nodes(column: SliceColumn, prefix: str) -> list[onnx.NodeProto]:
+    flat, keys = f"{prefix}flat", f"{prefix}keys"
     is_text = column.dtype == DataType.DATA_TYPE_STRING
     known: dict[str, Any] = {
         "keys_strings" if is_text else "keys_int64s": [v if is_text else int(v) for v in column.values]
     }
-    nodes = [helper.make_node("Reshape", [column.name, f"{_PREFIX}shape"], [flat], name=flat)]
+    nodes = [helper.make_node("Reshape", [column.name, f"{prefix}shape"], [flat], name=flat)]
     if column.dtype == DataType.DATA_TYPE_BOOL:
         nodes.append(helper.make_node("Cast", [flat], [keys], name=keys, to=TensorProto.INT64))
     encoder = helper.make_node(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +14,7 @@ from tamiz.rows import read_rows
 from tamiz.rows.column import column_of
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import RowsError
+from tamiz_convert.graphs.builder import OWN_NAMES
 from tamiz_convert.graphs.runner import Feed
 
 FEATURES: Final = "features"
@@ -47,14 +48,14 @@ class Inputs:
         specs: one matrix, `FEATURES`; or one input of shape (n_rows, 1) per column that is read.
         all_columns: every column that the estimator was trained on, in order; only the reference gets those
             that are not read. Empty for a matrix without names.
-        may_miss: the text columns in which the estimator handles missing values; there, an empty text is a
-            missing one.
+        may_miss: the columns in which the estimator handles missing values, and what these are to it: NaN or
+            None. There, an empty text is a missing one.
         is_matrix: whether all columns are one input.
     """
 
     specs: tuple[InputSpec, ...]
     all_columns: tuple[str, ...] = ()
-    may_miss: frozenset[str] = frozenset()
+    may_miss: Mapping[str, Any] = field(default_factory=dict)
     is_matrix: bool = False
 
     @classmethod
@@ -72,7 +73,7 @@ class Inputs:
 
     @classmethod
     def of_columns(
-        cls, rows: pd.DataFrame, used: Sequence[str], all_columns: Sequence[str], may_miss: set[str]
+        cls, rows: pd.DataFrame, used: Sequence[str], all_columns: Sequence[str], may_miss: Mapping[str, Any]
     ) -> Inputs:
         """Return one input per used column, for tables like this one."""
         absent = [name for name in used if name not in rows.columns]
@@ -82,10 +83,15 @@ class Inputs:
                 f" {', '.join(map(repr, rows.columns))}"
             )
         specs = tuple(
-            InputSpec(name=name, dtype=_data_type(name, rows[name]), shape=[-1, 1], column_names=[name])
+            InputSpec(
+                name=_free_name(name, used),
+                dtype=_data_type(name, rows[name]),
+                shape=[-1, 1],
+                column_names=[name],
+            )
             for name in used
         )
-        return cls(specs, tuple(all_columns), frozenset(may_miss))
+        return cls(specs, tuple(all_columns), may_miss)
 
     def feed(self, rows: Any) -> Feed:
         """Return rows for the graph."""
@@ -97,14 +103,32 @@ class Inputs:
         if self.is_matrix:
             matrix = feed[FEATURES].astype(np.float64)
             return pd.DataFrame(matrix, columns=list(self.all_columns)) if self.all_columns else matrix
-        table = {spec.name: self._column(feed[spec.name][:, 0], spec) for spec in self.specs}
+        table = {self.label(spec): self._column(feed[spec.name][:, 0], spec) for spec in self.specs}
         # scikit-learn wants unused columns too, but callers may leave them out.
         return pd.DataFrame({name: table.get(name, np.nan) for name in self.all_columns})
 
     def _column(self, values: Any, spec: InputSpec) -> Any:
         if spec.dtype == DataType.DATA_TYPE_FLOAT32:
-            return values.astype(np.float64)
-        return np.where(values == "", np.nan, values) if spec.name in self.may_miss else values
+            values = values.astype(np.float64)
+        label = self.label(spec)
+        if label not in self.may_miss:
+            return values
+        missing, value = values == "" if values.dtype == object else np.isnan(values), self.may_miss[label]
+        if value is None:  # in a DataFrame, pandas would read None as NaN
+            return pd.Series(np.where(missing, None, values), dtype=object)
+        return np.where(missing, value, values) if missing.any() else values
+
+    def label(self, spec: InputSpec) -> str:
+        """Return the name of an input's column; of a matrix, the input's own name."""
+        return spec.name if self.is_matrix else str(spec.column_names[0])
+
+
+def _free_name(column: str, columns: Sequence[str]) -> str:
+    """Return a name for the input of a column: the column's own, unless a bundle needs that for itself."""
+    name = column
+    while name in OWN_NAMES or (name != column and name in columns):
+        name = f"column_{name}"
+    return name
 
 
 def _data_type(name: str, column: pd.Series[Any]) -> DataType:

@@ -47,16 +47,20 @@ class ArrayInputs:
                 f"input {flat[0]!r} has one number per row and no second dimension; let the model read the"
                 " shape [rows, 1]"
             )
-        names = [str(each) for each in rows.columns] if _is_one_matrix(rows, asked) else []
-        return cls(tuple(_described(spec, feed[spec.name].shape, names) for spec in asked))
+        return cls(
+            tuple(_described(spec, feed[spec.name].shape, _names(rows, spec, asked)) for spec in asked)
+        )
 
     def feed(self, rows: Any) -> Feed:
         """Return the rows for the graph: input name → (n_rows, …), in the input's dtype."""
         return feed_of(rows, self.specs)
 
 
-def _is_one_matrix(rows: Any, specs: tuple[InputSpec, ...]) -> bool:
-    return isinstance(rows, pd.DataFrame) and len(specs) == 1
+def _names(rows: Any, spec: InputSpec, specs: tuple[InputSpec, ...]) -> list[str]:
+    """Return the columns of an input, if the rows are a table: all, or the one that bears its name."""
+    if not isinstance(rows, pd.DataFrame):
+        return []
+    return [str(each) for each in rows.columns] if len(specs) == 1 else [spec.name]
 
 
 def _described(spec: InputSpec, shape: tuple[int, ...], names: list[str]) -> InputSpec:

@@ -13,7 +13,7 @@ from tamiz_convert.graphs.builder import GraphBuilder
 from tamiz_convert.graphs.score_graph import SCORES, Labels, ScoreGraph, class_labels
 from tamiz_convert.rows.inputs import Inputs
 from tamiz_convert.rows.raw import as_rows
-from tamiz_convert.sources.booster import append_booster
+from tamiz_convert.sources.booster import append_booster, missing_note
 from tamiz_convert.sources.boosters import NATIVE, column_names, is_native, read_booster
 from tamiz_convert.sources.kind import Kind
 
@@ -62,7 +62,7 @@ def from_booster(booster: Any, rows: Any, classes: Any = None) -> ScoreGraph:
         splits=read.splits(),
         is_single_precision=read.is_single_precision,
         libraries=(read.distribution,),
-        notes=read.notes,
+        notes=read.notes + missing_note(read, inputs.canonical(rows)),
     )
 
 

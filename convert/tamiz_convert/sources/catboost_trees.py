@@ -20,6 +20,7 @@ from tamiz_convert.graphs.score_graph import ScoresKind, class_labels
 from tamiz_convert.graphs.trees import Leaf, Split, Tree, from_nested
 from tamiz_convert.sources.booster import Booster, Library, as_features, as_scores
 
+_HALF: Final = 0.5
 _LOSSES: Final[dict[str, ScoresKind]] = {
     "Logloss": "logits",
     "CrossEntropy": "logits",
@@ -37,6 +38,7 @@ def read(model: Any) -> Booster:
     if not model.is_fitted():
         raise EstimatorError(f"{type(model).__name__} is not fitted; call fit on the training rows first")
     described = _described(model)
+    _check_threshold(described)
     kind = _kind(described)
     missing_left = _missing_left(described)
     scale, bias = described["scale_and_bias"]
@@ -64,6 +66,16 @@ def read(model: Any) -> Booster:
         raw=raw,
         is_single_precision=dimension > 1,
     )
+
+
+def _check_threshold(described: dict[str, Any]) -> None:
+    threshold = float(described["model_info"].get("binclass_probability_threshold", _HALF))
+    if threshold != _HALF:
+        raise EstimatorError(
+            f"CatBoost with set_probability_threshold({threshold:g}) predicts another class than the likelier"
+            " one, and a bundle answers the likelier one; call set_probability_threshold(0.5) on the"
+            " CatBoostClassifier before the export"
+        )
 
 
 def _described(model: Any) -> dict[str, Any]:

@@ -13,13 +13,23 @@ from tamiz_convert.errors import EstimatorError
 from tamiz_convert.graphs.builder import GraphBuilder
 from tamiz_convert.sources.booster import append_booster
 from tamiz_convert.sources.boosters import SUPPORTED, is_booster, read_booster
-from tamiz_convert.sources.estimators import converted, forests, gradient_boosting, linear_models
+from tamiz_convert.sources.estimators import (
+    converted,
+    forests,
+    gradient_boosting,
+    linear_models,
+    naive_bayes,
+    neighbors,
+)
 from tamiz_convert.sources.estimators.scores import Append, Scores
+from tamiz_convert.sources.failures import converting, shown
 
 _APPENDERS: Final[Mapping[type, Append]] = {
     **linear_models.APPENDERS,
     **forests.APPENDERS,
     **gradient_boosting.APPENDERS,
+    **naive_bayes.APPENDERS,
+    **neighbors.APPENDERS,
     **converted.APPENDERS,
 }
 
@@ -37,7 +47,8 @@ def append_scores(builder: GraphBuilder, estimator: Any, features: str) -> Score
     """
     append = _APPENDERS.get(type(estimator))  # not isinstance: a subclass may predict differently
     if append is not None:
-        return append(builder, estimator, features)
+        with converting(shown(estimator)):
+            return append(builder, estimator, features)
     if not is_booster(estimator):
         raise EstimatorError(
             f"{type(estimator).__name__} is not supported; supported are {', '.join(supported())}, alone or"
@@ -50,6 +61,7 @@ def append_scores(builder: GraphBuilder, estimator: Any, features: str) -> Score
         splits=booster.splits(),
         is_single_precision=booster.is_single_precision,
         booster=booster,
+        own=booster.raw,
     )
 
 

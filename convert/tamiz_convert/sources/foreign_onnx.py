@@ -9,13 +9,11 @@ from typing import Final
 import onnx
 from onnx import inliner, version_converter
 
-from tamiz.bundle_format import PROBABILITIES, SUBSET
 from tamiz_convert.errors import EstimatorError
-from tamiz_convert.graphs.builder import OPSET
-from tamiz_convert.graphs.score_graph import SCORES
+from tamiz_convert.graphs.builder import OPSET, refuse_own_names
+from tamiz_convert.sources.failures import reason
 
 _PREFIX: Final = "model_"
-_OURS: Final = {SCORES, PROBABILITIES, SUBSET}
 
 
 def load_onnx(path: Path) -> onnx.ModelProto:
@@ -32,7 +30,11 @@ def load_onnx(path: Path) -> onnx.ModelProto:
         where = "does not exist" if missing == path else f"keeps weights in {missing}, which does not exist"
         raise EstimatorError(f"{path} {where}") from error
     except Exception as error:  # protobuf's, the checker's, the operating system's
-        raise EstimatorError(f"{path} is not a valid ONNX model: {_first_line(error)}") from error
+        raise EstimatorError(f"{path} is not a valid ONNX model: {reason(error)}") from error
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.HasField("dim_value") and dim.dim_value < 1:
+                dim.ClearField("dim_value")  # other tools write -1 or 0 for any number
     return model
 
 
@@ -52,13 +54,8 @@ def followable(model: onnx.ModelProto, output: str) -> tuple[onnx.ModelProto, st
         EstimatorError: if the file cannot be raised to our version, or an input has a name that the bundle
             needs.
     """
-    clashing = _OURS & {each.name for each in model.graph.input}
-    if clashing:
-        raise EstimatorError(
-            f"the ONNX file has an input named {', '.join(sorted(clashing))}, which is a name of the"
-            " bundle's own; rename it"
-        )
-    model = _raised(inliner.inline_local_functions(model))
+    refuse_own_names(each.name for each in model.graph.input)
+    model = _raised(_inlined(model))
     if model.graph.sparse_initializer:
         raise EstimatorError(
             "the ONNX file holds sparse constants, which are not supported; store them dense"
@@ -69,11 +66,29 @@ def followable(model: onnx.ModelProto, output: str) -> tuple[onnx.ModelProto, st
     graph.input.extend(true_inputs(model.graph))
     _drop_unused(graph, output)
     kept = {each.name for each in graph.input}
-    _rename(graph, kept)
+    prefix = _PREFIX
+    while any(name.startswith(prefix) for name in kept):
+        prefix = f"_{prefix}"
+    _rename(graph, kept, prefix)
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     changed.graph.CopyFrom(graph)
-    return changed, output if output in kept else _PREFIX + output
+    return changed, output if output in kept else prefix + output
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model without local functions.
+
+    onnx leaves those of another opset than the model's. Its checker has refused operators that differ between
+    the two, so they may take the model's.
+    """
+    aligned = onnx.ModelProto()
+    aligned.CopyFrom(model)
+    own = {opset.domain: opset.version for opset in model.opset_import}
+    for function in aligned.functions:
+        for opset in function.opset_import:
+            opset.version = own.get(opset.domain, opset.version)
+    return inliner.inline_local_functions(aligned)
 
 
 def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -90,7 +105,7 @@ def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
         return version_converter.convert_version(model, OPSET)
     except Exception as error:  # the converter's own, of many kinds
         raise EstimatorError(
-            f"the ONNX file is of opset {version} and cannot be raised to {OPSET} ({_first_line(error)});"
+            f"the ONNX file is of opset {version} and cannot be raised to {OPSET} ({reason(error)});"
             f" export it again with opset {OPSET} or later"
         ) from error
 
@@ -129,11 +144,11 @@ def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
         yield from attribute.graphs
 
 
-def _rename(graph: onnx.GraphProto, kept: set[str]) -> None:
+def _rename(graph: onnx.GraphProto, kept: set[str], prefix: str) -> None:
     """Add the prefix to every name that is not in `kept`, also in the bodies of If, Loop and Scan."""
 
     def renamed(name: str) -> str:
-        return name if not name or name in kept else _PREFIX + name
+        return name if not name or name in kept else prefix + name
 
     for values in (graph.input, graph.output, graph.initializer, graph.value_info):
         for each in values:
@@ -143,8 +158,4 @@ def _rename(graph: onnx.GraphProto, kept: set[str]) -> None:
         node.input[:] = map(renamed, node.input)
         node.output[:] = map(renamed, node.output)
         for subgraph in _subgraphs(node):
-            _rename(subgraph, kept)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+            _rename(subgraph, kept, prefix)

@@ -8,8 +8,11 @@ from typing import Any, Final
 import pandas as pd
 
 from tamiz_convert.errors import EstimatorError
+from tamiz_convert.graphs.runner import Runner
 from tamiz_convert.graphs.score_graph import ScoreGraph
+from tamiz_convert.rows.raw import as_rows, take
 from tamiz_convert.sources import booster_graph, onnx_graph, sklearn_graph, torch_graph
+from tamiz_convert.sources.failures import converting
 from tamiz_convert.sources.kind import Kind
 
 _KINDS: Final = (onnx_graph.KIND, torch_graph.KIND, booster_graph.KIND, sklearn_graph.KIND)
@@ -30,7 +33,10 @@ def score_graph(model: Any, rows: Any, classes: Any = None) -> ScoreGraph:
     """
     kind = _kind(model)
     if kind is not None:
-        return kind.convert(model, rows, classes)
+        with converting(type(model).__name__):
+            graph = kind.convert(model, rows, classes)
+            Runner(graph.model).run(graph.feed(take(as_rows(rows, "calibration"), slice(1))))
+            return graph
     if isinstance(model, (str, Path)):
         raise EstimatorError(
             f'{str(model)!r} is a path: wrap an ONNX file as OnnxModel({str(model)!r}, kind="logits"), with'
@@ -50,7 +56,10 @@ def known_columns(model: Any, rows: Any) -> list[str]:
         rows: rows like those that will be predicted; only a table has columns.
     """
     kind = _kind(model)
-    return kind.columns(model, rows) if kind is not None and isinstance(rows, pd.DataFrame) else []
+    if kind is None or not isinstance(rows, pd.DataFrame):
+        return []
+    with converting(type(model).__name__):
+        return kind.columns(model, rows)
 
 
 def _kind(model: Any) -> Kind | None:

@@ -1,8 +1,9 @@
 """LightGBM: trees from `Booster.dump_model`.
 
-LightGBM compares in float64 and goes left if x <= threshold. The node's missing_type says where NaN goes
-(NumericalDecision in include/LightGBM/tree.h). None: NaN counts as 0. NaN: it goes the default way. Zero: it
-goes the default way, and so does everything within 1e-35 of zero.
+LightGBM compares in float64 and goes left if x <= threshold. What is within kZeroThreshold of zero counts as
+zero when it predicts (RowPairFunctionFromDenseMatric in src/c_api.cpp), so a threshold within it moves to its
+end. The node's missing_type says where NaN goes (NumericalDecision in include/LightGBM/tree.h). None: NaN
+counts as 0. NaN: it goes the default way. Zero (zero_as_missing=True): NaN and zero go the default way.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from tamiz_convert.errors import EstimatorError
 from tamiz_convert.graphs.score_graph import ScoresKind
 from tamiz_convert.graphs.trees import Leaf, Split, Tree, from_nested
 from tamiz_convert.sources.booster import Booster, Library, as_features, as_scores
+
+_ZERO: Final = float(np.float32(1e-35))
+"""LightGBM's kZeroThreshold."""
+_BELOW_ZERO: Final = float(np.nextafter(-_ZERO, -np.inf))
 
 _OBJECTIVES: Final[dict[str, ScoresKind]] = {
     "binary": "logits",
@@ -49,6 +54,7 @@ def read(model: Any) -> Booster:
         return scale * as_scores(booster.predict(as_features(features), raw_score=True))
 
     names = tuple(dumped["feature_names"])
+    n_features = int(dumped["max_feature_idx"]) + 1
     made_up = tuple(f"Column_{index}" for index in range(len(names)))
     return Booster(
         library="LightGBM",
@@ -58,9 +64,10 @@ def read(model: Any) -> Booster:
         kind=_OBJECTIVES[name],
         classes=None,
         rounds_to_float32=False,
-        n_features=int(dumped["max_feature_idx"]) + 1,
+        n_features=n_features,
         column_names=() if names == made_up else names,
         raw=raw,
+        missing_within=_missing_within([tree["tree_structure"] for tree in dumped["tree_info"]], n_features),
     )
 
 
@@ -83,10 +90,11 @@ def _tree(root: dict[str, Any], target: int, scale: float) -> Tree:
                     "LightGBM with linear_tree=True is not supported; train it with linear_tree=False"
                 )
             return Leaf([scale * node["leaf_value"]])
+        missing_left = _missing_left(node)
         return Split(
             node["split_feature"],
-            node["threshold"],
-            _missing_left(node),
+            _threshold(node["threshold"]),
+            missing_left,
             node["left_child"],
             node["right_child"],
         )
@@ -100,12 +108,37 @@ def _missing_left(node: dict[str, Any]) -> bool:
             "LightGBM with categorical splits is not supported; encode those columns in a Pipeline, with"
             " OneHotEncoder, and train it without categorical_feature"
         )
-    if node["missing_type"] == "Zero":
+    if node["missing_type"] == "None":
+        return bool(node["threshold"] >= 0.0)
+    return bool(node["default_left"])
+
+
+def _threshold(threshold: float) -> float:
+    """Return where a threshold divides the numbers, if those within `_ZERO` of zero are zero."""
+    if abs(threshold) > _ZERO:
+        return threshold
+    return _ZERO if threshold >= 0.0 else _BELOW_ZERO
+
+
+def _missing_within(roots: list[dict[str, Any]], n_features: int) -> NDArray[np.float64] | None:
+    """Return (n_features,), float64: how near to zero a value is missing; NaN where zero is a number.
+
+    None if zero is a number everywhere.
+    """
+    found: dict[int, set[bool]] = {}
+    nodes = list(roots)
+    for node in nodes:  # the loop appends to the list
+        if "split_feature" in node:
+            found.setdefault(node["split_feature"], set()).add(node["missing_type"] == "Zero")
+            nodes += [node["left_child"], node["right_child"]]
+    if any(len(each) > 1 for each in found.values()):
         raise EstimatorError(
-            "LightGBM with zero_as_missing=True is not supported; replace missing zeros by NaN in the rows,"
-            " and train it with zero_as_missing=False"
+            "LightGBM with zero_as_missing=True in a part of its trees only is not supported; train all of"
+            " them with one setting"
         )
-    return bool(node["default_left"] if node["missing_type"] == "NaN" else node["threshold"] >= 0.0)
+    within = np.full(n_features, np.nan)
+    within[[feature for feature, (is_missing,) in found.items() if is_missing]] = _ZERO
+    return None if np.isnan(within).all() else within
 
 
 def _load(package: Any, path: Path) -> Any:

@@ -20,6 +20,7 @@ from tamiz_convert.rows.raw import as_rows, count, take
 from tamiz_convert.sources.array_inputs import ArrayInputs
 from tamiz_convert.sources.foreign_onnx import followable, load_onnx, true_inputs
 from tamiz_convert.sources.kind import Kind
+from tamiz_convert.sources.onnx_classes import labels_of_file
 from tamiz_convert.sources.score_columns import check_output, end_in_scores, named_classes, to_scores
 
 _DATA_TYPES: Final[dict[int, DataType]] = {
@@ -87,7 +88,7 @@ def from_onnx(source: OnnxModel, rows: Any, classes: Any = None) -> ScoreGraph:
     return ScoreGraph(
         model=end_in_scores(changed, name, n_columns=n_columns, kind=source.kind),
         inputs=inputs.specs,
-        classes=named_classes(classes, n_classes, what),
+        classes=named_classes(labels_of_file(model, output, n_classes, classes), n_classes, what),
         kind=source.kind,
         estimator=f"onnx:{path.name}",
         reference=lambda asked: to_scores(reference(asked), source.kind),
@@ -105,6 +106,16 @@ def input_names(source: OnnxModel) -> list[str]:
         EstimatorError: if it is not a valid model.
     """
     return [each.name for each in true_inputs(load_onnx(Path(source.path)).graph)]
+
+
+def input_specs(source: OnnxModel) -> list[InputSpec]:
+    """Return the inputs of an ONNX file.
+
+    Raises:
+        EstimatorError: if it is not a valid model, or one of them cannot be served.
+    """
+    path = Path(source.path)
+    return [_spec(each, source, path) for each in true_inputs(load_onnx(path).graph)]
 
 
 def _reference(

@@ -20,11 +20,12 @@ from skl2onnx.common.data_types import DoubleTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures
 
 from tamiz_convert.errors import EstimatorError
 from tamiz_convert.graphs.builder import ML_OPSET, OPSET, GraphBuilder
 from tamiz_convert.graphs.runner import Runner
+from tamiz_convert.sources.failures import converting, shown
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,8 @@ class Preprocessing:
             return matrix
         if isinstance(step, ColumnTransformer):
             return self._split_matrix(step, matrix)
-        for type_, append in self._own.items():
-            if type(step) is type_:
-                return append(self, step, matrix)
-        return self._convert(step, matrix)
+        with converting(f"the preprocessing step {shown(step)}"):
+            return self._own.get(type(step), Preprocessing._convert)(self, step, matrix)
 
     def append_columns(self, step: ColumnTransformer, columns: Mapping[str, Matrix]) -> Matrix:
         """Append a fitted ColumnTransformer that reads named columns, each (n_rows, 1)."""
@@ -146,6 +145,12 @@ class Preprocessing:
         for index, categories in enumerate(step.categories_):
             column = builder.add("Gather", matrix.name, builder.constant([index], np.int64), axis=1)
             hits = builder.add("Equal", column, self._categories(categories, is_text=matrix.is_text))
+            is_missing = np.array([[_is_missing(each) for each in categories]])
+            if is_missing.any() and not matrix.is_text:  # NaN does not equal itself
+                gone = builder.add(
+                    "And", builder.add("IsNaN", column), builder.constant(is_missing, np.bool_)
+                )
+                hits = builder.add("Or", hits, gone)
             encoded = builder.cast(hits, TensorProto.DOUBLE)
             if step.handle_unknown == "error":
                 seen = builder.add("ReduceSum", encoded, builder.constant([1], np.int64), keepdims=1)
@@ -166,6 +171,26 @@ class Preprocessing:
             return self._builder.constant([["" if pd.isna(each) else each for each in categories]], np.str_)
         return self._builder.constant([np.asarray(categories, dtype=np.float64)])
 
+    def _polynomial(self, step: PolynomialFeatures, matrix: Matrix) -> Matrix:
+        """X ─► Concat(1) ─► per factor of the products: Gather ─► Mul."""
+        if matrix.is_text:
+            raise EstimatorError("PolynomialFeatures reads strings; encode them first, with OneHotEncoder")
+        builder, powers = self._builder, step.powers_
+        one = matrix.n_columns  # the index of a column of ones
+        first = builder.add("Gather", matrix.name, builder.constant([0], np.int64), axis=1)
+        ones = builder.add("Equal", first, first)
+        ones = builder.cast(ones, TensorProto.DOUBLE)
+        widened = builder.add("Concat", matrix.name, ones, axis=1)
+        factors = np.full((len(powers), max(1, int(powers.sum(axis=1).max()))), one)
+        for row, each in zip(factors, powers, strict=True):
+            features = np.repeat(np.arange(len(each)), each)
+            row[: len(features)] = features
+        product = ""
+        for indices in factors.T:
+            taken = builder.add("Gather", widened, builder.constant(indices, np.int64), axis=1)
+            product = builder.add("Mul", product, taken) if product else taken
+        return Matrix(product, len(powers))
+
     def _convert(self, step: Any, matrix: Matrix) -> Matrix:
         """Let skl2onnx convert a step that reads numbers."""
         if matrix.is_text:
@@ -178,15 +203,8 @@ class Preprocessing:
         n_columns = (
             len(step.get_feature_names_out()) if hasattr(step, "get_feature_names_out") else matrix.n_columns
         )
-        try:
-            model = convert_sklearn(step, initial_types=types, target_opset=opsets)
-            found = _row_through(model, matrix.n_columns).shape
-        except Exception as error:  # both raise many kinds
-            reason = str(error).partition(" You may raise an issue")[0].rstrip(".")
-            raise EstimatorError(
-                f"the preprocessing step {type(step).__name__} cannot be converted: {reason}. Use another"
-                " step (docs/models.md), or train on rows that are already transformed"
-            ) from error
+        model = convert_sklearn(step, initial_types=types, target_opset=opsets)
+        found = _row_through(model, matrix.n_columns).shape
         if found != (1, n_columns):
             raise EstimatorError(
                 f"the preprocessing step {type(step).__name__} cannot be converted: skl2onnx gives an output"
@@ -198,6 +216,7 @@ class Preprocessing:
     _own: Final[dict[type, Callable[[Preprocessing, Any, Matrix], Matrix]]] = {
         SimpleImputer: _impute,
         OneHotEncoder: _one_hot,
+        PolynomialFeatures: _polynomial,
     }
 
 
@@ -231,15 +250,17 @@ def transformed_columns(step: ColumnTransformer) -> list[tuple[Any, list[str]]]:
     return [(each, _as_names(selected, names)) for _, each, selected in step.transformers_ if each != "drop"]
 
 
-def columns_that_may_miss(step: ColumnTransformer) -> set[str]:
+def columns_that_may_miss(step: ColumnTransformer) -> dict[str, Any]:
     """Return the columns in which a fitted ColumnTransformer handles missing values: imputed or a category.
+
+    The values say what is missing to it: NaN or None.
 
     Raises:
         EstimatorError: if such a column has the empty string as a category: a request cannot tell the two
             apart.
     """
     names = list(step.feature_names_in_)
-    found: set[str] = set()
+    found: dict[str, Any] = {}
     for _, transformer, selected in step.transformers_:
         steps = (
             [each for _, each in transformer.steps] if isinstance(transformer, Pipeline) else [transformer]
@@ -249,13 +270,14 @@ def columns_that_may_miss(step: ColumnTransformer) -> set[str]:
         encoder = next((each for each in steps if isinstance(each, OneHotEncoder)), None)
         for index, column in enumerate(columns):
             categories = [] if encoder is None else list(encoder.categories_[index])
-            if imputed or any(pd.isna(each) for each in categories):
+            missing = [steps[0].missing_values] if imputed else [each for each in categories if pd.isna(each)]
+            if missing:
                 if "" in categories:
                     raise EstimatorError(
                         f"column {column!r} has both missing values and the empty string as a category, and a"
                         " request cannot tell them apart; replace the empty string by a word and train again"
                     )
-                found.add(column)
+                found[column] = missing[0]
     return found
 
 

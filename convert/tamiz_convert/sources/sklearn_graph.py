@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from tamiz_convert.graphs.builder import GraphBuilder
 from tamiz_convert.graphs.score_graph import SCORES, Labels, ScoreGraph, ScoresKind, class_labels, public_name
 from tamiz_convert.rows.inputs import Inputs
 from tamiz_convert.rows.raw import as_rows, take
+from tamiz_convert.sources.booster import missing_note
 from tamiz_convert.sources.boosters import column_names, is_booster, read_booster
 from tamiz_convert.sources.estimator_scores import append_scores, supported
 from tamiz_convert.sources.estimators.scores import Scores
@@ -68,10 +70,12 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
     classes = _classes(estimator)
     rows = as_rows(rows, "calibration")
     steps, final = _steps(estimator)
-    inputs = _inputs(estimator, steps, rows)
+    inputs = _inputs(steps, final, rows)
     specs = inputs.specs
     builder = GraphBuilder()
-    columns = {spec.name: _declare(builder, spec) for spec in specs}
+    for spec in specs:
+        builder.declare(spec)
+    columns = {inputs.label(spec): _read(builder, spec) for spec in specs}
     preprocessing = Preprocessing(builder)
     if inputs.is_matrix:
         (matrix,) = columns.values()
@@ -88,7 +92,7 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
     n_scores = 1 if len(classes) == _BINARY else len(classes)
     reference = _reference(estimator, inputs, scores)
     for spec in specs:
-        spec.missing_values_allowed = spec.name in inputs.may_miss or _takes_missing(
+        spec.missing_values_allowed = inputs.label(spec) in inputs.may_miss or _takes_missing(
             reference, spec, inputs.canonical(take(rows, slice(_PROBE_ROWS)))
         )
     return ScoreGraph(
@@ -103,7 +107,7 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
         splits=scores.splits if features == read else (),
         is_single_precision=scores.is_single_precision,
         libraries=(scores.booster.distribution,) if scores.booster else (),
-        notes=notes + (scores.booster.notes if scores.booster else ()),
+        notes=notes + _checked(estimator, inputs.canonical(rows), scores),
     )
 
 
@@ -111,7 +115,8 @@ def unwrap(estimator: Any) -> Unwrapped:
     """Return the classifier to export, without wrappers.
 
     A search gives its best estimator, and a FrozenEstimator the estimator in it. A CalibratedClassifierCV
-    around one trained estimator gives that estimator, because the export fits its own calibrator.
+    around one trained estimator gives that estimator, because the export fits its own calibrator. The last
+    step of a Pipeline is unwrapped like an estimator that stands alone.
 
     Raises:
         EstimatorError: if a CalibratedClassifierCV averages several estimators, or a wrapper is not fitted.
@@ -122,6 +127,10 @@ def unwrap(estimator: Any) -> Unwrapped:
             estimator = estimator.estimator
         elif isinstance(estimator, BaseSearchCV):
             _check_fitted(estimator)
+            if not hasattr(estimator, "best_estimator_"):
+                raise EstimatorError(
+                    f"{type(estimator).__name__} has no best_estimator_; search again with refit=True"
+                )
             notes.append(f"{type(estimator).__name__}: its best_estimator_ is exported")
             estimator = estimator.best_estimator_
         elif isinstance(estimator, CalibratedClassifierCV):
@@ -129,6 +138,13 @@ def unwrap(estimator: Any) -> Unwrapped:
             notes.append(
                 "CalibratedClassifierCV: the estimator in it is exported, its calibrator is replaced"
             )
+        elif isinstance(estimator, Pipeline):
+            name, last = estimator.steps[-1]
+            final, more = unwrap(last)
+            if final is not last:
+                estimator = copy.copy(estimator)
+                estimator.steps = [*estimator.steps[:-1], (name, final)]
+            return Unwrapped(estimator, (*notes, *more))
         else:
             return Unwrapped(estimator, tuple(notes))
 
@@ -193,32 +209,44 @@ def _steps(estimator: Any) -> tuple[list[Any], Any]:
     """Return the preprocessing steps and the final classifier; nested pipelines are flattened."""
     if not isinstance(estimator, Pipeline):
         return [], estimator
-    before = [step for _, step in estimator.steps[:-1] if step not in (None, "passthrough")]
-    after, final = _steps(unwrap(estimator.steps[-1][1]).estimator)
-    if before and isinstance(before[0], Pipeline):
-        before = [step for _, step in before[0].steps] + before[1:]
-    return before + after, final
+    after, final = _steps(estimator.steps[-1][1])
+    return _flat(step for _, step in estimator.steps[:-1]) + after, final
 
 
-def _inputs(estimator: Any, steps: list[Any], rows: Any) -> Inputs:
-    names = names_in(estimator, rows)
+def _flat(steps: Iterable[Any]) -> list[Any]:
+    """Return the steps without those that do nothing, and with those of nested pipelines."""
+    flat = []
+    for step in steps:
+        if isinstance(step, Pipeline):
+            flat += _flat(each for _, each in step.steps)
+        elif step is not None and step != "passthrough":
+            flat.append(step)
+    return flat
+
+
+def _inputs(steps: list[Any], final: Any, rows: Any) -> Inputs:
+    names = _names_read(steps, final, rows)
     if steps and isinstance(steps[0], ColumnTransformer) and names:
         inputs = Inputs.of_columns(
             _table(rows, names), used_columns(steps[0]), names, columns_that_may_miss(steps[0])
         )
     else:
-        inputs = Inputs.of_matrix(rows, names, estimator.n_features_in_)
+        first = (steps or [final])[0]
+        inputs = Inputs.of_matrix(rows, names, getattr(first, "n_features_in_", None) or rows.shape[1])
     inputs.canonical(take(rows, slice(1)))
     return inputs
 
 
 def names_in(estimator: Any, rows: Any) -> list[str]:
     """Return the names of the columns that an estimator was trained on, in the rows' spelling, if any."""
-    while isinstance(estimator, Pipeline):
-        estimator = estimator.steps[0][1]
-    if is_booster(estimator):
-        return column_names(read_booster(estimator).column_names, rows)
-    return [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+    return _names_read(*_steps(estimator), rows)
+
+
+def _names_read(steps: list[Any], final: Any, rows: Any) -> list[str]:
+    first = (steps or [final])[0]
+    if is_booster(first):
+        return column_names(read_booster(first).column_names, rows)
+    return [str(name) for name in getattr(first, "feature_names_in_", ())]
 
 
 def _table(rows: Any, names: list[str]) -> pd.DataFrame:
@@ -230,11 +258,10 @@ def _table(rows: Any, names: list[str]) -> pd.DataFrame:
     )
 
 
-def _declare(builder: GraphBuilder, spec: InputSpec) -> Matrix:
-    name = builder.declare(spec)
+def _read(builder: GraphBuilder, spec: InputSpec) -> Matrix:
     if spec.dtype == DataType.DATA_TYPE_STRING:
-        return Matrix(name, 1, is_text=True)
-    return Matrix(builder.cast(name, TensorProto.DOUBLE), spec.shape[1])
+        return Matrix(spec.name, 1, is_text=True)
+    return Matrix(builder.cast(spec.name, TensorProto.DOUBLE), spec.shape[1])
 
 
 def _refuse(builder: GraphBuilder, scores: Scores, refused: list[str]) -> str:
@@ -267,6 +294,17 @@ def _preprocessed(estimator: Any, rows: Any) -> Any:
     return rows
 
 
+def _checked(estimator: Any, canonical: Any, scores: Scores) -> tuple[str, ...]:
+    """Return notes about what the held-out rows show; raise if the graph could not follow the estimator."""
+    if scores.check is not None:
+        scores.check(_preprocessed(estimator, canonical))
+    if scores.booster is None:
+        return ()
+    if scores.booster.share_missing == 0.0:
+        return scores.booster.notes
+    return scores.booster.notes + missing_note(scores.booster, _preprocessed(estimator, canonical))
+
+
 def _reference(estimator: Any, inputs: Inputs, final: Scores) -> Callable[[Any], NDArray[np.float64]]:
     def reference(rows: Any) -> NDArray[np.float64]:
         try:
@@ -275,8 +313,8 @@ def _reference(estimator: Any, inputs: Inputs, final: Scores) -> Callable[[Any],
             raise RowsError(f"scikit-learn refuses the rows: {error}") from error
 
     def scores(asked: Any) -> NDArray[np.float64]:
-        if final.booster is not None:
-            return final.booster.raw(_preprocessed(estimator, asked))
+        if final.own is not None:
+            return final.own(_preprocessed(estimator, asked))
         if final.kind == "probabilities":
             probabilities = np.asarray(estimator.predict_proba(asked), dtype=np.float64)
             return probabilities[:, 1:] if probabilities.shape[1] == _BINARY else probabilities
@@ -300,14 +338,16 @@ def _checked_kind(
 
 
 def _takes_missing(reference: Callable[[Any], NDArray[np.float64]], spec: InputSpec, canonical: Any) -> bool:
-    """Return whether the estimator itself predicts rows with NaN in any single column of an input."""
-    if spec.dtype not in (DataType.DATA_TYPE_FLOAT32, DataType.DATA_TYPE_FLOAT64):
+    """Return whether the estimator itself predicts rows that miss a value in any one column of an input."""
+    if spec.dtype not in (DataType.DATA_TYPE_FLOAT32, DataType.DATA_TYPE_FLOAT64, DataType.DATA_TYPE_STRING):
         return False
+    missing = "" if spec.dtype == DataType.DATA_TYPE_STRING else np.nan
     table = canonical if isinstance(canonical, pd.DataFrame) else pd.DataFrame(canonical)
     columns = list(spec.column_names or table.columns)
     spoiled = table.iloc[[0] * len(columns)].reset_index(drop=True)
     for row, column in enumerate(columns):
-        spoiled[column] = spoiled[column].where(spoiled.index != row)
+        given = spoiled[column].astype(object) if missing == "" else spoiled[column]
+        spoiled[column] = given.where(spoiled.index != row, missing)
     try:
         scores = reference(spoiled if isinstance(canonical, pd.DataFrame) else spoiled.to_numpy())
     except RowsError:

@@ -37,7 +37,6 @@ def read(model: Any) -> Booster:
     """
     is_native = not hasattr(model, "get_booster")
     booster = model if is_native else model.get_booster()
-    _check_missing(model)
     learner = _learner(booster)
     kind = _kind(learner)
     gradient_booster = learner["gradient_booster"]
@@ -48,17 +47,20 @@ def read(model: Any) -> Booster:
         )
     forest = gradient_booster.get("gbtree", gradient_booster)["model"]
     n_rounds, notes = _rounds(booster, forest, is_native=is_native)
+    trees = _trees(gradient_booster, forest, n_rounds)
     return Booster(
         library="XGBoost",
         distribution="xgboost",
-        trees=_trees(gradient_booster, forest, n_rounds),
+        trees=trees,
         bias=_bias(learner),
         kind=kind,
         classes=None,
         rounds_to_float32=True,
         n_features=int(learner["learner_model_param"]["num_feature"]),
         column_names=tuple(learner["feature_names"]),
-        raw=_raw(booster, n_rounds),
+        raw=_raw(model, is_native=is_native),
+        missing=_missing(model),
+        share_missing=_share_missing(trees),
         sparse_zeros_are_missing=True,
         is_single_precision=True,
         notes=notes,
@@ -75,25 +77,32 @@ def _trees(gradient_booster: dict[str, Any], forest: dict[str, Any], n_rounds: i
     ]
 
 
-def _raw(booster: Any, n_rounds: int) -> Callable[[Any], NDArray[np.float64]]:
+def _raw(model: Any, *, is_native: bool) -> Callable[[Any], NDArray[np.float64]]:
+    """Return the model's own prediction, so that a mistake of `read` about its settings shows."""
+
     def raw(features: Any) -> NDArray[np.float64]:
         rows = as_features(features)
-        return as_scores(
-            booster.inplace_predict(
-                rows, iteration_range=(0, n_rounds), predict_type="margin", validate_features=False
-            )
-        )
+        if is_native:
+            margins = model.inplace_predict(rows, predict_type="margin", validate_features=False)
+        else:
+            margins = model.predict(rows, output_margin=True, validate_features=False)
+        return as_scores(margins)
 
     return raw
 
 
-def _check_missing(model: Any) -> None:
-    missing = getattr(model, "missing", np.nan)
-    if missing is not None and not np.isnan(missing):
-        raise EstimatorError(
-            f"{type(model).__name__}(missing={missing}) is not supported; replace {missing} by NaN in the"
-            " rows, and train with missing=nan"
-        )
+def _missing(model: Any) -> float | None:
+    missing = getattr(model, "missing", None)
+    return None if missing is None or np.isnan(missing) else float(missing)
+
+
+def _share_missing(trees: list[Tree]) -> float:
+    """Return the share of splits that show missing values in training.
+
+    Without any, XGBoost sends them the same way at every split: right, or left with tree_method="exact".
+    """
+    left = np.concatenate([tree.missing_left[~tree.is_leaf] for tree in trees])
+    return float(min(left.mean(), 1.0 - left.mean())) if len(left) else 0.0
 
 
 def _learner(booster: Any) -> dict[str, Any]:

@@ -55,7 +55,11 @@ def as_table(rows: Any, wanted: Collection[str] = ()) -> Table | None:
         RowsError: for a sparse matrix, a table that is not in memory, and records that differ in their names.
     """
     if hasattr(rows, "toarray"):  # scipy
-        raise RowsError("the rows are a sparse matrix: pass rows.toarray()")
+        raise RowsError(
+            "the rows are a sparse matrix: pass rows.toarray(). Only for an XGBoost model that was trained on"
+            " one, put NaN, not 0, in place of what it leaves out: at = rows.tocoo(); dense ="
+            " np.full(at.shape, np.nan); dense[at.row, at.col] = at.data"
+        )
     if isinstance(rows, Mapping):
         is_record = bool(rows) and all(map(_is_scalar, rows.values()))
         return Table([*rows], [[value] for value in rows.values()] if is_record else [*rows.values()])

@@ -12,6 +12,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -23,7 +24,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
 from tamiz_convert import (
@@ -230,8 +231,8 @@ def test_bool_and_whole_float_classes_become_integers(dtype, cancer, output):
             r"LinearRegression \(step 'linearregression' of the Pipeline\) is not a classifier; supported",
         ),
         (
-            make_pipeline(PolynomialFeatures(), LogisticRegression()).fit([[0.0], [1.0]], [0, 1]),
-            "the preprocessing step PolynomialFeatures cannot be converted: ",
+            make_pipeline(KMeans(2, n_init=1), LogisticRegression()).fit([[0.0], [1.0]], [0, 1]),
+            "the preprocessing step KMeans cannot be converted: ",
         ),
         (
             make_pipeline(make_pipeline(StandardScaler())).fit([[0.0], [1.0]]),
@@ -267,9 +268,12 @@ def test_an_estimator_that_cannot_be_exported_is_refused(estimator, message, out
     [
         (
             lambda X, y: (X, np.where(y == 1, 7, y)),
-            "labels 7 were not seen in training; the classes are 0, 1",
+            r"labels 7 were not seen in training \(the first in row 0\); the classes are 0, 1",
         ),
-        (lambda X, y: (X, y.astype(str)), "labels are strings, but the estimator was trained on integers"),
+        (
+            lambda X, y: (X, y.astype(str)),
+            r"labels are strings \(row 0: '.'\), but the estimator was trained on integers",
+        ),
         (
             lambda X, y: (X, np.where(np.arange(len(y)) == 3, np.nan, y)),
             r"1 of \d+ calibration labels are missing .* row 3",

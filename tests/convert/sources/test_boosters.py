@@ -13,6 +13,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import xgboost
+from scipy.sparse import csr_matrix
 from scipy.special import expit
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
@@ -77,6 +78,20 @@ def check(model: Any, rows: Any, y: Any, folder: Any, **options: Any) -> Any:
         assert parity.n_rows > len(rows)
         assert list(parity.batch_sizes) == [1, 7, 64]
     return report
+
+
+def exported(model: Any, rows: Any, y: Any, folder: Any) -> Any:
+    """Export without a calibrator."""
+    return export(
+        model,
+        folder / "none/1",
+        calibration=(rows, y),
+        calibrator="none",
+        threshold=0.8,
+        report=False,
+        replace=True,
+        allow_duplicates=True,
+    )
 
 
 def served(folder: Any, rows: np.ndarray) -> np.ndarray:
@@ -271,6 +286,16 @@ def xgboost_options(**options: Any) -> Any:
     return lambda X, y: xgboost.train({"nthread": 1, **options}, xgboost.DMatrix(X, y), 2)
 
 
+def with_holes(X: np.ndarray, value: float) -> np.ndarray:
+    return np.where(np.random.default_rng(0).random(X.shape) < 0.2, value, X)
+
+
+def threshold_of_catboost(X: np.ndarray, y: np.ndarray, threshold: float) -> Any:
+    model = cat(iterations=2).fit(X, y)
+    model.set_probability_threshold(threshold)
+    return model
+
+
 REFUSED = {
     "unfitted XGBClassifier": (lambda _X, _y: xgb(), "is not fitted; call fit"),
     "unfitted LGBMClassifier": (lambda _X, _y: lgbm(), "is not fitted; call fit"),
@@ -294,7 +319,6 @@ REFUSED = {
     "xgboost linear": (xgboost_options(objective="binary:logistic", booster="gblinear"), "is a linear model"),
     "lightgbm regression": (lightgbm_options(objective="regression"), "'regression' is not a classifier"),
     "lightgbm linear trees": (lightgbm_options(linear_tree=True), "linear_tree=True is not supported"),
-    "lightgbm zeros": (lightgbm_options(zero_as_missing=True), "zero_as_missing=True is not supported"),
     "lightgbm categories": (
         lambda X, y: lightgbm.train(
             {
@@ -317,7 +341,19 @@ REFUSED = {
         lambda X, y: cat(iterations=2).fit(pd.DataFrame(X).assign(c="a"), y, cat_features=["c"]),
         "CatBoost with categorical features is not supported",
     ),
-    "xgboost missing": (lambda X, y: xgb(missing=-1.0).fit(X, y), r"missing=-1.0\) is not supported"),
+    "catboost threshold": (lambda X, y: threshold_of_catboost(X, y, 0.2), "predicts another class"),
+    "xgboost trained on sparse rows": (
+        lambda X, y: xgb().fit(csr_matrix(np.maximum(X - 15, 0)), y),
+        "on a sparse matrix",
+    ),
+    "native xgboost, missing=": (
+        lambda X, y: xgboost.train(
+            {"nthread": 1, "objective": "binary:logistic"},
+            xgboost.DMatrix(with_holes(X, -1.0), y, missing=-1.0),
+            5,
+        ),
+        "trained with missing=",
+    ),
     "xgboost categories": (
         lambda X, y: xgb(enable_categorical=True).fit(
             pd.DataFrame({"a": pd.Categorical(X[:, 0].round().astype(int)), "b": X[:, 1]}), y
@@ -325,6 +361,54 @@ REFUSED = {
         "categorical splits is not supported",
     ),
 }
+
+
+@pytest.mark.parametrize("missing", [-1.0, 0.0, 1e9])
+def test_a_number_that_is_missing_to_xgboost_is_missing_in_the_graph(missing, cancer, tmp_path):
+    model = xgb(missing=missing).fit(with_holes(cancer.train, missing), cancer.y_train)
+    held_out = with_holes(cancer.held_out, missing)
+    exported(model, held_out, cancer.y_held_out, tmp_path)
+    np.testing.assert_allclose(served(tmp_path, held_out), model.predict_proba(held_out), atol=1e-5)
+    spoiled = np.where(held_out == missing, np.nan, held_out)
+    np.testing.assert_allclose(served(tmp_path, spoiled), model.predict_proba(held_out), atol=1e-5)
+
+
+def test_rows_with_nan_for_what_a_sparse_matrix_leaves_out_are_read_as_xgboost_reads_it(cancer, tmp_path):
+    dense = np.maximum(cancer.train - 15, 0)
+    model = xgb().fit(csr_matrix(dense), cancer.y_train)
+    held_out = np.maximum(cancer.held_out - 15, 0)
+    with pytest.raises(RowsError, match="put NaN, not 0"):
+        exported(model, csr_matrix(held_out), cancer.y_held_out, tmp_path)
+    exported(model, np.where(held_out == 0, np.nan, held_out), cancer.y_held_out, tmp_path)
+    found = served(tmp_path, np.where(held_out == 0, np.nan, held_out))
+    np.testing.assert_allclose(found, model.predict_proba(csr_matrix(held_out)), atol=1e-5)
+
+
+def test_few_splits_that_show_missing_values_give_a_note(cancer, tmp_path):
+    train = cancer.train.copy()
+    train[::9, 0] = np.nan
+    model = xgb().fit(train, cancer.y_train)
+    notes = exported(model, cancer.held_out, cancer.y_held_out, tmp_path).notes
+    assert any("no held-out row has any" in note for note in notes)
+    train[::9, 0] = cancer.train[::9, 0]
+    notes = exported(xgb().fit(train, cancer.y_train), cancer.held_out, cancer.y_held_out, tmp_path).notes
+    assert not any("no held-out row has any" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [lambda r: -r.integers(0, 3, 400), lambda r: r.choice([0.0, -0.0, 1e-36, -1e-36, -2e-35, 3.0], 400)],
+)
+@pytest.mark.parametrize("options", [{}, {"zero_as_missing": True}, {"use_missing": False}])
+def test_what_is_near_zero_is_zero_to_lightgbm(column, options, tmp_path):
+    random = np.random.default_rng(0)
+    X = np.column_stack([column(random), random.integers(-2, 3, 400), random.normal(size=400)]).astype(float)
+    y = (X[:, 0] + X[:, 1] + random.normal(size=400) > 0).astype(int)
+    model = lgbm(**options).fit(X[:200], y[:200])
+    exported(model, X[200:], y[200:], tmp_path)
+    near = np.repeat(X[200:204], 6, axis=0)
+    near[:, 0] = np.resize([1e-35, -1e-35, 1.0000000180025095e-35, -1.0000000180025097e-35, -0.0, 2e-35], 24)
+    np.testing.assert_allclose(served(tmp_path, near), model.predict_proba(near), atol=1e-9)
 
 
 @pytest.mark.parametrize("name", REFUSED)

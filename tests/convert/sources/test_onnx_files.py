@@ -9,10 +9,14 @@ import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import convert_sklearn
-from skl2onnx.common.data_types import FloatTensorType
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from tamiz_convert import EstimatorError, OnnxModel, RowsError, export
 from tamiz_convert.calibrators import METHODS
@@ -194,6 +198,82 @@ def test_a_named_number_of_rows_is_dynamic(check, weights):
     check(linear(weights, n_rows="batch"), calibrators=("none",))
 
 
+@pytest.mark.parametrize("n_rows", [-1, 0])
+def test_minus_one_and_zero_stand_for_any_number_of_rows(check, weights, n_rows):
+    report = check(linear(weights, n_rows=n_rows), calibrators=("none",))
+    assert list(report.manifest.inputs[0].shape) == [-1, 13]
+
+
+@pytest.mark.parametrize("opset", [15, 17, 19])
+@pytest.mark.parametrize("functions_opset", [15, 18, 21])
+def test_a_local_function_may_be_of_another_opset_than_the_file(check, weights, opset, functions_opset):
+    body = [helper.make_node("MatMul", ["x", "m"], ["p"]), helper.make_node("Add", ["p", "c"], ["y"])]
+    function = helper.make_function(
+        "ours", "Dense", ["x", "m", "c"], ["y"], body, [helper.make_opsetid("", functions_opset)]
+    )
+    nodes = [helper.make_node("Dense", ["features", "w", "b"], ["scores"], domain="ours")]
+    model = linear(weights, opset=opset, nodes=nodes, functions=[function])
+    model.opset_import.append(helper.make_opsetid("ours", 1))
+    check(model, calibrators=("none",))
+
+
+CLASSES = [["b", "a", "c"], [3, 1, 2], [1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    "estimator", [LogisticRegression(), GaussianNB(), DecisionTreeClassifier(max_depth=3)]
+)
+@pytest.mark.parametrize("zipmap", [True, False])
+@pytest.mark.parametrize("classes", CLASSES)
+def test_the_classes_that_a_file_names_are_taken(check, scaled, estimator, zipmap, classes):
+    y, y_held_out = (np.array(classes)[each] for each in (scaled[1], scaled[3]))
+    model = convert_sklearn(
+        estimator.fit(scaled[0].astype(np.float32), y),
+        initial_types=[("x", FloatTensorType([None, 13]))],
+        target_opset=17,
+        options={id(estimator): {"zipmap": zipmap}},
+    )
+    report = check(model, "probabilities", calibrators=("none",), y=y_held_out)
+    found = report.manifest.classes
+    assert list(found.strings or found.integers) == sorted(classes)
+    check(model, "probabilities", calibrators=("none",), y=y_held_out, classes=sorted(classes))
+    for others in (sorted(classes, reverse=True), ["x", "y", "z"]):
+        with pytest.raises(EstimatorError, match="the ONNX file names its classes"):
+            check(model, "probabilities", classes=others, y=y_held_out)
+
+
+def test_classes_that_are_only_numbered_in_the_file_may_be_named(check, scaled):
+    model = convert_sklearn(
+        LogisticRegression().fit(scaled[0].astype(np.float32), scaled[1]),
+        initial_types=[("x", FloatTensorType([None, 13]))],
+        target_opset=17,
+    )
+    names = np.array(["a", "b", "c"])
+    check(model, "probabilities", calibrators=("none",), classes=names, y=names[scaled[3]])
+    with pytest.raises(EstimatorError, match="the ONNX file names its classes"):
+        check(model, "probabilities", classes=[2, 1, 0])
+
+
+@pytest.mark.parametrize("columns", [["x", "city"], ["city", "x", "note"], ["model_x", "city"]])
+def test_a_table_with_text_is_read_column_by_column(check, columns):
+    random = np.random.default_rng(0)
+    number = next(name for name in columns if name.endswith("x"))
+    table = pd.DataFrame({name: random.choice(["a", "b"], 300) for name in columns})
+    table[number] = random.normal(size=300).astype(np.float32)
+    y = (table[number] + (table["city"] == "a") + random.logistic(size=300) > 0).astype(int).to_numpy()
+    pipeline = make_pipeline(
+        ColumnTransformer([("n", "passthrough", [number]), ("c", OneHotEncoder(), ["city"])]),
+        LogisticRegression(),
+    ).fit(table, y)
+    types = [
+        (name, FloatTensorType([None, 1]) if name == number else StringTensorType([None, 1]))
+        for name in table.columns
+        if name != "note"
+    ]
+    model = convert_sklearn(pipeline, initial_types=types, target_opset=17, options={"zipmap": False})
+    check(model, "probabilities", calibrators=("none",), rows=table, y=y, allow_duplicates=True)
+
+
 def test_external_data_are_taken_into_the_bundle(check, weights, tmp_path):
     path = tmp_path / "apart.onnx"
     onnx.save(linear(weights), path, save_as_external_data=True, location="apart.bin", size_threshold=0)
@@ -244,7 +324,7 @@ def test_names_of_the_bundles_own_may_stand_in_the_file_but_not_for_an_input(che
     model.graph.input[0].name = "scores"
     model.graph.node[0].input[0] = "scores"
     model.graph.node[1].output[0] = model.graph.output[0].name = "out"
-    with pytest.raises(EstimatorError, match="has an input named scores"):
+    with pytest.raises(EstimatorError, match="called 'scores'"):
         check(model)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numpy as np
 from onnx import TensorProto
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import DoubleTensorType
-from sklearn.naive_bayes import GaussianNB
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
 
@@ -26,11 +26,13 @@ def _svc(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
             "SVC(decision_function_shape='ovo') has one score per pair of classes; set"
             " decision_function_shape='ovr' (it may be set after training)"
         )
-    scores = _converted(builder, estimator, features, raw_scores=True)
+    plain = copy.copy(estimator)  # with probabilities, skl2onnx gives these as raw scores, negated
+    plain.probability, plain._probA, plain._probB = False, np.empty(0), np.empty(0)  # noqa: SLF001  no public way
+    scores = _converted(builder, plain, features, raw_scores=True)
     return Scores(last_of_two(builder, scores, len(estimator.classes_)), "margins", is_single_precision=True)
 
 
-def _probabilistic(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
+def probabilistic(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
     """Features ─► skl2onnx ─► probabilities. For two classes, the second one's is taken."""
     probabilities = _converted(builder, estimator, features)
     return Scores(last_of_two(builder, probabilities, len(estimator.classes_)), "probabilities")
@@ -53,7 +55,5 @@ def _converted(builder: GraphBuilder, estimator: Any, features: str, **options: 
 
 APPENDERS: Final[Mapping[type, Append]] = {
     SVC: _svc,
-    GaussianNB: _probabilistic,
-    MLPClassifier: _probabilistic,
-    KNeighborsClassifier: _probabilistic,
+    MLPClassifier: probabilistic,
 }

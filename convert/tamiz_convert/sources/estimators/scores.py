@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tamiz_convert.graphs.builder import GraphBuilder
 from tamiz_convert.graphs.score_graph import ScoresKind
@@ -25,6 +26,10 @@ class Scores(NamedTuple):
         splits: (feature, threshold) of the inner nodes of trees.
         is_single_precision: whether the graph or the estimator computes them in float32.
         booster: the trees, if the estimator comes from a booster library; then they give the reference.
+        own: the features of the final estimator → its own scores, (n_rows, n_scores), float64; None if they
+            are its probabilities or its decision function.
+        check: looks at the features of the held-out rows, and raises EstimatorError if the graph could not
+            follow the estimator there.
         factor: the scores are the estimator's own decision function times this.
     """
 
@@ -34,6 +39,8 @@ class Scores(NamedTuple):
     splits: Sequence[tuple[int, float]] = ()
     is_single_precision: bool = False
     booster: Booster | None = None
+    own: Callable[[Any], NDArray[np.float64]] | None = None
+    check: Callable[[Any], None] | None = None
     factor: float = 1.0
 
 

@@ -1,0 +1,248 @@
+"""Estimators of scikit-learn and their steps: what is exported is what was trained, or a clear refusal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
+from sklearn.svm import SVC, LinearSVC
+
+from tamiz.rows import read_rows
+from tamiz_convert import EstimatorError, RowsError, export
+from tamiz_convert.graphs.score_graph import class_labels
+
+
+def made(
+    n: int = 400, n_columns: int = 4, n_classes: int = 2, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    X = random.normal(size=(n, n_columns))
+    y = np.digitize(X[:, 0] + X[:, 1] + random.normal(size=n), np.linspace(-1, 1, n_classes + 1)[1:-1])
+    return X, y
+
+
+def exported(model: Any, rows: Any, y: Any, folder: Any, **settings: Any) -> Any:
+    settings = {"calibrator": "temperature", "threshold": 0.7, "report": False, **settings}
+    return export(
+        model, folder / "m/1", calibration=(rows, y), allow_duplicates=True, replace=True, **settings
+    )
+
+
+def answers(report: Any, rows: Any) -> np.ndarray:
+    """The bundle's probabilities for rows, as a client would send them."""
+    session = onnxruntime.InferenceSession(report.path)
+    return session.run(["probabilities"], read_rows(rows, report.manifest.inputs))[0]
+
+
+COLUMNS = [
+    "scores",
+    "probabilities",
+    "subset",
+    "features",
+    "Cast_1",
+    "constant_3",
+    "part_1_variable",
+    "a.b/c",
+    " ",
+]
+
+
+@pytest.mark.parametrize("name", [*COLUMNS, "calibrator_Mul_1", "column_scores", ""])
+def test_a_column_may_have_any_name(name, tmp_path):
+    X, y = made()
+    table = pd.DataFrame({"age": X[:, 0], name: X[:, 1], "scores " if name != "scores " else "s": X[:, 2]})
+    table["city"] = np.where(X[:, 3] > 0, "x", "y")
+    numbers = list(table.columns[:3])
+    steps = ColumnTransformer([("n", StandardScaler(), numbers), ("c", OneHotEncoder(), ["city"])])
+    model = make_pipeline(steps, LogisticRegression()).fit(table[:200], y[:200])
+    report = exported(model, table[200:], y[200:], tmp_path, calibrator="none")
+    np.testing.assert_allclose(answers(report, table), model.predict_proba(table), atol=1e-9)
+    shuffled = table[table.columns[::-1]]
+    np.testing.assert_allclose(answers(report, shuffled), model.predict_proba(table), atol=1e-9)
+
+
+def test_columns_of_the_bundles_own_names_stand_side_by_side(tmp_path):
+    X, y = made(n_columns=5)
+    table = pd.DataFrame(X, columns=["scores", "probabilities", "subset", "", "column_scores"])
+    model = make_pipeline(ColumnTransformer([("n", "passthrough", list(table))]), LogisticRegression()).fit(
+        table, y
+    )
+    report = exported(model, table, y, tmp_path, calibrator="none")
+    assert [list(spec.column_names) for spec in report.manifest.inputs] == [[name] for name in table]
+    np.testing.assert_allclose(answers(report, table), model.predict_proba(table), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["scores", "probabilities", "Cast_1"])
+def test_a_slice_column_with_a_name_of_the_graphs_own_is_refused(name, tmp_path):
+    X, y = made()
+    table = pd.DataFrame(X, columns=list("abcd"))
+    model = make_pipeline(ColumnTransformer([("n", "passthrough", list("abcd"))]), LogisticRegression()).fit(
+        table, y
+    )
+    table[name] = np.where(X[:, 0] > 0, "x", "y")
+    with pytest.raises(RowsError, match=f"slice_by='{name}' is a name that the bundle's graph needs"):
+        exported(model, table, y, tmp_path, threshold=None, max_error=0.4, slice_by=name)
+
+
+@pytest.mark.parametrize(
+    "inner", [LogisticRegression(), LinearSVC(), RandomForestClassifier(5, random_state=0)]
+)
+def test_a_pipeline_that_ends_in_a_calibrated_classifier_is_unwrapped(inner, tmp_path):
+    X, y = made()
+    calibrated = CalibratedClassifierCV(inner, ensemble=False, cv=2)
+    alone = calibrated.fit(StandardScaler().fit(X[:200]).transform(X[:200]), y[:200])
+    for model in (
+        make_pipeline(StandardScaler(), calibrated),
+        make_pipeline(make_pipeline(StandardScaler()), make_pipeline("passthrough", calibrated)),
+        GridSearchCV(make_pipeline(StandardScaler(), calibrated), {}, cv=2),
+    ):
+        report = exported(model.fit(X[:200], y[:200]), X[200:], y[200:], tmp_path)
+        assert any("CalibratedClassifierCV" in note for note in report.notes)
+        scaled = StandardScaler().fit(X[:200]).transform(X[200:])
+        expected = answers(exported(alone, scaled, y[200:], tmp_path), scaled)
+        np.testing.assert_allclose(
+            answers(exported(model, X[200:], y[200:], tmp_path), X[200:]), expected, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint32, np.uint64, np.int8, bool, object, np.float32])
+def test_labels_of_any_whole_number_type_are_taken(dtype, tmp_path):
+    X, y = made()
+    model = LogisticRegression().fit(X[:200], y[:200].astype(np.uint8 if dtype is object else dtype))
+    model.classes_ = model.classes_.astype(dtype)
+    labels = y[200:].astype(np.uint8 if dtype is object else dtype)
+    assert list(exported(model, X[200:], labels, tmp_path).manifest.classes.integers) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "labels", [[0.5, 1], [0, 2**63], [np.nan, 1], [0, np.inf], np.array([0, 2**64 - 1], np.uint64)]
+)
+def test_labels_that_are_not_whole_numbers_of_int64_are_refused(labels):
+    with pytest.raises(EstimatorError, match="the classes are"):
+        class_labels(labels)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("noise", [0.02, 0.2, 2.0])
+def test_naive_bayes_that_is_sure_of_everything_keeps_its_digits(n_classes, noise, tmp_path):
+    random = np.random.default_rng(0)
+    one = random.normal(size=600)
+    X = one[:, None] + random.normal(0, noise, size=(600, 30))
+    y = np.digitize(one + random.normal(0, 0.5, 600), [0, 0.7][: n_classes - 1])
+    model = GaussianNB().fit(X[:300], y[:300])
+    report = exported(model, X[300:], y[300:], tmp_path, calibrator="none")
+    assert report.manifest.scores_kind == "logits"
+    np.testing.assert_allclose(answers(report, X[300:]), model.predict_proba(X[300:]), rtol=1e-6, atol=1e-300)
+
+
+@pytest.mark.filterwarnings("ignore:The `probability` parameter:FutureWarning")
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("kernel", ["rbf", "linear"])
+def test_svc_with_probabilities_has_the_scores_of_its_decision_function(n_classes, kernel, tmp_path):
+    X, y = made(n_classes=n_classes)
+    model = SVC(kernel=kernel, probability=True, random_state=0).fit(X[:200], y[:200])
+    best = answers(exported(model, X[200:], y[200:], tmp_path), X[200:]).argmax(axis=1)
+    decided = model.decision_function(X[200:])
+    expected = (decided > 0).astype(int) if n_classes == 2 else decided.argmax(axis=1)
+    assert (best == expected).mean() > 0.97
+    assert model.probability
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        PolynomialFeatures(2),
+        PolynomialFeatures(3, interaction_only=True, include_bias=False),
+        PolynomialFeatures((2, 3)),
+        PolynomialFeatures(1),
+    ],
+)
+def test_products_of_features_are_nodes_of_our_own(step, tmp_path):
+    X, y = made()
+    model = make_pipeline(StandardScaler(), step, LogisticRegression(max_iter=500)).fit(X[:200], y[:200])
+    report = exported(model, X[200:], y[200:], tmp_path, calibrator="none")
+    np.testing.assert_allclose(answers(report, X), model.predict_proba(X), atol=1e-9)
+
+
+GONE = {
+    "text, NaN": pd.Series(["a", "b", np.nan, "c"] * 100, dtype=object),
+    "text, None": pd.Series(["a", "b", None, "c"] * 100, dtype=object),
+    "number, NaN": pd.Series([1.0, 2.0, np.nan, 3.0] * 100),
+    "number, None": pd.Series([1.0, 2.0, None, 3.0] * 100, dtype=object),
+}
+
+
+@pytest.mark.parametrize("unknown", ["ignore", "error"])
+@pytest.mark.parametrize("kind", GONE)
+def test_a_missing_value_may_be_a_category(kind, unknown, tmp_path):
+    X, y = made()
+    table = pd.DataFrame({"pay": X[:, 0], "c": GONE[kind]})
+    encoder = OneHotEncoder(handle_unknown=unknown)
+    steps = ColumnTransformer([("n", StandardScaler(), ["pay"]), ("c", encoder, ["c"])])
+    model = make_pipeline(steps, LogisticRegression()).fit(table[:200], y[:200])
+    report = exported(model, table[200:], y[200:], tmp_path, calibrator="none")
+    np.testing.assert_allclose(answers(report, table), model.predict_proba(table), atol=1e-9)
+
+
+class OwnStep(TransformerMixin, BaseEstimator):
+    """A step that nobody but its author knows."""
+
+    def fit(self, _X: Any, _y: Any = None) -> OwnStep:
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return X
+
+
+X_, Y_ = made()
+REFUSED = {
+    "own step": (make_pipeline(OwnStep(), LogisticRegression()), r"the preprocessing step OwnStep\(\)"),
+    "classifier as a step": (
+        make_pipeline(LinearDiscriminantAnalysis(), LogisticRegression()),
+        r"the preprocessing step LinearDiscriminantAnalysis\(\)",
+    ),
+    "kernel that is a function": (SVC(kernel=lambda a, b: a @ b.T), r"kernel.*cannot be converted"),
+    "distance of neighbors": (KNeighborsClassifier(metric="chebyshev"), r"metric='chebyshev'"),
+    "weights of neighbors": (KNeighborsClassifier(weights="distance"), r"weights='distance'"),
+    "a search without a best estimator": (GridSearchCV(LogisticRegression(), {}, refit=False), "refit=True"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_converted_is_refused_by_step_and_setting(name, tmp_path):
+    model, message = REFUSED[name]
+    with pytest.raises(EstimatorError, match=message) as caught:
+        exported(model.fit(X_[:200], Y_[:200]), X_[200:], Y_[200:], tmp_path)
+    assert "raise an issue" not in str(caught.value)
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("round_to", [0, 1])
+def test_neighbors_that_are_equally_near_are_refused_with_the_reason(round_to, tmp_path):
+    X, y = made()
+    X = X.round(round_to)
+    model = KNeighborsClassifier().fit(np.repeat(X[:100], 2, axis=0), np.repeat(y[:100], 2))
+    with pytest.raises(EstimatorError, match="exactly as near as the next one"):
+        exported(model, X[200:], y[200:], tmp_path)
+
+
+@pytest.mark.parametrize("first", ["passthrough", None, Pipeline([("nothing", "passthrough")])])
+def test_a_step_that_does_nothing_may_come_first(first, tmp_path):
+    X, y = made()
+    model = Pipeline([("a", first), ("b", LogisticRegression())]).fit(X[:200], y[:200])
+    report = exported(model, X[200:], y[200:], tmp_path, calibrator="none")
+    np.testing.assert_allclose(answers(report, X), model.predict_proba(X), atol=1e-9)
