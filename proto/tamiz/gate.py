@@ -49,6 +49,10 @@ _SURELY_PROPER: Final = TOLERANCE - _ROUNDING
 _SURELY_IMPROPER: Final = TOLERANCE + _ROUNDING
 
 
+_TEXT: Final = "OTU"
+"""The kinds of numpy's types that hold text: objects, StringDType and fixed width."""
+
+
 class Input(Protocol):
     """What the gate has to know of an input of the model; the manifest's `InputSpec` says it."""
 
@@ -59,7 +63,7 @@ class Input(Protocol):
 
     @property
     def missing_values_allowed(self) -> bool:
-        """Whether the model handles NaN in it."""
+        """Whether the model handles missing values in it: NaN, or the empty text."""
         ...
 
 
@@ -180,7 +184,8 @@ def proper_rows(probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
 def valid_rows(inputs: Mapping[str, NDArray[Any]], specs: Iterable[Input]) -> NDArray[np.bool_] | None:
     """Return which rows hold only values that the model can handle; None when all do.
 
-    A row is invalid when it holds an infinity, or NaN in an input that does not allow missing values.
+    A row is invalid when it holds an infinity, or a missing value in an input that does not allow it. NaN is
+    missing among floats, and the empty text among texts.
 
     Args:
         inputs: name → (n_rows, …), of any dtype.
@@ -192,9 +197,14 @@ def valid_rows(inputs: Mapping[str, NDArray[Any]], specs: Iterable[Input]) -> ND
     invalid: NDArray[np.bool_] | None = None
     for spec in specs:
         array = inputs[spec.name]
-        if array.dtype.kind != "f" or _all_finite(array):
+        if array.dtype.kind == "f":
+            if _all_finite(array):
+                continue
+            bad = np.isinf(array) if spec.missing_values_allowed else ~np.isfinite(array)
+        elif array.dtype.kind in _TEXT and not spec.missing_values_allowed:
+            bad = array == ""
+        else:
             continue
-        bad = np.isinf(array) if spec.missing_values_allowed else ~np.isfinite(array)
         bad_rows: NDArray[np.bool_] = np.any(bad.reshape(len(array), -1), axis=1)
         invalid = bad_rows if invalid is None else invalid | bad_rows
     return None if invalid is None or not invalid.any() else ~invalid

@@ -284,3 +284,10 @@ def test_a_row_is_invalid_when_any_of_its_inputs_is():
 def test_integers_and_strings_are_always_valid():
     inputs = {"i": np.array([[1]]), "s": np.array([["a"]], dtype=object)}
     assert valid_rows(inputs, [spec("i", DataType.DATA_TYPE_INT64), spec("s", STRING)]) is None
+
+
+@pytest.mark.parametrize("dtype", [object, "U1", np.dtypes.StringDType()])
+def test_the_empty_text_is_invalid_where_missing_values_are_not_allowed(dtype):
+    inputs = {"s": np.array([["a", "b"], ["", "b"], ["a", ""], [" ", "0"]], dtype=dtype)}
+    assert valid_rows(inputs, [spec("s", STRING)]).tolist() == [True, False, False, True]
+    assert valid_rows(inputs, [spec("s", STRING, missing=True)]) is None

@@ -18,9 +18,10 @@ from tamiz_convert.pipeline import export_graph
 
 STEPS = (
     "converting the model",
+    "comparing with scikit-learn",
     "fitting the calibrator",
     "certifying the threshold",
-    "comparing with scikit-learn",
+    "checking the graph",
     "describing the bundle",
     "checking the release",
     "measuring for the report",

@@ -104,10 +104,16 @@ def with_seen_missing(inputs: Sequence[InputSpec], feed: Mapping[str, NDArray[An
         seen = InputSpec()
         seen.CopyFrom(spec)
         array = feed[spec.name]
-        if array.dtype.kind == "f":
-            seen.missing_values_allowed &= bool(np.isnan(array).any())
+        seen.missing_values_allowed &= _holds_missing(array)
         found.append(seen)
     return tuple(found)
+
+
+def _holds_missing(array: NDArray[Any]) -> bool:
+    """Return whether an input holds NaN, or the empty text, which is the missing one on the wire."""
+    if array.dtype.kind == "f":
+        return bool(np.isnan(array).any())
+    return array.dtype.kind not in "biu" and bool((array == "").any())
 
 
 def row_sets(fitting: LabeledRows, certifying: LabeledRows) -> list[RowSet]:

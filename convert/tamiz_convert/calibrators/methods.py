@@ -61,7 +61,8 @@ def _refuse_not_finite(scores: Array) -> None:
         rows = np.flatnonzero(~np.isfinite(scores).all(axis=1))
         raise RowsError(
             f"the estimator gives no finite score for {len(rows)} calibration row(s), the first of them row"
-            f" {rows[0]}; remove or impute them"
+            f" {rows[0]}: {scores[rows[0]].tolist()}. If values are missing there, impute them in the model."
+            " If the model forbids a class by -inf, let it give a low finite score, such as -1e4"
         )
 
 

@@ -54,7 +54,9 @@ class Temperature(Calibrator):
 
 
 def _inverse_temperature(z: Array, y: ClassIndices) -> float:
-    """Return the beta with the least log loss within scikit-learn's bounds: there the slope of the loss is 0.
+    """Return the beta with the least log loss: there the slope of the loss is 0.
+
+    It lies within scikit-learn's bounds, or the same bounds in the unit of the scores.
 
     Args:
         z: (n_rows, n_classes), float64.
@@ -68,6 +70,9 @@ def _inverse_temperature(z: Array, y: ClassIndices) -> float:
         return float(((odds * below_top).sum(axis=1) / odds.sum(axis=1)).mean() - of_truth)
 
     low, high = _LOG_BETA_BOUNDS
+    if slope(low) >= 0.0 or slope(high) <= 0.0:  # the scores may have another unit, such as whole numbers
+        unit = np.log(-below_top.mean()) if below_top.any() else 0.0
+        low, high = low - unit, high - unit
     if slope(low) >= 0.0:
         return float(np.exp(low))
     return float(np.exp(high if slope(high) <= 0.0 else brentq(slope, low, high)))

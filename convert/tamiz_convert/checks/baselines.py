@@ -14,6 +14,8 @@ from tamiz_convert.checks.table import Table
 from tamiz_convert.errors import SpecificationError
 from tamiz_convert.evidence import Baseline
 from tamiz_convert.graphs.score_graph import Labels
+from tamiz_convert.rows.labeled import label_positions
+from tamiz_convert.rows.per_row import one_per_row
 from tamiz_convert.rows.raw import count
 
 MAJORITY: Final = "majority"
@@ -53,8 +55,8 @@ def baseline_predictions(
 
 def column_baseline(labels: Any, classes: Labels) -> NDArray[np.int64]:
     """Return (n_rows,) labels as indices into the classes."""
-    position = {label: index for index, label in enumerate(classes.tolist())}
-    return np.array([position.get(label, NO_CLASS) for label in np.asarray(labels).tolist()], dtype=np.int64)
+    found = label_positions(one_per_row(labels, "labels of a baseline").values, classes)
+    return np.where(found < 0, NO_CLASS, found)
 
 
 def baseline_entries(
@@ -70,7 +72,8 @@ def _labels(name: str, rule: Rule, rows: Any) -> Any:
     if not callable(rule):
         return Table.of(rows).column(rule, f"baseline {name!r}")
     try:
-        labels = np.asarray(rule(rows.copy() if isinstance(rows, pd.DataFrame) else rows)).ravel()
+        given = rule(rows.copy() if isinstance(rows, pd.DataFrame) else rows)
+        labels = one_per_row(given, "labels").values
     except Exception as error:  # the rule is the caller's
         raise SpecificationError(f"baseline {name!r} failed: {type(error).__name__}: {error}") from error
     if len(labels) != count(rows):

@@ -14,6 +14,7 @@ from tamiz_convert.bundles.bundle import sealed, write_bundle
 from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.calibrators import AUTO
 from tamiz_convert.certificates.threshold_choice import Judged, Policy, choose_threshold
+from tamiz_convert.errors import RowsError
 from tamiz_convert.evidence import Evidence, Latency, ScoredRows
 from tamiz_convert.files import together
 from tamiz_convert.graphs.runner import Runner
@@ -21,13 +22,14 @@ from tamiz_convert.graphs.score_graph import ScoreGraph
 from tamiz_convert.pipeline import findings
 from tamiz_convert.pipeline.export_report import ExportReport
 from tamiz_convert.pipeline.fitting import Fitted, fit_calibrator
-from tamiz_convert.pipeline.reference_check import check_reference
+from tamiz_convert.pipeline.reference_check import Reference
 from tamiz_convert.pipeline.release import Outcome
 from tamiz_convert.pipeline.subset_graph import append_subset, inputs_with
 from tamiz_convert.pipeline.task import Task
 from tamiz_convert.report import PAGE_NAME, report_files, write_files
 from tamiz_convert.rows.held_out import HeldOut, held_out
 from tamiz_convert.rows.labeled import LabeledRows, joined_rows
+from tamiz_convert.rows.raw import as_rows
 from tamiz_convert.rows.sliced import feeder, with_slices
 from tamiz_convert.rows.slices import Given, SliceColumn
 
@@ -47,9 +49,13 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
             `errors`; nothing was written.
     """
     say, seed, column = task.say, task.plan.seed, given.column
+    _check_values(graph, given)
     rows = held_out(
         given.calibration, given.certification, given.train, graph.classes, task.plan, given.slices
     )
+
+    say(f"comparing with {graph.reference_name}", 0.1)
+    reference = Reference.checked(graph, joined_rows(rows.fitting, rows.certifying), seed)
 
     say("fitting the calibrator", 0.2)
     method = None if task.calibrator == AUTO else task.calibrator
@@ -59,10 +65,9 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
     probabilities = [_probabilities(graph, fitted, each) for each in (rows.fitting, rows.certifying)]
     threshold = _threshold(graph, rows, probabilities, column, task.policy)
 
-    say(f"comparing with {graph.reference_name}", 0.55)
+    say("checking the graph", 0.55)
     model = fitted.model if column is None else append_subset(fitted.model, column)
-    everything = joined_rows(rows.fitting, rows.certifying)
-    parity = check_reference(graph, fitted.calibrator, model, everything, column, threshold, seed)
+    parity = reference.check_bundle(fitted.calibrator, model, column, threshold)
 
     say("describing the bundle", 0.75)
     scored = [
@@ -76,7 +81,13 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
     complete = HeldOut(
         with_slices(rows.fitting, column), with_slices(rows.certifying, column), rows.groups, rows.notes
     )
-    outcome = task.release.hold(Subject(model, described, feed), complete, seed, given.train)
+    outcome = task.release.hold(
+        Subject(model, described, feed),
+        complete,
+        seed,
+        given.train,
+        allow_duplicates=task.plan.allow_duplicates,
+    )
 
     say("measuring for the report", 0.85)
     notes = (*graph.notes, *rows.notes, *fitted.notes)
@@ -91,6 +102,16 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
         write_files(files, task.folder)
     say("done", 1.0)
     return ExportReport(path, described, notes, outcome.checks, path.with_name(PAGE_NAME) if files else None)
+
+
+def _check_values(graph: ScoreGraph, given: Given) -> None:
+    """Refuse a value that the graph does not read while rows still have the caller's numbers."""
+    for what, part in (("calibration", given.calibration), ("certification", given.certification)):
+        if part is not None:
+            try:
+                graph.feed(as_rows(part[0], what))
+            except RowsError as error:
+                raise RowsError(f"the {what} rows: {error}") from error
 
 
 def _probabilities(graph: ScoreGraph, fitted: Fitted, rows: LabeledRows) -> Array:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import onnx
 
 from tamiz_convert.calibrators.calibrator import Array, Calibrator, ClassIndices
 from tamiz_convert.calibrators.methods import fit, refuse_absent
-from tamiz_convert.errors import RowsError
+from tamiz_convert.calibrators.scores import probabilities
+from tamiz_convert.errors import EstimatorError, RowsError
 from tamiz_convert.graphs.runner import Runner
-from tamiz_convert.graphs.score_graph import ScoreGraph
+from tamiz_convert.graphs.score_graph import Labels, ScoreGraph
 from tamiz_convert.pipeline.graft import graft
 from tamiz_convert.rows.held_out import HeldOut
 from tamiz_convert.selection import Selection, SelectionSettings, select_calibrator
+from tamiz_convert.selection.flips import turned, worse_than_chance
+
+_MANY_LABELS: Final = 0.05
+_SAME_CONFIDENCE: Final = 1e-3
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,8 @@ def fit_calibrator(
         seed: of the choice.
 
     Raises:
-        RowsError: if all rows have the same scores.
+        RowsError: if all rows have the same scores, or the scores rank the classes in reverse.
+        EstimatorError: if a named calibrator turns the scores or the labels round; see `turned`.
         EstimatorError, RowsError: see `calibrators.fit` and `select_calibrator`.
     """
     n_classes = len(graph.classes)
@@ -74,8 +81,22 @@ def fit_calibrator(
             seed=seed,
         )
         method = selection.method
+    own = probabilities(scores, "logits" if graph.kind == "margins" else graph.kind)
     calibrator = fit(method, scores, y, kind=graph.kind, n_classes=n_classes, classes=graph.classes.tolist())
-    notes = (*_separable(scores, y), *(selection.notes if selection else ()))
+    _refuse_reversed(own, y)
+    calibrated = calibrator.predict(scores)
+    why = turned(own, calibrated, y)
+    if why is not None:
+        raise EstimatorError(
+            f"the calibrator {method} cannot be used on these rows: {why}. Name another one, such as"
+            ' calibrator="temperature", which keeps the labels, or let calibrator="auto" choose'
+        )
+    notes = (
+        *_separable(scores, y),
+        *_never_scored(scores, graph.classes),
+        *_moved(own, calibrated, y),
+        *(selection.notes if selection else ()),
+    )
     return Fitted(calibrator, graft(graph.model, calibrator, n_classes=n_classes), selection, notes)
 
 
@@ -86,6 +107,43 @@ def _refuse_constant(scores: Array) -> None:
             " so there is nothing to calibrate and no threshold to choose. Check that the columns are"
             " prepared and ordered as in training"
         )
+
+
+def _refuse_reversed(own: Array, y: ClassIndices) -> None:
+    if worse_than_chance(own, y):
+        right = (own.argmax(axis=1) == y).mean()
+        raise RowsError(
+            "the scores rank the classes in reverse: the score of a class is lower in its own rows than in"
+            f" others, and the highest one is right in {right:.1%} of the calibration rows. A calibrator"
+            " would turn the labels round. Check the order of classes=, the sign of the model's output, and"
+            " that the labels belong to these rows"
+        )
+
+
+def _never_scored(scores: Array, classes: Labels) -> tuple[str, ...]:
+    """Return a note about classes whose score is the same in all rows."""
+    same = np.flatnonzero(np.ptp(scores, axis=0) == 0.0)
+    if scores.shape[1] == 1 or not len(same):
+        return ()
+    named = ", ".join(repr(classes[index].item()) for index in same)
+    return (f"the model gives class {named} the same score in all calibration rows: it never finds it",)
+
+
+def _moved(own: Array, calibrated: Array, y: ClassIndices) -> tuple[str, ...]:
+    """Return notes about a calibrator that changes many labels, or tells no row from another."""
+    before, after = own.argmax(axis=1), calibrated.argmax(axis=1)
+    notes = []
+    if (before != after).mean() > _MANY_LABELS:
+        notes.append(
+            f"the calibrator changes the label of {(before != after).mean():.1%} of the calibration rows:"
+            f" {(before == y).mean():.1%} are right without it, and {(after == y).mean():.1%} with it"
+        )
+    if np.ptp(calibrated.max(axis=1)) < _SAME_CONFIDENCE:
+        notes.append(
+            "the calibrated confidence is nearly the same in all calibration rows: these scores do not say"
+            " which answers are right, and no threshold will"
+        )
+    return tuple(notes)
 
 
 def _separable(scores: Array, y: ClassIndices) -> tuple[str, ...]:

@@ -1,4 +1,8 @@
-"""Compare the graph with the estimator, row by row. A mismatch stops the export."""
+"""Compare the graph with the estimator, row by row. A mismatch stops the export.
+
+First its scores with the estimator's, before anything is made of them. A fault of the conversion would
+otherwise look like a bad model. Then its probabilities with the calibrator's for these same scores.
+"""
 
 from __future__ import annotations
 
@@ -20,51 +24,110 @@ from tamiz_convert.graphs.score_graph import SCORES
 BATCH_SIZES: Final = (1, 7, 64)
 """The batch sizes to compare at; the smaller ones on the first rows only."""
 
+SCORES_TOLERANCE: Final = 1e-5
+"""How far the graph's own probabilities may be from the estimator's."""
+
 _ROWS_IN_SMALL_BATCHES: Final = 256
 _SAME_ROW: Final = 1e-6
 """How much a row's probabilities may change with its batch. So near to a threshold, decisions may differ."""
+_LAST_DIGITS: Final = 1e-14
+
+Describe = Callable[[int], str]
+"""Row number → the row's name in an error."""
 
 
-def check_parity(
+def check_scores(
     model: onnx.ModelProto,
     feed: Feed,
-    expected: Array,
+    scores: Array,
+    own: Callable[[Array], Array],
+    *,
+    is_single_precision: bool,
+    describe: Describe = str,
+    explain: Describe = lambda _row: "",
+) -> float:
+    """Compare the scores of a graph with the estimator's.
+
+    Args:
+        model: a score graph.
+        feed: the rows, as onnxruntime reads them.
+        scores: (n_rows, n_scores), the estimator's scores of the same rows.
+        own: scores → probabilities, (n_rows, n_classes); scores are compared as these.
+        is_single_precision: whether scores are computed in float32, and differ in their last digits.
+        describe: row number → the row's name in an error.
+        explain: row number → why the row differs and what to do, for the error.
+
+    Returns:
+        The largest difference.
+
+    Raises:
+        ParityError: with the row, the class, both values and the cause.
+    """
+    runner = Runner(model)
+    *small, largest = BATCH_SIZES
+    found, expected = own(runner.run(feed, largest)), own(scores)
+    same_row = SCORES_TOLERANCE if is_single_precision else _SAME_ROW
+    few = {name: array[:_ROWS_IN_SMALL_BATCHES] for name, array in feed.items()}
+    for batch_size in small:
+        _refuse_batch_dependence(
+            own(runner.run(few, batch_size)), found[:_ROWS_IN_SMALL_BATCHES], same_row, batch_size, describe
+        )
+    _compare(found, expected, SCORES_TOLERANCE, describe, explain)
+    _compare_labels(found, expected, 2 * same_row, describe, explain)
+    return _largest_difference(found, expected)
+
+
+def check_probabilities(
+    model: onnx.ModelProto,
+    feed: Feed,
+    scores: Array,
+    calibrated: Callable[[Array], Array],
     *,
     tolerance: float,
     threshold: float | Array,
-    describe: Callable[[int], str] = str,
+    is_single_precision: bool,
+    describe: Describe = str,
 ) -> Parity:
-    """Compare a graph with its reference.
+    """Compare the probabilities of a whole graph, whose scores were compared before, with the calibrator's.
+
+    The last digit of a score differs between libraries, and a steep calibrator magnifies the difference: with
+    isotonic regression, 1e-6 in a score became 5e-3 in a probability. So where a score differs in nothing
+    else, the calibrator gets the graph's.
 
     Args:
-        model: a graph with the output `probabilities`.
+        model: a graph with the output `probabilities` and with `scores` in it.
         feed: the rows, as onnxruntime reads them.
-        expected: (n_rows, n_classes), what the estimator and the fitted calibrator give for the same rows.
+        scores: (n_rows, n_scores), the estimator's scores of the same rows.
+        calibrated: scores → the fitted calibrator's probabilities.
         tolerance: the largest allowed difference of a probability.
         threshold: the gate's, one or (n_rows,); rows within 1e-6 of it may fall on either side.
+        is_single_precision: see `check_scores`.
         describe: row number → the row's name in an error.
 
     Returns:
         What was compared, and the largest difference.
 
     Raises:
-        ParityError: with the row, the class, both values and the batch size.
+        ParityError: with the row, the class and both values.
     """
-    runner = Runner(model)
-    largest = max(BATCH_SIZES)
-    found = runner.run(feed, largest)
-    _compare(found, expected, tolerance, largest, describe)
-    _compare_decisions(found, expected, threshold, tolerance, describe)
-    few = {name: array[:_ROWS_IN_SMALL_BATCHES] for name, array in feed.items()}
+    runner = Runner(_with_scores(model, scores.shape[1]))
+    thresholds = np.broadcast_to(threshold, len(scores))
+    largest = 0.0
     for batch_size in BATCH_SIZES:
-        if batch_size != largest:
-            _compare(
-                runner.run(few, batch_size), found[:_ROWS_IN_SMALL_BATCHES], _SAME_ROW, batch_size, describe
-            )
+        n_rows = len(scores) if batch_size == max(BATCH_SIZES) else _ROWS_IN_SMALL_BATCHES
+        few = {name: array[:n_rows] for name, array in feed.items()}
+        found, theirs = runner.run_outputs(few, [PROBABILITIES, SCORES], batch_size)
+        is_same = is_single_precision | np.isclose(
+            theirs, scores[:n_rows], rtol=_LAST_DIGITS, atol=_LAST_DIGITS, equal_nan=True
+        )
+        expected = calibrated(np.where(is_same, theirs, scores[:n_rows]))
+        _compare(found, expected, tolerance, describe)
+        _compare_decisions(found, expected, thresholds[:n_rows], tolerance, describe)
+        largest = max(largest, _largest_difference(found, expected))
     return Parity(
-        n_rows=len(expected),
+        n_rows=len(scores),
         batch_sizes=BATCH_SIZES,
-        max_probability_difference=_largest_difference(found, expected),
+        max_probability_difference=largest,
         probability_tolerance=tolerance,
         label_flips=0,
     )
@@ -75,7 +138,7 @@ def check_subsets(
     feed: Feed,
     expected: NDArray[np.int64],
     *,
-    describe: Callable[[int], str] = str,
+    describe: Describe = str,
 ) -> None:
     """Compare the graph's output `subset` with the slices that were certified.
 
@@ -101,59 +164,6 @@ def check_subsets(
             )
 
 
-def check_parity_in_parts(
-    model: onnx.ModelProto,
-    feed: Feed,
-    scores: Array,
-    *,
-    own: Callable[[Array], Array],
-    calibrated: Callable[[Array], Array],
-    tolerance: float,
-    threshold: float | Array,
-    describe: Callable[[int], str] = str,
-) -> Parity:
-    """Compare a graph whose scores are computed in float32 with its reference.
-
-    The last digit of such a score differs between libraries and batch sizes, and a steep calibrator magnifies
-    the difference: with isotonic regression, 1e-6 in a score became 5e-3 in a probability. So the scores are
-    compared with the reference, and the probabilities with the calibrator's output for these same scores.
-
-    Args:
-        model: a graph with the output `probabilities` and with `scores` in it.
-        feed: the rows, as onnxruntime reads them.
-        scores: the reference's scores of the same rows, in the form of a score graph.
-        own: scores → probabilities, (n_rows, n_classes); scores are compared as these.
-        calibrated: scores → the fitted calibrator's probabilities.
-        tolerance: see `check_parity`.
-        threshold: see `check_parity`.
-        describe: see `check_parity`.
-
-    Raises:
-        ParityError: see `check_parity`.
-    """
-    runner = Runner(_with_scores(model, scores.shape[1]))
-    expected = own(scores)
-    thresholds = np.broadcast_to(threshold, len(scores))
-    largest = 0.0
-    for batch_size in BATCH_SIZES:
-        n_rows = len(scores) if batch_size == max(BATCH_SIZES) else _ROWS_IN_SMALL_BATCHES
-        few = {name: array[:n_rows] for name, array in feed.items()}
-        found, theirs = runner.run_outputs(few, [PROBABILITIES, SCORES], batch_size)
-        pairs = ((own(theirs), expected[:n_rows]), (found, calibrated(theirs)))
-        for pair in pairs:
-            _compare(*pair, tolerance, batch_size, describe)
-        _compare_labels(*pairs[0], 2 * tolerance, describe)
-        _compare_decisions(*pairs[1], thresholds[:n_rows], tolerance, describe)
-        largest = max(largest, *(_largest_difference(*pair) for pair in pairs))
-    return Parity(
-        n_rows=len(scores),
-        batch_sizes=BATCH_SIZES,
-        max_probability_difference=largest,
-        probability_tolerance=tolerance,
-        label_flips=0,
-    )
-
-
 def _with_scores(model: onnx.ModelProto, n_scores: int) -> onnx.ModelProto:
     """Return the model with its scores among its outputs."""
     shown = onnx.ModelProto()
@@ -166,30 +176,48 @@ def _largest_difference(found: Array, expected: Array) -> float:
     return float(np.abs(found - expected)[np.isfinite(expected)].max(initial=0.0))
 
 
+def _refuse_batch_dependence(
+    small: Array, large: Array, tolerance: float, batch_size: int, describe: Describe
+) -> None:
+    differs = _differs(small, large, tolerance)
+    if differs.any():
+        row, column = np.argwhere(differs)[0].tolist()
+        raise ParityError(
+            f"the graph answers a row differently in another batch: {describe(row)} gets"
+            f" {large[row, column]:.9g} for class number {column} among {max(BATCH_SIZES)} rows and"
+            f" {small[row, column]:.9g} at batch size {batch_size}. A server fills batches by chance, so"
+            " every row must be computed by itself: look for a normalization in training mode (call"
+            " model.eval()), or a mean, a maximum or a sort over the rows"
+        )
+
+
+def _differs(found: Array, expected: Array, tolerance: float) -> NDArray[np.bool_]:
+    with np.errstate(invalid="ignore"):
+        return ~(np.abs(found - expected) <= tolerance) & ~(np.isnan(found) & np.isnan(expected))
+
+
 def _compare(
-    found: Array, expected: Array, tolerance: float, batch_size: int, describe: Callable[[int], str]
+    found: Array, expected: Array, tolerance: float, describe: Describe, explain: Describe = lambda _row: ""
 ) -> None:
     if found.shape != expected.shape:
         raise ParityError(
             f"the graph gives {PROBABILITIES} of shape {found.shape}, the estimator {expected.shape}"
         )
-    with np.errstate(invalid="ignore"):
-        differs = ~(np.abs(found - expected) <= tolerance) & ~(np.isnan(found) & np.isnan(expected))
+    differs = _differs(found, expected, tolerance)
     if differs.any():
         row, column = np.argwhere(differs)[0].tolist()
         raise ParityError(
-            f"{int(differs.any(axis=1).sum())} of {len(found)} rows differ by more than {tolerance:g} at"
-            f" batch size {batch_size}; the first is {describe(row)}: for class number {column} the graph"
-            f" gives {found[row, column]:.9g}, expected {expected[row, column]:.9g}"
+            f"{int(differs.any(axis=1).sum())} of {len(found)} rows differ by more than {tolerance:g}; the"
+            f" first is {describe(row)}: for class number {column} the graph gives"
+            f" {found[row, column]:.9g}, expected {expected[row, column]:.9g}{explain(row)}"
         )
 
 
 def _compare_decisions(
-    found: Array, expected: Array, threshold: float | Array, tolerance: float, describe: Callable[[int], str]
+    found: Array, expected: Array, threshold: Array, tolerance: float, describe: Describe
 ) -> None:
     """Labels and acceptance must be the same, except for ties and for rows on the threshold."""
     _compare_labels(found, expected, 2 * min(tolerance, _SAME_ROW), describe)
-    threshold = np.broadcast_to(threshold, len(expected))
     ours, theirs = decide(found, threshold), decide(expected, threshold)
     crossed = (
         ours.has_class
@@ -205,7 +233,9 @@ def _compare_decisions(
         )
 
 
-def _compare_labels(found: Array, expected: Array, tie: float, describe: Callable[[int], str]) -> None:
+def _compare_labels(
+    found: Array, expected: Array, tie: float, describe: Describe, explain: Describe = lambda _row: ""
+) -> None:
     """Labels must be the same if the two highest probabilities differ by more than `tie`."""
     finite = np.asarray(np.isfinite(expected).all(axis=1))
     top_two = np.sort(np.where(finite[:, None], expected, 0.0), axis=1)[:, -2:]
@@ -215,5 +245,5 @@ def _compare_labels(found: Array, expected: Array, tie: float, describe: Callabl
         row = int(np.argmax(flipped))
         raise ParityError(
             f"{int(flipped.sum())} labels differ; the first is in {describe(row)}: the graph gives"
-            f" {found[row].tolist()}, expected {expected[row].tolist()}"
+            f" {found[row].tolist()}, expected {expected[row].tolist()}{explain(row)}"
         )

@@ -3,81 +3,127 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import Parity, Threshold
 from tamiz_convert.calibrators.calibrator import Calibrator
-from tamiz_convert.calibrators.identity import Identity
+from tamiz_convert.calibrators.scores import both, finite_rows, probabilities
+from tamiz_convert.graphs.runner import Array, Feed
 from tamiz_convert.graphs.score_graph import ScoreGraph
-from tamiz_convert.pipeline.parity import check_parity, check_parity_in_parts, check_subsets
+from tamiz_convert.pipeline.diagnosis import explanation
+from tamiz_convert.pipeline.parity import check_probabilities, check_scores, check_subsets
 from tamiz_convert.rows.edge import edge_rows
 from tamiz_convert.rows.labeled import LabeledRows
 from tamiz_convert.rows.raw import count, joined
 from tamiz_convert.rows.slices import SliceColumn
 
 
-def check_reference(
-    graph: ScoreGraph,
-    calibrator: Calibrator,
-    model: onnx.ModelProto,
-    rows: LabeledRows,
-    column: SliceColumn | None,
-    threshold: Threshold,
-    seed: int,
-) -> Parity:
-    """Compare a graph with its reference and the fitted calibrator.
+@dataclass(frozen=True)
+class Reference:
+    """What the estimator says about the rows by which its graph is judged.
 
-    Args:
+    Attributes:
         graph: the score graph, with its reference.
-        calibrator: as it was fitted.
-        model: the whole graph, with the output `subset` if there are slices.
-        rows: all held-out rows.
-        column: the slices; None if there are none.
-        threshold: the gate's; each row must lie on the same side of it in both.
-        seed: of the edge rows.
-
-    Raises:
-        ParityError: with the row where they differ.
+        rows: edge rows, then all held-out rows.
+        n_edges: how many edge rows there are.
+        slices: (n_held_out,), the slice value of each held-out row, or None.
+        feed: the rows, as onnxruntime reads them.
+        scores: (n_rows, n_scores), the estimator's.
+        largest_difference: of the graph's own probabilities from the estimator's.
     """
-    edges = edge_rows(rows.rows, graph, seed)
-    n_edges = count(edges)
-    compared = joined(edges, rows.rows) if n_edges else rows.rows
 
-    def describe(row: int) -> str:
-        return f"edge row {row}" if row < n_edges else f"held-out row {row - n_edges}"
+    graph: ScoreGraph
+    rows: Any
+    n_edges: int
+    slices: NDArray[Any] | None
+    feed: Feed
+    scores: Array
+    largest_difference: float = 0.0
 
-    feed, index = graph.feed(compared), None
-    if column is not None and rows.slices is not None:
-        feed, index = column.completed(feed, rows.slices)
-        check_subsets(model, feed, index, describe=describe)
-    scores = graph.reference(compared)
-    expected = calibrator.predict(scores)
-    thresholds = Thresholds(threshold).of_rows(expected, index)
-    if graph.is_single_precision:
-        return check_parity_in_parts(
+    @classmethod
+    def checked(cls, graph: ScoreGraph, held_out: LabeledRows, seed: int) -> Reference:
+        """Return the reference, after the graph's scores agreed with it.
+
+        Args:
+            graph: the score graph, with its reference.
+            held_out: all held-out rows.
+            seed: of the edge rows.
+
+        Raises:
+            ParityError: with the row where they differ, and the cause.
+        """
+        edges = edge_rows(held_out.rows, graph, seed)
+        n_edges = count(edges)
+        rows = joined(edges, held_out.rows) if n_edges else held_out.rows
+        made = cls(graph, rows, n_edges, held_out.slices, graph.feed(rows), graph.reference(rows))
+        largest = check_scores(
+            graph.model,
+            made.feed,
+            made.scores,
+            _own_probabilities(graph, made.scores[n_edges:]),
+            is_single_precision=graph.is_single_precision,
+            describe=made.described,
+            explain=lambda row: explanation(graph, rows, row, made.scores),
+        )
+        return replace(made, largest_difference=largest)
+
+    def described(self, row: int) -> str:
+        """Return the name of a row, for an error."""
+        if row >= self.n_edges:
+            return f"held-out row {row - self.n_edges}"
+        return f"edge row {row}, which the export made from a held-out row"
+
+    def check_bundle(
+        self,
+        calibrator: Calibrator,
+        model: onnx.ModelProto,
+        column: SliceColumn | None,
+        threshold: Threshold,
+    ) -> Parity:
+        """Compare the whole graph with the estimator and the fitted calibrator.
+
+        Args:
+            calibrator: as it was fitted.
+            model: the whole graph, with the output `subset` if there are slices.
+            column: the slices; None if there are none.
+            threshold: the gate's; each row must lie on the same side of it in both.
+
+        Raises:
+            ParityError: with the row where they differ.
+        """
+        feed, index = self.feed, None
+        if column is not None and self.slices is not None:
+            feed, index = column.completed(feed, self.slices)
+            check_subsets(model, feed, index, describe=self.described)
+        thresholds = Thresholds(threshold).of_rows(calibrator.predict(self.scores), index)
+        parity = check_probabilities(
             model,
             feed,
-            scores,
-            own=_own_probabilities(graph, scores),
-            calibrated=calibrator.predict,
+            self.scores,
+            calibrator.predict,
             tolerance=calibrator.tolerance,
             threshold=thresholds,
-            describe=describe,
+            is_single_precision=self.graph.is_single_precision,
+            describe=self.described,
         )
-    return check_parity(
-        model, feed, expected, tolerance=calibrator.tolerance, threshold=thresholds, describe=describe
-    )
+        parity.max_probability_difference = max(parity.max_probability_difference, self.largest_difference)
+        return parity
 
 
-def _own_probabilities(
-    graph: ScoreGraph, scores: NDArray[np.float64]
-) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """Return a function: scores → probabilities to compare scores by, not so steep that all are 0 or 1."""
+def _own_probabilities(graph: ScoreGraph, held_out: Array) -> Callable[[Array], Array]:
+    """Return a function: scores → probabilities to compare scores by, not so steep that all are 0 or 1.
+
+    Args:
+        graph: the score graph.
+        held_out: (n_rows, n_scores), the scores of the held-out rows.
+    """
     if graph.kind == "probabilities":
-        return Identity("probabilities").predict
-    spread = max(1.0, float(scores.std()))
-    return lambda each: Identity("logits").predict(each / spread)
+        # As they are: clipped to [0, 1], a converter's negative "probabilities" would look like zeros.
+        return lambda each: both(finite_rows(each)) if each.shape[1] == 1 else finite_rows(each)
+    spread = max(1.0, float(held_out.std()))
+    return lambda each: probabilities(finite_rows(each) / spread, "logits")

@@ -61,7 +61,15 @@ class Release:
         specification = None if checks is None else specification_of(checks)
         return cls(specification, baselines or {}, rows)
 
-    def hold(self, subject: Subject, parts: HeldOut, seed: int, train: Any = None) -> Outcome:
+    def hold(
+        self,
+        subject: Subject,
+        parts: HeldOut,
+        seed: int,
+        train: Any = None,
+        *,
+        allow_duplicates: bool = False,
+    ) -> Outcome:
         """Run the checks.
 
         Args:
@@ -69,6 +77,7 @@ class Release:
             parts: the held-out rows of the export.
             seed: of all noise.
             train: the training rows, X or (X, y), to make sure that no check row is among them; or None.
+            allow_duplicates: whether check rows may equal rows that the export has seen.
 
         Raises:
             BlockedError: if a check stops the export.
@@ -78,7 +87,8 @@ class Release:
         rows = parts.certifying
         if self.rows is not None:
             rows = labeled(*self.rows, subject.classes, "check")
-            _refuse_seen(rows.rows, parts, train)
+            if not allow_duplicates:
+                _refuse_seen(rows.rows, parts, train)
         predictions = baseline_predictions(self.baselines, rows.rows, parts.fitting.y, subject.classes)
         results: tuple[CheckResult, ...] = ()
         if self.specification is not None:

@@ -218,7 +218,12 @@ class Settings(TypedDict, total=False):
     ]
     allow_duplicates: Annotated[
         bool,
-        Setting("accept the rows although many of them repeat others.", default=False, flag=Flag("rows")),
+        Setting(
+            "equal rows are other observations with the same values: accept them, also between the sets.",
+            "Natural in a table of few categories; copies of a row, or rows that were trained on, are not.",
+            default=False,
+            flag=Flag("rows"),
+        ),
     ]
     train: Annotated[
         Any,

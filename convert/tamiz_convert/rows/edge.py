@@ -38,13 +38,17 @@ def edge_rows(rows: Any, graph: ScoreGraph, seed: int = 0) -> Any:
     base = all_rows.table.sample(min(_N_ROWS, len(all_rows.table)), random_state=seed)
     numeric, text, may_miss = _columns(base, graph, all_rows.columns_of)
     some = _some(numeric, random)
+
+    def missing(column: Any) -> tuple[Any, ...]:
+        return ("", None) if column in may_miss else ()
+
     made = [
         _beside(base, numeric, np.float64),
         _beside(base, numeric, np.float32),
         *_on_thresholds(base, numeric, graph.splits, random),
         *(_with(base.head(2), column, value) for column in some for value in _extremes(base[column], graph)),
         *(_with(base.head(2), column, np.nan) for column in may_miss if column in set(some)),
-        *(_with(base.head(2), column, value) for column in text for value in (UNSEEN, "", None)),
+        *(_with(base.head(2), column, value) for column in text for value in (UNSEEN, *missing(column))),
     ]
     if may_miss:
         made.append(_without(base.head(4), may_miss))
@@ -70,7 +74,7 @@ def _extremes(column: pd.Series[Any], graph: ScoreGraph) -> tuple[float, ...]:
 def _columns(
     base: pd.DataFrame, graph: ScoreGraph, columns_of: Mapping[str, list[Any]]
 ) -> tuple[list[Any], list[Any], list[Any]]:
-    """Return the float columns, the string columns, and the columns that may be missing."""
+    """Return the float columns, the string columns, and those of both that may be missing."""
     numeric: list[Any] = []
     text: list[Any] = []
     may_miss: list[Any] = []
@@ -83,7 +87,7 @@ def _columns(
             text += own
         elif spec.dtype in _FLOATS:
             numeric += own
-            may_miss += own if spec.missing_values_allowed else []
+        may_miss += own if spec.missing_values_allowed else []
     return numeric, text, may_miss
 
 

@@ -16,6 +16,7 @@ from sklearn.model_selection import GroupShuffleSplit, TimeSeriesSplit, train_te
 from tamiz_convert.errors import RowsError
 from tamiz_convert.graphs.score_graph import Labels
 from tamiz_convert.rows.labeled import LabeledRows, labeled, refuse_overlap, row_keys
+from tamiz_convert.rows.per_row import as_codes, one_per_row
 
 MAX_DUPLICATES: Final = 0.05
 """The largest share of rows that may repeat others. A larger one looks like a mistake, such as rows drawn
@@ -48,7 +49,8 @@ class SplitPlan:
         groups: (n_rows,), one value per calibration row; rows with the same value stay on one side.
         splitter: folds the rows to choose a calibrator. With a TimeSeriesSplit the rows are in order of time,
             and the last ones certify.
-        allow_duplicates: whether many rows may repeat others.
+        allow_duplicates: whether equal rows are other observations with the same values; then there may be
+            many, also between the sets, and each is divided by itself.
         seed: the seed of the shuffle.
     """
 
@@ -92,13 +94,18 @@ def held_out(
         parts = HeldOut(given.take(fitting), given.take(certifying), _taken(groups, fitting), notes)
     else:
         others = labeled(*certification, classes, "certification", slices[1])
-        refuse_overlap(others.rows, given.rows, "certification", "calibration")
+        notes += refuse_overlap(
+            others.rows, given.rows, "certification", "calibration", allowed=plan.allow_duplicates
+        )
         notes += _duplicates(others, "certification", allowed=plan.allow_duplicates)
         parts = HeldOut(given, others, groups, notes)
     if train is not None:
         seen = train[0] if isinstance(train, tuple) else train
-        refuse_overlap(given.rows, seen, "calibration", "training")
-        refuse_overlap(parts.certifying.rows, seen, "certification", "training")
+        checked = {"calibration": given.rows}
+        if certification is not None:
+            checked["certification"] = parts.certifying.rows
+        for what, rows in checked.items():
+            notes += refuse_overlap(rows, seen, what, "training", allowed=plan.allow_duplicates)
     return replace(parts, notes=(*notes, *_absent(parts.certifying, classes)))
 
 
@@ -121,7 +128,7 @@ def divide(rows: LabeledRows, plan: SplitPlan) -> tuple[NDArray[np.int64], NDArr
     groups = _groups(plan.groups, len(rows))
     if groups is not None:
         return _whole_groups(groups, plan)
-    return _stratified(rows, n_certifying, plan.seed)
+    return _stratified(rows, n_certifying, plan)
 
 
 def _whole_groups(groups: NDArray[Any], plan: SplitPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -136,10 +143,15 @@ def _whole_groups(groups: NDArray[Any], plan: SplitPlan) -> tuple[NDArray[np.int
 
 
 def _stratified(
-    rows: LabeledRows, n_certifying: int, seed: int
+    rows: LabeledRows, n_certifying: int, plan: SplitPlan
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide independent rows; copies of a row go to the same side."""
-    _, first, which = np.unique(row_keys(rows.rows), return_index=True, return_inverse=True)
+    """Divide independent rows; copies of a row go to the same side.
+
+    Equal rows that are other observations do not: half of the distinct rows are not half of the rows, the
+    frequent ones least of all, and the certificate would be about other rows than are served.
+    """
+    keys = np.arange(len(rows)) if plan.allow_duplicates else row_keys(rows.rows)
+    _, first, which = np.unique(keys, return_index=True, return_inverse=True)
     firsts = np.unique(first)
     if len(firsts) < 2:  # noqa: PLR2004  one for each side
         raise RowsError("all held-out rows are copies of one row; bring different ones")
@@ -148,7 +160,7 @@ def _stratified(
     smaller_part = min(n_firsts, len(firsts) - n_firsts)
     can_stratify = counts[counts > 0].min() > 1 and smaller_part >= np.count_nonzero(counts)
     _, certifying = train_test_split(
-        firsts, test_size=n_firsts, random_state=seed, stratify=rows.y[firsts] if can_stratify else None
+        firsts, test_size=n_firsts, random_state=plan.seed, stratify=rows.y[firsts] if can_stratify else None
     )
     certifies = np.isin(first[which], certifying)
     return np.flatnonzero(~certifies), np.flatnonzero(certifies)
@@ -157,13 +169,19 @@ def _stratified(
 def _groups(groups: Any, n_rows: int) -> NDArray[Any] | None:
     if groups is None:
         return None
-    values = np.asarray(groups).ravel()
-    if len(values) != n_rows:
+    read = one_per_row([groups] if isinstance(groups, str) else groups, "groups")
+    if len(read.values) != n_rows:
         raise RowsError(
-            f"there are {n_rows:,} calibration rows and {len(values):,} groups; expected one group per row:"
-            " groups=X['customer'], not the column's name"
+            f"there are {n_rows:,} calibration rows and {len(read.values):,} groups; expected one group per"
+            " row: groups=X['customer'], not the column's name"
         )
-    return values
+    if read.missing.any():
+        raise RowsError(
+            f"{np.count_nonzero(read.missing):,} of {n_rows:,} groups are missing, the first in row"
+            f" {np.argmax(read.missing)}: rows without a group may belong together; give each its group, or a"
+            " group of its own"
+        )
+    return as_codes(read)
 
 
 def _taken(groups: NDArray[Any] | None, positions: NDArray[np.int64]) -> NDArray[Any] | None:
@@ -193,8 +211,11 @@ def _duplicates(rows: LabeledRows, what: str, *, allowed: bool) -> tuple[str, ..
     )
     if n_repeated > MAX_DUPLICATES * len(rows) and not allowed:
         raise RowsError(
-            f"{message}. A certificate needs independent rows, and copies are not independent: remove them."
-            " If equal rows are natural in this table, as with few categories, pass allow_duplicates=True"
-            " (--allow-duplicates)"
+            f"{message}. A certificate needs independent rows, and copies of an observation are not"
+            " independent. If these are copies, as of a join or of rows drawn with replacement, keep one of"
+            " each. If they are other observations with the same values, as with few categories, pass"
+            " allow_duplicates=True (--allow-duplicates)"
         )
+    if allowed:
+        return (f"{message}; allow_duplicates says that these are other observations with the same values",)
     return (f"{message}; copies stay on one side of the split",)

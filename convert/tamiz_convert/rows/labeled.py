@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from tamiz_convert.errors import RowsError
 from tamiz_convert.graphs.score_graph import Labels
+from tamiz_convert.rows.per_row import one_per_row
 from tamiz_convert.rows.raw import as_rows, count, flat, joined, take
 
 _SHOWN: Final = 5
@@ -47,7 +49,7 @@ def labeled(
 
     Args:
         rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
-        labels: (n_rows,), in the classes' own type.
+        labels: (n_rows,), as `one_per_row` reads them, in the classes' own type; 1.0 is the class 1.
         classes: the estimator's classes.
         what: the name of the rows in an error.
         slices: (n_rows,), each row's slice value, if there are slices.
@@ -59,12 +61,13 @@ def labeled(
     rows = as_rows(rows, what)
     if labels is None:
         raise RowsError(f"the {what} rows came without labels; expected one label per row")
-    values = np.asarray(labels).ravel()
+    read = one_per_row(labels, f"{what} labels")
+    values = read.values
     if count(rows) != len(values):
         raise RowsError(
             f"there are {count(rows):,} {what} rows and {len(values):,} labels; expected one label per row"
         )
-    missing = np.flatnonzero(pd.isna(values))
+    missing = np.flatnonzero(read.missing)
     if len(missing):
         raise RowsError(
             f"{len(missing):,} of {len(values):,} {what} labels are missing (NaN or None), the first in row"
@@ -81,7 +84,9 @@ def joined_rows(first: LabeledRows, second: LabeledRows) -> LabeledRows:
     return LabeledRows(joined(first.rows, second.rows), np.concatenate([first.y, second.y]), slices)
 
 
-def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
+def refuse_overlap(
+    rows: Any, others: Any, what: str, whose: str, *, allowed: bool = False
+) -> tuple[str, ...]:
     """Refuse rows that are also among others.
 
     Args:
@@ -89,6 +94,10 @@ def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
         others: the same kind of rows; if both are tables, only their common columns are compared.
         what: the name of the rows in an error.
         whose: the name of the others in an error.
+        allowed: whether equal rows are natural; then they are only noted.
+
+    Returns:
+        A note about them, if there are any.
 
     Raises:
         RowsError: with the number of repeated rows and the first of them.
@@ -99,12 +108,19 @@ def refuse_overlap(rows: Any, others: Any, what: str, whose: str) -> None:
             raise RowsError(f"the {what} rows and the {whose} rows have no column in common")
         rows, others = rows[common], others[common]
     repeated = np.flatnonzero(np.isin(row_keys(rows), row_keys(others)))
-    if len(repeated):
-        shown = ", ".join(map(str, repeated[:_SHOWN].tolist())) + (", …" if len(repeated) > _SHOWN else "")
-        raise RowsError(
-            f"{len(repeated):,} of {count(rows):,} {what} rows are {whose} rows as well (rows {shown}):"
-            " rows that were seen before say nothing about new ones. Remove them"
-        )
+    if not len(repeated):
+        return ()
+    if allowed:
+        note = f"{len(repeated):,} of {count(rows):,} {what} rows equal {whose} rows"
+        return (f"{note}; allow_duplicates says that they are other observations with the same values",)
+    shown = ", ".join(map(str, repeated[:_SHOWN].tolist())) + (", …" if len(repeated) > _SHOWN else "")
+    raise RowsError(
+        f"{len(repeated):,} of {count(rows):,} {what} rows are {whose} rows as well (rows {shown}):"
+        f" rows that were seen before say nothing about new ones. Bring {what} rows that were set apart"
+        " before the training. If they are other observations that only have the same values, as with few"
+        " categories, pass allow_duplicates=True (--allow-duplicates). Do not remove the equal rows alone:"
+        " those that stay would be the rare ones, and the certificate would be about them"
+    )
 
 
 def digest(rows: LabeledRows) -> str:
@@ -121,20 +137,33 @@ def row_keys(rows: Any) -> NDArray[np.uint64]:
     return np.asarray(pd.util.hash_pandas_object(comparable, index=False), dtype=np.uint64)
 
 
+def label_positions(values: NDArray[Any], classes: Labels) -> NDArray[np.int64]:
+    """Return the index of each label's class, (n_rows,); -1 for what is no class. 1.0 and True are 1."""
+    position = {label: index for index, label in enumerate(classes.tolist())}
+    return np.array(
+        [position.get(value, -1) if isinstance(value, Hashable) else -1 for value in values.tolist()],
+        dtype=np.int64,
+    )
+
+
 def _indices(values: NDArray[Any], classes: Labels, what: str) -> NDArray[np.int64]:
     is_text = classes.dtype.kind == "U"
-    if is_text != all(isinstance(value, str) for value in values.tolist()):
-        kind, given = ("strings", "numbers") if is_text else ("integers", "strings")
+    listed = values.tolist()
+    odd = next((row for row, value in enumerate(listed) if isinstance(value, str) != is_text), None)
+    if odd is not None:
+        kind = "strings" if is_text else "integers"
+        given = "strings" if isinstance(listed[odd], str) else "numbers"
+        given = given if isinstance(listed[odd], str | int | float) else type(listed[odd]).__name__
         raise RowsError(
-            f"the {what} labels are {given}, but the estimator was trained on {kind} such as"
-            f" {classes.tolist()[0]!r}: pass labels of that type"
+            f"the {what} labels are {given} (row {odd}: {listed[odd]!r}), but the estimator was trained on"
+            f" {kind} such as {classes.tolist()[0]!r}: pass labels of that type"
         )
-    position = {label: index for index, label in enumerate(classes.tolist())}
-    try:
-        return np.array([position[value] for value in values.tolist()], dtype=np.int64)
-    except KeyError:
-        unseen = sorted({repr(value) for value in values.tolist() if value not in position})
+    found = label_positions(values, classes)
+    unseen = np.flatnonzero(found < 0)
+    if len(unseen):
+        named = sorted({repr(listed[row]) for row in unseen.tolist()})
         raise RowsError(
-            f"the {what} labels {', '.join(unseen[:_SHOWN])} were not seen in training; the classes are"
-            f" {', '.join(map(repr, classes.tolist()))}"
-        ) from None
+            f"the {what} labels {', '.join(named[:_SHOWN])} were not seen in training (the first in row"
+            f" {unseen[0]}); the classes are {', '.join(map(repr, classes.tolist()))}"
+        )
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from tamiz.dtypes import NUMERIC_DTYPES
 from tamiz.thresholds import MAX_SUBSETS
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import RowsError
+from tamiz_convert.rows.per_row import one_per_row
 
 MISSING: Final = "(missing)"
 """The name of the slice of rows with a missing text. A missing text is the empty string, on the wire and
@@ -75,7 +77,13 @@ class SliceColumn:
     @property
     def spec(self) -> InputSpec:
         """The manifest's description of the column's input."""
-        return InputSpec(name=self.name, dtype=self.dtype, shape=[-1, 1], column_names=[self.name])
+        return InputSpec(
+            name=self.name,
+            dtype=self.dtype,
+            shape=[-1, 1],
+            column_names=[self.name],
+            missing_values_allowed="" in self.values,
+        )
 
     def index(self, values: Values) -> NDArray[np.int64]:
         """Return the index of each value's slice; see `subset_index`."""
@@ -203,9 +211,12 @@ def slice_values(table: Any, name: str, what: str) -> Values:
 
 def slice_texts(column: pd.Series[Any]) -> NDArray[np.str_]:
     """Return the values of a column as text, (n_rows,); a missing one becomes `MISSING`."""
-    missing = column.isna()
+    read = one_per_row(column, f"values of column {column.name!r}")
     return np.array(
-        [MISSING if none or value == "" else str(value) for value, none in zip(column, missing, strict=True)],
+        [
+            MISSING if none or value == "" else str(value)
+            for value, none in zip(read.values, read.missing, strict=True)
+        ],
         dtype=np.str_,
     )
 
@@ -224,28 +235,32 @@ def subset_index(names: Sequence[str], values: Values) -> NDArray[np.int64]:
     return np.array([position.get(slice_name(value), -1) for value in values.tolist()], dtype=np.int64)
 
 
-def _as_values(column: pd.Series[Any], name: str, what: str) -> Values:
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.dtype.categories.dtype)
-    types = pd.api.types
-    if types.is_float_dtype(column):
+def _as_values(column: Any, name: str, what: str) -> Values:
+    read = one_per_row(column, f"values of column {name!r} in the {what} rows")
+    values, missing = read.values, read.missing
+    kinds = {type(value) for value in values[~missing].tolist()} if values.dtype.kind == "O" else set()
+    if values.dtype.kind == "f" or kinds & {float, Decimal}:
         raise RowsError(
             f"column {name!r} of the {what} rows holds floats, which cannot name slices: put the values into"
             " bins first, for example with pandas.cut(…).astype(str)"
         )
-    if types.is_bool_dtype(column) or types.is_integer_dtype(column):
-        if column.isna().any():
-            raise RowsError(
-                f"column {name!r} of the {what} rows has missing values; fill them in, or make it text"
-            )
-        return column.to_numpy(dtype=np.bool_ if types.is_bool_dtype(column) else np.int64)
-    values = column.astype(object).where(column.notna(), "").to_numpy(dtype=object)
-    if not all(isinstance(value, str) for value in values):
+    if kinds <= {str} and values.dtype.kind == "O":
+        return np.where(missing, "", values)
+    if missing.any() and (values.dtype.kind in "biu" or kinds in ({int}, {bool})):
+        raise RowsError(
+            f"column {name!r} of the {what} rows has missing values; fill them in, or make it text (the first"
+            f" is in row {np.argmax(missing)})"
+        )
+    if values.dtype.kind not in "biu" and kinds not in ({int}, {bool}):
         raise RowsError(
             f"column {name!r} of the {what} rows holds values of several types: convert them all to text,"
             " whole numbers or bool"
         )
-    return values
+    if values.dtype.kind == "b" or kinds == {bool}:
+        return values.astype(np.bool_)
+    if max(values.tolist(), default=0) > np.iinfo(np.int64).max:
+        raise RowsError(f"column {name!r} of the {what} rows holds numbers beyond 64 bits: make it text")
+    return values.astype(np.int64)
 
 
 def _data_type(values: Values) -> DataType:

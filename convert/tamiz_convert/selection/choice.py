@@ -13,6 +13,7 @@ from tamiz_convert.metrics.bins import totals
 from tamiz_convert.metrics.paired import PairedDifference, aurc_difference
 from tamiz_convert.metrics.ranking import aurc
 from tamiz_convert.metrics.top_label import Array, Classes
+from tamiz_convert.selection.flips import turned
 from tamiz_convert.selection.out_of_fold import OutOfFold
 from tamiz_convert.selection.settings import SelectionSettings
 
@@ -161,7 +162,10 @@ def _preferred(
 def _veto(
     winner: OutOfFold, reference: OutOfFold, judges: Judges, settings: SelectionSettings, seed: int
 ) -> str | None:
-    """Return why a candidate may not win: it would rank rows worse than the estimator does."""
+    """Return why a candidate may not win: it turns the estimator's scores, or ranks rows worse."""
+    why = turned(reference.probabilities, winner.probabilities, judges.y)
+    if why is not None:
+        return why
     if ranking(winner, judges) <= ranking(reference, judges) + _ROUNDING:
         return None
     worse = _ranking_difference(winner, reference, judges, settings, seed)

@@ -31,7 +31,7 @@ def reason(tried: Sequence[OutOfFold], choice: Choice, rows: Rows, settings: Sel
     if not choice.vetoed:
         return sentence
     return (
-        f"{sentence}; passed over, because they rank rows worse than {rows.reference}:"
+        f"{sentence}; passed over, because they rank or label rows worse than {rows.reference}:"
         f" {', '.join(choice.vetoed)}"
     )
 

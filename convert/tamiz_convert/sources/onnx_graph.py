@@ -108,6 +108,16 @@ def input_names(source: OnnxModel) -> list[str]:
     return [each.name for each in true_inputs(load_onnx(Path(source.path)).graph)]
 
 
+def input_specs(source: OnnxModel) -> list[InputSpec]:
+    """Return the inputs of an ONNX file.
+
+    Raises:
+        EstimatorError: if it is not a valid model, or one of them cannot be served.
+    """
+    path = Path(source.path)
+    return [_spec(each, source, path) for each in true_inputs(load_onnx(path).graph)]
+
+
 def _reference(
     model: onnx.ModelProto, output: str, inputs: ArrayInputs
 ) -> Callable[[Any], NDArray[np.float64]]:

@@ -383,14 +383,16 @@ def _checked_labels(
 
 
 def _takes_missing(reference: Reference, spec: InputSpec, canonical: Any) -> bool:
-    """Return whether the estimator itself predicts rows with NaN in any single column of an input."""
-    if spec.dtype not in (DataType.DATA_TYPE_FLOAT32, DataType.DATA_TYPE_FLOAT64):
+    """Return whether the estimator itself predicts rows that miss a value in any one column of an input."""
+    if spec.dtype not in (DataType.DATA_TYPE_FLOAT32, DataType.DATA_TYPE_FLOAT64, DataType.DATA_TYPE_STRING):
         return False
+    missing = "" if spec.dtype == DataType.DATA_TYPE_STRING else np.nan
     table = canonical if isinstance(canonical, pd.DataFrame) else pd.DataFrame(canonical)
     columns = list(spec.column_names or table.columns)
     spoiled = table.iloc[[0] * len(columns)].reset_index(drop=True)
     for row, column in enumerate(columns):
-        spoiled[column] = spoiled[column].where(spoiled.index != row)
+        given = spoiled[column].astype(object) if missing == "" else spoiled[column]
+        spoiled[column] = given.where(spoiled.index != row, missing)
     try:
         scores = reference(spoiled if isinstance(canonical, pd.DataFrame) else spoiled.to_numpy())
     except RowsError:

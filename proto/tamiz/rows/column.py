@@ -59,9 +59,9 @@ def column_of(values: Any) -> Column:
 def _array(values: Any) -> NDArray[Any]:
     if isinstance(values, np.ma.MaskedArray):
         masked = np.ma.getmaskarray(values)
-        array = values.data.astype(object) if masked.any() else values.data
+        array = np.array(values.data, dtype=object if masked.any() else None)
         array[masked] = None
-        return np.asarray(array)
+        return array
     if isinstance(values, np.ndarray):
         return values
     if hasattr(values, "to_pylist"):

@@ -268,9 +268,12 @@ def test_an_estimator_that_cannot_be_exported_is_refused(estimator, message, out
     [
         (
             lambda X, y: (X, np.where(y == 1, 7, y)),
-            "labels 7 were not seen in training; the classes are 0, 1",
+            r"labels 7 were not seen in training \(the first in row 0\); the classes are 0, 1",
         ),
-        (lambda X, y: (X, y.astype(str)), "labels are strings, but the estimator was trained on integers"),
+        (
+            lambda X, y: (X, y.astype(str)),
+            r"labels are strings \(row 0: '.'\), but the estimator was trained on integers",
+        ),
         (
             lambda X, y: (X, np.where(np.arange(len(y)) == 3, np.nan, y)),
             r"1 of \d+ calibration labels are missing .* row 3",

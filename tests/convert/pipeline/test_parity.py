@@ -7,20 +7,28 @@ import pytest
 from onnx import TensorProto, helper
 
 from tamiz_convert import ParityError
-from tamiz_convert.pipeline.parity import check_parity
+from tamiz_convert.pipeline.parity import check_probabilities
 
 
 def compared(found, expected, threshold):
     """Compare a graph that gives what it reads."""
     graph = helper.make_graph(
-        [helper.make_node("Identity", ["x"], ["probabilities"])],
+        [helper.make_node("Identity", ["x"], [name]) for name in ("scores", "probabilities")],
         "given",
         [helper.make_tensor_value_info("x", TensorProto.DOUBLE, [None, 2])],
         [helper.make_tensor_value_info("probabilities", TensorProto.DOUBLE, [None, 2])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
     found, expected = (np.array([[1.0 - p, p] for p in each]) for each in (found, expected))
-    return check_parity(model, {"x": found}, expected, tolerance=1e-4, threshold=threshold)
+    return check_probabilities(
+        model,
+        {"x": found},
+        found,
+        lambda _: expected,
+        tolerance=1e-4,
+        threshold=threshold,
+        is_single_precision=False,
+    )
 
 
 @pytest.mark.parametrize("threshold", [0.8, np.array([0.5, 0.8])])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +13,7 @@ from sklearn.model_selection import TimeSeriesSplit
 
 from tamiz_convert.errors import RowsError
 from tamiz_convert.rows.held_out import SplitPlan, divide, held_out
-from tamiz_convert.rows.labeled import LabeledRows
+from tamiz_convert.rows.labeled import LabeledRows, labeled
 
 CLASSES = np.array([0, 1])
 
@@ -74,7 +77,7 @@ def test_labels_that_are_left_out_are_called_missing():
     ("groups", "message"),
     [
         (np.arange(9), "10 calibration rows and 9 groups; expected one group per row: groups="),
-        (np.zeros(10), "all rows belong to the group 0.0"),
+        (np.zeros(10), "all rows belong to the group 0"),
     ],
 )
 def test_groups_that_cannot_be_used_are_refused(groups, message):
@@ -96,9 +99,121 @@ def test_a_few_copies_are_noted_and_many_are_refused():
 
 
 def test_equal_rows_alone_cannot_be_divided():
-    rows = (np.zeros((10, 2)), np.zeros(10, dtype=int))
     with pytest.raises(RowsError, match="copies of one row"):
-        held_out(rows, None, None, CLASSES, SplitPlan(allow_duplicates=True))
+        divide(LabeledRows(np.zeros((10, 2)), np.zeros(10, dtype=int)), SplitPlan())
+
+
+def few_values(seed, n=400):
+    """Return a table of two small categories, whose rows repeat by nature."""
+    random = np.random.default_rng(seed)
+    table = pd.DataFrame({"sex": random.choice(["f", "m"], n), "kids": random.integers(0, 3, n)})
+    return table, random.integers(0, 2, n)
+
+
+@pytest.mark.parametrize(
+    "rows", [few_values, lambda seed: (few_values(seed)[0][["kids"]].to_numpy(), [0, 1] * 200)]
+)
+@pytest.mark.parametrize(
+    ("role", "what", "whose"),
+    [("train", "calibration", "training"), ("certification", "certification", "calibration")],
+)
+def test_rows_that_repeat_by_nature_may_be_allowed_between_the_sets(rows, role, what, whose):
+    sets = {"train": None, "certification": None, role: rows(1)}
+    with pytest.raises(RowsError, match="repeat another row"):
+        held_out(rows(0), sets["certification"], sets["train"], CLASSES, SplitPlan())
+    parts = held_out(rows(0), sets["certification"], sets["train"], CLASSES, SplitPlan(allow_duplicates=True))
+    assert any(f"400 of 400 {what} rows equal {whose} rows" in note for note in parts.notes)
+
+
+@pytest.mark.parametrize("role", ["train", "certification"])
+def test_the_advice_for_rows_in_two_sets_is_not_to_remove_them(role):
+    X, y = made(100)
+    sets = {"train": None, "certification": None, role: (X[:50], y[:50])}
+    with pytest.raises(RowsError, match=r"allow_duplicates=True .*Do not remove the equal rows alone"):
+        held_out((X, y), sets["certification"], sets["train"], CLASSES, SplitPlan())
+
+
+def test_rows_that_repeat_by_nature_are_divided_one_by_one():
+    X = np.repeat([[0.0], [1.0], [2.0]], [880, 100, 20], axis=0)
+    fitting, certifying = divide(LabeledRows(X, np.arange(1000) % 2), SplitPlan(allow_duplicates=True))
+    assert len(fitting) == len(certifying) == 500
+    assert 400 < (X[certifying] == 0).sum() < 480
+
+
+LABELS = {
+    "list": lambda y: y.tolist(),
+    "tuple": lambda y: tuple(y.tolist()),
+    "column of a matrix": lambda y: y.reshape(-1, 1),
+    "float": lambda y: y.astype(float),
+    "bool": lambda y: y.astype(bool),
+    "uint8": lambda y: y.astype(np.uint8),
+    "objects": lambda y: y.astype(object),
+    "Series": pd.Series,
+    "DataFrame": lambda y: pd.DataFrame({"y": y}),
+    "Int64": lambda y: pd.Series(y, dtype="Int64"),
+    "Float64": lambda y: pd.Series(y, dtype="Float64"),
+    "boolean": lambda y: pd.Series(y.astype(bool), dtype="boolean"),
+    "category": lambda y: pd.Series(y, dtype="category"),
+    "arrow": lambda y: pd.Series(y, dtype="int64[pyarrow]"),
+    "Index": pd.Index,
+    "masked": lambda y: np.ma.MaskedArray(y, mask=np.zeros(len(y), dtype=bool)),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_and_groups_of_any_type_are_read(kind):
+    X, y = made(20)
+    np.testing.assert_array_equal(labeled(X, LABELS[kind](y), CLASSES, "given").y, y)
+    customer = np.arange(20) // 10
+    parts = held_out((X, y), None, None, CLASSES, SplitPlan(groups=LABELS[kind](customer)))
+    assert len(parts.fitting) == len(parts.certifying) == 10
+
+
+@pytest.mark.parametrize("dtype", ["object", "str", "string", "category", "string[pyarrow]"])
+def test_text_labels_of_any_type_are_read(dtype):
+    labels = pd.Series(["no", "yes", "no"], dtype=dtype)
+    rows = labeled(np.zeros((3, 1)), labels, np.array(["no", "yes"]), "given")
+    assert rows.y.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (pd.Series([0, None, 1], dtype="Int64"), "1 of 3 given labels are missing .* the first in row 1"),
+        (pd.Series(["a", None, "b"], dtype="category"), "1 of 3 given labels are missing"),
+        (pd.Series([True, None, True], dtype="boolean"), "1 of 3 given labels are missing"),
+        ([0, None, 1], "1 of 3 given labels are missing"),
+        (pd.Series(["0", "1", "1"]), "labels are strings .row 0: '0'., but .* integers"),
+        ([0, 1, "1"], "labels are strings .row 2"),
+        ([0.5, 0, 1], r"labels 0\.5 were not seen in training .the first in row 0"),
+        ([[0], [1], [1, 2]], "cannot be read"),
+        ([[0, 1], [1, 0], [1, 0]], r"labels are of shape \[3, 2\]; expected one value per row"),
+        (pd.DataFrame({"a": [0, 1, 1], "b": [0, 1, 1]}), "a table of 2 columns"),
+        ("target", "labels are 'target'; expected one value per row"),
+        (7, "labels are 7; expected one value per row"),
+        (pd.to_datetime(["2020-01-01"] * 3), "not seen in training"),
+        ([(1,), {}, set()], "cannot be read|labels are "),
+    ],
+)
+def test_labels_that_cannot_be_used_are_refused_by_row(labels, message):
+    with pytest.raises(RowsError, match=message):
+        labeled(np.zeros((3, 1)), labels, CLASSES, "given")
+
+
+@pytest.mark.parametrize(
+    "groups", [[None] * 5 + list(range(5)), pd.Series([1, pd.NA] * 5, dtype="Int64"), np.full(10, np.nan)]
+)
+def test_missing_groups_are_refused(groups):
+    with pytest.raises(RowsError, match="groups are missing, the first in row"):
+        held_out(made(10), None, None, CLASSES, SplitPlan(groups=groups))
+
+
+@pytest.mark.parametrize(
+    "groups", [["a", 1, 2.5, "b"] * 5, pd.date_range("2020-01-01", periods=20), [(1, 2), (2, 3)] * 10]
+)
+def test_groups_that_cannot_be_sorted_are_read(groups):
+    with contextlib.suppress(RowsError):
+        held_out(made(20), None, None, CLASSES, SplitPlan(groups=groups))
 
 
 def test_a_class_without_certification_rows_is_noted():

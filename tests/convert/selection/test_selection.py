@@ -347,7 +347,9 @@ def test_the_next_best_that_is_not_vetoed_wins_and_the_veto_is_told():
         (method for method in tried if method not in {"venn-abers", "isotonic"}),
         key=lambda method: tried[method].log_loss,
     )
-    assert "passed over, because they rank rows worse than none: venn-abers, isotonic" in found.reason
+    assert (
+        "passed over, because they rank or label rows worse than none: venn-abers, isotonic" in found.reason
+    )
 
 
 @examples(max_examples=15, deadline=None)
