@@ -204,6 +204,10 @@ def test_the_separator_is_found(text, separator):
     assert found == {"a": [1, 2], "b": ["x,y;z|w\tv", "u"]}
 
 
+def test_a_file_of_one_column_may_hold_empty_fields_and_end_in_empty_lines(text):
+    assert text('a\nx\n""\ny\n\n\n') == {"a": ["x", "", "y"]}
+
+
 def test_a_point_is_a_decimal_point_whatever_the_separator(text):
     content = "country;area\nSweden;6739.5362\nDenmark;15300.69996\n"
     assert text(content) == {"country": ["Sweden", "Denmark"], "area": [6739.5362, 15300.69996]}
@@ -273,6 +277,9 @@ def test_an_encoding_may_be_given(text):
         ("r.csv", "a,b\n1,2\n1,2,3\n", "r.csv: row 1 has 3 fields, and the header has 2 ('1', '2', '3')"),
         ("r.csv", "a,b\n1,2\n1\n", "r.csv: row 1 has 1 fields, and the header has 2"),
         ("r.csv", 'a,b\n1,2\n"1,2\n', "r.csv: row 1: the quotes do not fit"),
+        ("r.csv", "a\n1\n\n2\n", 'r.csv: row 1 is an empty line; write "" for an empty field'),
+        ("r.jsonl", '{"a": "\\ud800"}', "r.jsonl: row 0 is not JSON: "),
+        ("r.jsonl", '{"a": 1e400}', "r.jsonl: row 0 is not JSON: 1e400 is too large for float64"),
         ("r.csv", 'a,b\n"x"y,2\n', "r.csv: row 0: the quotes do not fit"),
         ("r.csv.gz", "a,b\n1,2\n", "r.csv.gz cannot be read: Not a gzipped file"),
         ("r.csv.gz", gzip.compress(b"a,b\n1,2\n")[:-9], "r.csv.gz cannot be read: Compressed file ended"),
@@ -302,7 +309,7 @@ def test_a_broken_file_is_told(text, name, content, message):
     ("kind", "taken", "refused"),
     [
         (FLOAT, [1, 1.5, True, None, float("nan")], ["1.5", 2**53 + 1, 10**400]),
-        (INT, [1, 1.0, False, 2**53 + 1], [1.5, None, "1", float("nan"), 2**63]),
+        (INT, [1, 1.0, False, 2**53 + 1], [1.5, None, "1", float("nan"), 2**63, 10**400]),
         (BOOL, [True, False, 1, 0.0], [2, None, "true", 0.5]),
         (TEXT, ["01001", "None", None, ""], [1, 1.0, True]),
     ],
@@ -333,6 +340,14 @@ def test_an_index_of_pandas_is_a_column_only_if_it_is_named(tmp_path, index):
         assert source.read({}, ["a"]).to_pandas().to_dict("list") == {"a": [1, 2]}
     with Source(path, named=["id"]) as source:
         assert source.names == (["a"] if index is None else ["a", "id"])
+
+
+def test_text_of_parquet_that_is_not_utf_8_is_refused(tmp_path):
+    path = tmp_path / "rows.parquet"
+    pd.DataFrame({"a": ["müller", "x"]}).to_parquet(path, compression=None, use_dictionary=False)
+    path.write_bytes(path.read_bytes().replace("müller".encode(), b"m\xff\xfeller"))
+    with pytest.raises(TableError, match=r"rows\.parquet cannot be read: "):
+        read(path)
 
 
 def test_named_words_are_missing_in_parquets_text_too(tmp_path):

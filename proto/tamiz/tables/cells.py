@@ -79,7 +79,7 @@ def integer_of_json(value: Any, dtype: np.dtype[Any]) -> int:
     """Return an integer; 1.0 is one."""
     if value is None:
         raise ValueError(f"expected {dtype.name}, {_NOT_MISSING}")
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not isinstance(value, (int, float)) or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError(f"expected a whole number ({dtype.name})")
     return _in_range(Decimal(value), dtype)
 
