@@ -17,7 +17,7 @@ from tamiz.v1.prediction_pb2 import (
     PredictResponse,
 )
 from tamiz_client.answers import parse, read_info, read_result
-from tamiz_client.channel import GET_MODEL, HEALTH, LIST_MODELS, PREDICT
+from tamiz_client.channel import GET_MODEL, HEALTH, LIST_MODELS, MAX_MESSAGE_BYTES, PREDICT
 from tamiz_client.encoding import build_requests, number_and_label
 from tamiz_client.errors import (
     DeadlineExceeded,
@@ -52,8 +52,10 @@ class Calls:
     """The calls of one client, and what it remembers of the models: their inputs, looked up once."""
 
     def __init__(self, max_message_bytes: int) -> None:
-        """Remember nothing yet. A request or an answer has at most so many bytes; negative: any number."""
-        self._most_bytes = max_message_bytes if max_message_bytes > 0 else 2**31 - 1
+        """Remember nothing yet. Tables are cut to so many bytes, and to what a server usually takes."""
+        self._most_bytes = (
+            min(max_message_bytes, MAX_MESSAGE_BYTES) if max_message_bytes > 0 else MAX_MESSAGE_BYTES
+        )
         self._infos: dict[tuple[str, tuple[int, str]], ModelInfo] = {}
 
     def predict(self, model: str, rows: Any, *, version: Version, **wishes: Any) -> Steps[Result]:

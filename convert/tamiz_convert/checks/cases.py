@@ -82,7 +82,9 @@ def _all_abstain(heading: Heading, n_answered: int, n_rows: int) -> Decided:
 
 def _read(path: Path, where: str, context: Context, target: str | None = None) -> pd.DataFrame:
     """Return the rows of a file, with the types of the rows at hand and of the classes."""
-    types = {str(name): _type_of(column) for name, column in context.table.frame.items()}
+    types: dict[str, ColumnType] = {
+        str(name): _type_of(column) for name, column in context.table.frame.items()
+    }
     if target is not None and context.subject.classes.dtype.kind == "U":
         types[target] = DataType.DATA_TYPE_STRING
     by_order = not context.table.names_columns
