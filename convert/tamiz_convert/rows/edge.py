@@ -82,6 +82,8 @@ def _columns(
     for spec in graph.inputs:
         own = columns_of.get(spec.name) or list(spec.column_names)
         names = own or [column for column in base.columns if column not in beside]
+        if not set(names) <= set(base.columns):  # an array, for a model that was trained on a table
+            names = list(base.columns)
         if spec.dtype == DataType.DATA_TYPE_STRING:
             text += names
         elif spec.dtype in _FLOATS:
