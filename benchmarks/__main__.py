@@ -7,8 +7,6 @@ saturated (8 connections with 8 requests each), and alone (one connection, one r
 from __future__ import annotations
 
 import argparse
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks import h2load
 from benchmarks.h2load import Figures
+from benchmarks.server import free_port, running, serving
 from tamiz_client import Client
 from tamiz_client.encoding import build_request
 from tamiz_convert import export
@@ -56,23 +55,12 @@ def main() -> int:
 
 def _measure(folder: Path, rounds: int) -> dict[tuple[str, str], list[Figures]]:
     body = _export(folder)
-    ports = {"null": free_port(), "tamiz": free_port()}
-    server = [
-        sys.executable,
-        "-m",
-        "tamiz_server",
-        "--model-repository",
-        str(folder / "models"),
-        "--drain-delay-s=0",
-    ]
-    commands = {
-        "null": [sys.executable, str(Path(__file__).with_name("null_server.py")), str(ports["null"])],
-        "tamiz": [*server, "--log-level=error", "--metrics-port=0", f"--grpc-port={ports['tamiz']}"],
-    }
-    processes = [subprocess.Popen(command) for command in commands.values()]
+    null_port = free_port()
+    null = (sys.executable, str(Path(__file__).with_name("null_server.py")), str(null_port))
     figures: dict[tuple[str, str], list[Figures]] = {}
-    try:
-        _check_answers(ports["tamiz"])
+    with running(*null), serving(folder / "models") as (tamiz_port, _):
+        ports = {"null": null_port, "tamiz": tamiz_port}
+        _check_answers(tamiz_port)
         time.sleep(1.0)  # lets the null server come up as well
         for round_ in track(range(rounds + 1), "measuring", console=console, transient=True):
             for load, (connections, streams, requests) in _LOADS.items():
@@ -87,10 +75,6 @@ def _measure(folder: Path, rounds: int) -> dict[tuple[str, str], list[Figures]]:
                     )
                     if round_:  # the first round warms up
                         figures.setdefault((load, name), []).append(one)
-    finally:
-        for process in processes:
-            process.terminate()
-            process.wait()
     return figures
 
 
@@ -145,13 +129,6 @@ def _show(figures: dict[tuple[str, str], list[Figures]]) -> int:
         " mean time when alone"
     )
     return 0 if reached else 1
-
-
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ alternate. The ratio of the p99s counts; the goal is at most 3.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,8 +19,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.__main__ import free_port
 from benchmarks.fast_and_slow import export_fast_and_slow
+from benchmarks.server import serving
 from tamiz_client import Client
 
 _GOAL = 3.0
@@ -44,17 +43,10 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         export_fast_and_slow(Path(folder), 2_500)
-        port = free_port()
-        command = [sys.executable, "-m", "tamiz_server", f"--model-repository={folder}", "--drain-delay-s=0"]
-        command += [f"--grpc-port={port}", "--metrics-port=0", "--log-level=warning", *arguments.flags]
-        server = subprocess.Popen(command)
-        try:
+        with serving(Path(folder), "--log-level=warning", *arguments.flags) as (port, _):
             with Client(f"127.0.0.1:{port}") as client:
                 client.wait_until_ready(60)
             times = _measure(port, arguments.rounds, arguments.seconds)
-        finally:
-            server.terminate()
-            server.wait()
     return _show(times)
 
 

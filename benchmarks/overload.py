@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import re
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -28,9 +27,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.__main__ import free_port
 from benchmarks.fast_and_slow import export_fast_and_slow
 from benchmarks.open_loop import Outcome, closed_loop, open_loop, poisson
+from benchmarks.server import serving
 from tamiz_client import Client
 from tamiz_client.encoding import build_request
 
@@ -165,11 +164,7 @@ def main() -> int:
 
 def _measure(folder: Path, case: Case, seconds: float, flags: list[str], table: Table) -> bool:
     """Measure one case on its own server; return whether it reaches the goals, if they apply to it."""
-    port = free_port()
-    command = [sys.executable, "-m", "tamiz_server", f"--model-repository={folder}", "--drain-delay-s=0"]
-    command += [f"--grpc-port={port}", "--metrics-port=0", "--log-level=error", *case.flags, *flags]
-    server = subprocess.Popen(command)
-    try:
+    with serving(folder, *case.flags, *flags) as (port, pid):
         with Client(f"127.0.0.1:{port}") as client:
             client.wait_until_ready(60)
             rows = np.full((case.rows, 30), 0.5, np.float32)
@@ -177,11 +172,8 @@ def _measure(folder: Path, case: Case, seconds: float, flags: list[str], table: 
         message = build_request(case.model, rows, specs).SerializeToString()
         saturation(port, message, 1.0, case.in_flight)  # warms up
         most = saturation(port, message, max(2.0, seconds / 6), case.in_flight)
-        usual, _ = offer(port, server.pid, message, 0.8 * most, seconds / 2)
-        flood, _ = offer(port, server.pid, message, _OVERLOAD * most, seconds)
-    finally:
-        server.terminate()
-        server.wait()
+        usual, _ = offer(port, pid, message, 0.8 * most, seconds / 2)
+        flood, _ = offer(port, pid, message, _OVERLOAD * most, seconds)
     name = f"{case.model}, {case.rows} rows ({case.bound})"
     table.add_row(name, "saturated", "", f"{most:,.0f}", "1.00")
     for load, figures in (("80 %", usual), ("five times", flood)):

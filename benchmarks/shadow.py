@@ -12,10 +12,9 @@ import argparse
 import asyncio
 import math
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
@@ -25,7 +24,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
-from benchmarks.__main__ import free_port
+from benchmarks.server import serving
 from tamiz_client import Client
 from tamiz_client.encoding import build_request
 from tamiz_convert import export
@@ -116,30 +115,22 @@ async def _in_process(repository: Path, rounds: int) -> None:
 
 
 def _served(repository: Path, rounds: int, seconds: float) -> None:
-    ports, servers = [], []
-    for text in ("", "[shadow]\nversion = 2\n"):
-        own = repository.with_name(f"served{len(ports)}")
-        shutil.copytree(repository / "busy", own / "busy")
-        (own / "busy/settings.toml").write_text(f"[versions]\nserve = [1]\n{text}")
-        port = free_port()
-        command = [sys.executable, "-m", "tamiz_server", f"--model-repository={own}", "--drain-delay-s=0"]
-        command += [f"--grpc-port={port}", "--metrics-port=0", "--log-level=warning"]
-        ports.append(port)
-        servers.append(subprocess.Popen(command))
     rows = np.zeros((1, 30))
     kinds: list[list[list[float]]] = [[], []]
-    try:
-        clients = [Client(f"127.0.0.1:{port}") for port in ports]
+    with ExitStack() as servers:
+        clients = []
+        for text in ("", "[shadow]\nversion = 2\n"):
+            own = repository.with_name(f"served{len(clients)}")
+            shutil.copytree(repository / "busy", own / "busy")
+            (own / "busy/settings.toml").write_text(f"[versions]\nserve = [1]\n{text}")
+            port, _ = servers.enter_context(serving(own, "--log-level=warning"))
+            clients.append(Client(f"127.0.0.1:{port}"))
         for client in clients:
             client.wait_until_ready(60)
         for _ in range(rounds):
             for client, kind in zip(clients, kinds, strict=True):
                 kind.append(_ask(client, rows, seconds))
                 time.sleep(_BETWEEN_S)
-    finally:
-        for server in servers:
-            server.terminate()
-            server.wait()
     for percent in (50, 99):
         without, beside = ([float(np.percentile(each, percent)) for each in kind] for kind in kinds)
         ratio = median(b / a for a, b in zip(without, beside, strict=True))

@@ -5,6 +5,7 @@ Whatever cannot be an answer to what was asked is an InvalidAnswer, and none of 
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import Final, TypeVar
 
 import numpy as np
@@ -17,7 +18,10 @@ from tamiz_client.errors import InvalidAnswer, ModelChanged
 from tamiz_client.result import ModelInfo, Result, to_result
 
 _MIN_CLASSES: Final = 2
-_WITHOUT_CLASS: Final = (Reason.REASON_INVALID_INPUT, Reason.REASON_INVALID_OUTPUT)
+_MOST: Final = 1.0 + TOLERANCE
+# As numbers: an enum's look-up by name takes a microsecond.
+_NO_REASON: Final = Reason.Value("REASON_NONE")
+_WITHOUT_CLASS: Final = (Reason.Value("REASON_INVALID_INPUT"), Reason.Value("REASON_INVALID_OUTPUT"))
 
 _Message = TypeVar("_Message", bound=Message)
 
@@ -88,6 +92,8 @@ def read_result(response: PredictResponse, asked: PredictRequest, n_rows: int, i
         )
     _require_lengths(response, n_rows, wants_probabilities=asked.return_probabilities)
     _require_decisions(response, asked)
+    if asked.return_probabilities:
+        _require_probabilities(response)
     return to_result(response)
 
 
@@ -115,28 +121,37 @@ def _require_lengths(response: PredictResponse, n_rows: int, *, wants_probabilit
 
 
 def _require_decisions(response: PredictResponse, asked: PredictRequest) -> None:
-    """Require of each row what every gate does: see `tamiz.gate`."""
-    accepted = np.array(response.accepted, dtype=bool)
-    reasons = np.array(response.reasons, dtype=np.int64)
-    index = np.array(response.class_index, dtype=np.int64)
-    confidence = np.array(response.confidence, dtype=np.float64)
-    threshold = np.array(response.thresholds or response.threshold, dtype=np.float64)
-    wanted = asked.threshold if asked.HasField("threshold") else 0.0
+    """Require of each row what every gate does; see `tamiz.gate`."""
     n_classes = len(response.classes.strings or response.classes.integers)
-    impossible = {
-        "a confidence that is not from 0 to 1": ~((confidence >= 0.0) & (confidence <= 1.0 + TOLERANCE)),
-        "a class that the model does not have": (index >= n_classes) & (index != NO_CLASS),
-        "an accepted row without a class": accepted & (index == NO_CLASS),
-        "an accepted row with a reason to abstain": accepted & (reasons != Reason.REASON_NONE),
-        "an abstained row without a reason": ~accepted & (reasons == Reason.REASON_NONE),
-        "a class for a row that has none": np.isin(reasons, _WITHOUT_CLASS) & (index != NO_CLASS),
-        "an accepted row below its threshold": accepted & ~(confidence >= threshold),
-        f"a threshold below {wanted:g}, which was asked": np.broadcast_to(~(threshold >= wanted), len(index)),
-    }
-    if response.probabilities:
-        rows = np.frombuffer(response.probabilities, dtype="<f8").reshape(len(index), n_classes)
-        proper = ((rows >= -TOLERANCE) & (rows <= 1.0 + TOLERANCE)).all(axis=1)
-        impossible["an accepted row without probabilities"] = accepted & ~proper
-    for what, where in impossible.items():
-        if where.any():
-            raise InvalidAnswer(f"row {int(where.argmax())}: {what}")
+    wanted = asked.threshold if asked.HasField("threshold") else 0.0
+    rows = zip(
+        response.accepted,
+        response.reasons,
+        response.class_index,
+        response.confidence,
+        response.thresholds or repeat(response.threshold),
+        strict=False,  # the lengths were compared
+    )
+    for number, (accepted, reason, index, confidence, threshold) in enumerate(rows):
+        if accepted:
+            decided = reason == _NO_REASON and index < n_classes and confidence >= threshold
+        else:
+            hidden = index == NO_CLASS
+            shown = index < n_classes and reason not in _WITHOUT_CLASS  # the operator may reveal it
+            decided = reason != _NO_REASON and (hidden or shown)
+        if not (decided and 0.0 <= confidence <= _MOST and threshold >= wanted):
+            raise InvalidAnswer(
+                f"row {number} is {'accepted' if accepted else 'abstained'} with the reason {reason}, class"
+                f" {index} of {n_classes}, confidence {confidence:g} and threshold {threshold:g} (asked:"
+                f" {wanted:g}): no gate decides so"
+            )
+
+
+def _require_probabilities(response: PredictResponse) -> None:
+    """Require probabilities of each accepted row."""
+    n_rows = len(response.accepted)
+    values = np.frombuffer(response.probabilities, dtype="<f8").reshape(n_rows, -1)
+    proper = ((values >= -TOLERANCE) & (values <= _MOST)).all(axis=1)
+    lacking = np.array(response.accepted, dtype=bool) & ~proper
+    if lacking.any():
+        raise InvalidAnswer(f"row {int(lacking.argmax())} is accepted and has no probabilities")

@@ -52,7 +52,7 @@ class Client(Connection):
         return_probabilities: bool = False,
         timeout_s: float | None = None,
     ) -> Result:
-        """Ask for predictions.
+        """Ask for predictions on any number of rows. What is too large for one request is sent in several.
 
         Args:
             model: the model's name.
@@ -60,10 +60,10 @@ class Client(Connection):
             version: a version, or the label of one, such as "stable"; None for the highest.
             threshold: a confidence from 0 to 1 that rows must reach in addition to the model's own threshold.
             return_probabilities: whether the result holds the probability of every class.
-            timeout_s: how long the call may take; None for the client's own time-out.
+            timeout_s: how long the call may take, with all its requests; None for the client's own time-out.
 
         Returns:
-            One entry per row; an abstained row has the label None.
+            One entry per row, all by one version; an abstained row has the label None.
 
         Raises:
             InvalidRows: if the rows do not fit the model; nothing was sent.

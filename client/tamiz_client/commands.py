@@ -256,6 +256,7 @@ class _Summary:
     def __init__(self, threshold: float | None) -> None:
         self._started_s = time.monotonic()
         self._reasons: Counter[str] = Counter()
+        self._versions: set[int] = set()
         self._confidence = 0.0
         self._n_confident = 0
         self._asked = threshold
@@ -264,6 +265,7 @@ class _Summary:
     def add(self, result: Result) -> None:
         """Count a chunk."""
         self._reasons.update(result.reasons.tolist())
+        self._versions.add(result.model_version)
         self._confidence += float(result.confidence.sum())
         self._n_confident += int(np.count_nonzero(result.confidence))
         self._lowest_threshold = min(self._lowest_threshold, result.thresholds.min(initial=math.inf))
@@ -277,6 +279,9 @@ class _Summary:
         accepted = f"{n_rows:,} rows, {n_accepted / n_rows:.1%} accepted"
         parts = [f"{accepted}, {self._mean(n_rows)}, {n_rows / seconds:,.0f} rows/s"]
         parts += [f"{count:,} abstained: {reason}" for reason, count in abstained]
+        if len(self._versions) > 1:
+            versions = ", ".join(map(str, sorted(self._versions)))
+            parts.append(f"answered by the versions {versions}: one was released meanwhile (see --version)")
         return "; ".join([*parts, *self._without_effect()])
 
     def _mean(self, n_rows: int) -> str:

@@ -148,9 +148,7 @@ def _requests(board: Dashboard) -> None:
         [
             series(
                 "Rows",
-                [
-                    Query(rate(f"tamiz_rows_total{{{MODEL}}}", "model, version"), NAME),
-                ],
+                [Query(rate(f"tamiz_rows_total{{{MODEL}}}", "model, version"), NAME)],
                 says="Rows decided per second. Use this number to size the replicas.",
                 see="sizing",
                 unit="rowsps",
@@ -159,9 +157,7 @@ def _requests(board: Dashboard) -> None:
             ),
             series(
                 "Refused by access control",
-                [
-                    Query(rate(f"tamiz_calls_refused_total{{{SERVER}}}", "code"), "{{code}}"),
-                ],
+                [Query(rate(f"tamiz_calls_refused_total{{{SERVER}}}", "code"), "{{code}}")],
                 says="Calls without a valid token, without the right to make the call, or over their"
                 " rate. No other panel counts them.",
                 see="the-dashboard-service",
@@ -232,7 +228,7 @@ def _parts_of_the_time(board: Dashboard) -> None:
                 unit="s",
                 stacked=True,
                 width=24,
-            ),
+            )
         ],
         [
             series(

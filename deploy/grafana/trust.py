@@ -187,8 +187,7 @@ def _answered(board: Dashboard) -> None:
                 [
                     Query(f"tamiz:expected_joint_error:ratio1h{{{MODEL}}}", NAME),
                     Query(
-                        worst(f"tamiz_certificate_max_joint_error{{{MODEL}}}"),
-                        f"promised at most: {NAME}",
+                        worst(f"tamiz_certificate_max_joint_error{{{MODEL}}}"), f"promised at most: {NAME}"
                     ),
                 ],
                 says="Share of all rows that are accepted and, according to their confidence, wrong;"
@@ -348,7 +347,7 @@ def _abstained(board: Dashboard) -> None:
                 unit="rowsps",
                 stacked=True,
                 width=24,
-            ),
+            )
         ],
     )
 
@@ -425,9 +424,7 @@ def _shadow(board: Dashboard) -> None:
             ),
             series(
                 "Other labels",
-                [
-                    Query(ratio(other, both, pair), name),
-                ],
+                [Query(ratio(other, both, pair), name)],
                 says="Of the rows that both versions answer, the share with different labels.",
                 see=see,
                 unit="percentunit",
@@ -478,10 +475,7 @@ def _shadow(board: Dashboard) -> None:
                         f"max by (job, model, version, shadow) (tamiz_shadow_threshold{{{MODEL}}})",
                         "threshold",
                     ),
-                    Query(
-                        f"max by (job, model, shadow) (tamiz_shadow_circuit_open{{{of_model}}})",
-                        "rests",
-                    ),
+                    Query(f"max by (job, model, shadow) (tamiz_shadow_circuit_open{{{of_model}}})", "rests"),
                 ],
                 says="Each shadow's threshold, and whether its circuit is open after failures (1).",
                 see=see,

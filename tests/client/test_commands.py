@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
 from tamiz.v1.prediction_pb2 import PredictRequest
+from tamiz_client import Client, Result
 from tamiz_client.__main__ import main
 
 
@@ -217,3 +220,21 @@ def test_a_recorded_request_takes_the_place_of_the_one_before(run, rows, tmp_pat
     assert run("predict", "plain", rows, "--record", record)[0] == 0
     assert PredictRequest.FromString(record.read_bytes()).model_name == "plain"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first.pb", "rows.csv"]
+
+
+def test_the_summary_says_that_a_release_came_in_the_middle_of_a_file(stub, tmp_path, capsys, monkeypatch):
+    answers = iter(range(1, 100))
+    predict = Client.predict
+
+    def released(self: Client, *arguments: object, **options: object) -> Result:
+        result = predict(self, *arguments, **options)
+        return replace(result, model_version=min(next(answers), 2))
+
+    monkeypatch.setattr(Client, "predict", released)
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b\n" + "1,2\n" * 30)
+    flags = ["--server", stub.target, "--chunk-rows", "10"]
+    assert main(["predict", "plain", "--input", str(path), *flags]) == 0
+    assert "answered by the versions 1, 2: one was released meanwhile" in capsys.readouterr().err
+    assert main(["predict", "plain", "--input", str(path), *flags]) == 0
+    assert "answered by the versions" not in capsys.readouterr().err

@@ -116,6 +116,7 @@ def test_a_word_is_missing_only_if_it_is_named(column):
         (["1.0", "3e2", "007", "-5"], INT, [1, 300, 7, -5]),
         (["9007199254740993", "9007199254740993.0"], INT, [2**53 + 1] * 2),
         (["255", "0"], DataType.DATA_TYPE_UINT8, [255, 0]),
+        (["1", "-1"], DataType.DATA_TYPE_INT32, [1, -1]),
         (["18446744073709551615"], DataType.DATA_TYPE_UINT64, [2**64 - 1]),
         (["true", "False", "1", "0"], BOOL, [True, False, True, False]),
         (["0.1"], DataType.DATA_TYPE_FLOAT32, [0.1]),
@@ -203,6 +204,11 @@ def test_the_separator_is_found(text, separator):
     assert found == {"a": [1, 2], "b": ["x,y;z|w\tv", "u"]}
 
 
+def test_a_point_is_a_decimal_point_whatever_the_separator(text):
+    content = "country;area\nSweden;6739.5362\nDenmark;15300.69996\n"
+    assert text(content) == {"country": ["Sweden", "Denmark"], "area": [6739.5362, 15300.69996]}
+
+
 def test_the_separator_may_be_given(text):
     assert text("a:b;c\n1:2;3\n", separator=":") == {"a": [1], "b;c": ["2;3"]}
     assert text("a;b\n1;2\n", name="rows.tsv", separator=";") == {"a": [1], "b": [2]}
@@ -216,6 +222,7 @@ def test_the_separator_may_be_given(text):
         "a,b\nmüller,1\n".encode("utf-16"),
         codecs.BOM_UTF16_BE + "a,b\r\nmüller,1\r\n".encode("utf-16-be"),
         "a,b\rmüller,1".encode(),
+        "a,b\r\r\nmüller,1\r\r\n".encode(),
         '\n\n"a","b"\n\nmüller,1\n\n'.encode(),
     ],
 )
@@ -225,7 +232,7 @@ def test_marks_and_line_ends_are_no_content(text, content):
 
 def test_lines_that_cross_a_block_are_whole(text, monkeypatch):
     monkeypatch.setattr("tamiz.tables.lines._BLOCK_BYTES", 3)
-    rows = ["".join(["ü" * (i % 5), "\r" if i % 2 else "x"]) for i in range(1, 30)]
+    rows = ["".join(["ü" * (i % 5), ("\r", "\r\n", "x")[i % 3]]) for i in range(1, 30)]
     content = "a,b\r\n" + "".join(f'"{row}",{i}\r\n' for i, row in enumerate(rows))
     assert text(content)["a"] == rows
 
@@ -333,6 +340,8 @@ def test_named_words_are_missing_in_parquets_text_too(tmp_path):
     pd.DataFrame({"a": ["NA", "x"], "b": pd.Categorical(["x", "NA"]), "c": [1, 2]}).to_parquet(path)
     found = read(path, missing=frozenset(["NA"])).to_pydict()
     assert found == {"a": [None, "x"], "b": ["x", None], "c": [1, 2]}
+    pd.DataFrame({"a": pd.Categorical([3, 1]), "b": ["1", "3"]}).to_parquet(path)
+    assert read(path, missing=frozenset(["1"])).to_pydict() == {"a": [3, 1], "b": [None, "3"]}
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])

@@ -82,15 +82,16 @@ def _all_abstain(heading: Heading, n_answered: int, n_rows: int) -> Decided:
 
 def _read(path: Path, where: str, context: Context, target: str | None = None) -> pd.DataFrame:
     """Return the rows of a file, with the types of the rows at hand and of the classes."""
-    types = {name: _type_of(column) for name, column in context.table.frame.items()}
+    types: dict[str, ColumnType] = {
+        str(name): _type_of(column) for name, column in context.table.frame.items()
+    }
     if target is not None and context.subject.classes.dtype.kind == "U":
         types[target] = DataType.DATA_TYPE_STRING
+    by_order = not context.table.names_columns
     try:
-        with opened(path, named=[*map(str, types)]) as source:
-            known = not context.table.names_columns
-            return read(
-                source, types, [name for name in source.names if known or name in types or name == target]
-            )
+        with opened(path, named=[*types]) as source:
+            columns = [name for name in source.names if by_order or name in types or name == target]
+            return read(source, types, columns)
     except RowsError as error:
         raise SpecificationError(f"{where}: {error}") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -181,14 +182,11 @@ def _settings(arguments: argparse.Namespace, rows: FileRows) -> dict[str, Any]:
 
 
 def _classes(arguments: argparse.Namespace) -> list[int] | list[str] | None:
-    """Return --classes, as integers if all of them are whole numbers."""
+    """Return --classes, as integers if all of them are whole numbers; 01 is a text."""
     given: list[str] | None = getattr(arguments, "classes", None)
-    if given is None:
-        return None
-    try:
+    if given and all(re.fullmatch(r"-?(0|[1-9][0-9]*)", label, re.ASCII) for label in given):
         return [int(label) for label in given]
-    except ValueError:
-        return given
+    return given
 
 
 def _show(arguments: argparse.Namespace, report: ExportReport) -> None:

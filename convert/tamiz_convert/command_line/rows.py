@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from sklearn.model_selection import TimeSeriesSplit
 
-from tamiz.tables.columns import ColumnType
+from tamiz.tables.columns import ColumnType, types_of
 from tamiz.tables.options import Reading
 from tamiz_convert.bundles.bundle import read_manifest
 from tamiz_convert.checks import specification_of
@@ -19,7 +19,7 @@ from tamiz_convert.command_line.column_types import bundle_types, estimator_type
 from tamiz_convert.errors import RowsError
 from tamiz_convert.rows.raw import not_numbers
 from tamiz_convert.rows.tables import ARRAYS, load_arrays, opened, read
-from tamiz_convert.sources.onnx_graph import OnnxModel
+from tamiz_convert.sources.onnx_graph import OnnxModel, input_specs
 from tamiz_convert.sources.sklearn_graph import names_in, unwrap
 from tamiz_convert.sources.torch_graph import TorchModel
 
@@ -66,7 +66,8 @@ class FileRows:
             return None
         if path.suffix == ARRAYS:
             return load_arrays(path, self.target)
-        with opened(path, self.reading, [self.target, *(self.features or ()), *self.kept]) as source:
+        used = [self.target, *(self.features or ()), *self.kept, *self.types(())]
+        with opened(path, self.reading, used) as source:
             others = [name for name in source.names if name not in {self.target, *self.dropped}]
             names = None if self.names is None else self.names(others)
             columns = self._columns(others, names)
@@ -99,7 +100,9 @@ def export_rows(arguments: argparse.Namespace, model: Any, classes: Sequence[Any
     as_table = bool(arguments.slice_by or arguments.slices)
     target: str = arguments.target
     if isinstance(model, (OnnxModel, TorchModel)):
-        known = {} if classes is None else {target: label_type(classes)}
+        known = types_of(input_specs(model)) if isinstance(model, OnnxModel) else {}
+        if classes is not None:
+            known[target] = label_type(classes)
         return _reader(arguments, None, lambda _columns: known, as_table=as_table)
     estimator = unwrap(model).estimator
     if classes is None:

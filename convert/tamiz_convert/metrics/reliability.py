@@ -34,12 +34,7 @@ class ReliabilityDiagram:
 
 
 def reliability_diagram(
-    probabilities: Array,
-    y: Classes,
-    n_bins: int = 15,
-    binning: Binning = equal_width,
-    *,
-    level: float = 0.95,
+    probabilities: Array, y: Classes, n_bins: int = 15, binning: Binning = equal_width, *, level: float = 0.95
 ) -> ReliabilityDiagram:
     """Return the reliability diagram of the confidence, with exact intervals at `level`."""
     confidence = confidence_of(probabilities)

@@ -6,13 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from tamiz_convert.metrics.calibration_error import (
-    classwise_ece,
-    debiased_l2,
-    ece,
-    ece_equal_mass,
-    mce,
-)
+from tamiz_convert.metrics.calibration_error import classwise_ece, debiased_l2, ece, ece_equal_mass, mce
 from tamiz_convert.metrics.losses import accuracy, brier, log_loss
 from tamiz_convert.metrics.ranking import augrc, aurc, e_aurc
 from tamiz_convert.metrics.spiegelhalter import spiegelhalter

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -54,7 +55,7 @@ class Mismatch:
     def changed(self, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Any:
         """Return the row with all its fractions changed, of the same kind; the row itself if it has none."""
         table = self.table.copy()
-        for name in table.select_dtypes("floating").columns:
+        for name in table.select_dtypes(np.floating).columns:
             table[name] = change(table[name].to_numpy(dtype=np.float64))
         return flat(self.row).restore(table)
 
@@ -139,8 +140,7 @@ def _unseen(mismatch: Mismatch) -> str | None:
 def _rounds_to_float32(mismatch: Mismatch) -> str | None:
     """A number between two float32 neighbours: one side rounds it, and a split or a bin lies between."""
     for shift in range(-_N_NEIGHBORS, _N_NEIGHBORS + 1):
-        by = 1.0 + shift * _STEP
-        near = mismatch.changed(lambda values, by=by: (values * by).astype(np.float32).astype(np.float64))
+        near = mismatch.changed(_rounded_beside(1.0 + shift * _STEP))
         both = mismatch.scores_of(near)
         if both is None or not _same(*both):
             return None
@@ -150,10 +150,14 @@ def _rounds_to_float32(mismatch: Mismatch) -> str | None:
     )
 
 
+def _rounded_beside(factor: float) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    return lambda values: (values * factor).astype(np.float32).astype(np.float64)
+
+
 def _jumps(mismatch: Mismatch) -> str | None:
     """A step that rounds or bins: the estimator's own answer changes with the last digits of a number."""
     for factor in (1.0 - _STEP, 1.0 + _STEP):
-        both = mismatch.scores_of(mismatch.changed(lambda values, by=factor: values * by))
+        both = mismatch.scores_of(mismatch.changed(partial(np.multiply, factor)))
         if both is not None and not np.allclose(both[1], mismatch.expected, rtol=1e-3, atol=1e-3):
             return (
                 "The model's own answer jumps here: change the row's numbers by a millionth, and the model"

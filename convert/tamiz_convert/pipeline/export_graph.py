@@ -14,6 +14,7 @@ from tamiz_convert.bundles.bundle import sealed, write_bundle
 from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.calibrators import AUTO
 from tamiz_convert.certificates.threshold_choice import Judged, Policy, choose_threshold
+from tamiz_convert.errors import RowsError
 from tamiz_convert.evidence import Evidence, Latency, ScoredRows
 from tamiz_convert.files import together
 from tamiz_convert.graphs.runner import Runner
@@ -28,6 +29,7 @@ from tamiz_convert.pipeline.task import Task
 from tamiz_convert.report import PAGE_NAME, report_files, write_files
 from tamiz_convert.rows.held_out import HeldOut, held_out
 from tamiz_convert.rows.labeled import LabeledRows, joined_rows
+from tamiz_convert.rows.raw import as_rows
 from tamiz_convert.rows.sliced import feeder, with_slices
 from tamiz_convert.rows.slices import Given, SliceColumn
 
@@ -47,6 +49,7 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
             `errors`; nothing was written.
     """
     say, seed, column = task.say, task.plan.seed, given.column
+    _check_values(graph, given)
     rows = held_out(
         given.calibration, given.certification, given.train, graph.classes, task.plan, given.slices
     )
@@ -99,6 +102,16 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
         write_files(files, task.folder)
     say("done", 1.0)
     return ExportReport(path, described, notes, outcome.checks, path.with_name(PAGE_NAME) if files else None)
+
+
+def _check_values(graph: ScoreGraph, given: Given) -> None:
+    """Refuse a value that the graph does not read while rows still have the caller's numbers."""
+    for what, part in (("calibration", given.calibration), ("certification", given.certification)):
+        if part is not None:
+            try:
+                graph.feed(as_rows(part[0], what))
+            except RowsError as error:
+                raise RowsError(f"the {what} rows: {error}") from error
 
 
 def _probabilities(graph: ScoreGraph, fitted: Fitted, rows: LabeledRows) -> Array:

@@ -13,14 +13,7 @@ from tamiz_convert.evidence import Evidence
 from tamiz_convert.report.data import REPORT_VERSION, report_data
 from tamiz_convert.report.document import document
 
-__all__ = [
-    "DATA_NAME",
-    "PAGE_NAME",
-    "REPORT_VERSION",
-    "report_data",
-    "report_files",
-    "write_files",
-]
+__all__ = ["DATA_NAME", "PAGE_NAME", "REPORT_VERSION", "report_data", "report_files", "write_files"]
 
 PAGE_NAME: Final = "report.html"
 DATA_NAME: Final = "report.json"

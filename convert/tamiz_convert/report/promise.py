@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tamiz.v1.manifest_pb2 import (
-    Certificate,
-    Manifest,
-    Promise,
-    Subdivision,
-    SubsetThreshold,
-    Threshold,
-)
+from tamiz.v1.manifest_pb2 import Certificate, Manifest, Promise, Subdivision, SubsetThreshold, Threshold
 from tamiz_convert.report.formats import count, listed, plain_percent
 
 _KINDS: Final = {

@@ -81,14 +81,13 @@ def _columns(
     beside = {name for spec in graph.inputs for name in spec.column_names} | set(graph.passed_over)
     for spec in graph.inputs:
         own = columns_of.get(spec.name) or list(spec.column_names)
-        names = own or [column for column in base.columns if column not in beside]
-        if not set(names) <= set(base.columns):  # an array, for a model that was trained on a table
-            names = list(base.columns)
+        if not own or not set(own) <= set(base.columns):  # an array is read by position
+            own = [column for column in base.columns if column not in beside]
         if spec.dtype == DataType.DATA_TYPE_STRING:
-            text += names
+            text += own
         elif spec.dtype in _FLOATS:
-            numeric += names
-        may_miss += names if spec.missing_values_allowed else []
+            numeric += own
+        may_miss += own if spec.missing_values_allowed else []
     return numeric, text, may_miss
 
 

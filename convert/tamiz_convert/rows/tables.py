@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from tamiz.tables.columns import ColumnType
@@ -19,6 +20,18 @@ from tamiz_convert.errors import RowsError
 
 ARRAYS: Final = ".npz"
 """The suffix of files with arrays, for rows that are not a table: one array per input, and one of labels."""
+
+_NULLABLE: Final = {
+    pa.bool_(): pd.BooleanDtype(),
+    pa.int8(): pd.Int8Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(),
+    pa.uint16(): pd.UInt16Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+}
 
 
 @contextmanager
@@ -51,7 +64,11 @@ def read(source: Source, types: Mapping[str, ColumnType], columns: Sequence[str]
     Raises:
         TableError: if a column is missing, or holds a value that its type does not.
     """
-    frame: pd.DataFrame = source.read(types, list(dict.fromkeys(columns))).to_pandas()
+    table = source.read(types, list(dict.fromkeys(columns)))
+    frame: pd.DataFrame = table.to_pandas()
+    for name in table.column_names:
+        if table.column(name).null_count:  # whole numbers with a gap would have become floats
+            frame[name] = table.column(name).to_pandas(types_mapper=_NULLABLE.get)
     return frame
 
 

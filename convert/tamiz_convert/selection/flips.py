@@ -57,7 +57,7 @@ def _exchanged(labels: Classes, moved: Classes, n_classes: int) -> list[int]:
     end = np.arange(n_classes)
     for _ in range(n_classes):
         end = target[end]
-    return np.unique(end[target[end] != end]).tolist()
+    return [int(label) for label in np.unique(end[target[end] != end])]
 
 
 def _falls(own: Array, calibrated: Array) -> bool:

@@ -19,6 +19,7 @@ from tamiz_convert.errors import EstimatorError
 from tamiz_convert.graphs.score_graph import ScoresKind, class_labels
 from tamiz_convert.graphs.trees import Leaf, Split, Tree, from_nested
 from tamiz_convert.sources.booster import Booster, Library, as_features, as_scores
+from tamiz_convert.sources.failures import reason
 
 _HALF: Final = 0.5
 _LOSSES: Final[dict[str, ScoresKind]] = {
@@ -81,7 +82,13 @@ def _check_threshold(described: dict[str, Any]) -> None:
 def _described(model: Any) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.json"
-        model.save_model(str(path), format="json")
+        try:
+            model.save_model(str(path), format="json")
+        except Exception as error:  # CatBoostError, which cannot be named without importing catboost
+            raise EstimatorError(
+                f"the trees of the CatBoost model cannot be read: {reason(error)}. Train it on numbers;"
+                " encode text and categories in a Pipeline, with OneHotEncoder"
+            ) from error
         described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     extra = set(described["features_info"]) - {"float_features"}
     if extra:

@@ -18,6 +18,7 @@ from tamiz_convert.graphs.runner import Runner
 from tamiz_convert.graphs.score_graph import ScoreGraph, ScoresKind
 from tamiz_convert.rows.raw import as_rows, count, take
 from tamiz_convert.sources.array_inputs import ArrayInputs
+from tamiz_convert.sources.failures import reason
 from tamiz_convert.sources.foreign_onnx import followable, load_onnx, true_inputs
 from tamiz_convert.sources.kind import Kind
 from tamiz_convert.sources.onnx_classes import labels_of_file
@@ -84,9 +85,8 @@ def from_onnx(source: OnnxModel, rows: Any, classes: Any = None) -> ScoreGraph:
     probe = reference(take(rows, slice(_PROBE_ROWS)))
     what = f"the output {output!r}"
     n_classes = check_output(probe, min(count(rows), _PROBE_ROWS), source.kind, what)
-    n_columns = 1 if probe.ndim == 1 else probe.shape[1]
     return ScoreGraph(
-        model=end_in_scores(changed, name, n_columns=n_columns, kind=source.kind),
+        model=end_in_scores(changed, name, probe, kind=source.kind),
         inputs=inputs.specs,
         classes=named_classes(labels_of_file(model, output, n_classes, classes), n_classes, what),
         kind=source.kind,
@@ -108,10 +108,26 @@ def input_names(source: OnnxModel) -> list[str]:
     return [each.name for each in true_inputs(load_onnx(Path(source.path)).graph)]
 
 
+def input_specs(source: OnnxModel) -> list[InputSpec]:
+    """Return the inputs of an ONNX file.
+
+    Raises:
+        EstimatorError: if it is not a valid model, or one of them cannot be served.
+    """
+    path = Path(source.path)
+    return [_spec(each, source, path) for each in true_inputs(load_onnx(path).graph)]
+
+
 def _reference(
     model: onnx.ModelProto, output: str, inputs: ArrayInputs
 ) -> Callable[[Any], NDArray[np.float64]]:
-    runner = Runner(_as_given(model, output), output)
+    try:
+        runner = Runner(_as_given(model, output), output)
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        raise EstimatorError(
+            f"onnxruntime cannot load the ONNX file, and so no server can: {reason(error)}. Export it again"
+            " with operators of ONNX itself"
+        ) from error
     read = {each.name for each in true_inputs(model.graph)}
     extra = read - {spec.name for spec in inputs.specs}
     if extra:

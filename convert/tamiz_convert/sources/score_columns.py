@@ -21,6 +21,9 @@ _BINARY: Final = 2
 _SUM_TOLERANCE: Final = 1e-3
 _ROUNDING: Final = 1e-5
 """A forest in float32 may give −4e-7 instead of 0."""
+_IMPOSSIBLE: Final = float(np.log(1e-12))
+"""A logit of −∞ becomes this much less than its row's highest: the logarithm of what stands for 0."""
+
 _KINDS: Final = ("logits", "margins", "probabilities")
 _PREFIX: Final = "seam_"
 
@@ -50,7 +53,7 @@ def check_output(output: NDArray[Any], n_rows: int, kind: ScoresKind, what: str)
             " classes], or [rows, 1] for two classes"
         )
     values = output.reshape(n_rows, -1).astype(np.float64)
-    if not np.isfinite(values).all():
+    if not (np.isfinite(values) | _is_impossible(values, kind)).all():
         raise EstimatorError(
             f"{what} holds NaN or infinity for held-out rows; remove rows with missing values, or fix the"
             " model"
@@ -70,27 +73,45 @@ def to_scores(output: NDArray[Any], kind: ScoresKind) -> NDArray[np.float64]:
         (n_rows, 1) for two classes, else (n_rows, n_classes), float64.
     """
     values = output.reshape(len(output), -1).astype(np.float64)
+    highest = values.max(axis=1, keepdims=True)
+    floor = np.where(np.isfinite(highest), highest + _IMPOSSIBLE, np.nan)  # NaN: the row abstains
+    values = np.where(_is_impossible(values, kind), floor, values)
     if values.shape[1] != _BINARY:
         return values
-    return values[:, 1:] if kind == "probabilities" else values[:, 1:] - values[:, :1]
+    with np.errstate(invalid="ignore"):  # ∞ − ∞ is NaN: the row abstains
+        return values[:, 1:] if kind == "probabilities" else values[:, 1:] - values[:, :1]
+
+
+def _is_impossible(values: NDArray[np.float64], kind: ScoresKind) -> NDArray[np.bool_]:
+    """Return where a log-probability is that of an impossible class; of one column, nothing is."""
+    is_possible = kind != "logits" or values.shape[1] < _BINARY
+    return np.zeros(values.shape, dtype=bool) if is_possible else np.isneginf(values)
 
 
 def end_in_scores(
-    model: onnx.ModelProto, output: str, *, n_columns: int, kind: ScoresKind
+    model: onnx.ModelProto, output: str, probe: NDArray[Any], *, kind: ScoresKind
 ) -> onnx.ModelProto:
     """Return a model whose output is turned into scores.
 
-    … ─► output ─► Cast(double) ─► Reshape [n, columns] ─► [Gemm([−1, 1]) | Gather(1)] ─► scores
+    … ─► output ─► Cast(double) ─► Reshape [n, columns] ─► [Where(−∞, highest − 28)] ─►
+    [Gemm([−1, 1]) | Gather(1)] ─► scores
 
     Args:
         model: a model whose names do not clash with ours; its other outputs are dropped.
         output: the output to turn into scores.
-        n_columns: how many columns it has.
+        probe: the output for some rows.
         kind: what it is.
     """
+    columns = probe.reshape(len(probe), -1)
+    n_columns = columns.shape[1]
     builder = GraphBuilder.extending(model, _PREFIX)
     name = builder.cast(output, TensorProto.DOUBLE)
     name = builder.add("Reshape", name, builder.constant([-1, n_columns], np.int64))
+    if _is_impossible(columns, kind).any():
+        is_impossible = builder.add("Equal", name, builder.constant(-np.inf))
+        highest = builder.add("ReduceMax", name, builder.constant([1], np.int64), keepdims=1)
+        floor = builder.add("Add", highest, builder.constant(_IMPOSSIBLE))
+        name = builder.add("Where", is_impossible, floor, name)
     if n_columns == _BINARY and kind == "probabilities":
         name = builder.add("Gather", name, builder.constant([1], np.int64), axis=1)
     elif n_columns == _BINARY:

@@ -39,9 +39,13 @@ from tamiz_convert.sources.preprocessing_graph import (
     used_columns,
 )
 
+Reference = Callable[[Any], NDArray[np.float64]]
+"""The caller's rows → the estimator's own scores."""
+
 _BINARY: Final = 2
 _LINK_TOLERANCE: Final = 1e-6
 _PROBE_ROWS: Final = 50
+_HALF: Final = 0.5
 
 
 class Unwrapped(NamedTuple):
@@ -91,15 +95,17 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
     guarded = _refuse(builder, scores, [*preprocessing.refused, *scores.refused])
     n_scores = 1 if len(classes) == _BINARY else len(classes)
     reference = _reference(estimator, inputs, scores)
+    probe = take(rows, slice(_PROBE_ROWS))
     for spec in specs:
         spec.missing_values_allowed = inputs.label(spec) in inputs.may_miss or _takes_missing(
-            reference, spec, inputs.canonical(take(rows, slice(_PROBE_ROWS)))
+            reference, spec, inputs.canonical(probe)
         )
+    kind = _checked_kind(estimator, inputs, scores, probe, reference)
     return ScoreGraph(
         model=builder.build(guarded, SCORES, TensorProto.DOUBLE, n_scores),
         inputs=specs,
         classes=classes,
-        kind=_checked_kind(estimator, inputs, scores, take(rows, slice(_PROBE_ROWS)), reference),
+        kind=kind,
         estimator=public_name(type(final)),
         reference=reference,
         feed=inputs.feed,
@@ -107,7 +113,11 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
         splits=scores.splits if features == read else (),
         is_single_precision=scores.is_single_precision,
         libraries=(scores.booster.distribution,) if scores.booster else (),
-        notes=notes + _checked(estimator, inputs.canonical(rows), scores),
+        notes=(
+            *notes,
+            *_checked(estimator, inputs.canonical(rows), scores),
+            *_checked_labels(estimator, inputs, kind, probe, reference),
+        ),
     )
 
 
@@ -232,6 +242,11 @@ def _inputs(steps: list[Any], final: Any, rows: Any) -> Inputs:
         )
     else:
         first = (steps or [final])[0]
+        if any(isinstance(value, str) for each in getattr(first, "categories_", ()) for value in each):
+            raise EstimatorError(
+                f"{type(first).__name__} reads text outside of a ColumnTransformer; put it into one, so that"
+                " each column is an input of its own, and train again"
+            )
         inputs = Inputs.of_matrix(rows, names, getattr(first, "n_features_in_", None) or rows.shape[1])
     inputs.canonical(take(rows, slice(1)))
     return inputs
@@ -305,7 +320,7 @@ def _checked(estimator: Any, canonical: Any, scores: Scores) -> tuple[str, ...]:
     return scores.booster.notes + missing_note(scores.booster, _preprocessed(estimator, canonical))
 
 
-def _reference(estimator: Any, inputs: Inputs, final: Scores) -> Callable[[Any], NDArray[np.float64]]:
+def _reference(estimator: Any, inputs: Inputs, final: Scores) -> Reference:
     def reference(rows: Any) -> NDArray[np.float64]:
         try:
             return scores(inputs.canonical(rows))
@@ -326,7 +341,7 @@ def _reference(estimator: Any, inputs: Inputs, final: Scores) -> Callable[[Any],
 
 
 def _checked_kind(
-    estimator: Any, inputs: Inputs, scores: Scores, rows: Any, reference: Callable[[Any], NDArray[np.float64]]
+    estimator: Any, inputs: Inputs, scores: Scores, rows: Any, reference: Reference
 ) -> ScoresKind:
     """Return the kind of the scores: logits only if their softmax is the estimator's own probability."""
     if scores.kind != "logits":
@@ -337,7 +352,37 @@ def _checked_kind(
     return "logits" if np.abs(linked - own).max() <= _LINK_TOLERANCE else "margins"
 
 
-def _takes_missing(reference: Callable[[Any], NDArray[np.float64]], spec: InputSpec, canonical: Any) -> bool:
+def _checked_labels(
+    estimator: Any, inputs: Inputs, kind: ScoresKind, rows: Any, reference: Reference
+) -> tuple[str, ...]:
+    """Return a note if `predict` decides otherwise than by the highest score, as a bundle does.
+
+    Raises:
+        EstimatorError: if the scores are meant to decide, because they give probabilities.
+    """
+    values = reference(rows)
+    if values.shape[1] == 1:
+        above = values[:, 0] - (_HALF if kind == "probabilities" else 0.0)
+        best, lead = (above > 0.0).astype(int), np.abs(above)
+    else:
+        top = np.sort(values, axis=1)
+        best, lead = values.argmax(axis=1), top[:, -1] - top[:, -2]
+    own = np.asarray(estimator.predict(inputs.canonical(rows))).ravel().astype(str)
+    n_other = int(
+        ((np.asarray(estimator.classes_)[best].astype(str) != own) & (lead > _LINK_TOLERANCE)).sum()
+    )
+    if not n_other:
+        return ()
+    text = (
+        f"{type(estimator).__name__}.predict() gives {n_other} of {len(own)} rows another class than the one"
+        " with the highest score, which a bundle answers"
+    )
+    if kind == "margins":
+        return (text,)
+    raise EstimatorError(f"{text}; set it back to decide by the highest score, and export again")
+
+
+def _takes_missing(reference: Reference, spec: InputSpec, canonical: Any) -> bool:
     """Return whether the estimator itself predicts rows that miss a value in any one column of an input."""
     if spec.dtype not in (DataType.DATA_TYPE_FLOAT32, DataType.DATA_TYPE_FLOAT64, DataType.DATA_TYPE_STRING):
         return False

@@ -79,9 +79,8 @@ def from_torch(source: TorchModel, rows: Any, classes: Any = None) -> ScoreGraph
     labels = named_classes(classes, n_classes, "the module")
     _check_steady(run, probe)
     model, name = followable(_exported(program or module, probe, names), _OUTPUT)
-    n_columns = 1 if output.ndim == 1 else output.shape[1]
     return ScoreGraph(
-        model=end_in_scores(model, name, n_columns=n_columns, kind=source.kind),
+        model=end_in_scores(model, name, output, kind=source.kind),
         inputs=inputs.specs,
         classes=labels,
         kind=source.kind,
@@ -113,6 +112,8 @@ def _prepared(module: Any) -> tuple[Any, Any]:
             " torch.export.ExportedProgram. A state_dict holds weights only: load it into its module first"
         )
     module = getattr(module, "_orig_mod", module)  # the module that torch.compile wraps
+    if isinstance(module, (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)):
+        module = module.module
     training = [name or "the module itself" for name, each in module.named_modules() if each.training]
     if training:
         shown = ", ".join(training[:3]) + (", …" if len(training) > 3 else "")  # noqa: PLR2004  a few are enough
@@ -162,7 +163,12 @@ def _wanted(rows: Any, names: Sequence[str], module: Any) -> list[InputSpec]:
     floating = next(
         (each.dtype for each in module.parameters() if each.is_floating_point()), np.dtype(np.float32)
     )
-    floating = np.dtype(str(floating).removeprefix("torch."))
+    try:
+        floating = np.dtype(str(floating).removeprefix("torch."))
+    except TypeError as error:
+        raise EstimatorError(
+            f"the module's parameters are {floating}, which no request can carry; call module.float() first"
+        ) from error
     specs = []
     for name in names:
         array = rows[name] if isinstance(rows, dict) else np.asarray(rows)
@@ -192,6 +198,10 @@ def _runner(module: Any, names: Sequence[str]) -> Run:
             raise EstimatorError(
                 f"the module returns a {type(output).__name__}, expected one tensor of logits; wrap it in a"
                 " module whose forward returns them"
+            )
+        if output.ndim == 0:
+            raise EstimatorError(
+                "the module returns a single number for a batch of one row, as squeeze() does; use squeeze(1)"
             )
         array: NDArray[Any] = output.numpy()
         return array

@@ -6,14 +6,16 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from tamiz.tables.errors import ValueRefused
 from tamiz.v1.manifest_pb2 import DataType
 
 # No plus sign and no leading zero: +31 and 01001 are codes.
-_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)")
-_NUMBER: Final = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_INTEGER: Final = r"^-?(0|[1-9][0-9]*)$"
+_NUMBER: Final = r"^(-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?|NaN|nan|-?inf)$"
 _COMMA: Final = re.compile(r"-?[0-9][0-9.]*,[0-9]+")
-_NOT_FINITE: Final = frozenset({"NaN", "nan", "inf", "-inf"})
 _BOOLS: Final = frozenset({"true", "false", "True", "False"})
 _WORDS: Final = frozenset(
     (
@@ -52,15 +54,16 @@ def type_of_texts(texts: Sequence[str | None]) -> DataType:
     Raises:
         ValueRefused: for numbers among words that may mean a missing value, and for decimal commas.
     """
-    values = {text for text in texts if text}
-    numbers = {value for value in values if value in _NOT_FINITE or _NUMBER.fullmatch(value)}
-    words = values - numbers
-    is_missing = "" in texts or None in texts
+    distinct = pc.unique(pa.array(texts, pa.string()))
+    filled = distinct.filter(pc.not_equal(distinct, ""))  # without null, too
+    is_missing = len(filled) < len(distinct)
+    is_number = pc.match_substring_regex(filled, _NUMBER)
+    words = set(filled.filter(pc.invert(is_number)).to_pylist())
     if not words:
-        return _of_numbers(numbers, is_missing=is_missing)
-    if values <= _BOOLS and not is_missing:
+        return _of_numbers(filled, is_missing=is_missing)
+    if words <= _BOOLS and len(words) == len(distinct):
         return DataType.DATA_TYPE_BOOL
-    if numbers and words <= _WORDS:
+    if len(words) < len(filled) and words <= _WORDS:
         _refuse(
             texts,
             words,
@@ -111,13 +114,16 @@ def number_of_json(values: Sequence[Any]) -> DataType:
     return DataType.DATA_TYPE_INT64 if is_whole else DataType.DATA_TYPE_FLOAT64
 
 
-def _of_numbers(numbers: set[str], *, is_missing: bool) -> DataType:
-    if not numbers or not all(map(_INTEGER.fullmatch, numbers)):
+def _of_numbers(numbers: pa.Array, *, is_missing: bool) -> DataType:
+    if not len(numbers) or not pc.all(pc.match_substring_regex(numbers, _INTEGER)).as_py():
         return DataType.DATA_TYPE_FLOAT64
-    largest = max(max(int(number), -int(number)) for number in numbers)
-    if largest > (_LARGEST if is_missing else _LARGEST_INT64):
+    try:
+        largest = pc.max(pc.abs(numbers.cast(pa.int64()))).as_py()
+    except pa.ArrowInvalid:
         return DataType.DATA_TYPE_STRING  # no number holds it exactly, so it is a code
-    return DataType.DATA_TYPE_FLOAT64 if is_missing else DataType.DATA_TYPE_INT64
+    if is_missing:
+        return DataType.DATA_TYPE_FLOAT64 if largest <= _LARGEST else DataType.DATA_TYPE_STRING
+    return DataType.DATA_TYPE_INT64
 
 
 def _refuse(texts: Sequence[str | None], words: set[str], why: str) -> None:

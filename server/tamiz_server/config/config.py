@@ -161,8 +161,7 @@ class Config:
         least=1,
     )
     tls_certificate: str = text(
-        "",
-        "file with the server's certificate and the intermediate ones; read again when it changes",
+        "", "file with the server's certificate and the intermediate ones; read again when it changes"
     )
     tls_key: str = text("", "file with the private key of the certificate, without a passphrase")
     metrics_tls: bool = switch(
@@ -238,9 +237,7 @@ class Config:
     drain_timeout_s: float = seconds(30.0, "after that, how many seconds requests in flight may take")
     reflection: bool = switch("describe the services to tools such as grpcurl", default=True)
     log_level: str = choice(
-        "info",
-        "the lowest level that is logged",
-        dict.fromkeys(("debug", "info", "warning", "error"), ""),
+        "info", "the lowest level that is logged", dict.fromkeys(("debug", "info", "warning", "error"), "")
     )
     log_format: str = choice(
         "auto",

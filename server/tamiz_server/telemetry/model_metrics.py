@@ -11,12 +11,7 @@ from tamiz import confidence_bins
 from tamiz.v1.manifest_pb2 import Manifest, Promise
 from tamiz.v1.prediction_pb2 import Reason
 from tamiz_server.telemetry.histograms import DecidedRows, Distribution
-from tamiz_server.telemetry.metric_families import (
-    BATCH_BUCKETS_ROWS,
-    DURATION_BUCKETS_S,
-    computed,
-    histogram,
-)
+from tamiz_server.telemetry.metric_families import BATCH_BUCKETS_ROWS, DURATION_BUCKETS_S, computed, histogram
 
 _REASONS: Final = {reason: Reason.Name(reason).removeprefix("REASON_").lower() for reason in Reason.values()}
 _SELECTIVE: Final = (Promise.PROMISE_UNSPECIFIED, Promise.PROMISE_SELECTIVE_ERROR)

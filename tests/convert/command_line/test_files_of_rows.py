@@ -7,6 +7,8 @@ import gzip
 import joblib
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
@@ -15,6 +17,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from tamiz_convert.__main__ import main
 from tamiz_convert.bundles.bundle import read_manifest
+from tamiz_convert.rows.tables import opened, read
+from tamiz_convert.sources.onnx_graph import OnnxModel, input_specs
 
 ENDINGS = ["parquet", "csv", "tsv", "csv.gz", "jsonl", "jsonl.gz"]
 CHECKS = """
@@ -160,33 +164,53 @@ def test_a_missing_label_is_told(folder, capsys, tmp_path):
     )
 
 
+def export_numbers(folder, rows, output, trained_on):
+    """Return the command that exports a model of two columns with integer labels."""
+    table = houses(500, 0)[0][["area", "rooms"]]
+    model = LogisticRegression().fit(trained_on(table), (table["area"] > 100).astype(int))
+    joblib.dump(model, folder / "numbers.joblib")
+    command = export(folder, rows, output)
+    command[1] = str(folder / "numbers.joblib")
+    return command
+
+
 def test_a_model_that_reads_columns_by_order_does_not_read_pandas_index(folder, capsys):
-    table, labels = houses(500, 0)
-    numbers = table[["area", "rooms"]]
-    joblib.dump(LogisticRegression().fit(numbers.to_numpy(), labels), folder / "plain.joblib")
-    rows, y = houses(200, 5)
-    rows = rows[["area", "rooms"]].assign(y=y)
+    rows = houses(200, 5)[0][["area", "rooms"]]
+    rows = rows.assign(y=(rows["area"] + rows["rooms"] > 104).astype(int))
     rows.sample(frac=1, random_state=0).to_parquet(folder / "index.parquet")
-    command = [
-        str(folder / "plain.joblib") if word.endswith("model.joblib") else word
-        for word in export(folder, "index.parquet", "plain/1")
-    ]
-    assert main(command) == 0
+    assert main(export_numbers(folder, "index.parquet", "plain/1", pd.DataFrame.to_numpy)) == 0
     rows.assign(rooms="01").to_csv(folder / "codes.csv", index=False)
-    command[command.index("--calibration") + 1] = str(folder / "codes.csv")
-    command[command.index("--output") + 1] = str(folder / "plain/2")
-    assert main(command) == 1
+    assert main(export_numbers(folder, "codes.csv", "plain/2", pd.DataFrame.to_numpy)) == 1
     assert "(not numbers: 'rooms';" in capsys.readouterr().err
 
 
 def test_integer_labels_may_be_written_as_bool(folder):
-    table, _ = houses(500, 0)
-    numbers = table[["area", "rooms"]]
-    joblib.dump(LogisticRegression().fit(numbers, table["new"].astype(int)), folder / "bool.joblib")
-    rows, _ = houses(200, 5)
-    rows[["area", "rooms"]].assign(y=rows["new"]).to_csv(folder / "bool.csv", index=False)
-    command = [
-        str(folder / "bool.joblib") if word.endswith("model.joblib") else word
-        for word in export(folder, "bool.csv", "bool/1")
+    rows = houses(200, 5)[0][["area", "rooms"]]
+    rows.assign(y=rows["area"] + rows["rooms"] > 104).to_csv(folder / "bool.csv", index=False)
+    assert main(export_numbers(folder, "bool.csv", "bool/1", pd.DataFrame.copy)) == 0
+
+
+def test_an_onnx_file_gives_the_types_of_its_inputs(folder):
+    specs = input_specs(OnnxModel(folder / "houses/1/model.onnx", "probabilities"))
+    assert [spec.dtype for spec in specs] == [
+        spec.dtype for spec in read_manifest(folder / "houses/1").inputs
     ]
-    assert main(command) == 0
+
+
+@pytest.mark.parametrize("command", ["check", "compare"])
+def test_parquet_without_pandas_keeps_whole_numbers_beside_a_gap(folder, capsys, command):
+    table, labels = houses(40, 6)
+    rooms = [2**53 + 1, None, *table["rooms"].tolist()[2:]]
+    columns = {**table.to_dict("list"), "rooms": rooms, "y": labels}
+    pq.write_table(pa.table(columns), folder / "gap.parquet")
+    assert main(reading(folder, "gap.parquet")[command]) == 1
+    assert "column 'rooms', row 1: a value is missing, which int64 cannot hold" in capsys.readouterr().err
+
+
+def test_whole_numbers_and_bools_with_a_gap_are_not_floats(tmp_path):
+    columns = {"id": [2**53 + 1, None], "vip": [True, None], "size": [0.5, None], "full": [2**53 + 1, 2]}
+    pq.write_table(pa.table(columns), tmp_path / "gap.parquet")
+    with opened(tmp_path / "gap.parquet") as source:
+        frame = read(source, {}, source.names)
+    assert [str(dtype) for dtype in frame.dtypes] == ["Int64", "boolean", "float64", "int64"]
+    assert frame["id"].tolist()[0] == frame["full"].tolist()[0] == 2**53 + 1

@@ -274,6 +274,38 @@ def test_a_table_with_text_is_read_column_by_column(check, columns):
     check(model, "probabilities", calibrators=("none",), rows=table, y=y, allow_duplicates=True)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("impossible", [0.05, 0.5])
+def test_log_probabilities_of_impossible_classes_are_taken(check, tmp_path, n_classes, impossible):
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(300, n_classes)).astype(np.float32)
+    rows[random.random(rows.shape) < impossible] = -np.inf
+    rows[:, 0] = np.where(np.isneginf(rows).all(axis=1), 0, rows[:, 0])
+    y = np.array([random.choice(n_classes, p=softmaxed(row[None])[0]) for row in rows])
+    # The file reads finite rows, and writes −∞ for −100.
+    nodes = [
+        helper.make_node("Less", ["features", "limit"], ["gone"]),
+        helper.make_node("Where", ["gone", "never", "features"], ["scores"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "log",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, n_classes])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [None, n_classes])],
+        [
+            numpy_helper.from_array(np.float32(-99), "limit"),
+            numpy_helper.from_array(np.float32(-np.inf), "never"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=10)
+    given = np.where(np.isneginf(rows), np.float32(-100), rows)
+    check(model, rows=given, y=y, calibrators=("temperature",), allow_duplicates=True)
+    check(model, rows=given, y=y, calibrators=("isotonic",), allow_duplicates=True)
+    report = check(model, rows=given, y=y, calibrators=("none",), allow_duplicates=True)
+    found = onnxruntime.InferenceSession(report.path).run(["probabilities"], {"features": given})[0]
+    np.testing.assert_allclose(found, softmaxed(rows), atol=1e-6)
+
+
 def test_external_data_are_taken_into_the_bundle(check, weights, tmp_path):
     path = tmp_path / "apart.onnx"
     onnx.save(linear(weights), path, save_as_external_data=True, location="apart.bin", size_threshold=0)

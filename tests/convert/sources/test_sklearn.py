@@ -218,6 +218,10 @@ REFUSED = {
     "kernel that is a function": (SVC(kernel=lambda a, b: a @ b.T), r"kernel.*cannot be converted"),
     "distance of neighbors": (KNeighborsClassifier(metric="chebyshev"), r"metric='chebyshev'"),
     "weights of neighbors": (KNeighborsClassifier(weights="distance"), r"weights='distance'"),
+    "text outside of a ColumnTransformer": (
+        make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()),
+        "reads text outside of a ColumnTransformer",
+    ),
     "a search without a best estimator": (GridSearchCV(LogisticRegression(), {}, refit=False), "refit=True"),
 }
 
@@ -225,8 +229,9 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_converted_is_refused_by_step_and_setting(name, tmp_path):
     model, message = REFUSED[name]
+    rows = X_.astype(str) if name.startswith("text") else X_
     with pytest.raises(EstimatorError, match=message) as caught:
-        exported(model.fit(X_[:200], Y_[:200]), X_[200:], Y_[200:], tmp_path)
+        exported(model.fit(rows[:200], Y_[:200]), rows[200:], Y_[200:], tmp_path)
     assert "raise an issue" not in str(caught.value)
     assert not (tmp_path / "m").exists()
 
@@ -246,3 +251,37 @@ def test_a_step_that_does_nothing_may_come_first(first, tmp_path):
     model = Pipeline([("a", first), ("b", LogisticRegression())]).fit(X[:200], y[:200])
     report = exported(model, X[200:], y[200:], tmp_path, calibrator="none")
     np.testing.assert_allclose(answers(report, X), model.predict_proba(X), atol=1e-9)
+
+
+class DecidesElsewhere(LogisticRegression):
+    """Answers the second class from a probability of 0.2."""
+
+    def predict(self, X: Any) -> Any:
+        return self.classes_[(self.predict_proba(X)[:, 1] > 0.2).astype(int)]
+
+
+def test_an_estimator_that_decides_otherwise_than_by_its_scores_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(LogisticRegression, "predict", DecidesElsewhere.predict)
+    X, y = made()
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X[:200], y[:200])
+    with pytest.raises(EstimatorError, match=r"predict\(\) gives \d+ of 50 rows another class"):
+        exported(model, X[200:], y[200:], tmp_path)
+
+
+@pytest.mark.parametrize("given", [[0.0, 1.0, 2.0], [0, 1, 2], [True, False, True]])
+def test_numbers_for_a_column_of_which_text_was_learned_are_refused(given, tmp_path):
+    _, y = made()
+    table = pd.DataFrame({"c": ["0", "1", "2", "1"] * 100, "x": np.arange(400.0)})
+    steps = ColumnTransformer([("c", OneHotEncoder(), ["c"]), ("x", StandardScaler(), ["x"])])
+    model = make_pipeline(steps, LogisticRegression()).fit(table, y)
+    other = table.assign(c=[*given, given[0]] * 100)
+    with pytest.raises(RowsError, match="column 'c' holds numbers, but OneHotEncoder learned text"):
+        exported(model, other, y, tmp_path)
+
+
+def test_an_array_is_read_by_position_for_a_model_that_was_trained_on_a_table(tmp_path):
+    X, y = made()
+    table = pd.DataFrame(X, columns=list("abcd"))
+    for model in (LogisticRegression(), RandomForestClassifier(3, random_state=0), GaussianNB()):
+        report = exported(model.fit(table, y), X, y, tmp_path, calibrator="none")
+        np.testing.assert_allclose(answers(report, X), model.predict_proba(table), atol=1e-6)

@@ -73,10 +73,14 @@ def check_configuration(client: triton.InferenceServerClient) -> None:
     assert [(each.name, each.data_type, list(each.dims)) for each in config.input] == [("features", 11, [2])]
     assert config.output[0].data_type == 13  # TYPE_STRING
     assert config.dynamic_batching.default_queue_policy.max_queue_size == 16_384
-    assert {key: each.string_value for key, each in config.parameters.items()} == {
-        "abstained_label": "",
-        "threshold": "0.8",
-    }
+    parameters = {key: each.string_value for key, each in config.parameters.items()}
+    digest = {"inputs_digest": parameters["inputs_digest"]}
+    assert parameters == {"abstained_label": "", "threshold": "0.8", **digest}
+    assert client.infer("m", [features()], parameters=digest).as_numpy("accepted") is not None
+    other = {"inputs_digest": "sha256:0"}
+    refused(
+        lambda: client.infer("m", [features()], parameters=other), "FAILED_PRECONDITION", "look the model"
+    )
     numbers = client.get_model_config("numbers").config
     assert numbers.parameters["abstained_label"].string_value == str(SMALLEST)
 
