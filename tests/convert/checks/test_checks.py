@@ -143,8 +143,10 @@ def test_cases_of_a_file_have_to_be_right(good, bundle, train, calibration, rows
     cases.to_csv(tmp_path / "obvious.csv", index=False)
     asked = [{"name": "obvious", "data": str(tmp_path / "obvious.csv"), "target": "expected"}]
     assert statuses(check(good, rows, "minimum_functionality", asked)) == {"obvious": "passed"}
-    mistaken = [(X, np.where(labels == "default", "repays", "default")) for X, labels in (train, calibration)]
-    reversed_model = bundle(fitted(*mistaken[0]), held_out=mistaken[1])
+    learned, held_out = (
+        (table, np.where(labels == "default", "repays", "default")) for table, labels in (train, calibration)
+    )
+    reversed_model = bundle(fitted(*learned), held_out=held_out)
     (result,) = check(reversed_model, rows, "minimum_functionality", asked)
     assert (result.status, result.observed) == ("failed", 1.0)
     assert "the first is row 0" in result.message
