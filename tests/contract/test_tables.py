@@ -152,7 +152,7 @@ def test_a_value_is_taken_if_the_type_holds_exactly_this_value(column, fields, k
         ("0x10", INT, "'0x10': expected a whole number"),
         ("256", DataType.DATA_TYPE_UINT8, "'256': expected a whole number from 0 to 255 (uint8)"),
         ("-1", DataType.DATA_TYPE_UINT8, "'-1': expected a whole number from 0"),
-        ("TRUE", BOOL, "'TRUE': expected true, false, True, False, 1 or 0"),
+        ("yes", BOOL, "'yes': expected true, false, 1 or 0"),
         ("2", BOOL, "'2': expected true"),
         ("", BOOL, "which cannot be missing"),
         ("x", Unknown.NUMBER, "'x': expected a number"),

@@ -80,7 +80,7 @@ def _columns(
     may_miss: list[Any] = []
     beside = {name for spec in graph.inputs for name in spec.column_names} | set(graph.passed_over)
     for spec in graph.inputs:
-        own = columns_of.get(spec.name) or list(spec.column_names)
+        own = columns_of.get(spec.name) or list(spec.column_names) or [spec.name]
         if not own or not set(own) <= set(base.columns):  # an array is read by position
             own = [column for column in base.columns if column not in beside]
         if spec.dtype == DataType.DATA_TYPE_STRING:

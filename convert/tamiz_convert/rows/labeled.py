@@ -133,7 +133,7 @@ def digest(rows: LabeledRows) -> str:
 def row_keys(rows: Any) -> NDArray[np.uint64]:
     """Return one number per row, (n_rows,); equal rows have equal numbers."""
     table = flat(rows).table
-    numeric = table.select_dtypes("number", exclude=["timedelta", "complexfloating"]).columns
+    numeric = table.select_dtypes("number", exclude=["timedelta", np.complexfloating]).columns
     comparable = table.astype(dict.fromkeys(numeric, np.float64))
     try:
         keys = pd.util.hash_pandas_object(comparable, index=False)

@@ -18,7 +18,9 @@ _DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9
 _INFINITE: Final = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 _COMMA: Final = re.compile(r"[+-]?[0-9][0-9.]*,[0-9]+")
 _BLANK: Final = " \t"
-_BOOLS: Final = {"true": True, "True": True, "1": True, "false": False, "False": False, "0": False}
+_BOOLS: Final = dict.fromkeys(("true", "True", "TRUE", "1"), True) | dict.fromkeys(
+    ("false", "False", "FALSE", "0"), False
+)
 _DIGITS: Final = 20
 """More than any integer type has; a Decimal such as 1e999999999 is not written out."""
 
@@ -58,9 +60,7 @@ def bool_of_text(text: str | None) -> bool:
     """Return a bool."""
     stripped = "" if text is None else text.strip(_BLANK)
     if stripped not in _BOOLS:
-        raise ValueError(
-            "expected true, false, True, False, 1 or 0" + ("" if stripped else f", {_NOT_MISSING}")
-        )
+        raise ValueError("expected true, false, 1 or 0" + ("" if stripped else f", {_NOT_MISSING}"))
     return _BOOLS[stripped]
 
 

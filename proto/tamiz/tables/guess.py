@@ -16,7 +16,7 @@ from tamiz.v1.manifest_pb2 import DataType
 _INTEGER: Final = r"^-?(0|[1-9][0-9]*)$"
 _NUMBER: Final = r"^(-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?|NaN|nan|-?inf)$"
 _COMMA: Final = re.compile(r"-?[0-9][0-9.]*,[0-9]+")
-_BOOLS: Final = frozenset({"true", "false", "True", "False"})
+_BOOLS: Final = frozenset({"true", "false", "True", "False", "TRUE", "FALSE"})
 _WORDS: Final = frozenset(
     (
         "NA",
