@@ -51,15 +51,7 @@ def running(repository: Path, log: Path, *, keep: bool) -> Iterator[Server]:
     Raises:
         RuntimeError: if it does not become ready; the message is its log.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "tamiz_server",
-        "--model-repository",
-        str(repository),
-        "--drain-delay-s",
-        "0",
-    ]
+    command = [sys.executable, "-m", "tamiz_server", f"--model-repository={repository}", "--drain-delay-s=0"]
     for flag, port in (("--grpc-port", 8001), ("--metrics-port", 8002)):
         command += [flag, str(port if _is_free(port) else 0)]
     with log.open("w") as file:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
+from tamiz.rows import RowsError, as_table
+from tamiz.rows.table import listed
 from tamiz.v1.prediction_pb2 import (
     GetModelRequest,
     ListModelsRequest,
@@ -57,6 +60,7 @@ class Calls:
             min(max_message_bytes, MAX_MESSAGE_BYTES) if max_message_bytes > 0 else MAX_MESSAGE_BYTES
         )
         self._infos: dict[tuple[str, tuple[int, str]], ModelInfo] = {}
+        self._first_columns: dict[tuple[str, tuple[int, str]], list[str]] = {}
 
     def predict(self, model: str, rows: Any, *, version: Version, **wishes: Any) -> Steps[Result]:
         """Ask for predictions; `wishes` are those of `encoding.build_requests`.
@@ -94,6 +98,7 @@ class Calls:
             ModelChanged: if a part is answered by another model than the one before it.
         """
         results: list[Result] = []
+        self.require_names(info, version, rows)
         requests = build_requests(
             info.name,
             rows,
@@ -122,6 +127,27 @@ class Calls:
         row_bytes = _ROW_BYTES + 8 * n_classes * wants_probabilities
         fit = max(1, self._most_bytes // row_bytes)
         return min(info.most_rows, fit) if info.most_rows > 0 else fit
+
+    def require_names(self, info: ModelInfo, version: Version, rows: Any) -> None:
+        """Refuse an array if the model's columns are not those that it had when this client first asked.
+
+        The caller put its columns in that order, and nothing in an array says so.
+
+        Raises:
+            ModelChanged: if the rows have no column names, and the model's are other ones by now.
+        """
+        now = [name for spec in info.manifest.inputs for name in spec.column_names]
+        first = self._first_columns.setdefault((info.name, number_and_label(version)), now)
+        if now == first or not first:
+            return
+        with suppress(RowsError):  # `read_rows` says what is wrong with them
+            if as_table(rows, now) is None:
+                raise ModelChanged(
+                    f"model {info.name!r} had the columns {listed(first)} when this client first asked, and"
+                    f" has {listed(now)} now: rows without column names may be meant for the old ones; pass a"
+                    " DataFrame, or put the columns in the new order and make a new client",
+                    "FAILED_PRECONDITION",
+                )
 
     def info(self, model: str, version: Version) -> Steps[ModelInfo]:
         """Return a version's description; ask the server only if it is not known yet."""

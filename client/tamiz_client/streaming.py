@@ -99,10 +99,11 @@ class Conversation:
         """Return a PredictRequest, numbered, for some rows.
 
         Raises:
-            InvalidRows: if they do not fit the model as it was looked up.
+            InvalidRows, ModelChanged: if they do not fit the model as it was looked up.
         """
         info = self._info
         try:
+            self._calls.require_names(info, self._version, rows)
             request = build_request(
                 info.name,
                 rows,
@@ -111,7 +112,7 @@ class Conversation:
                 version=self._version,
                 **self._wishes,
             )
-        except InvalidRows:
+        except (InvalidRows, ModelChanged):
             self._refused.append(rows)
             raise
         request.id = str(self._n_asked)

@@ -34,9 +34,12 @@ NAMES = ["debt", "income"]
 class Release:
     """A version that says "yes" where income is larger than debt, with its columns in some order."""
 
-    def __init__(self, columns: list[str], version: int = 1, most_rows: int = 0) -> None:
+    def __init__(self, columns: list[str], version: int = 1, most_rows: int = 0, width: int = 0) -> None:
         spec = InputSpec(
-            name="x", dtype=DataType.DATA_TYPE_FLOAT32, shape=[-1, len(columns)], column_names=columns
+            name="x",
+            dtype=DataType.DATA_TYPE_FLOAT32,
+            shape=[-1, width or len(columns)],
+            column_names=columns,
         )
         self.version = version
         self.columns = columns
@@ -213,6 +216,27 @@ def test_rows_that_fit_no_longer_are_refused_only_after_another_look(serve, kind
         with pytest.raises(InvalidRows, match="age"):
             kind(client, "m", few)
         assert kind(client, "m", ROWS).labels.tolist() == RIGHT
+
+
+@pytest.mark.parametrize("columns", [NAMES[::-1], ["debt", "salary"], []], ids=str)
+@pytest.mark.parametrize("kind", [Client.predict, lambda c, m, rows: next(c.stream(m, [rows]))])
+def test_an_array_is_refused_once_the_columns_have_changed(serve, kind, columns):
+    """Nothing in an array says which columns its caller put where: when it first asked, they were others."""
+    now = Now(Release(NAMES))
+    array = ROWS[NAMES].to_numpy()
+    server = serve(now)
+    with Client(server.target) as client:
+        assert kind(client, "m", array).labels.tolist() == RIGHT
+        now.release = Release(NAMES, 2)
+        assert kind(client, "m", array).labels.tolist() == RIGHT
+        now.release = Release(columns, 3, width=2)
+        for rows in (array, array.tolist()):
+            with pytest.raises(ModelChanged, match=r"the columns 'debt', 'income' when .* make a new client"):
+                kind(client, "m", rows)
+        if sorted(columns) == NAMES:
+            assert kind(client, "m", ROWS).labels.tolist() == RIGHT
+        now.release = Release(NAMES)
+        assert kind(client, "m", array).labels.tolist() == RIGHT
 
 
 def test_chunks_after_one_that_fits_only_the_new_version_are_answered_too(serve):

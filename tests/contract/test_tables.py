@@ -119,7 +119,7 @@ def test_a_word_is_missing_only_if_it_is_named(column):
         (["1", "-1"], DataType.DATA_TYPE_INT32, [1, -1]),
         (["18446744073709551615"], DataType.DATA_TYPE_UINT64, [2**64 - 1]),
         (["true", "False", "1", "0"], BOOL, [True, False, True, False]),
-        (["0.1"], DataType.DATA_TYPE_FLOAT32, [0.1]),
+        (["0.1", "16777217.0", "16777218"], DataType.DATA_TYPE_FLOAT32, [0.1, 16777217.0, 16777218.0]),
         (["01", "2"], Unknown.NUMBER, [1, 2]),
         (["01", ""], Unknown.NUMBER, [1.0, None]),
         (["True", "False"], Unknown.NUMBER, [True, False]),
@@ -142,6 +142,9 @@ def test_a_value_is_taken_if_the_type_holds_exactly_this_value(column, fields, k
         ("0x10", FLOAT, "'0x10': expected a number"),
         ("1e999", FLOAT, "'1e999': expected a number that float64 holds exactly"),
         ("9007199254740993", FLOAT, "expected a number that float64 holds exactly"),
+        ("16777217", DataType.DATA_TYPE_FLOAT32, "expected a number that float32 holds exactly"),
+        ("9" * 300, DataType.DATA_TYPE_FLOAT32, "expected a number that float32 holds exactly"),
+        ("2049", DataType.DATA_TYPE_FLOAT16, "expected a number that float16 holds exactly"),
         ("1.5", INT, "'1.5': expected a whole number"),
         ("", INT, "'': expected int64, which cannot be missing"),
         ("1e999999999", INT, "expected a whole number from -9"),
@@ -202,6 +205,10 @@ def test_the_separator_is_found(text, separator):
     rows = [["a", "b"], ["1", '"x,y;z|w\tv"'], ["2", "u"]]
     found = text("".join(separator.join(row) + "\n" for row in rows))
     assert found == {"a": [1, 2], "b": ["x,y;z|w\tv", "u"]}
+
+
+def test_a_file_of_one_column_may_hold_empty_fields_and_end_in_empty_lines(text):
+    assert text('a\nx\n""\ny\n\n\n') == {"a": ["x", "", "y"]}
 
 
 def test_a_point_is_a_decimal_point_whatever_the_separator(text):
@@ -273,6 +280,9 @@ def test_an_encoding_may_be_given(text):
         ("r.csv", "a,b\n1,2\n1,2,3\n", "r.csv: row 1 has 3 fields, and the header has 2 ('1', '2', '3')"),
         ("r.csv", "a,b\n1,2\n1\n", "r.csv: row 1 has 1 fields, and the header has 2"),
         ("r.csv", 'a,b\n1,2\n"1,2\n', "r.csv: row 1: the quotes do not fit"),
+        ("r.csv", "a\n1\n\n2\n", 'r.csv: row 1 is an empty line; write "" for an empty field'),
+        ("r.jsonl", '{"a": "\\ud800"}', "r.jsonl: row 0 is not JSON: "),
+        ("r.jsonl", '{"a": 1e400}', "r.jsonl: row 0 is not JSON: 1e400 is too large for float64"),
         ("r.csv", 'a,b\n"x"y,2\n', "r.csv: row 0: the quotes do not fit"),
         ("r.csv.gz", "a,b\n1,2\n", "r.csv.gz cannot be read: Not a gzipped file"),
         ("r.csv.gz", gzip.compress(b"a,b\n1,2\n")[:-9], "r.csv.gz cannot be read: Compressed file ended"),
@@ -302,8 +312,9 @@ def test_a_broken_file_is_told(text, name, content, message):
     ("kind", "taken", "refused"),
     [
         (FLOAT, [1, 1.5, True, None, float("nan")], ["1.5", 2**53 + 1, 10**400]),
-        (INT, [1, 1.0, False, 2**53 + 1], [1.5, None, "1", float("nan"), 2**63]),
+        (INT, [1, 1.0, False, 2**53 + 1], [1.5, None, "1", float("nan"), 2**63, 10**400]),
         (BOOL, [True, False, 1, 0.0], [2, None, "true", 0.5]),
+        (DataType.DATA_TYPE_FLOAT32, [0.1, 16777217.0, 16777218], [16777217]),
         (TEXT, ["01001", "None", None, ""], [1, 1.0, True]),
     ],
 )
@@ -333,6 +344,14 @@ def test_an_index_of_pandas_is_a_column_only_if_it_is_named(tmp_path, index):
         assert source.read({}, ["a"]).to_pandas().to_dict("list") == {"a": [1, 2]}
     with Source(path, named=["id"]) as source:
         assert source.names == (["a"] if index is None else ["a", "id"])
+
+
+def test_text_of_parquet_that_is_not_utf_8_is_refused(tmp_path):
+    path = tmp_path / "rows.parquet"
+    pd.DataFrame({"a": ["müller", "x"]}).to_parquet(path, compression=None, use_dictionary=False)
+    path.write_bytes(path.read_bytes().replace("müller".encode(), b"m\xff\xfeller"))
+    with pytest.raises(TableError, match=r"rows\.parquet cannot be read: "):
+        read(path)
 
 
 def test_named_words_are_missing_in_parquets_text_too(tmp_path):

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tamiz.tables.options import KINDS, add_reading
-from tamiz_convert.command_line.export_arguments import add_checks, add_settings
-from tamiz_convert.pipeline.settings import names
+from tamiz_convert.command_line.export_arguments import add_checks, add_names, add_settings
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,13 +28,8 @@ def parser() -> argparse.ArgumentParser:
 def _add_sklearn(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="the estimator: a .joblib, .pkl or .skops file")
     _add_trust(parser)
-    parser.add_argument(
-        "--trust-types",
-        type=names,
-        default=[],
-        metavar="A,B,…",
-        help="types that a .skops file may hold besides those of scikit-learn and numpy",
-    )
+    told = "types that a .skops file may hold besides those of scikit-learn and numpy"
+    add_names(parser, "--trust-types", told, default=[])
     add_settings(parser)
 
 
@@ -97,13 +91,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         "the columns with the features, in the order of the training; by default those that the"
         " bundles name, else all but the target and the slices",
     )
-    parser.add_argument(
-        "--slices",
-        type=names,
-        default=[],
-        metavar="A,B,…",
-        help="columns to compare separately for each of their values",
-    )
+    add_names(parser, "--slices", "columns to compare separately for each of their values", default=[])
     parser.add_argument(
         "--at-error",
         type=float,
@@ -150,7 +138,7 @@ def _add_data(parser: argparse.ArgumentParser, rows: str, features: str) -> None
     told = f"{rows}, with their labels: {KINDS}, or .npz with one array per input"
     _add_file(parser, "--data", told)
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
-    parser.add_argument("--features", type=names, metavar="A,B,…", help=features)
+    add_names(parser, "--features", features)
     add_reading(parser)
 
 
@@ -175,12 +163,7 @@ def _add_scores(parser: argparse.ArgumentParser, *, default: str | None) -> None
 
 
 def _add_classes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--classes",
-        type=names,
-        metavar="A,B,…",
-        help="the labels in the order of the model's outputs; by default 0,1,…",
-    )
+    add_names(parser, "--classes", "the labels in the order of the model's outputs; by default 0,1,…")
 
 
 _COMMANDS: Final[dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]]] = {

@@ -72,14 +72,20 @@ def _add_columns(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--target", required=True, metavar="COLUMN", help="the column (or array) with the labels"
     )
-    group.add_argument(
+    add_names(
+        group,
         "--features",
-        type=names,
-        metavar="A,B,…",
-        help="the columns with the features, in the order of the training; by default those that the model"
-        " names, else all but the target",
+        "the columns with the features, in the order of the training; by default those that the model names,"
+        " else all but the target",
     )
     add_reading(group)
+
+
+def add_names(
+    parser: argparse._ActionsContainer, flag: str, told: str, default: list[str] | None = None
+) -> None:
+    """Add a flag that takes several names, with commas between them."""
+    parser.add_argument(flag, type=names, default=default, metavar="A,B,…", help=told)
 
 
 def add_checks(parser: argparse._ActionsContainer) -> None:

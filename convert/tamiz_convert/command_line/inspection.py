@@ -71,9 +71,7 @@ def _threshold(threshold: Threshold) -> str:
 
 
 def _inputs(specs: Iterable[InputSpec]) -> RenderableType:
-    table = Table(
-        "input", "dtype", "shape", "missing values", "columns", title="inputs", title_justify="left"
-    )
+    table = _table("inputs", "input", "dtype", "shape", "missing values", "columns")
     for spec in specs:
         shape = ", ".join("rows" if size < 0 else str(size) for size in spec.shape)
         missing = "allowed" if spec.missing_values_allowed else "abstain"
@@ -83,9 +81,7 @@ def _inputs(specs: Iterable[InputSpec]) -> RenderableType:
 
 
 def _quality(manifest: Manifest) -> RenderableType:
-    table = Table(
-        "metric", "before", "with calibrator", title="on the certification rows", title_justify="left"
-    )
+    table = _table("on the certification rows", "metric", "before", "with calibrator")
     before = {metric.name: f"{metric.value:.4f}" for metric in manifest.calibrator.metrics_before}
     for metric in manifest.calibrator.metrics_after:
         table.add_row(metric.name, before.get(metric.name, "–"), f"{metric.value:.4f}")
@@ -94,12 +90,16 @@ def _quality(manifest: Manifest) -> RenderableType:
 
 def _candidates(calibrator: Calibrator) -> RenderableType:
     names = [metric.name for metric in max(calibrator.candidates, key=lambda each: len(each.metrics)).metrics]
-    table = Table("calibrator", *names, "status", title="out of fold", title_justify="left")
+    table = _table("out of fold", "calibrator", *names, "status")
     for each in calibrator.candidates:
         values = {metric.name: f"{metric.value:.4f}" for metric in each.metrics}
         cells = [each.method, *(values.get(name, "–") for name in names), escape(each.status)]
         table.add_row(*cells, style="bold" if each.chosen else None)
     return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    return Table(*columns, title=title, title_justify="left")
 
 
 def _shortened(values: list[int] | list[str]) -> str:

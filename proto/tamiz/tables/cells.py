@@ -25,7 +25,7 @@ _DIGITS: Final = 20
 _NOT_MISSING: Final = "which cannot be missing: fill it in, or leave the row out"
 
 
-def float_of_text(text: str | None) -> float | None:
+def float_of_text(text: str | None, dtype: np.dtype[Any]) -> float | None:
     """Return a float; None for an empty field or NaN. A bool is 1 or 0, as in a table in memory."""
     stripped = "" if text is None else text.strip(_BLANK)
     if stripped.lower() in {"", "nan"}:
@@ -37,8 +37,8 @@ def float_of_text(text: str | None) -> float | None:
     if not _DECIMAL.fullmatch(stripped):
         raise ValueError(_no_number(stripped, "a number"))
     value = float(stripped)
-    if math.isinf(value) or (_INTEGER.fullmatch(stripped) and int(stripped) != value):
-        raise ValueError("expected a number that float64 holds exactly")
+    if math.isinf(value) or (_INTEGER.fullmatch(stripped) and not _holds(dtype, int(stripped))):
+        raise ValueError(f"expected a number that {dtype.name} holds exactly")
     return value
 
 
@@ -64,14 +64,14 @@ def bool_of_text(text: str | None) -> bool:
     return _BOOLS[stripped]
 
 
-def float_of_json(value: Any) -> float | None:
+def float_of_json(value: Any, dtype: np.dtype[Any]) -> float | None:
     """Return a float; None for null and NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if not isinstance(value, (int, float)):
         raise ValueError("expected a number or null")  # noqa: TRY004  a ValueError like the others
     if isinstance(value, int):
-        return float_of_text(str(int(value)))
+        return float_of_text(str(int(value)), dtype)
     return value
 
 
@@ -79,7 +79,7 @@ def integer_of_json(value: Any, dtype: np.dtype[Any]) -> int:
     """Return an integer; 1.0 is one."""
     if value is None:
         raise ValueError(f"expected {dtype.name}, {_NOT_MISSING}")
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not isinstance(value, (int, float)) or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError(f"expected a whole number ({dtype.name})")
     return _in_range(Decimal(value), dtype)
 
@@ -101,6 +101,12 @@ def string_of_json(value: Any) -> str | None:
 def text_of_json(value: Any) -> str | None:
     """Return a value as it stands in the file."""
     return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _holds(dtype: np.dtype[Any], value: int) -> bool:
+    with np.errstate(over="ignore"):
+        held = float(dtype.type(value))
+    return math.isfinite(held) and int(held) == value
 
 
 def _in_range(value: Decimal, dtype: np.dtype[Any]) -> int:

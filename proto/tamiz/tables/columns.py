@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +36,6 @@ def types_of(specs: Iterable[InputSpec]) -> dict[str, ColumnType]:
 # What pyarrow's own, fast conversion reads as `cells` does; anything else goes through `cells`.
 _PLAIN_FLOATS: Final = r"^(-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?)?$"
 _PLAIN_INTEGERS: Final = r"^-?[0-9]{1,18}$"
-_EXACT: Final = 2.0**53
 
 
 def text_column(texts: Sequence[str | None], kind: ColumnType) -> pa.Array:
@@ -50,7 +49,7 @@ def text_column(texts: Sequence[str | None], kind: ColumnType) -> pa.Array:
     kind = _resolved(texts, kind, guess.type_of_texts, guess.type_of_numbers)
     if kind in (Unknown.TEXT, DataType.DATA_TYPE_STRING):
         return pa.array(texts, pa.string())
-    dtype = _dtype(kind)
+    dtype = NUMERIC_DTYPES[cast(DataType, kind)]
     fast = None if dtype.kind == "b" else _fast(texts, dtype)
     return fast if fast is not None else _each(texts, _OF_TEXT[dtype.kind], dtype)
 
@@ -62,7 +61,7 @@ def json_column(values: Sequence[Any], kind: ColumnType) -> pa.Array:
         return pa.array(map(cells.text_of_json, values), pa.string())
     if kind == DataType.DATA_TYPE_STRING:
         return _array(values, cells.string_of_json, pa.string())
-    dtype = _dtype(kind)
+    dtype = NUMERIC_DTYPES[cast(DataType, kind)]
     return _each(values, _OF_JSON[dtype.kind], dtype)
 
 
@@ -91,11 +90,6 @@ def _resolved(
     return number(values) if kind is Unknown.NUMBER else kind
 
 
-def _dtype(kind: Any) -> np.dtype[Any]:
-    dtype = NUMERIC_DTYPES[kind]
-    return np.dtype(np.float64) if dtype.kind == "f" else dtype
-
-
 def _fast(texts: Sequence[str | None], dtype: np.dtype[Any]) -> pa.Array | None:
     """Return the array if all values are plain ones; else None."""
     array = pa.array(texts, pa.string())
@@ -110,12 +104,13 @@ def _fast(texts: Sequence[str | None], dtype: np.dtype[Any]) -> pa.Array | None:
     except pa.ArrowInvalid:
         return None
     largest = pc.max(pc.abs(floats)).as_py()
-    return floats if largest is None or largest < _EXACT else None
+    exact = 2.0 ** np.finfo(dtype).nmant  # up to here the type holds every whole number
+    return floats if largest is None or largest < exact else None
 
 
 def _each(values: Sequence[Any], take: Callable[..., Any], dtype: np.dtype[Any]) -> pa.Array:
-    convert = partial(take, dtype=dtype) if dtype.kind in "iu" else take
-    return _array(values, convert, pa.from_numpy_dtype(dtype))
+    kind = pa.float64() if dtype.kind == "f" else pa.from_numpy_dtype(dtype)
+    return _array(values, take if dtype.kind == "b" else partial(take, dtype=dtype), kind)
 
 
 def _array(values: Sequence[Any], convert: Callable[[Any], Any], kind: pa.DataType) -> pa.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
@@ -62,7 +63,9 @@ def _refuse(row: int, values: dict[str, Any], first: dict[str, Any]) -> None:
 
 def _object(line: str, row: int) -> dict[str, Any]:
     try:
-        values = json.loads(line, object_pairs_hook=_once)
+        values = json.loads(line, object_pairs_hook=_once, parse_float=_float)
+        if "\\u" in line:  # half of a character, which no text can hold
+            json.dumps(values, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise TableError(f"row {row} is not JSON: {error}; expected one object per line") from error
     if not isinstance(values, dict):
@@ -79,3 +82,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r} occurs twice")
     return values
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text} is too large for float64")
+    return value

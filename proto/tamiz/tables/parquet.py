@@ -10,8 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from tamiz.tables.errors import TableError
-
 
 class Parquet:
     """A Parquet file.
@@ -44,16 +42,14 @@ class Parquet:
         """Yield tables of at most `n_rows` rows; None for all rows in one.
 
         Raises:
-            TableError: if the file is damaged.
+            OSError: if the file cannot be read.
+            pa.ArrowException: if it is damaged.
         """
-        try:
-            if n_rows is None:
-                yield self._marked(self._file.read(self.names))
-                return
-            for batch in self._file.iter_batches(n_rows, columns=self.names):
-                yield self._marked(pa.Table.from_batches([batch]))
-        except (OSError, pa.ArrowException) as error:
-            raise TableError(f"it cannot be read: {error}") from error
+        if n_rows is None:
+            yield self._marked(self._file.read(self.names))
+            return
+        for batch in self._file.iter_batches(n_rows, columns=self.names):
+            yield self._marked(pa.Table.from_batches([batch]))
 
     def empty(self) -> pa.Table:
         """Return a table without rows."""
@@ -62,6 +58,7 @@ class Parquet:
     def _marked(self, table: pa.Table) -> pa.Table:
         """Return a table without pandas' index, and with the named words as missing."""
         table = table.select(self.names)
+        table.validate(full=True)  # a damaged file may hold text that is not UTF-8
         if not len(self._missing):
             return table
         for position, field in enumerate(table.schema):

@@ -40,13 +40,15 @@ class Separated:
             chain(sample, lines), delimiter=separator or _separator(sample), strict=True
         )
         self._n_read = 0
-        names = next(self._records("the header"), None)
+        names = next(filter(None, self._records("the header")), None)
         if names is None:
             raise TableError("it is empty: expected a header with the names of the columns")
         self.names = names
 
     def chunks(self, n_rows: int | None) -> Iterator[list[tuple[str, ...]]]:
         """Yield the texts of each column, for at most `n_rows` rows at a time; None for all rows.
+
+        Empty lines are passed over; in a file of one column nobody knows whether they are fields.
 
         Raises:
             TableError: for a row with more or fewer fields than the header, or quotes that do not fit.
@@ -56,7 +58,13 @@ class Separated:
             yield list(zip(*chunk, strict=True))
 
     def _rows(self) -> Iterator[list[str]]:
+        after_gap = False
         for record in self._records(None):
+            if not record:
+                after_gap = True
+                continue
+            if after_gap and len(self.names) == 1:
+                raise TableError(f'row {self._n_read} is an empty line; write "" for an empty field')
             if len(record) != len(self.names):
                 shown = ", ".join(map(repr, record[:_SHOWN])) + (", …" if len(record) > _SHOWN else "")
                 raise TableError(
@@ -67,9 +75,9 @@ class Separated:
             yield record
 
     def _records(self, where: str | None) -> Iterator[list[str]]:
-        """Yield the records; empty lines are passed over."""
+        """Yield the records; an empty line is an empty one."""
         try:
-            yield from filter(None, self._reader)
+            yield from self._reader
         except csv.Error as error:
             raise TableError(
                 f"{where or f'row {self._n_read}'}: the quotes do not fit ({error}); a quote in a quoted"

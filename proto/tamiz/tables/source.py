@@ -153,7 +153,7 @@ class Source:
             raise TableError(f"{self._shown}: {error}") from error
         except FileNotFoundError as error:
             raise TableError(f"{self._shown} does not exist") from error
-        except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+        except (OSError, EOFError, UnicodeDecodeError, zlib.error, pa.ArrowException) as error:
             number = error.errno if isinstance(error, OSError) else None
             why = str(error) if number is None else os.strerror(number)
             raise TableError(f"{self._shown} cannot be read: {why}") from error

@@ -136,15 +136,17 @@ def test_the_gate_has_to_answer_enough(good, bundle, train, rows):
     assert statuses(check(shy, rows, "selective", asked))["gate: coverage"] == "failed"
 
 
-def test_cases_of_a_file_have_to_be_right(good, bundle, train, rows, tmp_path):
+def test_cases_of_a_file_have_to_be_right(good, bundle, train, calibration, rows, tmp_path):
     cases = pd.DataFrame(
         {"income": [90.0, 10.0], "debt": [5.0, 50.0], "region": "north", "postcode": "p1"}
     ).assign(expected=["repays", "default"])
     cases.to_csv(tmp_path / "obvious.csv", index=False)
     asked = [{"name": "obvious", "data": str(tmp_path / "obvious.csv"), "target": "expected"}]
     assert statuses(check(good, rows, "minimum_functionality", asked)) == {"obvious": "passed"}
-    table, labels = train
-    reversed_model = bundle(fitted(table, np.where(labels == "default", "repays", "default")))
+    learned, held_out = (
+        (table, np.where(labels == "default", "repays", "default")) for table, labels in (train, calibration)
+    )
+    reversed_model = bundle(fitted(*learned), held_out=held_out)
     (result,) = check(reversed_model, rows, "minimum_functionality", asked)
     assert (result.status, result.observed) == ("failed", 1.0)
     assert "the first is row 0" in result.message

@@ -246,4 +246,4 @@ def test_a_bundle_of_a_matrix_takes_its_columns_in_order(files, capsys):
     checked = [*command, f"--checks={files / 'numbers.yaml'}"]
     assert main([*checked, "--features=income,debt"]) == 0
     assert main(checked) == 1
-    assert "the rows are not all numbers" in capsys.readouterr().err
+    assert "row 0: 'south' does not fit float64" in capsys.readouterr().err

@@ -27,6 +27,9 @@ DIFFERENT_IN_KSERVE = {
     "RepositoryModelUnloadResponse",
 }
 
+OURS = "ModelMetadataResponse.inputs_digest"
+"""A field that the protocol does not have, with a number far from its own."""
+
 
 def without_its_server(package: str) -> None:
     """Have a package's modules imported without what its own `__init__` imports: mlserver's is a whole
@@ -78,7 +81,7 @@ def main() -> None:
         for text, each in ours[name].fields_by_name.items():
             known = theirs[name].fields_by_name.get(text)
             assert known is None or known.number == each.number, (name, text)
-            if sys.argv[2] == "tritonclient":
+            if sys.argv[2] == "tritonclient" and f"{name}.{text}" != OURS:
                 assert known is not None, f"{name}.{text} is not in Triton's protocol"
     assert compared > 60, compared
 
