@@ -134,7 +134,7 @@ def _require_decisions(response: PredictResponse, asked: PredictRequest) -> None
     )
     for number, (accepted, reason, index, confidence, threshold) in enumerate(rows):
         if accepted:
-            decided = reason == _NO_REASON and index < n_classes and confidence >= threshold
+            decided = index < n_classes and confidence >= threshold  # a reason says nothing then
         else:
             hidden = index == NO_CLASS
             shown = index < n_classes and reason not in _WITHOUT_CLASS  # the operator may reveal it

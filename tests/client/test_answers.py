@@ -89,8 +89,6 @@ def test_what_a_server_can_answer_is_read(fields, asked):
         ({"class_index": [NO_CLASS, NO_CLASS]}, {}, "row 0 is accepted .* class 4294967295 of 2"),
         ({"class_index": [2, NO_CLASS]}, {}, "row 0 is accepted .* class 2 of 2"),
         ({"class_index": [1, 7]}, {}, "row 1 is abstained .* class 7 of 2"),
-        ({"reasons": [1, 1]}, {}, "row 0 is accepted with the reason 1"),
-        ({"reasons": [99, 1]}, {}, "row 0 is accepted with the reason 99"),
         ({"reasons": [0, 0]}, {}, "row 1 is abstained with the reason 0"),
         ({"reasons": [0, 2], "class_index": [1, 0]}, {}, "row 1 is abstained with the reason 2, class 0"),
         ({"model_name": "other"}, {}, "model 'm' was asked, model 'other' version 3 answered"),

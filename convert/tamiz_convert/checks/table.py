@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tamiz.rows import column_of
 from tamiz_convert.errors import SpecificationError, did_you_mean
 from tamiz_convert.rows.raw import flat
 from tamiz_convert.rows.slices import slice_texts
@@ -33,7 +34,7 @@ class Table:
     def of(cls, rows: Any) -> Table:
         """Return a table of rows: a DataFrame, an array of (n_rows, …), or a dict of arrays by input."""
         if isinstance(rows, pd.DataFrame):
-            rows = rows.reset_index(drop=True)
+            rows = rows.reset_index(drop=True).apply(_plain)
         taken = flat(rows)
         return cls(taken.table, taken.restore)
 
@@ -96,6 +97,15 @@ class Table:
             (", ".join(f"{name} = {value}" for name, value in zip(by, values, strict=True)), codes == index)
             for index, values in enumerate(distinct)
         ]
+
+
+def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column of nullable numbers as one that noise can be added to; others as they are."""
+    if isinstance(column.dtype, np.dtype) or column.dtype.kind not in "iuf":
+        return column
+    read = column_of(column)
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan) if read.missing.any() else read.values
+    return pd.Series(values, index=column.index, name=column.name)
 
 
 def _assigned(frame: pd.DataFrame, values: Mapping[str | int, Any]) -> pd.DataFrame:

@@ -32,7 +32,6 @@ from typing import (
 from tamiz.tables.options import KINDS
 from tamiz_convert.calibrators import AUTO, METHODS, choice, unknown
 from tamiz_convert.errors import ExportError, RowsError, did_you_mean
-from tamiz_convert.rows.raw import as_rows
 
 if TYPE_CHECKING:
     from tamiz_convert.checks import Rule
@@ -422,6 +421,8 @@ def complete(settings: Settings) -> Settings:
 
 def _read(name: str, given: Any) -> Any:
     """Return X or (X, y) with a table of any library as a DataFrame."""
+    from tamiz_convert.rows.raw import as_rows  # noqa: PLC0415  heavy, and --help needs the settings
+
     if name == "train" and not isinstance(given, tuple):
         return as_rows(given, "training")
     return as_rows(given[0], name.removesuffix("_rows")), given[1]

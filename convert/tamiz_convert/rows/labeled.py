@@ -133,8 +133,15 @@ def digest(rows: LabeledRows) -> str:
 def row_keys(rows: Any) -> NDArray[np.uint64]:
     """Return one number per row, (n_rows,); equal rows have equal numbers."""
     table = flat(rows).table
-    comparable = table.astype(dict.fromkeys(table.select_dtypes("number").columns, np.float64))
-    return np.asarray(pd.util.hash_pandas_object(comparable, index=False), dtype=np.uint64)
+    numeric = table.select_dtypes("number", exclude=["timedelta", "complexfloating"]).columns
+    comparable = table.astype(dict.fromkeys(numeric, np.float64))
+    try:
+        keys = pd.util.hash_pandas_object(comparable, index=False)
+    except TypeError:  # a column beside the features may hold lists
+        others = comparable.columns.difference(numeric, sort=False)
+        comparable = comparable.astype(dict.fromkeys(others, object))
+        keys = pd.util.hash_pandas_object(comparable.assign(**comparable[others].map(repr)), index=False)
+    return np.asarray(keys, dtype=np.uint64)
 
 
 def label_positions(values: NDArray[Any], classes: Labels) -> NDArray[np.int64]:

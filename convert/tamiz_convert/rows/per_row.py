@@ -46,5 +46,5 @@ def as_codes(column: Column) -> np.ndarray[Any, Any]:
     values = column.values.tolist()
     if all(isinstance(value, str) for value in values):
         return np.array(values, dtype=np.str_)
-    code: dict[Any, int] = {}
-    return np.array([code.setdefault(value, len(code)) for value in values], dtype=np.int64)
+    code: dict[str, int] = {}  # by their text, because a list has no hash
+    return np.array([code.setdefault(repr(value), len(code)) for value in values], dtype=np.int64)

@@ -59,9 +59,7 @@ def column_of(values: Any) -> Column:
 def _array(values: Any) -> NDArray[Any]:
     if isinstance(values, np.ma.MaskedArray):
         masked = np.ma.getmaskarray(values)
-        array = np.array(values.data, dtype=object if masked.any() else None)
-        array[masked] = None
-        return array
+        return np.asarray(np.where(masked, None, values.data) if masked.any() else values.data)
     if isinstance(values, np.ndarray):
         return values
     if hasattr(values, "to_pylist"):

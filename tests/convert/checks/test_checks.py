@@ -454,3 +454,13 @@ def test_a_warning_never_stops_the_export(good, rows):
     asked = [{"by": [], "metric": "accuracy", "min_lower_bound": 0.999, "severity": "warn"}]
     (result,) = check(good, rows, "slices", asked)
     assert (result.status, result.blocks) == ("failed", False)
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "Float64", "int64[pyarrow]", "double[pyarrow]"])
+@pytest.mark.parametrize("kind", ["nan", "out_of_range", "shuffled_columns"])
+def test_rows_are_made_of_nullable_columns(dtype, kind, good, rows):
+    table, labels = rows
+    columns = {name: pd.array(np.arange(len(table)) % 7, dtype=dtype) for name in ("beside", "more")}
+    asked = [{"generate": kind, "min_abstain_rate_lb": 0.0001}]
+    (result,) = check(good, (table.assign(**columns), labels), "abstention", asked)
+    assert result.status in ("passed", "failed", "inconclusive")

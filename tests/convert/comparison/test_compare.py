@@ -370,7 +370,7 @@ def test_what_cannot_be_compared_is_refused(bundles, rows):
     X, y = rows
     for arguments, error, message in (
         ({"labels": y + 1}, RowsError, "labels 2 were not seen"),
-        ({"rows": X[:, :5]}, RowsError, r"have shape \[135, 5\]"),
+        ({"rows": X[:, :5]}, RowsError, r"wants the shape \[rows, 30\], got \[135, 5\]"),
         (
             {"slices": ["region"]},
             RowsError,

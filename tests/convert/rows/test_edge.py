@@ -55,3 +55,11 @@ def test_a_model_that_refuses_nothing_is_asked_once(asked, cancer):
     rows = cancer.held_out[~refuses(cancer.held_out)]
     counted = replace(willing, reference=lambda given: sizes.append(len(given)) or willing.reference(given))
     assert sizes == [len(edge.edge_rows(rows, counted))]
+
+
+@pytest.mark.parametrize("n_columns", [1, 2, 5])
+def test_an_array_for_a_model_that_knows_names_has_edge_rows_too(n_columns):
+    X = np.random.default_rng(0).normal(size=(60, n_columns))
+    table = pd.DataFrame(X, columns=list("abcde")[:n_columns])
+    graph = from_sklearn(DecisionTreeClassifier(max_depth=2).fit(table, X[:, 0] > 0), table)
+    assert edge.edge_rows(X, graph).shape[1] == n_columns

@@ -223,3 +223,25 @@ def test_a_class_without_certification_rows_is_noted():
         "there is no certification row of class 1: the certificate says nothing about such rows",
     )
     assert held_out((X, y), None, None, CLASSES, SplitPlan()).notes == ()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[1, 2]] * 20,
+        [{"a": 1}, None] * 10,
+        [b"x", 1, "y", 2.5] * 5,
+        pd.to_timedelta(np.arange(20), unit="s"),
+        np.arange(20) * 1j,
+        pd.array([1, None] * 10, dtype="Int64"),
+        pd.Categorical([1, None] * 10),
+    ],
+    ids=["list", "dict", "mixed", "timedelta", "complex", "Int64", "category"],
+)
+def test_a_column_beside_the_features_may_hold_anything(values):
+    X, y = made(20)
+    table = pd.DataFrame(X, columns=list("abc")).assign(d=values)
+    parts = held_out((table, y), None, None, CLASSES, SplitPlan())
+    assert len(parts.fitting) == len(parts.certifying) == 10
+    with pytest.raises(RowsError, match="20 of 20 calibration rows are training rows as well"):
+        held_out((table, y), None, table, CLASSES, SplitPlan())
