@@ -15,6 +15,7 @@ from tamiz_convert.rows.inputs import Inputs
 from tamiz_convert.rows.raw import as_rows
 from tamiz_convert.sources.booster import append_booster, missing_note
 from tamiz_convert.sources.boosters import NATIVE, column_names, is_native, read_booster
+from tamiz_convert.sources.failures import guarded
 from tamiz_convert.sources.kind import Kind
 
 _BINARY: Final = 2
@@ -56,7 +57,7 @@ def from_booster(booster: Any, rows: Any, classes: Any = None) -> ScoreGraph:
         classes=labels,
         kind=read.kind,
         estimator=f"{read.distribution}.{type(booster).__name__}",
-        reference=reference,
+        reference=guarded(reference, read.library),
         feed=inputs.feed,
         reference_name=read.library,
         splits=read.splits(),

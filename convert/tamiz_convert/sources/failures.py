@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from tamiz_convert.errors import EstimatorError, ExportError
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz_convert.errors import EstimatorError, ExportError, RowsError
+
+Reference = Callable[[Any], NDArray[np.float64]]
+"""The caller's rows → the estimator's own scores."""
 
 _LONGEST: Final = 300
 _SHOWN: Final = 120
-_ADVERTS: Final = (" You may raise an issue", " Please raise an issue", " Please fill an issue")
+_ADVERT: Final = re.compile(r"\s*(You may|Please) (raise|fill|open|file) an is", re.IGNORECASE)
 
 
 @contextmanager
@@ -31,11 +38,23 @@ def converting(what: str) -> Iterator[None]:
         ) from error
 
 
+def guarded(scores: Reference, library: str) -> Reference:
+    """Return a reference that raises RowsError where the library refuses the rows, whatever it raises."""
+
+    def reference(rows: Any) -> NDArray[np.float64]:
+        try:
+            return scores(rows)
+        except ExportError:
+            raise
+        except Exception as error:
+            raise RowsError(f"{library} refuses the rows: {reason(error)}") from error
+
+    return reference
+
+
 def reason(error: BaseException) -> str:
     """Return the first line of an error's text, without its last full stop."""
-    text = str(error)
-    for advert in _ADVERTS:
-        text = text.partition(advert)[0]
+    text = _ADVERT.split(str(error), maxsplit=1)[0]
     line = next((each.strip() for each in text.splitlines() if each.strip()), type(error).__name__)
     return (line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…").rstrip(".")
 

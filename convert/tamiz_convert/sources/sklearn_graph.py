@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -30,6 +30,7 @@ from tamiz_convert.sources.booster import missing_note
 from tamiz_convert.sources.boosters import column_names, is_booster, read_booster
 from tamiz_convert.sources.estimator_scores import append_scores, supported
 from tamiz_convert.sources.estimators.scores import Scores
+from tamiz_convert.sources.failures import Reference, guarded
 from tamiz_convert.sources.kind import Kind
 from tamiz_convert.sources.linear import with_scaler_folded
 from tamiz_convert.sources.preprocessing_graph import (
@@ -38,9 +39,6 @@ from tamiz_convert.sources.preprocessing_graph import (
     columns_that_may_miss,
     used_columns,
 )
-
-Reference = Callable[[Any], NDArray[np.float64]]
-"""The caller's rows → the estimator's own scores."""
 
 _BINARY: Final = 2
 _LINK_TOLERANCE: Final = 1e-6
@@ -321,13 +319,8 @@ def _checked(estimator: Any, canonical: Any, scores: Scores) -> tuple[str, ...]:
 
 
 def _reference(estimator: Any, inputs: Inputs, final: Scores) -> Reference:
-    def reference(rows: Any) -> NDArray[np.float64]:
-        try:
-            return scores(inputs.canonical(rows))
-        except ValueError as error:
-            raise RowsError(f"scikit-learn refuses the rows: {error}") from error
-
-    def scores(asked: Any) -> NDArray[np.float64]:
+    def scores(rows: Any) -> NDArray[np.float64]:
+        asked = inputs.canonical(rows)
         if final.own is not None:
             return final.own(_preprocessed(estimator, asked))
         if final.kind == "probabilities":
@@ -337,7 +330,7 @@ def _reference(estimator: Any, inputs: Inputs, final: Scores) -> Reference:
         decided = decided.reshape(len(decided), -1)
         return final.factor * decided
 
-    return reference
+    return guarded(scores, "scikit-learn")
 
 
 def _checked_kind(

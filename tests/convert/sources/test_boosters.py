@@ -428,7 +428,7 @@ def test_a_ranker_is_refused(cancer, tmp_path):
 
 def test_rows_and_classes_that_do_not_fit_are_refused(cancer, tmp_path):
     model = xgb().fit(cancer.train, cancer.y_train)
-    with pytest.raises(RowsError, match=r"expected \[rows, 30\]"):
+    with pytest.raises(RowsError, match=r"wants the shape \[rows, 30\], got \[1, 5\]"):
         export(
             model, tmp_path / "m/1", calibration=(cancer.held_out[:, :5], cancer.y_held_out), threshold=0.5
         )
