@@ -148,7 +148,7 @@ def test_a_table_with_strings_and_missing_values_is_read_as_the_export_read_it(c
     assert_same_calibrator(two, one)
     assert two.threshold == one.threshold
     assert two.row_sets == one.row_sets
-    with pytest.raises(RowsError, match=r"lack the column.*'plan'"):
+    with pytest.raises(RowsError, match=r"missing column.*'plan'"):
         recalibrate(
             models / "m/1",
             models / "m/3",
@@ -339,7 +339,7 @@ def test_the_version_itself_is_replaced_only_if_that_is_meant(bundle, rows, mode
 def test_rows_that_do_not_fit_are_refused_and_nothing_is_written(bundle, rows, models):
     X, y = rows
     for calibration, message in (
-        ((X[:, :5], y), r"have shape \[\d+, 5\].*30"),
+        ((X[:, :5], y), r"wants the shape .rows, 30., got .\d+, 5."),
         ((X, y + 1), "labels 2 were not seen"),
         ((X, np.array(["no", "yes"])[y]), "labels are strings"),
         ((X[:0], y[:0]), "no calibration rows"),
