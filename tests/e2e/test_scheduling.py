@@ -44,7 +44,8 @@ def test_an_operator_changes_the_settings_of_a_model_without_a_new_export(
     with Client(server.target) as client:
         client.predict("m", np.zeros((100, 2)))
         with pytest.raises(CallFailed, match="at most 200 can be asked at once"):
-            client.predict("m", np.zeros((201, 2)))
+            list(client.stream("m", [np.zeros((201, 2))]))
+        assert len(client.predict("m", np.zeros((201, 2)))) == 201  # in two parts
     settings.write_text("[batching]\nmax_batch_size = 0\n")
     wait_for(lambda: any("max_batch_size in [batching] is 0" in line for line in server.log))
     with Client(server.target) as client:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import onnx
 from numpy.typing import NDArray
 
@@ -125,5 +126,6 @@ def _own_probabilities(graph: ScoreGraph, held_out: Array) -> Callable[[Array], 
     if graph.kind == "probabilities":
         # As they are: clipped to [0, 1], a converter's negative "probabilities" would look like zeros.
         return lambda each: both(finite_rows(each)) if each.shape[1] == 1 else finite_rows(each)
-    spread = max(1.0, float(held_out.std()))
+    finite = held_out[np.isfinite(held_out)]
+    spread = max(1.0, float(finite.std())) if finite.size else 1.0
     return lambda each: probabilities(finite_rows(each) / spread, "logits")
