@@ -59,7 +59,8 @@ def column_of(values: Any) -> Column:
 def _array(values: Any) -> NDArray[Any]:
     if isinstance(values, np.ma.MaskedArray):
         masked = np.ma.getmaskarray(values)
-        return np.asarray(np.where(masked, np.array(None, dtype=object), values.data) if masked.any() else values.data)
+        none = np.array(None, dtype=object)
+        return np.asarray(np.where(masked, none, values.data) if masked.any() else values.data)
     if isinstance(values, np.ndarray):
         return values
     if hasattr(values, "to_pylist"):
