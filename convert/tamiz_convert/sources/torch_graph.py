@@ -163,12 +163,12 @@ def _wanted(rows: Any, names: Sequence[str], module: Any) -> list[InputSpec]:
     floating = next(
         (each.dtype for each in module.parameters() if each.is_floating_point()), np.dtype(np.float32)
     )
-    try:
-        floating = np.dtype(str(floating).removeprefix("torch."))
-    except TypeError as error:
+    name = str(floating).removeprefix("torch.")
+    if name not in ("float16", "float32", "float64"):
         raise EstimatorError(
-            f"the module's parameters are {floating}, which no request can carry; call module.float() first"
-        ) from error
+            f"the module's parameters are {name}, which no request can carry; call module.float() first"
+        )
+    floating = np.dtype(name)
     specs = []
     for name in names:
         array = rows[name] if isinstance(rows, dict) else np.asarray(rows)
