@@ -127,8 +127,7 @@ def test_a_slow_model_at_saturation_leaves_a_fast_one_its_latency(make_bundle, s
             client.predict("fast", np.zeros((1, 2)))
 
         # Other processes may take a core at any time, so the best of some rounds counts. A batch takes over
-        # 50 ms: a fast
-        # model that waited for it, or for the core, would show it in every round.
+        # 50 ms: a fast model that waited for it, or for the core, would show it in every round.
         ratios = []
         for _ in range(4):
             alone_s = p99_s(ask)
@@ -143,5 +142,5 @@ def test_a_slow_model_at_saturation_leaves_a_fast_one_its_latency(make_bundle, s
                 thread.join()
             if ratios[-1] <= 3:
                 break
-    assert len(n_answers) > 5
+    assert len(n_answers) >= 3  # the slow model was at work
     assert min(ratios) <= 3, ratios
