@@ -47,7 +47,7 @@ class Conversation:
 
     Attributes:
         error: what ended the chunks early, such as InvalidRows; None if nothing did.
-        sent_all: whether there are no more chunks.
+        sent_all: whether all chunks were sent.
     """
 
     def __init__(

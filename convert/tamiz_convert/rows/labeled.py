@@ -145,7 +145,7 @@ def row_keys(rows: Any) -> NDArray[np.uint64]:
 
 
 def label_positions(values: NDArray[Any], classes: Labels) -> NDArray[np.int64]:
-    """Return the index of each label's class, (n_rows,); -1 for what is no class. 1.0 and True are 1."""
+    """Return the index of each label's class, (n_rows,); -1 if it is not a class. 1.0 and True are 1."""
     position = {label: index for index, label in enumerate(classes.tolist())}
     return np.array(
         [position.get(value, -1) if isinstance(value, Hashable) else -1 for value in values.tolist()],

@@ -68,5 +68,7 @@ def _encoding(text: str) -> str:
     try:
         "".encode(codecs.lookup(text).name)
     except LookupError:  # also for a codec of bytes, such as base64
-        raise argparse.ArgumentTypeError(f"{text!r} is no text encoding; examples: latin-1, cp1252") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a text encoding; examples: latin-1, cp1252"
+        ) from None
     return text
