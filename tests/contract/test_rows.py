@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -140,6 +142,10 @@ def test_whole_numbers_and_bools_cannot_be_missing(missing, dtype):
         ("FLOAT64", [Decimal("0.1"), None], [0.1, None]),
         ("FLOAT32", [0.1, float("inf")], [float(np.float32(0.1)), float("inf")]),
         ("FLOAT16", [2048, None], [2048.0, None]),
+        ("INT64", [Decimal(2**53 + 1)], [2**53 + 1]),
+        ("INT64", [Fraction(-(2**62) + 1)], [-(2**62) + 1]),
+        ("FLOAT64", [np.int64(2**62), None], [2.0**62, None]),
+        ("FLOAT64", [Decimal("sNaN"), Decimal("NaN"), Fraction(1, 2)], [None, None, 0.5]),
         ("STRING", ["", "nan"], ["", "nan"]),
     ],
 )
@@ -166,6 +172,16 @@ def test_a_value_is_taken_where_the_type_holds_it(dtype, values, expected):
         ("BOOL", ["False"], "'False' does not fit bool"),
         ("BOOL", [0.5], "0.5 does not fit bool"),
         ("FLOAT64", [2**53 + 1], "too large to be exact; pass an identifier as text"),
+        ("FLOAT64", [Decimal(2**53 + 1)], "too large to be exact"),
+        ("FLOAT64", [np.int64(2**53 + 1), 0.5], "9007199254740993 does not fit float64"),
+        ("FLOAT64", np.array([np.int64(2**53 + 1), None]), "9007199254740993 does not fit float64"),
+        ("FLOAT64", [Decimal("-1e999999")], "does not fit float64"),
+        ("FLOAT64", [Fraction(10**400, 3)], "does not fit float64"),
+        ("INT64", [Decimal("123456789012345678901234567890.5")], "does not fit int64"),
+        ("FLOAT64", [date(2026, 1, 1)], r"datetime.date\(2026, 1, 1\) does not fit .*: convert it as in the"),
+        ("FLOAT64", [pd.Period("2026")], "convert it as in the training"),
+        ("FLOAT64", [{}], "convert it as in the training"),
+        ("STRING", ["a", "\ud800"], "row 1: .* it holds half of a surrogate pair"),
         ("FLOAT32", [2**24 + 1], "16777217 does not fit float32"),
         ("FLOAT32", [1e39], r"1e\+39 does not fit float32"),
         ("FLOAT64", ["1.5"], "text is not read as a number"),
@@ -212,6 +228,7 @@ def test_what_is_taken_is_the_same_number(values, dtype):
         pl.DataFrame({"b": [2], "a": [1]}),
         {"features": [[1.0, 2.0]]},
         {"a": 1, "b": 2},
+        [pd.Series({"b": 2, "z": 9, "a": 1})],
     ],
 )
 def test_a_matrix_with_names_is_read_by_name_and_an_array_by_position(rows):
@@ -254,6 +271,8 @@ def test_a_column_may_be_called_like_the_input():
         (7, SPECS[:1], "of type int: pass an array, a DataFrame or a dict"),
         ("rows.csv", SPECS[2:3], "the rows are str 'rows.csv'"),
         ([[1.0], [1.0, 2.0]], SPECS[:1], "not an array or a table"),
+        ([], SPECS[:1], "there are no rows"),
+        ([{"n": 1}, ["n"]], SPECS[:1], "row 1 is of type list, and row 0 has names"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_way_out(rows, specs, message):

@@ -13,10 +13,12 @@ from sklearn.model_selection import TimeSeriesSplit
 
 from tamiz.tables.columns import ColumnType, types_of
 from tamiz.tables.options import Reading
+from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.bundles.bundle import read_manifest
 from tamiz_convert.checks import specification_of
 from tamiz_convert.command_line.column_types import bundle_types, estimator_types, label_type
 from tamiz_convert.errors import RowsError
+from tamiz_convert.rows.inputs import FEATURES, feed_of
 from tamiz_convert.rows.raw import not_numbers
 from tamiz_convert.rows.tables import ARRAYS, load_arrays, opened, read
 from tamiz_convert.sources.onnx_graph import OnnxModel, input_specs
@@ -78,7 +80,7 @@ class FileRows:
         odd = not_numbers(features)
         if odd:
             raise RowsError(f"{path}: the model reads all columns as features, in their order{odd}")
-        return features.to_numpy(), labels
+        return _matrix(features), labels
 
     def _columns(self, others: Sequence[str], names: list[str] | None) -> list[str]:
         """Return the columns to read as rows, of those that are neither labels nor groups."""
@@ -88,6 +90,15 @@ class FileRows:
         if names:
             return list(dict.fromkeys([*(name for name in names if name in others), *kept]))
         return list(others)
+
+
+def _matrix(features: pd.DataFrame) -> Any:
+    """Return columns of numbers as one array; pandas would round whole numbers beside fractions."""
+    if len(set(features.dtypes)) == 1:
+        return features.to_numpy()
+    spec = InputSpec(name=FEATURES, dtype=DataType.DATA_TYPE_FLOAT64, shape=[-1, features.shape[1]])
+    spec.column_names.extend(features.columns)
+    return feed_of(features, [spec])[FEATURES]
 
 
 def labels_of(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -240,7 +240,8 @@ def _inputs(steps: list[Any], final: Any, rows: Any) -> Inputs:
         )
     else:
         first = (steps or [final])[0]
-        if any(isinstance(value, str) for each in getattr(first, "categories_", ()) for value in each):
+        learned = (each for step in _with_inner(first) for each in getattr(step, "categories_", ()))
+        if any(isinstance(value, str) for each in learned for value in each):
             raise EstimatorError(
                 f"{type(first).__name__} reads text outside of a ColumnTransformer; put it into one, so that"
                 " each column is an input of its own, and train again"
@@ -248,6 +249,14 @@ def _inputs(steps: list[Any], final: Any, rows: Any) -> Inputs:
         inputs = Inputs.of_matrix(rows, names, getattr(first, "n_features_in_", None) or rows.shape[1])
     inputs.canonical(take(rows, slice(1)))
     return inputs
+
+
+def _with_inner(step: Any) -> Iterator[Any]:
+    """Yield a step and the steps in it."""
+    yield step
+    for kind in ("steps", "transformer_list", "transformers_"):
+        for _, inner, *_ in getattr(step, kind, ()):
+            yield from _with_inner(inner)
 
 
 def names_in(estimator: Any, rows: Any) -> list[str]:

@@ -13,7 +13,12 @@ from tamiz.dtypes import NUMERIC_DTYPES, name_of
 from tamiz.rows.column import Column, RowsError, column_of
 from tamiz.v1.manifest_pb2 import DataType
 
-_NUMBERS: Final = (bool, int, float, np.bool_, np.integer, np.floating, Decimal, Fraction)
+_DIGITS: Final = 400
+"""More than any float has before or after its point; more would fill the memory."""
+_TOO_LARGE: Final = 10**_DIGITS
+
+NUMBERS: Final = (bool, int, float, np.bool_, np.integer, np.floating, Decimal, Fraction)
+"""What a column of objects may hold where the model reads numbers."""
 
 
 def cast(column: Column, dtype: DataType, what: str) -> NDArray[Any]:
@@ -56,21 +61,43 @@ def _as_text(column: Column, what: str) -> NDArray[np.object_]:
     values[column.missing] = ""
     wrong = np.fromiter((not isinstance(value, str) for value in values.flat), bool, values.size)
     _refuse(column, wrong.reshape(values.shape), "string", what, "; pass text, such as astype(str) gives")
+    broken = np.fromiter((not is_unicode(value) for value in values.flat), bool, values.size)
+    _refuse(column, broken.reshape(values.shape), "string", what, ": it holds half of a surrogate pair")
     return values
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be sent: half of a surrogate pair has no encoding."""
+    return text.isascii() or text.encode(errors="replace").decode() == text
 
 
 def _numbers(column: Column, wanted: str, what: str) -> NDArray[Any]:
     """Return objects as an array of numbers; NaN where one is missing."""
     values = column.values
-    wrong = np.fromiter(
-        (not isinstance(value, _NUMBERS) for value in values.flat), bool, values.size
-    ).reshape(values.shape)
-    _refuse(column, wrong & ~column.missing, wanted, what, ": text is not read as a number")
-    exact = [
-        float(value) if isinstance(value, Decimal | Fraction) else value
-        for value in np.where(column.missing, np.nan, values).flat
-    ]
+    wrong = np.fromiter((not isinstance(value, NUMBERS) for value in values.flat), bool, values.size).reshape(
+        values.shape
+    )
+    wrong &= ~column.missing
+    is_text = isinstance(next(iter(values[wrong]), ""), str)
+    why = ": text is not read as a number" if is_text else ": convert it as in the training"
+    _refuse(column, wrong, wanted, what, why)
+    exact = [_exact(value) for value in np.where(column.missing, np.nan, values).flat]
     return column_of(exact).values.reshape(values.shape)
+
+
+def _exact(value: Any) -> Any:
+    """Return a Decimal or a Fraction as an int if it is a whole number, else as the nearest float."""
+    if not isinstance(value, Decimal | Fraction):
+        return value
+    if isinstance(value, Decimal) and not (value.is_finite() and abs(value.adjusted()) < _DIGITS):
+        return _TOO_LARGE if value.is_finite() and value.adjusted() > 0 else float(value)
+    number = Fraction(value)  # exact; Decimal's own arithmetic rounds to 28 digits
+    if number.denominator == 1:
+        return number.numerator
+    try:
+        return float(number)
+    except OverflowError:
+        return _TOO_LARGE
 
 
 def _converted(
@@ -121,6 +148,8 @@ def _lost_one_by_one(numbers: NDArray[Any], target: np.dtype[Any]) -> NDArray[np
     """Return which of some Python numbers a dtype does not hold: whole ones that no NumPy dtype does."""
 
     def is_lost(value: Any) -> bool:
+        if value is None:  # missing; only floats come here with one
+            return False
         try:
             held = target.type(value)
             if target.kind == "f" and isinstance(value, float):

@@ -79,6 +79,8 @@ def _from_array(rows: Any, specs: Sequence[InputSpec]) -> NDArray[Any]:
         raise RowsError(
             f"the rows are of type {type(rows).__name__}: pass an array, a DataFrame or a dict of arrays"
         )
+    if not values.size and not len(values):
+        raise RowsError("there are no rows")
     if values.ndim == 1 and len(spec.shape) == _MATRIX_DIMENSIONS:
         if spec.shape[1] != 1:
             raise RowsError(

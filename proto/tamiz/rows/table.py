@@ -47,8 +47,9 @@ def as_table(rows: Any, wanted: Collection[str] = ()) -> Table | None:
     """Return a table's columns; None for an array, whose columns have no names.
 
     Args:
-        rows: a table of pandas, polars or Arrow, a dict of columns, a list of records (one dict per row), one
-            record, a structured array, or a pandas Series that is the row of a table; or an array or list.
+        rows: a table of pandas, polars or Arrow, a dict of columns, a list of records (one dict or Series
+            per row), one record, a structured array, or a pandas Series that is the row of a table; or an
+            array or list.
         wanted: the columns that are asked for. A Series is the row of a table if its index holds them all.
 
     Raises:
@@ -67,8 +68,9 @@ def as_table(rows: Any, wanted: Collection[str] = ()) -> Table | None:
         names = rows.dtype.names
         return Table(names, [np.atleast_1d(rows[name]) for name in names]) if names else None
     if isinstance(rows, Sequence):
-        return _from_records(rows) if len(rows) and isinstance(rows[0], Mapping) else None
-    if hasattr(rows, "iloc") and not hasattr(rows, "columns"):
+        are_records = len(rows) > 0 and (isinstance(rows[0], Mapping) or _is_series(rows[0]))
+        return _from_records(rows) if are_records else None
+    if _is_series(rows):
         is_row = bool(wanted) and set(wanted) <= set(map(str, rows.index))
         return Table([*rows.index], [[value] for value in rows]) if is_row else None
     return _from_library(rows)
@@ -92,7 +94,13 @@ def _from_library(rows: Any) -> Table | None:
     )
 
 
-def _from_records(records: Sequence[Any]) -> Table:
+def _from_records(rows: Sequence[Any]) -> Table:
+    records = [dict(row.items()) if _is_series(row) else row for row in rows]
+    odd = next((row for row, record in enumerate(records) if not isinstance(record, Mapping)), None)
+    if odd is not None:
+        raise RowsError(
+            f"row {odd} is of type {type(rows[odd]).__name__}, and row 0 has names: pass all rows as dicts"
+        )
     names = list(dict.fromkeys(name for record in records for name in record))
     for row, record in enumerate(records):
         absent = [name for name in names if name not in record]
@@ -102,6 +110,10 @@ def _from_records(records: Sequence[Any]) -> Table:
                 " value is missing"
             )
     return Table(names, [[record[name] for record in records] for name in names])
+
+
+def _is_series(rows: Any) -> bool:
+    return hasattr(rows, "iloc") and not hasattr(rows, "columns")
 
 
 def _is_scalar(value: Any) -> bool:
