@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,11 @@ def test_whole_numbers_and_bools_cannot_be_missing(missing, dtype):
         ("FLOAT64", [2**53, True], [2.0**53, 1.0]),
         ("FLOAT64", [2**70, 0.5], [2.0**70, 0.5]),
         ("FLOAT64", [Decimal("0.1"), None], [0.1, None]),
+        ("FLOAT64", [2**60, None], [2.0**60, None]),
+        ("FLOAT64", [None, 2**70, 0.5], [None, 2.0**70, 0.5]),
+        ("FLOAT64", pd.array([2**62, None], dtype="Int64"), [2.0**62, None]),
+        ("FLOAT64", [Decimal("2.50"), Fraction(1, 4), Decimal("NaN")], [2.5, 0.25, None]),
+        ("INT64", [Decimal(2**53 + 1), Fraction(6, 2), Decimal("4.0")], [2**53 + 1, 3, 4]),
         ("FLOAT32", [0.1, float("inf")], [float(np.float32(0.1)), float("inf")]),
         ("FLOAT16", [2048, None], [2048.0, None]),
         ("STRING", ["", "nan"], ["", "nan"]),
@@ -166,6 +172,13 @@ def test_a_value_is_taken_where_the_type_holds_it(dtype, values, expected):
         ("BOOL", ["False"], "'False' does not fit bool"),
         ("BOOL", [0.5], "0.5 does not fit bool"),
         ("FLOAT64", [2**53 + 1], "too large to be exact; pass an identifier as text"),
+        ("FLOAT64", [2**60 + 1, None], "row 0: 1152921504606846977 does not fit float64"),
+        ("FLOAT64", [Decimal(2**53 + 1)], "row 0: .*9007199254740993.* too large to be exact"),
+        ("FLOAT64", [1, Decimal("1e999999")], "row 1: .*999999.* does not fit float64"),
+        ("FLOAT64", [Fraction(10**500, 3)], "does not fit float64"),
+        ("INT64", [Decimal("9007199254740993.5")], "9007199254740993.5.* does not fit int64"),
+        ("INT64", [1, Fraction(10**30 + 1, 10**30)], "row 1: .* does not fit int64"),
+        ("BOOL", [Decimal("1.00000000000000000001")], "does not fit bool"),
         ("FLOAT32", [2**24 + 1], "16777217 does not fit float32"),
         ("FLOAT32", [1e39], r"1e\+39 does not fit float32"),
         ("FLOAT64", ["1.5"], "text is not read as a number"),
