@@ -1,7 +1,7 @@
 """The Python client of a Tamiz server."""
 
 from tamiz_client.async_client import AsyncClient
-from tamiz_client.channel import RetryPolicy, TlsOptions
+from tamiz_client.channel import TlsOptions
 from tamiz_client.client import Client
 from tamiz_client.errors import (
     CallFailed,
@@ -18,6 +18,7 @@ from tamiz_client.errors import (
 )
 from tamiz_client.recording import record_request
 from tamiz_client.result import ModelInfo, Result
+from tamiz_client.retry import RetryPolicy
 
 __all__ = [
     "AsyncClient",

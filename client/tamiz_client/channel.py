@@ -1,4 +1,4 @@
-"""How a client reaches its server: options, TLS, load balancing and retries."""
+"""How a client reaches its server: options, TLS and load balancing."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, Final
 import grpc
 
 from tamiz_client.errors import TamizClientError, reason
+from tamiz_client.retry import RetryPolicy
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 
@@ -22,8 +23,6 @@ LIST_MODELS: Final = "/tamiz.v1.PredictionService/ListModels"
 GET_MODEL: Final = "/tamiz.v1.PredictionService/GetModel"
 HEALTH: Final = "/grpc.health.v1.Health/Check"
 PATHS: Final = (PREDICT, LIST_MODELS, GET_MODEL, HEALTH)
-
-_MAX_ATTEMPTS: Final = 5  # gRPC silently makes more of them 5
 
 
 @dataclass(frozen=True)
@@ -59,37 +58,6 @@ class TlsOptions:
         )
 
 
-@dataclass(frozen=True)
-class RetryPolicy:
-    """When a failed call is tried again: only if no server was reached or it stopped, within the time-out.
-
-    Trying again is safe, because a prediction changes nothing. A busy server is not asked again: that would
-    feed the overload.
-
-    Attributes:
-        max_attempts: how often a call is made at most, from 1 (it is not tried again) to 5.
-        initial_backoff_s, max_backoff_s: the first and the longest pause; gRPC doubles it each time and adds
-            jitter.
-
-    Raises:
-        TamizClientError: if a number is out of range.
-    """
-
-    max_attempts: int = 4
-    initial_backoff_s: float = 0.05
-    max_backoff_s: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.max_attempts not in range(1, _MAX_ATTEMPTS + 1):
-            raise TamizClientError(f"max_attempts is {self.max_attempts!r}: expected 1 to {_MAX_ATTEMPTS}")
-        if not 0 < self.initial_backoff_s <= self.max_backoff_s:
-            raise TamizClientError(
-                f"the pauses between attempts are {self.initial_backoff_s!r} s at first and"
-                f" {self.max_backoff_s!r} s at most: expected more than 0, and the first not above the"
-                " longest"
-            )
-
-
 def channel_options(
     retry: RetryPolicy, tls: TlsOptions | None, max_message_bytes: int
 ) -> list[tuple[str, Any]]:
@@ -106,17 +74,16 @@ def channel_options(
         raise TamizClientError(f"tls is {tls!r}: expected TlsOptions() for TLS, or None for plain text")
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if retry.max_attempts > 1:
+        # Other calls are made again by `Attempts`, which can tell their failures apart. The requests of a
+        # stream come from the caller and exist once: gRPC keeps them until the first answer.
         config["methodConfig"] = [
             {
-                "name": [{}],
+                "name": [dict(zip(("service", "method"), STREAM_PREDICT[1:].split("/"), strict=True))],
                 "retryPolicy": {
-                    "maxAttempts": retry.max_attempts,
+                    "maxAttempts": 2,
                     "initialBackoff": f"{retry.initial_backoff_s}s",
                     "maxBackoff": f"{retry.max_backoff_s}s",
                     "backoffMultiplier": 2,
-                    # CANCELLED is how grpc ends calls that a stopping server received and did not take.
-                    # Without it, 1 call in 240 failed while replicas stopped. A call that the caller cancels
-                    # is not repeated.
                     "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }

@@ -14,6 +14,7 @@ from tamiz_client.connection import POLL_S, Connection
 from tamiz_client.durations import seconds
 from tamiz_client.errors import CallFailed, DeadlineExceeded
 from tamiz_client.result import ModelInfo, Result
+from tamiz_client.retry import Attempts
 from tamiz_client.streaming import Conversation, StreamOptions, check_chunks
 
 
@@ -224,10 +225,8 @@ class Client(Connection):
         try:
             path, body = next(steps)
             while True:
-                remaining_s = max(0.0, deadline_s - time.monotonic())
                 try:
-                    with self._errors(limit_s):
-                        answer = self._paths[path](body, timeout=remaining_s, metadata=self._metadata)
+                    answer = self._call(path, body, limit_s, deadline_s)
                 except CallFailed as error:
                     path, body = steps.throw(error)
                 else:
@@ -235,6 +234,21 @@ class Client(Connection):
         except StopIteration as end:
             result: T = end.value
             return result
+
+    def _call(self, path: str, body: bytes, limit_s: float, deadline_s: float) -> bytes:
+        """Make one call, and again after a failure that allows it; `limit_s` is for the message."""
+        attempts = Attempts(self._retry)
+        while True:
+            try:
+                with self._errors(limit_s):
+                    remaining_s = max(0.0, deadline_s - time.monotonic())
+                    answer: bytes = self._paths[path](body, timeout=remaining_s, metadata=self._metadata)
+                    return answer
+            except CallFailed as error:
+                pause_s = attempts.pause_s(error, deadline_s - time.monotonic())
+                if pause_s is None:
+                    raise
+            time.sleep(pause_s)
 
 
 def _bodies(conversation: Conversation, chunks: Iterator[Any]) -> Iterator[bytes]:

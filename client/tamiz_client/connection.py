@@ -17,13 +17,13 @@ from tamiz_client.channel import (
     MAX_MESSAGE_BYTES,
     PATHS,
     STREAM_PREDICT,
-    RetryPolicy,
     TlsOptions,
     call_metadata,
     channel_options,
 )
 from tamiz_client.durations import seconds
 from tamiz_client.errors import ServerUnavailable, TamizClientError, call_failed
+from tamiz_client.retry import RetryPolicy
 
 POLL_S: Final = 0.1
 """The pause between health checks of a server that is awaited."""
@@ -46,6 +46,7 @@ class Connection(ABC):
         self._target = checked_address(target)
         self._timeout_s = seconds("timeout_s", timeout_s)
         self._metadata = call_metadata(metadata, token)
+        self._retry = retry
         options = channel_options(retry, tls, max_message_bytes)
         self._channel = self._open(None if tls is None else tls.credentials(), options)
         self._paths = {path: self._channel.unary_unary(path) for path in PATHS}  # messages stay bytes

@@ -18,9 +18,12 @@ An abstained row is none of these: it is an answer.
 from __future__ import annotations
 
 import os
+from enum import Enum
 from typing import Any, Final
 
 import grpc
+
+from tamiz.call_metadata import NOT_TAKEN
 
 
 class TamizClientError(Exception):
@@ -39,16 +42,27 @@ class InvalidRows(TamizClientError, ValueError):
     """The rows do not fit the model. Nothing was sent."""
 
 
+class Fate(Enum):
+    """What became of a call that failed."""
+
+    ANSWERED = "a server answered it with an error"
+    UNREACHED = "no server was reached"
+    NOT_TAKEN = "a server said that it did not compute it"
+    BROKEN = "it was under way when the connection broke; nobody knows whether it was computed"
+
+
 class CallFailed(TamizClientError):
     """The server did not answer.
 
     Attributes:
         code: the name of gRPC's status, such as "UNAVAILABLE".
+        fate: what became of the call.
     """
 
-    def __init__(self, message: str, code: str) -> None:
+    def __init__(self, message: str, code: str, fate: Fate = Fate.ANSWERED) -> None:
         super().__init__(message)
         self.code = code
+        self.fate = fate
 
 
 class InvalidRequest(CallFailed):
@@ -104,6 +118,7 @@ _BY_CODE: Final[dict[str, type[CallFailed]]] = {
 }
 
 
+_UNRESOLVED: Final = "DNS resolution failed"
 _UNREACHED: Final = ("failed to connect to all addresses", "connections to all backends failing")
 """How gRPC's details begin when it reached no server. A server that refuses a call uses its own words."""
 
@@ -113,9 +128,22 @@ _PROXIES: Final = ("grpc_proxy", "https_proxy", "http_proxy")
 
 def call_failed(error: grpc.RpcError, target: str, timeout_s: float | None) -> CallFailed:
     """Return gRPC's error as one of ours; `timeout_s` is what the call was given, None for any time."""
-    return failed_with(
-        error.code().name, error.details() or "no details", target, timeout=("timeout_s", timeout_s)
-    )
+    code, details = error.code().name, error.details() or "no details"
+    failed = failed_with(code, details, target, timeout=("timeout_s", timeout_s))
+    failed.fate = _fate(code, details, error)
+    return failed
+
+
+def _fate(code: str, details: str, error: grpc.RpcError) -> Fate:
+    # CANCELLED is how grpc ends calls that a stopping server received and did not take. A call that the
+    # caller cancels does not come here.
+    if code not in ("UNAVAILABLE", "CANCELLED"):
+        return Fate.ANSWERED
+    if details.startswith((_UNRESOLVED, *_UNREACHED)):
+        return Fate.UNREACHED
+    trailing: Any = error.trailing_metadata() or ()  # pairs, whatever grpc's type stubs say
+    told = any((key, value) == NOT_TAKEN for key, value in trailing)
+    return Fate.NOT_TAKEN if told else Fate.BROKEN
 
 
 def failed_with(code: str, details: str, target: str, *, timeout: tuple[str, float | None]) -> CallFailed:
@@ -140,7 +168,7 @@ def _explained(code: str, details: str, timeout: tuple[str, float | None]) -> st
         details = "no answer in time" if details == "Deadline Exceeded" else details
         length = "" if seconds is None else f" ({name} was {seconds:g} s)"
         return f"{details}{length}; allow more time, or send fewer rows at a time"
-    if code == "UNAVAILABLE" and details.startswith("DNS resolution failed"):
+    if code == "UNAVAILABLE" and details.startswith(_UNRESOLVED):
         return f"the host name was not resolved ({details.rpartition(': ')[2]}); check its spelling"
     if code == "UNAVAILABLE" and details.startswith(_UNREACHED):
         return (

@@ -12,6 +12,7 @@ import grpc
 import numpy as np
 import pytest
 
+from tamiz.call_metadata import NOT_TAKEN
 from tamiz.gate import NO_CLASS
 from tamiz.v1.manifest_pb2 import Classes, DataType, InputSpec, Manifest
 from tamiz.v1.prediction_pb2 import (
@@ -30,7 +31,8 @@ SERVICE = "/tamiz.v1.PredictionService/"
 class Stub:
     """Answers class 1 for rows whose first value is positive, abstains on others.
 
-    Models: `plain`; `slow` takes half a second; `busy` is full; `flaky` is unavailable twice, then answers;
+    Models: `plain`; `slow` takes half a second; `busy` is full; `flaky` says twice that it is starting, then
+    answers; `proxied` is behind a proxy that lost its server;
     `ended` is cancelled once by the server, then answers; `moved` has other inputs from the second look on;
     `unnamed` has no column names; `partial` has no confidence in a row that it does not accept.
     """
@@ -119,7 +121,10 @@ class Stub:
         if name == "busy":
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "the queue is full")
         if name == "flaky" and count <= 2:
+            context.set_trailing_metadata((NOT_TAKEN,))
             context.abort(grpc.StatusCode.UNAVAILABLE, "starting")
+        if name == "proxied":
+            context.abort(grpc.StatusCode.UNAVAILABLE, "upstream connect error or disconnect/reset")
         if name == "ended" and count == 1:
             context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
         if name == "moved" and request.inputs[0].shape[1] != 3:

@@ -205,6 +205,13 @@ def test_an_unavailable_server_is_asked_again(kind, stub):
 
 
 @both
+def test_a_call_that_may_have_ended_its_server_is_made_once_more_and_no_further(kind, stub):
+    with pytest.raises(ServerUnavailable, match="upstream connect error"):
+        ask(kind, stub.target, lambda c: c.predict("proxied", ROWS))
+    assert stub.calls["proxied"] == 2
+
+
+@both
 def test_a_call_that_a_stopping_server_ends_as_cancelled_is_tried_again(kind, stub):
     assert len(ask(kind, stub.target, lambda c: c.predict("ended", ROWS))) == 2
     assert stub.calls["ended"] == 2
@@ -349,8 +356,8 @@ def test_settings_that_cannot_be_right_are_refused(options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_attempts": 0}, "max_attempts is 0: expected 1 to 5"),
-        ({"max_attempts": 6}, "max_attempts is 6"),
+        ({"max_attempts": 0}, "max_attempts is 0: expected 1 to 100"),
+        ({"max_attempts": 101}, "max_attempts is 101"),
         ({"initial_backoff_s": 0.0}, "the pauses between attempts are 0.0 s at first"),
         ({"initial_backoff_s": 2.0}, "the first not above the longest"),
     ],

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,6 +19,23 @@ from hypothesis import strategies as st
 
 from tamiz.rows import RowsError, read_rows
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
+
+
+class Backwards(NamedTuple):
+    b: Any
+    a: Any
+
+
+@dataclass
+class Patient:
+    b: float
+    a: float
+
+
+def database_rows(query: str) -> list[sqlite3.Row]:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.row_factory = sqlite3.Row
+        return database.execute(query).fetchall()
 
 
 def column(name: str, dtype: str) -> InputSpec:
@@ -48,6 +68,14 @@ VALUES: dict[str, list[Any]] = {
 }
 EXPECTED = {"n": VALUES["n"], "x": VALUES["x"], "text": ["01001", "", "None"], "flag": VALUES["flag"]}
 FRAME = pd.DataFrame({**VALUES, "x": [0.5, np.nan, 1.0]})
+BACKWARDS = FRAME[FRAME.columns[::-1]].astype(object)
+
+
+class SparkRow(tuple[Any, ...]):
+    """A row as Spark collects it: a tuple that knows its names."""
+
+    __slots__ = ()
+    __fields__ = tuple(BACKWARDS)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +104,10 @@ FRAME = pd.DataFrame({**VALUES, "x": [0.5, np.nan, 1.0]})
         ),
         pytest.param(FRAME.to_dict("records"), id="records"),
         pytest.param(FRAME.to_records(index=False), id="structured array"),
+        pytest.param(list(BACKWARDS.to_records(index=False)), id="rows of a structured array"),
+        pytest.param(list(BACKWARDS.itertuples()), id="named tuples"),
+        pytest.param([row for _, row in BACKWARDS.iterrows()], id="pandas, rows"),
+        pytest.param([SparkRow(row) for row in BACKWARDS.itertuples(index=False)], id="Spark's rows"),
     ],
 )
 def test_every_form_of_a_table_is_the_same_table(rows):
@@ -88,6 +120,8 @@ def test_one_record_is_one_row(row):
     expected = {name: [values[row]] for name, values in EXPECTED.items()}
     assert read(record, *SPECS) == expected
     assert read(FRAME.astype(object).iloc[row], *SPECS) == expected
+    assert read(list(BACKWARDS.itertuples())[row], *SPECS) == expected
+    assert read(BACKWARDS.to_records()[row], *SPECS) == expected
 
 
 @pytest.mark.parametrize(
@@ -225,7 +259,15 @@ def test_what_is_taken_is_the_same_number(values, dtype):
         pl.DataFrame({"b": [2], "a": [1]}),
         {"features": [[1.0, 2.0]]},
         {"a": 1, "b": 2},
+        [Backwards(b=2, a=1)],
+        Backwards(b=2, a=1),
+        database_rows("select 2 as b, 1 as a"),
+        database_rows("select 2 as b, 1 as a")[0],
+        [pd.Series({"b": 2.0, "a": 1.0})],
+        [pd.Series([1.0, 2.0])],
+        Backwards(b=[2], a=[1]),
     ],
+    ids=str,
 )
 def test_a_matrix_with_names_is_read_by_name_and_an_array_by_position(rows):
     assert read(rows, matrix(2, names="ab")) == {"features": [1.0, 2.0]}
@@ -236,6 +278,24 @@ def test_a_table_for_a_model_without_names_is_read_in_order_if_it_has_as_many_co
     assert read(make({"z": [1.0], "a": [2.0]}), matrix(2)) == {"features": [1.0, 2.0]}
     with pytest.raises(RowsError, match="expected exactly 3 columns in the order of the training"):
         read(make({"z": [1.0], "a": [2.0]}), matrix(3))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pd.DataFrame(np.eye(3))[[2, 1, 0]],
+        pl.from_numpy(np.eye(3)).select("column_0", "column_2", "column_1"),
+        {f"f{number}": [1.0] for number in (9, 8, 10)},
+        [pd.Series([1.0, 2.0, 3.0], index=[1, 0, 2])],
+    ],
+    ids=["pandas", "polars", "dict", "a Series"],
+)
+def test_numbered_columns_for_a_model_without_names_are_in_the_order_of_their_numbers(rows):
+    with pytest.raises(RowsError, match="are not in the order of their numbers: pass an array"):
+        read(rows, matrix(3))
+    assert read({f"f{number}": [float(number)] for number in (8, 9, 10)}, matrix(3)) == {
+        "features": [8.0, 9.0, 10.0]
+    }
 
 
 def test_a_matrix_without_names_leaves_the_columns_of_other_inputs():
@@ -267,6 +327,12 @@ def test_a_column_may_be_called_like_the_input():
         (7, SPECS[:1], "of type int: pass an array, a DataFrame or a dict"),
         ("rows.csv", SPECS[2:3], "the rows are str 'rows.csv'"),
         ([[1.0], [1.0, 2.0]], SPECS[:1], "not an array or a table"),
+        ([{"n": 1}, (1,)], SPECS[:1], "row 1 is a tuple without names, which other rows have"),
+        ([(1,), {"n": 1}], SPECS[:1], "row 0 is a tuple without names, which other rows have"),
+        (database_rows("select 1 as n, 2 as n"), SPECS[:1], "row 0 has a name twice: 'n', 'n'"),
+        ([Patient(2.0, 1.0)], [matrix(2, names="ab")], "the rows hold a Patient: pass a list with one dict"),
+        (pl.Series([{"b": 2.0, "a": 1.0}]), [matrix(2, names="ab")], "the rows hold a dict: pass a list"),
+        (pd.Series([{"n": 1}]), SPECS[:1], "the rows hold a dict: pass a list with one dict per row"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_way_out(rows, specs, message):

@@ -73,12 +73,10 @@ class FileRows:
             columns = self._columns(others, names)
             table = read(source, self.types(others), [*columns, self.target])
         features, labels = table[columns], labels_of(table[self.target])
-        if names is None or names or self.as_table:
-            return features, labels
-        odd = not_numbers(features)
+        odd = "" if names is None or names or self.as_table else not_numbers(features)
         if odd:
             raise RowsError(f"{path}: the model reads all columns as features, in their order{odd}")
-        return features.to_numpy(), labels
+        return features, labels
 
     def _columns(self, others: Sequence[str], names: list[str] | None) -> list[str]:
         """Return the columns to read as rows, of those that are neither labels nor groups."""

@@ -61,14 +61,19 @@ class Inputs:
 
     @classmethod
     def of_matrix(cls, rows: Any, column_names: Sequence[str], n_columns: int) -> Inputs:
-        """Return one input for rows like these; float32 only if all of them are."""
+        """Return one input for rows like these; float32 only if all of them are.
+
+        A model that was trained without names is certified with a table's columns: they are its names from
+        then on.
+        """
+        certified = rows.columns if isinstance(rows, pd.DataFrame) and rows.shape[1] == n_columns else ()
         dtypes = list(rows.dtypes) if isinstance(rows, pd.DataFrame) else [np.asarray(rows).dtype]
         is_float32 = all(dtype == np.float32 for dtype in dtypes)
         spec = InputSpec(
             name=FEATURES,
             dtype=DataType.DATA_TYPE_FLOAT32 if is_float32 else DataType.DATA_TYPE_FLOAT64,
             shape=[-1, n_columns],
-            column_names=column_names,
+            column_names=column_names or map(str, certified),
         )
         return cls((spec,), tuple(column_names), is_matrix=True)
 

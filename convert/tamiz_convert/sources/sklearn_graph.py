@@ -384,7 +384,7 @@ def _takes_missing(reference: Reference, spec: InputSpec, canonical: Any) -> boo
         return False
     missing = "" if spec.dtype == DataType.DATA_TYPE_STRING else np.nan
     table = canonical if isinstance(canonical, pd.DataFrame) else pd.DataFrame(canonical)
-    columns = list(spec.column_names or table.columns)
+    columns = list(spec.column_names if table is canonical else table.columns)
     spoiled = table.iloc[[0] * len(columns)].reset_index(drop=True)
     for row, column in enumerate(columns):
         given = spoiled[column].astype(object) if missing == "" else spoiled[column]

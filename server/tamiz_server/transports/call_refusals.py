@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import grpc
 from grpc import aio
 
+from tamiz.call_metadata import NOT_TAKEN
 from tamiz_server.access.access import CALLER, Access
-from tamiz_server.errors import MetadataTooLarge, TamizError
+from tamiz_server.errors import MetadataTooLarge, TamizError, Unavailable
 
 _OVERHEAD_BYTES: Final = 32
 """How many bytes a field counts in addition to its name and value (RFC 9113, section 6.5.2)."""
@@ -60,6 +61,12 @@ class MetadataLimit(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generi
         return self._refusal
 
 
+async def end_with(error: TamizError, context: aio.ServicerContext[Any, Any]) -> NoReturn:
+    """End a call with an error, in the words and the status that callers see."""
+    metadata = (NOT_TAKEN,) if isinstance(error, Unavailable) else ()
+    await context.abort(grpc.StatusCode[error.code], str(error), metadata)
+
+
 def _authorization(details: grpc.HandlerCallDetails) -> str | None:
     for key, value in details.invocation_metadata or ():
         if key == "authorization":
@@ -69,7 +76,7 @@ def _authorization(details: grpc.HandlerCallDetails) -> str | None:
 
 def _refusal(error: TamizError) -> grpc.RpcMethodHandler[Any, Any]:
     async def refuse(_: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
-        await context.abort(grpc.StatusCode[error.code], str(error))
+        await end_with(error, context)
 
     # On the wire, a call with one message looks like a stream with one message. And grpc does not read a
     # stream until it is asked to.

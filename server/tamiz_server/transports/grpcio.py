@@ -23,7 +23,7 @@ from tamiz_server.config.config import Config
 from tamiz_server.errors import ConfigError, TamizError
 from tamiz_server.serving.methods import Method, Methods, Stream
 from tamiz_server.system.resources import room_for_connections
-from tamiz_server.transports.call_refusals import Admission, MetadataLimit
+from tamiz_server.transports.call_refusals import Admission, MetadataLimit, end_with
 from tamiz_server.transports.health import Health
 from tamiz_server.transports.parsing import ParsingServer
 from tamiz_server.transports.ports import try_port
@@ -209,7 +209,7 @@ def _handler(method: Method, refused: Counter[str] | None) -> _Handler:
         except TamizError as error:
             if refused is not None:
                 refused[error.code] += 1
-            await context.abort(grpc.StatusCode[error.code], str(error))
+            await end_with(error, context)
 
     return handle
 
@@ -222,7 +222,7 @@ def _stream_handler(stream: Stream) -> _StreamHandler:
                 async for answer in answers:
                     await context.write(answer)
         except TamizError as error:
-            await context.abort(grpc.StatusCode[error.code], str(error))
+            await end_with(error, context)
 
     return handle
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import catboost
+import lightgbm
 import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
+import xgboost
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
@@ -22,6 +25,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, PolynomialFeatures, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
+from tamiz.rows import RowsError as DoNotFit
 from tamiz.rows import read_rows
 from tamiz_convert import EstimatorError, RowsError, export
 from tamiz_convert.graphs.score_graph import class_labels
@@ -362,3 +366,29 @@ def test_an_array_is_read_by_position_for_a_model_that_was_trained_on_a_table(tm
     for model in (LogisticRegression(), RandomForestClassifier(3, random_state=0), GaussianNB()):
         report = exported(model.fit(table, y), X, y, tmp_path, calibrator="none")
         np.testing.assert_allclose(answers(report, X), model.predict_proba(table), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RandomForestClassifier(5, random_state=0),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        lightgbm.LGBMClassifier(n_estimators=3, verbose=-1),
+        xgboost.XGBClassifier(n_estimators=3),
+        catboost.CatBoostClassifier(iterations=3, verbose=0, allow_writing_files=False),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+@pytest.mark.parametrize("trained_on", [np.asarray, pd.DataFrame])
+def test_a_model_without_names_has_those_of_the_table_that_it_is_exported_with(model, trained_on, tmp_path):
+    """A table in another order is not read in the wrong one: such models answer it without a word."""
+    X, y = made()
+    model.fit(trained_on(X), y)
+    names = list(range(4)) if trained_on is pd.DataFrame else ["a", "b", "c", "d"]
+    table = pd.DataFrame(X, columns=names)
+    report = exported(model, table, y, tmp_path)
+    assert list(report.manifest.inputs[0].column_names) == [str(name) for name in names]
+    for rows in (table[names[::-1]], table.assign(id=0.0)[["id", *names]], X):
+        np.testing.assert_array_equal(answers(report, rows), answers(report, table))
+    with pytest.raises(DoNotFit, match=r"missing column\(s\)"):
+        answers(report, table.add_prefix("other_"))
