@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import math
 import os
 import re
 import select
@@ -70,7 +71,7 @@ def _log_all(out: int, ended: threading.Event) -> None:
     rest = b""
     while True:
         if not select.select([out], [], [], _LEAVES_WITHIN_S / 4)[0]:
-            _say_held_back(limit)
+            _say_held_back(limit, time.monotonic())
             if ended.is_set():
                 break
             continue
@@ -83,6 +84,7 @@ def _log_all(out: int, ended: threading.Event) -> None:
             _log_line(line, limit)
         ended.wait(_PAUSE_S)
     _log_line(rest, limit)
+    _say_held_back(limit, math.inf)
     os.close(out)
 
 
@@ -90,7 +92,7 @@ def _log_line(line: bytes, limit: RepeatLimit) -> None:
     text = line.decode(errors="backslashreplace").strip()
     if not text:
         return
-    _say_held_back(limit)
+    _say_held_back(limit, time.monotonic())
     if limit.lets_through(_place(text), time.monotonic()):
         _log.warning("%s", text[:_MOST_CHARACTERS])
 
@@ -101,6 +103,6 @@ def _place(text: str) -> str:
     return found[0] if found else re.sub(r"\d+", "", text)[:40]
 
 
-def _say_held_back(limit: RepeatLimit) -> None:
-    for place, count in limit.held_back(time.monotonic()).items():
+def _say_held_back(limit: RepeatLimit, now_s: float) -> None:
+    for place, count in limit.held_back(now_s).items():
         _log.warning("%d more lines of %s in one second", count, place)
