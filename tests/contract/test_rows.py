@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +20,23 @@ from hypothesis import strategies as st
 
 from tamiz.rows import RowsError, read_rows
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
+
+
+class Backwards(NamedTuple):
+    b: Any
+    a: Any
+
+
+@dataclass
+class Patient:
+    b: float
+    a: float
+
+
+def database_rows(query: str) -> list[sqlite3.Row]:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.row_factory = sqlite3.Row
+        return database.execute(query).fetchall()
 
 
 def column(name: str, dtype: str) -> InputSpec:
@@ -49,6 +69,14 @@ VALUES: dict[str, list[Any]] = {
 }
 EXPECTED = {"n": VALUES["n"], "x": VALUES["x"], "text": ["01001", "", "None"], "flag": VALUES["flag"]}
 FRAME = pd.DataFrame({**VALUES, "x": [0.5, np.nan, 1.0]})
+BACKWARDS = FRAME[FRAME.columns[::-1]].astype(object)
+
+
+class SparkRow(tuple[Any, ...]):
+    """A row as Spark collects it: a tuple that knows its names."""
+
+    __slots__ = ()
+    __fields__ = tuple(BACKWARDS)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +105,10 @@ FRAME = pd.DataFrame({**VALUES, "x": [0.5, np.nan, 1.0]})
         ),
         pytest.param(FRAME.to_dict("records"), id="records"),
         pytest.param(FRAME.to_records(index=False), id="structured array"),
+        pytest.param(list(BACKWARDS.to_records(index=False)), id="rows of a structured array"),
+        pytest.param(list(BACKWARDS.itertuples()), id="named tuples"),
+        pytest.param([row for _, row in BACKWARDS.iterrows()], id="pandas, rows"),
+        pytest.param([SparkRow(row) for row in BACKWARDS.itertuples(index=False)], id="Spark's rows"),
     ],
 )
 def test_every_form_of_a_table_is_the_same_table(rows):
@@ -89,6 +121,8 @@ def test_one_record_is_one_row(row):
     expected = {name: [values[row]] for name, values in EXPECTED.items()}
     assert read(record, *SPECS) == expected
     assert read(FRAME.astype(object).iloc[row], *SPECS) == expected
+    assert read(list(BACKWARDS.itertuples())[row], *SPECS) == expected
+    assert read(BACKWARDS.to_records()[row], *SPECS) == expected
 
 
 @pytest.mark.parametrize(
@@ -140,12 +174,15 @@ def test_whole_numbers_and_bools_cannot_be_missing(missing, dtype):
         ("FLOAT64", [2**53, True], [2.0**53, 1.0]),
         ("FLOAT64", [2**70, 0.5], [2.0**70, 0.5]),
         ("FLOAT64", [Decimal("0.1"), None], [0.1, None]),
+        ("FLOAT64", [2**60, None], [2.0**60, None]),
+        ("FLOAT64", [None, 2**70, 0.5], [None, 2.0**70, 0.5]),
+        ("FLOAT64", pd.array([2**62, None], dtype="Int64"), [2.0**62, None]),
+        ("FLOAT64", [Decimal("2.50"), Fraction(1, 4), Decimal("NaN")], [2.5, 0.25, None]),
+        ("INT64", [Decimal(2**53 + 1), Fraction(6, 2), Decimal("4.0")], [2**53 + 1, 3, 4]),
         ("FLOAT32", [0.1, float("inf")], [float(np.float32(0.1)), float("inf")]),
         ("FLOAT16", [2048, None], [2048.0, None]),
-        ("INT64", [Decimal(2**53 + 1)], [2**53 + 1]),
-        ("INT64", [Fraction(-(2**62) + 1)], [-(2**62) + 1]),
         ("FLOAT64", [np.int64(2**62), None], [2.0**62, None]),
-        ("FLOAT64", [Decimal("sNaN"), Decimal("NaN"), Fraction(1, 2)], [None, None, 0.5]),
+        ("FLOAT64", [Decimal("sNaN"), Fraction(1, 2)], [None, 0.5]),
         ("STRING", ["", "nan"], ["", "nan"]),
     ],
 )
@@ -172,12 +209,16 @@ def test_a_value_is_taken_where_the_type_holds_it(dtype, values, expected):
         ("BOOL", ["False"], "'False' does not fit bool"),
         ("BOOL", [0.5], "0.5 does not fit bool"),
         ("FLOAT64", [2**53 + 1], "too large to be exact; pass an identifier as text"),
-        ("FLOAT64", [Decimal(2**53 + 1)], "too large to be exact"),
+        ("FLOAT64", [2**60 + 1, None], "row 0: 1152921504606846977 does not fit float64"),
+        ("FLOAT64", [Decimal(2**53 + 1)], "row 0: .*9007199254740993.* too large to be exact"),
+        ("FLOAT64", [1, Decimal("1e999999")], "row 1: .*999999.* does not fit float64"),
+        ("FLOAT64", [Fraction(10**500, 3)], "does not fit float64"),
+        ("INT64", [Decimal("9007199254740993.5")], "9007199254740993.5.* does not fit int64"),
+        ("INT64", [1, Fraction(10**30 + 1, 10**30)], "row 1: .* does not fit int64"),
+        ("BOOL", [Decimal("1.00000000000000000001")], "does not fit bool"),
         ("FLOAT64", [np.int64(2**53 + 1), 0.5], "9007199254740993 does not fit float64"),
         ("FLOAT64", np.array([np.int64(2**53 + 1), None]), "9007199254740993 does not fit float64"),
-        ("FLOAT64", [Decimal("-1e999999")], "does not fit float64"),
-        ("FLOAT64", [Fraction(10**400, 3)], "does not fit float64"),
-        ("INT64", [Decimal("123456789012345678901234567890.5")], "does not fit int64"),
+        ("FLOAT64", [Fraction(10**350, 3)], "does not fit float64"),
         ("FLOAT64", [date(2026, 1, 1)], r"datetime.date\(2026, 1, 1\) does not fit .*: convert it as in the"),
         ("FLOAT64", [pd.Period("2026")], "convert it as in the training"),
         ("FLOAT64", [{}], "convert it as in the training"),
@@ -228,8 +269,15 @@ def test_what_is_taken_is_the_same_number(values, dtype):
         pl.DataFrame({"b": [2], "a": [1]}),
         {"features": [[1.0, 2.0]]},
         {"a": 1, "b": 2},
-        [pd.Series({"b": 2, "z": 9, "a": 1})],
+        [Backwards(b=2, a=1)],
+        Backwards(b=2, a=1),
+        database_rows("select 2 as b, 1 as a"),
+        database_rows("select 2 as b, 1 as a")[0],
+        [pd.Series({"b": 2.0, "a": 1.0})],
+        [pd.Series([1.0, 2.0])],
+        Backwards(b=[2], a=[1]),
     ],
+    ids=str,
 )
 def test_a_matrix_with_names_is_read_by_name_and_an_array_by_position(rows):
     assert read(rows, matrix(2, names="ab")) == {"features": [1.0, 2.0]}
@@ -240,6 +288,24 @@ def test_a_table_for_a_model_without_names_is_read_in_order_if_it_has_as_many_co
     assert read(make({"z": [1.0], "a": [2.0]}), matrix(2)) == {"features": [1.0, 2.0]}
     with pytest.raises(RowsError, match="expected exactly 3 columns in the order of the training"):
         read(make({"z": [1.0], "a": [2.0]}), matrix(3))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pd.DataFrame(np.eye(3))[[2, 1, 0]],
+        pl.from_numpy(np.eye(3)).select("column_0", "column_2", "column_1"),
+        {f"f{number}": [1.0] for number in (9, 8, 10)},
+        [pd.Series([1.0, 2.0, 3.0], index=[1, 0, 2])],
+    ],
+    ids=["pandas", "polars", "dict", "a Series"],
+)
+def test_numbered_columns_for_a_model_without_names_are_in_the_order_of_their_numbers(rows):
+    with pytest.raises(RowsError, match="are not in the order of their numbers: pass an array"):
+        read(rows, matrix(3))
+    assert read({f"f{number}": [float(number)] for number in (8, 9, 10)}, matrix(3)) == {
+        "features": [8.0, 9.0, 10.0]
+    }
 
 
 def test_a_matrix_without_names_leaves_the_columns_of_other_inputs():
@@ -272,7 +338,13 @@ def test_a_column_may_be_called_like_the_input():
         ("rows.csv", SPECS[2:3], "the rows are str 'rows.csv'"),
         ([[1.0], [1.0, 2.0]], SPECS[:1], "not an array or a table"),
         ([], SPECS[:1], "there are no rows"),
-        ([{"n": 1}, ["n"]], SPECS[:1], "row 1 is of type list, and row 0 has names"),
+        ([], [matrix(3)], "there are no rows"),
+        ([{"n": 1}, (1,)], SPECS[:1], "row 1 is a tuple without names, which other rows have"),
+        ([(1,), {"n": 1}], SPECS[:1], "row 0 is a tuple without names, which other rows have"),
+        (database_rows("select 1 as n, 2 as n"), SPECS[:1], "row 0 has a name twice: 'n', 'n'"),
+        ([Patient(2.0, 1.0)], [matrix(2, names="ab")], "the rows hold a Patient: pass a list with one dict"),
+        (pl.Series([{"b": 2.0, "a": 1.0}]), [matrix(2, names="ab")], "the rows hold a dict: pass a list"),
+        (pd.Series([{"n": 1}]), SPECS[:1], "the rows hold a dict: pass a list with one dict per row"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_way_out(rows, specs, message):

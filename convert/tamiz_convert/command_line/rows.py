@@ -13,12 +13,10 @@ from sklearn.model_selection import TimeSeriesSplit
 
 from tamiz.tables.columns import ColumnType, types_of
 from tamiz.tables.options import Reading
-from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.bundles.bundle import read_manifest
 from tamiz_convert.checks import specification_of
 from tamiz_convert.command_line.column_types import bundle_types, estimator_types, label_type
 from tamiz_convert.errors import RowsError
-from tamiz_convert.rows.inputs import FEATURES, feed_of
 from tamiz_convert.rows.raw import not_numbers
 from tamiz_convert.rows.tables import ARRAYS, load_arrays, opened, read
 from tamiz_convert.sources.onnx_graph import OnnxModel, input_specs
@@ -75,12 +73,10 @@ class FileRows:
             columns = self._columns(others, names)
             table = read(source, self.types(others), [*columns, self.target])
         features, labels = table[columns], labels_of(table[self.target])
-        if names is None or names or self.as_table:
-            return features, labels
-        odd = not_numbers(features)
+        odd = "" if names is None or names or self.as_table else not_numbers(features)
         if odd:
             raise RowsError(f"{path}: the model reads all columns as features, in their order{odd}")
-        return _matrix(features), labels
+        return features, labels
 
     def _columns(self, others: Sequence[str], names: list[str] | None) -> list[str]:
         """Return the columns to read as rows, of those that are neither labels nor groups."""
@@ -90,15 +86,6 @@ class FileRows:
         if names:
             return list(dict.fromkeys([*(name for name in names if name in others), *kept]))
         return list(others)
-
-
-def _matrix(features: pd.DataFrame) -> Any:
-    """Return columns of numbers as one array; pandas would round whole numbers beside fractions."""
-    if len(set(features.dtypes)) == 1:
-        return features.to_numpy()
-    spec = InputSpec(name=FEATURES, dtype=DataType.DATA_TYPE_FLOAT64, shape=[-1, features.shape[1]])
-    spec.column_names.extend(features.columns)
-    return feed_of(features, [spec])[FEATURES]
 
 
 def labels_of(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -141,6 +128,14 @@ def bundle_rows(arguments: argparse.Namespace, bundle: Path) -> FileRows:
     )
 
 
+def with_rules(types: Mapping[str, ColumnType], arguments: argparse.Namespace) -> Mapping[str, ColumnType]:
+    """Return types, and the labels' own for the columns that hold the answers of a rule."""
+    if arguments.checks is None or arguments.target not in types:
+        return types
+    rules = map(str, specification_of(arguments.checks).labels)
+    return dict.fromkeys(rules, types[arguments.target]) | dict(types)
+
+
 def named_columns(bundle: Path) -> list[str]:
     """Return the columns that a bundle reads by name; none if it reads any input only by order."""
     specs = read_manifest(bundle).inputs
@@ -175,4 +170,13 @@ def _reader(
         kept += sorted(map(str, specification_of(arguments.checks).columns()))
     dropped = [] if arguments.groups is None else [arguments.groups]
     reading = Reading.of(arguments)
-    return FileRows(arguments.target, arguments.features, names, as_table, types, reading, kept, dropped)
+    return FileRows(
+        arguments.target,
+        arguments.features,
+        names,
+        as_table,
+        lambda columns: with_rules(types(columns), arguments),
+        reading,
+        kept,
+        dropped,
+    )

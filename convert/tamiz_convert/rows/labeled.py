@@ -15,7 +15,7 @@ from tamiz.rows.cast import NUMBERS
 from tamiz.rows.column import column_of
 from tamiz_convert.errors import RowsError
 from tamiz_convert.graphs.score_graph import Labels
-from tamiz_convert.rows.per_row import one_per_row
+from tamiz_convert.rows.per_row import one_per_row, refuse_other_order, words_advice
 from tamiz_convert.rows.raw import as_rows, count, flat, joined, take
 
 _SHOWN: Final = 5
@@ -59,12 +59,13 @@ def labeled(
         slices: (n_rows,), each row's slice value, if there are slices.
 
     Raises:
-        RowsError: if there are no rows, if there are not as many labels as rows, or if a label is missing,
-            has another type, or is not a class.
+        RowsError: if there are no rows, if there are not as many labels as rows, if the labels' index has
+            another order, or if a label is missing, has another type, or is not a class.
     """
-    rows = as_rows(rows, what)
     if labels is None:
         raise RowsError(f"the {what} rows came without labels; expected one label per row")
+    refuse_other_order(rows, labels, f"{what} labels")
+    rows = as_rows(rows, what)
     read = one_per_row(labels, f"{what} labels")
     values = read.values
     if count(rows) != len(values):
@@ -73,9 +74,10 @@ def labeled(
         )
     missing = np.flatnonzero(read.missing)
     if len(missing):
+        advice = words_advice(classes.tolist()) or "; remove those rows"
         raise RowsError(
             f"{len(missing):,} of {len(values):,} {what} labels are missing (NaN or None), the first in row"
-            f" {missing[0]}; remove those rows"
+            f" {missing[0]}{advice}"
         )
     return LabeledRows(rows, _indices(values, classes, what), slices)
 
@@ -95,8 +97,7 @@ def refuse_overlap(
 
     Args:
         rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
-        others: the same kind of rows, in any types; if both are tables, only their common columns are
-            compared.
+        others: the same kind of rows, in any types. Of two tables, only the common columns are compared.
         what: the name of the rows in an error.
         whose: the name of the others in an error.
         allowed: whether equal rows are natural; then they are only noted.
@@ -107,16 +108,17 @@ def refuse_overlap(
     Raises:
         RowsError: with the number of repeated rows and the first of them; if the rows cannot be compared.
     """
-    rows, others = _common(rows, others, what, whose)
+    rows, others, compared = _common(rows, others, what, whose)
     repeated = np.flatnonzero(np.isin(row_keys(rows), row_keys(others)))
     if not len(repeated):
         return ()
     if allowed:
-        note = f"{len(repeated):,} of {count(rows):,} {what} rows equal {whose} rows"
+        note = f"{len(repeated):,} of {count(rows):,} {what} rows equal {whose} rows{compared}"
         return (f"{note}; allow_duplicates says that they are other observations with the same values",)
     shown = ", ".join(map(str, repeated[:_SHOWN].tolist())) + (", …" if len(repeated) > _SHOWN else "")
     raise RowsError(
-        f"{len(repeated):,} of {count(rows):,} {what} rows are {whose} rows as well (rows {shown}):"
+        f"{len(repeated):,} of {count(rows):,} {what} rows are {whose} rows as well{compared} (rows"
+        f" {shown}):"
         f" rows that were seen before say nothing about new ones. Bring {what} rows that were set apart"
         " before the training. If they are other observations that only have the same values, as with few"
         " categories, pass allow_duplicates=True (--allow-duplicates). Do not remove the equal rows alone:"
@@ -124,13 +126,16 @@ def refuse_overlap(
     )
 
 
-def _common(rows: Any, others: Any, what: str, whose: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return what two sets of rows have in common; where either holds float32, both do."""
+def _common(rows: Any, others: Any, what: str, whose: str) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """Return what two sets of rows have in common, in words too; where either holds float32, both do."""
+    compared = ""
     first, second = flat(rows).table, flat(others).table
     if not (isinstance(rows, np.ndarray) or isinstance(others, np.ndarray)):
         common = [name for name in first.columns if name in second.columns]
         if not common:
             raise RowsError(f"the {what} rows and the {whose} rows have no column in common")
+        if len(common) < len(first.columns):
+            compared = f" in {', '.join(map(repr, common))}, the columns that both have"
         first, second = first[common], second[common]
     elif first.shape[1] != second.shape[1]:
         raise RowsError(
@@ -140,8 +145,8 @@ def _common(rows: Any, others: Any, what: str, whose: str) -> tuple[pd.DataFrame
         )
     rounded = [index for index in range(first.shape[1]) if np.float32 in _dtypes(first, second, index)]
     if not rounded:
-        return first, second
-    return _in_float32(first, rounded), _in_float32(second, rounded)
+        return first, second, compared
+    return _in_float32(first, rounded), _in_float32(second, rounded), compared
 
 
 def _dtypes(first: pd.DataFrame, second: pd.DataFrame, index: int) -> tuple[Any, Any]:

@@ -20,6 +20,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from tamiz.rows import as_table
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import EstimatorError, RowsError
 from tamiz_convert.graphs.builder import GraphBuilder
@@ -32,11 +33,13 @@ from tamiz_convert.sources.estimator_scores import append_scores, supported
 from tamiz_convert.sources.estimators.scores import Scores
 from tamiz_convert.sources.failures import Reference, guarded
 from tamiz_convert.sources.kind import Kind
+from tamiz_convert.sources.learned_categories import check_columns
 from tamiz_convert.sources.linear import with_scaler_folded
 from tamiz_convert.sources.preprocessing_graph import (
     Matrix,
     Preprocessing,
     columns_that_may_miss,
+    transformed_columns,
     used_columns,
 )
 
@@ -235,9 +238,9 @@ def _flat(steps: Iterable[Any]) -> list[Any]:
 def _inputs(steps: list[Any], final: Any, rows: Any) -> Inputs:
     names = _names_read(steps, final, rows)
     if steps and isinstance(steps[0], ColumnTransformer) and names:
-        inputs = Inputs.of_columns(
-            _table(rows, names), used_columns(steps[0]), names, columns_that_may_miss(steps[0])
-        )
+        table = _table(rows, names)
+        inputs = Inputs.of_columns(table, used_columns(steps[0]), names, columns_that_may_miss(steps[0]))
+        check_columns(transformed_columns(steps[0]), as_table(table) or {}, inputs)
     else:
         first = (steps or [final])[0]
         learned = (each for step in _with_inner(first) for each in getattr(step, "categories_", ()))
@@ -390,7 +393,7 @@ def _takes_missing(reference: Reference, spec: InputSpec, canonical: Any) -> boo
         return False
     missing = "" if spec.dtype == DataType.DATA_TYPE_STRING else np.nan
     table = canonical if isinstance(canonical, pd.DataFrame) else pd.DataFrame(canonical)
-    columns = list(spec.column_names or table.columns)
+    columns = list(spec.column_names if table is canonical else table.columns)
     spoiled = table.iloc[[0] * len(columns)].reset_index(drop=True)
     for row, column in enumerate(columns):
         given = spoiled[column].astype(object) if missing == "" else spoiled[column]

@@ -13,12 +13,15 @@ from tamiz.dtypes import NUMERIC_DTYPES, name_of
 from tamiz.rows.column import Column, RowsError, column_of
 from tamiz.v1.manifest_pb2 import DataType
 
-_DIGITS: Final = 400
-"""More than any float has before or after its point; more would fill the memory."""
-_TOO_LARGE: Final = 10**_DIGITS
-
 NUMBERS: Final = (bool, int, float, np.bool_, np.integer, np.floating, Decimal, Fraction)
-"""What a column of objects may hold where the model reads numbers."""
+"""What a column of objects may hold for a type of numbers."""
+
+
+_DIGITS: Final = 308
+"""No type holds a number of more digits, but a few floats."""
+
+_NOT_WHOLE: Final = 0.5
+"""In place of any fraction for a type of whole numbers: the float next to a fraction may be whole."""
 
 
 def cast(column: Column, dtype: DataType, what: str) -> NDArray[Any]:
@@ -50,7 +53,9 @@ def cast(column: Column, dtype: DataType, what: str) -> NDArray[Any]:
             f"{what}, row {row}: a value is missing, which {wanted} cannot hold: fill it in, or leave the row"
             " out"
         )
-    numbers = _numbers(column, wanted, what) if column.values.dtype.kind == "O" else column.values
+    numbers = column.values
+    if numbers.dtype.kind == "O":
+        numbers = _numbers(column, target, wanted, what)
     return _converted(numbers, column, target, wanted, what)
 
 
@@ -71,7 +76,7 @@ def is_unicode(text: str) -> bool:
     return text.isascii() or text.encode(errors="replace").decode() == text
 
 
-def _numbers(column: Column, wanted: str, what: str) -> NDArray[Any]:
+def _numbers(column: Column, target: np.dtype[Any], wanted: str, what: str) -> NDArray[Any]:
     """Return objects as an array of numbers; NaN where one is missing."""
     values = column.values
     wrong = np.fromiter((not isinstance(value, NUMBERS) for value in values.flat), bool, values.size).reshape(
@@ -81,23 +86,22 @@ def _numbers(column: Column, wanted: str, what: str) -> NDArray[Any]:
     is_text = isinstance(next(iter(values[wrong]), ""), str)
     why = ": text is not read as a number" if is_text else ": convert it as in the training"
     _refuse(column, wrong, wanted, what, why)
-    exact = [_exact(value) for value in np.where(column.missing, np.nan, values).flat]
-    return column_of(exact).values.reshape(values.shape)
+    filled = np.where(column.missing, np.nan, values).flat
+    return column_of([_plain_number(value, target) for value in filled]).values.reshape(values.shape)
 
 
-def _exact(value: Any) -> Any:
-    """Return a Decimal or a Fraction as an int if it is a whole number, else as the nearest float."""
+def _plain_number(value: Any, target: np.dtype[Any]) -> Any:
+    """Return a Decimal or Fraction as an int, if it is whole, or as a float; any other number as it is."""
     if not isinstance(value, Decimal | Fraction):
         return value
-    if isinstance(value, Decimal) and not (value.is_finite() and abs(value.adjusted()) < _DIGITS):
-        return _TOO_LARGE if value.is_finite() and value.adjusted() > 0 else float(value)
-    number = Fraction(value)  # exact; Decimal's own arithmetic rounds to 28 digits
-    if number.denominator == 1:
-        return number.numerator
-    try:
-        return float(number)
-    except OverflowError:
-        return _TOO_LARGE
+    if isinstance(value, Decimal) and not value.is_finite():
+        return float(value)
+    # The digits of 1e999999 are not written out.
+    if (value.adjusted() > _DIGITS) if isinstance(value, Decimal) else (abs(value) > 10**_DIGITS):
+        return 10**_DIGITS
+    if value == int(value):
+        return int(value)
+    return float(value) if target.kind == "f" else _NOT_WHOLE
 
 
 def _converted(
@@ -148,7 +152,7 @@ def _lost_one_by_one(numbers: NDArray[Any], target: np.dtype[Any]) -> NDArray[np
     """Return which of some Python numbers a dtype does not hold: whole ones that no NumPy dtype does."""
 
     def is_lost(value: Any) -> bool:
-        if value is None:  # missing; only floats come here with one
+        if value is None:  # refused before, unless it becomes NaN
             return False
         try:
             held = target.type(value)

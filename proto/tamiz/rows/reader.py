@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -81,6 +82,13 @@ def _from_array(rows: Any, specs: Sequence[InputSpec]) -> NDArray[Any]:
         )
     if not values.size and not len(values):
         raise RowsError("there are no rows")
+    objects = values.flat if values.dtype == object else ()
+    record = next((each for each in objects if hasattr(each, "__dict__") or isinstance(each, dict)), None)
+    if record is not None:
+        raise RowsError(
+            f"the rows hold a {type(record).__name__}: pass a list with one dict per row, such as"
+            " dataclasses.asdict gives, or a table"
+        )
     if values.ndim == 1 and len(spec.shape) == _MATRIX_DIMENSIONS:
         if spec.shape[1] != 1:
             raise RowsError(
@@ -117,6 +125,12 @@ def _by_order(table: Table, spec: InputSpec, specs: Sequence[InputSpec]) -> list
         return []
     others = {name for each in specs if each is not spec for name in (each.name, *each.column_names)}
     names = [name for name in table if name not in others]
+    if _is_numbered_otherwise(names):
+        raise RowsError(
+            f"the model was trained without column names and reads columns by their order, and"
+            f" {listed(names)} are not in the order of their numbers: pass an array with the columns in the"
+            " order of the training"
+        )
     is_only = all(each is spec or each.column_names or each.name in table for each in specs)
     width = spec.shape[1] if len(spec.shape) == _MATRIX_DIMENSIONS else -1
     expected = "its" if width < 0 else f"exactly {width}"
@@ -127,6 +141,14 @@ def _by_order(table: Table, spec: InputSpec, specs: Sequence[InputSpec]) -> list
             f" in the order of the training, or an array; these are {len(names)}"
         )
     return names
+
+
+def _is_numbered_otherwise(names: Sequence[str]) -> bool:
+    """Return whether names are numbers, as pandas and polars make them up, but in another order."""
+    parts = [re.fullmatch(r"(\D*)(\d+)", name) for name in names]
+    numbers = [int(part[2]) for part in parts if part]
+    is_numbered = len(numbers) == len(names) and len({part[1] for part in parts if part}) == 1
+    return is_numbered and numbers != sorted(numbers)
 
 
 def _single(column: Column, name: str) -> Column:

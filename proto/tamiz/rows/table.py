@@ -47,9 +47,9 @@ def as_table(rows: Any, wanted: Collection[str] = ()) -> Table | None:
     """Return a table's columns; None for an array, whose columns have no names.
 
     Args:
-        rows: a table of pandas, polars or Arrow, a dict of columns, a list of records (one dict or Series
-            per row), one record, a structured array, or a pandas Series that is the row of a table; or an
-            array or list.
+        rows: a table of pandas, polars or Arrow, a dict of columns, a list of records, one record, a
+            structured array, or a pandas Series that is the row of a table; or an array or list. A record is
+            a dict, a named tuple, the row of a database or of a structured array; in a list, also a Series.
         wanted: the columns that are asked for. A Series is the row of a table if its index holds them all.
 
     Raises:
@@ -61,18 +61,21 @@ def as_table(rows: Any, wanted: Collection[str] = ()) -> Table | None:
             " one, put NaN, not 0, in place of what it leaves out: at = rows.tocoo(); dense ="
             " np.full(at.shape, np.nan); dense[at.row, at.col] = at.data"
         )
-    if isinstance(rows, Mapping):
-        is_record = bool(rows) and all(map(_is_scalar, rows.values()))
-        return Table([*rows], [[value] for value in rows.values()] if is_record else [*rows.values()])
     if isinstance(rows, np.ndarray):
         names = rows.dtype.names
         return Table(names, [np.atleast_1d(rows[name]) for name in names]) if names else None
-    if isinstance(rows, Sequence):
-        are_records = len(rows) > 0 and (isinstance(rows[0], Mapping) or _is_series(rows[0]))
-        return _from_records(rows) if are_records else None
-    if _is_series(rows):
+    if hasattr(rows, "iloc") and not hasattr(rows, "columns"):
         is_row = bool(wanted) and set(wanted) <= set(map(str, rows.index))
         return Table([*rows.index], [[value] for value in rows]) if is_row else None
+    named = _named_values(rows)
+    if named is not None:
+        is_record = bool(named) and all(_is_scalar(value) for _, value in named)
+        return Table([name for name, _ in named], [[value] if is_record else value for _, value in named])
+    if isinstance(rows, Sequence):
+        one_of_each_type = {type(row): row for row in rows}.values()
+        return (
+            _from_records(rows) if any(_named_values(row) is not None for row in one_of_each_type) else None
+        )
     return _from_library(rows)
 
 
@@ -95,25 +98,38 @@ def _from_library(rows: Any) -> Table | None:
 
 
 def _from_records(rows: Sequence[Any]) -> Table:
-    records = [dict(row.items()) if _is_series(row) else row for row in rows]
-    odd = next((row for row, record in enumerate(records) if not isinstance(record, Mapping)), None)
-    if odd is not None:
-        raise RowsError(
-            f"row {odd} is of type {type(rows[odd]).__name__}, and row 0 has names: pass all rows as dicts"
-        )
+    records = []
+    for number, row in enumerate(rows):
+        named = _named_values(row)
+        if named is None:
+            raise RowsError(f"row {number} is a {type(row).__name__} without names, which other rows have")
+        records.append({str(name): value for name, value in named})
+        if len(records[-1]) < len(named):
+            raise RowsError(f"row {number} has a name twice: {listed([str(name) for name, _ in named])}")
     names = list(dict.fromkeys(name for record in records for name in record))
-    for row, record in enumerate(records):
+    for number, record in enumerate(records):
         absent = [name for name in names if name not in record]
         if absent:
             raise RowsError(
-                f"row {row} lacks {listed(absent)}, which other rows have: write None where a"
+                f"row {number} lacks {listed(absent)}, which other rows have: write None where a"
                 " value is missing"
             )
     return Table(names, [[record[name] for record in records] for name in names])
 
 
-def _is_series(rows: Any) -> bool:
-    return hasattr(rows, "iloc") and not hasattr(rows, "columns")
+def _named_values(row: Any) -> list[tuple[Any, Any]] | None:
+    """Return the values of a record with their names; None for what has no names, and for whole tables."""
+    if isinstance(row, Mapping):
+        return [*row.items()]
+    if isinstance(row, np.void):
+        return None if row.dtype.names is None else [*zip(row.dtype.names, row.item(), strict=True)]
+    if isinstance(row, tuple):  # itertuples, SQLAlchemy; Spark
+        names = getattr(row, "_fields", None) or getattr(row, "__fields__", None)
+        return None if names is None else [*zip(names, row, strict=True)]
+    if not hasattr(row, "keys") or hasattr(row, "columns"):
+        return None
+    names = [*row.keys()]  # a Series, sqlite3.Row
+    return None if names == [*range(len(names))] else [*zip(names, row, strict=True)]
 
 
 def _is_scalar(value: Any) -> bool:

@@ -6,10 +6,13 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import catboost
+import lightgbm
 import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
+import xgboost
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
@@ -30,6 +33,7 @@ from sklearn.preprocessing import (
 )
 from sklearn.svm import SVC, LinearSVC
 
+from tamiz.rows import RowsError as DoNotFit
 from tamiz.rows import read_rows
 from tamiz_convert import EstimatorError, RowsError, export
 from tamiz_convert.graphs.score_graph import class_labels
@@ -355,9 +359,107 @@ def test_numbers_for_a_column_of_which_text_was_learned_are_refused(given, tmp_p
         exported(model, other, y, tmp_path)
 
 
+def encoded(*columns: str) -> Any:
+    steps = ColumnTransformer(
+        [("c", OneHotEncoder(handle_unknown="ignore"), list(columns)), ("x", StandardScaler(), ["x"])]
+    )
+    return make_pipeline(steps, LogisticRegression())
+
+
+@pytest.mark.parametrize("words", [["None", "yes"], ["NA", "yes"], ["null", "nan"]])
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_missing_values_where_the_training_held_words_that_mean_missing_are_refused(words, missing, tmp_path):
+    _, y = made()
+    table = pd.DataFrame({"c": words * 200, "x": np.arange(400.0)})
+    model = encoded("c").fit(table, y)
+    read_otherwise = table.assign(c=pd.Series([missing, "yes"] * 200, dtype=object))
+    with pytest.raises(RowsError, match=r"column 'c' is missing in 200 of 400 rows .*keep_default_na=False"):
+        exported(model, read_otherwise, y, tmp_path)
+    table.loc[3, "c"] = None  # a few missing ones beside the words are missing ones
+    exported(model, table, y, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"zip": [1001] * 400}, "column 'zip' holds numbers, but OneHotEncoder learned text there, such as"),
+        (
+            {"code": ["1"] * 400},
+            "column 'code' holds text, but OneHotEncoder learned numbers there, such as 0",
+        ),
+        ({"zip": pd.array([1001, None] * 200, dtype="Int64")}, "column 'zip' holds numbers"),
+        ({"x": ["1.5", 2] * 200}, "column 'x', row 1: 2: expected numbers alone or text alone"),
+        ({"x": pd.to_datetime(["2026-01-01"] * 400)}, "column 'x' holds datetime64.* as in the training"),
+        ({"x": [{}] * 400}, "column 'x', row 0: {}: expected numbers alone or text alone"),
+        ({"zip": [None] * 400}, "column 'zip' holds missing values alone"),
+    ],
+)
+def test_a_column_that_cannot_be_that_of_the_training_is_named(change, message, tmp_path):
+    _, y = made()
+    table = pd.DataFrame({"zip": ["01001", "2"] * 200, "code": [0, 1] * 200, "x": np.arange(400.0)})
+    steps = [("z", OneHotEncoder(), ["zip"]), ("n", OneHotEncoder(), ["code"])]
+    steps = ColumnTransformer([*steps, ("x", StandardScaler(), ["x"])])
+    model = make_pipeline(steps, LogisticRegression()).fit(table, y)
+    with pytest.raises(RowsError, match=message):
+        exported(model, table.assign(**change), y, tmp_path)
+
+
+def test_a_column_of_another_type_is_named_even_beside_one_that_is_right(tmp_path):
+    _, y = made()
+    table = pd.DataFrame({"zip": ["01001", "2"] * 200, "town": ["a", "b"] * 200, "x": np.arange(400.0)})
+    model = encoded("zip", "town").fit(table, y)
+    with pytest.raises(RowsError, match="column 'zip' holds numbers, but OneHotEncoder learned text"):
+        exported(model, table.assign(zip=[1001, 2] * 200), y, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["c", "x"])
+def test_two_columns_of_one_name_are_refused(name, tmp_path):
+    _, y = made()
+    table = pd.DataFrame({"c": ["a", "b"] * 200, "x": np.arange(400.0)})
+    model = encoded("c").fit(table, y)
+    with pytest.raises(RowsError, match=f"there are 2 columns '{name}': give each its own name"):
+        exported(model, pd.concat([table, table[[name]]], axis=1), y, tmp_path)
+
+
+def test_decimals_are_numbers_at_the_export_too(tmp_path):
+    _, y = made()
+    table = pd.DataFrame({"c": ["a", "b"] * 200, "x": np.arange(400.0)})
+    model = encoded("c").fit(table, y)
+    expected = exported(model, table, y, tmp_path)
+    found = exported(model, table.assign(x=[Decimal(str(each)) for each in table["x"]]), y, tmp_path)
+    assert found.manifest.inputs == expected.manifest.inputs
+    np.testing.assert_array_equal(answers(found, table), answers(expected, table))
+
+
 def test_an_array_is_read_by_position_for_a_model_that_was_trained_on_a_table(tmp_path):
     X, y = made()
     table = pd.DataFrame(X, columns=list("abcd"))
     for model in (LogisticRegression(), RandomForestClassifier(3, random_state=0), GaussianNB()):
         report = exported(model.fit(table, y), X, y, tmp_path, calibrator="none")
         np.testing.assert_allclose(answers(report, X), model.predict_proba(table), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RandomForestClassifier(5, random_state=0),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        lightgbm.LGBMClassifier(n_estimators=3, verbose=-1),
+        xgboost.XGBClassifier(n_estimators=3),
+        catboost.CatBoostClassifier(iterations=3, verbose=0, allow_writing_files=False),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+@pytest.mark.parametrize("trained_on", [np.asarray, pd.DataFrame])
+def test_a_model_without_names_has_those_of_the_table_that_it_is_exported_with(model, trained_on, tmp_path):
+    """A table in another order is not read in the wrong one: such models answer it without a word."""
+    X, y = made()
+    model.fit(trained_on(X), y)
+    names = list(range(4)) if trained_on is pd.DataFrame else ["a", "b", "c", "d"]
+    table = pd.DataFrame(X, columns=names)
+    report = exported(model, table, y, tmp_path)
+    assert list(report.manifest.inputs[0].column_names) == [str(name) for name in names]
+    for rows in (table[names[::-1]], table.assign(id=0.0)[["id", *names]], X):
+        np.testing.assert_array_equal(answers(report, rows), answers(report, table))
+    with pytest.raises(DoNotFit, match=r"missing column\(s\)"):
+        answers(report, table.add_prefix("other_"))

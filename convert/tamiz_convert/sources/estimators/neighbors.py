@@ -43,8 +43,8 @@ def _k_neighbors(builder: GraphBuilder, estimator: Any, features: str) -> Scores
             raise EstimatorError(
                 f"KNeighborsClassifier(n_neighbors={n_neighbors}): in {is_tie.sum()} of {len(is_tie)}"
                 f" held-out rows, neighbor number {n_neighbors} is exactly as near as the next one, and"
-                " scikit-learn and the graph need not choose the same. Train it without training rows that repeat and on"
-                " features with finer values, or train another estimator"
+                " scikit-learn and the graph need not choose the same. Train it without training rows that"
+                " repeat and on features with finer values, or train another estimator"
             )
 
     def own(rows: Any) -> NDArray[np.float64]:
