@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -337,8 +338,14 @@ def test_a_column_may_be_called_like_the_input():
         (7, SPECS[:1], "of type int: pass an array, a DataFrame or a dict"),
         ("rows.csv", SPECS[2:3], "the rows are str 'rows.csv'"),
         ([[1.0], [1.0, 2.0]], SPECS[:1], "not an array or a table"),
-        ([], SPECS[:1], "there are no rows"),
-        ([], [matrix(3)], "there are no rows"),
+        (Path("rows.csv"), SPECS[:2], "the rows are PosixPath 'rows.csv'.* the command tamiz-client predict"),
+        (None, SPECS[:2], "of type NoneType: pass an array"),
+        ((each for each in [[1, 2.0]]), SPECS[:2], "of type generator"),
+        ([], SPECS[:2], "there are no rows"),
+        ([], [matrix(2)], "there are no rows"),
+        ({"z": [1]}, SPECS[:2], r"missing column\(s\) 'n', 'x'; the rows have 'z'"),
+        ({"N": [1], "x": [1.0]}, SPECS[:2], "'N' is another name than 'n': rename the column"),
+        ({" x": [1.0], "n": [1]}, SPECS[:2], "' x' is another name than 'x': rename"),
         ([{"n": 1}, (1,)], SPECS[:1], "row 1 is a tuple without names, which other rows have"),
         ([(1,), {"n": 1}], SPECS[:1], "row 0 is a tuple without names, which other rows have"),
         (database_rows("select 1 as n, 2 as n"), SPECS[:1], "row 0 has a name twice: 'n', 'n'"),

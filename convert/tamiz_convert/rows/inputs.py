@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
@@ -154,8 +152,6 @@ def _data_type(name: str, table: Mapping[str, Column]) -> DataType:
     values = read.values
     if values.dtype.kind == "O" and not read.missing.all():
         values = column_of(values[~read.missing].tolist()).values
-    if values.dtype.kind == "O" and all(isinstance(value, Decimal | Fraction) for value in values):
-        return DataType.DATA_TYPE_FLOAT64
     if values.dtype == np.float32:
         return DataType.DATA_TYPE_FLOAT32
     if read.missing.any() and values.dtype.kind in "biu":

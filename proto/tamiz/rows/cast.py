@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamiz.dtypes import NUMERIC_DTYPES, name_of
-from tamiz.rows.column import Column, RowsError, column_of
+from tamiz.rows.column import CellRefused, Column, RowsError, column_of
 from tamiz.v1.manifest_pb2 import DataType
 
 NUMBERS: Final = (bool, int, float, np.bool_, np.integer, np.floating, Decimal, Fraction)
@@ -48,11 +48,8 @@ def cast(column: Column, dtype: DataType, what: str) -> NDArray[Any]:
     if column.values.dtype.kind in "cmM":
         raise RowsError(f"{what} wants {wanted}, got {column.values.dtype}: convert it as in the training")
     if column.missing.any() and target.kind != "f":
-        row = _first(column.missing)
-        raise RowsError(
-            f"{what}, row {row}: a value is missing, which {wanted} cannot hold: fill it in, or leave the row"
-            " out"
-        )
+        why = f"a value is missing, which {wanted} cannot hold: fill it in, or leave the row out"
+        raise CellRefused(what, _first(column.missing), why)
     numbers = column.values
     if numbers.dtype.kind == "O":
         numbers = _numbers(column, target, wanted, what)
@@ -174,6 +171,6 @@ def _refuse(column: Column, wrong: NDArray[np.bool_], wanted: str, what: str, wa
     if wrong.any():
         value = column.values[wrong].flat[0]
         shown = repr(value.item() if isinstance(value, np.generic) else value)
-        raise RowsError(
-            f"{what}, row {_first(wrong)}: {shown} does not fit {wanted}, which the model reads{way_out}"
+        raise CellRefused(
+            what, _first(wrong), f"{shown} does not fit {wanted}, which the model reads{way_out}"
         )
