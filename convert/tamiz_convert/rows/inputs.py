@@ -148,9 +148,16 @@ def _data_type(name: str, column: pd.Series[Any]) -> DataType:
         return DataType.DATA_TYPE_FLOAT64
     if values.dtype.kind in _BY_KIND:
         return _BY_KIND[values.dtype.kind]
-    if values.dtype.kind == "O" and all(isinstance(value, str) for value in values):
+    if read.missing.all():
+        raise RowsError(f"column {name!r} holds no value at all: leave it out of the features")
+    if values.dtype.kind != "O":
+        raise RowsError(f"column {name!r} holds {values.dtype} values: convert it to numbers or text")
+    is_text = np.fromiter((isinstance(value, str) for value in read.values), bool, len(read.values))
+    if (is_text | read.missing).all():
         return DataType.DATA_TYPE_STRING
+    few_are_text = 0 < 2 * is_text.sum() < (~read.missing).sum()
+    row = int((is_text if few_are_text else ~is_text & ~read.missing).argmax())
     raise RowsError(
-        f"column {name!r} holds {column.dtype} values that are neither numbers nor all strings; convert it"
-        " to one of them"
+        f"column {name!r}, row {row}: {read.values[row]!r}: expected only numbers or only text; convert the"
+        " column to one of them"
     )
