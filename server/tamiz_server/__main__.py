@@ -16,9 +16,12 @@ from tamiz.standard_output import OutputError, discard, prepare, written
 from tamiz_server.access.tokens import Right, entry, new_token
 from tamiz_server.config.flags import parse_config, parse_health_config
 from tamiz_server.errors import ConfigError
+from tamiz_server.telemetry.log_writer import LogWriter
 from tamiz_server.telemetry.logs import set_up as set_up_logs
+from tamiz_server.telemetry.standard_error import taken_over
 
 _LEAVES_WITHIN_S: Final = 2.0
+_LOG_ENDS_WITHIN_S: Final = 1.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,14 +43,17 @@ def _run_server(argv: Sequence[str]) -> int:
         from tamiz_server.app import App  # noqa: PLC0415  to name the extra when its libraries are missing
     except ModuleNotFoundError as error:
         return _fail(f"{error.name} is not installed; the server needs: pip install 'tamiz[server]'")
-    set_up_logs(config.log_level, config.log_format)
+    with taken_over() as real_stderr:
+        log = LogWriter(real_stderr)
+        set_up_logs(config.log_level, config.log_format, log, is_terminal=os.isatty(real_stderr))
 
-    async def serve() -> None:
-        await App(config).run()
-        _leave_behind_what_computes()
+        async def serve() -> None:
+            await App(config, lambda: log.n_dropped).run()
+            _leave_behind_what_computes()
 
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve())
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve())
+    log.close(_LOG_ENDS_WITHIN_S)
     return 0
 
 
@@ -59,6 +65,7 @@ def _leave_behind_what_computes() -> None:
             "a model was still computing or being loaded after %g s; the process ends without waiting for it",
             _LEAVES_WITHIN_S,
         )
+        logging.shutdown()
         os._exit(0)
 
     timer = threading.Timer(_LEAVES_WITHIN_S, leave)

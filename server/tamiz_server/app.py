@@ -41,8 +41,12 @@ _SHARE_OF_STREAMS: Final = 0.75
 class App:
     """A server from start to stop, in the running event loop."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, log_lines_dropped: Callable[[], int] = int) -> None:
         """Take the ports; nothing is answered yet.
+
+        Args:
+            config: the settings.
+            log_lines_dropped: returns how many lines the log has lost.
 
         Raises:
             ConfigError: if a port cannot be listened on, or a file of keys, certificates or tokens cannot be
@@ -54,7 +58,7 @@ class App:
         access = access_control(config)
         self._config = config
         self._loop = asyncio.get_running_loop()
-        self._metrics = Metrics(version("tamiz"), access.refused if access else {})
+        self._metrics = Metrics(version("tamiz"), access.refused if access else {}, log_lines_dropped)
         self._tracing = (
             trace_to(config.otlp_endpoint, config.trace_share, version("tamiz"))
             if config.otlp_endpoint

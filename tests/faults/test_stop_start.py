@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ import grpc
 import numpy as np
 import pytest
 from tests.asking import metric, page, wait_for
+from tests.server_process import free_port
 
 from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, StreamPredictResponse, Tensor
 from tamiz_client import AsyncClient, CallFailed, Client, Result
@@ -35,12 +35,6 @@ RAW = ROW.tobytes()
 def body(id_: str = "") -> bytes:
     tensor = Tensor(name="features", dtype=11, shape=[1, 2], raw=RAW)
     return PredictRequest(model_name="m", inputs=[tensor], id=id_).SerializeToString()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def ask_until_refused(target: str, told: Counter[str]) -> None:

@@ -68,11 +68,16 @@ class Specification:
         if not any(getattr(self, name) for name in _SECTIONS):
             raise SpecificationError(f"it has no section with checks: expected one of {', '.join(_SECTIONS)}")
 
+    @property
+    def labels(self) -> set[str | int]:
+        """Every column of the rows that holds labels: the answers of a rule."""
+        return {each.column for each in self.baseline if each.column is not None}
+
     def columns(self) -> set[str | int]:
         """Return every column of the rows that the specification names."""
         named: set[str | int] = {name for each in self.slices for name in each.by}
         named |= {name for each in self.comparison for name in each.by}
-        named |= {each.column for each in self.baseline if each.column is not None}
+        named |= self.labels
         changing: tuple[ChangeCheck, ...] = (*self.invariance, *self.perturbation, *self.directional)
         named |= {name for each in changing for name in each.columns}
         named |= {each.transform.argument for each in changing if each.transform.name == "permute_within"}

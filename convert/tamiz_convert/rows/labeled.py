@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tamiz_convert.errors import RowsError
 from tamiz_convert.graphs.score_graph import Labels
-from tamiz_convert.rows.per_row import one_per_row
+from tamiz_convert.rows.per_row import one_per_row, refuse_other_order, words_advice
 from tamiz_convert.rows.raw import as_rows, count, flat, joined, take
 
 _SHOWN: Final = 5
@@ -55,12 +55,13 @@ def labeled(
         slices: (n_rows,), each row's slice value, if there are slices.
 
     Raises:
-        RowsError: if there are no rows, if there are not as many labels as rows, or if a label is missing,
-            has another type, or is not a class.
+        RowsError: if there are no rows, if there are not as many labels as rows, if the labels' index has
+            another order, or if a label is missing, has another type, or is not a class.
     """
-    rows = as_rows(rows, what)
     if labels is None:
         raise RowsError(f"the {what} rows came without labels; expected one label per row")
+    refuse_other_order(rows, labels, f"{what} labels")
+    rows = as_rows(rows, what)
     read = one_per_row(labels, f"{what} labels")
     values = read.values
     if count(rows) != len(values):
@@ -69,9 +70,10 @@ def labeled(
         )
     missing = np.flatnonzero(read.missing)
     if len(missing):
+        advice = words_advice(classes.tolist()) or "; remove those rows"
         raise RowsError(
             f"{len(missing):,} of {len(values):,} {what} labels are missing (NaN or None), the first in row"
-            f" {missing[0]}; remove those rows"
+            f" {missing[0]}{advice}"
         )
     return LabeledRows(rows, _indices(values, classes, what), slices)
 
@@ -91,7 +93,7 @@ def refuse_overlap(
 
     Args:
         rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
-        others: the same kind of rows; if both are tables, only their common columns are compared.
+        others: the same kind of rows. Of two tables, only the common columns are compared.
         what: the name of the rows in an error.
         whose: the name of the others in an error.
         allowed: whether equal rows are natural; then they are only noted.
@@ -102,20 +104,24 @@ def refuse_overlap(
     Raises:
         RowsError: with the number of repeated rows and the first of them.
     """
+    compared = ""
     if isinstance(rows, pd.DataFrame) and isinstance(others, pd.DataFrame):
         common = [name for name in rows.columns if name in others.columns]
         if not common:
             raise RowsError(f"the {what} rows and the {whose} rows have no column in common")
+        if len(common) < len(rows.columns):
+            compared = f" in {', '.join(map(repr, common))}, the columns that both have"
         rows, others = rows[common], others[common]
     repeated = np.flatnonzero(np.isin(row_keys(rows), row_keys(others)))
     if not len(repeated):
         return ()
     if allowed:
-        note = f"{len(repeated):,} of {count(rows):,} {what} rows equal {whose} rows"
+        note = f"{len(repeated):,} of {count(rows):,} {what} rows equal {whose} rows{compared}"
         return (f"{note}; allow_duplicates says that they are other observations with the same values",)
     shown = ", ".join(map(str, repeated[:_SHOWN].tolist())) + (", …" if len(repeated) > _SHOWN else "")
     raise RowsError(
-        f"{len(repeated):,} of {count(rows):,} {what} rows are {whose} rows as well (rows {shown}):"
+        f"{len(repeated):,} of {count(rows):,} {what} rows are {whose} rows as well{compared} (rows"
+        f" {shown}):"
         f" rows that were seen before say nothing about new ones. Bring {what} rows that were set apart"
         " before the training. If they are other observations that only have the same values, as with few"
         " categories, pass allow_duplicates=True (--allow-duplicates). Do not remove the equal rows alone:"

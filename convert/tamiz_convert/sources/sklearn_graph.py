@@ -20,6 +20,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from tamiz.rows import as_table
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import EstimatorError, RowsError
 from tamiz_convert.graphs.builder import GraphBuilder
@@ -33,11 +34,13 @@ from tamiz_convert.sources.estimators.gradient_boosting import refuse_categories
 from tamiz_convert.sources.estimators.scores import Scores
 from tamiz_convert.sources.failures import Reference, guarded
 from tamiz_convert.sources.kind import Kind
+from tamiz_convert.sources.learned_categories import check_columns
 from tamiz_convert.sources.linear import with_scaler_folded
 from tamiz_convert.sources.preprocessing_graph import (
     Matrix,
     Preprocessing,
     columns_that_may_miss,
+    transformed_columns,
     used_columns,
 )
 
@@ -237,9 +240,9 @@ def _flat(steps: Iterable[Any]) -> list[Any]:
 def _inputs(steps: list[Any], final: Any, rows: Any) -> Inputs:
     names = _names_read(steps, final, rows)
     if steps and isinstance(steps[0], ColumnTransformer) and names:
-        inputs = Inputs.of_columns(
-            _table(rows, names), used_columns(steps[0]), names, columns_that_may_miss(steps[0])
-        )
+        table = _table(rows, names)
+        inputs = Inputs.of_columns(table, used_columns(steps[0]), names, columns_that_may_miss(steps[0]))
+        check_columns(transformed_columns(steps[0]), as_table(table) or {}, inputs)
     else:
         first = (steps or [final])[0]
         if any(isinstance(value, str) for each in getattr(first, "categories_", ()) for value in each):

@@ -17,6 +17,19 @@ class RowsError(ValueError):
     """Rows do not fit; the message says what is wrong with them, what was expected, and what to do."""
 
 
+class CellRefused(RowsError):
+    """A value does not fit. The message names the column, the row and the value."""
+
+    def __init__(self, what: str, row: int, why: str) -> None:
+        """Say what is wrong in which row; rows are counted from 0."""
+        super().__init__(f"{what}, row {row}: {why}")
+        self._what, self._row, self._why = what, row, why
+
+    def after(self, n_rows: int) -> str:
+        """Return the message for rows that follow so many others."""
+        return f"{self._what}, row {n_rows + self._row}: {self._why}"
+
+
 @dataclass(frozen=True)
 class Column:
     """Values, one or more per row.

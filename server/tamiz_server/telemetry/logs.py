@@ -4,33 +4,53 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 import time
 from typing import Any, Final, TextIO
 
+from tamiz_server.telemetry.log_writer import LogWriter
 from tamiz_server.telemetry.repeats import RepeatLimit
 
 _FIELDS: Final = "fields"
+_FLUSH_WITHIN_S: Final = 1.0
 _OF_GRPC: Final = "grpc._cython.cygrpc"
 _NOT_UTF8: Final = "a caller sent metadata or the name of a method that is not UTF-8; the call was refused"
 _GONE: Final = "a caller left before it could be told why its call was refused"
 _UNPRINTABLE: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
 
 
-def set_up(level: str, format_: str, stream: TextIO | None = None) -> None:
+def set_up(level: str, format_: str, stream: TextIO | LogWriter, *, is_terminal: bool = False) -> None:
     """Log to a stream from now on.
 
     Args:
         level: "debug", "info", "warning" or "error".
         format_: "text", "json", or "auto": text on a terminal, JSON anywhere else.
-        stream: where to write; None for the standard error.
+        stream: where to write.
+        is_terminal: whether people see it as it comes.
     """
-    stream = stream or sys.stderr
-    as_text = format_ == "text" or (format_ == "auto" and stream.isatty())
-    handler = logging.StreamHandler(stream)
+    as_text = format_ == "text" or (format_ == "auto" and is_terminal)
+    handler = _WriterHandler(stream) if isinstance(stream, LogWriter) else logging.StreamHandler(stream)
     handler.setFormatter(TextFormatter() if as_text else JsonFormatter())
     handler.addFilter(GrpcFilter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+class _WriterHandler(logging.Handler):
+    """Hands lines to a writer. They are formatted at once: what a line quotes may change later."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have a record written."""
+        try:
+            self._writer.put(self.format(record))
+        except Exception:  # noqa: BLE001  logging's own rule: what is logged never fails who logs
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Wait for what waits, but not for a reader that does not read."""
+        self._writer.flush(_FLUSH_WITHIN_S)
 
 
 def with_fields(**fields: Any) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ into text when somebody asks.
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
@@ -43,6 +43,7 @@ class Metrics(Collector):
     Args:
         server_version: for the label of `tamiz_build_info`.
         refused_by_access: calls that access control refused, by code; it counts them in threads of its own.
+        log_lines_dropped: returns how many lines the log has lost.
 
     Attributes:
         unattributed: requests that ended before their model was known, by code.
@@ -57,6 +58,7 @@ class Metrics(Collector):
 
     server_version: str
     refused_by_access: Mapping[str, int] = field(default_factory=dict)
+    log_lines_dropped: Callable[[], int] = int
     unattributed: Tally[str] = field(init=False, default_factory=Tally)
     refused: Tally[str] = field(init=False, default_factory=Tally)
     model_labels: dict[str, Mapping[str, int]] = field(init=False, default_factory=dict)
@@ -180,6 +182,14 @@ class Metrics(Collector):
         refused = Tally(dict(self.refused))
         refused.update(dict(self.refused_by_access))
         return dict.fromkeys(REFUSALS, 0) | refused
+
+    @computed(
+        "counter",
+        "tamiz_log_lines_dropped",
+        "Log lines that were dropped, because nobody read them fast enough or standard error is closed.",
+    )
+    def _log_lines_dropped(self) -> int:
+        return self.log_lines_dropped()
 
     @computed("gauge", "tamiz_model_label", "The version that a label names.", ("model", "label"))
     def _label_versions(self) -> dict[tuple[str, str], int]:

@@ -268,6 +268,37 @@ def test_a_rule_that_cannot_be_used_is_refused(bundle, baselines, message):
         check_bundle(bundle, *applicants(1500, 2), asked, baselines=baselines)
 
 
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        (["default", "Repays"], "in row 1 it predicts 'Repays', which is not a class"),
+        ([1, 0], "in row 0 it predicts 1, which is not a class; expected 'default', 'repays'"),
+        ([True, False], "in row 0 it predicts True"),
+        (["default", " repays"], "in row 1 it predicts ' repays'"),
+    ],
+)
+def test_a_rule_that_spells_the_classes_in_another_way_is_refused(bundle, labels, shown):
+    table, y = applicants(300, 2)
+    given = table.assign(rule=labels * 150)
+    with pytest.raises(SpecificationError, match=re.escape(f"baseline[0]: {shown}")):
+        check_bundle(bundle, given, y, {"version": 1, "baseline": [{"column": "rule"}]})
+    with pytest.raises(SpecificationError, match=re.escape(f"baseline 'r': {shown}")):
+        check_bundle(
+            bundle,
+            given,
+            y,
+            {"version": 1, "baseline": [{"against": "r"}]},
+            baselines={"r": lambda rows: rows["rule"]},
+        )
+
+
+def test_a_rule_may_predict_nothing(bundle):
+    table, y = applicants(300, 2)
+    asked = {"version": 1, "baseline": [{"column": "rule"}]}
+    (result,) = check_bundle(bundle, table.assign(rule=["default", None, "repays"] * 100), y, asked)
+    assert result.n_rows == 300
+
+
 def cases_file(folder: Path, **columns):
     table, _ = applicants(3, 4)
     table.assign(**columns).to_csv(folder / "cases.csv", index=False)

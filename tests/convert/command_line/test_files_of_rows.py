@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 
 import joblib
 import numpy as np
@@ -162,6 +163,18 @@ def test_a_missing_label_is_told(folder, capsys, tmp_path):
     assert (
         "1 of 60 calibration labels are missing (NaN or None), the first in row 7" in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
+def test_the_answers_of_a_rule_are_read_as_labels(folder, ending, tmp_path):
+    """Labels such as "01" are text, and a rule that always gives "1" is right as often as "1" is."""
+    table, labels = houses(300, 3)
+    write(table.assign(y=labels, rule="1"), folder / f"ruled.{ending}")
+    command = reading(folder, f"ruled.{ending}")["check"]
+    (folder / "checks.yaml").write_text("{version: 1, baseline: [{column: rule, severity: warn}]}")
+    assert main([*command, "--checks-json", str(tmp_path / "found.json")]) == 0
+    (found,) = json.loads((tmp_path / "found.json").read_text())["checks"]
+    assert found["observed"] < 0.5
 
 
 def export_numbers(folder, rows, output, trained_on):

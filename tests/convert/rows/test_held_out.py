@@ -200,6 +200,34 @@ def test_labels_that_cannot_be_used_are_refused_by_row(labels, message):
         labeled(np.zeros((3, 1)), labels, CLASSES, "given")
 
 
+@pytest.mark.parametrize("index", [[2, 0, 1], ["c", "a", "b"], pd.to_datetime(["2024", "2022", "2023"])])
+def test_labels_and_groups_in_another_order_than_their_rows_are_refused(index):
+    rows = pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=index)
+    labels = pd.Series([0, 1, 1], index=index)
+    with pytest.raises(RowsError, match="labels have the index of the rows, but in another order: in row 0"):
+        labeled(rows, labels.sort_index(), CLASSES, "given")
+    with pytest.raises(RowsError, match="groups have the index of the rows, but in another order"):
+        held_out((rows, labels), None, None, CLASSES, SplitPlan(groups=labels.sort_index()))
+    for same in (
+        labels,
+        labels.sort_index().loc[rows.index],
+        labels.reset_index(drop=True).set_axis([7, 8, 9]),
+    ):
+        assert labeled(rows, same, CLASSES, "given").y.tolist() == [0, 1, 1]
+    assert len(labeled(rows.set_axis([0, 0, 1]), labels.to_numpy(), CLASSES, "given")) == 3
+
+
+def test_missing_labels_are_not_to_be_removed_if_a_reader_took_a_class_for_missing():
+    with pytest.raises(RowsError, match=r"'None', which pandas.read_csv takes .* keep_default_na=False"):
+        labeled(np.zeros((2, 1)), ["yes", None], np.array(["None", "yes"]), "given")
+
+
+def test_columns_that_the_training_rows_lack_are_told():
+    rows = pd.DataFrame({"age": [1, 2, 3, 4], "pay": [1.0, 2.0, 3.0, 4.0]})
+    with pytest.raises(RowsError, match="training rows as well in 'age', the columns that both have"):
+        held_out((rows, [0, 1, 0, 1]), None, rows[["age"]], CLASSES, SplitPlan())
+
+
 @pytest.mark.parametrize(
     "groups", [[None] * 5 + list(range(5)), pd.Series([1, pd.NA] * 5, dtype="Int64"), np.full(10, np.nan)]
 )

@@ -19,16 +19,9 @@ def written():
     """`written("json")` logs to a text that it returns."""
     before = logging.root.handlers[:], logging.root.level
 
-    class Stream(io.StringIO):
-        is_terminal = False
-
-        def isatty(self) -> bool:
-            return self.is_terminal
-
     def start(format_: str, *, is_terminal: bool = False) -> io.StringIO:
-        stream = Stream()
-        stream.is_terminal = is_terminal
-        logs.set_up("info", format_, stream)
+        stream = io.StringIO()
+        logs.set_up("info", format_, stream, is_terminal=is_terminal)
         return stream
 
     yield start
