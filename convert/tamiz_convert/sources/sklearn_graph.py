@@ -30,6 +30,7 @@ from tamiz_convert.rows.raw import as_rows, take
 from tamiz_convert.sources.booster import missing_note
 from tamiz_convert.sources.boosters import column_names, is_booster, read_booster
 from tamiz_convert.sources.estimator_scores import append_scores, supported
+from tamiz_convert.sources.estimators.gradient_boosting import refuse_categories
 from tamiz_convert.sources.estimators.scores import Scores
 from tamiz_convert.sources.failures import Reference, guarded
 from tamiz_convert.sources.kind import Kind
@@ -75,6 +76,7 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
     classes = _classes(estimator)
     rows = as_rows(rows, "calibration")
     steps, final = _steps(estimator)
+    refuse_categories(final)
     inputs = _inputs(steps, final, rows)
     specs = inputs.specs
     builder = GraphBuilder()

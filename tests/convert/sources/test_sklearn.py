@@ -18,7 +18,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
@@ -37,6 +37,7 @@ from tamiz.rows import RowsError as DoNotFit
 from tamiz.rows import read_rows
 from tamiz_convert import EstimatorError, RowsError, export
 from tamiz_convert.graphs.score_graph import class_labels
+from tamiz_convert.sources.sklearn_graph import from_sklearn
 
 
 def made(
@@ -463,3 +464,20 @@ def test_a_model_without_names_has_those_of_the_table_that_it_is_exported_with(m
         np.testing.assert_array_equal(answers(report, rows), answers(report, table))
     with pytest.raises(DoNotFit, match=r"missing column\(s\)"):
         answers(report, table.add_prefix("other_"))
+
+
+@pytest.mark.parametrize("kind", ["names", "from_dtype", "in a Pipeline", "in a vote", "numbers"])
+def test_categories_that_an_estimator_encodes_itself_are_named_as_the_reason(kind):
+    X, y = made(n_columns=2)
+    words = pd.Series(np.where(X[:, 0] > 0, "yes", "no"), dtype="category")
+    table = pd.DataFrame({"word": words, "x": X[:, 1]})
+    if kind == "numbers":
+        table["word"] = words.cat.codes
+    asked = "from_dtype" if kind in ("from_dtype", "in a Pipeline", "in a vote") else ["word"]
+    model: Any = HistGradientBoostingClassifier(max_iter=2, categorical_features=asked)
+    if kind == "in a Pipeline":
+        model = Pipeline([("nothing", "passthrough"), ("model", model)])
+    if kind == "in a vote":
+        model = VotingClassifier([("model", model)], voting="soft")
+    with pytest.raises(EstimatorError, match=r"with categorical_features is not supported; encode"):
+        from_sklearn(model.fit(table, y), table)
