@@ -128,6 +128,14 @@ def bundle_rows(arguments: argparse.Namespace, bundle: Path) -> FileRows:
     )
 
 
+def with_rules(types: Mapping[str, ColumnType], arguments: argparse.Namespace) -> Mapping[str, ColumnType]:
+    """Return types, and the labels' own for the columns that hold the answers of a rule."""
+    if arguments.checks is None or arguments.target not in types:
+        return types
+    rules = map(str, specification_of(arguments.checks).labels)
+    return dict.fromkeys(rules, types[arguments.target]) | dict(types)
+
+
 def named_columns(bundle: Path) -> list[str]:
     """Return the columns that a bundle reads by name; none if it reads any input only by order."""
     specs = read_manifest(bundle).inputs
@@ -162,4 +170,13 @@ def _reader(
         kept += sorted(map(str, specification_of(arguments.checks).columns()))
     dropped = [] if arguments.groups is None else [arguments.groups]
     reading = Reading.of(arguments)
-    return FileRows(arguments.target, arguments.features, names, as_table, types, reading, kept, dropped)
+    return FileRows(
+        arguments.target,
+        arguments.features,
+        names,
+        as_table,
+        lambda columns: with_rules(types(columns), arguments),
+        reading,
+        kept,
+        dropped,
+    )
