@@ -82,7 +82,7 @@ class Inputs:
         cls, rows: pd.DataFrame, used: Sequence[str], all_columns: Sequence[str], may_miss: Mapping[str, Any]
     ) -> Inputs:
         """Return one input per used column, for tables like this one."""
-        table = as_table(rows) or {}
+        table: Mapping[str, Any] = as_table(rows) or {}
         absent = [name for name in used if name not in table]
         if absent:
             raise RowsError(
