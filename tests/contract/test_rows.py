@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -181,6 +182,8 @@ def test_whole_numbers_and_bools_cannot_be_missing(missing, dtype):
         ("INT64", [Decimal(2**53 + 1), Fraction(6, 2), Decimal("4.0")], [2**53 + 1, 3, 4]),
         ("FLOAT32", [0.1, float("inf")], [float(np.float32(0.1)), float("inf")]),
         ("FLOAT16", [2048, None], [2048.0, None]),
+        ("FLOAT64", [np.int64(2**62), None], [2.0**62, None]),
+        ("FLOAT64", [Decimal("sNaN"), Fraction(1, 2)], [None, 0.5]),
         ("STRING", ["", "nan"], ["", "nan"]),
     ],
 )
@@ -214,6 +217,13 @@ def test_a_value_is_taken_where_the_type_holds_it(dtype, values, expected):
         ("INT64", [Decimal("9007199254740993.5")], "9007199254740993.5.* does not fit int64"),
         ("INT64", [1, Fraction(10**30 + 1, 10**30)], "row 1: .* does not fit int64"),
         ("BOOL", [Decimal("1.00000000000000000001")], "does not fit bool"),
+        ("FLOAT64", [np.int64(2**53 + 1), 0.5], "9007199254740993 does not fit float64"),
+        ("FLOAT64", np.array([np.int64(2**53 + 1), None]), "9007199254740993 does not fit float64"),
+        ("FLOAT64", [Fraction(10**350, 3)], "does not fit float64"),
+        ("FLOAT64", [date(2026, 1, 1)], r"datetime.date\(2026, 1, 1\) does not fit .*: convert it as in the"),
+        ("FLOAT64", [pd.Period("2026")], "convert it as in the training"),
+        ("FLOAT64", [{}], "convert it as in the training"),
+        ("STRING", ["a", "\ud800"], "row 1: .* it holds half of a surrogate pair"),
         ("FLOAT32", [2**24 + 1], "16777217 does not fit float32"),
         ("FLOAT32", [1e39], r"1e\+39 does not fit float32"),
         ("FLOAT64", ["1.5"], "text is not read as a number"),

@@ -1,7 +1,7 @@
 """Preprocessing steps of a Pipeline as ONNX nodes, in float64 throughout.
 
-Imputers and one-hot encoders are our own nodes: onnxruntime has no imputer for float64, and skl2onnx's
-encoder gives float32. skl2onnx converts every other step, with float64 inputs.
+Imputers, one-hot encoders and unions are our own nodes: onnxruntime has no imputer for float64, and
+skl2onnx's encoder gives float32. skl2onnx converts every other step, with float64 inputs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import DoubleTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures, QuantileTransformer
 
 from tamiz_convert.errors import EstimatorError
@@ -101,8 +101,22 @@ class Preprocessing:
                     f"the transformer {name!r} hands strings to the estimator; encode them, for example with"
                     " OneHotEncoder. If it was trained on numbers or bools there, pass these columns as such"
                 )
-            parts.append(part)
+            parts.append(self._weighed(part, step, name))
         return self._concat(parts)
+
+    def _union(self, step: FeatureUnion, matrix: Matrix) -> Matrix:
+        """Append each transformer with all columns, and put the results side by side."""
+        parts = []
+        for name, transformer in step.transformer_list:
+            if transformer != "drop":
+                parts.append(self._weighed(self.append(transformer, matrix), step, name))
+        return self._concat(parts)
+
+    def _weighed(self, part: Matrix, step: ColumnTransformer | FeatureUnion, name: str) -> Matrix:
+        weight = (step.transformer_weights or {}).get(name)
+        if weight is None:
+            return part
+        return replace(part, name=self._builder.add("Mul", part.name, self._builder.constant(float(weight))))
 
     def _concat(self, parts: Sequence[Matrix]) -> Matrix:
         if len(parts) == 1:
@@ -224,6 +238,7 @@ class Preprocessing:
 
     _own: Final[dict[type, Callable[[Preprocessing, Any, Matrix], Matrix]]] = {
         SimpleImputer: _impute,
+        FeatureUnion: _union,
         OneHotEncoder: _one_hot,
         PolynomialFeatures: _polynomial,
         QuantileTransformer: _quantiles,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -30,6 +30,7 @@ from tamiz_convert.rows.raw import as_rows, take
 from tamiz_convert.sources.booster import missing_note
 from tamiz_convert.sources.boosters import column_names, is_booster, read_booster
 from tamiz_convert.sources.estimator_scores import append_scores, supported
+from tamiz_convert.sources.estimators.gradient_boosting import refuse_categories
 from tamiz_convert.sources.estimators.scores import Scores
 from tamiz_convert.sources.failures import Reference, guarded
 from tamiz_convert.sources.kind import Kind
@@ -75,6 +76,7 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
     classes = _classes(estimator)
     rows = as_rows(rows, "calibration")
     steps, final = _steps(estimator)
+    refuse_categories(final)
     inputs = _inputs(steps, final, rows)
     specs = inputs.specs
     builder = GraphBuilder()
@@ -243,7 +245,8 @@ def _inputs(steps: list[Any], final: Any, rows: Any) -> Inputs:
         check_columns(transformed_columns(steps[0]), as_table(table) or {}, inputs)
     else:
         first = (steps or [final])[0]
-        if any(isinstance(value, str) for each in getattr(first, "categories_", ()) for value in each):
+        learned = (each for step in _with_inner(first) for each in getattr(step, "categories_", ()))
+        if any(isinstance(value, str) for each in learned for value in each):
             raise EstimatorError(
                 f"{type(first).__name__} reads text outside of a ColumnTransformer; put it into one, so that"
                 " each column is an input of its own, and train again"
@@ -251,6 +254,14 @@ def _inputs(steps: list[Any], final: Any, rows: Any) -> Inputs:
         inputs = Inputs.of_matrix(rows, names, getattr(first, "n_features_in_", None) or rows.shape[1])
     inputs.canonical(take(rows, slice(1)))
     return inputs
+
+
+def _with_inner(step: Any) -> Iterator[Any]:
+    """Yield a step and the steps in it."""
+    yield step
+    for kind in ("steps", "transformer_list", "transformers_"):
+        for _, inner, *_ in getattr(step, kind, ()):
+            yield from _with_inner(inner)
 
 
 def names_in(estimator: Any, rows: Any) -> list[str]:

@@ -17,8 +17,8 @@ NUMBERS: Final = (bool, int, float, np.bool_, np.integer, np.floating, Decimal, 
 """What a column of objects may hold for a type of numbers."""
 
 
-_DIGITS: Final = 400
-"""More than a number of any type has."""
+_DIGITS: Final = 308
+"""No type holds a number of more digits, but a few floats."""
 
 _NOT_WHOLE: Final = 0.5
 """In place of any fraction for a type of whole numbers: the float next to a fraction may be whole."""
@@ -63,7 +63,14 @@ def _as_text(column: Column, what: str) -> NDArray[np.object_]:
     values[column.missing] = ""
     wrong = np.fromiter((not isinstance(value, str) for value in values.flat), bool, values.size)
     _refuse(column, wrong.reshape(values.shape), "string", what, "; pass text, such as astype(str) gives")
+    broken = np.fromiter((not is_unicode(value) for value in values.flat), bool, values.size)
+    _refuse(column, broken.reshape(values.shape), "string", what, ": it holds half of a surrogate pair")
     return values
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be sent: half of a surrogate pair has no encoding."""
+    return text.isascii() or text.encode(errors="replace").decode() == text
 
 
 def _numbers(column: Column, target: np.dtype[Any], wanted: str, what: str) -> NDArray[Any]:
@@ -72,7 +79,10 @@ def _numbers(column: Column, target: np.dtype[Any], wanted: str, what: str) -> N
     wrong = np.fromiter((not isinstance(value, NUMBERS) for value in values.flat), bool, values.size).reshape(
         values.shape
     )
-    _refuse(column, wrong & ~column.missing, wanted, what, ": text is not read as a number")
+    wrong &= ~column.missing
+    is_text = isinstance(next(iter(values[wrong]), ""), str)
+    why = ": text is not read as a number" if is_text else ": convert it as in the training"
+    _refuse(column, wrong, wanted, what, why)
     filled = np.where(column.missing, np.nan, values).flat
     return column_of([_plain_number(value, target) for value in filled]).values.reshape(values.shape)
 

@@ -134,7 +134,7 @@ def _from_sequence(values: Any) -> NDArray[Any]:
 def _has_large_integer(values: Any) -> bool:
     if isinstance(values, Sequence) and not isinstance(values, str):
         return any(map(_has_large_integer, values))
-    return isinstance(values, int) and abs(values) > _EXACT_INTEGER
+    return isinstance(values, int | np.integer) and abs(int(values)) > _EXACT_INTEGER
 
 
 def _objects(values: list[Any]) -> NDArray[Any]:
@@ -148,5 +148,9 @@ def _is_missing(value: Any) -> bool:
     """Return whether a value is None, NaN, NaT or pandas' NA."""
     try:
         return value is None or bool(value != value)  # noqa: PLR0124  NaN
-    except (TypeError, ValueError):  # bool(NA) is refused, and so is bool(NA != NA); an array has several
+    except (
+        TypeError,
+        ValueError,
+        ArithmeticError,
+    ):  # NA, an array, a signaling NaN
         return not hasattr(value, "__len__")

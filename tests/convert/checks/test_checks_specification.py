@@ -90,6 +90,15 @@ def refused(asked, message):
             {"abstention": [{"generate": "nan", "data": "x.csv", "expect": "all_abstain"}]},
             "expected exactly one of data, generate, got data and generate",
         ),
+        ({"files": {"separator": ",,"}, "parity": {}}, "files: ',,': expected one character, or tab"),
+        ({"files": {"encoding": "base64"}, "parity": {}}, "files: 'base64' is not a text encoding"),
+        ({"files": {"missing_values": [-1]}, "parity": {}}, "files.missing_values[0]: expected text, got -1"),
+        (
+            {"latency": None, "parity": {}},
+            "latency is empty: expected keys with values, or {} for the defaults",
+        ),
+        ({"selective": None}, "selective is empty: expected keys"),
+        ({"calibration": {"ece": None}}, "calibration.ece is empty: expected keys"),
         ({"latency": {}}, "latency: expected max_us_1_row, max_us_64_rows or both"),
         ({"selective": {}}, "selective: expected min_coverage, max_selective_risk or both"),
         ({"baseline": [{"min_gain": 0.1}]}, "baseline[0]: expected exactly one of against, column, got none"),
@@ -98,6 +107,15 @@ def refused(asked, message):
 )
 def test_what_means_nothing_is_named_with_its_place(asked, message):
     refused({"version": 1} | asked, message)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"alpha": 0.1}, {"slices": []}, {"slices": [], "baseline": []}, {"files": {"separator": ";"}}],
+)
+def test_a_specification_without_checks_is_refused(asked):
+    """It would pass, whatever the model does."""
+    refused({"version": 1} | asked, "it has no section with checks: expected one of parity, latency,")
 
 
 def test_the_version_has_to_be_named_and_known():

@@ -207,6 +207,17 @@ def test_groups_may_be_a_feature_or_any_other_column(folder, column, tmp_path):
     assert [spec.name for spec in inputs] == ["area", "rooms", "new", "veneer", "zip"]
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
+def test_a_whole_number_beside_fractions_is_not_rounded(folder, capsys, ending):
+    rows = houses(200, 5)[0][["area", "rooms"]]
+    rows = rows.assign(rooms=rows["rooms"] + 2**53, y=(rows["area"] > 104).astype(int))
+    write(rows, folder / f"large.{ending}")
+    assert main(export_numbers(folder, f"large.{ending}", "large/1", pd.DataFrame.to_numpy)) == 1
+    assert (
+        "does not fit float64, which the model reads: it is too large to be exact" in capsys.readouterr().err
+    )
+
+
 def test_integer_labels_may_be_written_as_bool(folder):
     rows = houses(200, 5)[0][["area", "rooms"]]
     rows.assign(y=rows["area"] + rows["rooms"] > 104).to_csv(folder / "bool.csv", index=False)

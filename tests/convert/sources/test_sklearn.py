@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import catboost
@@ -15,15 +16,17 @@ import xgboost
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import (
     KBinsDiscretizer,
+    MaxAbsScaler,
     OneHotEncoder,
     PolynomialFeatures,
     QuantileTransformer,
@@ -35,6 +38,7 @@ from tamiz.rows import RowsError as DoNotFit
 from tamiz.rows import read_rows
 from tamiz_convert import EstimatorError, RowsError, export
 from tamiz_convert.graphs.score_graph import class_labels
+from tamiz_convert.sources.sklearn_graph import from_sklearn
 
 
 def made(
@@ -260,6 +264,69 @@ def test_neighbors_that_are_equally_near_are_refused_with_the_reason(round_to, t
         exported(model, X[200:], y[200:], tmp_path)
 
 
+@pytest.mark.parametrize("settings", [{}, {"metric": "manhattan"}, {"metric": "cosine"}, {"n_neighbors": 1}])
+def test_a_row_whose_last_neighbor_ties_with_another_abstains(settings, tmp_path):
+    X, y = made()
+    model = KNeighborsClassifier(**settings).fit(X[:200], y[:200])
+    report = exported(model, X[200:], y[200:], tmp_path, calibrator="none")
+    beyond = X[200:].copy()
+    beyond[:50, 0], beyond[50:100, 1] = 1e300, -1e38  # beside such a number the others have no digits left
+    n_neighbors = model.n_neighbors
+    distance, _ = model.kneighbors(beyond, n_neighbors + 1)
+    with np.errstate(invalid="ignore"):
+        ties = ~(distance[:, n_neighbors] - distance[:, n_neighbors - 1] > 1e-12 * distance[:, n_neighbors])
+    assert 0 < ties.sum() < len(ties)
+    found = answers(report, beyond)
+    assert np.isnan(found[ties]).all()
+    np.testing.assert_allclose(found[~ties], model.predict_proba(beyond)[~ties], atol=1e-9)
+
+
+UNIONS = {
+    "binned and scaled": lambda: FeatureUnion(
+        [("a", KBinsDiscretizer(encode="ordinal")), ("b", MaxAbsScaler())]
+    ),
+    "weighted": lambda: FeatureUnion(
+        [("a", StandardScaler()), ("b", PCA(2))], transformer_weights={"b": 3.0}
+    ),
+    "dropped and passed": lambda: FeatureUnion(
+        [("a", "drop"), ("b", "passthrough"), ("c", StandardScaler())]
+    ),
+    "nested": lambda: make_union(make_pipeline(StandardScaler(), PCA(3)), make_union(MaxAbsScaler())),
+    "weighted columns": lambda: ColumnTransformer(
+        [("a", StandardScaler(), [0, 1]), ("b", "passthrough", [2, 3])],
+        transformer_weights={"a": 0.5, "b": 2},
+    ),
+}
+
+
+@pytest.mark.parametrize("union", UNIONS)
+def test_steps_side_by_side_with_their_weights_are_exported(union, tmp_path):
+    X, y = made()
+    model = make_pipeline(UNIONS[union](), LogisticRegression()).fit(X[:200], y[:200])
+    report = exported(model, X[200:], y[200:], tmp_path, calibrator="none")
+    np.testing.assert_allclose(answers(report, X), model.predict_proba(X), atol=1e-9)
+
+
+@pytest.mark.parametrize("wrap", [make_union, make_pipeline, lambda step: make_union(make_pipeline(step))])
+def test_text_outside_of_a_column_transformer_is_refused_with_the_way_out(wrap, tmp_path):
+    X, y = made()
+    table = pd.DataFrame({"city": np.where(X[:, 3] > 0, "x", "y")})
+    model = make_pipeline(wrap(OneHotEncoder()), LogisticRegression()).fit(table[:200], y[:200])
+    with pytest.raises(EstimatorError, match="reads text outside of a ColumnTransformer"):
+        exported(model, table[200:], y[200:], tmp_path)
+
+
+@pytest.mark.parametrize("number", [Decimal, Fraction, float])
+def test_exact_numbers_of_python_are_read_as_floats(number, tmp_path):
+    X, y = made()
+    table = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "city": np.where(X[:, 3] > 0, "x", "y")})
+    columns = [("n", StandardScaler(), ["a", "b"]), ("c", OneHotEncoder(), ["city"])]
+    model = make_pipeline(ColumnTransformer(columns), LogisticRegression()).fit(table[:200], y[:200])
+    exact = table.assign(a=pd.Series([number(value) for value in X[:, 0].tolist()], dtype=object))
+    report = exported(model, exact[200:], y[200:], tmp_path, calibrator="none")
+    np.testing.assert_allclose(answers(report, exact), model.predict_proba(table), atol=1e-9)
+
+
 @pytest.mark.parametrize("first", ["passthrough", None, Pipeline([("nothing", "passthrough")])])
 def test_a_step_that_does_nothing_may_come_first(first, tmp_path):
     X, y = made()
@@ -422,3 +489,20 @@ def test_a_model_without_names_has_those_of_the_table_that_it_is_exported_with(m
         np.testing.assert_array_equal(answers(report, rows), answers(report, table))
     with pytest.raises(DoNotFit, match=r"missing column\(s\)"):
         answers(report, table.add_prefix("other_"))
+
+
+@pytest.mark.parametrize("kind", ["names", "from_dtype", "in a Pipeline", "in a vote", "numbers"])
+def test_categories_that_an_estimator_encodes_itself_are_named_as_the_reason(kind):
+    X, y = made(n_columns=2)
+    words = pd.Series(np.where(X[:, 0] > 0, "yes", "no"), dtype="category")
+    table = pd.DataFrame({"word": words, "x": X[:, 1]})
+    if kind == "numbers":
+        table["word"] = words.cat.codes
+    asked = "from_dtype" if kind in ("from_dtype", "in a Pipeline", "in a vote") else ["word"]
+    model: Any = HistGradientBoostingClassifier(max_iter=2, categorical_features=asked)
+    if kind == "in a Pipeline":
+        model = Pipeline([("nothing", "passthrough"), ("model", model)])
+    if kind == "in a vote":
+        model = VotingClassifier([("model", model)], voting="soft")
+    with pytest.raises(EstimatorError, match=r"with categorical_features is not supported; encode"):
+        from_sklearn(model.fit(table, y), table)
