@@ -51,6 +51,8 @@ class ScoreGraph:
         notes: what the caller should know.
         passed_over: columns of the caller's rows that are not features, if features are known only by their
             order.
+        faulty_step: the caller's rows → the step before the estimator that the graph does not follow there;
+            "" if there is none, or none is known.
     """
 
     model: onnx.ModelProto
@@ -67,6 +69,7 @@ class ScoreGraph:
     libraries: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()
+    faulty_step: Callable[[Any], str] = lambda _rows: ""
 
 
 def class_labels(classes: Any) -> Labels:

@@ -33,6 +33,7 @@ from tamiz_convert.sources.estimator_scores import append_scores, supported
 from tamiz_convert.sources.estimators.gradient_boosting import refuse_categories
 from tamiz_convert.sources.estimators.scores import Scores
 from tamiz_convert.sources.failures import Reference, guarded
+from tamiz_convert.sources.faulty_step import finder
 from tamiz_convert.sources.kind import Kind
 from tamiz_convert.sources.learned_categories import check_columns
 from tamiz_convert.sources.linear import with_scaler_folded
@@ -84,15 +85,18 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
         builder.declare(spec)
     columns = {inputs.label(spec): _read(builder, spec) for spec in specs}
     preprocessing = Preprocessing(builder)
+    traced: list[tuple[Any, str]] = []
     if inputs.is_matrix:
         (matrix,) = columns.values()
     else:
         matrix = preprocessing.append_columns(steps[0], columns)
+        traced.append((steps[0], matrix.name))
         steps = steps[1:]
     read = matrix.name if inputs.is_matrix else None
     steps, final = with_scaler_folded(steps, final)
     for step in steps:
         matrix = preprocessing.append(step, matrix)
+        traced.append((step, matrix.name))
     features = _features(builder, matrix.name, estimator, inputs.canonical(take(rows, slice(1))))
     scores = append_scores(builder, final, features)
     guarded = _refuse(builder, scores, [*preprocessing.refused, *scores.refused])
@@ -104,14 +108,16 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
             reference, spec, inputs.canonical(probe)
         )
     kind = _checked_kind(estimator, inputs, scores, probe, reference)
+    model = builder.build(guarded, SCORES, TensorProto.DOUBLE, n_scores)
     return ScoreGraph(
-        model=builder.build(guarded, SCORES, TensorProto.DOUBLE, n_scores),
+        model=model,
         inputs=specs,
         classes=classes,
         kind=kind,
         estimator=public_name(type(final)),
         reference=reference,
         feed=inputs.feed,
+        faulty_step=finder(model, inputs, traced),
         reference_name=scores.booster.library if scores.booster else "scikit-learn",
         splits=scores.splits if features == read else (),
         is_single_precision=scores.is_single_precision,
