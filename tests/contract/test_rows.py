@@ -28,6 +28,18 @@ class Backwards(NamedTuple):
     a: Any
 
 
+class Dataset:
+    """A sequence of dicts that names its columns and has none, as one of Hugging Face."""
+
+    column_names = ("a", "b")
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, row: int) -> dict[str, float]:
+        return [{"a": 1.0, "b": 2.0}][row]
+
+
 @dataclass
 class Patient:
     b: float
@@ -134,11 +146,24 @@ def test_one_record_is_one_row(row):
         np.array(["spam", "ham"]),
         pd.Series(["spam", "ham"], index=["a", "b"]),
         pl.Series(["spam", "ham"]),
+        pd.Series(["spam", "ham"], name="text"),
+        pl.Series("text", ["spam", "ham"]),
         pa.array(["spam", "ham"]),
         pa.chunked_array([["spam"], ["ham"]]),
         [["spam"], ["ham"]],
     ],
-    ids=["list", "tuple", "array", "pandas", "polars", "arrow", "arrow, chunked", "matrix"],
+    ids=[
+        "list",
+        "tuple",
+        "array",
+        "pandas",
+        "polars",
+        "pandas, named",
+        "polars, named",
+        "arrow",
+        "arrow, chunked",
+        "matrix",
+    ],
 )
 def test_one_column_needs_no_name(values):
     assert read(values, column("text", "STRING")) == {"text": ["spam", "ham"]}
@@ -352,6 +377,11 @@ def test_a_column_may_be_called_like_the_input():
         ([Patient(2.0, 1.0)], [matrix(2, names="ab")], "the rows hold a Patient: pass a list with one dict"),
         (pl.Series([{"b": 2.0, "a": 1.0}]), [matrix(2, names="ab")], "the rows hold a dict: pass a list"),
         (pd.Series([{"n": 1}]), SPECS[:1], "the rows hold a dict: pass a list with one dict per row"),
+        (pd.Series([1], name="m"), SPECS[:1], "the rows are the column 'm', and the model reads 'n'"),
+        (pl.Series("m", [1]), SPECS[:1], "the rows are the column 'm', and the model reads 'n'"),
+        (pd.Series([1.0, 2.0], name="a"), [matrix(2, names="xy")], "the rows are the column 'a', and"),
+        (Dataset(), [matrix(2, names="ab")], "the rows hold a dict: pass a list with one dict per row"),
+        ([{"n": [1]}, {"x": [1.0]}], SPECS[:2], "row 0 lacks 'x', which other rows have"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_way_out(rows, specs, message):

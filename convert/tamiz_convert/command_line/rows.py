@@ -44,7 +44,7 @@ class FileRows:
         types: the types that the model knows.
         reading: how files are read.
         kept: more columns to keep, for slices and checks.
-        dropped: columns that are not features, because they hold groups.
+        dropped: columns that hold groups, and are features only if they are named.
     """
 
     target: str
@@ -68,8 +68,10 @@ class FileRows:
             return load_arrays(path, self.target)
         used = [self.target, *(self.features or ()), *self.kept, *self.types(())]
         with opened(path, self.reading, used) as source:
-            others = [name for name in source.names if name not in {self.target, *self.dropped}]
+            others = [name for name in source.names if name != self.target]
             names = None if self.names is None else self.names(others)
+            read_too = {*(self.features or ()), *(names or ())}
+            others = [name for name in others if name not in self.dropped or name in read_too]
             columns = self._columns(others, names)
             table = read(source, self.types(others), [*columns, self.target])
         features, labels = table[columns], labels_of(table[self.target])

@@ -20,13 +20,14 @@ from skl2onnx.common.data_types import DoubleTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures, QuantileTransformer
 
 from tamiz_convert.errors import EstimatorError
 from tamiz_convert.graphs.builder import ML_OPSET, OPSET, GraphBuilder
 from tamiz_convert.graphs.runner import Runner
 from tamiz_convert.sources.failures import converting, shown
 from tamiz_convert.sources.learned_categories import check_type
+from tamiz_convert.sources.quantile_graph import append_quantiles
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,11 @@ class Preprocessing:
             product = builder.add("Mul", product, taken) if product else taken
         return Matrix(product, len(powers))
 
+    def _quantiles(self, step: QuantileTransformer, matrix: Matrix) -> Matrix:
+        if matrix.is_text or step.output_distribution != "uniform":
+            return self._convert(step, matrix)
+        return replace(matrix, name=append_quantiles(self._builder, step, matrix.name))
+
     def _convert(self, step: Any, matrix: Matrix) -> Matrix:
         """Let skl2onnx convert a step that reads numbers."""
         if matrix.is_text:
@@ -235,6 +241,7 @@ class Preprocessing:
         FeatureUnion: _union,
         OneHotEncoder: _one_hot,
         PolynomialFeatures: _polynomial,
+        QuantileTransformer: _quantiles,
     }
 
 

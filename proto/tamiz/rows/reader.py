@@ -73,6 +73,9 @@ def _from_array(rows: Any, specs: Sequence[InputSpec]) -> NDArray[Any]:
             f"the rows are {type(rows).__name__} {shown}: pass an array, a table or a dict; the command"
             " tamiz-client predict reads files"
         )
+    name = getattr(rows, "name", None)  # of a Series
+    if isinstance(name, str) and name and spec.column_names and name not in (*spec.column_names, spec.name):
+        raise RowsError(f"the rows are the column {name!r}, and the model reads {listed(spec.column_names)}")
     try:
         column = column_of(rows)
     except RowsError as error:

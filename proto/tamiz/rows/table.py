@@ -81,7 +81,7 @@ def as_table(rows: Any, wanted: Collection[str] = ()) -> Table | None:
 
 def _from_library(rows: Any) -> Table | None:
     """Return the columns of a table of Arrow, polars or pandas."""
-    if hasattr(rows, "column_names"):
+    if hasattr(rows, "column_names") and hasattr(rows, "columns"):
         return Table(rows.column_names, rows.columns)
     is_lazy = hasattr(rows, "collect")  # polars, Spark, Dask
     if not is_lazy and not hasattr(rows, "columns"):

@@ -197,6 +197,16 @@ def test_a_model_that_reads_columns_by_order_does_not_read_pandas_index(folder, 
     assert "(not numbers: 'rooms';" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("column", ["zip", "rooms", "owner"])
+def test_groups_may_be_a_feature_or_any_other_column(folder, column, tmp_path):
+    table, labels = houses(400, 1)
+    table.assign(owner=np.arange(400) // 2, y=labels).to_csv(folder / "owned.csv", index=False)
+    flags = ["--groups", column, "--allow-duplicates"]
+    assert main(export(folder, "owned.csv", tmp_path / "grouped/1", *flags)) == 0
+    inputs = read_manifest(tmp_path / "grouped/1").inputs
+    assert [spec.name for spec in inputs] == ["area", "rooms", "new", "veneer", "zip"]
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
 def test_a_whole_number_beside_fractions_is_not_rounded(folder, capsys, ending):
     rows = houses(200, 5)[0][["area", "rooms"]]

@@ -29,6 +29,7 @@ from sklearn.preprocessing import (
     MaxAbsScaler,
     OneHotEncoder,
     PolynomialFeatures,
+    QuantileTransformer,
     StandardScaler,
 )
 from sklearn.svm import SVC, LinearSVC
@@ -358,6 +359,30 @@ def test_numbers_for_a_column_of_which_text_was_learned_are_refused(given, tmp_p
     other = table.assign(c=[*given, given[0]] * 100)
     with pytest.raises(RowsError, match="column 'c' holds numbers, but OneHotEncoder learned text"):
         exported(model, other, y, tmp_path)
+
+
+@pytest.mark.parametrize("n_quantiles", [2, 10, 1000])
+@pytest.mark.parametrize("digits", [0, 1, 9])
+def test_quantiles_are_nodes_of_our_own(n_quantiles, digits, tmp_path):
+    """With one digit most quantiles are equal to others; with none there are a dozen different values."""
+    X, y = made(1400)
+    X = X.round(digits)
+    step = QuantileTransformer(n_quantiles=n_quantiles)
+    model = make_pipeline(step, StandardScaler(), LogisticRegression())
+    model.fit(X[:1000], y[:1000])
+    report = exported(model, X[1000:], y[1000:], tmp_path, calibrator="none")
+    near = np.nextafter(X[:40], np.inf)
+    rows = np.concatenate([X, model[0].quantiles_[:, :], X[:9] * 100, -X[:9] * 100, near])
+    np.testing.assert_allclose(answers(report, rows), model.predict_proba(rows), atol=1e-9)
+
+
+def test_quantiles_of_missing_values_are_missing(tmp_path):
+    X, y = made(900)
+    X[::7, 1] = np.nan
+    model = make_pipeline(QuantileTransformer(n_quantiles=50), HistGradientBoostingClassifier(max_iter=3))
+    model.fit(X[:500], y[:500])
+    report = exported(model, X[500:], y[500:], tmp_path, calibrator="none")
+    np.testing.assert_allclose(answers(report, X), model.predict_proba(X), atol=1e-6)
 
 
 def encoded(*columns: str) -> Any:
