@@ -354,6 +354,8 @@ def test_a_column_may_be_called_like_the_input():
     [
         (np.ones((2, 2)), SPECS[:2], r"reads 2 inputs \('n', 'x'\), and the rows have no names"),
         (pl.LazyFrame({"n": [1]}), SPECS[:1], "not a table in memory"),
+        (pd.DataFrame({"n": [1]}).groupby("n"), SPECS[:1], "not an array or a table"),
+        (pd.DataFrame({"n": [1]}).groupby("n")["n"], SPECS[:1], "not an array or a table"),
         ([{"n": 1, "x": 1.0}, {"n": 2}], SPECS[:2], "row 1 lacks 'x'"),
         ({"n": [1, 2], "x": [1.0]}, SPECS[:2], r"different numbers of rows: \{'n': 2, 'x': 1\}"),
         (pd.DataFrame([[1, 2]], columns=["n", "n"]), SPECS[:1], "there are 2 columns 'n'"),

@@ -126,7 +126,7 @@ def _named_values(row: Any) -> list[tuple[Any, Any]] | None:
     if isinstance(row, tuple):  # itertuples, SQLAlchemy; Spark
         names = getattr(row, "_fields", None) or getattr(row, "__fields__", None)
         return None if names is None else [*zip(names, row, strict=True)]
-    if not hasattr(row, "keys") or hasattr(row, "columns"):
+    if not callable(getattr(row, "keys", None)) or hasattr(row, "columns"):  # pandas' groups have others
         return None
     names = [*row.keys()]  # a Series, sqlite3.Row
     return None if names == [*range(len(names))] else [*zip(names, row, strict=True)]
