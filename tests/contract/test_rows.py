@@ -303,7 +303,6 @@ def test_what_is_taken_is_the_same_number(values, dtype):
         [pd.Series([1.0, 2.0])],
         Backwards(b=[2], a=[1]),
     ],
-    ids=str,
 )
 def test_a_matrix_with_names_is_read_by_name_and_an_array_by_position(rows):
     assert read(rows, matrix(2, names="ab")) == {"features": [1.0, 2.0]}
