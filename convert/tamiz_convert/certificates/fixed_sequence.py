@@ -5,6 +5,9 @@ promising one as the start. From there on, each candidate is tested on the *cert
 are used nowhere else: p = P(Binomial(n, max_error) <= k) for k errors among n accepted rows. The sequence
 ends at the first p above delta; the threshold is the candidate before it.
 
+How strict the strictest candidate is, and which one is promising, depends on how many rows will test it. So
+both are judged by the *number* of certification rows; this looks at no label of theirs.
+
 The calibration rows fix the order. So a promise is wrong only if the first candidate whose true error is
 above `max_error` passes its test, which happens with probability at most delta. This takes no correction for
 the number of candidates and no assumption about the scores. (Fixed-sequence testing within Learn then Test:
@@ -17,14 +20,23 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import binom
 
-from tamiz_convert.metrics.binomial import fewest_rows, p_values
+from tamiz_convert.metrics.binomial import fewest_rows, most_errors, p_values
 
 METHOD: Final = "split-fixed-sequence-testing"
 
 _N_CANDIDATES: Final = 40
-_ROWS_AT_START: Final = 3
-"""The strictest candidate should accept this many times the fewest rows that could prove anything."""
+_MARGIN: Final = 0.5
+"""The strictest candidate should accept the fewest certification rows that prove anything, and so many of
+their standard deviations (the square root of their number) more."""
+
+_QUANTILES: Final = ndtri((np.arange(16) + 0.5) / 16)[:, None]
+"""Sixteen equally probable values of a standard normal variable."""
+
+FEWEST_TO_PLACE: Final = 5
+"""With fewer calibration rows there is no order of candidates to speak of."""
 
 Confidences = NDArray[np.float64]
 Errors = NDArray[np.bool_]
@@ -101,11 +113,11 @@ def walk(calibration: Outcomes, certification: Outcomes, max_error: float, delta
         delta: the probability that the proof may fail with, between 0 and 1.
     """
     fewest = fewest_rows(max_error, delta)
-    if calibration.n_finite < fewest or certification.n_rows < fewest:
+    if calibration.n_finite < FEWEST_TO_PLACE or certification.n_rows < fewest:
         return None
-    candidates = _candidates(calibration, fewest)
-    hopes = p_values(*calibration.errors_and_rows(candidates), max_error)
-    path = candidates[int(np.argmin(hopes)) :]
+    candidates = _candidates(calibration, (fewest + _MARGIN * fewest**0.5) / certification.n_rows)
+    hopes = _hopes(calibration, certification.n_rows, candidates, max_error, delta)
+    path = candidates[int(np.argmax(hopes)) :]
     n_errors, n_accepted = certification.errors_and_rows(path)
     return Walk(path, n_errors, n_accepted, p_values(n_errors, n_accepted, max_error))
 
@@ -124,10 +136,31 @@ def midway_below(ascending: Confidences, values: Confidences) -> Confidences:
     return (values + np.where(lower >= 0, ascending[np.maximum(lower, 0)], values)) / 2.0
 
 
-def _candidates(calibration: Outcomes, fewest: int) -> Confidences:
-    """Return candidate thresholds, strict to loose, at quantiles of the calibration rows."""
+def _candidates(calibration: Outcomes, strictest: float) -> Confidences:
+    """Return candidate thresholds, strict to loose, at quantiles of the calibration rows.
+
+    Args:
+        calibration: the calibration rows.
+        strictest: the share of the rows that the strictest one accepts.
+    """
+    share_finite = min(1.0, calibration.n_finite / calibration.n_rows)
     n_rows = len(calibration.confidence)
-    strictest = min(1.0, _ROWS_AT_START * fewest / calibration.n_finite)
-    positions = np.ceil(np.linspace(strictest, 1.0, _N_CANDIDATES) * n_rows).astype(int) - 1
+    shares = np.linspace(min(1.0, strictest / share_finite), 1.0, _N_CANDIDATES)
+    positions = np.maximum(np.ceil(shares * n_rows).astype(int), 1) - 1
     chosen = np.unique(calibration.confidence[positions])[::-1]
     return midway_below(calibration.confidence[::-1], chosen)
+
+
+def _hopes(
+    calibration: Outcomes, n_certification: int, candidates: Confidences, max_error: float, delta: float
+) -> Confidences:
+    """Return how probable it is that each candidate passes the test of so many certification rows.
+
+    After k errors in n rows the error may be anything near (k + ½) / (n + 1): a few right rows at the top do
+    not make a sure thing. The arcsine of its root is taken as normal with variance 1 / 4(n + 1).
+    """
+    n_errors, n_accepted = calibration.errors_and_rows(candidates)
+    n_expected = np.floor(n_accepted * (n_certification / calibration.n_rows)).astype(np.int64)
+    middle = np.arcsin(np.sqrt((n_errors + 0.5) / (n_accepted + 1)))
+    angle = np.clip(middle + _QUANTILES / (2.0 * np.sqrt(n_accepted + 1)), 0.0, np.pi / 2)
+    return binom.cdf(most_errors(n_expected, max_error, delta), n_expected, np.sin(angle) ** 2).mean(axis=0)

@@ -56,6 +56,13 @@ def fewest_rows(max_error: float, delta: float) -> int:
     return math.ceil(math.log(delta) / math.log1p(-max_error))
 
 
+def most_errors(n_rows: Counts, max_error: float, delta: float) -> NDArray[np.int64]:
+    """Return with how many errors so many rows still prove `max_error`; −1 if they prove it with none."""
+    least_above = binom.ppf(delta, n_rows, max_error)  # the smallest k with P(Binomial <= k) >= delta
+    is_proven = binom.cdf(least_above, n_rows, max_error) <= delta
+    return (least_above - ~is_proven).astype(np.int64)
+
+
 def rows_needed(error: float, max_error: float, delta: float, *, more_than: int = 0) -> int:
     """Return how many accepted rows prove `max_error` if a share `error` of them is wrong.
 

@@ -186,7 +186,7 @@ class Settings(TypedDict, total=False):
     ]
     certification_fraction: Annotated[
         float,
-        Setting("the share of `calibration` that certifies.", default=0.5, flag=Flag("rows", "SHARE", float)),
+        Setting("the share of `calibration` that certifies.", default=0.7, flag=Flag("rows", "SHARE", float)),
     ]
     groups: Annotated[
         Any,
