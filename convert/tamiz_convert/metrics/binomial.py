@@ -58,9 +58,9 @@ def fewest_rows(max_error: float, delta: float) -> int:
 
 def most_errors(n_rows: Counts, max_error: float, delta: float) -> NDArray[np.int64]:
     """Return with how many errors so many rows still prove `max_error`; −1 if they prove it with none."""
-    least_above = binom.ppf(delta, n_rows, max_error)  # the smallest k with P(Binomial <= k) >= delta
-    is_proven = binom.cdf(least_above, n_rows, max_error) <= delta
-    return (least_above - ~is_proven).astype(np.int64)
+    least_above = np.asarray(binom.ppf(delta, n_rows, max_error))  # the smallest k: P(Binomial <= k) >= delta
+    is_proven = np.asarray(binom.cdf(least_above, n_rows, max_error)) <= delta
+    return np.where(is_proven, least_above, least_above - 1).astype(np.int64)
 
 
 def rows_needed(error: float, max_error: float, delta: float, *, more_than: int = 0) -> int:
