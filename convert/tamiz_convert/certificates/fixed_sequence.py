@@ -164,4 +164,5 @@ def _hopes(
     middle = np.arcsin(np.sqrt((n_errors + 0.5) / (n_accepted + 1)))
     angle = np.clip(middle + _QUANTILES / (2.0 * np.sqrt(n_accepted + 1)), 0.0, np.pi / 2)
     passed = binom.cdf(most_errors(n_expected, max_error, delta), n_expected, np.sin(angle) ** 2)
-    return np.asarray(passed, np.float64).mean(axis=0)
+    mean: Confidences = np.asarray(passed).mean(axis=0)
+    return mean
