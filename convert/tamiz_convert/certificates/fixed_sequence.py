@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import binom
 
+from tamiz_convert.certificates.outcomes import Confidences, Evidence, Outcomes, midway_below
 from tamiz_convert.metrics.binomial import fewest_rows, most_errors, p_values
 
 METHOD: Final = "split-fixed-sequence-testing"
@@ -38,63 +39,17 @@ _QUANTILES: Final = ndtri((np.arange(16) + 0.5) / 16)[:, None]
 FEWEST_TO_PLACE: Final = 5
 """With fewer calibration rows there is no order of candidates to speak of."""
 
-Confidences = NDArray[np.float64]
-Errors = NDArray[np.bool_]
-
-
-class Outcomes:
-    """Confidences and errors of some rows, for counting at any threshold.
-
-    Attributes:
-        confidence: (n,), descending, without NaN: a row without a confidence is never accepted.
-        n_rows: how many rows there are, including those without a confidence.
-    """
-
-    def __init__(self, confidence: Confidences, error: Errors) -> None:
-        order = np.argsort(-confidence, kind="stable")  # NaN comes last
-        self.confidence = confidence[order][: int(np.isfinite(confidence).sum())]
-        self.n_rows = len(confidence)
-        self._weight = 1.0
-        self._ascending = self.confidence[::-1]
-        self._errors = np.concatenate([[0], np.cumsum(error[order].astype(np.int64))])
-
-    def times(self, weight: float) -> Outcomes:
-        """Return the same rows, each counted `weight` times, as if there were more (or fewer) rows like them.
-
-        Counts are rounded against the promise: errors up and rows down. If `weight` is above 1, the share of
-        errors is taken as (k + ½) / (n + 1), the mean of Jeffreys' posterior. Otherwise a few right rows at
-        the top would multiply into a proof.
-        """
-        other = Outcomes.__new__(Outcomes)
-        other.__dict__ |= self.__dict__
-        other.n_rows = int(self.n_rows * weight)
-        other._weight = weight  # noqa: SLF001  its own class
-        return other
-
-    @property
-    def n_finite(self) -> int:
-        """How many rows can be accepted at all."""
-        return int(len(self.confidence) * self._weight)
-
-    def errors_and_rows(self, thresholds: Confidences) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return, at each threshold, how many accepted rows are wrong and how many rows are accepted."""
-        n_accepted = len(self._ascending) - np.searchsorted(self._ascending, thresholds, side="left")
-        n_errors = self._errors[n_accepted]
-        if self._weight == 1.0:
-            return n_errors, n_accepted
-        n_scaled = n_accepted * self._weight
-        share = n_errors / np.maximum(n_accepted, 1)
-        if self._weight > 1.0:
-            share = (n_errors + 0.5) / (n_accepted + 1)
-        return np.ceil(n_scaled * share).astype(np.int64), np.floor(n_scaled).astype(np.int64)
-
 
 class Walk(NamedTuple):
-    """The candidates from the start on, strict to loose, and their tests on the certification rows."""
+    """The candidates from the start on, strict to loose, and their tests on the certification rows.
+
+    `evidence` holds the counts that were tested: those of the rows, or of groups the effective ones.
+    """
 
     path: Confidences
     n_errors: NDArray[np.int64]
     n_accepted: NDArray[np.int64]
+    evidence: Evidence
     p_values: NDArray[np.float64]
 
     def last_proven(self, delta: float) -> int:
@@ -115,25 +70,12 @@ def walk(calibration: Outcomes, certification: Outcomes, max_error: float, delta
     fewest = fewest_rows(max_error, delta)
     if calibration.n_finite < FEWEST_TO_PLACE or certification.n_rows < fewest:
         return None
-    candidates = _candidates(calibration, (fewest + _MARGIN * fewest**0.5) / certification.n_rows)
+    wanted = (fewest + _MARGIN * fewest**0.5) * calibration.rows_per_independent_row(delta)
+    candidates = _candidates(calibration, wanted / certification.n_rows)
     hopes = _hopes(calibration, certification.n_rows, candidates, max_error, delta)
     path = candidates[int(np.argmax(hopes)) :]
-    n_errors, n_accepted = certification.errors_and_rows(path)
-    return Walk(path, n_errors, n_accepted, p_values(n_errors, n_accepted, max_error))
-
-
-def midway_below(ascending: Confidences, values: Confidences) -> Confidences:
-    """Return thresholds that accept the given confidences and those above.
-
-    Each lies midway to the next lower confidence. So if inference libraries differ in the last digit, no row
-    crosses a threshold.
-
-    Args:
-        ascending: (n,), all confidences, ascending.
-        values: (m,), some of them. The lowest confidence of all is its own threshold.
-    """
-    lower = np.searchsorted(ascending, values, side="left") - 1
-    return (values + np.where(lower >= 0, ascending[np.maximum(lower, 0)], values)) / 2.0
+    evidence = certification.errors_among_accepted(path, delta)
+    return Walk(path, *certification.errors_and_rows(path), evidence, p_values(*evidence, max_error))
 
 
 def _candidates(calibration: Outcomes, strictest: float) -> Confidences:
@@ -159,7 +101,7 @@ def _hopes(
     After k errors in n rows the error may be anything near (k + ½) / (n + 1): a few right rows at the top do
     not make a sure thing. The arcsine of its root is taken as normal with variance 1 / 4(n + 1).
     """
-    n_errors, n_accepted = calibration.errors_and_rows(candidates)
+    n_errors, n_accepted = calibration.errors_among_accepted(candidates, delta)
     n_expected = np.floor(n_accepted * (n_certification / calibration.n_rows)).astype(np.int64)
     middle = np.arcsin(np.sqrt((n_errors + 0.5) / (n_accepted + 1)))
     angle = np.clip(middle + _QUANTILES / (2.0 * np.sqrt(n_accepted + 1)), 0.0, np.pi / 2)
