@@ -1,4 +1,4 @@
-"""Rows of one group err together: the certificate counts groups, and keeps its promise about as often as it says.
+"""Rows of one group err together: the certificate counts groups, and keeps its promise as often as it says.
 
 With independent rows in mind it would break it far more often; the same draws show both.
 """
@@ -45,7 +45,7 @@ def broken(factors: np.ndarray, n_groups: int, seed: int) -> tuple[float, float,
         for way, columns in enumerate((3, 2)):
             found = find(*(Outcomes(*each[:columns]) for each in rows), max_error=MAX_ERROR, delta=DELTA)
             if found is not None:
-                accepted = GRID >= found.threshold
+                accepted = found.threshold <= GRID
                 counts[way] += bool(accepted.any()) and at[accepted].mean() > MAX_ERROR
                 coverage += accepted.mean() * (way == 0)
     return (*(counts / N_DRAWS).tolist(), coverage / N_DRAWS)
