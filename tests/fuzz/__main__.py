@@ -61,12 +61,12 @@ def _run(name: str, limits: list[str]) -> int:
 
 
 def _keeping(run: Run, folder: Path) -> Run:
-    """Keep the input that raises, and end at once: threads of a library may hang a process that ends slowly."""
+    """Keep the input that raises, and end at once: a library's threads may hang an orderly end."""
 
     def kept(data: bytes) -> None:
         try:
             run(data)
-        except BaseException:
+        except BaseException:  # noqa: BLE001  whatever it is, it is a finding
             (folder / f"raises-{hashlib.sha256(data).hexdigest()[:16]}").write_bytes(data)
             traceback.print_exc()
             os._exit(1)
