@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from tamiz.arguments import Parser
 from tamiz.bundle_format import FILE_NAME
 from tamiz.files import replacing
-from tamiz_server.config.flags import variable
 from tamiz_server.config.label_edit import with_label
 from tamiz_server.config.model_settings import FILE_NAME as SETTINGS
 from tamiz_server.config.model_settings import parse_settings, read_text
+from tamiz_server.config.variables import variable
 from tamiz_server.errors import ConfigError, SettingsError
 
 _READABLE: Final = 0o644
@@ -56,8 +57,8 @@ def label(argv: Sequence[str], environ: Mapping[str, str]) -> str:
     return _said(asked, before, path)
 
 
-def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tamiz-server label", description=_DESCRIPTION, allow_abbrev=False)
+def _parser(environ: Mapping[str, str]) -> Parser:
+    parser = Parser(prog="tamiz-server label", description=_DESCRIPTION, allow_abbrev=False)
     parser.add_argument("model", help="the model's name")
     parser.add_argument("label", help="the label: a letter, then letters, digits, '_', '.' or '-'")
     parser.add_argument("version", type=int, nargs="?", help="the version that it shall name")
