@@ -57,6 +57,14 @@ def available_memory_bytes(limits: tuple[Path, ...] = _MEMORY_LIMITS) -> int:
     return available
 
 
+def resident_bytes() -> int:
+    """Return how much memory this process has in use; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
 def room_for_connections(wanted: int) -> int:
     """Return how many connections may be open: as many as wanted, if the limit on open files allows it.
 
