@@ -7,6 +7,7 @@ import math
 import os
 import resource
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from tamiz_server.system.control_groups import cpu_limit, memory_limit_bytes
