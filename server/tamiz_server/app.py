@@ -58,6 +58,7 @@ class App:
         for warning in plain_text_warnings(config):
             _log.warning(warning)
         access = access_control(config)
+        self._has_access_control = access is not None
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._metrics = Metrics(version("tamiz"), access.refused if access else {}, log_lines_dropped)
@@ -231,6 +232,9 @@ class App:
         alive = self._in_loop(lambda: None)
         serving = alive and self._readiness.ready and not self._stop.is_set()
         status = HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE
-        problems = (f"not loaded: {where}; the log says why\n" for where in sorted(self._metrics.problems))
-        says = "".join(("SERVING\n" if serving else "NOT_SERVING\n", *problems))
+        problems = sorted(self._metrics.problems)
+        if problems and self._has_access_control:  # this page needs no token, and names are not for everybody
+            problems = [f"{len(problems)} model(s) or version(s)"]
+        lines = (f"not loaded: {where}; the log says why\n" for where in problems)
+        says = "".join(("SERVING\n" if serving else "NOT_SERVING\n", *lines))
         return Page(status, "text/plain", says.encode())
