@@ -227,7 +227,10 @@ class App:
         alive = self._in_loop(lambda: None)
         serving = alive and self._readiness.ready and not self._stop.is_set()
         status = HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE
-        problems = (f"not loaded: {where}; the log says why\n" for where in sorted(self._metrics.problems))
+        problems = (
+            f"not loaded{' yet' * (where in self._metrics.retried)}: {where}; the log says why\n"
+            for where in sorted(self._metrics.problems)
+        )
         says = "".join(("SERVING\n" if serving else "NOT_SERVING\n", *problems))
         return Page(status, "text/plain", says.encode())
 

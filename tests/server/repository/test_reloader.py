@@ -355,7 +355,8 @@ async def test_fifty_reloads_leave_nothing_behind(running, replace, inline_limit
         # The pool of asyncio.to_thread may still grow by a few; one thread left per reload would make forty.
         grown = [late - early for early, late in zip(max(threads[5:10]), min(threads[-10:]), strict=True)]
         assert max(grown) < 8
-        assert len(server.reloader._digests) == len(server.reloader._publisher.engines) == 2
+        assert len(server.reloader._in_force) == len(server.reloader._publisher.engines) == 2
+        assert not server.reloader._staged
 
 
 async def test_a_bug_while_loading_fails_that_version_and_no_other(running, make_bundle, monkeypatch, caplog):
