@@ -201,7 +201,10 @@ def _runs(process):
 
 def test_a_bundle_that_does_not_end_to_load_is_refused_in_time(tmp_path):
     bundle = read_bundle(graphs.write(tmp_path / "m", graphs.endless_loop()))
-    with closing(Trial()) as trial, pytest.raises(BundleError, match=r"did not load and warm up within 2 s \(--max-load-s\)"):
+    with (
+        closing(Trial()) as trial,
+        pytest.raises(BundleError, match=r"did not load and warm up within 2 s \(--max-load-s\)"),
+    ):
         trial.run(
             bundle, max_batch_size=4, memory_bytes=10**9, max_run_s=0, max_load_s=2, max_file_bytes=1000
         )
