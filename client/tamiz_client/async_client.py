@@ -14,7 +14,7 @@ from grpc import aio
 from tamiz_client.calls import NOT_READY, Steps, T
 from tamiz_client.connection import POLL_S, Connection
 from tamiz_client.durations import seconds
-from tamiz_client.errors import CallFailed, DeadlineExceeded, TamizClientError
+from tamiz_client.errors import CallFailed, DeadlineExceeded, InvalidAnswer, TamizClientError
 from tamiz_client.result import ModelInfo, Result
 from tamiz_client.retry import Attempts
 from tamiz_client.streaming import Conversation, StreamOptions, check_chunks
@@ -196,6 +196,8 @@ class AsyncClient(Connection):
         except StopIteration as end:
             result: T = end.value
             return result
+        except InvalidAnswer as error:
+            raise error.by(self._target) from error.__cause__
 
     async def _call(self, path: str, body: bytes, limit_s: float, deadline_s: float) -> bytes:
         """Make one call, and again after a failure that allows it; `limit_s` is for the message."""

@@ -22,13 +22,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tamiz.promise_text import promised
+from tamiz.rows import CellRefused
 from tamiz.tables.columns import ColumnType, Unknown, types_of
 from tamiz.tables.options import Reading
 from tamiz.tables.source import Source
 from tamiz.v1.manifest_pb2 import Threshold
 from tamiz_client.channel import TlsOptions
 from tamiz_client.client import Client
-from tamiz_client.errors import ModelNotFound, NotAllowed, TamizClientError, reason
+from tamiz_client.errors import InvalidRows, ModelNotFound, NotAllowed, TamizClientError, reason
 from tamiz_client.recording import record_request
 from tamiz_client.result import ModelInfo, Result, no_rows
 from tamiz_client.sink import sink
@@ -146,7 +147,8 @@ def _answers(
     client: Client, info: ModelInfo, source: Source, arguments: argparse.Namespace
 ) -> Iterator[tuple[pa.Table, Result]]:
     """Send a few chunks at a time; return each with its answer, in order."""
-    waiting: deque[tuple[pa.Table, Future[Result]]] = deque()
+    waiting: deque[tuple[pa.Table, int, Future[Result]]] = deque()
+    n_sent = 0
     record: Path | None = arguments.record
     with ThreadPoolExecutor(_IN_FLIGHT) as pool:
         try:
@@ -157,7 +159,8 @@ def _answers(
                     yield rows, no_rows(info, arguments.probabilities)
                     continue
                 if record is not None:
-                    record_request(record, info, sent)
+                    with _placed(source, 0):
+                        record_request(record, info, sent)
                     record = None
                 answer = pool.submit(
                     client.predict,
@@ -167,16 +170,36 @@ def _answers(
                     threshold=arguments.threshold,
                     return_probabilities=arguments.probabilities,
                 )
-                waiting.append((rows, answer))
+                waiting.append((rows, n_sent, answer))
+                n_sent += rows.num_rows
                 if len(waiting) >= _IN_FLIGHT:
-                    first, answer = waiting.popleft()
-                    yield first, answer.result()
+                    yield _first_of(waiting, source)
             while waiting:
-                first, answer = waiting.popleft()
-                yield first, answer.result()
+                yield _first_of(waiting, source)
         finally:
-            for _, answer in waiting:
+            for *_, answer in waiting:
                 answer.cancel()
+
+
+def _first_of(
+    waiting: deque[tuple[pa.Table, int, Future[Result]]], source: Source
+) -> tuple[pa.Table, Result]:
+    rows, n_before, answer = waiting.popleft()
+    with _placed(source, n_before):
+        return rows, answer.result()
+
+
+@contextmanager
+def _placed(source: Source, n_before: int) -> Iterator[None]:
+    """Name the file, and count its rows from its beginning, where rows do not fit."""
+    try:
+        yield
+    except InvalidRows as error:
+        cause = error.__cause__
+        text = cause.after(n_before) if isinstance(cause, CellRefused) else str(error)
+        is_whole = len(source.names) == 1 and any(each in source.names[0] for each in ",;:| \t")
+        hint = "; name what separates the fields with --separator" if is_whole else ""
+        raise InvalidRows(f"{source.shown}: {text}{hint}") from error
 
 
 def _types(
@@ -194,12 +217,11 @@ def _types(
 def _input(rows: pa.Table, info: ModelInfo, keep: Sequence[str]) -> Any:
     """Return a chunk as the client takes it.
 
-    That is the table itself; for a model without column names, all columns that are not kept, as one matrix.
+    That is the table itself; for a model without column names, without the columns that are kept.
     """
     if not _reads_all(info, rows.column_names):
         return rows
-    names = [name for name in rows.column_names if name not in keep]
-    return np.stack([rows.column(name).to_numpy() for name in names], axis=1)
+    return rows.select([name for name in rows.column_names if name not in keep])
 
 
 def _reads_all(info: ModelInfo, names: Sequence[str]) -> bool:

@@ -99,11 +99,16 @@ class NotAllowed(CallFailed):
 class InvalidAnswer(CallFailed):
     """The server, or something before it, answered with what cannot be an answer to this call.
 
-    None of it is returned. The message says what was wrong.
+    None of it is returned. The message says which server that was, and what was wrong.
     """
 
     def __init__(self, message: str, code: str = "INTERNAL") -> None:
         super().__init__(f"the answer cannot be used: {message}", code)
+
+    def by(self, target: str) -> InvalidAnswer:
+        """Return this error with the server's address in its message."""
+        self.args = (f"{target}: {self.args[0]}",)
+        return self
 
 
 _BY_CODE: Final[dict[str, type[CallFailed]]] = {

@@ -14,9 +14,9 @@ from tamiz.v1.manifest_pb2 import Classes, Manifest
 from tamiz.v1.prediction_pb2 import GetModelResponse, PredictResponse, Reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
-    """The answer to one request; entry i of each array belongs to row i.
+    """The answer to one request; entry i of each array belongs to row i. It equals only itself.
 
     Attributes:
         labels: (n_rows,), object: an int or a str; None where the row abstained.

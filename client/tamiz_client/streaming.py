@@ -143,7 +143,7 @@ class Conversation:
         except CallFailed as error:
             if not self._return_errors:
                 raise
-            return error
+            return error.by(self._target) if isinstance(error, InvalidAnswer) else error
 
     def end(self) -> Steps[Result | None]:
         """Return the answer to the chunk at which a stream ended, because it did not fit the model.

@@ -203,6 +203,7 @@ class App:
         finally:
             for number in (*handled, signal.SIGHUP):
                 self._loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)  # an orderly end must not look like a crash
 
     def _in_loop(self, function: Callable[[], None]) -> bool:
         """Call a function in the event loop, from another thread; return whether it was called in time."""

@@ -13,7 +13,8 @@
     ├── NotPermitted       PERMISSION_DENIED   the token does not give this right
     ├── RateExceeded       RESOURCE_EXHAUSTED  the caller asks for more than its token allows
     ├── MetadataTooLarge   RESOURCE_EXHAUSTED  the call has more metadata than is allowed
-    └── ModelFailed        INTERNAL            the model failed on these rows
+    └── ModelFailed        INTERNAL            the model failed
+        └── RowsFailed     INVALID_ARGUMENT    it failed on these rows, and computes others
 
     BundleError            a bundle cannot be served (reaches a caller only in a NotLoaded)
     SettingsError          a model's settings are wrong (reaches a caller only in a NotLoaded)
@@ -122,7 +123,7 @@ class MetadataTooLarge(TamizError):
 
 
 class ModelFailed(TamizError):
-    """The model failed on these rows.
+    """The model failed.
 
     Attributes:
         where: where in its graph, for the server's log, not for the wire; it quotes no rows.
@@ -136,6 +137,12 @@ class ModelFailed(TamizError):
         super().__init__(message)
         self.where = where
         self.overdue = overdue
+
+
+class RowsFailed(ModelFailed):
+    """The model failed on these rows, and right afterwards computed others: the fault is the rows'."""
+
+    code = "INVALID_ARGUMENT"
 
 
 class FileError(Exception):

@@ -166,7 +166,14 @@ def test_a_flag_that_cannot_be_right_is_refused(flag, message, run, rows):
     ("name", "content", "message"),
     [
         ("nowhere.csv", None, "nowhere.csv does not exist"),
-        ("colons.csv", "a:b\n1:2\n", "missing column(s) 'a', 'b'; the rows have 'a:b'"),
+        (
+            "colons.csv",
+            "a:b\n1:2\n",
+            "colons.csv: missing column(s) 'a', 'b'; the rows have 'a:b'; name what separates the fields",
+        ),
+        ("capital.csv", "A,b\n1,2\n", "capital.csv: missing column(s) 'a'; the rows have 'A', 'b'; 'A' is"),
+        ("units.csv", "a,b\n1,2 kg\n", "row 0: '2 kg': expected a number such as 1234.5, without a unit"),
+        ("thousands.csv", 'a,b\n1,"1,234.5"\n', "row 0: '1,234.5': expected a number such as 1234.5"),
         ("rows.xlsx", "", "rows.xlsx: it is not a table: expected a file that ends in .parquet, .csv"),
         ("rows.json", "{}", "rows.json: row 0 has no values"),
         ("text.csv", "a,b\n1,two\n", "text.csv: column 'b', row 0: 'two': expected a number"),
@@ -182,6 +189,27 @@ def test_a_file_that_cannot_be_rows_is_told(name, content, message, run, tmp_pat
     assert status == 1
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("bad", [1, 2, 5, 6])
+@pytest.mark.parametrize("value", [1e39, -1e300])
+def test_rows_of_parquet_are_counted_from_the_files_beginning(bad, value, run, tmp_path):
+    table = pd.DataFrame({"a": [1.0] * 7, "b": 2})
+    table.loc[bad, "a"] = value
+    table.to_parquet(tmp_path / "huge.parquet")
+    status, _, err = run("predict", "plain", tmp_path / "huge.parquet", "--chunk-rows", "2")
+    assert (status, err.count("\n")) == (1, 1)
+    assert f"huge.parquet: column 'a', row {bad}: {value!r} does not fit float32" in err
+
+
+@pytest.mark.parametrize("values", [[1, 2**24 + 1], ["1", "2"], [True, None]])
+def test_a_table_for_a_model_without_names_keeps_its_types(values, run, tmp_path):
+    """As one matrix, whole numbers beside floats would be rounded, and numbers beside text would be text."""
+    pd.DataFrame({"a": [0.5, 1.0], "b": values}).to_parquet(tmp_path / "rows.parquet")
+    status, _, err = run("predict", "unnamed", tmp_path / "rows.parquet")
+    expected = {int: "row 1: 16777217 does not fit float32", str: "row 0: '1' does not fit float32", bool: ""}
+    assert status == (type(values[0]) is not bool)
+    assert expected[type(values[0])] in err
 
 
 def test_a_model_without_column_names_says_how_many_columns_it_reads(run, rows):

@@ -309,6 +309,60 @@ def test_parts_that_are_always_answered_by_two_versions_are_an_error(serve):
         client.predict("m", ROWS)
 
 
+def lie(release: Release, **fields: object) -> None:
+    """Let a release answer with something else in some fields."""
+    answer = release.answer
+
+    def lying(request: PredictRequest) -> PredictResponse:
+        told = answer(request)
+        assert told is not None
+        told.MergeFrom(PredictResponse(**fields))
+        return told
+
+    release.answer = lying
+
+
+@pytest.mark.parametrize("fields", [{"model_name": "other"}, {"accepted": [True]}, {"threshold": 0.95}])
+def test_an_answer_that_cannot_be_used_names_the_server(serve, fields):
+    release = Release(NAMES)
+    server = serve(Now(release))
+    lie(release, **fields)
+    named = rf"^{server.target}: the answer cannot be used: "
+    with Client(server.target) as client:
+        with pytest.raises(InvalidAnswer, match=named):
+            client.predict("m", ROWS)
+        with pytest.raises(InvalidAnswer, match=named):
+            list(client.stream("m", [ROWS]))
+        (error,) = client.stream("m", [ROWS], return_errors=True)
+        assert str(error).count(server.target) == 1
+
+    async def ask() -> None:
+        async with AsyncClient(server.target) as client:
+            await client.predict("m", ROWS)
+
+    with pytest.raises(InvalidAnswer, match=named):
+        asyncio.run(ask())
+
+
+def test_a_description_that_cannot_be_used_names_the_server(serve):
+    release = Release(NAMES)
+    release.manifest.ClearField("classes")
+    server = serve(Now(release))
+    with (
+        Client(server.target) as client,
+        pytest.raises(InvalidAnswer, match=rf"^{server.target}: the answer"),
+    ):
+        client.model("m")
+
+
+def test_a_result_equals_only_itself(serve):
+    """Its arrays have no single truth."""
+    with Client(serve(Now(Release(NAMES))).target) as client:
+        one, other = client.predict("m", ROWS), client.predict("m", ROWS)
+    assert one != other
+    assert len({one, one, other}) == 2
+
+
 def test_a_stream_that_ends_without_all_answers_is_an_error(serve, monkeypatch):
     def silent(self: Replicas, bodies: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         list(bodies)

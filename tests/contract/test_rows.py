@@ -5,7 +5,10 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +26,18 @@ from tamiz.v1.manifest_pb2 import DataType, InputSpec
 class Backwards(NamedTuple):
     b: Any
     a: Any
+
+
+class Dataset:
+    """A sequence of dicts that names its columns and has none, as one of Hugging Face."""
+
+    column_names = ("a", "b")
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, row: int) -> dict[str, float]:
+        return [{"a": 1.0, "b": 2.0}][row]
 
 
 @dataclass
@@ -131,11 +146,24 @@ def test_one_record_is_one_row(row):
         np.array(["spam", "ham"]),
         pd.Series(["spam", "ham"], index=["a", "b"]),
         pl.Series(["spam", "ham"]),
+        pd.Series(["spam", "ham"], name="text"),
+        pl.Series("text", ["spam", "ham"]),
         pa.array(["spam", "ham"]),
         pa.chunked_array([["spam"], ["ham"]]),
         [["spam"], ["ham"]],
     ],
-    ids=["list", "tuple", "array", "pandas", "polars", "arrow", "arrow, chunked", "matrix"],
+    ids=[
+        "list",
+        "tuple",
+        "array",
+        "pandas",
+        "polars",
+        "pandas, named",
+        "polars, named",
+        "arrow",
+        "arrow, chunked",
+        "matrix",
+    ],
 )
 def test_one_column_needs_no_name(values):
     assert read(values, column("text", "STRING")) == {"text": ["spam", "ham"]}
@@ -172,8 +200,15 @@ def test_whole_numbers_and_bools_cannot_be_missing(missing, dtype):
         ("FLOAT64", [2**53, True], [2.0**53, 1.0]),
         ("FLOAT64", [2**70, 0.5], [2.0**70, 0.5]),
         ("FLOAT64", [Decimal("0.1"), None], [0.1, None]),
+        ("FLOAT64", [2**60, None], [2.0**60, None]),
+        ("FLOAT64", [None, 2**70, 0.5], [None, 2.0**70, 0.5]),
+        ("FLOAT64", pd.array([2**62, None], dtype="Int64"), [2.0**62, None]),
+        ("FLOAT64", [Decimal("2.50"), Fraction(1, 4), Decimal("NaN")], [2.5, 0.25, None]),
+        ("INT64", [Decimal(2**53 + 1), Fraction(6, 2), Decimal("4.0")], [2**53 + 1, 3, 4]),
         ("FLOAT32", [0.1, float("inf")], [float(np.float32(0.1)), float("inf")]),
         ("FLOAT16", [2048, None], [2048.0, None]),
+        ("FLOAT64", [np.int64(2**62), None], [2.0**62, None]),
+        ("FLOAT64", [Decimal("sNaN"), Fraction(1, 2)], [None, 0.5]),
         ("STRING", ["", "nan"], ["", "nan"]),
     ],
 )
@@ -200,6 +235,20 @@ def test_a_value_is_taken_where_the_type_holds_it(dtype, values, expected):
         ("BOOL", ["False"], "'False' does not fit bool"),
         ("BOOL", [0.5], "0.5 does not fit bool"),
         ("FLOAT64", [2**53 + 1], "too large to be exact; pass an identifier as text"),
+        ("FLOAT64", [2**60 + 1, None], "row 0: 1152921504606846977 does not fit float64"),
+        ("FLOAT64", [Decimal(2**53 + 1)], "row 0: .*9007199254740993.* too large to be exact"),
+        ("FLOAT64", [1, Decimal("1e999999")], "row 1: .*999999.* does not fit float64"),
+        ("FLOAT64", [Fraction(10**500, 3)], "does not fit float64"),
+        ("INT64", [Decimal("9007199254740993.5")], "9007199254740993.5.* does not fit int64"),
+        ("INT64", [1, Fraction(10**30 + 1, 10**30)], "row 1: .* does not fit int64"),
+        ("BOOL", [Decimal("1.00000000000000000001")], "does not fit bool"),
+        ("FLOAT64", [np.int64(2**53 + 1), 0.5], "9007199254740993 does not fit float64"),
+        ("FLOAT64", np.array([np.int64(2**53 + 1), None]), "9007199254740993 does not fit float64"),
+        ("FLOAT64", [Fraction(10**350, 3)], "does not fit float64"),
+        ("FLOAT64", [date(2026, 1, 1)], r"datetime.date\(2026, 1, 1\) does not fit .*: convert it as in the"),
+        ("FLOAT64", [pd.Period("2026")], "convert it as in the training"),
+        ("FLOAT64", [{}], "convert it as in the training"),
+        ("STRING", ["a", "\ud800"], "row 1: .* it holds half of a surrogate pair"),
         ("FLOAT32", [2**24 + 1], "16777217 does not fit float32"),
         ("FLOAT32", [1e39], r"1e\+39 does not fit float32"),
         ("FLOAT64", ["1.5"], "text is not read as a number"),
@@ -254,7 +303,6 @@ def test_what_is_taken_is_the_same_number(values, dtype):
         [pd.Series([1.0, 2.0])],
         Backwards(b=[2], a=[1]),
     ],
-    ids=str,
 )
 def test_a_matrix_with_names_is_read_by_name_and_an_array_by_position(rows):
     assert read(rows, matrix(2, names="ab")) == {"features": [1.0, 2.0]}
@@ -305,6 +353,8 @@ def test_a_column_may_be_called_like_the_input():
     [
         (np.ones((2, 2)), SPECS[:2], r"reads 2 inputs \('n', 'x'\), and the rows have no names"),
         (pl.LazyFrame({"n": [1]}), SPECS[:1], "not a table in memory"),
+        (pd.DataFrame({"n": [1]}).groupby("n"), SPECS[:1], "not an array or a table"),
+        (pd.DataFrame({"n": [1]}).groupby("n")["n"], SPECS[:1], "not an array or a table"),
         ([{"n": 1, "x": 1.0}, {"n": 2}], SPECS[:2], "row 1 lacks 'x'"),
         ({"n": [1, 2], "x": [1.0]}, SPECS[:2], r"different numbers of rows: \{'n': 2, 'x': 1\}"),
         (pd.DataFrame([[1, 2]], columns=["n", "n"]), SPECS[:1], "there are 2 columns 'n'"),
@@ -314,12 +364,25 @@ def test_a_column_may_be_called_like_the_input():
         (7, SPECS[:1], "of type int: pass an array, a DataFrame or a dict"),
         ("rows.csv", SPECS[2:3], "the rows are str 'rows.csv'"),
         ([[1.0], [1.0, 2.0]], SPECS[:1], "not an array or a table"),
+        (Path("rows.csv"), SPECS[:2], "the rows are PosixPath 'rows.csv'.* the command tamiz-client predict"),
+        (None, SPECS[:2], "of type NoneType: pass an array"),
+        ((each for each in [[1, 2.0]]), SPECS[:2], "of type generator"),
+        ([], SPECS[:2], "there are no rows"),
+        ([], [matrix(2)], "there are no rows"),
+        ({"z": [1]}, SPECS[:2], r"missing column\(s\) 'n', 'x'; the rows have 'z'"),
+        ({"N": [1], "x": [1.0]}, SPECS[:2], "'N' is another name than 'n': rename the column"),
+        ({" x": [1.0], "n": [1]}, SPECS[:2], "' x' is another name than 'x': rename"),
         ([{"n": 1}, (1,)], SPECS[:1], "row 1 is a tuple without names, which other rows have"),
         ([(1,), {"n": 1}], SPECS[:1], "row 0 is a tuple without names, which other rows have"),
         (database_rows("select 1 as n, 2 as n"), SPECS[:1], "row 0 has a name twice: 'n', 'n'"),
         ([Patient(2.0, 1.0)], [matrix(2, names="ab")], "the rows hold a Patient: pass a list with one dict"),
         (pl.Series([{"b": 2.0, "a": 1.0}]), [matrix(2, names="ab")], "the rows hold a dict: pass a list"),
         (pd.Series([{"n": 1}]), SPECS[:1], "the rows hold a dict: pass a list with one dict per row"),
+        (pd.Series([1], name="m"), SPECS[:1], "the rows are the column 'm', and the model reads 'n'"),
+        (pl.Series("m", [1]), SPECS[:1], "the rows are the column 'm', and the model reads 'n'"),
+        (pd.Series([1.0, 2.0], name="a"), [matrix(2, names="xy")], "the rows are the column 'a', and"),
+        (Dataset(), [matrix(2, names="ab")], "the rows hold a dict: pass a list with one dict per row"),
+        ([{"n": [1]}, {"x": [1.0]}], SPECS[:2], "row 0 lacks 'x', which other rows have"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_way_out(rows, specs, message):

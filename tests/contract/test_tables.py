@@ -253,8 +253,11 @@ def test_lines_that_cross_a_block_are_whole(text, monkeypatch):
             "byte 5 is not UTF-8; name its encoding with --encoding",
         ),
         ("a,b\nmüller,1\n".encode("utf-16-le"), {}, "byte 10 is not UTF-8"),
-        ("a,b\nx,1\n".encode("utf-16-le"), {}, "byte 1 is not UTF-8"),
-        (b"a,b\nx,\0\n", {}, "byte 6 is not UTF-8"),
+        ("a,b\nx,1\n".encode("utf-16-le"), {}, "byte 1 is NUL, which no text holds: if the file is UTF-16"),
+        (b"a,b\nx,\0\n", {}, "byte 6 is NUL"),
+        (gzip.compress(b"a,b\n1,2\n"), {}, "it is compressed with gzip: end its name in .gz"),
+        (b"PK\x03\x04xl/workbook.xml", {}, "it is a zip file or an Excel workbook: save the table as CSV"),
+        (b"PAR1\x15", {}, "it is a Parquet file: end its name in .parquet"),
         ("a,b\nmüller,1\n".encode(), {"encoding": "ascii"}, "byte 5 is not ASCII; name another one"),
         (b"a,b\n" + b"x,1\n" * 300_000 + b"\xff,1\n", {}, f"byte {4 + 4 * 300_000} is not UTF-8"),
     ],
@@ -263,6 +266,16 @@ def test_other_encodings_are_refused_with_the_bytes_position(text, content, read
     with pytest.raises(TableError) as caught:
         text(content, **reading)
     assert f"rows.csv: {message}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "separator"), [("sep=;", ";"), ('"sep=,"', ","), ("SEP=\t", "\t"), ("sep=:\r", ":")]
+)
+def test_excels_line_about_the_separator_is_not_the_header(text, first, separator):
+    content = f"{first}\na{separator}b\n1{separator}x y\n"
+    assert text(content) == {"a": [1], "b": ["x y"]}
+    assert text(content, separator=separator) == {"a": [1], "b": ["x y"]}
+    assert text("sep=\n1\n") == {"sep=": [1]}
 
 
 def test_an_encoding_may_be_given(text):

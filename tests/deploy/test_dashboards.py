@@ -54,6 +54,7 @@ from .promql import substituted
 
 NOT_SHOWN = {
     "tamiz_requests_unloaded_total": "bookkeeping: keeps the requests of removed versions in the sum",
+    "tamiz_log_lines_dropped_total": "for those who miss lines in a log: no answer depends on it",
     "process_virtual_memory_bytes": "addresses that a process reserved; what it uses is the resident memory",
 }
 """Metrics in no panel and no rule, and why."""

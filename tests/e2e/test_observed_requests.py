@@ -76,7 +76,7 @@ def test_a_model_that_fails_says_where_and_quotes_no_row(make_bundle, start_serv
     with Client(server.target) as client, pytest.raises(CallFailed, match="the server's log says where"):
         client.predict("failing", np.array([[0], [4_711]]))
     assert server.stop() == 0
-    (line,) = (json.loads(line) for line in server.log if "INTERNAL" in line)
+    (line,) = (json.loads(line) for line in server.log if "INVALID_ARGUMENT" in line)
     assert line["error"].endswith("INVALID_ARGUMENT at Gather node ''")
     assert (line["model"], line["rows"]) == ("failing", 2)
     assert "4711" not in "".join(server.log)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import inspect
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import torch
+import xgboost
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from skl2onnx import to_onnx
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -22,8 +29,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tests.server_process import ServerProcess
 
 import tamiz_convert
-from tamiz_client import AsyncClient, Client, InvalidRows, encoding
+from tamiz.rows import RowsError as DoNotFit
+from tamiz_client import AsyncClient, Client, InvalidRows
+from tamiz_client.__main__ import main as ask_by_command
 from tamiz_convert import RowsError, compare, export, recalibrate
+from tamiz_convert.__main__ import main
 from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.command_line.arguments import parser
 
@@ -37,6 +47,7 @@ FORMS: dict[str, Callable[[pd.DataFrame], Any]] = {
     "arrow": lambda table: pa.table({name: _plain(table[name]) for name in table}),
     "dict": lambda table: {name: _plain(table[name]) for name in table},
     "records": lambda table: pa.table({name: _plain(table[name]) for name in table}).to_pylist(),
+    "named tuples": lambda table: list(table[table.columns[::-1]].itertuples()),
 }
 
 
@@ -161,34 +172,155 @@ def test_every_function_that_takes_rows_is_known_here():
     assert functions == TAKE_ROWS.keys() | KNOW_NO_ROWS
 
 
+CLOSED = "nobody reads rows here"
+
+
+@pytest.fixture
+def closed(monkeypatch) -> None:
+    """Let the one reader refuse everything: who does not fail with these words now reads rows elsewhere."""
+
+    def refuse(_rows: Any, _specs: Any) -> None:
+        raise DoNotFit(CLOSED)
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("tamiz") and "read_rows" in vars(module):
+            monkeypatch.setattr(module, "read_rows", refuse)
+
+
 @pytest.mark.parametrize("function", TAKE_ROWS)
+@pytest.mark.usefixtures("closed")
 def test_a_function_reads_rows_with_the_one_reader(function, model, bundle, tmp_path):
+    table = make_table(300, seed=3)
+    y = (np.arange(300) % 2).astype(int)
+    with pytest.raises(RowsError, match=CLOSED):
+        TAKE_ROWS[function](model, bundle, table, y, tmp_path / "m" / "2")
+
+
+@pytest.mark.parametrize("function", TAKE_ROWS)
+def test_a_function_names_the_value_that_does_not_fit(function, model, bundle, tmp_path):
     table = make_table(300, seed=3)
     y = (np.arange(300) % 2).astype(int)
     wrong = table.assign(age=table["age"].astype(object).where(table.index != 7, "forty"))
     with pytest.raises(
-        RowsError, match=r"'age'(, row 7: 'forty' does not fit int64| holds object values that)"
+        RowsError, match=r"'age', row 7: 'forty'( does not fit int64|: expected numbers alone)"
     ):
         TAKE_ROWS[function](model, bundle, wrong, y, tmp_path / "m" / "2")
 
 
-def test_every_command_that_takes_rows_has_them_read_by_these_functions():
+EXPORTS = {
+    "sklearn": ["model.joblib", "--trust-pickle"],
+    "torch": ["module.pt", "--trust-pickle"],
+    "booster": ["booster.json"],
+    "onnx": ["linear.onnx", "--scores", "probabilities"],
+}
+KNOW_NO_FILES_OF_ROWS = {"inspect", "keygen", "sign", "verify"}
+
+
+@pytest.fixture(scope="module")
+def files(model, tmp_path_factory) -> Path:
+    """Models, rows and checks for every command."""
+    folder = tmp_path_factory.mktemp("files")
+    table = make_table(300, seed=4)
+    y = ((table["code"] == "01001") ^ (table["age"] > 50)).astype(int)
+    table.assign(y=y).to_csv(folder / "sklearn.csv", index=False)
+    numbers = table[["age", "income"]].fillna(0.0).astype(np.float32)
+    for command in ("torch", "booster", "onnx"):
+        numbers.assign(y=y).to_csv(folder / f"{command}.csv", index=False)
+    joblib.dump(model, folder / "model.joblib")
+    module = torch.nn.Linear(2, 2).eval()
+    module.load_state_dict(
+        {"weight": torch.tensor([[-0.01, 0.0], [0.01, 0.0]]), "bias": torch.tensor([0.5, -0.5])}
+    )
+    torch.save(module, folder / "module.pt")
+    xgboost.train({"objective": "binary:logistic"}, xgboost.DMatrix(numbers, y), 2).save_model(
+        folder / "booster.json"
+    )
+    linear = LogisticRegression().fit(numbers.to_numpy(), y)
+    graph = to_onnx(linear, numbers[:1].to_numpy(), options={id(linear): {"zipmap": False}})
+    (folder / "linear.onnx").write_bytes(graph.SerializeToString())
+    (folder / "checks.yaml").write_text("version: 1\nselective: {min_coverage: 0.01}\n")
+    return folder
+
+
+def command_line(command: str, files: Path, bundle: Path, output: Path) -> list[str]:
+    data = ["--data", f"{files}/sklearn.csv", "--target", "y"]
+    if command == "check":
+        return [command, str(bundle), *data, "--checks", f"{files}/checks.yaml"]
+    if command == "compare":
+        return [command, str(bundle), str(bundle), *data]
+    given = [str(bundle)]
+    if command in EXPORTS:
+        given = [f"{files}/{EXPORTS[command][0]}", *EXPORTS[command][1:]]
+    rows = f"{files}/{command if command in EXPORTS else 'sklearn'}.csv"
+    settings = ["--threshold", "0.6", "--calibrator", "sigmoid", "--no-report", "--allow-duplicates"]
+    return [command, *given, "--calibration", rows, "--target", "y", *settings, "--output", str(output)]
+
+
+def test_every_command_that_takes_rows_is_known_here():
     (commands,) = (each.choices for each in parser()._actions if isinstance(each, argparse._SubParsersAction))
-    take_rows = {
-        name
-        for name, command in commands.items()
-        if any(option in command._option_string_actions for option in ("--calibration", "--data"))
-    }
-    assert take_rows == {"sklearn", "torch", "booster", "onnx", "recalibrate", "check", "compare"}
+    assert commands.keys() == {*EXPORTS, "recalibrate", "check", "compare"} | KNOW_NO_FILES_OF_ROWS
+
+
+@pytest.mark.parametrize("command", [*EXPORTS, "recalibrate", "check", "compare"])
+def test_a_command_reads_rows_with_the_one_reader(command, files, bundle, tmp_path, capsys, request):
+    arguments = command_line(command, files, bundle, tmp_path / "m" / "2")
+    assert main(arguments) == 0, capsys.readouterr().err
+    request.getfixturevalue("closed")
+    assert main([*arguments[:-1], str(tmp_path / "m" / "3")] if "--output" in arguments else arguments) == 1
+    assert CLOSED in capsys.readouterr().err
+    assert not (tmp_path / "m" / "3").exists()
+
+
+ASK: dict[str, Callable[[Any, Any], Any]] = {
+    "predict": lambda client, rows: client.predict("m", rows),
+    "stream": lambda client, rows: client.stream("m", [rows]),
+}
+"""Every method of a client that takes rows."""
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_every_method_of_a_client_that_takes_rows_encodes_them_in_one_place(kind):
-    take_rows = {
-        name
-        for name in dir(kind)
-        if not name.startswith("_") and {"rows", "chunks"} & set(getattr(kind, name).__code__.co_varnames)
-        if callable(getattr(kind, name))
-    }
-    assert take_rows == {"predict", "stream"}
-    assert "read_rows" in vars(encoding)
+def test_every_method_of_a_client_that_takes_rows_is_known_here(kind):
+    methods = {name for name in dir(kind) if not name.startswith("_") and callable(getattr(kind, name))}
+    parameters = {name: inspect.signature(getattr(kind, name)).parameters for name in methods}
+    assert {name for name in methods if {"rows", "chunks"} & parameters[name].keys()} == ASK.keys()
+
+
+@pytest.mark.parametrize("method", ASK)
+@pytest.mark.usefixtures("closed")
+def test_a_client_reads_rows_with_the_one_reader(method, client):
+    with pytest.raises(InvalidRows, match=CLOSED):
+        list(ASK[method](client, make_table(3, seed=5)))
+
+
+@pytest.mark.parametrize("method", ASK)
+@pytest.mark.usefixtures("closed")
+def test_an_async_client_reads_rows_with_the_one_reader(method, client):
+    async def ask() -> None:
+        async with AsyncClient(client._target) as other:
+            answer = ASK[method](other, make_table(3, seed=5))
+            if method == "stream":
+                _ = [each async for each in answer]
+            else:
+                await answer
+
+    with pytest.raises(InvalidRows, match=CLOSED):
+        asyncio.run(ask())
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+@pytest.mark.usefixtures("closed")
+def test_the_command_of_the_client_reads_rows_with_the_one_reader(ending, client, tmp_path, capsys):
+    table = make_table(3, seed=5)
+    path = tmp_path / f"rows.{ending}"
+    if ending == "csv":
+        table.to_csv(path, index=False)
+    elif ending == "jsonl":
+        table.to_json(path, orient="records", lines=True)
+    else:
+        table.to_parquet(path)
+    output = tmp_path / "answers.csv"
+    assert (
+        ask_by_command(["predict", "m", str(path), "--server", client._target, "--output", str(output)]) == 1
+    )
+    assert CLOSED in capsys.readouterr().err
+    assert not output.exists()

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from tests.asking import metric, wait_for
 
-from tamiz_client import CallFailed, Client, RetryPolicy, ServerUnavailable
+from tamiz_client import CallFailed, Client, InvalidRequest, RetryPolicy, ServerUnavailable
 from tamiz_server.system.niceness import NICENESS
 from tamiz_server.system.resources import available_cpus
 
-ROW = {"row": np.array([[0]])}
-BAD_ROW = {"row": np.array([[99]])}
+ROW = np.array([[0.0, 3.0]])
+BAD_ROW = np.array([[0.0, 1e12]])
 
 
 def test_an_operator_changes_the_settings_of_a_model_without_a_new_export(
@@ -54,12 +54,12 @@ def test_an_operator_changes_the_settings_of_a_model_without_a_new_export(
 
 
 def test_a_model_that_fails_again_and_again_rests_and_its_neighbour_goes_on(make_bundle, start_server):
-    make_bundle("failing/1", "failing")
+    make_bundle("failing/1", "stuck")
     make_bundle("m/1")
-    server = start_server("--max-failures", "4", "--failure-cooldown-s", "1.5")
+    server = start_server("--max-failures", "4", "--failure-cooldown-s", "1.5", "--max-run-s", "0.1")
     with Client(server.target, retry=RetryPolicy(max_attempts=1)) as client:
         for _ in range(4):
-            with pytest.raises(CallFailed) as caught:
+            with pytest.raises(CallFailed, match=r"longer than 0\.1 s") as caught:
                 client.predict("failing", BAD_ROW)
             assert caught.value.code == "INTERNAL"
         started_s = time.monotonic()
@@ -77,6 +77,19 @@ def test_a_model_that_fails_again_and_again_rests_and_its_neighbour_goes_on(make
     log = "".join(server.log)
     assert "failed on 4 batches in a row" in log
     wait_for(lambda: "answers again" in "".join(server.log))
+    assert server.stop() == 0
+
+
+def test_a_caller_whose_rows_the_model_cannot_compute_takes_it_from_nobody(make_bundle, start_server):
+    make_bundle("m/1", "failing")
+    server = start_server("--max-failures", "4", "--failure-cooldown-s", "60")
+    good, bad = np.array([[1]]), np.array([[99]])
+    with Client(server.target) as caller, Client(server.target) as other:
+        for _ in range(20):
+            with pytest.raises(InvalidRequest, match="the server's log says where"):
+                other.predict("m", bad)
+        assert other.health("m")
+        assert len(caller.predict("m", good)) == 1
     assert server.stop() == 0
 
 

@@ -190,27 +190,23 @@ async def test_a_slow_shadow_drops_rows_and_delays_no_answer_and_no_stop(
     assert re.search(r"stopped: (\d+) requests received, \1 answered", "".join(server.log))
 
 
-def test_a_shadow_that_fails_leaves_live_answers_alone(make_bundle, start_server, tmp_path, set_shadow):
+def test_a_shadow_that_fails_on_rows_leaves_live_answers_alone(
+    make_bundle, start_server, tmp_path, set_shadow
+):
     # Of the live version, all rows are good; of the shadow, those above 3 make onnxruntime fail.
     make_bundle("m/1", "lenient")
     make_bundle("m/2", "failing")
     set_shadow("version = 2")
     server = start_server("--max-failures", "5")
+    n_asked = 20
     with Client(server.target, retry=RetryPolicy(max_attempts=1)) as client:
-        n_asked, until_s = 0, time.monotonic() + 30
-        while counts(server)["resting"] < 5 and time.monotonic() < until_s:
+        for _ in range(n_asked):
             assert client.predict("m", {"row": np.array([[50]])}).model_version == 1
             assert client.health("m")
-            n_asked += 1
     found = decided(server)
-    assert found["received"] == found["dropped"] == n_asked
-    assert found["failed"] >= 5
-    assert found["resting"] >= 5
-    assert found["failed"] + found["resting"] == n_asked
-    assert 'tamiz_shadow_circuit_open{model="m",shadow="2"} 1.0' in page(server)
-    assert 'tamiz_circuit_open{model="m",version="1"} 0.0' in page(server)
+    assert found["received"] == found["dropped"] == found["failed"] == n_asked
+    assert 'tamiz_shadow_circuit_open{model="m",shadow="2"} 0.0' in page(server)
     assert f'tamiz_requests_total{{code="OK",model="m",version="1"}} {n_asked}.0' in page(server)
-    assert "version 2 as shadow failed on 5 batches in a row" in "".join(server.log)
     assert server.stop() == 0
 
 

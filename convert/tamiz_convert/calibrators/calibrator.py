@@ -72,6 +72,10 @@ class Calibrator(ABC):
         names = [field.name for field in fields(self) if field.name != "kind"]
         return [(name, np.ravel(getattr(self, name)).tolist()) for name in names]
 
+    def remarks(self) -> tuple[str, ...]:
+        """Return what is out of the ordinary about the parameters, for people; often nothing."""
+        return ()
+
     @abstractmethod
     def predict(self, scores: Array) -> Array:
         """Return probabilities.

@@ -16,6 +16,8 @@ from tamiz_convert.graphs.builder import GraphBuilder
 from tamiz_convert.graphs.score_graph import SCORES, ScoresKind
 
 _LOG_BETA_BOUNDS: Final = (-10.0, 10.0)
+_USUAL: Final = (1 / 30, 30.0)
+"""Temperatures of models whose scores are logits; those of neural networks lie between 0.3 and 10."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,18 @@ class Temperature(Calibrator):
     def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Temperature:
         """See `Calibrator.fit`."""
         return cls(_inverse_temperature(logits(scores, kind), y), kind)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return a remark if the temperature is far from 1."""
+        temperature = 1.0 / self.beta
+        if _USUAL[0] <= temperature <= _USUAL[1]:
+            return ()
+        remark = (
+            f"the temperature is {temperature:.3g}, far from 1: either the scores are in another unit than"
+            " logits, or they contradict the labels of the calibration rows, as a class does that the model"
+            " rules out where it is right"
+        )
+        return (remark,)
 
     def predict(self, scores: Array) -> Array:
         """See `Calibrator.predict`."""

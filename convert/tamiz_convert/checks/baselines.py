@@ -36,10 +36,11 @@ def baseline_predictions(
         classes: (n_classes,).
 
     Returns:
-        Name → (n_rows,), int64, indices into the classes; `NO_CLASS` for a label that is not a class.
+        Name → (n_rows,), int64, indices into the classes; see `column_baseline`.
 
     Raises:
-        SpecificationError: if a rule fails or gives another number of labels, or its column is missing.
+        SpecificationError: if a rule fails, gives another number of labels or a label that is not a class,
+            or if its column is missing.
     """
     if not isinstance(rules or {}, Mapping):
         raise SpecificationError(
@@ -49,13 +50,28 @@ def baseline_predictions(
     most_frequent = int(np.bincount(calibration_y).argmax())
     predicted = {MAJORITY: np.full(count(rows), most_frequent, dtype=np.int64)}
     for name, rule in (rules or {}).items():
-        predicted[name] = column_baseline(_labels(name, rule, rows), classes)
+        predicted[name] = column_baseline(_labels(name, rule, rows), classes, f"baseline {name!r}")
     return predicted
 
 
-def column_baseline(labels: Any, classes: Labels) -> NDArray[np.int64]:
-    """Return (n_rows,) labels as indices into the classes."""
-    found = label_positions(one_per_row(labels, "labels of a baseline").values, classes)
+def column_baseline(labels: Any, classes: Labels, where: str) -> NDArray[np.int64]:
+    """Return labels as indices into the classes, (n_rows,); `NO_CLASS` where a rule gives none.
+
+    A label that is not a class would count as wrong, and any model would beat a rule that spells the classes
+    in another way.
+
+    Raises:
+        SpecificationError: for a label that is not a class, with its row.
+    """
+    read = one_per_row(labels, "labels of a baseline")
+    found = label_positions(read.values, classes)
+    odd = np.flatnonzero((found < 0) & ~read.missing)
+    if len(odd):
+        raise SpecificationError(
+            f"{where}: in row {odd[0]} it predicts {read.values.tolist()[odd[0]]!r}, which is not a class;"
+            f" expected {', '.join(map(repr, classes.tolist()))}, in this type and spelling, or a missing"
+            " value where it predicts nothing"
+        )
     return np.where(found < 0, NO_CLASS, found)
 
 
@@ -73,11 +89,12 @@ def _labels(name: str, rule: Rule, rows: Any) -> Any:
         return Table.of(rows).column(rule, f"baseline {name!r}")
     try:
         given = rule(rows.copy() if isinstance(rows, pd.DataFrame) else rows)
-        labels = one_per_row(given, "labels").values
+        labels = one_per_row(given, "labels")
     except Exception as error:  # the rule is the caller's
         raise SpecificationError(f"baseline {name!r} failed: {type(error).__name__}: {error}") from error
-    if len(labels) != count(rows):
+    if len(labels.values) != count(rows):
         raise SpecificationError(
-            f"baseline {name!r} gives {len(labels):,} labels for {count(rows):,} rows; expected one per row"
+            f"baseline {name!r} gives {len(labels.values):,} labels for {count(rows):,} rows; expected one"
+            " per row"
         )
-    return labels
+    return given

@@ -89,11 +89,12 @@ def _read(path: Path, where: str, context: Context, target: str | None = None) -
         types[target] = DataType.DATA_TYPE_STRING
     by_order = not context.table.names_columns
     try:
-        with opened(path, named=[*types]) as source:
+        with opened(path, context.reading, [*types]) as source:
             columns = [name for name in source.names if by_order or name in types or name == target]
             return read(source, types, columns)
     except RowsError as error:
-        raise SpecificationError(f"{where}: {error}") from None
+        way_out = "; here a key of `files` in the specification" if " --" in str(error) else ""
+        raise SpecificationError(f"{where}: {error}{way_out}") from None
 
 
 def _type_of(column: pd.Series[Any]) -> ColumnType:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamiz.gate import NO_CLASS
+from tamiz.tables.options import Reading
 from tamiz_convert.bundles.answers import Answers
 from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.check_result import Severity
@@ -29,6 +30,7 @@ class Context:
         baselines: name → (n_rows,), int64, the class that a simpler rule predicts; `NO_CLASS` for a class
             that does not exist.
         folder: paths in the specification are relative to it.
+        reading: how the files that it names are read.
         on_inconclusive: the default of the checks.
         seed: the seed of all noise.
     """
@@ -39,6 +41,7 @@ class Context:
     answers: Answers
     baselines: Mapping[str, NDArray[np.int64]]
     folder: Path
+    reading: Reading
     on_inconclusive: Severity
     seed: int
 

@@ -92,6 +92,8 @@ def _of_dataclass_or_scalar(hint: Any, value: Any, where: str) -> Any:
 def _of_union(hint: Any, value: Any, where: str) -> Any:
     alternatives = [each for each in get_args(hint) if each is not types.NoneType]
     if value is None and len(alternatives) < len(get_args(hint)):
+        if dataclasses.is_dataclass(alternatives[0]):
+            raise SpecificationError(f"{where} is empty: expected keys with values, or {{}} for the defaults")
         return None
     if len(alternatives) == 1:
         return _converted(alternatives[0], value, where)

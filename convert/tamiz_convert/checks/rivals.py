@@ -47,7 +47,7 @@ def check_comparison(check: ComparisonCheck, where: str, context: Context) -> It
 def check_baseline(check: BaselineCheck, where: str, context: Context) -> Iterator[Finding]:
     """Bound the gain over a simpler rule from below; paired (`GainAtLeast`)."""
     if check.column is not None:
-        predicted = column_baseline(context.table.column(check.column, where), context.subject.classes)
+        predicted = column_baseline(context.table.column(check.column, where), context.subject.classes, where)
     else:
         predicted = _known(context, check.against or "", where)
     name = f"against {check.against or f'column {check.column}'}"

@@ -69,6 +69,7 @@ def run_checks(
         answers=subject.predict(rows.rows),
         baselines=baselines,
         folder=specification.folder,
+        reading=specification.files.reading,
         on_inconclusive=specification.on_inconclusive,
         seed=seed,
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from tamiz.tables.options import Reading, encoding_of, separator_of
 from tamiz_convert.check_result import Severity
 from tamiz_convert.checks.finding import Heading
 from tamiz_convert.checks.transforms import Transform
@@ -40,6 +42,35 @@ def _exactly_one(**values: Any) -> None:
         raise SpecificationError(
             f"expected exactly one of {', '.join(values)}, got {' and '.join(given) or 'none'}"
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """How the files of rows that a specification names are read; the keys are what the flags of commands are.
+
+    Attributes:
+        separator, encoding: of text files; by default they are found.
+        missing_values: the words that mean a missing value.
+    """
+
+    separator: str | None = None
+    encoding: str | None = None
+    missing_values: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        try:
+            if self.separator is not None:
+                separator_of(self.separator)
+            if self.encoding is not None:
+                encoding_of(self.encoding)
+        except ArgumentTypeError as error:
+            raise SpecificationError(str(error)) from None
+
+    @property
+    def reading(self) -> Reading:
+        """The same for the reader of files."""
+        separator = None if self.separator is None else separator_of(self.separator)
+        return Reading(separator, self.encoding, frozenset(self.missing_values))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import yaml
 
@@ -18,6 +18,7 @@ from tamiz_convert.checks.sections import (
     ChangeCheck,
     ComparisonCheck,
     DirectionalCheck,
+    Files,
     FunctionalityCheck,
     InvarianceCheck,
     LatencyCheck,
@@ -37,6 +38,7 @@ class Specification:
         version: of the specification's format: 1.
         alpha: the probability that any broken limit is called kept, over all checks together.
         on_inconclusive: whether too few rows stop the export.
+        files: how the files of rows that the sections name are read.
         folder: paths in the specification are relative to it.
 
     The other attributes are its sections; see `sections`.
@@ -45,6 +47,7 @@ class Specification:
     version: Literal[1] = field(metadata={KEY: "version"})
     alpha: float = 0.05
     on_inconclusive: Severity = "warn"
+    files: Files = field(default_factory=Files)
     parity: ParityCheck | None = None
     latency: LatencyCheck | None = None
     calibration: CalibrationCheck | None = None
@@ -62,16 +65,28 @@ class Specification:
     def __post_init__(self) -> None:
         if not 0.0 < self.alpha < 1.0:
             raise SpecificationError(f"alpha is {self.alpha:g}; expected a number above 0 and below 1")
+        if not any(getattr(self, name) for name in _SECTIONS):
+            raise SpecificationError(f"it has no section with checks: expected one of {', '.join(_SECTIONS)}")
+
+    @property
+    def labels(self) -> set[str | int]:
+        """Every column of the rows that holds labels: the answers of a rule."""
+        return {each.column for each in self.baseline if each.column is not None}
 
     def columns(self) -> set[str | int]:
         """Return every column of the rows that the specification names."""
         named: set[str | int] = {name for each in self.slices for name in each.by}
         named |= {name for each in self.comparison for name in each.by}
-        named |= {each.column for each in self.baseline if each.column is not None}
+        named |= self.labels
         changing: tuple[ChangeCheck, ...] = (*self.invariance, *self.perturbation, *self.directional)
         named |= {name for each in changing for name in each.columns}
         named |= {each.transform.argument for each in changing if each.transform.name == "permute_within"}
         return named
+
+
+_SECTIONS: Final = tuple(
+    each.name for each in fields(Specification) if each.default is None or each.default == ()
+)
 
 
 def specification_of(source: str | Path | Mapping[str, Any] | Specification) -> Specification:

@@ -28,6 +28,7 @@ from tamiz_convert.command_line.rows import (
     labels_of,
     named_columns,
     split_settings,
+    with_rules,
 )
 from tamiz_convert.comparison import compare, terminal
 from tamiz_convert.comparison.page import to_html, to_json
@@ -116,7 +117,7 @@ def _check_rows(arguments: argparse.Namespace) -> tuple[Any, Any]:
     if arguments.data.suffix == ARRAYS:
         return load_arrays(arguments.data, arguments.target)
     target = arguments.target
-    types = bundle_types(arguments.bundle, target)
+    types = with_rules(bundle_types(arguments.bundle, target), arguments)
     with opened(arguments.data, Reading.of(arguments), [target, *types]) as source:
         table = read(source, types, [*source.names, target])
     labels = labels_of(table.pop(target))

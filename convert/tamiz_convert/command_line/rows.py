@@ -44,7 +44,7 @@ class FileRows:
         types: the types that the model knows.
         reading: how files are read.
         kept: more columns to keep, for slices and checks.
-        dropped: columns that are not features, because they hold groups.
+        dropped: columns that hold groups, and are features only if they are named.
     """
 
     target: str
@@ -68,8 +68,10 @@ class FileRows:
             return load_arrays(path, self.target)
         used = [self.target, *(self.features or ()), *self.kept, *self.types(())]
         with opened(path, self.reading, used) as source:
-            others = [name for name in source.names if name not in {self.target, *self.dropped}]
+            others = [name for name in source.names if name != self.target]
             names = None if self.names is None else self.names(others)
+            read_too = {*(self.features or ()), *(names or ())}
+            others = [name for name in others if name not in self.dropped or name in read_too]
             columns = self._columns(others, names)
             table = read(source, self.types(others), [*columns, self.target])
         features, labels = table[columns], labels_of(table[self.target])
@@ -128,6 +130,14 @@ def bundle_rows(arguments: argparse.Namespace, bundle: Path) -> FileRows:
     )
 
 
+def with_rules(types: Mapping[str, ColumnType], arguments: argparse.Namespace) -> Mapping[str, ColumnType]:
+    """Return types, and the labels' own for the columns that hold the answers of a rule."""
+    if arguments.checks is None or arguments.target not in types:
+        return types
+    rules = map(str, specification_of(arguments.checks).labels)
+    return dict.fromkeys(rules, types[arguments.target]) | dict(types)
+
+
 def named_columns(bundle: Path) -> list[str]:
     """Return the columns that a bundle reads by name; none if it reads any input only by order."""
     specs = read_manifest(bundle).inputs
@@ -162,4 +172,13 @@ def _reader(
         kept += sorted(map(str, specification_of(arguments.checks).columns()))
     dropped = [] if arguments.groups is None else [arguments.groups]
     reading = Reading.of(arguments)
-    return FileRows(arguments.target, arguments.features, names, as_table, types, reading, kept, dropped)
+    return FileRows(
+        arguments.target,
+        arguments.features,
+        names,
+        as_table,
+        lambda columns: with_rules(types(columns), arguments),
+        reading,
+        kept,
+        dropped,
+    )

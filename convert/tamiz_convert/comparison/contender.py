@@ -44,12 +44,26 @@ class Contender:
     def inputs_beside(self, other: Contender) -> list[str]:
         """Return the inputs that the scores need, without a slice that only this bundle's thresholds need."""
         own = {self.manifest.threshold.slice_input} - other.columns
-        return sorted(_described(spec) for spec in self.manifest.inputs if spec.name not in own)
+        unnamed = {spec.name for spec in other.manifest.inputs if not spec.column_names}
+        return sorted(
+            _described(spec, shows_names=spec.name not in unnamed)
+            for spec in self.manifest.inputs
+            if spec.name not in own
+        )
 
     def rows_beside(self, other: Contender, rows: Any) -> Any:
-        """Return the rows without a slice that only the other bundle needs, lest it be read as a feature."""
+        """Return the rows without a slice that only the other bundle needs, lest it be read as a feature.
+
+        If this bundle does not name the columns of an input and the other one does, they are in its order.
+        """
         if not isinstance(rows, pd.DataFrame):
             return rows
+        unnamed = {spec.name for spec in self.manifest.inputs if not spec.column_names}
+        order = [name for spec in other.manifest.inputs if spec.name in unnamed for name in spec.column_names]
+        names = [str(name) for name in rows.columns]
+        if order and set(order) <= set(names):
+            beside = [name for name in names if name in self.columns and name not in order]
+            return rows.iloc[:, [names.index(name) for name in [*order, *beside]]]
         return rows.drop(columns=list({other.manifest.threshold.slice_input} - self.columns), errors="ignore")
 
 
@@ -71,10 +85,11 @@ def matched(a: Contender, b: Contender) -> NDArray[np.int64]:
     return np.array([ours.index(label) for label in theirs], dtype=np.int64)
 
 
-def _described(spec: InputSpec) -> str:
+def _described(spec: InputSpec, *, shows_names: bool) -> str:
     """Return what an input needs from the rows; the same rows can be read as numbers of any type."""
     kind = "strings" if spec.dtype == DataType.DATA_TYPE_STRING else "numbers"
-    columns = f" ({', '.join(spec.column_names)})" if list(spec.column_names) not in ([], [spec.name]) else ""
+    shows_names = shows_names and list(spec.column_names) not in ([], [spec.name])
+    columns = f" ({', '.join(spec.column_names)})" if shows_names else ""
     return f"{spec.name!r}{columns}: {kind}, {list(spec.shape)[1:]}"
 
 

@@ -57,6 +57,10 @@ class GraphBuilder:
         """Return whether the graph holds a node of this type."""
         return any(node.op_type == op_type for node in self._nodes)
 
+    def last(self, op_type: str) -> onnx.NodeProto:
+        """Return the last node of this type."""
+        return next(node for node in reversed(self._nodes) if node.op_type == op_type)
+
     def declare(self, spec: InputSpec) -> str:
         """Add an input as a manifest describes it; return its name."""
         dtype = np.dtype(NUMERIC_DTYPES.get(spec.dtype, object))

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from tamiz.rows.cast import is_unicode
 from tamiz.v1.manifest_pb2 import InputSpec
 from tamiz_convert.errors import EstimatorError
 
@@ -50,6 +51,8 @@ class ScoreGraph:
         notes: what the caller should know.
         passed_over: columns of the caller's rows that are not features, if features are known only by their
             order.
+        faulty_step: the caller's rows → the step before the estimator that the graph does not follow there;
+            "" if there is none, or none is known.
     """
 
     model: onnx.ModelProto
@@ -66,6 +69,7 @@ class ScoreGraph:
     libraries: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()
+    faulty_step: Callable[[Any], str] = lambda _rows: ""
 
 
 def class_labels(classes: Any) -> Labels:
@@ -86,13 +90,13 @@ def class_labels(classes: Any) -> Labels:
         values = list(classes)  # NumPy would have turned a number among strings into a string
         if all(isinstance(label, (int, np.integer, np.bool_)) for label in values):
             return class_labels(np.array([int(label) for label in values], dtype=np.int64))
-        if not all(isinstance(label, str) and label for label in values):
+        if not all(isinstance(label, str) and label and is_unicode(label) for label in values):
             raise EstimatorError(
-                f"the classes are {values}: expected integers, or strings that are not empty"
+                f"the classes are {shown}: expected integers, or strings that are not empty and are Unicode"
             )
         labels = np.asarray(values, dtype=np.str_)
     elif labels.dtype.kind not in "biuf" or not _are_whole(labels):
-        raise EstimatorError(f"the classes are {shown}: expected whole numbers or strings")
+        raise EstimatorError(f"the classes are {shown}: expected strings, or whole numbers that int64 holds")
     else:
         labels = labels.astype(np.int64)
     if len(np.unique(labels)) != len(labels):

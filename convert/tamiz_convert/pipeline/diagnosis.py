@@ -172,10 +172,11 @@ def _jumps(mismatch: Mismatch) -> str | None:
 def _of_the_conversion(mismatch: Mismatch) -> str:
     if mismatch.graph.reference_name == "the bundle itself":
         return "The bundle's graph is at fault: export the model again"
+    what = mismatch.graph.faulty_step(mismatch.row) or mismatch.graph.estimator
     return (
-        f"The conversion of {mismatch.graph.estimator} or of a step before it is at fault, not the model: it"
-        " does not follow one of their settings. Set them back to their defaults one by one to find which; or"
-        " convert the model with another tool, and export the file as OnnxModel(path, kind)"
+        f"The conversion of {what} is at fault, not the model: it does not follow one of its settings. Set"
+        " them back to their defaults one by one to find which; or convert the model with another tool, and"
+        " export the file as OnnxModel(path, kind)"
     )
 
 

@@ -90,7 +90,7 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
     )
 
     say("measuring for the report", 0.85)
-    notes = (*graph.notes, *rows.notes, *fitted.notes)
+    notes = (*graph.notes, *rows.notes, *fitted.notes, *_always_abstaining(graph, rows.certifying))
     files: dict[str, bytes] = {}
     if task.with_report:
         timed = findings.latency(graph, model, feed(complete.certifying.rows))
@@ -122,6 +122,21 @@ def _probabilities(graph: ScoreGraph, fitted: Fitted, rows: LabeledRows) -> Arra
     # has any. So for these rows graph and manifest agree.
     has_class = decide(probabilities, 0.0, valid_rows(feed, graph.inputs)).has_class
     return np.where(has_class[:, None], probabilities, np.nan)
+
+
+def _always_abstaining(graph: ScoreGraph, rows: LabeledRows) -> tuple[str, ...]:
+    """Return a note about rows with values that the gate refuses, and the inputs that hold them."""
+    feed = graph.feed(rows.rows)
+    valid = valid_rows(feed, graph.inputs)
+    if valid is None or valid.all():
+        return ()
+    by_input = [(spec.name, valid_rows(feed, [spec])) for spec in graph.inputs]
+    named = ", ".join(repr(name) for name, each in by_input if each is not None and not each.all())
+    note = (
+        f"{np.count_nonzero(~valid):,} of {len(rows):,} certification rows abstain whatever the threshold is:"
+        f" {named} holds a missing value that the bundle does not take, or an infinity"
+    )
+    return (note,)
 
 
 def _threshold(

@@ -11,6 +11,7 @@ import onnx
 from tamiz_convert.calibrators.calibrator import Array, Calibrator, ClassIndices
 from tamiz_convert.calibrators.methods import fit, refuse_absent
 from tamiz_convert.calibrators.scores import probabilities
+from tamiz_convert.calibrators.temperature import Temperature
 from tamiz_convert.errors import EstimatorError, RowsError
 from tamiz_convert.graphs.runner import Runner
 from tamiz_convert.graphs.score_graph import Labels, ScoreGraph
@@ -87,14 +88,18 @@ def fit_calibrator(
     calibrated = calibrator.predict(scores)
     why = turned(own, calibrated, y)
     if why is not None:
-        raise EstimatorError(
-            f"the calibrator {method} cannot be used on these rows: {why}. Name another one, such as"
-            ' calibrator="temperature", which keeps the labels, or let calibrator="auto" choose'
+        way_out = (
+            "Look at the rows whose class the scores rule out: they contradict their labels"
+            if method == Temperature.method
+            else 'Name another one, such as calibrator="temperature", which keeps the labels, or let'
+            ' calibrator="auto" choose'
         )
+        raise EstimatorError(f"the calibrator {method} cannot be used on these rows: {why}. {way_out}")
     notes = (
         *_separable(scores, y),
         *_never_scored(scores, graph.classes),
         *_moved(own, calibrated, y),
+        *calibrator.remarks(),
         *(selection.notes if selection else ()),
     )
     return Fitted(calibrator, graft(graph.model, calibrator, n_classes=n_classes), selection, notes)

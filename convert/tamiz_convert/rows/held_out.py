@@ -16,7 +16,7 @@ from sklearn.model_selection import GroupShuffleSplit, TimeSeriesSplit, train_te
 from tamiz_convert.errors import RowsError
 from tamiz_convert.graphs.score_graph import Labels
 from tamiz_convert.rows.labeled import LabeledRows, labeled, refuse_overlap, row_keys
-from tamiz_convert.rows.per_row import as_codes, one_per_row
+from tamiz_convert.rows.per_row import as_codes, one_per_row, refuse_other_order
 
 MAX_DUPLICATES: Final = 0.05
 """The largest share of rows that may repeat others. A larger one looks like a mistake, such as rows drawn
@@ -87,6 +87,7 @@ def held_out(
         RowsError: if rows or labels cannot be used, rows are on two sides, or too many rows repeat others.
     """
     given = labeled(*calibration, classes, "calibration", slices[0])
+    refuse_other_order(calibration[0], plan.groups, "groups")
     groups = _groups(plan.groups, len(given))
     notes = _duplicates(given, "calibration", allowed=plan.allow_duplicates)
     if certification is None:

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from tamiz.rows import RowsError as DoNotFit
-from tamiz.rows import read_rows
-from tamiz.rows.column import column_of
+from tamiz.rows import as_table, read_rows
+from tamiz.rows.cast import NUMBERS
+from tamiz.rows.column import Column, column_of
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import RowsError
 from tamiz_convert.graphs.builder import OWN_NAMES
@@ -81,7 +82,8 @@ class Inputs:
         cls, rows: pd.DataFrame, used: Sequence[str], all_columns: Sequence[str], may_miss: Mapping[str, Any]
     ) -> Inputs:
         """Return one input per used column, for tables like this one."""
-        absent = [name for name in used if name not in rows.columns]
+        table: Mapping[str, Any] = as_table(rows) or {}
+        absent = [name for name in used if name not in table]
         if absent:
             raise RowsError(
                 f"missing column(s) {', '.join(map(repr, absent))}; the rows have"
@@ -90,7 +92,7 @@ class Inputs:
         specs = tuple(
             InputSpec(
                 name=_free_name(name, used),
-                dtype=_data_type(name, rows[name]),
+                dtype=_data_type(name, table),
                 shape=[-1, 1],
                 column_names=[name],
             )
@@ -123,6 +125,11 @@ class Inputs:
             return pd.Series(np.where(missing, None, values), dtype=object)
         return np.where(missing, value, values) if missing.any() else values
 
+    @property
+    def texts(self) -> set[str]:
+        """The columns that hold text."""
+        return {self.label(spec) for spec in self.specs if spec.dtype == DataType.DATA_TYPE_STRING}
+
     def label(self, spec: InputSpec) -> str:
         """Return the name of an input's column; of a matrix, the input's own name."""
         return spec.name if self.is_matrix else str(spec.column_names[0])
@@ -136,9 +143,12 @@ def _free_name(column: str, columns: Sequence[str]) -> str:
     return name
 
 
-def _data_type(name: str, column: pd.Series[Any]) -> DataType:
+def _data_type(name: str, table: Mapping[str, Column]) -> DataType:
     """Return the type in which a column of a table is sent: whole numbers that may be missing are floats."""
-    read = column_of(column)
+    try:
+        read = table[name]
+    except DoNotFit as error:
+        raise RowsError(str(error)) from error
     values = read.values
     if values.dtype.kind == "O" and not read.missing.all():
         values = column_of(values[~read.missing].tolist()).values
@@ -148,9 +158,19 @@ def _data_type(name: str, column: pd.Series[Any]) -> DataType:
         return DataType.DATA_TYPE_FLOAT64
     if values.dtype.kind in _BY_KIND:
         return _BY_KIND[values.dtype.kind]
-    if values.dtype.kind == "O" and all(isinstance(value, str) for value in values):
-        return DataType.DATA_TYPE_STRING
-    raise RowsError(
-        f"column {name!r} holds {column.dtype} values that are neither numbers nor all strings; convert it"
-        " to one of them"
-    )
+    if values.dtype.kind != "O":
+        raise RowsError(
+            f"column {name!r} holds {values.dtype} values: expected numbers or text; convert it as in the"
+            " training"
+        )
+    if read.missing.all():
+        raise RowsError(f"column {name!r} holds missing values alone: nothing shows whether it is text")
+    is_text = isinstance(values[0], str)
+    odd = next((each for each in values if not isinstance(each, str if is_text else NUMBERS)), None)
+    if odd is not None:
+        row = next(row for row, each in enumerate(read.values) if each is odd)
+        raise RowsError(
+            f"column {name!r}, row {row}: {odd!r}: expected numbers alone or text alone in a column; convert"
+            " it to one of them"
+        )
+    return DataType.DATA_TYPE_STRING if is_text else DataType.DATA_TYPE_FLOAT64

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 import numpy as np
 
 import tamiz.rows
 from tamiz.rows import Column, as_table, column_of
 from tamiz_convert.errors import RowsError
+
+READ_AS_MISSING: Final = frozenset(
+    ("", "#N/A", "#NA", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "-NaN", "-nan")
+)
+"""Text that pandas.read_csv takes for a missing value, unless it is told otherwise."""
+
+
+def words_advice(texts: Iterable[Any]) -> str:
+    """Return what to do about missing values if there are texts that pandas takes for them; may be empty."""
+    words = sorted(READ_AS_MISSING.intersection(each for each in texts if isinstance(each, str)))
+    if not words:
+        return ""
+    return (
+        f". It knows the text {', '.join(map(repr, words))}, which pandas.read_csv takes for a missing value:"
+        " read the file with keep_default_na=False"
+    )
 
 
 def one_per_row(values: Any, what: str) -> Column:
@@ -37,6 +54,30 @@ def one_per_row(values: Any, what: str) -> Column:
         shape = f"of shape {list(column.values.shape)}" if column.values.ndim else f"{values!r:.60}"
         raise RowsError(f"the {what} are {shape}; expected one value per row, such as the column itself")
     return Column(column.values.reshape(n_rows), column.missing.reshape(n_rows))
+
+
+def refuse_other_order(rows: Any, values: Any, what: str) -> None:
+    """Refuse a Series with the index of the rows in another order: values belong to rows by their position.
+
+    Args:
+        rows: the rows as the caller has them.
+        values: one value per row, as the caller has them.
+        what: the name of the values in an error.
+
+    Raises:
+        RowsError: with the first row whose index differs.
+    """
+    of_rows, of_values = (each.index if hasattr(each, "iloc") else None for each in (rows, values))
+    if of_rows is None or of_values is None or len(of_rows) != len(of_values) or of_rows.equals(of_values):
+        return
+    if not of_rows.is_unique or not of_rows.sort_values().equals(of_values.sort_values()):
+        return
+    row = next(row for row, pair in enumerate(zip(of_rows, of_values, strict=True)) if pair[0] != pair[1])
+    raise RowsError(
+        f"the {what} have the index of the rows, but in another order: in row {row} it is {of_values[row]!r},"
+        f" and {of_rows[row]!r} in the rows. Values belong to rows by their position: pass y.loc[X.index], or"
+        " y.to_numpy() if they are in the order of the rows"
+    )
 
 
 def as_codes(column: Column) -> np.ndarray[Any, Any]:

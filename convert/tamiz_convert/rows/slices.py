@@ -253,8 +253,8 @@ def _as_values(column: Any, name: str, what: str) -> Values:
         )
     if values.dtype.kind not in "biu" and kinds not in ({int}, {bool}):
         raise RowsError(
-            f"column {name!r} of the {what} rows holds values of several types: convert them all to text,"
-            " whole numbers or bool"
+            f"column {name!r} of the {what} rows holds values that are not all text, all whole numbers or all"
+            f" bool, such as {values[~missing].tolist()[0]!r}: convert them to one of these"
         )
     if values.dtype.kind == "b" or kinds == {bool}:
         return values.astype(np.bool_)

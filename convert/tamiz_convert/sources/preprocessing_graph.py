@@ -1,7 +1,7 @@
 """Preprocessing steps of a Pipeline as ONNX nodes, in float64 throughout.
 
-Imputers and one-hot encoders are our own nodes: onnxruntime has no imputer for float64, and skl2onnx's
-encoder gives float32. skl2onnx converts every other step, with float64 inputs.
+Imputers, one-hot encoders and unions are our own nodes: onnxruntime has no imputer for float64, and
+skl2onnx's encoder gives float32. skl2onnx converts every other step, with float64 inputs.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import DoubleTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures, QuantileTransformer
 
-from tamiz_convert.errors import EstimatorError, RowsError
+from tamiz_convert.errors import EstimatorError
 from tamiz_convert.graphs.builder import ML_OPSET, OPSET, GraphBuilder
 from tamiz_convert.graphs.runner import Runner
 from tamiz_convert.sources.failures import converting, shown
+from tamiz_convert.sources.learned_categories import check_type
+from tamiz_convert.sources.quantile_graph import append_quantiles
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,24 @@ class Preprocessing:
             if part.is_text:
                 raise EstimatorError(
                     f"the transformer {name!r} hands strings to the estimator; encode them, for example with"
-                    " OneHotEncoder"
+                    " OneHotEncoder. If it was trained on numbers or bools there, pass these columns as such"
                 )
-            parts.append(part)
+            parts.append(self._weighed(part, step, name))
         return self._concat(parts)
+
+    def _union(self, step: FeatureUnion, matrix: Matrix) -> Matrix:
+        """Append each transformer with all columns, and put the results side by side."""
+        parts = []
+        for name, transformer in step.transformer_list:
+            if transformer != "drop":
+                parts.append(self._weighed(self.append(transformer, matrix), step, name))
+        return self._concat(parts)
+
+    def _weighed(self, part: Matrix, step: ColumnTransformer | FeatureUnion, name: str) -> Matrix:
+        weight = (step.transformer_weights or {}).get(name)
+        if weight is None:
+            return part
+        return replace(part, name=self._builder.add("Mul", part.name, self._builder.constant(float(weight))))
 
     def _concat(self, parts: Sequence[Matrix]) -> Matrix:
         if len(parts) == 1:
@@ -143,7 +159,8 @@ class Preprocessing:
         builder = self._builder
         parts = []
         for index, categories in enumerate(step.categories_):
-            _check_types(step, index, is_text=matrix.is_text)
+            names = getattr(step, "feature_names_in_", range(len(step.categories_)))
+            check_type(names[index], categories, is_text=matrix.is_text)
             column = builder.add("Gather", matrix.name, builder.constant([index], np.int64), axis=1)
             hits = builder.add("Equal", column, self._categories(categories, is_text=matrix.is_text))
             is_missing = np.array([[_is_missing(each) for each in categories]])
@@ -192,6 +209,11 @@ class Preprocessing:
             product = builder.add("Mul", product, taken) if product else taken
         return Matrix(product, len(powers))
 
+    def _quantiles(self, step: QuantileTransformer, matrix: Matrix) -> Matrix:
+        if matrix.is_text or step.output_distribution != "uniform":
+            return self._convert(step, matrix)
+        return replace(matrix, name=append_quantiles(self._builder, step, matrix.name))
+
     def _convert(self, step: Any, matrix: Matrix) -> Matrix:
         """Let skl2onnx convert a step that reads numbers."""
         if matrix.is_text:
@@ -216,8 +238,10 @@ class Preprocessing:
 
     _own: Final[dict[type, Callable[[Preprocessing, Any, Matrix], Matrix]]] = {
         SimpleImputer: _impute,
+        FeatureUnion: _union,
         OneHotEncoder: _one_hot,
         PolynomialFeatures: _polynomial,
+        QuantileTransformer: _quantiles,
     }
 
 
@@ -233,18 +257,6 @@ def _row_through(model: onnx.ModelProto, n_columns: int) -> NDArray[Any]:
     for output in trial.graph.output:
         output.ClearField("type")
     return Runner(trial).run_once({"x": np.zeros((1, n_columns))})
-
-
-def _check_types(step: OneHotEncoder, index: int, *, is_text: bool) -> None:
-    """Refuse a column of numbers where the encoder learned text, and the reverse."""
-    known = [each for each in step.categories_[index] if not _is_missing(each)]
-    if any(isinstance(each, str) != is_text for each in known):
-        column = getattr(step, "feature_names_in_", range(index + 1))[index]
-        learned, given = ("numbers", "text") if is_text else ("text", "numbers")
-        raise RowsError(
-            f"column {column!r} holds {given}, but OneHotEncoder learned {learned} there, such as"
-            f" {known[0]!r}: pass the column as {learned}"
-        )
 
 
 def used_columns(step: ColumnTransformer) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from tamiz.rows import as_table
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import EstimatorError, RowsError
 from tamiz_convert.graphs.builder import GraphBuilder
@@ -29,14 +30,18 @@ from tamiz_convert.rows.raw import as_rows, take
 from tamiz_convert.sources.booster import missing_note
 from tamiz_convert.sources.boosters import column_names, is_booster, read_booster
 from tamiz_convert.sources.estimator_scores import append_scores, supported
+from tamiz_convert.sources.estimators.gradient_boosting import refuse_categories
 from tamiz_convert.sources.estimators.scores import Scores
 from tamiz_convert.sources.failures import Reference, guarded
+from tamiz_convert.sources.faulty_step import finder
 from tamiz_convert.sources.kind import Kind
+from tamiz_convert.sources.learned_categories import check_columns
 from tamiz_convert.sources.linear import with_scaler_folded
 from tamiz_convert.sources.preprocessing_graph import (
     Matrix,
     Preprocessing,
     columns_that_may_miss,
+    transformed_columns,
     used_columns,
 )
 
@@ -72,6 +77,7 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
     classes = _classes(estimator)
     rows = as_rows(rows, "calibration")
     steps, final = _steps(estimator)
+    refuse_categories(final)
     inputs = _inputs(steps, final, rows)
     specs = inputs.specs
     builder = GraphBuilder()
@@ -79,15 +85,18 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
         builder.declare(spec)
     columns = {inputs.label(spec): _read(builder, spec) for spec in specs}
     preprocessing = Preprocessing(builder)
+    traced: list[tuple[Any, str]] = []
     if inputs.is_matrix:
         (matrix,) = columns.values()
     else:
         matrix = preprocessing.append_columns(steps[0], columns)
+        traced.append((steps[0], matrix.name))
         steps = steps[1:]
     read = matrix.name if inputs.is_matrix else None
     steps, final = with_scaler_folded(steps, final)
     for step in steps:
         matrix = preprocessing.append(step, matrix)
+        traced.append((step, matrix.name))
     features = _features(builder, matrix.name, estimator, inputs.canonical(take(rows, slice(1))))
     scores = append_scores(builder, final, features)
     guarded = _refuse(builder, scores, [*preprocessing.refused, *scores.refused])
@@ -99,14 +108,16 @@ def from_sklearn(estimator: Any, rows: Any) -> ScoreGraph:
             reference, spec, inputs.canonical(probe)
         )
     kind = _checked_kind(estimator, inputs, scores, probe, reference)
+    model = builder.build(guarded, SCORES, TensorProto.DOUBLE, n_scores)
     return ScoreGraph(
-        model=builder.build(guarded, SCORES, TensorProto.DOUBLE, n_scores),
+        model=model,
         inputs=specs,
         classes=classes,
         kind=kind,
         estimator=public_name(type(final)),
         reference=reference,
         feed=inputs.feed,
+        faulty_step=finder(model, inputs, traced),
         reference_name=scores.booster.library if scores.booster else "scikit-learn",
         splits=scores.splits if features == read else (),
         is_single_precision=scores.is_single_precision,
@@ -235,12 +246,13 @@ def _flat(steps: Iterable[Any]) -> list[Any]:
 def _inputs(steps: list[Any], final: Any, rows: Any) -> Inputs:
     names = _names_read(steps, final, rows)
     if steps and isinstance(steps[0], ColumnTransformer) and names:
-        inputs = Inputs.of_columns(
-            _table(rows, names), used_columns(steps[0]), names, columns_that_may_miss(steps[0])
-        )
+        table = _table(rows, names)
+        inputs = Inputs.of_columns(table, used_columns(steps[0]), names, columns_that_may_miss(steps[0]))
+        check_columns(transformed_columns(steps[0]), as_table(table) or {}, inputs)
     else:
         first = (steps or [final])[0]
-        if any(isinstance(value, str) for each in getattr(first, "categories_", ()) for value in each):
+        learned = (each for step in _with_inner(first) for each in getattr(step, "categories_", ()))
+        if any(isinstance(value, str) for each in learned for value in each):
             raise EstimatorError(
                 f"{type(first).__name__} reads text outside of a ColumnTransformer; put it into one, so that"
                 " each column is an input of its own, and train again"
@@ -248,6 +260,14 @@ def _inputs(steps: list[Any], final: Any, rows: Any) -> Inputs:
         inputs = Inputs.of_matrix(rows, names, getattr(first, "n_features_in_", None) or rows.shape[1])
     inputs.canonical(take(rows, slice(1)))
     return inputs
+
+
+def _with_inner(step: Any) -> Iterator[Any]:
+    """Yield a step and the steps in it."""
+    yield step
+    for kind in ("steps", "transformer_list", "transformers_"):
+        for _, inner, *_ in getattr(step, kind, ()):
+            yield from _with_inner(inner)
 
 
 def names_in(estimator: Any, rows: Any) -> list[str]:

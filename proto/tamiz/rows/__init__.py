@@ -4,8 +4,8 @@ Everything that takes rows goes through `read_rows`, so that a table means the s
 needs NumPy alone: tables of pandas, polars and Arrow are recognized by what they can do.
 """
 
-from tamiz.rows.column import Column, RowsError, column_of
+from tamiz.rows.column import CellRefused, Column, RowsError, column_of
 from tamiz.rows.reader import read_rows
 from tamiz.rows.table import as_table
 
-__all__ = ["Column", "RowsError", "as_table", "column_of", "read_rows"]
+__all__ = ["CellRefused", "Column", "RowsError", "as_table", "column_of", "read_rows"]

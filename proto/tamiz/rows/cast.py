@@ -10,10 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamiz.dtypes import NUMERIC_DTYPES, name_of
-from tamiz.rows.column import Column, RowsError, column_of
+from tamiz.rows.column import CellRefused, Column, RowsError, column_of
 from tamiz.v1.manifest_pb2 import DataType
 
-_NUMBERS: Final = (bool, int, float, np.bool_, np.integer, np.floating, Decimal, Fraction)
+NUMBERS: Final = (bool, int, float, np.bool_, np.integer, np.floating, Decimal, Fraction)
+"""What a column of objects may hold for a type of numbers."""
+
+
+_DIGITS: Final = 308
+"""No type holds a number of more digits, but a few floats."""
+
+_NOT_WHOLE: Final = 0.5
+"""In place of any fraction for a type of whole numbers: the float next to a fraction may be whole."""
 
 
 def cast(column: Column, dtype: DataType, what: str) -> NDArray[Any]:
@@ -40,12 +48,11 @@ def cast(column: Column, dtype: DataType, what: str) -> NDArray[Any]:
     if column.values.dtype.kind in "cmM":
         raise RowsError(f"{what} wants {wanted}, got {column.values.dtype}: convert it as in the training")
     if column.missing.any() and target.kind != "f":
-        row = _first(column.missing)
-        raise RowsError(
-            f"{what}, row {row}: a value is missing, which {wanted} cannot hold: fill it in, or leave the row"
-            " out"
-        )
-    numbers = _numbers(column, wanted, what) if column.values.dtype.kind == "O" else column.values
+        why = f"a value is missing, which {wanted} cannot hold: fill it in, or leave the row out"
+        raise CellRefused(what, _first(column.missing), why)
+    numbers = column.values
+    if numbers.dtype.kind == "O":
+        numbers = _numbers(column, target, wanted, what)
     return _converted(numbers, column, target, wanted, what)
 
 
@@ -56,21 +63,42 @@ def _as_text(column: Column, what: str) -> NDArray[np.object_]:
     values[column.missing] = ""
     wrong = np.fromiter((not isinstance(value, str) for value in values.flat), bool, values.size)
     _refuse(column, wrong.reshape(values.shape), "string", what, "; pass text, such as astype(str) gives")
+    broken = np.fromiter((not is_unicode(value) for value in values.flat), bool, values.size)
+    _refuse(column, broken.reshape(values.shape), "string", what, ": it holds half of a surrogate pair")
     return values
 
 
-def _numbers(column: Column, wanted: str, what: str) -> NDArray[Any]:
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be sent: half of a surrogate pair has no encoding."""
+    return text.isascii() or text.encode(errors="replace").decode() == text
+
+
+def _numbers(column: Column, target: np.dtype[Any], wanted: str, what: str) -> NDArray[Any]:
     """Return objects as an array of numbers; NaN where one is missing."""
     values = column.values
-    wrong = np.fromiter(
-        (not isinstance(value, _NUMBERS) for value in values.flat), bool, values.size
-    ).reshape(values.shape)
-    _refuse(column, wrong & ~column.missing, wanted, what, ": text is not read as a number")
-    exact = [
-        float(value) if isinstance(value, Decimal | Fraction) else value
-        for value in np.where(column.missing, np.nan, values).flat
-    ]
-    return column_of(exact).values.reshape(values.shape)
+    wrong = np.fromiter((not isinstance(value, NUMBERS) for value in values.flat), bool, values.size).reshape(
+        values.shape
+    )
+    wrong &= ~column.missing
+    is_text = isinstance(next(iter(values[wrong]), ""), str)
+    why = ": text is not read as a number" if is_text else ": convert it as in the training"
+    _refuse(column, wrong, wanted, what, why)
+    filled = np.where(column.missing, np.nan, values).flat
+    return column_of([_plain_number(value, target) for value in filled]).values.reshape(values.shape)
+
+
+def _plain_number(value: Any, target: np.dtype[Any]) -> Any:
+    """Return a Decimal or Fraction as an int, if it is whole, or as a float; any other number as it is."""
+    if not isinstance(value, Decimal | Fraction):
+        return value
+    if isinstance(value, Decimal) and not value.is_finite():
+        return float(value)
+    # The digits of 1e999999 are not written out.
+    if (value.adjusted() > _DIGITS) if isinstance(value, Decimal) else (abs(value) > 10**_DIGITS):
+        return 10**_DIGITS
+    if value == int(value):
+        return int(value)
+    return float(value) if target.kind == "f" else _NOT_WHOLE
 
 
 def _converted(
@@ -121,6 +149,8 @@ def _lost_one_by_one(numbers: NDArray[Any], target: np.dtype[Any]) -> NDArray[np
     """Return which of some Python numbers a dtype does not hold: whole ones that no NumPy dtype does."""
 
     def is_lost(value: Any) -> bool:
+        if value is None:  # refused before, unless it becomes NaN
+            return False
         try:
             held = target.type(value)
             if target.kind == "f" and isinstance(value, float):
@@ -141,6 +171,6 @@ def _refuse(column: Column, wrong: NDArray[np.bool_], wanted: str, what: str, wa
     if wrong.any():
         value = column.values[wrong].flat[0]
         shown = repr(value.item() if isinstance(value, np.generic) else value)
-        raise RowsError(
-            f"{what}, row {_first(wrong)}: {shown} does not fit {wanted}, which the model reads{way_out}"
+        raise CellRefused(
+            what, _first(wrong), f"{shown} does not fit {wanted}, which the model reads{way_out}"
         )

@@ -17,6 +17,19 @@ class RowsError(ValueError):
     """Rows do not fit; the message says what is wrong with them, what was expected, and what to do."""
 
 
+class CellRefused(RowsError):
+    """A value does not fit. The message names the column, the row and the value."""
+
+    def __init__(self, what: str, row: int, why: str) -> None:
+        """Say what is wrong in which row; rows are counted from 0."""
+        super().__init__(f"{what}, row {row}: {why}")
+        self._what, self._row, self._why = what, row, why
+
+    def after(self, n_rows: int) -> str:
+        """Return the message for rows that follow so many others."""
+        return f"{self._what}, row {n_rows + self._row}: {self._why}"
+
+
 @dataclass(frozen=True)
 class Column:
     """Values, one or more per row.
@@ -121,7 +134,7 @@ def _from_sequence(values: Any) -> NDArray[Any]:
 def _has_large_integer(values: Any) -> bool:
     if isinstance(values, Sequence) and not isinstance(values, str):
         return any(map(_has_large_integer, values))
-    return isinstance(values, int) and abs(values) > _EXACT_INTEGER
+    return isinstance(values, int | np.integer) and abs(int(values)) > _EXACT_INTEGER
 
 
 def _objects(values: list[Any]) -> NDArray[Any]:
@@ -135,5 +148,9 @@ def _is_missing(value: Any) -> bool:
     """Return whether a value is None, NaN, NaT or pandas' NA."""
     try:
         return value is None or bool(value != value)  # noqa: PLR0124  NaN
-    except (TypeError, ValueError):  # bool(NA) is refused, and so is bool(NA != NA); an array has several
+    except (
+        TypeError,
+        ValueError,
+        ArithmeticError,
+    ):  # NA, an array, a signaling NaN
         return not hasattr(value, "__len__")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from typing import Any, Final
@@ -16,6 +17,7 @@ from tamiz.rows.table import Table, as_table, listed
 from tamiz.v1.manifest_pb2 import InputSpec
 
 _MATRIX_DIMENSIONS: Final = 2
+_SHOWN_TEXT: Final = 60
 
 
 def read_rows(rows: Any, specs: Sequence[InputSpec]) -> dict[str, NDArray[Any]]:
@@ -43,6 +45,7 @@ def read_rows(rows: Any, specs: Sequence[InputSpec]) -> dict[str, NDArray[Any]]:
     if table is None:
         arrays = {specs[0].name: _from_array(rows, specs)}
     else:
+        _require_columns(table, specs)
         arrays = {spec.name: _from_table(table, spec, specs) for spec in specs}
     for spec in specs:
         _check_shape(arrays[spec.name].shape, spec)
@@ -63,14 +66,16 @@ def _as_it_is(rows: Any, specs: Sequence[InputSpec]) -> dict[str, NDArray[Any]] 
 
 
 def _from_array(rows: Any, specs: Sequence[InputSpec]) -> NDArray[Any]:
-    if len(specs) > 1:
-        raise RowsError(
-            f"the model reads {len(specs)} inputs ({listed([spec.name for spec in specs])}), and the rows"
-            " have no names: pass a DataFrame, or a dict with these names"
-        )
     spec = specs[0]
-    if isinstance(rows, str | bytes):
-        raise RowsError(f"the rows are {type(rows).__name__} {rows[:40]!r}: pass an array, a table or a dict")
+    if isinstance(rows, str | bytes | os.PathLike):
+        shown = repr(os.fspath(rows))[:_SHOWN_TEXT]
+        raise RowsError(
+            f"the rows are {type(rows).__name__} {shown}: pass an array, a table or a dict; the command"
+            " tamiz-client predict reads files"
+        )
+    name = getattr(rows, "name", None)  # of a Series
+    if isinstance(name, str) and name and spec.column_names and name not in (*spec.column_names, spec.name):
+        raise RowsError(f"the rows are the column {name!r}, and the model reads {listed(spec.column_names)}")
     try:
         column = column_of(rows)
     except RowsError as error:
@@ -87,6 +92,13 @@ def _from_array(rows: Any, specs: Sequence[InputSpec]) -> NDArray[Any]:
             f"the rows hold a {type(record).__name__}: pass a list with one dict per row, such as"
             " dataclasses.asdict gives, or a table"
         )
+    if not len(values):
+        raise RowsError("there are no rows")
+    if len(specs) > 1:
+        raise RowsError(
+            f"the model reads {len(specs)} inputs ({listed([spec.name for spec in specs])}), and the rows"
+            " have no names: pass a DataFrame, or a dict with these names"
+        )
     if values.ndim == 1 and len(spec.shape) == _MATRIX_DIMENSIONS:
         if spec.shape[1] != 1:
             raise RowsError(
@@ -97,15 +109,29 @@ def _from_array(rows: Any, specs: Sequence[InputSpec]) -> NDArray[Any]:
     return cast(column, spec.dtype, f"input {spec.name!r}")
 
 
+def _require_columns(table: Table, specs: Sequence[InputSpec]) -> None:
+    """Refuse a table that lacks columns, with the names of all of them."""
+    absent = [
+        name for spec in specs if spec.name not in table for name in spec.column_names if name not in table
+    ]
+    if not absent:
+        return
+    alike = next((name for name in table if _plain(name) == _plain(absent[0])), None)
+    hint = "" if alike is None else f"; {alike!r} is another name than {absent[0]!r}: rename the column"
+    raise RowsError(f"missing column(s) {listed(absent)}; the rows have {listed(list(table))}{hint}")
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold()
+
+
 def _from_table(table: Table, spec: InputSpec, specs: Sequence[InputSpec]) -> NDArray[Any]:
     """Return one input: its columns side by side, or the array that bears its own name."""
     names = list(spec.column_names) or _by_order(table, spec, specs)
-    absent = [name for name in names if name not in table]
-    if (absent or not names) and spec.name in table:
+    has_all = bool(names) and all(name in table for name in names)
+    if not has_all and spec.name in table:
         column = table[spec.name]
         return cast(_upright(column) if len(spec.shape) != 1 else column, spec.dtype, f"input {spec.name!r}")
-    if absent:
-        raise RowsError(f"missing column(s) {listed(absent)}; the rows have {listed(list(table))}")
     columns = [_single(table[name], name) for name in names]
     lengths = {len(column.values) for column in columns}
     if len(lengths) > 1:

@@ -81,7 +81,7 @@ def as_table(rows: Any, wanted: Collection[str] = ()) -> Table | None:
 
 def _from_library(rows: Any) -> Table | None:
     """Return the columns of a table of Arrow, polars or pandas."""
-    if hasattr(rows, "column_names"):
+    if hasattr(rows, "column_names") and hasattr(rows, "columns"):
         return Table(rows.column_names, rows.columns)
     is_lazy = hasattr(rows, "collect")  # polars, Spark, Dask
     if not is_lazy and not hasattr(rows, "columns"):
@@ -126,7 +126,7 @@ def _named_values(row: Any) -> list[tuple[Any, Any]] | None:
     if isinstance(row, tuple):  # itertuples, SQLAlchemy; Spark
         names = getattr(row, "_fields", None) or getattr(row, "__fields__", None)
         return None if names is None else [*zip(names, row, strict=True)]
-    if not hasattr(row, "keys") or hasattr(row, "columns"):
+    if not callable(getattr(row, "keys", None)) or hasattr(row, "columns"):  # pandas' groups have others
         return None
     names = [*row.keys()]  # a Series, sqlite3.Row
     return None if names == [*range(len(names))] else [*zip(names, row, strict=True)]

@@ -123,4 +123,6 @@ def _in_range(value: Decimal, dtype: np.dtype[Any]) -> int:
 def _no_number(text: str, expected: str) -> str:
     if _COMMA.fullmatch(text):
         return f"expected {expected} with a decimal point and no comma"
+    if any(map(str.isdigit, text)):
+        return f"expected {expected} such as 1234.5, without a unit or a separator of thousands"
     return f"expected {expected}; a word that means a missing value is named with --missing-values"

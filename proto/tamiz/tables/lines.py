@@ -22,6 +22,13 @@ _MARKS: Final = (
 )
 
 
+_OTHERS: Final = {
+    b"\x1f\x8b": "it is compressed with gzip: end its name in .gz",
+    b"PK\x03\x04": "it is a zip file or an Excel workbook: save the table as CSV, or unpack it",
+    b"PAR1": "it is a Parquet file: end its name in .parquet",
+}
+
+
 def lines(file: BinaryIO, encoding: str | None) -> Iterator[str]:
     r"""Yield the lines of a file with their ends: \n, \r\n or \r.
 
@@ -46,6 +53,9 @@ def lines(file: BinaryIO, encoding: str | None) -> Iterator[str]:
 
 def _decoded(file: BinaryIO, encoding: str | None) -> Iterator[str]:
     block = file.read(_BLOCK_BYTES)
+    other = next((what for mark, what in _OTHERS.items() if block.startswith(mark)), None)
+    if other is not None:
+        raise TableError(other)
     name = encoding or next((name for mark, name in _MARKS if block.startswith(mark)), "utf-8")
     decoder = codecs.getincrementaldecoder(name)()
     position = 0
@@ -56,7 +66,10 @@ def _decoded(file: BinaryIO, encoding: str | None) -> Iterator[str]:
         except UnicodeDecodeError as error:
             _refuse(name, position - waiting + error.start, encoding)
         if encoding is None and "\0" in text:  # UTF-16 without its mark reads as UTF-8 with NULs
-            _refuse(name, position + max(block.find(b"\0"), 0), encoding)
+            raise TableError(
+                f"byte {position + max(block.find(bytes(1)), 0)} is NUL, which no text holds: if the file is"
+                " UTF-16, name its encoding with --encoding, for example utf-16-le"
+            )
         yield text.removeprefix("\ufeff") if position == 0 else text
         if not block:
             return

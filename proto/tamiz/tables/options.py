@@ -37,13 +37,13 @@ def add_reading(parser: argparse._ActionsContainer) -> None:
     """Add the flags for reading a file."""
     parser.add_argument(
         "--separator",
-        type=_separator,
+        type=separator_of,
         metavar="C",
         help="what separates the fields of a CSV file: a character, or tab (default: found among , ; tab |)",
     )
     parser.add_argument(
         "--encoding",
-        type=_encoding,
+        type=encoding_of,
         metavar="NAME",
         help="of a text file, such as latin-1 (default: UTF-8, or UTF-16 with a byte order mark)",
     )
@@ -57,14 +57,24 @@ def add_reading(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def _separator(text: str) -> str:
+def separator_of(text: str) -> str:
+    """Return the separator that a text names.
+
+    Raises:
+        argparse.ArgumentTypeError: if it names none.
+    """
     separator = _NAMED.get(text, text)
     if len(separator) != 1 or separator in '"\r\n':
         raise argparse.ArgumentTypeError(f"{text!r}: expected one character, or tab")
     return separator
 
 
-def _encoding(text: str) -> str:
+def encoding_of(text: str) -> str:
+    """Return a text encoding.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is none.
+    """
     try:
         "".encode(codecs.lookup(text).name)
     except LookupError:  # also for a codec of bytes, such as base64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain, islice
@@ -14,6 +15,8 @@ from tamiz.tables.lines import MAX_LINE
 _SEPARATORS: Final = ",;\t|"
 _SAMPLE_LINES: Final = 50
 _SHOWN: Final = 5
+_NAMED: Final = re.compile(r"\"?sep=([^\"\s]|\t)\"?\s*", re.IGNORECASE)
+"""A first line by which Excel says what separates the fields."""
 
 csv.field_size_limit(MAX_LINE)
 
@@ -36,9 +39,11 @@ class Separated:
             TableError: if there is no header.
         """
         sample = list(islice(lines, _SAMPLE_LINES))
-        self._reader = csv.reader(
-            chain(sample, lines), delimiter=separator or _separator(sample), strict=True
-        )
+        named = _NAMED.fullmatch(sample[0]) if sample else None
+        if named:  # not a header
+            del sample[0]
+        found = separator or (named[1] if named else _separator(sample))
+        self._reader = csv.reader(chain(sample, lines), delimiter=found, strict=True)
         self._n_read = 0
         names = next(filter(None, self._records("the header")), None)
         if names is None:

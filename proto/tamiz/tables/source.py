@@ -31,6 +31,7 @@ class Source:
 
     Attributes:
         names: of the columns, in the file's order.
+        shown: what the file is called in a message.
         n_rows: how many rows there are; None where that is known only at the end.
     """
 
@@ -46,7 +47,7 @@ class Source:
             TableError: if the file is missing, empty or of another kind, or repeats a column.
         """
         self._path = str(path)
-        self._shown = "the standard input" if self._path == "-" else self._path
+        self.shown = "the standard input" if self._path == "-" else self._path
         self._reading = reading or Reading()
         self._n_read = 0
         with self._explained(), ExitStack() as opened:
@@ -97,13 +98,13 @@ class Source:
         missing = [name for name in columns if name not in self.names]
         if missing:
             raise TableError(
-                f"{self._shown} has no column {', '.join(map(repr, missing))}; it has"
+                f"{self.shown} has no column {', '.join(map(repr, missing))}; it has"
                 f" {', '.join(map(repr, self.names))}"
             )
         wanted = {name: types.get(name, Unknown.GUESSED) for name in columns}
         (table,) = self.chunks(wanted, Unknown.TEXT, None)
         if table.num_rows == 0:
-            raise TableError(f"{self._shown} has columns, but no rows")
+            raise TableError(f"{self.shown} has columns, but no rows")
         return table.select(list(columns))
 
     def _table(self, columns: Sequence[Sequence[Any]], kinds: Sequence[ColumnType]) -> pa.Table:
@@ -150,10 +151,10 @@ class Source:
         try:
             yield
         except TableError as error:
-            raise TableError(f"{self._shown}: {error}") from error
+            raise TableError(f"{self.shown}: {error}") from error
         except FileNotFoundError as error:
-            raise TableError(f"{self._shown} does not exist") from error
+            raise TableError(f"{self.shown} does not exist") from error
         except (OSError, EOFError, UnicodeDecodeError, zlib.error, pa.ArrowException) as error:
             number = error.errno if isinstance(error, OSError) else None
             why = str(error) if number is None else os.strerror(number)
-            raise TableError(f"{self._shown} cannot be read: {why}") from error
+            raise TableError(f"{self.shown} cannot be read: {why}") from error

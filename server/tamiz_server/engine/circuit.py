@@ -5,8 +5,10 @@
       └───────────────── a batch succeeded ─────────────┼─┴───────────────────────────────┤
                                                         └─────────────── it failed ───────┘
 
-A broken model costs each of its callers the time of a batch, and its neighbours the processor. A caller
-who is refused at once with UNAVAILABLE can ask another replica. Times are seconds on any monotonic clock.
+A batch whose rows alone are at fault (`RowsFailed`) counts as a success: the model computed others right
+after it. A broken model costs each of its callers the time of a batch, and its neighbours the processor. A
+caller who is refused at once with UNAVAILABLE can ask another replica. Times are seconds on any monotonic
+clock.
 """
 
 from __future__ import annotations
@@ -51,12 +53,12 @@ class Circuit:
         return False
 
     def succeeded(self) -> None:
-        """Take note of a batch in which at least one request was answered."""
+        """Take note of a batch that shows that the model works."""
         self._failures = 0
         self.is_open = False
 
     def failed(self, now_s: float) -> None:
-        """Take note of a batch in which the model failed on every request."""
+        """Take note of a batch in which the model failed on every request, and not because of their rows."""
         self._failures += 1
         if self._max_failures and self._failures >= self._max_failures:
             self.is_open = True

@@ -28,7 +28,7 @@ from tamiz_server.engine.circuit import Circuit
 from tamiz_server.engine.patience import Patience
 from tamiz_server.engine.request import Answer, Request
 from tamiz_server.engine.shedding import Shedding
-from tamiz_server.errors import DeadlineExceeded, ModelFailed, TamizError, Unavailable
+from tamiz_server.errors import DeadlineExceeded, ModelFailed, RowsFailed, TamizError, Unavailable
 from tamiz_server.model.model import Model
 from tamiz_server.system.niceness import give_way
 from tamiz_server.telemetry.model_metrics import ModelMetrics
@@ -133,7 +133,7 @@ class Engine:
             QueueFull: if too many rows are waiting, or those that do take too long.
             InvalidRequest: if there are more rows than can ever wait.
             DeadlineExceeded: if the deadline came before the rows were computed.
-            ModelFailed: if the model failed on these rows.
+            ModelFailed: if the model failed; RowsFailed if it failed on these rows only.
             Unavailable: if the model rests, because it failed again and again.
         """
         if self._circuit.is_open and self._circuit.refuses(_now_s()):
@@ -259,7 +259,7 @@ class Engine:
 
     def _deliver(self, batches: list[Batch]) -> None:
         """Count what was computed, and give every request what it waits for."""
-        failed = all(batch.decisions is None for batch in batches)
+        failed = all(batch.decisions is None and not isinstance(batch.error, RowsFailed) for batch in batches)
         if failed or self._circuit.counts:
             self._take_note(batches[-1].error if failed else None)
         for batch in batches:

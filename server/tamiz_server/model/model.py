@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tamiz.bundle_format import PROBABILITIES, SUBSET
 from tamiz.dtypes import name_of
 from tamiz.v1.manifest_pb2 import DataType, Manifest, Subdivision
-from tamiz_server.errors import BundleError, ModelFailed
+from tamiz_server.errors import BundleError, ModelFailed, RowsFailed
 from tamiz_server.model.bundle import Bundle
 from tamiz_server.model.inputs import Inputs, Spec
 from tamiz_server.model.run_limit import RunLimit
@@ -45,6 +45,9 @@ _FAILED_AT: Final = re.compile(
 _NO_MEMORY: Final = "Available memory of"
 _limited: Final[list[int]] = []
 """How much memory the models of this process share; empty until the first one sets it."""
+
+
+_FAILED: Final = "the model failed on these rows; the server's log says where"
 
 
 class Model:
@@ -120,7 +123,8 @@ class Model:
             thresholds differ by slice, (n_rows,), int64, the index of each row's slice; otherwise None.
 
         Raises:
-            ModelFailed: if onnxruntime fails, takes too long, or answers for the wrong number of rows.
+            ModelFailed: if onnxruntime fails, takes too long, or answers for the wrong number of rows;
+                RowsFailed if it fails on these rows only.
         """
         n_rows = len(inputs[self.specs[0].name])
         max_run_s = self.max_run_s if max_run_s is None else max_run_s
@@ -134,9 +138,8 @@ class Model:
                     " stopped",
                     overdue=True,
                 ) from None
-            raise ModelFailed(
-                "the model failed on these rows; the server's log says where", _where(error)
-            ) from error
+            failed = RowsFailed if self._computes_others(max_run_s) else ModelFailed
+            raise failed(_FAILED, _where(error)) from error
         finally:
             self._run_limit.end(run)
         probabilities: NDArray[np.float64] = outputs[0]
@@ -149,6 +152,21 @@ class Model:
         if subset is not None and subset.shape != (n_rows,):
             raise ModelFailed(f"the model answered slices of shape {list(subset.shape)} for {n_rows} rows")
         return probabilities, subset
+
+    def _computes_others(self, max_run_s: float) -> bool:
+        """Return whether the model still computes a row of its warm-up.
+
+        Graphs fail on values that no type forbids, such as an identifier beyond the end of a table.
+        """
+        run = self._run_limit.begin(max_run_s)
+        try:
+            self._run(self._outputs, {spec.name: _synthetic(spec, 1) for spec in self.specs}, run.options)
+        except Exception:  # noqa: BLE001  onnxruntime's exceptions share no base class
+            return False
+        else:
+            return True
+        finally:
+            self._run_limit.end(run)
 
     def _open(self, content: bytes) -> None:
         options = onnxruntime.SessionOptions()

@@ -11,7 +11,7 @@ import select
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from tamiz_server.telemetry.repeats import RepeatLimit
@@ -25,6 +25,8 @@ _MOST_BYTES: Final = 65_536
 _PAUSE_S: Final = 0.02
 """Between two looks at what was printed. It bounds the work: what does not fit into the pipe is lost."""
 _MOST_CHARACTERS: Final = 1_000
+_LOOKS_EVERY_S: Final = 0.5
+"""How soon it is said that lines were held back, once nothing is printed any more."""
 _LEAVES_WITHIN_S: Final = 1.0
 
 
@@ -48,8 +50,10 @@ def taken_over() -> Iterator[int]:
     try:
         yield real
     finally:
-        os.dup2(real, _STANDARD_ERROR)
         ended.set()
+        with suppress(OSError):  # a full pipe wakes the reader as well
+            os.write(_STANDARD_ERROR, b"\n")
+        os.dup2(real, _STANDARD_ERROR)
         reader.join(_LEAVES_WITHIN_S)
 
 
@@ -70,7 +74,8 @@ def _log_all(out: int, ended: threading.Event) -> None:
     limit = RepeatLimit(_LINES_PER_SECOND)
     rest = b""
     while True:
-        if not select.select([out], [], [], _LEAVES_WITHIN_S / 4)[0]:
+        # The end of the pipe does not come while a child process has the other end.
+        if not select.select([out], [], [], 0.0 if ended.is_set() else _LOOKS_EVERY_S)[0]:
             _say_held_back(limit, time.monotonic())
             if ended.is_set():
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -150,6 +151,29 @@ def test_cases_of_a_file_have_to_be_right(good, bundle, train, calibration, rows
     (result,) = check(reversed_model, rows, "minimum_functionality", asked)
     assert (result.status, result.observed) == ("failed", 1.0)
     assert "the first is row 0" in result.message
+
+
+@pytest.mark.parametrize(
+    ("files", "content", "refused"),
+    [
+        (
+            {},
+            "income,region,debt,postcode,expected\n-,north,5,p1,repays\n",
+            "missing-values; here a key of `files`",
+        ),
+        ({"missing_values": ["-"]}, "income,region,debt,postcode,expected\n-,north,5,p1,repays\n", ""),
+        ({"separator": ":"}, "income:region:debt:postcode:expected\n90:north:5:p1:repays\n", ""),
+        ({"encoding": "utf-16-le"}, "income,region,debt,postcode,expected\n90,north,5,p1,repays\n", ""),
+    ],
+    ids=["", "missing_values", "separator", "encoding"],
+)
+def test_the_specification_says_how_its_files_are_read(good, rows, tmp_path, files, content, refused):
+    path = tmp_path / "cases.csv"
+    path.write_text(content, encoding=files.get("encoding", "utf-8"))
+    case = {"name": "few", "data": str(path), "target": "expected", "max_failure_rate": 1.0}
+    asked = {"version": 1, "files": files, "minimum_functionality": [case]}
+    with pytest.raises(SpecificationError, match=refused) if refused else nullcontext():
+        assert statuses(check_bundle(good, *rows, asked)) == {"few": "passed"}
 
 
 INVARIANCE = {

@@ -90,6 +90,15 @@ def refused(asked, message):
             {"abstention": [{"generate": "nan", "data": "x.csv", "expect": "all_abstain"}]},
             "expected exactly one of data, generate, got data and generate",
         ),
+        ({"files": {"separator": ",,"}, "parity": {}}, "files: ',,': expected one character, or tab"),
+        ({"files": {"encoding": "base64"}, "parity": {}}, "files: 'base64' is not a text encoding"),
+        ({"files": {"missing_values": [-1]}, "parity": {}}, "files.missing_values[0]: expected text, got -1"),
+        (
+            {"latency": None, "parity": {}},
+            "latency is empty: expected keys with values, or {} for the defaults",
+        ),
+        ({"selective": None}, "selective is empty: expected keys"),
+        ({"calibration": {"ece": None}}, "calibration.ece is empty: expected keys"),
         ({"latency": {}}, "latency: expected max_us_1_row, max_us_64_rows or both"),
         ({"selective": {}}, "selective: expected min_coverage, max_selective_risk or both"),
         ({"baseline": [{"min_gain": 0.1}]}, "baseline[0]: expected exactly one of against, column, got none"),
@@ -98,6 +107,15 @@ def refused(asked, message):
 )
 def test_what_means_nothing_is_named_with_its_place(asked, message):
     refused({"version": 1} | asked, message)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"alpha": 0.1}, {"slices": []}, {"slices": [], "baseline": []}, {"files": {"separator": ";"}}],
+)
+def test_a_specification_without_checks_is_refused(asked):
+    """It would pass, whatever the model does."""
+    refused({"version": 1} | asked, "it has no section with checks: expected one of parity, latency,")
 
 
 def test_the_version_has_to_be_named_and_known():
@@ -248,6 +266,37 @@ def test_a_rule_that_cannot_be_used_is_refused(bundle, baselines, message):
     asked = {"version": 1, "baseline": [{"against": "poor"}]}
     with pytest.raises(SpecificationError, match=re.escape(message)):
         check_bundle(bundle, *applicants(1500, 2), asked, baselines=baselines)
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        (["default", "Repays"], "in row 1 it predicts 'Repays', which is not a class"),
+        ([1, 0], "in row 0 it predicts 1, which is not a class; expected 'default', 'repays'"),
+        ([True, False], "in row 0 it predicts True"),
+        (["default", " repays"], "in row 1 it predicts ' repays'"),
+    ],
+)
+def test_a_rule_that_spells_the_classes_in_another_way_is_refused(bundle, labels, shown):
+    table, y = applicants(300, 2)
+    given = table.assign(rule=labels * 150)
+    with pytest.raises(SpecificationError, match=re.escape(f"baseline[0]: {shown}")):
+        check_bundle(bundle, given, y, {"version": 1, "baseline": [{"column": "rule"}]})
+    with pytest.raises(SpecificationError, match=re.escape(f"baseline 'r': {shown}")):
+        check_bundle(
+            bundle,
+            given,
+            y,
+            {"version": 1, "baseline": [{"against": "r"}]},
+            baselines={"r": lambda rows: rows["rule"]},
+        )
+
+
+def test_a_rule_may_predict_nothing(bundle):
+    table, y = applicants(300, 2)
+    asked = {"version": 1, "baseline": [{"column": "rule"}]}
+    (result,) = check_bundle(bundle, table.assign(rule=["default", None, "repays"] * 100), y, asked)
+    assert result.n_rows == 300
 
 
 def cases_file(folder: Path, **columns):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 
 import joblib
 import numpy as np
@@ -164,6 +165,18 @@ def test_a_missing_label_is_told(folder, capsys, tmp_path):
     )
 
 
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
+def test_the_answers_of_a_rule_are_read_as_labels(folder, ending, tmp_path):
+    """Labels such as "01" are text, and a rule that always gives "1" is right as often as "1" is."""
+    table, labels = houses(300, 3)
+    write(table.assign(y=labels, rule="1"), folder / f"ruled.{ending}")
+    command = reading(folder, f"ruled.{ending}")["check"]
+    (folder / "checks.yaml").write_text("{version: 1, baseline: [{column: rule, severity: warn}]}")
+    assert main([*command, "--checks-json", str(tmp_path / "found.json")]) == 0
+    (found,) = json.loads((tmp_path / "found.json").read_text())["checks"]
+    assert found["observed"] < 0.5
+
+
 def export_numbers(folder, rows, output, trained_on):
     """Return the command that exports a model of two columns with integer labels."""
     table = houses(500, 0)[0][["area", "rooms"]]
@@ -182,6 +195,27 @@ def test_a_model_that_reads_columns_by_order_does_not_read_pandas_index(folder, 
     rows.assign(rooms="01").to_csv(folder / "codes.csv", index=False)
     assert main(export_numbers(folder, "codes.csv", "plain/2", pd.DataFrame.to_numpy)) == 1
     assert "(not numbers: 'rooms';" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("column", ["zip", "rooms", "owner"])
+def test_groups_may_be_a_feature_or_any_other_column(folder, column, tmp_path):
+    table, labels = houses(400, 1)
+    table.assign(owner=np.arange(400) // 2, y=labels).to_csv(folder / "owned.csv", index=False)
+    flags = ["--groups", column, "--allow-duplicates"]
+    assert main(export(folder, "owned.csv", tmp_path / "grouped/1", *flags)) == 0
+    inputs = read_manifest(tmp_path / "grouped/1").inputs
+    assert [spec.name for spec in inputs] == ["area", "rooms", "new", "veneer", "zip"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
+def test_a_whole_number_beside_fractions_is_not_rounded(folder, capsys, ending):
+    rows = houses(200, 5)[0][["area", "rooms"]]
+    rows = rows.assign(rooms=rows["rooms"] + 2**53, y=(rows["area"] > 104).astype(int))
+    write(rows, folder / f"large.{ending}")
+    assert main(export_numbers(folder, f"large.{ending}", "large/1", pd.DataFrame.to_numpy)) == 1
+    assert (
+        "does not fit float64, which the model reads: it is too large to be exact" in capsys.readouterr().err
+    )
 
 
 def test_integer_labels_may_be_written_as_bool(folder):

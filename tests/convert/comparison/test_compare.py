@@ -471,6 +471,23 @@ def test_the_page_opens_without_an_error_and_asks_nobody_for_anything(found, tmp
     assert asked == [path.as_uri()]
 
 
+@pytest.mark.parametrize("columns", [list("abcd"), list("dcba"), ["x", *"badc"]], ids="".join)
+def test_a_bundle_without_names_is_compared_in_the_order_of_one_with_names(cancer, tmp_path, columns):
+    model = LogisticRegression(max_iter=5000).fit(cancer.train[:, :4], cancer.y_train)
+    X, y = cancer.held_out[:, :4], cancer.y_held_out
+    table = pd.DataFrame(X, columns=list("abcd"))
+    export(model, tmp_path / "m/1", calibration=(X, y), threshold=0.8, report=False)
+    export(model, tmp_path / "m/2", calibration=(table, y), threshold=0.8, report=False)
+    rows = table.assign(x=0.0)[columns]
+    rows.assign(y=y).to_csv(tmp_path / "rows.csv", index=False)
+    for pair in (("1", "2"), ("2", "1")):
+        paths = [str(tmp_path / "m" / version) for version in pair]
+        found = compare(*paths, rows, y, n_resamples=10)
+        assert found.measure("accuracy").difference == 0
+        assert found.measure("accuracy").a > 0.8
+        assert main(["compare", *paths, "--data", str(tmp_path / "rows.csv"), "--target", "y"]) == 0
+
+
 @pytest.mark.parametrize("names_columns", [True, False])
 def test_a_bundle_with_thresholds_by_slice_is_compared_with_one_without(cancer, tmp_path, names_columns):
     columns = [f"c{i}" for i in range(30)]

@@ -8,15 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from onnx import TensorProto, helper
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, OneHotEncoder, StandardScaler
 
 from tamiz_convert import OnnxModel, ParityError, export
 from tamiz_convert.pipeline.reference_check import Reference
 from tamiz_convert.rows.labeled import LabeledRows
 from tamiz_convert.sources.kinds import score_graph
+from tamiz_convert.sources.preprocessing_graph import Preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +61,7 @@ def cast_to(graph, elem_type):
 @pytest.mark.parametrize(
     ("added", "cause"),
     [
-        (lambda X: np.full((len(X), 1), 0.3), "The conversion of sklearn.*LogisticRegression or of a step"),
+        (lambda X: np.full((len(X), 1), 0.3), "The conversion of sklearn.*LogisticRegression is at fault"),
         (lambda X: -X[:, :1] * 0.01, "The conversion of"),
         (lambda X: X[:, :1].mean(axis=0) + np.zeros((len(X), 1)), "differently alone and among others"),
         (lambda X: X[:, :1].max(axis=0) + np.zeros((len(X), 1)), "differently alone and among others"),
@@ -107,6 +110,31 @@ def test_a_fault_of_the_conversion_is_not_reported_as_a_bad_model(
             **promise,
         )
     assert not (tmp_path / "m").exists()
+
+
+def doubled(self, step, matrix):
+    """A conversion that is wrong: twice what a scaler gives."""
+    scaled = self._builder.add("Div", matrix.name, self._builder.constant(step.scale_ / 2.0))
+    return replace(matrix, name=scaled)
+
+
+COLUMNS = ColumnTransformer([("keep", "passthrough", [0]), ("scaled", MaxAbsScaler(), [1])])
+
+
+@pytest.mark.parametrize(
+    ("steps", "named"),
+    [
+        ([MaxAbsScaler()], r"conversion of the step MaxAbsScaler\(\) is at fault"),
+        ([StandardScaler(), MaxAbsScaler(), MinMaxScaler()], r"of the step MaxAbsScaler\(\) is at fault"),
+        ([COLUMNS], r"conversion of MaxAbsScaler\(\), 'scaled' of the ColumnTransformer, is at fault"),
+        ([StandardScaler(), make_union(PCA(1), MaxAbsScaler())], r"of the step FeatureUnion\(.* is at fault"),
+    ],
+)
+def test_the_step_of_a_pipeline_that_the_graph_does_not_follow_is_named(rows, steps, named, monkeypatch):
+    monkeypatch.setitem(Preprocessing._own, MaxAbsScaler, doubled)
+    model = make_pipeline(*map(clone, steps), LogisticRegression()).fit(rows.rows, rows.y)
+    with pytest.raises(ParityError, match=named):
+        Reference.checked(score_graph(model, rows.rows), rows, 0)
 
 
 def test_a_row_that_the_graph_answers_by_its_batch_is_named(tmp_path, rows):

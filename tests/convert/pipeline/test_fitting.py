@@ -120,12 +120,32 @@ def test_a_calibrator_that_turns_two_classes_round_is_refused_or_passed_over(tmp
     assert found.manifest.calibrator.method not in ("dirichlet", "vector")
 
 
-@pytest.mark.parametrize("unit", [1e6, 1e-8])
-def test_the_unit_of_the_scores_does_not_matter_to_the_temperature(unit, tmp_path):
+@pytest.mark.parametrize("unit", [1e6, 50.0, 1.0, 0.2, 1e-8])
+def test_the_unit_of_the_scores_does_not_matter_to_the_temperature_but_is_told(unit, tmp_path):
     model, rows = scored(lambda z: z * unit)
     options = {"calibration": rows, "calibrator": "temperature", "threshold": 0.4, "report": False}
     found = export(model, tmp_path / "m/1", **options)
     assert found.manifest.calibrator.parameters[0].values[0] * unit == pytest.approx(1.0, rel=0.2)
+    assert any("far from 1" in note for note in found.notes) == (unit not in (0.2, 1.0))
+
+
+def contradicting(by: float):
+    """A model that rules class 2 out in half of the rows, also where it is right."""
+    return scored(lambda z: torch.cat([z[:, :2], z[:, 2:] - by * (z[:, :1] > 0)], dim=1))
+
+
+def test_a_class_that_is_ruled_out_where_it_is_right_is_told_by_the_temperature(tmp_path):
+    model, rows = contradicting(50.0)
+    options = {"calibration": rows, "calibrator": "temperature", "threshold": 0.2, "report": False}
+    found = export(model, tmp_path / "m/1", **options)
+    assert any("as a class does that the model rules out" in note for note in found.notes)
+
+
+def test_a_temperature_that_reverses_the_scores_is_not_called_its_own_way_out(tmp_path):
+    model, rows = contradicting(1_000.0)
+    with pytest.raises(EstimatorError, match="they contradict their labels") as caught:
+        export(model, tmp_path / "m/1", calibration=rows, calibrator="temperature", threshold=0.2)
+    assert "Name another" not in str(caught.value)
 
 
 def test_a_model_of_balanced_classes_may_be_calibrated_and_the_moved_labels_are_told(tmp_path):

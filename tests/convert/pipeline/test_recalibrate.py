@@ -157,6 +157,30 @@ def test_a_table_with_strings_and_missing_values_is_read_as_the_export_read_it(c
         )
 
 
+@pytest.mark.parametrize("column", ["city", "balance"])
+def test_rows_that_abstain_whatever_the_threshold_is_are_noted(column, customers, models):
+    columns = ColumnTransformer(
+        [
+            ("number", "passthrough", ["age", "income", "balance"]),
+            ("text", OneHotEncoder(handle_unknown="ignore"), ["city", "plan"]),
+        ]
+    )
+    filled = customers.train.fillna({"city": "none", "balance": 0.0, "income": 0.0, "age": 0, "plan": "none"})
+    model = make_pipeline(columns, HistGradientBoostingClassifier(max_iter=20, random_state=0))
+    model.fit(filled, customers.y_train)
+    held_out = customers.held_out.fillna(
+        {"city": "none", "balance": 0.0, "income": 0.0, "age": 0, "plan": "none"}
+    )
+    settings = {"threshold": 0.6, "calibrator": "sigmoid", "allow_duplicates": True, "report": False}
+    export(model, models / "m/1", calibration=(held_out, customers.y_held_out), **settings)
+    held_out.loc[held_out.index[::3], column] = None
+    done = recalibrate(
+        models / "m/1", models / "m/2", calibration=(held_out, customers.y_held_out), **settings
+    )
+    (note,) = [note for note in done.notes if "abstain whatever the threshold is" in note]
+    assert f"'{column}' holds a missing value that the bundle does not take" in note
+
+
 def test_several_classes_with_string_labels(wine, models):
     model = GaussianNB().fit(wine.train, wine.y_train)
     rows = (wine.held_out, wine.y_held_out)

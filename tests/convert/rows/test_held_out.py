@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -179,6 +180,7 @@ def test_text_labels_of_any_type_are_read(dtype):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
+        ([0.0, 1.0, 2.0**53], r"a float beyond 2\^53"),
         (pd.Series([0, None, 1], dtype="Int64"), "1 of 3 given labels are missing .* the first in row 1"),
         (pd.Series(["a", None, "b"], dtype="category"), "1 of 3 given labels are missing"),
         (pd.Series([True, None, True], dtype="boolean"), "1 of 3 given labels are missing"),
@@ -198,6 +200,34 @@ def test_text_labels_of_any_type_are_read(dtype):
 def test_labels_that_cannot_be_used_are_refused_by_row(labels, message):
     with pytest.raises(RowsError, match=message):
         labeled(np.zeros((3, 1)), labels, CLASSES, "given")
+
+
+@pytest.mark.parametrize("index", [[2, 0, 1], ["c", "a", "b"], pd.to_datetime(["2024", "2022", "2023"])])
+def test_labels_and_groups_in_another_order_than_their_rows_are_refused(index):
+    rows = pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=index)
+    labels = pd.Series([0, 1, 1], index=index)
+    with pytest.raises(RowsError, match="labels have the index of the rows, but in another order: in row 0"):
+        labeled(rows, labels.sort_index(), CLASSES, "given")
+    with pytest.raises(RowsError, match="groups have the index of the rows, but in another order"):
+        held_out((rows, labels), None, None, CLASSES, SplitPlan(groups=labels.sort_index()))
+    for same in (
+        labels,
+        labels.sort_index().loc[rows.index],
+        labels.reset_index(drop=True).set_axis([7, 8, 9]),
+    ):
+        assert labeled(rows, same, CLASSES, "given").y.tolist() == [0, 1, 1]
+    assert len(labeled(rows.set_axis([0, 0, 1]), labels.to_numpy(), CLASSES, "given")) == 3
+
+
+def test_missing_labels_are_not_to_be_removed_if_a_reader_took_a_class_for_missing():
+    with pytest.raises(RowsError, match=r"'None', which pandas.read_csv takes .* keep_default_na=False"):
+        labeled(np.zeros((2, 1)), ["yes", None], np.array(["None", "yes"]), "given")
+
+
+def test_columns_that_the_training_rows_lack_are_told():
+    rows = pd.DataFrame({"age": [1, 2, 3, 4], "pay": [1.0, 2.0, 3.0, 4.0]})
+    with pytest.raises(RowsError, match="training rows as well in 'age', the columns that both have"):
+        held_out((rows, [0, 1, 0, 1]), None, rows[["age"]], CLASSES, SplitPlan())
 
 
 @pytest.mark.parametrize(
@@ -245,3 +275,56 @@ def test_a_column_beside_the_features_may_hold_anything(values):
     assert len(parts.fitting) == len(parts.certifying) == 10
     with pytest.raises(RowsError, match="20 of 20 calibration rows are training rows as well"):
         held_out((table, y), None, table, CLASSES, SplitPlan())
+
+
+def people() -> pd.DataFrame:
+    random = np.random.default_rng(3)
+    gaps = random.random((2, 60)) < 0.3
+    return pd.DataFrame(
+        {
+            "age": random.integers(0, 90, 60),
+            "income": np.where(gaps[0], np.nan, random.normal(size=60)),
+            "member": random.random(60) < 0.5,
+            "town": np.where(gaps[1], None, random.choice(["x", "y"], 60)),
+        }
+    )
+
+
+OTHER_TYPES = {
+    "objects": lambda table: table.astype(object),
+    "categories": lambda table: table.astype({"age": "category", "town": "category"}),
+    "nullable": lambda table: table.convert_dtypes(),
+    "Arrow": lambda table: table.convert_dtypes(dtype_backend="pyarrow"),
+    "empty text": lambda table: table.assign(town=table["town"].fillna("")),
+    "whole numbers for bool": lambda table: table.assign(member=table["member"].astype(int)),
+    "decimals": lambda table: table.assign(age=[Decimal(age) for age in table["age"].tolist()]),
+    "float32": lambda table: table.assign(income=table["income"].astype(np.float32)),
+    "other order": lambda table: table[["town", "member", "income", "age"]],
+    "a column more": lambda table: table.assign(number=np.arange(len(table))),
+}
+
+
+@pytest.mark.parametrize("types", OTHER_TYPES)
+def test_rows_that_were_seen_are_found_whatever_types_hold_them(types):
+    seen, y = people(), np.arange(60) % 2
+    other = OTHER_TYPES[types](seen)
+    for train, rows in ((seen, other), (other, seen)):
+        with pytest.raises(RowsError, match="60 of 60 calibration rows are training rows as well"):
+            held_out((rows, y), None, train, CLASSES, SplitPlan())
+
+
+@pytest.mark.parametrize("change", [np.float32, object, pd.DataFrame, np.asfortranarray])
+def test_seen_rows_of_an_array_are_found_whatever_types_hold_them(change):
+    X, y = made(20)
+    X[:, 0] = -0.0
+    seen = (X + 0.0).astype(change) if change in (np.float32, object) else change(X + 0.0)
+    with pytest.raises(RowsError, match="20 of 20 calibration rows are training rows as well"):
+        held_out((X, y), None, seen, CLASSES, SplitPlan())
+
+
+def test_training_rows_that_cannot_be_compared_are_refused():
+    X, y = made(20)
+    with pytest.raises(
+        RowsError, match="calibration rows have 3 columns and the training rows 4, and without"
+    ):
+        held_out((X, y), None, np.column_stack([X, y]), CLASSES, SplitPlan())

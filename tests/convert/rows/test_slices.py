@@ -53,7 +53,9 @@ def test_text_whole_numbers_and_bools_name_slices(values, dtype, names):
         ([0.5, 1.5], None, r"holds floats, .* put the values into bins"),
         ([1.0, np.nan], None, "holds floats"),
         ([1, pd.NA], "Int64", "has missing values; fill them in"),
-        (["a", 1], object, "holds values of several types: convert them all"),
+        (["a", 1], object, "not all text, all whole numbers or all bool, such as 'a': convert them"),
+        ([True, 2], object, "not all text, all whole numbers or all bool, such as True"),
+        (pd.to_datetime(["2026-01-01", "2026-01-02"]), None, "not all text, .* such as "),
     ],
 )
 def test_other_values_are_refused(values, dtype, message):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import catboost
@@ -14,20 +16,29 @@ import xgboost
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, PolynomialFeatures, StandardScaler
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline, make_union
+from sklearn.preprocessing import (
+    KBinsDiscretizer,
+    MaxAbsScaler,
+    OneHotEncoder,
+    PolynomialFeatures,
+    QuantileTransformer,
+    StandardScaler,
+)
 from sklearn.svm import SVC, LinearSVC
 
 from tamiz.rows import RowsError as DoNotFit
 from tamiz.rows import read_rows
 from tamiz_convert import EstimatorError, RowsError, export
 from tamiz_convert.graphs.score_graph import class_labels
+from tamiz_convert.sources.sklearn_graph import from_sklearn
 
 
 def made(
@@ -253,6 +264,69 @@ def test_neighbors_that_are_equally_near_are_refused_with_the_reason(round_to, t
         exported(model, X[200:], y[200:], tmp_path)
 
 
+@pytest.mark.parametrize("settings", [{}, {"metric": "manhattan"}, {"metric": "cosine"}, {"n_neighbors": 1}])
+def test_a_row_whose_last_neighbor_ties_with_another_abstains(settings, tmp_path):
+    X, y = made()
+    model = KNeighborsClassifier(**settings).fit(X[:200], y[:200])
+    report = exported(model, X[200:], y[200:], tmp_path, calibrator="none")
+    beyond = X[200:].copy()
+    beyond[:50, 0], beyond[50:100, 1] = 1e300, -1e38  # beside such a number the others have no digits left
+    n_neighbors = model.n_neighbors
+    distance, _ = model.kneighbors(beyond, n_neighbors + 1)
+    with np.errstate(invalid="ignore"):
+        ties = ~(distance[:, n_neighbors] - distance[:, n_neighbors - 1] > 1e-12 * distance[:, n_neighbors])
+    assert 0 < ties.sum() < len(ties)
+    found = answers(report, beyond)
+    assert np.isnan(found[ties]).all()
+    np.testing.assert_allclose(found[~ties], model.predict_proba(beyond)[~ties], atol=1e-9)
+
+
+UNIONS = {
+    "binned and scaled": lambda: FeatureUnion(
+        [("a", KBinsDiscretizer(encode="ordinal")), ("b", MaxAbsScaler())]
+    ),
+    "weighted": lambda: FeatureUnion(
+        [("a", StandardScaler()), ("b", PCA(2))], transformer_weights={"b": 3.0}
+    ),
+    "dropped and passed": lambda: FeatureUnion(
+        [("a", "drop"), ("b", "passthrough"), ("c", StandardScaler())]
+    ),
+    "nested": lambda: make_union(make_pipeline(StandardScaler(), PCA(3)), make_union(MaxAbsScaler())),
+    "weighted columns": lambda: ColumnTransformer(
+        [("a", StandardScaler(), [0, 1]), ("b", "passthrough", [2, 3])],
+        transformer_weights={"a": 0.5, "b": 2},
+    ),
+}
+
+
+@pytest.mark.parametrize("union", UNIONS)
+def test_steps_side_by_side_with_their_weights_are_exported(union, tmp_path):
+    X, y = made()
+    model = make_pipeline(UNIONS[union](), LogisticRegression()).fit(X[:200], y[:200])
+    report = exported(model, X[200:], y[200:], tmp_path, calibrator="none")
+    np.testing.assert_allclose(answers(report, X), model.predict_proba(X), atol=1e-9)
+
+
+@pytest.mark.parametrize("wrap", [make_union, make_pipeline, lambda step: make_union(make_pipeline(step))])
+def test_text_outside_of_a_column_transformer_is_refused_with_the_way_out(wrap, tmp_path):
+    X, y = made()
+    table = pd.DataFrame({"city": np.where(X[:, 3] > 0, "x", "y")})
+    model = make_pipeline(wrap(OneHotEncoder()), LogisticRegression()).fit(table[:200], y[:200])
+    with pytest.raises(EstimatorError, match="reads text outside of a ColumnTransformer"):
+        exported(model, table[200:], y[200:], tmp_path)
+
+
+@pytest.mark.parametrize("number", [Decimal, Fraction, float])
+def test_exact_numbers_of_python_are_read_as_floats(number, tmp_path):
+    X, y = made()
+    table = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "city": np.where(X[:, 3] > 0, "x", "y")})
+    columns = [("n", StandardScaler(), ["a", "b"]), ("c", OneHotEncoder(), ["city"])]
+    model = make_pipeline(ColumnTransformer(columns), LogisticRegression()).fit(table[:200], y[:200])
+    exact = table.assign(a=pd.Series([number(value) for value in X[:, 0].tolist()], dtype=object))
+    report = exported(model, exact[200:], y[200:], tmp_path, calibrator="none")
+    np.testing.assert_allclose(answers(report, exact), model.predict_proba(table), atol=1e-9)
+
+
 @pytest.mark.parametrize("first", ["passthrough", None, Pipeline([("nothing", "passthrough")])])
 def test_a_step_that_does_nothing_may_come_first(first, tmp_path):
     X, y = made()
@@ -287,6 +361,102 @@ def test_numbers_for_a_column_of_which_text_was_learned_are_refused(given, tmp_p
         exported(model, other, y, tmp_path)
 
 
+@pytest.mark.parametrize("n_quantiles", [2, 10, 1000])
+@pytest.mark.parametrize("digits", [0, 1, 9])
+def test_quantiles_are_nodes_of_our_own(n_quantiles, digits, tmp_path):
+    """With one digit most quantiles are equal to others; with none there are a dozen different values."""
+    X, y = made(1400)
+    X = X.round(digits)
+    step = QuantileTransformer(n_quantiles=n_quantiles)
+    model = make_pipeline(step, StandardScaler(), LogisticRegression())
+    model.fit(X[:1000], y[:1000])
+    report = exported(model, X[1000:], y[1000:], tmp_path, calibrator="none")
+    near = np.nextafter(X[:40], np.inf)
+    rows = np.concatenate([X, model[0].quantiles_[:, :], X[:9] * 100, -X[:9] * 100, near])
+    np.testing.assert_allclose(answers(report, rows), model.predict_proba(rows), atol=1e-9)
+
+
+def test_quantiles_of_missing_values_are_missing(tmp_path):
+    X, y = made(900)
+    X[::7, 1] = np.nan
+    model = make_pipeline(QuantileTransformer(n_quantiles=50), HistGradientBoostingClassifier(max_iter=3))
+    model.fit(X[:500], y[:500])
+    report = exported(model, X[500:], y[500:], tmp_path, calibrator="none")
+    np.testing.assert_allclose(answers(report, X), model.predict_proba(X), atol=1e-6)
+
+
+def encoded(*columns: str) -> Any:
+    steps = ColumnTransformer(
+        [("c", OneHotEncoder(handle_unknown="ignore"), list(columns)), ("x", StandardScaler(), ["x"])]
+    )
+    return make_pipeline(steps, LogisticRegression())
+
+
+@pytest.mark.parametrize("words", [["None", "yes"], ["NA", "yes"], ["null", "nan"]])
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_missing_values_where_the_training_held_words_that_mean_missing_are_refused(words, missing, tmp_path):
+    _, y = made()
+    table = pd.DataFrame({"c": words * 200, "x": np.arange(400.0)})
+    model = encoded("c").fit(table, y)
+    read_otherwise = table.assign(c=pd.Series([missing, "yes"] * 200, dtype=object))
+    with pytest.raises(RowsError, match=r"column 'c' is missing in 200 of 400 rows .*keep_default_na=False"):
+        exported(model, read_otherwise, y, tmp_path)
+    table.loc[3, "c"] = None  # a few missing ones beside the words are missing ones
+    exported(model, table, y, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"zip": [1001] * 400}, "column 'zip' holds numbers, but OneHotEncoder learned text there, such as"),
+        (
+            {"code": ["1"] * 400},
+            "column 'code' holds text, but OneHotEncoder learned numbers there, such as 0",
+        ),
+        ({"zip": pd.array([1001, None] * 200, dtype="Int64")}, "column 'zip' holds numbers"),
+        ({"x": ["1.5", 2] * 200}, "column 'x', row 1: 2: expected numbers alone or text alone"),
+        ({"x": pd.to_datetime(["2026-01-01"] * 400)}, "column 'x' holds datetime64.* as in the training"),
+        ({"x": [{}] * 400}, "column 'x', row 0: {}: expected numbers alone or text alone"),
+        ({"zip": [None] * 400}, "column 'zip' holds missing values alone"),
+    ],
+)
+def test_a_column_that_cannot_be_that_of_the_training_is_named(change, message, tmp_path):
+    _, y = made()
+    table = pd.DataFrame({"zip": ["01001", "2"] * 200, "code": [0, 1] * 200, "x": np.arange(400.0)})
+    steps = [("z", OneHotEncoder(), ["zip"]), ("n", OneHotEncoder(), ["code"])]
+    steps = ColumnTransformer([*steps, ("x", StandardScaler(), ["x"])])
+    model = make_pipeline(steps, LogisticRegression()).fit(table, y)
+    with pytest.raises(RowsError, match=message):
+        exported(model, table.assign(**change), y, tmp_path)
+
+
+def test_a_column_of_another_type_is_named_even_beside_one_that_is_right(tmp_path):
+    _, y = made()
+    table = pd.DataFrame({"zip": ["01001", "2"] * 200, "town": ["a", "b"] * 200, "x": np.arange(400.0)})
+    model = encoded("zip", "town").fit(table, y)
+    with pytest.raises(RowsError, match="column 'zip' holds numbers, but OneHotEncoder learned text"):
+        exported(model, table.assign(zip=[1001, 2] * 200), y, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["c", "x"])
+def test_two_columns_of_one_name_are_refused(name, tmp_path):
+    _, y = made()
+    table = pd.DataFrame({"c": ["a", "b"] * 200, "x": np.arange(400.0)})
+    model = encoded("c").fit(table, y)
+    with pytest.raises(RowsError, match=f"there are 2 columns '{name}': give each its own name"):
+        exported(model, pd.concat([table, table[[name]]], axis=1), y, tmp_path)
+
+
+def test_decimals_are_numbers_at_the_export_too(tmp_path):
+    _, y = made()
+    table = pd.DataFrame({"c": ["a", "b"] * 200, "x": np.arange(400.0)})
+    model = encoded("c").fit(table, y)
+    expected = exported(model, table, y, tmp_path)
+    found = exported(model, table.assign(x=[Decimal(str(each)) for each in table["x"]]), y, tmp_path)
+    assert found.manifest.inputs == expected.manifest.inputs
+    np.testing.assert_array_equal(answers(found, table), answers(expected, table))
+
+
 def test_an_array_is_read_by_position_for_a_model_that_was_trained_on_a_table(tmp_path):
     X, y = made()
     table = pd.DataFrame(X, columns=list("abcd"))
@@ -319,3 +489,20 @@ def test_a_model_without_names_has_those_of_the_table_that_it_is_exported_with(m
         np.testing.assert_array_equal(answers(report, rows), answers(report, table))
     with pytest.raises(DoNotFit, match=r"missing column\(s\)"):
         answers(report, table.add_prefix("other_"))
+
+
+@pytest.mark.parametrize("kind", ["names", "from_dtype", "in a Pipeline", "in a vote", "numbers"])
+def test_categories_that_an_estimator_encodes_itself_are_named_as_the_reason(kind):
+    X, y = made(n_columns=2)
+    words = pd.Series(np.where(X[:, 0] > 0, "yes", "no"), dtype="category")
+    table = pd.DataFrame({"word": words, "x": X[:, 1]})
+    if kind == "numbers":
+        table["word"] = words.cat.codes
+    asked = "from_dtype" if kind in ("from_dtype", "in a Pipeline", "in a vote") else ["word"]
+    model: Any = HistGradientBoostingClassifier(max_iter=2, categorical_features=asked)
+    if kind == "in a Pipeline":
+        model = Pipeline([("nothing", "passthrough"), ("model", model)])
+    if kind == "in a vote":
+        model = VotingClassifier([("model", model)], voting="soft")
+    with pytest.raises(EstimatorError, match=r"with categorical_features is not supported; encode"):
+        from_sklearn(model.fit(table, y), table)

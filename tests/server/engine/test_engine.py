@@ -19,7 +19,14 @@ from tamiz.v1.prediction_pb2 import Reason
 from tamiz_server.config.config import Config
 from tamiz_server.engine.engine import Engine
 from tamiz_server.engine.request import Request
-from tamiz_server.errors import DeadlineExceeded, InvalidRequest, ModelFailed, QueueFull, Unavailable
+from tamiz_server.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    ModelFailed,
+    QueueFull,
+    RowsFailed,
+    Unavailable,
+)
 from tamiz_server.model.bundle import read_bundle
 from tamiz_server.model.model import Model
 from tamiz_server.telemetry.model_metrics import ModelMetrics
@@ -134,12 +141,17 @@ async def test_probabilities_of_abstained_rows_are_withheld_unless_revealed(make
     assert answer.class_index == [1, 1 if reveal else NO_CLASS]
 
 
+def break_for_all(engine: Engine) -> None:
+    """Let failures be the model's own, not those of the rows: it seems to compute no others either."""
+    engine.model._computes_others = lambda _: False
+
+
 @pytest.mark.parametrize("in_thread", [False, True])
 async def test_one_bad_request_fails_alone(make_engine, in_thread):
     engine = make_engine("failing", in_thread=in_thread)
     requests = [failing_request(row) for row in (0, 99, 1, -99, 2)]
     answers = await asyncio.gather(*map(engine.predict, requests), return_exceptions=True)
-    assert [isinstance(answer, ModelFailed) for answer in answers] == [False, True, False, True, False]
+    assert [isinstance(answer, RowsFailed) for answer in answers] == [False, True, False, True, False]
     assert answers[0].class_index == [0]
     assert answers[2].class_index == [1]
     assert answers[4].accepted == [False]
@@ -203,11 +215,37 @@ async def test_a_lone_request_that_fails_leaves_the_count_of_waiting_rows_alone(
     assert engine.metrics.queue_rows == 0
 
 
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_rows_that_the_model_cannot_compute_never_make_it_rest(make_engine, in_thread):
+    engine = make_engine("failing", in_thread=in_thread, max_failures=3, failure_cooldown_s=600)
+    for _ in range(20):
+        with pytest.raises(RowsFailed) as caught:
+            await engine.predict(failing_request(99))
+        assert caught.value.code == "INVALID_ARGUMENT"
+    assert (await engine.predict(failing_request(0))).accepted == [True]
+    engine.close()
+
+
+async def test_rows_that_fail_alone_end_the_rest_of_a_model_that_failed_for_all(make_engine):
+    engine = make_engine("failing", max_failures=1, failure_cooldown_s=0.05)
+    break_for_all(engine)
+    with pytest.raises(ModelFailed):
+        await engine.predict(failing_request(99))
+    assert engine.rests
+    del engine.model._computes_others
+    await asyncio.sleep(0.1)
+    with pytest.raises(RowsFailed):
+        await engine.predict(failing_request(99))
+    assert not engine.metrics.circuit_open
+    engine.close()
+
+
 async def test_a_model_that_fails_again_and_again_rests_until_a_probe_succeeds(make_engine):
     said: list[bool] = []
     engine = make_engine(
         "failing", max_failures=3, failure_cooldown_s=1.0, on_rest=lambda _, rests: said.append(rests)
     )
+    break_for_all(engine)
     for _ in range(3):
         with pytest.raises(ModelFailed):
             await engine.predict(failing_request(99))
@@ -232,6 +270,7 @@ async def test_a_probe_that_comes_before_the_timer_does_not_leave_the_model_rest
     engine = make_engine(
         "failing", max_failures=3, failure_cooldown_s=0.05, on_rest=lambda _, rests: said.append(rests)
     )
+    break_for_all(engine)
     for _ in range(3):
         with pytest.raises(ModelFailed):
             await engine.predict(failing_request(99))
@@ -249,6 +288,7 @@ async def test_a_probe_that_comes_to_nothing_before_the_timer_does_not_leave_the
     engine = make_engine(
         "failing", max_failures=3, failure_cooldown_s=0.05, on_rest=lambda _, rests: said.append(rests)
     )
+    break_for_all(engine)
     for _ in range(3):
         with pytest.raises(ModelFailed):
             await engine.predict(failing_request(99))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tamiz_server.errors import BundleError, ModelFailed
+from tamiz_server.errors import BundleError, ModelFailed, RowsFailed
 from tamiz_server.model.bundle import read_bundle
 from tamiz_server.model.model import Model
 
@@ -35,10 +35,15 @@ def test_it_warms_up_with_every_type_of_input(make_bundle):
     np.testing.assert_allclose(model.run(inputs)[0], [[0.3, 0.7], [1.0, 0.0]])
 
 
-def test_a_failure_of_onnxruntime_is_a_model_failure_with_the_cause_kept(make_bundle):
+@pytest.mark.parametrize("computes_others", [True, False])
+def test_a_failure_of_onnxruntime_is_the_rows_if_the_model_computes_others(make_bundle, computes_others):
     model = load(make_bundle(graph="failing"))
+    if not computes_others:
+        # No graph can be had that computes its warm-up and nothing afterwards.
+        model._computes_others = lambda _: False
     with pytest.raises(ModelFailed, match="the server's log says where") as caught:
         model.run({"row": np.array([[0], [4_711]])})
+    assert type(caught.value) is (RowsFailed if computes_others else ModelFailed)
     assert "idx=4711" in str(caught.value.__cause__)
     assert caught.value.where == "INVALID_ARGUMENT at Gather node ''"
 

@@ -36,13 +36,23 @@ def _gradient_boosting(builder: GraphBuilder, estimator: Any, features: str) -> 
     return Scores(logits, "logits", (append_overflow(builder, features),), tree_splits(trees), factor=factor)
 
 
-def _hist_gradient_boosting(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
-    """Features ─► trees ─► Add(prior) ─► logits."""
-    if estimator.is_categorical_ is not None and estimator.is_categorical_.any():
+def refuse_categories(estimator: Any) -> None:
+    """Refuse an estimator that encodes categories by itself, or has such members.
+
+    Raises:
+        EstimatorError: if it does.
+    """
+    members = np.ravel(getattr(estimator, "estimators_", ()))
+    if any(np.any(getattr(each, "is_categorical_", None)) for each in (estimator, *members)):
         raise EstimatorError(
             "HistGradientBoostingClassifier with categorical_features is not supported; encode those columns"
             " in a Pipeline, with OneHotEncoder, and train it with categorical_features=None"
         )
+
+
+def _hist_gradient_boosting(builder: GraphBuilder, estimator: Any, features: str) -> Scores:
+    """Features ─► trees ─► Add(prior) ─► logits."""
+    refuse_categories(estimator)
     prior = np.asarray(estimator._baseline_prediction, dtype=np.float64).reshape(1, -1)  # noqa: SLF001  no public way
     trees = [
         from_predictor(predictor, target)

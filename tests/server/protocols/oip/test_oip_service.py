@@ -35,9 +35,9 @@ from tamiz_server.errors import (
     DeadlineExceeded,
     InputsChanged,
     InvalidRequest,
-    ModelFailed,
     ModelNotFound,
     NotOffered,
+    RowsFailed,
     TamizError,
     Unavailable,
 )
@@ -171,12 +171,12 @@ async def test_a_bad_request_gets_its_status_and_is_counted(make_serving, messag
     assert serving.ended() == serving.metrics.received == 2
 
 
-async def test_a_model_that_fails_is_an_internal_error(make_serving):
+async def test_rows_on_which_the_model_fails_are_an_invalid_argument(make_serving):
     oip = make_serving().oip
     message = ModelInferRequest(model_name="failing")
     row = message.inputs.add(name="row", datatype="INT64", shape=[1, 1])
     row.contents.int64_contents.append(99)
-    with pytest.raises(ModelFailed, match="log says where"):
+    with pytest.raises(RowsFailed, match="log says where"):
         await infer(oip, message)
 
 
