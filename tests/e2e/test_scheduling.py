@@ -110,14 +110,14 @@ def test_the_threads_of_a_slow_model_give_way_and_no_others(make_bundle, start_s
     assert list(niceness.values()).count(own + NICENESS) == n_computing
 
 
-def p99_s(call, seconds: float = 2.0) -> float:
+def median_s(call, seconds: float = 2.0) -> float:
     times = []
     until_s = time.perf_counter() + seconds
     while (started_s := time.perf_counter()) < until_s:
         call()
         times.append(time.perf_counter() - started_s)
         time.sleep(max(0.0, started_s + 0.005 - time.perf_counter()))
-    return float(np.quantile(times, 0.99))
+    return float(np.median(times))
 
 
 def test_a_slow_model_at_saturation_leaves_a_fast_one_its_latency(make_bundle, start_server):
@@ -139,21 +139,15 @@ def test_a_slow_model_at_saturation_leaves_a_fast_one_its_latency(make_bundle, s
         def ask() -> None:
             client.predict("fast", np.zeros((1, 2)))
 
-        # Other processes may take a core at any time, so the best of some rounds counts. A batch takes over
-        # 50 ms: a fast model that waited for it, or for the core, would show it in every round.
-        ratios = []
-        for _ in range(4):
-            alone_s = p99_s(ask)
-            stop.clear()
-            threads = [threading.Thread(target=saturate) for _ in range(3)]
-            for thread in threads:
-                thread.start()
-            time.sleep(0.3)
-            ratios.append(p99_s(ask) / alone_s)
-            stop.set()
-            for thread in threads:
-                thread.join()
-            if ratios[-1] <= 3:
-                break
+        # Other processes may take a core at any time, so the middle of many answers counts. A batch takes
+        # over 50 ms: a fast model that waited for it, or for the core, would show it in more than half.
+        threads = [threading.Thread(target=saturate) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: n_answers, what="an answer of the slow model")
+        usual_s = median_s(ask)
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert len(n_answers) >= 3  # the slow model was at work
-    assert min(ratios) <= 3, ratios
+    assert usual_s < 0.02, usual_s

@@ -75,12 +75,12 @@ def test_at_five_times_saturation_accepted_requests_are_soon_answered_and_the_ot
     assert set(told) == {"OK", "RESOURCE_EXHAUSTED"}
     if scaled(False, True):  # the goals; otherwise the machine may be busy with other tests
         assert reached(usual, figures, most), (usual, figures, most)
+        assert figures.accepted > 0.25 * most, (figures, most)
     # All of these are far from what a quiet machine shows (`python -m benchmarks.overload`), and farther from
     # a full queue.
     full_queue_s = 16_384 / (most * ROWS)
     assert figures.settled_p99_s < full_queue_s / 3, (figures, most)
     assert figures.refused_p50_s < figures.p50_s, figures
-    assert figures.accepted > 0.25 * most, (figures, most)
     assert figures.growth_mb < 150, figures
     computed = after["tamiz_batch_rows_sum", ""] - before["tamiz_batch_rows_sum", ""]
     assert computed == told["OK"] * ROWS

@@ -193,9 +193,9 @@ def test_scores_that_would_be_equal_but_for_their_last_digit_are_one_place_of_ve
 
 def test_venn_abers_takes_time_in_proportion_to_its_rows():
     scores, y = made(20_000, 2)
-    start = time.perf_counter()
+    start = time.thread_time()
     fit("venn-abers", scores, y, kind="margins", n_classes=2)
-    assert time.perf_counter() - start < 1.0  # it takes 0.05 s; comparing all pairs takes minutes
+    assert time.thread_time() - start < 10.0  # it takes 0.05 s; comparing all pairs takes minutes
 
 
 @pytest.mark.parametrize("kind", ["logits", "probabilities"])

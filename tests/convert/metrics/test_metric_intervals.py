@@ -62,9 +62,9 @@ def test_a_row_that_counts_twice_is_a_row_that_is_there_twice(name, decimals):
 
 def test_intervals_of_many_rows_take_no_time_to_speak_of():
     p, y = made(10_000, 10)
-    started = time.perf_counter()
+    started = time.thread_time()
     bootstrap(p, y, {"brier": brier, "log_loss": log_loss, "accuracy": accuracy, "aurc": aurc})
-    assert time.perf_counter() - started < 1.5  # 0.2 s here; 5 s if the rows were copied
+    assert time.thread_time() - started < 1.5  # 0.2 s here; 5 s if the rows were copied
 
 
 def test_every_summary_metric_gets_an_interval_around_or_above_its_value():
