@@ -334,8 +334,14 @@ def test_pipes_devices_folders_and_loops_hold_up_nobody(make_bundle, start_serve
         wait_for(lambda k=number: said(server, f"m version {k} is not served"), what=place.__name__)
     place_pipe(tmp_path / "models/m/settings.toml")
     server.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: said(server, "its settings stay as they were"), what="the refusal of a pipe as settings")
+    wait_for(lambda: said(server, "its settings cannot be used"), what="the refusal of a pipe as settings")
     make_bundle("m/99")
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(
+        lambda: sum("its settings cannot be used" in line for line in server.log) == 2, what="the next look"
+    )
+    assert not said(server, "m version 99: threshold")  # a folder comes in force as a whole
+    (tmp_path / "models/m/settings.toml").unlink()
     server.process.send_signal(signal.SIGHUP)
     wait_for(lambda: said(server, "m version 99: threshold"), what="the next version")
     answers_right(server.target, version=99)

@@ -28,6 +28,12 @@ _GRACE_S: Final = 10.0
 """The process itself ends what takes too long. It has this much longer, then it is taken for stuck."""
 
 
+_ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
+"""Without these, numpy and onnxruntime start threads when they are imported. A copy of a process has only the
+thread that copied it, and waits forever for a lock that another thread held. onnxruntime's pools of threads
+belong to sessions, and these are built in the copies only."""
+
+
 class Trial:
     """Tries bundles, from any thread."""
 
@@ -143,7 +149,7 @@ class Trial:
             raise OSError("the process that tries bundles has ended")
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
+        self._control, theirs = socket.socketpair()
         # -P: a file in the folder that the server was started in must not replace a library.
         command = [sys.executable, "-P", "-m", "tamiz_server.model.trial_process"]
         with theirs:
@@ -153,10 +159,8 @@ class Trial:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-                # It has one thread, so that copies of it work.
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                env={**os.environ, **_ONE_THREAD},
             )
-        self._control = ours
 
     def _end(self) -> None:
         """End the process and its copies."""

@@ -33,6 +33,9 @@ from tamiz_server.config.version_policy import VersionPolicy
 SETTLE_S: Final = 1.0
 """A folder that has stayed the same for this long, in seconds, counts as complete."""
 
+RESTLESS_S: Final = 60.0
+"""A folder that does not settle for this long, in seconds, holds back a release: a person should know."""
+
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 900.0
 """The pauses before what may pass is tried again, in seconds: each is twice as long as the one before."""
@@ -131,6 +134,7 @@ class _Model:
 
     Attributes:
         seen, since_s: its folder at the last look, and since when it has been like that.
+        restless_s: since when it has not settled, if it has not.
         folder: its folder when it had last settled.
         read: the settings file that `wish` was read from.
         wish: the settings in that file; the last that could be read.
@@ -144,6 +148,7 @@ class _Model:
 
     seen: _Folder = field(default_factory=_Folder)
     since_s: float = 0.0
+    restless_s: float = 0.0
     folder: _Folder = field(default_factory=_Folder)
     read: Stamp = MISSING
     wish: ModelSettings = field(default_factory=ModelSettings)
@@ -158,6 +163,8 @@ class _Model:
 
     def see(self, folder: _Folder, now_s: float, *, patient: bool) -> None:
         if folder != self.seen:
+            if self.seen == self.folder:
+                self.restless_s = now_s
             self.seen, self.since_s = folder, now_s
         if not patient or now_s - self.since_s >= SETTLE_S:
             self.folder = folder
@@ -405,6 +412,14 @@ class Lifecycle:
     def is_unsettled(self) -> bool:
         """Return whether a folder has yet to settle; if so, look again in `SETTLE_S`."""
         return any(model.seen != model.folder for model in self._models.values())
+
+    def restless(self, now_s: float) -> set[str]:
+        """Return the models whose folders have not settled for `RESTLESS_S`."""
+        return {
+            name
+            for name, model in self._models.items()
+            if model.seen != model.folder and now_s - model.restless_s >= RESTLESS_S
+        }
 
     def again_s(self) -> float:
         """Return when the next failure is tried again; infinite if none is."""

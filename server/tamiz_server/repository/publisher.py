@@ -16,7 +16,7 @@ from typing import Final
 from tamiz_server.config.config import Config
 from tamiz_server.engine.engine import Engine
 from tamiz_server.model.model import Model
-from tamiz_server.repository.lifecycle import Key, Lifecycle
+from tamiz_server.repository.lifecycle import RESTLESS_S, SETTLE_S, Key, Lifecycle
 from tamiz_server.repository.shadows import Shadows
 from tamiz_server.serving.readiness import Readiness
 from tamiz_server.serving.served import Registry
@@ -59,6 +59,7 @@ class Publisher:
         self._health: dict[str, bool] = {}
         self._saying = asyncio.Lock()
         self._said: dict[str, list[str]] = {}
+        self._restless: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def serve(self, key: Key, model: Model, config: Config) -> Engine | None:
@@ -114,12 +115,29 @@ class Publisher:
 
     def settings_read(self, name: str) -> None:
         """Forget what was wrong with a model's settings."""
-        self.problems.pop(f"{name}/{_SETTINGS}", None)
+        if self.problems.pop(f"{name}/{_SETTINGS}", None):
+            _log.info("model %s: its settings could be read again", name)
 
-    def settings_failed(self, name: str, reason: str) -> None:
-        """Report why a model's settings on disk are not in force; what is served waits for them too."""
+    def settings_failed(self, name: str, reason: str, *, may_pass: bool = False) -> None:
+        """Report why a model's settings on disk are not in force; its versions wait for them too."""
         self.problems[f"{name}/{_SETTINGS}"] = reason
-        _log.error("model %s: its settings stay as they were: %s", name, reason)
+        if any(key[0] == name for key in self.engines):
+            follows = "what is served stays as it was, and all that is new waits until this is mended"
+        else:
+            follows = "its versions wait, and it is tried again" if may_pass else "it is served without them"
+        _log.error("model %s: its settings cannot be used: %s: %s", name, follows, reason)
+
+    def restless(self, names: set[str]) -> None:
+        """Say once of which models the folders do not settle."""
+        for name in sorted(names - self._restless):
+            _log.warning(
+                "model %s: its folder has been changing for %g s: what is served stays as it was until it"
+                " has not changed for %g s; SIGHUP puts in force what is complete now",
+                name,
+                RESTLESS_S,
+                SETTLE_S,
+            )
+        self._restless = names
 
     def publish_labels(self, name: str) -> None:
         """Let requests use the labels in force, and tell the model's shadow which versions answer."""

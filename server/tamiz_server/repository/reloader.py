@@ -291,6 +291,7 @@ class Reloader:
         self, disk: Disk, *, patient: bool, only: str | None = None, within_s: float = math.inf
     ) -> None:
         self._lifecycle.look(disk, time.monotonic(), patient=patient, only=only)
+        self._publisher.restless(self._lifecycle.restless(time.monotonic()))
         await self._settle(only, within_s)
 
     async def _settle(self, only: str | None = None, within_s: float = math.inf) -> None:
@@ -310,7 +311,11 @@ class Reloader:
             if not (to_load and self._loading) or rest_s <= 0.0:
                 break
             timeout_s = None if rest_s == math.inf else rest_s
-            await asyncio.wait(self._loading.values(), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait(
+                self._loading.values(), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in ended:
+                task.result()  # raises what is no failure to load, such as the end of the interpreter
         if not self._loading:
             await asyncio.to_thread(self._trial.rest)
 
@@ -370,7 +375,7 @@ class Reloader:
             settings = await asyncio.to_thread(_unchanged, read_settings, path, lambda: stamp(path) == seen)
         except FileError as error:
             lifecycle.settings_failed(name, time.monotonic(), may_pass=error.may_pass)
-            self._publisher.settings_failed(name, str(error))
+            self._publisher.settings_failed(name, str(error), may_pass=error.may_pass)
             return
         self._publisher.settings_read(name)
         lifecycle.settings_read(name, settings)

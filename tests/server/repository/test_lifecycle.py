@@ -13,7 +13,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tamiz_server.config.model_settings import ModelSettings
 from tamiz_server.config.shadow_settings import ShadowSettings
 from tamiz_server.config.version_policy import VersionPolicy
-from tamiz_server.repository.lifecycle import LONGEST_PAUSE_S, MISSING, SETTLE_S, Disk, Lifecycle, Stamp
+from tamiz_server.repository.lifecycle import (
+    LONGEST_PAUSE_S,
+    MISSING,
+    RESTLESS_S,
+    SETTLE_S,
+    Disk,
+    Lifecycle,
+    Stamp,
+)
 
 ALL, LATEST = VersionPolicy.parse("all"), VersionPolicy.parse("latest")
 TRANSIENT, PASSING, BROKEN = -2, "passing", "broken"
@@ -128,6 +136,26 @@ def test_what_failed_is_tried_again_with_other_settings_of_batches_and_when_an_o
     world.lifecycle.try_again()
     assert world.look() == [("failed", 1)]
     assert world.look() == []
+
+
+def test_a_folder_that_does_not_settle_is_said_after_a_minute_and_an_operator_can_put_it_in_force():
+    world = World()
+    world.write(1)
+    world.write(2)
+    world.look()
+    world.remove(2)  # a rollback, while a copy into the same folder is under way
+    for _ in range(int(RESTLESS_S)):
+        world.write(3)
+        assert world.look(1.0) == []
+        assert world.lifecycle.restless(world.now_s) == set()
+    world.write(3)
+    assert world.look(1.0) == []
+    assert world.lifecycle.restless(world.now_s) == {"m"}
+    assert world.look(0.0, patient=False) == [("load", 3), ("unload", 2)]
+    assert world.lifecycle.restless(world.now_s) == set()
+    world.write(3)
+    world.look(3 * RESTLESS_S)  # looks are rare: the change was seen just now
+    assert world.lifecycle.restless(world.now_s) == set()
 
 
 def test_what_is_new_is_loaded_what_changed_is_loaded_again_and_what_is_gone_is_unloaded():

@@ -211,11 +211,22 @@ async def test_bad_settings_leave_the_old_ones_and_are_said_once(running, make_b
             await server.look()
         assert (await server.ask(label="stable")).model_version == 1
         assert server.sample("tamiz_reload_failed", model="m", what="settings") == 1
-        assert caplog.text.count("its settings stay as they were") == 1
+        assert caplog.text.count("its settings cannot be used") == 1
         assert "expected a version, a positive whole number" in caplog.text
+        assert "what is served stays as it was, and all that is new waits until this is mended" in caplog.text
+        make_bundle("m/2")
+        await server.look()
+        assert (await server.ask()).model_version == 1
+        write_settings(tmp_path / "models", "[labels]\nstable = 0")
+        await server.look()
+        assert caplog.text.count("its settings cannot be used") == 2
+        assert "stable in [labels] is 0" in caplog.text
+        caplog.set_level("INFO")
         write_settings(tmp_path / "models", "")
         await server.look()
         assert server.sample("tamiz_reload_failed", model="m", what="settings") is None
+        assert caplog.text.count("model m: its settings could be read again") == 1
+        assert (await server.ask()).model_version == 2
         with pytest.raises(ModelNotFound, match="its labels: none"):
             await server.ask(label="stable")
 
