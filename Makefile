@@ -7,7 +7,7 @@ TOOLS := $(VENV)/.set-up-tools
 DEPLOY := $(VENV)/.set-up-deploy
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: help setup demo check quick test lint format statistics faults audit bench docs picture proto image manifests clean
+.PHONY: help setup demo check quick test lint format statistics faults fuzz audit bench docs picture proto image manifests clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,12 @@ faults: $(TOOLS) ## do everything to the server that docs/reliability.md lists, 
 	$(BIN)/python -m pytest tests/faults/test_overload.py
 	$(BIN)/python -m pytest tests/faults --ignore tests/faults/test_overload.py -n 2
 	$(BIN)/python docs/reliability.py build/faults
+
+fuzz: $(TOOLS) ## fuzz the parsers of bytes from outside (SECONDS=600 for each, TARGET="predict infer" for some)
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(TARGET)
+	@mkdir -p build/fuzz/families
+	$(if $(TARGET),,$(BIN)/python -m tests.fuzz.families build/fuzz/families && \
+	  $(BIN)/python -m tests.fuzz.rows build/fuzz/families --rounds 500)
 
 audit: ## ask the public database for known weaknesses of the pinned versions (needs access to it)
 	$(PYTHON) -m venv build/audit

@@ -16,6 +16,7 @@ from typing import Final
 from tamiz_server.access.access import access_control
 from tamiz_server.access.tls import watch_certificates
 from tamiz_server.config.config import Config
+from tamiz_server.config.host import shown, socket_path
 from tamiz_server.config.warnings import plain_text_warnings
 from tamiz_server.model.signature import trusted_keys
 from tamiz_server.protocols.oip.service import OipService
@@ -84,7 +85,7 @@ class App:
         certificates = watch_certificates(config)
         self._grpc = GrpcServer(self._services, config, access, certificates, self._metrics.refused)
         self._http = PageServer(
-            config.metrics_host or config.host,
+            config.pages_host,
             config.metrics_port,
             {"/metrics": self._metrics_page, "/healthz": self._health_page},
             access.admit if access else None,
@@ -145,9 +146,10 @@ class App:
                 await self._grpc.set_health(service.name, serving)
 
     def _announce(self, served: list[str]) -> None:
-        host, metrics_host = map(_in_url, (self._config.host, self._config.metrics_host or self._config.host))
-        scheme = "https" if self._config.metrics_tls else "http"
-        where = f"gRPC on {host}:{self._grpc.port}, metrics on {scheme}://{metrics_host}:{self._http.port}/metrics"
+        pages = shown(self._config.pages_host, self._http.port)
+        if not socket_path(self._config.pages_host):
+            pages = f"{'https' if self._config.metrics_tls else 'http'}://{pages}/metrics"
+        where = f"gRPC on {shown(self._config.host, self._grpc.port)}, metrics on {pages}"
         if served or self._readiness.ready:
             _log.info("ready: serving %s; %s", ", ".join(served) or "no model until one is loaded", where)
         else:
@@ -234,7 +236,3 @@ class App:
         )
         says = "".join(("SERVING\n" if serving else "NOT_SERVING\n", *problems))
         return Page(status, "text/plain", says.encode())
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

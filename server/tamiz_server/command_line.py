@@ -12,9 +12,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from tamiz.arguments import Parser
 from tamiz.standard_output import OutputError, discard, prepare, written
 from tamiz_server.access.tokens import Right, entry, new_token
-from tamiz_server.config.flags import parse_config, parse_health_config
+from tamiz_server.config.flags import parse_config
+from tamiz_server.config.variables import ignored
 from tamiz_server.errors import ConfigError
 from tamiz_server.telemetry.log_writer import LogWriter
 from tamiz_server.telemetry.logs import set_up as set_up_logs
@@ -45,6 +47,8 @@ def _run_server(argv: Sequence[str]) -> int:
     with taken_over() as real_stderr:
         log = LogWriter(real_stderr)
         set_up_logs(config.log_level, config.log_format, log, is_terminal=os.isatty(real_stderr))
+        for warning in ignored(os.environ):
+            logging.getLogger(__name__).warning(warning)
 
         async def serve() -> None:
             await App(config, lambda: log.n_dropped).run()
@@ -73,16 +77,16 @@ def _leave_behind_what_computes() -> None:
 
 
 def _ask_health(argv: Sequence[str]) -> int:
-    """Ask the server that runs with these flags and this environment; return 0 if it is serving."""
-    from tamiz_server.health_command import trouble  # noqa: PLC0415  the server itself does not need it
+    """Ask the server on this machine; return 0 if it is serving."""
+    from tamiz_server import health_command  # noqa: PLC0415  the server itself does not need it
 
-    found = trouble(parse_health_config(argv, os.environ))
+    found = health_command.trouble(health_command.whom_to_ask(argv, os.environ))
     return _fail(found) if found else 0
 
 
 def _make_token(argv: Sequence[str]) -> int:
     """Print a new token on standard output, and its entry for the tokens file on standard error."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="tamiz-server token",
         description="Make a bearer token. Standard output gets the token, which goes to its bearer; standard"
         " error gets its entry for --tokens-file. For example: tamiz-server token batch --right predict"

@@ -8,13 +8,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from tamiz.arguments import Parser
 from tamiz.tables.options import KINDS, add_reading
 from tamiz_convert.command_line.export_arguments import add_checks, add_names, add_settings
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="tamiz-convert",
         description="Export trained classifiers as bundles. Inspect, check, compare and recalibrate bundles.",
     )

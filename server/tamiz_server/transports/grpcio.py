@@ -20,13 +20,14 @@ from tamiz_server.access.access import Access
 from tamiz_server.access.tls import Certificates
 from tamiz_server.access.watched import Watched
 from tamiz_server.config.config import Config
-from tamiz_server.errors import ConfigError, TamizError
+from tamiz_server.config.host import shown
+from tamiz_server.errors import TamizError
 from tamiz_server.serving.methods import Method, Methods, Stream
 from tamiz_server.system.resources import room_for_connections
 from tamiz_server.transports.call_refusals import Admission, MetadataLimit, end_with
 from tamiz_server.transports.health import Health
 from tamiz_server.transports.parsing import ParsingServer
-from tamiz_server.transports.ports import try_port
+from tamiz_server.transports.ports import listening, try_port
 from tamiz_server.transports.reflection import enable_reflection
 
 _Handler = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
@@ -90,18 +91,17 @@ class GrpcServer:
         config = self._config
         await self.set_health("", False)
         await self.set_health(_ALIVE, True)
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        address = f"{host}:{config.grpc_port}"
-        try_port("--grpc-port", config.host, config.grpc_port)
-        try:
-            if self._certificates is None:
-                self.port = self._server.add_insecure_port(address)
-            else:
-                self.port = self._server.add_secure_port(address, _credentials(self._certificates))
-        except RuntimeError as error:
-            raise ConfigError(
-                f"--grpc-port: {config.host}:{config.grpc_port} cannot be listened on; choose another port"
-            ) from error
+        where = ("--grpc-port", config.host, config.grpc_port)
+        address = shown(config.host, config.grpc_port)
+        try_port(*where)
+        with listening(*where):
+            try:
+                if self._certificates is None:
+                    self.port = self._server.add_insecure_port(address)
+                else:
+                    self.port = self._server.add_secure_port(address, _credentials(self._certificates))
+            except RuntimeError as error:
+                raise OSError(str(error)) from error
         await self._server.start()
 
     async def set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001  as in a table

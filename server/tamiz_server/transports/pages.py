@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final, NamedTuple
 
 from tamiz_server.errors import TamizError
-from tamiz_server.transports.ports import refused
+from tamiz_server.transports.ports import bound, listening, remove_socket
 
 Admit = Callable[[str, str | None], object]
 """Takes a path and the header `authorization`; raises TamizError to refuse."""
@@ -60,11 +60,11 @@ class PageServer:
         Raises:
             ConfigError: if the port cannot be listened on.
         """
-        try:
-            self._server = _server_class(host, tls)((host, port), _handler(pages, admit))
-        except OSError as error:
-            raise refused("--metrics-port", host, port, error) from error
-        self.port: int = self._server.server_address[1]
+        self._host = host
+        with listening("--metrics-port", host, port):
+            taken = bound(host, port)
+            self._server = _server_class(tls)(taken, _handler(pages, admit))
+        self.port = port if isinstance(taken.getsockname(), str) else int(taken.getsockname()[1])
         self._thread = threading.Thread(target=self._server.serve_forever, name="tamiz-http", daemon=True)
 
     def start(self) -> None:
@@ -75,6 +75,7 @@ class PageServer:
         """Stop answering."""
         self._server.shutdown()
         self._server.server_close()
+        remove_socket(self._host)
 
 
 class _Connection:
@@ -135,15 +136,19 @@ class _Connections:
                     each.end()
 
 
-def _server_class(host: str, tls: Callable[[], ssl.SSLContext] | None) -> type[ThreadingHTTPServer]:
-    class Server(ThreadingHTTPServer):
-        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _server_class(
+    tls: Callable[[], ssl.SSLContext] | None,
+) -> Callable[[socket.socket, type[BaseHTTPRequestHandler]], TCPServer]:
+    class Server(ThreadingMixIn, TCPServer):
         daemon_threads = True
         request_queue_size = 128
 
-        def __init__(self, *args: Any) -> None:
+        def __init__(self, taken: socket.socket, handler: type[BaseHTTPRequestHandler]) -> None:
             self.connections = _Connections()
-            super().__init__(*args)
+            super().__init__(taken.getsockname(), handler, bind_and_activate=False)
+            self.socket.close()
+            self.socket = taken
+            self.server_activate()
 
         def process_request(self, request: Any, client_address: Any) -> None:
             self.connections.add(request)
@@ -156,11 +161,6 @@ def _server_class(host: str, tls: Callable[[], ssl.SSLContext] | None) -> type[T
         def service_actions(self) -> None:
             """End old connections; http.server calls this twice a second and after each new connection."""
             self.connections.end_old()
-
-        def server_bind(self) -> None:
-            """Bind without http.server's look-up of the host name, which may hang without a name service."""
-            TCPServer.server_bind(self)
-            self.server_name, self.server_port = host, self.server_address[1]
 
         def finish_request(self, request: Any, client_address: Any) -> None:
             """Answer a connection in its thread; a handshake that never ends blocks nobody else."""
