@@ -7,17 +7,17 @@ import signal
 import sys
 from collections.abc import Sequence
 
-_ONLY_ASK = ("health", "token")
+_SMALL = ("health", "label", "token")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the server until it is told to stop, or run `health` or `token`; return the exit status.
+    """Run the server until it is told to stop, or run `health`, `label` or `token`; return the exit status.
 
     The imports take most of the start. The kernel drops a signal to process 1 of a container that has no
     handler yet, and the container would go on until its grace period is over: handlers come before imports.
     """
     argv = sys.argv[1:] if argv is None else argv
-    if not (argv and argv[0] in _ONLY_ASK):
+    if not (argv and argv[0] in _SMALL):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os._exit(0))
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the disk has yet to be looked at

@@ -57,6 +57,7 @@ class App:
         for warning in plain_text_warnings(config):
             _log.warning(warning)
         access = access_control(config)
+        self._has_access_control = access is not None
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._metrics = Metrics(version("tamiz"), access.refused if access else {}, log_lines_dropped)
@@ -230,9 +231,11 @@ class App:
         alive = self._in_loop(lambda: None)
         serving = alive and self._readiness.ready and not self._stop.is_set()
         status = HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE
-        problems = (
+        problems = [
             f"not loaded{' yet' * (where in self._metrics.retried)}: {where}; the log says why\n"
             for where in sorted(self._metrics.problems)
-        )
+        ]
+        if problems and self._has_access_control:  # this page needs no token, and names are not for everybody
+            problems = [f"not loaded: {len(problems)} model(s) or version(s); the log says why\n"]
         says = "".join(("SERVING\n" if serving else "NOT_SERVING\n", *problems))
         return Page(status, "text/plain", says.encode())

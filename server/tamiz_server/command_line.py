@@ -1,4 +1,4 @@
-"""What `tamiz-server` does: flags and environment → Config → App, or one of two small commands."""
+"""What `tamiz-server` does: flags and environment → Config → App, or one of three small commands."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _LOG_ENDS_WITHIN_S: Final = 1.0
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run the server until it is told to stop, or run `health` or `token`; return the exit status."""
+    """Run the server until it is told to stop, or one of the small commands; return the exit status."""
     prepare()
-    command = {"token": _make_token, "health": _ask_health}.get(argv[0] if argv else "")
+    command = {"token": _make_token, "health": _ask_health, "label": _set_label}.get(argv[0] if argv else "")
     try:
         return _run_server(argv) if command is None else command(argv[1:])
     except ConfigError as error:
@@ -84,6 +84,13 @@ def _ask_health(argv: Sequence[str]) -> int:
     return _fail(found) if found else 0
 
 
+def _set_label(argv: Sequence[str]) -> int:
+    """Change a label of a model, and say what was changed."""
+    from tamiz_server.label_command import label  # noqa: PLC0415  the server itself does not need it
+
+    return _print(label(argv, os.environ))
+
+
 def _make_token(argv: Sequence[str]) -> int:
     """Print a new token on standard output, and its entry for the tokens file on standard error."""
     parser = Parser(
@@ -106,15 +113,22 @@ def _make_token(argv: Sequence[str]) -> int:
     )
     arguments = parser.parse_args(argv)
     token, digest = new_token()
+    status = _print(token)
+    if status == 0:
+        print(entry(arguments.name, digest, arguments.right), file=sys.stderr)  # noqa: T201  a command's output
+    return status
+
+
+def _print(text: str) -> int:
+    """Write a command's output; return the exit status."""
     try:
         with written():
-            print(token)  # noqa: T201  a command's output
+            print(text)  # noqa: T201  a command's output
     except BrokenPipeError:
         discard()
         return 1
     except OutputError as error:
         return _fail(str(error))
-    print(entry(arguments.name, digest, arguments.right), file=sys.stderr)  # noqa: T201  a command's output
     return 0
 
 

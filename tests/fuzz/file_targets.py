@@ -6,6 +6,7 @@ import gzip
 import itertools
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tamiz_convert import BundleError as ExportersBundleError
 from tamiz_convert import read_manifest
 from tamiz_server.access.jwt_keys import _read as read_jwt_keys
 from tamiz_server.access.tokens import read_tokens
+from tamiz_server.config.label_edit import with_label
 from tamiz_server.config.model_settings import parse_settings, read_settings
 from tamiz_server.errors import BundleError, ConfigError, SettingsError
 from tamiz_server.model.bundle import parse
@@ -86,6 +88,24 @@ def settings(folder: Path, opened: ExitStack) -> Run:
     return run
 
 
+def label(folder: Path, opened: ExitStack) -> Run:
+    """Move, add and remove a label in settings: one line changes, and nothing else."""
+
+    def run(data: bytes) -> None:
+        text = data.decode(errors="replace")
+        before = parse_settings(text)
+        moved = with_label(text, "stable", 3)
+        labels = {**before.labels, "stable": 3}
+        assert parse_settings(moved) == replace(before, labels=labels)
+        lines, others = text.split("\n"), moved.split("\n")
+        assert len([line for line in lines if line and line not in others]) <= 1
+        without = with_label(moved, "stable", None)
+        labels.pop("stable")
+        assert parse_settings(without) == replace(before, labels=labels)
+
+    return run
+
+
 def in_a_file(name: str, read: Callable[[Path], Any]) -> Prepare:
     """Read a file."""
 
@@ -128,6 +148,7 @@ TARGETS = {
     "bundle": Target(bundle, (BundleError,)),
     "manifest": Target(manifest, (BundleError,)),
     "settings": Target(settings, (SettingsError,)),
+    "label": Target(label, (SettingsError,)),
     "tokens": Target(in_a_file("tokens.toml", read_tokens), (ConfigError,)),
     "jwt_keys": Target(in_a_file("keys.json", read_jwt_keys), (ConfigError,)),
     "public_keys": Target(in_a_file("keys.pem", lambda path: trusted_keys(str(path))), (ConfigError,)),

@@ -78,9 +78,9 @@ def _shown_default(field: dataclasses.Field[Any]) -> str:
 _DESCRIPTION: Final = "Serve bundles over gRPC: batched, gated row by row, measured."
 _EPILOG: Final = (
     "Every flag is also an environment variable: --grpc-port is TAMIZ_GRPC_PORT. --no-reflection turns"
-    " --reflection off, and so on for every BOOL. Two more commands:"
-    " `tamiz-server health` asks a running server on this machine whether it is serving; `tamiz-server token`"
-    " makes a bearer token."
+    " --reflection off, and so on for every BOOL. Three more commands:"
+    " `tamiz-server health` asks a running server on this machine whether it is serving;"
+    " `tamiz-server label` moves a model's label; `tamiz-server token` makes a bearer token."
 )
 _HEALTH_DESCRIPTION: Final = (
     "Ask the server on this machine whether it is serving, and exit with status 0 if it is. In a container"

@@ -77,19 +77,28 @@ def read_settings(path: Path) -> ModelSettings:
     Raises:
         SettingsError: if the file cannot be read, is not TOML, or holds a value that is not allowed.
     """
+    text = read_text(path)
     try:
-        text = read_regular_file(path, _MAX_BYTES).decode()
+        return parse_settings(text)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a model's settings; without a file, an empty one.
+
+    Raises:
+        SettingsError: if the file cannot be read.
+    """
+    try:
+        return read_regular_file(path, _MAX_BYTES).decode()
     except FileNotFoundError:
-        return ModelSettings()
+        return ""
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"{path} cannot be read ({error}): expected a text file in UTF-8",
             may_pass=isinstance(error, OSError) and may_pass(error),
         ) from error
-    try:
-        return parse_settings(text)
-    except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from error
 
 
 def parse_settings(text: str) -> ModelSettings:
