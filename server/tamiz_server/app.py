@@ -27,7 +27,8 @@ from tamiz_server.serving.requests import Requests
 from tamiz_server.serving.served import Registry
 from tamiz_server.serving.streams import Streams
 from tamiz_server.telemetry.access_log import AccessLog
-from tamiz_server.telemetry.metrics import CONTENT_TYPE, Metrics
+from tamiz_server.telemetry.exposition import exposition
+from tamiz_server.telemetry.metrics import Metrics
 from tamiz_server.telemetry.tracing import trace_to
 from tamiz_server.transports.grpcio import GrpcServer
 from tamiz_server.transports.pages import Page, PageServer
@@ -57,6 +58,7 @@ class App:
         for warning in plain_text_warnings(config):
             _log.warning(warning)
         access = access_control(config)
+        self._has_access_control = access is not None
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._metrics = Metrics(version("tamiz"), access.refused if access else {}, log_lines_dropped)
@@ -222,14 +224,17 @@ class App:
             return False
         return True
 
-    def _metrics_page(self) -> Page:
+    def _metrics_page(self, accept: str) -> Page:
         self._in_loop(self._metrics.flush)
-        return Page(HTTPStatus.OK, CONTENT_TYPE, self._metrics.text())
+        return Page(HTTPStatus.OK, *exposition(self._metrics.text(), accept))
 
-    def _health_page(self) -> Page:
+    def _health_page(self, accept: str) -> Page:  # noqa: ARG002  there is one form of it
         alive = self._in_loop(lambda: None)
         serving = alive and self._readiness.ready and not self._stop.is_set()
         status = HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE
-        problems = (f"not loaded: {where}; the log says why\n" for where in sorted(self._metrics.problems))
-        says = "".join(("SERVING\n" if serving else "NOT_SERVING\n", *problems))
+        problems = sorted(self._metrics.problems)
+        if problems and self._has_access_control:  # this page needs no token, and names are not for everybody
+            problems = [f"{len(problems)} model(s) or version(s)"]
+        lines = (f"not loaded: {where}; the log says why\n" for where in problems)
+        says = "".join(("SERVING\n" if serving else "NOT_SERVING\n", *lines))
         return Page(status, "text/plain", says.encode())

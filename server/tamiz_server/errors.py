@@ -116,6 +116,12 @@ class RateExceeded(TamizError):
     code = "RESOURCE_EXHAUSTED"
 
 
+class MessageTooLarge(TamizError):
+    """A call that needs no token has a message that is too large for that."""
+
+    code = "RESOURCE_EXHAUSTED"
+
+
 class MetadataTooLarge(TamizError):
     """A call has more metadata than `--max-metadata-bytes`."""
 

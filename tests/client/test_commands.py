@@ -97,7 +97,7 @@ def test_health_says_why_there_is_no_answer(capsys):
 
 def test_a_proxy_in_the_environment_is_named_when_no_server_is_reached(capsys, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    assert main(["models", "--server", "127.0.0.1:1", "--timeout-s", "5"]) == 1
+    assert main(["models", "--server", "192.0.2.1:1", "--timeout-s", "5"]) == 1
     assert "http_proxy is set: to go past that proxy, put the host into no_proxy" in capsys.readouterr().err
 
 

@@ -6,15 +6,16 @@ somebody adds and forgets here is closed, not open.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import threading
 import time
 from collections import Counter as Tally
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from copy import copy
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from tamiz.oip import inference
 from tamiz.v1 import prediction_pb2
@@ -27,6 +28,9 @@ from tamiz_server.errors import NotPermitted, RateExceeded, TamizError, Unauthen
 
 _SCHEME: Final = "bearer "
 _MAX_CHECKED: Final = 10_000
+_SHORTEST_WAIT_S: Final = 1e-3  # less may be too little to make a difference to the clock
+_LONGEST_WAIT_S: Final = 10.0
+_Message = TypeVar("_Message")
 
 _TYPED: Final = f"/{prediction_pb2.DESCRIPTOR.services_by_name['PredictionService'].full_name}/"
 _OIP: Final = f"/{inference.DESCRIPTOR.services_by_name['GRPCInferenceService'].full_name}/"
@@ -39,6 +43,9 @@ OPEN: Final = frozenset(
     }
 )
 """Paths that need no token: load balancers and orchestrators check there whether the server is alive."""
+
+OPEN_MESSAGE_BYTES: Final = 16 * 1024
+"""The largest message of a method that needs no token; there is one name in it at most."""
 
 RIGHTS: Final = {
     "/metrics": Right.METRICS,
@@ -86,17 +93,20 @@ class Caller:
         caller.grant = grant
         return caller
 
+    def request_wait_s(self) -> float:
+        """Count one request, and return 0; or, if there were too many, return when to try again."""
+        return 0.0 if self._requests is None else self._requests.take(1, self._clock())
+
     def charge_request(self) -> None:
         """Count one request.
 
         Raises:
             RateExceeded: if there were too many in too short a time.
         """
-        try:
-            self._charge(self._requests, 1, "requests", self.grant.requests_per_second)
-        except RateExceeded as error:
-            self._refused[error.code] += 1
-            raise
+        wait_s = self.request_wait_s()
+        if wait_s > 0:
+            self._refused[RateExceeded.code] += 1
+            raise self._exceeded("requests", self.grant.requests_per_second, wait_s)
 
     def charge_rows(self, n_rows: int) -> None:
         """Count the rows of a request.
@@ -104,32 +114,35 @@ class Caller:
         Raises:
             RateExceeded: if there were too many in too short a time.
         """
-        self._charge(self._rows, n_rows, "rows", self.grant.rows_per_second)
-
-    def _charge(self, bucket: TokenBucket | None, amount: int, what: str, rate: float | None) -> None:
-        if bucket is None:
-            return
-        wait_s = bucket.take(amount, self._clock())
+        wait_s = 0.0 if self._rows is None else self._rows.take(n_rows, self._clock())
         if wait_s > 0:
-            raise RateExceeded(
-                f"the token {self.grant.name!r} allows {rate:g} {what} per second; try again in {wait_s:.3g}"
-                " s"
-            )
+            raise self._exceeded("rows", self.grant.rows_per_second, wait_s)
+
+    def _exceeded(self, what: str, rate: float | None, wait_s: float) -> RateExceeded:
+        return RateExceeded(
+            f"the token {self.grant.name!r} allows {rate:g} {what} per second; try again in {wait_s:.3g} s"
+        )
 
 
 CALLER: Final[ContextVar[Caller | None]] = ContextVar("CALLER", default=None)
 """Whose call is being answered; None if calls need no tokens."""
 
 
-def charge_request() -> None:
-    """Count one request of a stream, if its caller is known.
+async def paced(messages: AsyncIterator[_Message]) -> AsyncIterator[_Message]:
+    """Return the messages of a stream no faster than its caller may send requests; each counts as one.
+
+    The stream is not read meanwhile, so its sender is held back, and nobody has looked at the message.
 
     Raises:
-        RateExceeded: if there were too many in too short a time.
+        RateExceeded: if the rate is so low that the next one would wait for more than ten seconds.
     """
     caller = CALLER.get()
-    if caller is not None:
-        caller.charge_request()
+    async for message in messages:
+        while caller is not None and (wait_s := caller.request_wait_s()) > 0:
+            if wait_s > _LONGEST_WAIT_S:
+                caller.charge_request()
+            await asyncio.sleep(max(wait_s, _SHORTEST_WAIT_S))
+        yield message
 
 
 def charge_rows(n_rows: int) -> None:

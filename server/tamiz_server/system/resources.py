@@ -7,6 +7,7 @@ import math
 import os
 import resource
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from tamiz_server.system.control_groups import cpu_limit, memory_limit_bytes
@@ -31,6 +32,14 @@ def available_cpus(limit: Callable[[], float] = cpu_limit) -> int:
 def available_memory_bytes() -> int:
     """Return how much memory this process may use: the limit of its control groups, or of the machine."""
     return int(min(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), memory_limit_bytes()))
+
+
+def resident_bytes() -> int:
+    """Return how much memory this process has in use; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 def room_for_connections(wanted: int) -> int:
