@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -30,10 +29,6 @@ _CODES: Final = (
 
 _RESULTS: Final = ("loaded", "failed", "retried")
 """How a load can end."""
-
-
-CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
-"""What `Metrics.text` is, for HTTP."""
 
 
 @dataclass(eq=False)
