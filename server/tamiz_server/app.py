@@ -232,9 +232,11 @@ class App:
         alive = self._in_loop(lambda: None)
         serving = alive and self._readiness.ready and not self._stop.is_set()
         status = HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE
-        problems = sorted(self._metrics.problems)
+        problems = [
+            f"not loaded{' yet' * (where in self._metrics.retried)}: {where}; the log says why\n"
+            for where in sorted(self._metrics.problems)
+        ]
         if problems and self._has_access_control:  # this page needs no token, and names are not for everybody
-            problems = [f"{len(problems)} model(s) or version(s)"]
-        lines = (f"not loaded: {where}; the log says why\n" for where in problems)
-        says = "".join(("SERVING\n" if serving else "NOT_SERVING\n", *lines))
+            problems = [f"not loaded: {len(problems)} model(s) or version(s); the log says why\n"]
+        says = "".join(("SERVING\n" if serving else "NOT_SERVING\n", *problems))
         return Page(status, "text/plain", says.encode())
