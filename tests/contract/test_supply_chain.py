@@ -111,7 +111,11 @@ def test_the_list_of_what_the_image_holds_is_valid_cyclonedx_and_whole(tmp_path)
     path = tmp_path / "sbom.json"
     words = command.replace("\\\n", " ").replace("build/sbom.json", str(path)).split()
     done = subprocess.run(
-        [Path(sys.executable).with_name(words[0]), *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+        [Path(sys.executable).with_name(words[0]), *words[1:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     text = path.read_text()

@@ -97,7 +97,9 @@ class Image:
         container = self.buildah("from", "scratch")
         self.buildah("copy", "--quiet", container, base, "/")
         self.buildah("commit", "--quiet", "--rm", container, "localhost/base")
-        digest = self.buildah("inspect", "--type", "image", "--format", "{{.FromImageDigest}}", "localhost/base")
+        digest = self.buildah(
+            "inspect", "--type", "image", "--format", "{{.FromImageDigest}}", "localhost/base"
+        )
         self.base = f"localhost/base@{digest}"  # by digest, as deploy/README.md advises
         return base
 
