@@ -27,7 +27,8 @@ from tamiz_server.serving.requests import Requests
 from tamiz_server.serving.served import Registry
 from tamiz_server.serving.streams import Streams
 from tamiz_server.telemetry.access_log import AccessLog
-from tamiz_server.telemetry.metrics import CONTENT_TYPE, Metrics
+from tamiz_server.telemetry.exposition import exposition
+from tamiz_server.telemetry.metrics import Metrics
 from tamiz_server.telemetry.tracing import trace_to
 from tamiz_server.transports.grpcio import GrpcServer
 from tamiz_server.transports.pages import Page, PageServer
@@ -223,17 +224,19 @@ class App:
             return False
         return True
 
-    def _metrics_page(self) -> Page:
+    def _metrics_page(self, accept: str) -> Page:
         self._in_loop(self._metrics.flush)
-        return Page(HTTPStatus.OK, CONTENT_TYPE, self._metrics.text())
+        return Page(HTTPStatus.OK, *exposition(self._metrics.text(), accept))
 
-    def _health_page(self) -> Page:
+    def _health_page(self, accept: str) -> Page:  # noqa: ARG002  there is one form of it
         alive = self._in_loop(lambda: None)
         serving = alive and self._readiness.ready and not self._stop.is_set()
         status = HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE
-        problems = sorted(self._metrics.problems)
+        problems = [
+            f"not loaded{' yet' * (where in self._metrics.retried)}: {where}; the log says why\n"
+            for where in sorted(self._metrics.problems)
+        ]
         if problems and self._has_access_control:  # this page needs no token, and names are not for everybody
-            problems = [f"{len(problems)} model(s) or version(s)"]
-        lines = (f"not loaded: {where}; the log says why\n" for where in problems)
-        says = "".join(("SERVING\n" if serving else "NOT_SERVING\n", *lines))
+            problems = [f"not loaded: {len(problems)} model(s) or version(s); the log says why\n"]
+        says = "".join(("SERVING\n" if serving else "NOT_SERVING\n", *problems))
         return Page(status, "text/plain", says.encode())

@@ -79,8 +79,8 @@ def pages(folder: Path, opened: ExitStack) -> Run:
     """Answer what comes over the metrics port: HTTP, and the secret page only with the token."""
     access = _access(folder)
     made = {
-        "/metrics": lambda: Page(HTTPStatus.OK, "text/plain", b"secret"),
-        "/healthz": lambda: Page(HTTPStatus.OK, "text/plain", b"ok"),
+        "/metrics": lambda _: Page(HTTPStatus.OK, "text/plain", b"secret"),
+        "/healthz": lambda _: Page(HTTPStatus.OK, "text/plain", b"ok"),
     }
     handler = _handler(made, access.admit)
 

@@ -123,35 +123,34 @@ def methods(folder: Path, opened: ExitStack) -> Run:
 def layout(folder: Path, opened: ExitStack) -> Run:
     """Count the parts of small messages as those of large ones: never fewer than there are."""
     most = 24
-    opened.enter_context(patch.multiple(message_size, _SMALL_BYTES=0, MOST_PARTS=most))
+    limits = {"_SMALL_BYTES": 0, "MOST_STRINGS": most, "MOST_FIELDS": most, "_MOST_UNKNOWN": most}
+    opened.enter_context(patch.multiple(message_size, **limits))
 
     def run(data: bytes) -> None:
         type_ = ModelInferRequest if data[:1] == b"\1" else PredictRequest
         body = data[1:]
-        n_parts = 0
+        parts: list[str | bytes | Message] = []
         with suppress(DecodeError):
-            n_parts = sum(1 for _ in _parts(type_.FromString(body)))
+            parts = [*_parts(type_.FromString(body))]
         message_size.check_layout(body, type_)
-        assert n_parts <= most, f"{n_parts} parts were let through"
+        n_messages = sum(isinstance(part, Message) for part in parts)
+        assert n_messages <= most, f"{n_messages} messages were let through"
+        assert len(parts) - n_messages <= most, f"{len(parts) - n_messages} strings were let through"
 
     return run
 
 
-def _parts(message: Message) -> Iterator[object]:
-    """Yield the objects that a message holds; numbers in lists are none."""
+def _parts(message: Message) -> Iterator[str | bytes | Message]:
+    """Yield the messages within a message, and the strings of lists; those of maps are left out."""
     for field, value in message.ListFields():
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            continue
+        if field.message_type is not None:
+            for each in value if field.is_repeated else [value]:
+                yield each
+                yield from _parts(each)
+        elif field.is_repeated and field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES):
             yield from value
-        elif field.label == FieldDescriptor.LABEL_REPEATED:
-            if field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES):
-                yield from value
-            elif field.message_type is not None:
-                for each in value:
-                    yield each
-                    yield from _parts(each)
-        elif field.message_type is not None:
-            yield value
-            yield from _parts(value)
 
 
 TARGETS = {

@@ -39,7 +39,7 @@ from tamiz_server.config.setting import KINDS, setting
 from tamiz_server.config.shadow_settings import ShadowSettings, read_shadow
 from tamiz_server.config.version_policy import VersionPolicy
 from tamiz_server.errors import SettingsError
-from tamiz_server.system.files import read_regular_file
+from tamiz_server.system.files import may_pass, read_regular_file
 
 FILE_NAME: Final = "settings.toml"
 
@@ -95,7 +95,10 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read ({error}): expected a text file in UTF-8") from error
+        raise SettingsError(
+            f"{path} cannot be read ({error}): expected a text file in UTF-8",
+            may_pass=isinstance(error, OSError) and may_pass(error),
+        ) from error
 
 
 def parse_settings(text: str) -> ModelSettings:

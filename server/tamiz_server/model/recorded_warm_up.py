@@ -19,7 +19,7 @@ from tamiz.v1.prediction_pb2 import PredictRequest
 from tamiz_server.errors import BundleError, InvalidRequest, ModelFailed
 from tamiz_server.model.inputs import Inputs, read_inputs
 from tamiz_server.model.model import Model
-from tamiz_server.system.files import read_regular_file
+from tamiz_server.system.files import may_pass, read_regular_file
 
 FOLDER: Final = "warmup"
 SUFFIX: Final = ".pb"
@@ -55,7 +55,9 @@ def warm_up(model: Model, version: Path, *, max_file_bytes: int) -> None:
     try:
         paths = recorded_requests(version)
     except OSError as error:
-        raise BundleError(f"{version / FOLDER} cannot be read ({error.strerror})") from error
+        raise BundleError(
+            f"{version / FOLDER} cannot be read ({error.strerror})", may_pass=may_pass(error)
+        ) from error
     if len(paths) > MAX_FILES:
         raise BundleError(
             f"{version / FOLDER} holds {len(paths)} recorded requests: expected at most {MAX_FILES}; remove"
@@ -89,7 +91,9 @@ def _read(path: Path, model: Model, max_bytes: int) -> tuple[Inputs, int]:
     try:
         body = read_regular_file(path, max_bytes)
     except OSError as error:
-        raise BundleError(f"{path} cannot be read ({error.strerror}): expected a recorded request") from error
+        raise BundleError(
+            f"{path} cannot be read ({error.strerror}): expected a recorded request", may_pass=may_pass(error)
+        ) from error
     try:
         return read_inputs(PredictRequest.FromString(body).inputs, model.specs)
     except DecodeError as error:

@@ -108,12 +108,10 @@ def _fields(body: bytes, type_: Descriptor) -> Iterator[tuple[_Field | None, int
                 start += 1
                 if size >= _LONG:
                     size, start = read_varint(body, start - 1)
+                position = start + size
                 if field is not None and field.holds_strings:
                     size, position = _after_strings(body, position, end, tag)
-                    yield field, size
-                    continue
-                position = start + size
-                if size and field is not None and field.within is not None:
+                elif size and field is not None and field.within is not None:
                     parts.append((start, min(position, end), field.within))
                 yield field, size
 
@@ -134,12 +132,13 @@ def _by_tag(message: Descriptor) -> dict[int, _Field]:
 
 
 def _after_strings(body: bytes, position: int, end: int, tag: int) -> tuple[int, int]:
-    """Return how many strings with this tag follow one another from here on, and where they end.
+    """Return how many strings with this tag follow one another, and where they end.
 
-    There may be very many, so a string takes few steps.
+    The first ends at this position. There may be very many, so a string takes few steps. A tag that is
+    written in several bytes is left to the caller.
     """
-    n_strings = 0
-    while position < end and body[position] == tag and n_strings <= MOST_STRINGS:
+    n_strings = 1
+    while position < end and body[position] == tag < _LONG and n_strings <= MOST_STRINGS:
         size = body[position + 1]
         position += 2
         if size >= _LONG:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -118,5 +119,6 @@ def test_they_are_tried_where_the_bundle_is_tried(record, tmp_path, monkeypatch)
     """What a recorded request does to the model, it does in that process and not in the server."""
     path = record(rows(0, 99))
     monkeypatch.setattr(Model, "run", None)  # whoever runs it here fails otherwise
-    with pytest.raises(BundleError, match=r"a\.pb: the model failed on these recorded rows .*Gather node"):
-        load(path, config(tmp_path), trial=Trial())
+    said = r"a\.pb: the model failed on these recorded rows .*Gather node"
+    with closing(Trial()) as trial, pytest.raises(BundleError, match=said):
+        load(path, config(tmp_path), trial=trial)

@@ -132,3 +132,12 @@ def test_what_is_malformed_is_left_to_protobuf(monkeypatch, body):
     check_layout(body, PredictRequest)
     with pytest.raises(InvalidRequest, match=r"is not a valid tamiz\.v1\.PredictRequest"):
         parse(PredictRequest, body)
+
+
+@pytest.mark.parametrize("tag", [b"\xba\x00", b"\xba\x80\x00", b"\xba\x80\x80\x80\x00"])
+def test_a_tag_in_more_bytes_than_it_needs_is_counted_once_and_ends(tag):
+    """protobuf reads such tags; the count never came past one."""
+    padding = b"\x0a\x80\x80\x80\x01" + bytes(1 << 21)  # the model's name
+    check_layout(tag + b"\x01a" + padding, ModelInferRequest)
+    with pytest.raises(InvalidRequest, match="strings"):
+        check_layout((tag + b"\x01a") * (MOST_STRINGS + 1) + padding, ModelInferRequest)
