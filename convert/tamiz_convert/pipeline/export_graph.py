@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from tamiz_convert.pipeline.reference_check import Reference
 from tamiz_convert.pipeline.release import Outcome
 from tamiz_convert.pipeline.subset_graph import append_subset, inputs_with
 from tamiz_convert.pipeline.task import Task
-from tamiz_convert.report import PAGE_NAME, report_files, write_files
+from tamiz_convert.report import NO_REPORT, PAGE_NAME, report_files
 from tamiz_convert.rows.held_out import HeldOut, held_out
 from tamiz_convert.rows.labeled import LabeledRows, joined_rows
 from tamiz_convert.rows.raw import as_rows
@@ -91,17 +91,17 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
 
     say("measuring for the report", 0.85)
     notes = (*graph.notes, *rows.notes, *fitted.notes, *_always_abstaining(graph, rows.certifying))
-    files: dict[str, bytes] = {}
+    files: Mapping[str, bytes | None] = NO_REPORT
     if task.with_report:
         timed = findings.latency(graph, model, feed(complete.certifying.rows))
         files = report_files(_evidence(described, scored, outcome, timed, notes, task))
 
     say("writing", 0.95)
     with together():
-        path = write_bundle(model, described, task.folder, may_replace=task.may_replace)
-        write_files(files, task.folder)
+        path = write_bundle(model, described, task.folder, files, may_replace=task.may_replace)
     say("done", 1.0)
-    return ExportReport(path, described, notes, outcome.checks, path.with_name(PAGE_NAME) if files else None)
+    page = path.with_name(PAGE_NAME) if task.with_report else None
+    return ExportReport(path, described, notes, outcome.checks, page)
 
 
 def _check_values(graph: ScoreGraph, given: Given) -> None:
