@@ -34,12 +34,13 @@ def require_offered(message: ModelInferRequest) -> None:
     Raises:
         InvalidRequest: for a parameter that is not offered, or is probably misspelt.
     """
-    for where in (message, *message.inputs, *message.outputs):
-        for name in where.parameters:
-            if name in _NOT_OFFERED and _value(where.parameters[name])[1]:
-                whose = "" if where is message else f" of {where.name!r}"  # type: ignore[union-attr]
+    inputs = [(f" of {each.name!r}", each.parameters) for each in message.inputs]
+    outputs = [(f" of {each.name!r}", each.parameters) for each in message.outputs]
+    for whose, parameters in (("", message.parameters), *inputs, *outputs):
+        for name in parameters:
+            if name in _NOT_OFFERED and _value(parameters[name])[1]:
                 raise InvalidRequest(f"parameter {name}{whose} is not offered: {_NOT_OFFERED[name]}")
-            if where is message and (meant := _meant(name)):
+            if not whose and (meant := _meant(name)):
                 raise InvalidRequest(f"unknown parameter {name!r}: did you mean {meant}?")
 
 
