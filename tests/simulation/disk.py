@@ -68,12 +68,13 @@ class Folders:
 
     def __init__(self) -> None:
         self.files: dict[tuple[str, str], tuple[Stamp, Bundle | Wish]] = {}
+        self.written: list[Bundle | Wish] = [Wish()]
         self.away: set[str] = set()
-        self._n_written = 0
 
     def write(self, folder: str, file: str, content: Bundle | Wish) -> None:
-        self._n_written += 1
-        self.files[folder, file] = (Stamp(self._n_written, 1000, self._n_written, 0), content)
+        stamp = Stamp(len(self.written), 1000, 0, 0)
+        self.written.append(content)
+        self.files[folder, file] = (stamp, content)
 
     def remove(self, folder: str, *files: str) -> None:
         for file in files or self.names(folder):
@@ -114,6 +115,8 @@ class Folders:
         elif style == "stage":
             for file, content in files.items():
                 yield from self._copy(f".{name}.tmp", file, content)
+                yield
+            for _ in range(4):  # long enough to settle
                 yield
             self.remove(f".{name}.tmp")
             self._replace(name, files)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+
+from tests.simulation.disk import Bundle
 
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_server.engine.batch import Slice
@@ -14,7 +17,6 @@ from tamiz_server.engine.circuit import Circuit
 from tamiz_server.engine.request import Request
 from tamiz_server.engine.shedding import Shedding
 from tamiz_server.errors import TamizError
-from tests.simulation.disk import Bundle
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -35,6 +37,7 @@ class Ask(Request):
 
     def end(self, how: str) -> None:
         self.ends.append(how)
+        assert "empty" not in how, how
         assert len(self.ends) == 1, f"a request ended twice: {self.ends}"
 
 
@@ -73,8 +76,7 @@ class Engine:
         try:
             self.queue.append(ask, now_s)
         except TamizError as error:
-            assert n_before, f"a request of {ask.n_rows} rows was refused by an empty queue: {error}"
-            ask.end(error.code)
+            ask.end(error.code if n_before else f"refused by an empty queue: {error}")
             return
         assert self.queue.n_rows <= MAX_QUEUE_SIZE, f"{self.queue.n_rows} rows wait"
         assert not n_before or self.queue._n_bytes <= MAX_BYTES, f"{self.queue._n_bytes} bytes wait"
@@ -95,9 +97,11 @@ class Engine:
         for part in slices:
             ask = part.request
             assert self._world.now_s < ask.deadline_s, "a request is computed after its deadline"
-        for earlier, later in zip(slices, slices[1:], strict=False):
+        for earlier, later in pairwise(slices):
             same = earlier.request.low_priority == later.request.low_priority
-            assert not same or earlier.request.arrived_s <= later.request.arrived_s, "not first come first served"
+            assert not same or earlier.request.arrived_s <= later.request.arrived_s, (
+                "not first come first served"
+            )
         self._busy = True
         self._world.at(BATCH_S, lambda: self._done(slices))
 
@@ -124,7 +128,9 @@ class Engine:
             self.queue.drop(ask)
             ask.end("INTERNAL" if sick else "INVALID_ARGUMENT")
             return
-        assert ask.columns == self.bundle.columns, f"rows with {ask.columns} were read as {self.bundle.columns}"
+        assert ask.columns == self.bundle.columns, (
+            f"rows with {ask.columns} were read as {self.bundle.columns}"
+        )
         ask.n_answered += n_rows
         if ask.n_answered == ask.n_rows:
             ask.end("OK")

@@ -31,15 +31,19 @@ class _Author:
             kind = self._random.choices(
                 (self._operate, self._ask, self._burst, self._go_wrong), weights=(4, 5, 1, 1)
             )[0]
-            events.append((self._random.choice(AFTER_S), *kind()))
+            events += kind()
         return events
 
-    def _operate(self) -> Event:
+    def _later(self, *event: object) -> list[Event]:
+        return [(self._random.choice(AFTER_S), *event)]
+
+    def _operate(self) -> list[Event]:
         if self._random.random() < 0.1:
-            return ("hang_up",)
+            return self._later("hang_up")
         name = self._random.choice("mmmo")
         style = self._random.choice(STYLES)
-        return ("release", name, self._release(name), style, self._random.choice((0.03, 0.2, 0.45)))
+        gap_s = self._random.choice((0.03, 0.2, 0.45))
+        return self._later("release", name, self._release(name), style, gap_s)
 
     def _release(self, name: str, *, first: bool = False) -> Release:
         """Return a release that differs from the last one, a little or altogether."""
@@ -74,22 +78,25 @@ class _Author:
             fails=random.choice((0,) * 8 + (1, 2, ALWAYS)),
         )
 
-    def _ask(self) -> Event:
+    def _ask(self) -> list[Event]:
         random = self._random
         version, label = random.choice(((0, ""), (0, ""), (0, "stable"), (1, ""), (2, "")))
-        timeout_s = random.choice((math.inf, 0.5, 0.01, 0.0))
-        return ("ask", random.choice("mmo"), version, label, random.choice((1, 3, 8, 20)), timeout_s, *self._who())
+        n_rows, timeout_s = random.choice((1, 3, 8, 20)), random.choice((math.inf, 0.5, 0.01, 0.0))
+        who = random.choice(("", "", "", "", "low", "poison"))
+        return self._later("ask", random.choice("mmo"), version, label, n_rows, timeout_s, who)
 
-    def _who(self) -> tuple[bool, bool]:
-        return self._random.random() < 0.2, self._random.random() < 0.1
-
-    def _burst(self) -> Event:
+    def _burst(self) -> list[Event]:
         random = self._random
-        return ("burst", "o", random.choice((5, 30)), random.choice((1, 3)), random.choice((math.inf, 0.05)))
+        timeout_s = random.choice((math.inf, 0.05))
+        return self._later("burst", "o", random.choice((5, 30)), random.choice((1, 3)), timeout_s)
 
-    def _go_wrong(self) -> Event:
+    def _go_wrong(self) -> list[Event]:
         random = self._random
         for_s = random.choice((0.3, 2.2, 5.0))
         if random.random() < 0.5:
-            return ("sicken", random.choice("mo"), for_s)
-        return ("away", random.choice(("", "m")), for_s)
+            return self._later("away", random.choice(("", "m")), for_s)
+        failing = random.choices(("", "poison"), k=random.randint(2, 5))
+        return [
+            *self._later("sicken", "o", for_s),
+            *((0.1, "ask", "o", 0, "", 2, math.inf, who) for who in failing),
+        ]
