@@ -117,6 +117,16 @@ class Registry:
         """Return a model's labels and the version that each of them names."""
         return self._labels.get(name, {})
 
+    def labels_of(self, served: Served) -> list[str]:
+        """Return the labels that name a version, sorted."""
+        return sorted(
+            label for label, version in self.labels(served.name).items() if version == served.version
+        )
+
+    def is_shadow(self, served: Served) -> bool:
+        """Return whether a version answers only requests that name it."""
+        return self._passed_over.get(served.name) == served.version
+
     def require_ready(self) -> None:
         """Raise Unavailable as long as no request is answered."""
         if not self._readiness.ready:

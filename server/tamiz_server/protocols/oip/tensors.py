@@ -91,7 +91,7 @@ def _read(sent: _Sent, spec: Spec) -> NDArray[Any]:
         raise _unfit(spec, tensor.datatype)
     if raw is None:
         array = _typed(sent, shape)
-    elif tensor.HasField("contents"):
+    elif tensor.HasField("contents") and tensor.contents.ByteSize():  # some clients set an empty one
         raise InvalidRequest(
             f"input {spec.name!r} has contents beside raw_input_contents: expected one of the two"
         )

@@ -91,6 +91,8 @@ class PredictionService:
             looser_thresholds_allowed=config.allow_looser_thresholds,
             abstained_revealed=config.reveal_abstained,
             inputs_changed=served.inputs_changed,
+            labels=self._registry.labels_of(served),
+            shadow=self._registry.is_shadow(served),
         ).SerializeToString()
 
     async def _answer_on_stream(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:
