@@ -85,7 +85,7 @@ class Engine:
     def _dispatch(self) -> None:
         now_s = self._world.now_s
         for expired in self.queue.expire(now_s):
-            expired.end("DEADLINE_EXCEEDED")  # type: ignore[attr-defined]
+            expired.end("DEADLINE_EXCEEDED")
         slices = [] if self._busy else self.queue.take(now_s)
         if slices:
             self._begin(slices)
@@ -118,7 +118,7 @@ class Engine:
         assert not opened or self._n_all_failed >= MAX_FAILURES, "the circuit opened, and the model works"
         assert not self.circuit.is_open or sick, "the circuit stays open, and the model works"
         for request, start, stop in slices:
-            self._end(request, stop - start, sick=sick)  # type: ignore[arg-type]
+            self._end(request, stop - start, sick=sick)
         self._dispatch()
 
     def _end(self, ask: Ask, n_rows: int, *, sick: bool) -> None:

@@ -130,7 +130,7 @@ class World:
             assert not self._readiness.ready, "a server that is ready refuses a request as if it were not"
         else:
             self.asks.append(ask)
-            served.engine.ask(ask)  # type: ignore[arg-type]  an engine of the simulation
+            served.engine.ask(ask)
 
     def burst(self, name: str, n: int, n_rows: int, timeout_s: float) -> None:
         """Ask many times at once."""
@@ -283,7 +283,7 @@ class World:
         engine = Engine(self, key[0], bundle, max_batch_size)
         self._engines[key] = engine
         self._all_engines.append(engine)
-        self._registry.add(*key, engine)  # type: ignore[arg-type]
+        self._registry.add(*key, engine)
 
     def _state(self, name: str) -> State:
         try:
