@@ -64,9 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _server_flags() -> argparse.ArgumentParser:
+def _server_flags() -> Parser:
     """Return the flags that are understood before the command and after it; the parser has the defaults."""
-    flags = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    flags = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     flags.add_argument(
         "--server", metavar="HOST:PORT", help="the server (default: $TAMIZ_SERVER or localhost:8001)"
     )

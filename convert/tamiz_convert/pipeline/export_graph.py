@@ -17,6 +17,7 @@ from tamiz_convert.certificates.threshold_choice import Judged, Policy, choose_t
 from tamiz_convert.errors import RowsError
 from tamiz_convert.evidence import Evidence, Latency, ScoredRows
 from tamiz_convert.files import together
+from tamiz_convert.graphs.guarded_division import guarded
 from tamiz_convert.graphs.runner import Runner
 from tamiz_convert.graphs.score_graph import ScoreGraph
 from tamiz_convert.pipeline import findings
@@ -66,7 +67,7 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
     threshold = _threshold(graph, rows, probabilities, column, task.policy)
 
     say("checking the graph", 0.55)
-    model = fitted.model if column is None else append_subset(fitted.model, column)
+    model = guarded(fitted.model if column is None else append_subset(fitted.model, column))
     parity = reference.check_bundle(fitted.calibrator, model, column, threshold)
 
     say("describing the bundle", 0.75)

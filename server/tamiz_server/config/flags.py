@@ -91,7 +91,7 @@ _HEALTH_DESCRIPTION: Final = (
 _USAGE: Final = "tamiz-server --model-repository FOLDER [FLAG ...]  (tamiz-server --help lists the flags)"
 _HEALTH_USAGE: Final = "tamiz-server health [FLAG ...]  (to ask about one model: tamiz-client health NAME)"
 
-_ADDRESS: Final = ("host", "metrics_host", "metrics_port", "metrics_tls")
+_ADDRESS: Final[tuple[str, ...]] = ("host", "metrics_host", "metrics_port", "metrics_tls")
 _UNASKED: Final = {"model_repository": ".", "grpc_port": "0", "tls_certificate": "-", "tls_key": "-"}
 """Settings that a server must have, where only its address counts; no file of these names is read."""
 

@@ -155,7 +155,7 @@ class Trial:
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  ourselves
                 command,
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,

@@ -20,7 +20,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from tamiz.bundle_format import OnnxParts
 from tamiz_server.errors import BundleError
@@ -78,19 +78,19 @@ class TrialProcess:
         while True:
             next_s = min((copy.until_s for copy in self._copies.values()), default=None)
             wait_s = None if next_s is None else max(0.0, next_s - time.monotonic())
-            ready, _, _ = select.select([self._control, self._wake], [], [], wait_s)
+            ready, _, _ = select.select([self._control.fileno(), self._wake], [], [], wait_s)
             if self._wake in ready:
                 os.read(self._wake, 4096)
             self._bury()
             self._end_late_ones()
-            if self._control in ready:
+            if self._control.fileno() in ready:
                 request, descriptors, _, _ = socket.recv_fds(self._control, _MOST_REQUEST_BYTES, 2)
                 if not request:
                     os.killpg(0, signal.SIGKILL)
                 self._begin(json.loads(request), *descriptors)
 
-    def _begin(self, request: list[object], content: int, report: int) -> None:
-        path, limits = Path(str(request[0])), Limits(*request[1:])  # type: ignore[arg-type]  as `Trial` sent them
+    def _begin(self, request: list[Any], content: int, report: int) -> None:
+        path, limits = Path(request[0]), Limits(*request[1:])  # as `Trial` sent them
         connection = socket.socket(fileno=report)
         parent = os.getpid()
         process = os.fork()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -63,7 +63,7 @@ def check_layout(body: bytes, type_: type[Message]) -> None:
     if len(body) <= _SMALL_BYTES:
         return
     n_strings = n_fields = n_unknown = n_packed_bytes = 0
-    for field, size in _fields(body, type_.DESCRIPTOR):
+    for field, size in _fields(body, cast("Descriptor", type_.DESCRIPTOR)):
         if field is not None and field.holds_strings:
             n_strings += size
             n_fields -= 1

@@ -61,7 +61,7 @@ class SmallMessages:
             body = None
         finally:
             self._incomplete.pop(reading, None)
-        if body is aio.EOF:
+        if body is aio.EOF:  # type: ignore[attr-defined]
             raise InvalidRequest("the call has no message: expected one")
         if body is None or len(body) > OPEN_MESSAGE_BYTES:
             raise MessageTooLarge(

@@ -7,7 +7,7 @@ for a proxy on the way, change nothing.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -34,22 +34,14 @@ def require_offered(message: ModelInferRequest) -> None:
     Raises:
         InvalidRequest: for a parameter that is not offered, or is probably misspelt.
     """
-    for whose, parameters in _all_parameters(message):
+    inputs = [(f" of {each.name!r}", each.parameters) for each in message.inputs]
+    outputs = [(f" of {each.name!r}", each.parameters) for each in message.outputs]
+    for whose, parameters in (("", message.parameters), *inputs, *outputs):
         for name in parameters:
             if name in _NOT_OFFERED and _value(parameters[name])[1]:
-                of = f" of {whose!r}" if whose else ""
-                raise InvalidRequest(f"parameter {name}{of} is not offered: {_NOT_OFFERED[name]}")
+                raise InvalidRequest(f"parameter {name}{whose} is not offered: {_NOT_OFFERED[name]}")
             if not whose and (meant := _meant(name)):
                 raise InvalidRequest(f"unknown parameter {name!r}: did you mean {meant}?")
-
-
-def _all_parameters(message: ModelInferRequest) -> Iterator[tuple[str, Mapping[str, InferParameter]]]:
-    """Return the parameters of the request, with no name, and those of its inputs and outputs."""
-    yield "", message.parameters
-    for tensor in message.inputs:
-        yield tensor.name, tensor.parameters
-    for output in message.outputs:
-        yield output.name, output.parameters
 
 
 @lru_cache(maxsize=256)

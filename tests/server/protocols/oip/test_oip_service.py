@@ -345,10 +345,11 @@ async def test_readiness_is_that_of_the_server_and_of_what_could_be_loaded(make_
     serving.readiness.publish(ready=False)
     assert not await server_ready()
     assert not await ready("nobody"), "nobody knows yet"
+    assert columns(await infer(serving.oip, request(margins(3.0))))["label"] == ["yes"], "it has loaded"
     for method, message in (
-        ("ModelInfer", request(margins(1.0))),
-        ("ModelMetadata", ModelMetadataRequest(name="m")),
-        ("ModelConfig", ModelConfigRequest(name="m")),
+        ("ModelInfer", request(margins(1.0), model="nobody")),
+        ("ModelMetadata", ModelMetadataRequest(name="nobody")),
+        ("ModelConfig", ModelConfigRequest(name="nobody")),
         ("ModelStatistics", ModelStatisticsRequest()),
     ):
         with pytest.raises(Unavailable):
