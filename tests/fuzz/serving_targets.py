@@ -28,7 +28,7 @@ from tamiz_server.errors import (
     QueueFull,
     RowsFailed,
 )
-from tamiz_server.serving import message_size
+from tamiz_server.model import message_size
 
 from .target import Run, Target
 

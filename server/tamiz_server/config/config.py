@@ -235,7 +235,8 @@ class Config:
     max_run_s: float = seconds(
         30.0,
         "how long a model may compute one batch, in seconds; then it is stopped and the batch fails. A model"
-        " that runs in the event loop is stopped after one second. 0: no limit",
+        " that runs in the event loop is stopped after one second. A single node of a graph cannot be stopped"
+        " (docs/security.md). 0: no limit",
     )
     max_load_s: float = seconds(
         120.0,

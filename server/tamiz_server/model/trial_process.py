@@ -150,7 +150,7 @@ def _try(path: Path, content: bytes, limits: Limits) -> tuple[int, str]:
             max_run_s=limits.max_run_s,
             memory_bytes=limits.memory_bytes,
         )
-        warm_up(model, path.parent, max_file_bytes=limits.max_file_bytes)
+        warm_up(model, path.parent, max_file_bytes=limits.max_file_bytes, max_load_s=limits.max_load_s)
     except BundleError as error:
         return (REFUSED_FOR_NOW if error.may_pass else REFUSED), str(error)
     except OSError as error:

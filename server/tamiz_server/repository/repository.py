@@ -208,7 +208,12 @@ def load(path: Path, config: Config, known: bytes = b"", trial: Trial | None = N
             max_run_s=config.max_run_s,
             memory_bytes=memory_bytes,
         )
-        warm_up(model, path.parent, max_file_bytes=config.max_message_bytes)
+        warm_up(
+            model,
+            path.parent,
+            max_file_bytes=config.max_message_bytes,
+            max_load_s=config.max_load_s,
+        )
     except BundleError as error:
         # What went well in the trial fails here for want of memory or time.
         raise BundleError(str(error), may_pass=error.may_pass or trial is not None) from error

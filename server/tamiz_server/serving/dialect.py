@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError, Message
 
 from tamiz_server.engine.request import Answer, Request
 from tamiz_server.errors import InvalidRequest
-from tamiz_server.serving.message_size import check_layout
+from tamiz_server.model.message_size import check_layout
 from tamiz_server.serving.served import Served
 
 _Message = TypeVar("_Message", bound=Message)

@@ -18,7 +18,7 @@ from tamiz.oip.inference import ModelInferRequest
 from tamiz.v1.manifest_pb2 import DataType
 from tamiz_server.errors import InvalidRequest
 from tamiz_server.model.inputs import Inputs, Spec, read_each, read_shape
-from tamiz_server.serving.message_size import MOST_STRINGS
+from tamiz_server.model.message_size import MOST_STRINGS
 
 BYTES: Final = "BYTES"
 

@@ -8,9 +8,9 @@ import pytest
 from tamiz.oip.inference import ModelInferRequest
 from tamiz.v1.prediction_pb2 import PredictRequest, Tensor
 from tamiz_server.errors import InvalidRequest
-from tamiz_server.serving import message_size as layout
+from tamiz_server.model import message_size as layout
+from tamiz_server.model.message_size import MOST_FIELDS, MOST_STRINGS, check_layout
 from tamiz_server.serving.dialect import parse
-from tamiz_server.serving.message_size import MOST_FIELDS, MOST_STRINGS, check_layout
 
 LARGE = 32_000_000
 
