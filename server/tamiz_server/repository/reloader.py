@@ -360,7 +360,9 @@ class Reloader:
         interval_s = self._polls_every_s
         if interval_s and self._lifecycle.is_unsettled():
             interval_s = min(interval_s, SETTLE_S)
-        retry_s = max(self._lifecycle.again_s() - time.monotonic(), _LEAST_PAUSE_S)
+        retry_s = self._lifecycle.again_s() - time.monotonic()
+        if retry_s <= 0.0:  # it is being loaded, or waits for room: the end of a load wakes this
+            retry_s = math.inf if self._loading else _LEAST_PAUSE_S
         wait_s = min(interval_s or math.inf, retry_s)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), None if wait_s == math.inf else wait_s)
