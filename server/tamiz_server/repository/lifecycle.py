@@ -136,7 +136,7 @@ class _Model:
         seen, since_s: its folder at the last look, and since when it has been like that.
         restless_s: since when it has not settled, if it has not.
         folder: its folder when it had last settled.
-        read: the settings file that `wish` was read from.
+        read: the settings file that `wish` was read from; None: it is to be read again.
         wish: the settings in that file; the last that could be read.
         without: the settings file that could not be read when nothing was served: the model does without it.
         settings, labels, served: what is in force.
@@ -150,7 +150,7 @@ class _Model:
     since_s: float = 0.0
     restless_s: float = 0.0
     folder: _Folder = field(default_factory=_Folder)
-    read: Stamp = MISSING
+    read: Stamp | None = MISSING
     wish: ModelSettings = field(default_factory=ModelSettings)
     without: Stamp = MISSING
     settings: ModelSettings = field(default_factory=ModelSettings)
@@ -188,7 +188,7 @@ class _Model:
 
     def try_again(self) -> None:
         if self.unread.of(self.folder.settings):
-            self.unread, self.read = _Failures(), MISSING
+            self.unread, self.read = _Failures(), None
         self.failures = {version: _Failures() for version in self.failures}
 
     def due(self, version: int, now_s: float) -> bool:
@@ -296,7 +296,7 @@ class Lifecycle:
         model = self._models[name]
         model.unread.note(model.folder.settings, now_s, may_pass=may_pass)
         if not may_pass and not model.served:
-            model.without = model.folder.settings
+            model.without, model.wish = model.folder.settings, ModelSettings()
         if not may_pass and model.without == model.folder.settings:
             model.read = model.without
 

@@ -138,6 +138,34 @@ def test_what_failed_is_tried_again_with_other_settings_of_batches_and_when_an_o
     assert world.look() == []
 
 
+def test_settings_that_are_removed_after_a_mistake_and_a_second_try_are_gone():
+    world = World()
+    world.write(1)
+    world.label(stable=1)
+    world.look()
+    world.set(BROKEN)
+    assert world.look() == [("settings failed", "m")]
+    world.lifecycle.try_again()
+    assert world.look(0.0, patient=False) == [("settings failed", "m")]
+    assert world.labels == {"stable": 1}
+    del world.wishes["m"], world.settings["m"]
+    assert world.look() == []
+    assert world.labels == {}
+
+
+def test_a_model_that_is_not_served_yet_does_without_settings_that_are_wrong_whatever_they_were_before():
+    world = World()
+    world.write(1, good=False)
+    world.set(ModelSettings(labels={"stable": 2}, shadow=ShadowSettings(2)))
+    world.look()
+    world.set(BROKEN)
+    world.write(1)
+    world.write(2)
+    assert world.look() == [("settings failed", "m"), ("load", 2), ("load", 1)]
+    assert world.lifecycle.settings("m") == ModelSettings()
+    assert world.lifecycle.default("m") == ("m", 2)
+
+
 def test_a_folder_that_does_not_settle_is_said_after_a_minute_and_an_operator_can_put_it_in_force():
     world = World()
     world.write(1)
