@@ -35,14 +35,20 @@ def whom_to_ask(argv: Sequence[str], environ: Mapping[str, str], proc: Path = _P
     """
     asked, is_named = parse_pages_address(argv, environ)
     if not is_named:
-        found = {parse_pages_address(*each)[0] for each in servers_in_container(proc)}
+        servers = (parse_pages_address(*each)[0] for each in servers_in_container(proc))
+        found = {each for each in servers if _can_be_asked(each)}
         if len(found) > 1:
             ports = ", ".join(sorted(shown(each.pages_host, each.metrics_port) for each in found))
             raise ConfigError(f"several servers run here ({ports}): name one with --metrics-port")
         asked = next(iter(found), asked)
-    if not asked.metrics_port and not socket_path(asked.pages_host):
+    if not _can_be_asked(asked):
         raise ConfigError("--metrics-port is 0: expected the port that the server took; its log names it")
     return asked
+
+
+def _can_be_asked(config: Config) -> bool:
+    """Return whether it is known where the pages are: a port of 0 is whichever was free."""
+    return bool(config.metrics_port or socket_path(config.pages_host))
 
 
 def trouble(config: Config) -> str:

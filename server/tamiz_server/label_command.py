@@ -12,6 +12,7 @@ from typing import Final
 from tamiz.arguments import Parser
 from tamiz.bundle_format import FILE_NAME
 from tamiz.files import replacing
+from tamiz.release_format import RELEASE_FILE
 from tamiz_server.config.label_edit import with_label
 from tamiz_server.config.model_settings import FILE_NAME as SETTINGS
 from tamiz_server.config.model_settings import parse_settings, read_text
@@ -128,6 +129,8 @@ def _said(asked: argparse.Namespace, before: str, path: Path) -> str:
         else f"A server that follows this folder loads version {asked.version} if it does not serve it yet,"
         " and then moves the label; until then the label names what it named"
     )
+    if (path.parent / RELEASE_FILE).exists():
+        follows = f"The model has a signed release: sign {path.parent} again. {follows}"
     return (
         f"{name} {now} ({was}), in {path}\n"
         f"{follows} (--model-poll-interval-s; with 0, and in explicit mode, at SIGHUP or when the model is"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tamiz.bundle_format import MANIFEST_KEY, OnnxParts, graph_digest
+from tamiz.release_format import Release
 from tamiz.tables.columns import Unknown
 from tamiz.tables.errors import TableError
 from tamiz.tables.source import Source
@@ -144,10 +145,21 @@ def table(ending: str) -> Prepare:
     return prepare
 
 
+def release(folder: Path, opened: ExitStack) -> Run:
+    """Read a release, and write it again: it says the same."""
+
+    def run(data: bytes) -> None:
+        read = Release.parse(data)
+        assert Release.parse(read.content()) == read
+
+    return run
+
+
 TARGETS = {
     "bundle": Target(bundle, (BundleError,)),
     "manifest": Target(manifest, (BundleError,)),
     "settings": Target(settings, (SettingsError,)),
+    "release": Target(release, (ValueError,)),
     "label": Target(label, (SettingsError,)),
     "tokens": Target(in_a_file("tokens.toml", read_tokens), (ConfigError,)),
     "jwt_keys": Target(in_a_file("keys.json", read_jwt_keys), (ConfigError,)),

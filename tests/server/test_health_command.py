@@ -130,6 +130,7 @@ IMAGE = {"TAMIZ_HOST": "0.0.0.0", "TAMIZ_MODEL_REPOSITORY": "/models"}
         (SERVER, []),
         ("tini -- tamiz-server --metrics-port 9002", [(SERVER, IMAGE)]),
         ("sh", [(SERVER, IMAGE), (SERVER.replace("tamiz-server", "tamiz-server health"), {})]),
+        ("sh", [(SERVER, IMAGE), ("tamiz-server --metrics-port 0", {})]),
         ("sleep", [("python -m tamiz_server", {"TAMIZ_METRICS_PORT": "9002", "TAMIZ_MAX_RUN_S": "x"})]),
         ("python -X dev -m tamiz_server --metrics-port=9002 --no-reflection", []),
     ],

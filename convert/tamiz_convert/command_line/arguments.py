@@ -120,15 +120,31 @@ def _add_keygen(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_sign(parser: argparse.ArgumentParser) -> None:
-    _add_bundle(parser)
+    _add_signed(parser)
+    parser.add_argument(
+        "--release",
+        type=int,
+        default=0,
+        metavar="N",
+        help="the number of a model's release (default: the one after that in its release.json, or 1)",
+    )
     _add_file(
         parser, "--key", "the private key; its passphrase, if it has one, comes from TAMIZ_KEY_PASSPHRASE"
     )
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
-    _add_bundle(parser)
+    _add_signed(parser)
     _add_file(parser, "--key", "a file with one or more public keys; one of them must have signed the bundle")
+
+
+def _add_signed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "bundle",
+        type=Path,
+        help="the version's folder, or the file in it; or the model's folder, for a release: all its bundles,"
+        " its settings and its recorded requests",
+    )
 
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:

@@ -206,7 +206,11 @@ class Config:
         0.0, "how many rows each subject of such tokens may send per second; 0: no limit"
     )
     require_signature: str = file(
-        "file with public keys; a bundle must be signed with one of them (tamiz-convert sign)"
+        "file with public keys; a bundle must be signed with one of them (tamiz-convert sign), and settings"
+        " and recorded requests must be part of a signed release of their model"
+    )
+    allow_release_rollback: bool = switch(
+        "let a signed release of a model have a lower number than one that this process has seen"
     )
     intra_op_threads: int = number(
         0,

@@ -68,16 +68,19 @@ class ModelSettings:
     shadow: ShadowSettings | None = None
 
 
-def read_settings(path: Path) -> ModelSettings:
+def read_settings(path: Path, check: Callable[[Path, str], None] | None = None) -> ModelSettings:
     """Read the settings of one model; without a file, the defaults.
 
     Args:
         path: the file `settings.toml`.
+        check: takes the path and the text, before the text is parsed; raises SettingsError to refuse it.
 
     Raises:
         SettingsError: if the file cannot be read, is not TOML, or holds a value that is not allowed.
     """
     text = read_text(path)
+    if check is not None:
+        check(path, text)
     try:
         return parse_settings(text)
     except SettingsError as error:

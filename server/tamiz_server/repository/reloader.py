@@ -39,13 +39,15 @@ from tamiz_server.model.trial import Trial
 from tamiz_server.repository.lifecycle import SETTLE_S, Content, Disk, Key, Lifecycle
 from tamiz_server.repository.load_room import LoadRoom
 from tamiz_server.repository.publisher import Publisher, SetHealth, where
+from tamiz_server.repository.releases import Releases
 from tamiz_server.repository.repository import (
+    Loaded,
     bundle_path,
     bundle_stamp,
     load,
     look,
     settings_path,
-    stamp,
+    settings_stamp,
 )
 from tamiz_server.serving.readiness import Readiness
 from tamiz_server.serving.served import Registry
@@ -94,6 +96,7 @@ class Reloader:
         self._to_ask = config.models_to_load
         self._turn = asyncio.Lock()
         self._trial = Trial()
+        self._releases = Releases(config)
         self._room = LoadRoom(
             available_cpus(), config.model_memory_bytes or available_memory_bytes() * 3 // 4
         )
@@ -225,7 +228,11 @@ class Reloader:
         disk = await self._look_at_disk()
         self._require_there(name, disk)
         try:  # first, so that wrong settings change nothing
-            await asyncio.to_thread(read_settings, settings_path(self._config.model_repository, name))
+            await asyncio.to_thread(
+                read_settings,
+                settings_path(self._config.model_repository, name),
+                self._releases.check_settings,
+            )
         except SettingsError as error:
             _log.error("model %s is not loaded: %s", name, error)
             raise NotLoaded(f"model {name!r} stays as it was: {error}") from error
@@ -374,7 +381,12 @@ class Reloader:
         path, lifecycle = settings_path(self._config.model_repository, name), self._lifecycle
         seen = lifecycle.settings_stamp(name)
         try:
-            settings = await asyncio.to_thread(_unchanged, read_settings, path, lambda: stamp(path) == seen)
+            settings = await asyncio.to_thread(
+                _unchanged,
+                lambda path: read_settings(path, self._releases.check_settings),
+                path,
+                lambda: settings_stamp(path) == seen,
+            )
         except FileError as error:
             lifecycle.settings_failed(name, time.monotonic(), may_pass=error.may_pass)
             self._publisher.settings_failed(name, str(error), may_pass=error.may_pass)
@@ -391,7 +403,7 @@ class Reloader:
         try:
             loaded = await asyncio.to_thread(
                 _unchanged,
-                lambda path: load(path, config, digest, self._trial),
+                lambda path: self._load_checked(path, config, digest),
                 path,
                 lambda: bundle_stamp(path) == content.stamp,
             )
@@ -409,6 +421,10 @@ class Reloader:
             self._staged.pop(key, None)
             if loaded is not None:
                 self._staged[key] = _Staged(loaded.model, config, _Known(loaded.digest, content.batching))
+
+    def _load_checked(self, path: Path, config: Config, known: bytes) -> Loaded | None:
+        self._releases.check_version(path)
+        return load(path, config, known, self._trial)
 
     def _failed(self, key: Key, content: Content, error: FileError) -> None:
         now_s = time.monotonic()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tamiz.bundle_format import FILE_NAME, MAX_VERSION, SIGNATURE_SUFFIX
+from tamiz.release_format import RELEASE_FILE
 from tamiz_server.config import model_settings
 from tamiz_server.config.config import Config
 from tamiz_server.errors import BundleError, ConfigError
@@ -59,7 +60,7 @@ def look(repository: Path) -> Disk:
             (model.name, version): bundle_stamp(found[version] / FILE_NAME) for version in sorted(found)
         }
         if found:
-            settings[model.name] = stamp(model / model_settings.FILE_NAME)
+            settings[model.name] = settings_stamp(model / model_settings.FILE_NAME)
     return Disk(versions, settings, frozenset(unreadable), tuple(remarks), readable=models is not None)
 
 
@@ -111,14 +112,28 @@ def _folders(folder: Path, remarks: list[str]) -> list[Path] | None:
 
 
 def bundle_stamp(path: Path) -> Stamp:
-    """Return one stamp of a bundle's file, its signature and its recorded requests, if they exist."""
-    bundle = stamp(path)
+    """Return one stamp of a bundle's file, its signature, its recorded requests and its model's release."""
     beside = [path.with_name(path.name + SIGNATURE_SUFFIX)]
     with suppress(OSError):  # loading the version reports what is wrong with the folder
         beside += recorded_requests(path.parent)
-    stamps = [bundle, *(found for found in map(stamp, beside) if found != MISSING)]
-    if bundle == MISSING or len(stamps) == 1:
-        return bundle
+    bundle = stamp(path)
+    return bundle if bundle == MISSING else _together(bundle, [*beside, *_release(path.parent.parent)])
+
+
+def settings_stamp(path: Path) -> Stamp:
+    """Return one stamp of a model's settings and its release; `MISSING` if there is neither."""
+    return _together(stamp(path), _release(path.parent))
+
+
+def _release(model: Path) -> list[Path]:
+    return [model / RELEASE_FILE, model / f"{RELEASE_FILE}{SIGNATURE_SUFFIX}"]
+
+
+def _together(one: Stamp, beside: list[Path]) -> Stamp:
+    """Return one stamp of several files; those that are not there do not count."""
+    stamps = [each for each in (one, *map(stamp, beside)) if each != MISSING]
+    if len(stamps) < 2:  # noqa: PLR2004  nothing to put together
+        return stamps[0] if stamps else MISSING
     inodes, sizes, mtimes, ctimes = zip(*stamps, strict=True)
     return Stamp(sum(inodes), sum(sizes), max(mtimes), max(ctimes))
 
