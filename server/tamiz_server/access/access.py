@@ -34,15 +34,34 @@ _Message = TypeVar("_Message")
 
 _TYPED: Final = f"/{prediction_pb2.DESCRIPTOR.services_by_name['PredictionService'].full_name}/"
 _OIP: Final = f"/{inference.DESCRIPTOR.services_by_name['GRPCInferenceService'].full_name}/"
-OPEN: Final = frozenset(
-    {
-        "/healthz",
-        "/grpc.health.v1.Health/Check",
-        "/grpc.health.v1.Health/Watch",
-        *(_OIP + name for name in ("ServerLive", "ServerReady", "ModelReady")),
-    }
-)
-"""Paths that need no token: load balancers and orchestrators check there whether the server is alive."""
+OPEN: Final = {
+    "/healthz": (
+        "no body, at most 100 headers of 64 KiB each",
+        "whether the server serves, and with tokens only how many models or versions could not be loaded",
+        "a thread for at most 10 s, at most 64 at once, and a turn of the event loop",
+    ),
+    "/grpc.health.v1.Health/Check": (
+        "one name",
+        "whether the server, a service, a model or a version of this name serves",
+        "one look-up",
+    ),
+    "/grpc.health.v1.Health/Watch": (
+        "one name",
+        "the same, and again whenever it changes",
+        "an open call for as long as the caller likes, and one message for each change",
+    ),
+    _OIP + "ServerLive": ("nothing", "true", "nothing"),
+    _OIP + "ServerReady": ("nothing", "whether the server is ready", "nothing"),
+    _OIP + "ModelReady": (
+        "one name and version",
+        "whether that one is ready; no other name",
+        "one look-up",
+    ),
+}
+"""Paths that need no token: load balancers and orchestrators check there whether the server is alive.
+
+Of each: what it takes, what it tells, what it costs.
+"""
 
 OPEN_MESSAGE_BYTES: Final = 16 * 1024
 """The largest message of a method that needs no token; there is one name in it at most."""
@@ -247,6 +266,15 @@ class Access:
         callers = {each: caller for each, caller in self._callers.items() if each in known}
         self._callers = {**callers, grant: Caller(grant, self._clock, self.refused)}
         return self._callers[grant]
+
+
+def open_table() -> str:
+    """Return the table of what needs no token for the documents, as Markdown."""
+    rows = ["| method or page | takes | tells | costs |", "|---|---|---|---|"]
+    for path, (takes, tells, costs) in OPEN.items():
+        bound = f", at most {OPEN_MESSAGE_BYTES:,} bytes" if path.count("/") > 1 else ""
+        rows.append(f"| `{path.removeprefix('/') if bound else path}` | {takes}{bound} | {tells} | {costs} |")
+    return "\n".join(rows)
 
 
 def access_control(config: Config) -> Access | None:

@@ -27,9 +27,9 @@ OVERSTAY_S: Final = 2.0
 _STEP_S: Final = 0.25
 _OVERSTAYS: Final = (
     "%s: a batch still computes %g s after its %g s were over (--max-run-s): it is in a node of the graph"
-    " that takes long, and onnxruntime stops between nodes only. Until it ends, this version answers nobody; if it"
-    " runs in the event loop, no other does, nor does health. If it does not end, restart the server without"
-    " this version"
+    " that takes long, and onnxruntime stops between nodes only. Until it ends, this version answers nobody;"
+    " if it runs in the event loop, no other does, nor does health. If it does not end, restart the server"
+    " without this version"
 )
 
 
