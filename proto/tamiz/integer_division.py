@@ -15,8 +15,7 @@ are followed from inputs, constants and `value_info`, all of which onnxruntime c
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable, Iterator
-from itertools import zip_longest
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -133,7 +132,7 @@ class _Scope:
         attributes = {each.name: each for each in node.attribute}
         made = self._made(node, attributes) if node.domain in _KNOWN else []
         values = _constant(attributes) if node.op_type == "Constant" and node.domain in _ONNX else None
-        for name, type_ in zip_longest(node.output, made[: len(node.output)], fillvalue=0):
+        for name, type_ in zip(node.output, [*made, *[0] * len(node.output)], strict=False):
             self._define(name, self._types.maps[0].get(name, 0) or type_, values, node)
 
     def _made(self, node: Any, attributes: dict[str, Any]) -> list[int]:
@@ -159,14 +158,14 @@ class _Scope:
         """Return whether a value is never −1."""
         if self._is_constant_without_minus_one(divisor):
             return True
-        where = self._producers.get(divisor)
-        if not _is_onnx(where, "Where", 3):
+        guard = _inputs(self._producers.get(divisor), "Where", 3)
+        if not guard:
             return False
-        condition, other, value = where.input
-        equal = self._producers.get(condition)
-        if not _is_onnx(equal, "Equal", 2) or equal.input[0] != value:
+        condition, other, value = guard
+        equal = _inputs(self._producers.get(condition), "Equal", 2)
+        if not equal or equal[0] != value:
             return False
-        compared = self._constants.get(equal.input[1])
+        compared = self._constants.get(equal[1])
         is_minus_one = compared is not None and compared.tolist() == [-1]
         return is_minus_one and self._is_constant_without_minus_one(other)
 
@@ -175,10 +174,10 @@ class _Scope:
         return values is not None and not (values == -1).any()
 
 
-def _is_onnx(node: Any, op_type: str, n_inputs: int) -> bool:
-    return (
-        node is not None and node.op_type == op_type and node.domain in _ONNX and len(node.input) == n_inputs
-    )
+def _inputs(node: Any, op_type: str, n_inputs: int) -> Sequence[str]:
+    """Return the inputs of a node if it is such an operator of ONNX with so many; else none."""
+    is_it = node is not None and node.op_type == op_type and node.domain in _ONNX
+    return node.input if is_it and len(node.input) == n_inputs else ()
 
 
 def _constant(attributes: dict[str, Any]) -> NDArray[np.int64] | None:

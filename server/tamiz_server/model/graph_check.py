@@ -78,8 +78,9 @@ class _Check:
         n_nodes = self._graph(graph, "the graph", 0)
         for key in self._functions:
             self._function(key, ())
-        for each in (graph, *self._functions.values()):
-            self._divisions(each)
+        self._divisions(graph)
+        for function in self._functions.values():
+            self._divisions(function)
         n_nodes += sum(self._sizes[each][0] for each in self._called(graph.node))
         if n_nodes > MAX_NODES:
             raise self._refused(
