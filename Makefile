@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 TOOLS := $(VENV)/.set-up-tools
 DEPLOY := $(VENV)/.set-up-deploy
+HASHED := --quiet --generate-hashes --universal --python-version 3.11 --constraint constraints.txt --no-emit-index-url \
+  --no-annotate --custom-compile-command 'make constraints'
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: help setup demo check quick test lint format statistics faults audit bench docs picture proto image manifests clean
+.PHONY: help setup demo check quick test lint format statistics faults fuzz audit bench docs picture proto constraints sbom image manifests clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +67,12 @@ faults: $(TOOLS) ## do everything to the server that docs/reliability.md lists, 
 	$(BIN)/python -m pytest tests/faults --ignore tests/faults/test_overload.py -n 2
 	$(BIN)/python docs/reliability.py build/faults
 
+fuzz: $(TOOLS) ## fuzz the parsers of bytes from outside (SECONDS=600 for each, TARGET="predict infer" for some)
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(TARGET)
+	@mkdir -p build/fuzz/families
+	$(if $(TARGET),,$(BIN)/python -m tests.fuzz.families build/fuzz/families && \
+	  $(BIN)/python -m tests.fuzz.rows build/fuzz/families --rounds 500)
+
 audit: ## ask the public database for known weaknesses of the pinned versions (needs access to it)
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/pip install --quiet pip-audit
@@ -86,7 +94,19 @@ proto: $(TOOLS) ## generate the Python code of the contract
 	  proto/tamiz/oip/inference.proto
 	mv proto/tamiz/oip/inference_pb2.pyi proto/tamiz/oip/inference.pyi
 
-image: ## build the container image (docker, podman or buildah; ARGS="NAME:TAG --build-arg BASE=…")
+constraints: ## renew the image's packages with their hashes, deploy/requirements/, from constraints.txt (needs an index)
+	$(PYTHON) -m venv build/constraints
+	build/constraints/bin/pip install --quiet uv
+	build/constraints/bin/uv pip compile pyproject.toml --extra server --extra signing --extra jwt \
+	  --output-file deploy/requirements/image.txt $(HASHED)
+	echo 'hatchling>=1.27' | build/constraints/bin/uv pip compile - --output-file deploy/requirements/build.txt $(HASHED)
+
+sbom: $(DEPLOY) ## write build/sbom.json, the image's packages as CycloneDX
+	@mkdir -p build
+	@$(BIN)/cyclonedx-py requirements deploy/requirements/image.txt --pyproject pyproject.toml --output-reproducible \
+	  --output-format JSON --output-file build/sbom.json 2>build/sbom.log || { cat build/sbom.log >&2; exit 1; }
+
+image: sbom ## build the container image and its SBOM (docker, podman or buildah; ARGS="NAME:TAG --build-arg BASE=…")
 	@deploy/build_image.sh $(ARGS)
 
 manifests: $(DEPLOY) ## renew the generated files in deploy/ (RUNBOOKS=https://… for your docs/operations.md)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from docs.models import estimator_list, step_list
 
+from tamiz_server.access.access import open_table
 from tamiz_server.config.flags import flag_table
 from tamiz_server.telemetry.metrics import metric_table
 
@@ -14,6 +15,7 @@ _HERE = Path(__file__).parent
 
 TABLES = {
     "reference.md": {"configuration": flag_table, "metrics": metric_table},
+    "security.md": {"what needs no token": open_table},
     "models.md": {"estimators": estimator_list, "steps": step_list},
 }
 """Document → name of the marker → what stands there."""

@@ -39,15 +39,15 @@ class ServerProcess:
             assert self.process.stderr is not None
             for line in self.process.stderr:
                 self.log.append(line)
-                ports = re.search(r"gRPC on \S+:(\d+), metrics on https?://\S+:(\d+)/", line)
-                if ports:
+                if ports := re.search(r"gRPC on \S+:(\d+), metrics on https?://\S+:(\d+)/", line):
                     self.port, self.metrics_port = map(int, ports.groups())
+                if "gRPC on " in line:
                     ready.set()
             ready.set()
 
         threading.Thread(target=follow, daemon=True).start()
         assert ready.wait(within_s), "the server did not say that it is ready"
-        assert self.port, "".join(self.log)
+        assert "gRPC on " in self.log[-1], "".join(self.log)
 
     @classmethod
     def start(

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tamiz.arguments import Parser
 from tamiz.standard_output import exit_status, prepare
 from tamiz.tables.errors import TableError
 from tamiz.tables.options import KINDS, add_reading
@@ -37,9 +38,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="tamiz-client", description="Ask a Tamiz server.", parents=[_server_flags()]
-    )
+    parser = Parser(prog="tamiz-client", description="Ask a Tamiz server.", parents=[_server_flags()])
     parser.add_argument("--version", action="version", version=f"tamiz-client {version('tamiz')}")
     parser.set_defaults(
         server=os.environ.get("TAMIZ_SERVER", "localhost:8001"),
@@ -65,9 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _server_flags() -> argparse.ArgumentParser:
+def _server_flags() -> Parser:
     """Return the flags that are understood before the command and after it; the parser has the defaults."""
-    flags = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    flags = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     flags.add_argument(
         "--server", metavar="HOST:PORT", help="the server (default: $TAMIZ_SERVER or localhost:8001)"
     )

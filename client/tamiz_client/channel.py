@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import grpc
 
+from tamiz.proxies import WITHOUT, is_on_this_machine
 from tamiz_client.errors import TamizClientError, reason
 from tamiz_client.retry import RetryPolicy
 
@@ -59,7 +60,7 @@ class TlsOptions:
 
 
 def channel_options(
-    retry: RetryPolicy, tls: TlsOptions | None, max_message_bytes: int
+    target: str, retry: RetryPolicy, tls: TlsOptions | None, max_message_bytes: int
 ) -> list[tuple[str, Any]]:
     """Return a channel's options; calls go round all addresses of the name, as a headless service gives them.
 
@@ -104,6 +105,8 @@ def channel_options(
         ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     ]
+    if is_on_this_machine(target):
+        options.append(WITHOUT)
     if tls is not None and tls.server_name is not None:
         options.append(("grpc.ssl_target_name_override", tls.server_name))
     return options

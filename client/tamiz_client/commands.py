@@ -71,25 +71,33 @@ def _models(client: Client, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(models))  # noqa: T201  a command's output
         return 0
-    table = Table("model", "versions", "threshold", "promise")
+    table = Table("model", "version", "labels", "answers", "threshold", "promise")
     for name, versions in models.items():
-        threshold = client.model(name).manifest.threshold
-        promise = threshold.not_certified
-        if threshold.HasField("certificate"):
-            certificate = threshold.certificate
-            promise = (
-                f"{promised(certificate)}, with confidence {certificate.confidence_level:g}; about"
-                f" {certificate.expected_coverage:.0%} answered"
+        infos = [client.model(name, version) for version in versions]
+        default = max((each.version for each in infos if not each.is_shadow), default=0)
+        for info in infos:
+            changed = f" (replaced; {info.inputs_changed})" if info.inputs_changed else ""
+            asked = "who names none" if info.version == default else "who names it"
+            table.add_row(
+                name,
+                f"{info.version}{changed}",
+                ", ".join(info.labels),
+                "as shadow" if info.is_shadow else asked,
+                _threshold(info.manifest.threshold),
+                _promise(info.manifest.threshold),
             )
-        shown = ", ".join(_version(client.model(name, version)) for version in versions)
-        table.add_row(name, shown, _threshold(threshold), promise)
     Console(highlight=False).print(table)
     return 0
 
 
-def _version(info: ModelInfo) -> str:
-    changed = f" (replaced; {info.inputs_changed})" if info.inputs_changed else ""
-    return f"{info.version}{changed}"
+def _promise(threshold: Threshold) -> str:
+    if not threshold.HasField("certificate"):
+        return threshold.not_certified
+    certificate = threshold.certificate
+    return (
+        f"{promised(certificate)}, with confidence {certificate.confidence_level:g}; about"
+        f" {certificate.expected_coverage:.0%} answered"
+    )
 
 
 def _threshold(threshold: Threshold) -> str:

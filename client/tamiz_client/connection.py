@@ -47,7 +47,7 @@ class Connection(ABC):
         self._timeout_s = seconds("timeout_s", timeout_s)
         self._metadata = call_metadata(metadata, token)
         self._retry = retry
-        options = channel_options(retry, tls, max_message_bytes)
+        options = channel_options(self._target, retry, tls, max_message_bytes)
         self._channel = self._open(None if tls is None else tls.credentials(), options)
         self._paths = {path: self._channel.unary_unary(path) for path in PATHS}  # messages stay bytes
         self._stream = self._channel.stream_stream(STREAM_PREDICT)

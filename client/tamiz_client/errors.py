@@ -24,6 +24,7 @@ from typing import Any, Final
 import grpc
 
 from tamiz.call_metadata import NOT_TAKEN
+from tamiz.proxies import proxy_in_the_way
 
 
 class TamizClientError(Exception):
@@ -123,12 +124,11 @@ _BY_CODE: Final[dict[str, type[CallFailed]]] = {
 }
 
 
+_NOT_IN_TIME: Final = "Deadline Exceeded"
 _UNRESOLVED: Final = "DNS resolution failed"
 _UNREACHED: Final = ("failed to connect to all addresses", "connections to all backends failing")
 """How gRPC's details begin when it reached no server. A server that refuses a call uses its own words."""
-
-_PROXIES: Final = ("grpc_proxy", "https_proxy", "http_proxy")
-"""The environment variables that gRPC takes a proxy from, in its order."""
+_PERHAPS_UNREACHED: Final = (_NOT_IN_TIME, _UNRESOLVED, *_UNREACHED)
 
 
 def call_failed(error: grpc.RpcError, target: str, timeout_s: float | None) -> CallFailed:
@@ -163,14 +163,17 @@ def failed_with(code: str, details: str, target: str, *, timeout: tuple[str, flo
     """
     # A server's words go to terminals and logs: without line breaks and control characters.
     details = "".join(each if each.isprintable() else " " for each in details)
-    return _BY_CODE.get(code, CallFailed)(f"{target}: {code}: {_explained(code, details, timeout)}", code)
+    explained = _explained(code, details, timeout)
+    if details.startswith(_PERHAPS_UNREACHED):
+        explained += _proxy_hint(target)
+    return _BY_CODE.get(code, CallFailed)(f"{target}: {code}: {explained}", code)
 
 
 def _explained(code: str, details: str, timeout: tuple[str, float | None]) -> str:
     """Return the details, and what to do where gRPC's own do not say it."""
     if code == "DEADLINE_EXCEEDED":
         name, seconds = timeout
-        details = "no answer in time" if details == "Deadline Exceeded" else details
+        details = "no answer in time" if details == _NOT_IN_TIME else details
         length = "" if seconds is None else f" ({name} was {seconds:g} s)"
         return f"{details}{length}; allow more time, or send fewer rows at a time"
     if code == "UNAVAILABLE" and details.startswith(_UNRESOLVED):
@@ -178,7 +181,7 @@ def _explained(code: str, details: str, timeout: tuple[str, float | None]) -> st
     if code == "UNAVAILABLE" and details.startswith(_UNREACHED):
         return (
             "no server was reached; check that tamiz-server runs there, that the port is its gRPC port,"
-            f" and that both sides use TLS or neither does{_proxy_hint()} ({details})"
+            f" and that both sides use TLS or neither does ({details})"
         )
     # grpc marks its own refusals with "CLIENT: ".
     if code == "RESOURCE_EXHAUSTED" and details.startswith("CLIENT: "):
@@ -188,10 +191,10 @@ def _explained(code: str, details: str, timeout: tuple[str, float | None]) -> st
     return details
 
 
-def _proxy_hint() -> str:
-    """Return what to do about a proxy in the environment; gRPC uses it even for this machine."""
-    name = next((each for each in _PROXIES if os.environ.get(each)), None)
-    return "" if name is None else f"; {name} is set: to go past that proxy, put the host into no_proxy"
+def _proxy_hint(target: str) -> str:
+    """Return what to do about a proxy that is in the way."""
+    name = proxy_in_the_way(target, os.environ)
+    return name and f"; {name} is set: to go past that proxy, put the host into no_proxy"
 
 
 def reason(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,8 @@ class ModelInfo:
         most_rows: how many rows one request may have; 0 if the server does not say.
         inputs_changed: what differs from the inputs of a bundle that had this version number before; empty if
             nothing does.
+        labels: those that name this version, sorted; empty if the server is too old to say.
+        is_shadow: whether it answers only requests that name it.
     """
 
     name: str
@@ -93,14 +95,23 @@ class ModelInfo:
     manifest: Manifest
     most_rows: int = 0
     inputs_changed: str = ""
+    labels: tuple[str, ...] = field(default=(), compare=False)  # they move without a new bundle
+    is_shadow: bool = field(default=False, compare=False)
 
     @classmethod
     def of(cls, response: GetModelResponse) -> ModelInfo:
         """Return what a server answered. An older server does not say the digest of the inputs."""
         manifest = response.manifest
         manifest.inputs_digest = manifest.inputs_digest or inputs_digest(manifest.inputs)
-        most_rows = response.batching.max_queue_size
-        return cls(response.name, response.version, manifest, most_rows, response.inputs_changed)
+        return cls(
+            response.name,
+            response.version,
+            manifest,
+            response.batching.max_queue_size,
+            response.inputs_changed,
+            tuple(response.labels),
+            response.shadow,
+        )
 
 
 _REASON_NAMES = np.array(

@@ -374,7 +374,7 @@ def _versions(board: Dashboard) -> None:
                         "{{model}} {{result}}",
                     )
                 ],
-                says="Attempts to load a version. A failure is counted once, until the file changes.",
+                says="Attempts to load a version: loaded, failed until its file changes, or to be retried.",
                 see="tamizloadfailed",
                 unit="short",
                 width=12,
@@ -387,8 +387,14 @@ def _versions(board: Dashboard) -> None:
                         f"time() - max by (job, instance) (process_start_time_seconds{{{SERVER}}})",
                         "up for (s)",
                     ),
+                    Query(
+                        "time() - max by (job, instance)"
+                        f" (tamiz_repository_look_timestamp_seconds{{{SERVER}}} > 0)",
+                        "looked at its repository (s ago)",
+                    ),
                 ],
-                says="The servers, the version of Tamiz that they run, and how long they have been up.",
+                says="The servers, the version of Tamiz that they run, how long they have been up, and when"
+                " they last looked at their model repository: only on request, if they do not poll.",
                 see="tamizdown",
                 hidden=["Value #A"],
                 width=12,

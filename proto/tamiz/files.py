@@ -8,7 +8,7 @@ import glob
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -70,6 +70,39 @@ def replacing(path: Path, *, mode: int | None = None, may_replace: bool = True) 
     _sync_folder(path.parent)
 
 
+def replace_together(
+    path: Path, content: bytes, beside: Mapping[str, bytes | None], *, may_replace: bool = True
+) -> None:
+    """Put a file and those that belong to it in place: no old one is ever beside a new one.
+
+    All are written under other names first. Then the old ones beside it are removed, and the new ones get
+    their names, the file first. If the process is killed between these steps, a file beside is missing. A
+    second process that writes to the folder waits.
+
+    Args:
+        path: the file.
+        content: all of it.
+        beside: the names and contents of the files beside it; None for one that must not be there.
+        may_replace: whether the file may take the place of one that is there already.
+
+    Raises:
+        OSError: if that is not possible. If it is because of the folder or of what has these names, all is
+            as it was before.
+    """
+    others = {path.with_name(name): each for name, each in beside.items()}
+    with _alone_in(path.parent), contextlib.ExitStack() as renames:  # from last to first
+        if not may_replace and path.exists():
+            raise FileExistsError(errno.EEXIST, "it is there already", str(path))
+        for each, its_content in {**others, path: content}.items():
+            if its_content is not None:
+                file = renames.enter_context(replacing(each, mode=0o644))
+                file.write(its_content)
+                file.flush()
+                os.fsync(file.fileno())  # now, because the renames should follow at once
+        for each in others:
+            each.unlink(missing_ok=True)
+
+
 def create(path: Path, content: bytes, mode: int) -> None:
     """Write a file that is not there yet.
 
@@ -92,6 +125,22 @@ def create(path: Path, content: bytes, mode: int) -> None:
         path.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes that use this out of a folder, where file system and permissions allow it."""
+    descriptor = None
+    with contextlib.suppress(OSError, ImportError):
+        import fcntl  # noqa: PLC0415  not on Windows
+
+        descriptor = os.open(folder, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _is_open_file(path: Path) -> bool:

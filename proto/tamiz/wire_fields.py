@@ -58,7 +58,10 @@ def read_varint(content: bytes, position: int) -> tuple[int, int]:
         WireError: if it does not end.
     """
     value = 0
-    for k, byte in enumerate(content[position : position + _MAX_VARINT_BYTES]):
+    for k in range(_MAX_VARINT_BYTES):
+        if position + k >= len(content):
+            break
+        byte = content[position + k]
         value |= (byte & 0x7F) << 7 * k
         if byte < 0x80:  # noqa: PLR2004  the highest bit says that more follow
             return value, position + k + 1

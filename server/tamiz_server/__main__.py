@@ -1,140 +1,29 @@
-"""`tamiz-server`: flags and environment → Config → App."""
+"""`tamiz-server`: from its first moment on, a signal ends it."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import logging
 import os
-import re
+import signal
 import sys
-import threading
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Sequence
 
-from tamiz.standard_output import OutputError, discard, prepare, written
-from tamiz_server.access.tokens import Right, entry, new_token
-from tamiz_server.config.flags import parse_config, parse_health_config
-from tamiz_server.errors import ConfigError
-from tamiz_server.telemetry.log_writer import LogWriter
-from tamiz_server.telemetry.logs import set_up as set_up_logs
-from tamiz_server.telemetry.standard_error import taken_over
-
-_LEAVES_WITHIN_S: Final = 2.0
-_LOG_ENDS_WITHIN_S: Final = 1.0
+_SMALL = ("health", "label", "token")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the server until it is told to stop, or run `health` or `token`; return the exit status."""
-    prepare()
+    """Run the server until it is told to stop, or run `health`, `label` or `token`; return the exit status.
+
+    The imports take most of the start. The kernel drops a signal to process 1 of a container that has no
+    handler yet, and the container would go on until its grace period is over: handlers come before imports.
+    """
     argv = sys.argv[1:] if argv is None else argv
-    command = {"token": _make_token, "health": _ask_health}.get(argv[0] if argv else "")
-    try:
-        return _run_server(argv) if command is None else command(argv[1:])
-    except ConfigError as error:
-        return _fail(str(error))
+    if not (argv and argv[0] in _SMALL):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: os._exit(0))
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the disk has yet to be looked at
+    from tamiz_server.command_line import run  # noqa: PLC0415  after the handlers
 
-
-def _run_server(argv: Sequence[str]) -> int:
-    config = parse_config(argv, os.environ)
-    # onnxruntime's own wheels report to their maker unless told otherwise before they are imported.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
-        from tamiz_server.app import App  # noqa: PLC0415  to name the extra when its libraries are missing
-    except ModuleNotFoundError as error:
-        return _fail(f"{error.name} is not installed; the server needs: pip install 'tamiz[server]'")
-    with taken_over() as real_stderr:
-        log = LogWriter(real_stderr)
-        set_up_logs(config.log_level, config.log_format, log, is_terminal=os.isatty(real_stderr))
-
-        async def serve() -> None:
-            await App(config, lambda: log.n_dropped).run()
-            _leave_behind_what_computes()
-
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve())
-    log.close(_LOG_ENDS_WITHIN_S)
-    return 0
-
-
-def _leave_behind_what_computes() -> None:
-    """End the process soon: Python would wait for a thread in which a model computes, however long."""
-
-    def leave() -> None:
-        logging.getLogger(__name__).warning(
-            "a model was still computing or being loaded after %g s; the process ends without waiting for it",
-            _LEAVES_WITHIN_S,
-        )
-        logging.shutdown()
-        os._exit(0)
-
-    timer = threading.Timer(_LEAVES_WITHIN_S, leave)
-    timer.daemon = True
-    timer.start()
-
-
-def _ask_health(argv: Sequence[str]) -> int:
-    """Ask the server that runs with these flags and this environment; return 0 if it is serving."""
-    from tamiz_server.health_command import trouble  # noqa: PLC0415  the server itself does not need it
-
-    found = trouble(parse_health_config(argv, os.environ))
-    return _fail(found) if found else 0
-
-
-def _make_token(argv: Sequence[str]) -> int:
-    """Print a new token on standard output, and its entry for the tokens file on standard error."""
-    parser = argparse.ArgumentParser(
-        prog="tamiz-server token",
-        description="Make a bearer token. Standard output gets the token, which goes to its bearer; standard"
-        " error gets its entry for --tokens-file. For example: tamiz-server token batch --right predict"
-        " > batch.token 2>> tokens.toml",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "name", type=_bare_key, help="name of the token, for people: letters, digits, - and _"
-    )
-    parser.add_argument(
-        "--right",
-        action="append",
-        type=Right,
-        choices=list(Right),
-        required=True,
-        help="what its bearer may do; can be given several times",
-    )
-    arguments = parser.parse_args(argv)
-    token, digest = new_token()
-    try:
-        with written():
-            print(token)  # noqa: T201  a command's output
-    except BrokenPipeError:
-        discard()
-        return 1
-    except OutputError as error:
-        return _fail(str(error))
-    print(entry(arguments.name, digest, arguments.right), file=sys.stderr)  # noqa: T201  a command's output
-    return 0
-
-
-def _bare_key(text: str) -> str:
-    """Return a name that TOML takes without quotes."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: expected letters, digits, - and _")
-    return text
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's factory if it is there (not on Windows): it saves a third of an RPC's time."""
-    try:
-        import uvloop  # noqa: PLC0415  it may be missing
-    except ModuleNotFoundError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
-
-
-def _fail(message: str) -> int:
-    print(f"tamiz-server: {message}", file=sys.stderr)  # noqa: T201  before logging is set up
-    return 1
+    return run(argv)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Final
 from tamiz_server.access.access import access_control
 from tamiz_server.access.tls import watch_certificates
 from tamiz_server.config.config import Config
+from tamiz_server.config.host import shown, socket_path
 from tamiz_server.config.warnings import plain_text_warnings
 from tamiz_server.model.signature import trusted_keys
 from tamiz_server.protocols.oip.service import OipService
@@ -26,7 +27,8 @@ from tamiz_server.serving.requests import Requests
 from tamiz_server.serving.served import Registry
 from tamiz_server.serving.streams import Streams
 from tamiz_server.telemetry.access_log import AccessLog
-from tamiz_server.telemetry.metrics import CONTENT_TYPE, Metrics
+from tamiz_server.telemetry.exposition import exposition
+from tamiz_server.telemetry.metrics import Metrics
 from tamiz_server.telemetry.tracing import trace_to
 from tamiz_server.transports.grpcio import GrpcServer
 from tamiz_server.transports.pages import Page, PageServer
@@ -56,6 +58,7 @@ class App:
         for warning in plain_text_warnings(config):
             _log.warning(warning)
         access = access_control(config)
+        self._has_access_control = access is not None
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._metrics = Metrics(version("tamiz"), access.refused if access else {}, log_lines_dropped)
@@ -84,7 +87,7 @@ class App:
         certificates = watch_certificates(config)
         self._grpc = GrpcServer(self._services, config, access, certificates, self._metrics.refused)
         self._http = PageServer(
-            config.metrics_host or config.host,
+            config.pages_host,
             config.metrics_port,
             {"/metrics": self._metrics_page, "/healthz": self._health_page},
             access.admit if access else None,
@@ -145,9 +148,10 @@ class App:
                 await self._grpc.set_health(service.name, serving)
 
     def _announce(self, served: list[str]) -> None:
-        host, metrics_host = map(_in_url, (self._config.host, self._config.metrics_host or self._config.host))
-        scheme = "https" if self._config.metrics_tls else "http"
-        where = f"gRPC on {host}:{self._grpc.port}, metrics on {scheme}://{metrics_host}:{self._http.port}/metrics"
+        pages = shown(self._config.pages_host, self._http.port)
+        if not socket_path(self._config.pages_host):
+            pages = f"{'https' if self._config.metrics_tls else 'http'}://{pages}/metrics"
+        where = f"gRPC on {shown(self._config.host, self._grpc.port)}, metrics on {pages}"
         if served or self._readiness.ready:
             _log.info("ready: serving %s; %s", ", ".join(served) or "no model until one is loaded", where)
         else:
@@ -220,18 +224,19 @@ class App:
             return False
         return True
 
-    def _metrics_page(self) -> Page:
+    def _metrics_page(self, accept: str) -> Page:
         self._in_loop(self._metrics.flush)
-        return Page(HTTPStatus.OK, CONTENT_TYPE, self._metrics.text())
+        return Page(HTTPStatus.OK, *exposition(self._metrics.text(), accept))
 
-    def _health_page(self) -> Page:
+    def _health_page(self, accept: str) -> Page:  # noqa: ARG002  there is one form of it
         alive = self._in_loop(lambda: None)
         serving = alive and self._readiness.ready and not self._stop.is_set()
         status = HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE
-        problems = (f"not loaded: {where}; the log says why\n" for where in sorted(self._metrics.problems))
+        problems = [
+            f"not loaded{' yet' * (where in self._metrics.retried)}: {where}; the log says why\n"
+            for where in sorted(self._metrics.problems)
+        ]
+        if problems and self._has_access_control:  # this page needs no token, and names are not for everybody
+            problems = [f"not loaded: {len(problems)} model(s) or version(s); the log says why\n"]
         says = "".join(("SERVING\n" if serving else "NOT_SERVING\n", *problems))
         return Page(status, "text/plain", says.encode())
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -116,6 +116,12 @@ class RateExceeded(TamizError):
     code = "RESOURCE_EXHAUSTED"
 
 
+class MessageTooLarge(TamizError):
+    """A call that needs no token has a message that is too large for that."""
+
+    code = "RESOURCE_EXHAUSTED"
+
+
 class MetadataTooLarge(TamizError):
     """A call has more metadata than `--max-metadata-bytes`."""
 
@@ -145,18 +151,27 @@ class RowsFailed(ModelFailed):
     code = "INVALID_ARGUMENT"
 
 
-class _FileError(Exception):
-    """The message may quote the file: it is made one line, and not too long for a log."""
+class FileError(Exception):
+    """A file of the repository cannot be used.
 
-    def __init__(self, message: str) -> None:
+    The message may quote the file: it is made one line, and not too long for a log.
+
+    Attributes:
+        may_pass: whether something else than the file's own content may be to blame, such as a lack of memory
+            or time: then it is worth another try.
+    """
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        """Take the message, and whether another try may succeed."""
         super().__init__(_shortened(" ".join(message.split()), _MAX_CHARACTERS_IN_THE_LOG))
+        self.may_pass = may_pass
 
 
-class BundleError(_FileError):
+class BundleError(FileError):
     """A bundle cannot be served: the message says why, and what to do."""
 
 
-class SettingsError(_FileError):
+class SettingsError(FileError):
     """A model's `settings.toml` is wrong: the message names section, key and what was expected."""
 
 

@@ -106,7 +106,14 @@ class Stub:
             ],
             classes=Classes(strings=["no", "yes"]),
         )
-        return GetModelResponse(name=request.name, version=3, manifest=manifest).SerializeToString()
+        version = request.version or 3
+        return GetModelResponse(
+            name=request.name,
+            version=version,
+            manifest=manifest,
+            labels=["canary", "stable"] if version == 1 else [],
+            shadow=request.version == 3,
+        ).SerializeToString()
 
     def predict(self, body: bytes, context: grpc.ServicerContext) -> bytes:
         request = PredictRequest.FromString(body)

@@ -72,6 +72,17 @@ def test_the_server_is_named_before_the_command_or_after_it(stub, capsys, monkey
     assert capsys.readouterr().out == '{"plain": [1, 3]}\n' * 3
 
 
+def test_models_shows_each_version_with_its_labels_whom_it_answers_and_its_own_promise(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    status, out, _ = run("models")
+    first, second = (
+        [cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if "plain" in line
+    )
+    assert status == 0
+    assert first[:4] == ["plain", "1", "canary, stable", "who names none"]
+    assert second[:4] == ["plain", "3", "", "as shadow"]
+
+
 def test_health_tells_a_model_that_is_not_served_from_one_that_is_not_serving(run):
     assert run("health") == (0, "SERVING\n", "")
     assert run("health", "plain") == (0, "SERVING\n", "")
@@ -97,7 +108,7 @@ def test_health_says_why_there_is_no_answer(capsys):
 
 def test_a_proxy_in_the_environment_is_named_when_no_server_is_reached(capsys, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    assert main(["models", "--server", "127.0.0.1:1", "--timeout-s", "5"]) == 1
+    assert main(["models", "--server", "192.0.2.1:1", "--timeout-s", "5"]) == 1
     assert "http_proxy is set: to go past that proxy, put the host into no_proxy" in capsys.readouterr().err
 
 

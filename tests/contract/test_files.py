@@ -9,11 +9,12 @@ import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tamiz.files import create, replace, replacing
+from tamiz.files import create, replace, replace_together, replacing
 
 
 def mode(path):
@@ -164,3 +165,70 @@ def test_a_file_that_came_meanwhile_is_not_replaced_without_permission(tmp_path)
         late.__exit__(None, None, None)
     assert path.read_bytes() == b"early"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tamiz.files import replace_together
+left = [int(sys.argv[2])]
+def counted(step):
+    def counting(*arguments, **options):
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(*arguments, **options)
+    return counting
+Path.replace, Path.unlink, os.fsync = map(counted, (Path.replace, Path.unlink, os.fsync))
+replace_together(Path(sys.argv[1]) / "main", b"new", {"a": b"new", "b": b"new", "c": None})
+"""
+
+
+def test_killed_at_any_step_it_leaves_no_old_file_beside_a_new_one(tmp_path):
+    for n_steps in range(1, 100):
+        folder = tmp_path / str(n_steps)
+        folder.mkdir()
+        for name in ("main", "a", "b", "c"):
+            (folder / name).write_bytes(b"old")
+        status = subprocess.run(
+            [sys.executable, "-c", KILLED, str(folder), str(n_steps)], check=False
+        ).returncode
+        assert len(set(contents(folder).values())) == 1, contents(folder)
+        assert "main" in contents(folder)
+        if status == 0:
+            break
+    assert n_steps > 10
+    assert contents(folder) == dict.fromkeys(("main", "a", "b"), b"new")
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "main"]
+
+
+@pytest.mark.parametrize("taken", ["main", "a"])
+def test_a_folder_in_the_place_of_one_of_them_leaves_all_as_it_was(tmp_path, taken):
+    before = {name: b"old" for name in ("main", "a", "b") if name != taken}
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / taken).mkdir()
+    with pytest.raises(IsADirectoryError):
+        replace_together(tmp_path / "main", b"new", {"a": b"new", "b": None})
+    (tmp_path / taken).rmdir()
+    assert contents(tmp_path) == before
+
+
+def test_two_that_write_at_once_take_turns(tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            for name in (b"1", b"2", b"3", b"4"):
+                pool.submit(replace_together, tmp_path / "main", name, {"a": name, "b": name})
+    assert len(set(contents(tmp_path).values())) == 1
+
+
+def test_a_file_that_must_not_be_replaced_keeps_what_is_beside_it(tmp_path):
+    (tmp_path / "main").write_bytes(b"old")
+    (tmp_path / "a").write_bytes(b"old")
+    with pytest.raises(FileExistsError):
+        replace_together(tmp_path / "main", b"new", {"a": None}, may_replace=False)
+    assert contents(tmp_path) == {"main": b"old", "a": b"old"}

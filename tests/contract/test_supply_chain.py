@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -29,8 +32,12 @@ def named_here() -> dict[str, Requirement]:
 
 def closure(extras: set[str]) -> set[str]:
     """Return everything that is installed for some extras, however indirectly."""
+    return closure_of([Requirement(f"tamiz[{','.join(sorted(extras))}]")]) - {"tamiz"}
+
+
+def closure_of(waiting: list[Requirement]) -> set[str]:
+    """Return everything that is installed for some requirements, with themselves."""
     found: set[str] = set()
-    waiting = [Requirement(f"tamiz[{','.join(sorted(extras))}]")]
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
@@ -47,7 +54,7 @@ def closure(extras: set[str]) -> set[str]:
             environments = [{"extra": extra} for extra in ("", *requirement.extras)]
             if each.marker is None or any(map(each.marker.evaluate, environments)):
                 waiting.append(each)
-    return {key.partition("[")[0] for key in found} - {"tamiz"}
+    return {key.partition("[")[0] for key in found}
 
 
 def test_every_line_pins_one_version_and_names_no_address():
@@ -65,6 +72,61 @@ def test_whatever_an_extra_brings_is_pinned_and_installed_as_pinned(extra):
         except PackageNotFoundError:
             continue
         assert Version(installed).public == PINS[name].public
+
+
+REQUIREMENTS = {"image": {"server", "signing", "jwt"}, "build": None}
+
+
+def hashed(name: str) -> dict[str, tuple[Version, list[str]]]:
+    """Return the version and the hashes of each package of deploy/requirements/."""
+    text = (ROOT / f"deploy/requirements/{name}.txt").read_text()
+    found = {}
+    for entry in re.sub(r" \\\n", "", text).splitlines():
+        if entry[0] != "#":
+            requirement, *hashes = re.split(r"\s+--hash=", entry)
+            parsed = Requirement(requirement)
+            [only] = parsed.specifier
+            assert only.operator == "=="
+            found[canonicalize_name(parsed.name)] = Version(only.version), hashes
+    return found
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_whatever_the_image_installs_has_a_hash_and_the_pinned_version(name):
+    found = hashed(name)
+    extras = REQUIREMENTS[name]
+    needed = closure(extras) if extras else closure_of([Requirement("hatchling")])
+    assert needed <= found.keys(), "make constraints"
+    for package, (version, hashes) in found.items():
+        assert version == PINS.get(package, version), f"{package}: make constraints"
+        assert hashes
+        assert all(re.fullmatch("sha256:[0-9a-f]{64}", each) for each in hashes)
+    assert "://" not in (ROOT / f"deploy/requirements/{name}.txt").read_text()
+
+
+def test_the_list_of_what_the_image_holds_is_valid_cyclonedx_and_whole(tmp_path):
+    validators = pytest.importorskip("cyclonedx.validation.json")
+    schema = pytest.importorskip("cyclonedx.schema")
+    command = re.search(r"\$\(BIN\)/(cyclonedx-py .*?) 2>", (ROOT / "Makefile").read_text(), re.DOTALL)[1]
+    path = tmp_path / "sbom.json"
+    words = command.replace("\\\n", " ").replace("build/sbom.json", str(path)).split()
+    done = subprocess.run(
+        [Path(sys.executable).with_name(words[0]), *words[1:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    text = path.read_text()
+    assert validators.JsonStrictValidator(schema.SchemaVersion.V1_6).validate_str(text) is None
+    bill = json.loads(text)
+    assert bill["metadata"]["component"]["name"] == "tamiz"
+    listed = {canonicalize_name(each["name"]): each for each in bill["components"]}
+    assert {name: each["version"] for name, each in listed.items()} == {
+        name: str(version) for name, (version, _) in hashed("image").items()
+    }
+    assert all(each["purl"].startswith("pkg:pypi/") for each in listed.values())
 
 
 def test_what_builds_the_wheel_is_pinned_as_the_rest_is():

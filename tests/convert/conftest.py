@@ -11,7 +11,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
 from tamiz.bundle_format import OnnxParts
-from tamiz.files import replace
+from tamiz.files import replace_together
 from tamiz_server.model.graph_check import check_graph
 
 
@@ -86,8 +86,8 @@ def customers() -> Rows:
 def look_through_every_graph(monkeypatch):
     """The server's check of graphs must accept every graph that a test exports."""
 
-    def replace_checked(path, content, **options):
+    def replace_checked(path, content, *beside, **options):
         check_graph(path, OnnxParts.of(content))
-        replace(path, content, **options)
+        replace_together(path, content, *beside, **options)
 
-    monkeypatch.setattr("tamiz_convert.bundles.bundle.replace", replace_checked)
+    monkeypatch.setattr("tamiz_convert.bundles.bundle.replace_together", replace_checked)

@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ from sklearn.linear_model import LogisticRegression
 from tamiz_convert import export, read_manifest
 from tamiz_convert.__main__ import main
 from tamiz_convert.files import together
-from tamiz_convert.pipeline import export_graph
 
 STEPS = (
     "converting the model",
@@ -58,19 +58,42 @@ def test_an_interruption_at_any_step_leaves_what_was_there(step, trained, tmp_pa
 
 def test_an_interruption_between_bundle_and_report_comes_too_late(trained, tmp_path, monkeypatch):
     model, held_out = trained
-    write = export_graph.write_files
+    rename = Path.replace
 
-    def interrupted(*arguments):
+    def interrupted(self, target):
         signal.raise_signal(signal.SIGINT)
-        write(*arguments)
+        return rename(self, target)
 
-    monkeypatch.setattr(export_graph, "write_files", interrupted)
+    monkeypatch.setattr(Path, "replace", interrupted)
     folder = tmp_path / "m/1"
     export(model, folder, calibration=held_out, threshold=0.9)
     report = json.loads((folder / "report.json").read_text())
     assert report["model"]["graph_digest"] == read_manifest(folder).graph_digest
     with pytest.raises(KeyboardInterrupt):  # afterwards the keyboard is heard again
         signal.raise_signal(signal.SIGINT)
+
+
+def test_no_report_is_ever_beside_another_bundle(trained, tmp_path, monkeypatch):
+    model, held_out = trained
+    folder = tmp_path / "m/1"
+    seen: list[tuple[float, float | None]] = []
+    rename = Path.replace
+
+    def watched(self, target):
+        moved = rename(self, target)
+        report = folder / "report.json"
+        promised = json.loads(report.read_text())["promise"]["threshold"] if report.exists() else None
+        seen.append((read_manifest(folder).threshold.value, promised))
+        return moved
+
+    for threshold, with_report in ((0.6, True), (0.9, True), (0.6, False), (0.9, True)):
+        export(model, folder, calibration=held_out, threshold=threshold, replace=True, report=with_report)
+        assert (folder / "report.html").exists() == with_report
+        monkeypatch.setattr(Path, "replace", watched)
+    bundles = [bundle for bundle, _ in seen]
+    assert bundles == [0.9, 0.9, 0.9, 0.6, 0.9, 0.9, 0.9]
+    assert all(report in (None, bundle) for bundle, report in seen)
+    assert {report for _, report in seen} == {None, 0.9}
 
 
 def test_an_interruption_while_the_command_loads_its_libraries_is_no_traceback(monkeypatch, capsys):

@@ -97,11 +97,15 @@ class Image:
         container = self.buildah("from", "scratch")
         self.buildah("copy", "--quiet", container, base, "/")
         self.buildah("commit", "--quiet", "--rm", container, "localhost/base")
+        digest = self.buildah(
+            "inspect", "--type", "image", "--format", "{{.FromImageDigest}}", "localhost/base"
+        )
+        self.base = f"localhost/base@{digest}"  # by digest, as deploy/README.md advises
         return base
 
     def build(self) -> None:
         arguments = ["localhost/tamiz:test", "--isolation", "chroot", "--network", "host"]
-        arguments += ["--build-arg", "BASE=localhost/base", "--label", f"note={NOTE}"]
+        arguments += ["--build-arg", f"BASE={self.base}", "--label", f"note={NOTE}"]
         run("make", "-C", ROOT, "image", f"ARGS={shlex.join(arguments)}", env=self.environment)
         container = self.buildah("from", "--pull-never", "localhost/tamiz:test")
         self.root = Path(self.buildah("mount", container))
@@ -232,7 +236,9 @@ def says_what_it_is(image: Image) -> None:
         f"{prefix}licenses": PROJECT["license"],
         f"{prefix}version": PROJECT["version"],
         f"{prefix}revision": revision(),
+        f"{prefix}base.name": image.base,
     }
+    assert "@sha256:" in image.base
 
 
 def revision() -> str:

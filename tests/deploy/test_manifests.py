@@ -24,6 +24,7 @@ from tamiz_server.telemetry.metrics import metric_table
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"
+PAGE = (ROOT / "deploy/README.md").read_text()
 OVERLAYS = sorted(path.name for path in (KUBERNETES / "overlays").iterdir())
 MODELS = sorted(path.name for path in (KUBERNETES / "components").glob("models-*"))
 BUILDS = [*OVERLAYS, *MODELS, "kserve"]
@@ -76,6 +77,7 @@ RELABELING = _object(
     replacement=TEXT,
     targetLabel=TEXT,
 )
+SECRET_KEY = _object(["name", "key"], name=TEXT, key=TEXT)
 FORMAT = _object(["name"], name=TEXT, version=TEXT, autoSelect={"type": "boolean"})
 OTHERS = {
     "PodMonitor": (
@@ -91,6 +93,11 @@ OTHERS = {
                     port=TEXT,
                     path=TEXT,
                     interval=TEXT,
+                    scheme={"enum": ["http", "https"]},
+                    tlsConfig=_object(
+                        ["serverName", "ca"], serverName=TEXT, ca=_object(["secret"], secret=SECRET_KEY)
+                    ),
+                    authorization=_object(["credentials"], credentials=SECRET_KEY),
                     relabelings={"type": "array", "items": RELABELING},
                 ),
             },
@@ -306,6 +313,8 @@ def test_the_server_takes_its_settings_and_listens_where_it_is_asked(built, name
         ports = {each["name"]: each["containerPort"] for each in container["ports"]}
         assert ports.get("grpc", ports.get("h2c")) == config.grpc_port
         assert ports.get("metrics", config.metrics_port) == config.metrics_port
+        if config.tls_certificate:
+            continue  # see the hardened overlay below
         for probe in probes(container).values():
             assert probe["grpc"]["port"] == config.grpc_port
         assert pod["terminationGracePeriodSeconds"] >= config.drain_delay_s + config.drain_timeout_s + 5
@@ -323,11 +332,50 @@ def test_endpoints_notice_before_the_server_stops(built, name, tmp_path):
             assert delay_s == 0
 
 
-@pytest.mark.parametrize("name", BUILDS)
+@pytest.mark.parametrize("name", [name for name in BUILDS if name != "hardened"])
 def test_only_readiness_depends_on_models(built, name):
     for pod in pods(built[name]):
         asked = {each: probe["grpc"].get("service", SERVER) for each, probe in probes(server(pod)).items()}
         assert asked == {"startup": ALIVE, "liveness": ALIVE, "readiness": SERVER}
+
+
+def test_the_hardened_overlay_reads_secrets_where_they_are_mounted_and_probes_with_tls(built, tmp_path):
+    objects = built["hardened"]
+    [pod] = pods(objects)
+    config, container = settings(objects, pod, tmp_path), server(pod)
+    sources = {each["name"]: each.get("secret", {}).get("secretName") for each in pod["volumes"]}
+    mounted = {each["mountPath"]: sources[each["name"]] for each in container["volumeMounts"]}
+    assert all(each["secret"]["defaultMode"] == 0o440 for each in pod["volumes"] if "secret" in each)
+    files = {
+        config.tls_certificate: "tamiz-tls",
+        config.tls_key: "tamiz-tls",
+        config.tokens_file: "tamiz-tokens",
+        config.require_signature: "tamiz-signers",
+    }
+    for file, secret in files.items():
+        assert mounted[str(Path(file).parent)] == secret
+        assert secret in PAGE
+        assert Path(file).name in PAGE or secret == "tamiz-tls"  # kubectl names these files
+    assert config.metrics_tls
+    assert not config.reflection
+    assert not config.allow_release_rollback
+    asked = {
+        name: probe.keys() & {"grpc", "tcpSocket", "httpGet"} for name, probe in probes(container).items()
+    }
+    assert asked == {"startup": {"tcpSocket"}, "liveness": {"tcpSocket"}, "readiness": {"httpGet"}}
+    assert probes(container)["readiness"]["httpGet"] == {
+        "scheme": "HTTPS",
+        "path": "/healthz",
+        "port": "metrics",
+    }
+    for service in of_kind(objects, "Service"):
+        assert "appProtocol" not in service["spec"]["ports"][0]
+    [endpoint] = of_kind(objects, "PodMonitor")[0]["spec"]["podMetricsEndpoints"]
+    assert endpoint["scheme"] == "https"
+    assert endpoint["authorization"]["credentials"]["name"] in PAGE
+    assert [each["kind"] for each in objects if each["kind"] == "Secret"] == [], (
+        "no secret is in the repository"
+    )
 
 
 @pytest.mark.parametrize("name", [*OVERLAYS, *MODELS])
@@ -577,7 +625,7 @@ def test_alerts_know_every_job_that_a_monitor_makes(built):
     patterns = re.findall(r'\bjob=~"([^"]+)"', alerts)
     assert patterns
     monitors = [each for name in (*OVERLAYS, "kserve") for each in of_kind(built[name], "PodMonitor")]
-    assert len(monitors) == 3
+    assert len(monitors) == 4
     for monitor in monitors:
         job = f"{monitor['metadata']['namespace']}/{monitor['metadata']['name']}"
         assert all(re.fullmatch(pattern, job) for pattern in patterns), job

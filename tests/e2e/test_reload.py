@@ -159,7 +159,7 @@ async def test_models_change_under_load_and_no_request_fails(make_bundle, start_
         set_labels(models, "[labels]\nstable = 3\n")
         await load.until_answered_by("stable", 3, 0.9)
         set_labels(models, "[labels]\nstable = three\n")
-        await load.until(lambda: logged("its settings stay as they were") == 1)
+        await load.until(lambda: logged("its settings cannot be used") == 1)
         assert load.last["stable"] == (3, 0.9)
 
         set_labels(models, "[labels]\nstable = 2\n")

@@ -117,6 +117,39 @@ def test_sigint_leaves_requests_in_flight_their_time(make_bundle, start_server):
     assert server.process.wait(30) == 0
 
 
+SIGNALED = """
+import os, sys
+from tamiz_server.__main__ import main
+assert not {"argparse", "asyncio", "grpc"} & sys.modules.keys()
+class Finder:
+    def find_spec(name, *_):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), int(sys.argv[2]))
+sys.meta_path.insert(0, Finder)
+sys.exit(main(sys.argv[3:]))
+"""
+"""Starts a server that gets a signal when it imports a module."""
+
+
+@pytest.mark.parametrize(
+    ("moment", "number", "flags", "status"),
+    [
+        ("tamiz_server.command_line", signal.SIGTERM, [], 0),
+        ("asyncio", signal.SIGINT, [], 0),
+        ("tamiz_server.app", signal.SIGTERM, [], 0),
+        ("onnxruntime", signal.SIGINT, [], 0),
+        ("asyncio", signal.SIGHUP, ["--grpc-port", "x"], 1),  # it starts as if there had been no signal
+        ("asyncio", signal.SIGTERM, ["health"], -signal.SIGTERM),  # 0 would mean that a server is serving
+    ],
+)
+def test_a_server_that_still_imports_its_libraries_heeds_signals(tmp_path, moment, number, flags, status):
+    repository = [] if flags == ["health"] else ["--model-repository", str(tmp_path)]
+    command = [sys.executable, "-c", SIGNALED, moment, str(int(number)), *flags, *repository]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == status, done.stderr
+    assert done.stderr.count("\n") == (status == 1)
+
+
 def run_server(*flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tamiz_server", *flags],

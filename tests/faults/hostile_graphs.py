@@ -219,6 +219,30 @@ def size_of_a_row() -> onnx.GraphProto:
     return graph_of(nodes, (integers("one", 1),), dtype=TensorProto.INT64)
 
 
+def division_by_a_row() -> onnx.GraphProto:
+    """The smallest number there is, divided by what is in the rows: for −1, the process ends."""
+    return graph_of(
+        summed(helper.make_node("Div", ["smallest", "features"], ["big"], name="ratio")),
+        (integers("smallest", -(2**63)),),
+        dtype=TensorProto.INT64,
+    )
+
+
+def division_in_a_loop() -> onnx.GraphProto:
+    """The same within a Loop, by a value from around it that no operator of ONNX makes."""
+    body = [
+        helper.make_node("Steal", ["features"], ["stolen"], domain="com.microsoft"),
+        helper.make_node("Div", ["smallest", "stolen"], ["big"], name="ratio"),
+        helper.make_node("Identity", ["was"], ["is"]),
+    ]
+    trips = numpy_helper.from_array(np.array(1), "trips")
+    return graph_of(
+        [helper.make_node("Loop", ["trips", "true", "zero"], ["extra"], body=loop_body(body))],
+        (_TRUE, trips, integers("smallest", -(2**63))),
+        dtype=TensorProto.INT64,
+    )
+
+
 def external(location: str, **more: str) -> onnx.GraphProto:
     """An initializer that lies in another file."""
     tensor = TensorProto(name="outside", data_type=TensorProto.DOUBLE, dims=[1])
@@ -316,6 +340,12 @@ def function(name: str, *calls: str) -> onnx.FunctionProto:
     return helper.make_function("loud", name, ["x"], [steps[-1]], nodes, opsets)
 
 
+def _in_place_of(operator: str) -> onnx.FunctionProto:
+    """A function with the name of one of ONNX's operators, which makes integers."""
+    nodes = [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.INT64)]
+    return helper.make_function("", operator, ["x"], ["y"], nodes, [helper.make_opsetid("", 19)])
+
+
 def laughing(levels: int) -> tuple[onnx.FunctionProto, ...]:
     """Functions each of which calls the next one ten times."""
     last = function(f"f{levels}", "Identity")
@@ -358,6 +388,18 @@ STATIC: dict[str, tuple[Writer, str]] = {
         "'hollow' has more elements",
     ),
     "a tensor of negative size": (lambda f: write(f, hollow_initializer(-1)), "'hollow' has a negative size"),
+    "a division that a row can make the last": (
+        lambda f: write(f, division_by_a_row()),
+        "node 'ratio' \\(Div\\) divides integers",
+    ),
+    "such a division in a loop": (
+        lambda f: write(f, division_in_a_loop()),
+        "node 'ratio' \\(Div\\) divides integers",
+    ),
+    "a function in place of an operator": (
+        lambda f: write(f, calling("f"), (_in_place_of("Exp"),)),
+        "function 'Exp' takes the place of an operator of ''",
+    ),
     "graphs within graphs, 17 deep": (
         lambda f: with_nodes(f, nested(17)),
         "is nested 17 graphs deep: expected at most 16",

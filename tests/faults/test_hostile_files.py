@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -112,8 +113,8 @@ def test_a_manifest_that_is_a_bomb_is_refused_in_time(make_bundle, kind, tmp_pat
     path = make_bundle()
     with_manifest(path, BOMBS[kind](manifest_of(path)))
     started_s = time.monotonic()
-    with pytest.raises(BundleError) as refused:
-        load(path, Config(model_repository=tmp_path), trial=Trial())
+    with closing(Trial()) as trial, pytest.raises(BundleError) as refused:
+        load(path, Config(model_repository=tmp_path), trial=trial)
     assert len(str(refused.value)) < 3_000
     assert "\n" not in str(refused.value)
     assert time.monotonic() - started_s < 60
@@ -125,7 +126,8 @@ def test_what_lies_where_the_server_was_started_takes_the_place_of_no_library(
     path = make_bundle()
     (tmp_path / "numpy.py").write_text("raise SystemExit(1)")
     monkeypatch.chdir(tmp_path)
-    assert load(path, Config(model_repository=tmp_path), trial=Trial())
+    with closing(Trial()) as trial:
+        assert load(path, Config(model_repository=tmp_path), trial=trial)
 
 
 def test_a_threshold_far_above_one_accepts_nothing(make_bundle, start_server):
@@ -332,8 +334,14 @@ def test_pipes_devices_folders_and_loops_hold_up_nobody(make_bundle, start_serve
         wait_for(lambda k=number: said(server, f"m version {k} is not served"), what=place.__name__)
     place_pipe(tmp_path / "models/m/settings.toml")
     server.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: said(server, "its settings stay as they were"), what="the refusal of a pipe as settings")
+    wait_for(lambda: said(server, "its settings cannot be used"), what="the refusal of a pipe as settings")
     make_bundle("m/99")
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(
+        lambda: sum("its settings cannot be used" in line for line in server.log) == 2, what="the next look"
+    )
+    assert not said(server, "m version 99: threshold")  # a folder comes in force as a whole
+    (tmp_path / "models/m/settings.toml").unlink()
     server.process.send_signal(signal.SIGHUP)
     wait_for(lambda: said(server, "m version 99: threshold"), what="the next version")
     answers_right(server.target, version=99)
@@ -532,10 +540,9 @@ def test_what_is_decided_about_files_does_not_depend_on_the_wall_clock(make_bund
         monkeypatch.setattr(time, "time", lambda jump_s=jump_s: 1.7e9 + jump_s)
         lifecycle = Lifecycle(VersionPolicy.parse("all"))
         lifecycle.look(look(tmp_path / "models"), 0.0)
-        assert lifecycle.to_load() == [("m", 1)]
-        assert not lifecycle.failed(("m", 1))
+        assert lifecycle.to_load(0.0) == []
         lifecycle.look(look(tmp_path / "models"), 2.0)
-        assert lifecycle.failed(("m", 1))
+        assert lifecycle.to_load(2.0) == [("m", 1)]
 
 
 CLOCK = """

@@ -248,6 +248,42 @@ def test_what_is_too_large_is_refused_and_not_held(make_bundle, start_server, sc
     record(SECTION, what, times, lost=0, seen=seen)
 
 
+NEED_NO_TOKEN = (
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/inference.GRPCInferenceService/ServerLive",
+    "/inference.GRPCInferenceService/ModelReady",
+)
+
+
+def test_messages_without_end_to_methods_that_need_no_token_are_not_held(
+    make_bundle, start_server, scaled, record
+):
+    """gRPC holds them as far as they were sent: 1.2 GB in 2.5 s."""
+    make_bundle("m/1")
+    server = start_server()
+    paths, chunk = scaled(NEED_NO_TOKEN[1:3], NEED_NO_TOKEN * 20), bytes(4_000_000)
+    with peak(server) as peak_bytes:
+        for path in paths:
+            with Connection(server.port) as connection:
+                connection.send(frame(HEADERS, END_HEADERS, 1, call_headers(path)))
+                said = message(chunk, length=0xFFFF_FFF0)
+                n_chunks = 0
+                while n_chunks < 200 and connection.data(1, said, within_s=0.5):
+                    said, n_chunks = chunk, n_chunks + 1
+                assert n_chunks < 200
+        assert peak_bytes() < 400e6
+    refused = metric(server, "tamiz_calls_refused_total", code="RESOURCE_EXHAUSTED")
+    assert refused == len(paths)
+    record(
+        SECTION,
+        "messages without end to methods that need no token",
+        int(refused),
+        lost=0,
+        seen="RESOURCE_EXHAUSTED, and not held",
+    )
+
+
 def test_metadata_that_are_not_utf8_hurt_nobody_and_are_not_quoted(make_bundle, start_server, scaled, record):
     make_bundle("m/1")
     server = start_server()

@@ -12,7 +12,9 @@ from contextlib import closing
 import grpc
 import pytest
 
-from tamiz_server.health_command import _reached_at
+from tamiz_client import Client
+from tamiz_server.errors import ConfigError
+from tamiz_server.health_command import whom_to_ask
 
 ALIVE = b"\x0a\x15grpc.health.v1.Health"
 SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"
@@ -91,12 +93,110 @@ def test_settings_that_do_not_say_where_the_server_is_are_an_error(tmp_path):
     )
 
 
+def test_it_is_not_kept_from_asking_by_other_settings_of_the_server():
+    config = whom_to_ask(
+        ["--metrics-tls", "--max-batch-size", "none", "--metrics-port", "8001"],
+        {"TAMIZ_GRPC_PORT": "x", "TAMIZ_TLS_KEY": "/nowhere", "TAMIZ_GRPC_PROT": "1", "TAMIZ_HOST": "::"},
+    )
+    assert (config.pages_host, config.metrics_port, config.metrics_tls) == ("::", 8001, True)
+    with pytest.raises(ConfigError, match="TAMIZ_METRICS_PORT is 'x'"):
+        whom_to_ask([], {"TAMIZ_METRICS_PORT": "x"})
+
+
+@pytest.fixture
+def proc(tmp_path):
+    """`proc(init, *processes)` writes a folder like /proc: a command line and variables for each process."""
+
+    def write(init, *processes):
+        for number, (command, variables) in enumerate([(init, IMAGE), *processes], 1):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            (folder / "comm").write_text(command.split(" ")[0] + "\n")
+            (folder / "cmdline").write_bytes(b"".join(each.encode() + b"\0" for each in command.split(" ")))
+            pairs = (f"{name}={value}\0" for name, value in variables.items())
+            (folder / "environ").write_text("".join(pairs))
+        return tmp_path
+
+    return write
+
+
+SERVER = "/opt/tamiz/bin/python3 /opt/tamiz/bin/tamiz-server --metrics-port 9002"
+IMAGE = {"TAMIZ_HOST": "0.0.0.0", "TAMIZ_MODEL_REPOSITORY": "/models"}
+
+
 @pytest.mark.parametrize(
-    ("host", "reached_at"),
-    [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("127.0.0.1", "127.0.0.1"), ("::1", "::1")],
+    ("init", "processes"),
+    [
+        (SERVER, []),
+        ("tini -- tamiz-server --metrics-port 9002", [(SERVER, IMAGE)]),
+        ("sh", [(SERVER, IMAGE), (SERVER.replace("tamiz-server", "tamiz-server health"), {})]),
+        ("sh", [(SERVER, IMAGE), ("tamiz-server --metrics-port 0", {})]),
+        ("sleep", [("python -m tamiz_server", {"TAMIZ_METRICS_PORT": "9002", "TAMIZ_MAX_RUN_S": "x"})]),
+        ("python -X dev -m tamiz_server --metrics-port=9002 --no-reflection", []),
+    ],
 )
-def test_a_server_on_all_addresses_is_reached_on_this_machine(host, reached_at):
-    assert _reached_at(host) == reached_at
+def test_in_a_container_it_finds_the_server_whose_port_it_was_not_told(proc, init, processes):
+    assert whom_to_ask([], IMAGE, proc(init, *processes)).metrics_port == 9002
+
+
+@pytest.mark.parametrize(
+    ("init", "processes", "argv", "variables"),
+    [
+        ("systemd", [(SERVER, {})], [], {}),  # not a container: the server may be another one
+        ("sh", [("tamiz-client models", {}), ("python -m tamiz_server.model.trial", {})], [], {}),
+        (SERVER, [], ["--metrics-port", "8002"], {}),
+        (SERVER, [], [], {"TAMIZ_METRICS_PORT": "8002"}),
+    ],
+)
+def test_otherwise_it_asks_where_flags_and_variables_say(proc, init, processes, argv, variables):
+    assert whom_to_ask(argv, IMAGE | variables, proc(init, *processes)).metrics_port == 8002
+
+
+def test_it_does_not_guess_among_several_servers(proc):
+    found = proc("sh", (SERVER, IMAGE), ("tamiz-server", {}))
+    with pytest.raises(ConfigError, match=r"\(0.0.0.0:9002, 127.0.0.1:8002\): name one with --metrics-port"):
+        whom_to_ask([], {}, found)
+
+
+def test_server_client_and_health_check_meet_at_sockets(make_bundle, start_server, tmp_path):
+    make_bundle("m/1")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    grpc_socket, pages_socket = folder / "grpc.sock", folder / "pages.sock"
+    for path in (grpc_socket, pages_socket):  # as a killed server leaves them
+        with closing(socket.socket(socket.AF_UNIX)) as left:
+            left.bind(str(path))
+    flags = ("--host", f"unix:{grpc_socket}", "--metrics-host", f"unix:{pages_socket}")
+    server = start_server(*flags)
+    assert f"gRPC on unix:{grpc_socket}, metrics on unix:{pages_socket}" in server.log[-1]
+    assert not [line for line in server.log if "plain text" in line]
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o660}
+    with Client(f"unix:{grpc_socket}") as client:
+        assert client.models() == {"m": [1]}
+    assert ask(tmp_path, *flags).returncode == 0
+    again = subprocess.run(
+        [sys.executable, "-m", "tamiz_server", "--model-repository", tmp_path / "models", *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert again.stderr.count("\n") == 1
+    assert "is another server running there? Stop it, or choose another path" in again.stderr
+    assert ask(tmp_path, "--metrics-host", f"unix:{pages_socket}").returncode == 0
+    assert server.stop() == 0
+    assert not list(folder.iterdir())
+    gone = ask(tmp_path, *flags)
+    assert gone.stderr.startswith(f"tamiz-server: /healthz at unix:{pages_socket} does not answer (")
+
+
+def test_a_server_on_all_addresses_is_reached_by_both_families(make_bundle, start_server, tmp_path):
+    make_bundle("m/1")
+    server = start_server("--host", "0.0.0.0")
+    assert ask(tmp_path, "--host", "::", "--metrics-port", str(server.metrics_port)).returncode == 0
+    for address in ("127.0.0.1", "::1"):
+        for port in (server.port, server.metrics_port):
+            socket.create_connection((address, port), 5).close()
 
 
 def test_a_server_without_a_model_lives_but_does_not_serve(start_server, tmp_path):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import onnx
 from google.protobuf import json_format
@@ -18,7 +19,7 @@ from tamiz.bundle_format import (
     graph_digest,
     parse_bundle,
 )
-from tamiz.files import replace
+from tamiz.files import replace_together
 from tamiz.inputs_digest import inputs_digest
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz.v1.onnx_file_pb2 import OnnxFile
@@ -38,31 +39,39 @@ def sealed(model: onnx.ModelProto, manifest: Manifest) -> Manifest:
 
 
 def write_bundle(
-    model: onnx.ModelProto, manifest: Manifest, folder: Path, *, may_replace: bool = True
+    model: onnx.ModelProto,
+    manifest: Manifest,
+    folder: Path,
+    beside: Mapping[str, bytes | None] = MappingProxyType({}),
+    *,
+    may_replace: bool = True,
 ) -> Path:
-    """Write a bundle.
+    """Write a bundle, and what belongs to it.
 
     Args:
         model: the graph.
         manifest: what it says about itself; it is `sealed` here.
         folder: the version's folder; made if missing.
+        beside: the files of its report, by name; None for one that must not be there.
         may_replace: whether it may take the place of a bundle that is there already.
 
     Returns:
         The path of the file.
 
     Raises:
-        BundleError: if the file cannot be written. Then, as after an interruption at any time, the folder is
-            unchanged.
+        BundleError: if a file cannot be written; then nothing was changed. If the process is killed, the
+            folder has the old bundle or the new one, never with a report of the other.
     """
     graph = _without_metadata(model)
     helper.set_model_props(graph, {MANIFEST_KEY: json_format.MessageToJson(sealed(model, manifest))})
     path = folder / FILE_NAME
     try:
         with _new_folders(folder):
-            replace(path, graph.SerializeToString(deterministic=True), may_replace=may_replace)
+            content = graph.SerializeToString(deterministic=True)
+            replace_together(path, content, beside, may_replace=may_replace)
     except OSError as error:
-        raise BundleError(f"{path} cannot be written: {error.strerror}; nothing was changed") from error
+        named = error.filename or path
+        raise BundleError(f"{named} cannot be written: {error.strerror}; nothing was changed") from error
     return path
 
 

@@ -1,4 +1,4 @@
-"""Signatures of bundles: Ed25519 (RFC 8032) over all bytes of the file, in a file beside it.
+"""Signatures of bundles and releases: Ed25519 (RFC 8032) over all bytes of the file, in a file beside it.
 
 The signature is detached, so somebody who does not export can make or replace it on another machine. It is
 raw, so any
@@ -8,12 +8,14 @@ tool can check it: `openssl pkeyutl -verify -pubin -inkey public.pem -rawin -in 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tamiz.bundle_format import FILE_NAME, SIGNATURE_SUFFIX
 from tamiz.files import create, replace
 from tamiz.public_keys import public_key_blocks
+from tamiz.release_format import RELEASE_FILE, Release, digest
 from tamiz_convert.errors import SigningError
 
 if TYPE_CHECKING:
@@ -57,36 +59,82 @@ def make_keys(private: Path, public: Path, passphrase: str = "") -> None:
         raise SigningError(f"{error.filename} cannot be written: {error.strerror}") from error
 
 
-def sign(bundle: Path, key: Path, passphrase: str = "") -> Path:
-    """Sign a bundle.
+def sign(bundle: Path, key: Path, passphrase: str = "", number: int = 0) -> Path:
+    """Sign a bundle, or a release of a model: all its bundles, its settings and its recorded requests.
 
     Args:
-        bundle: the version's folder, or the file in it.
+        bundle: the version's folder, or the file in it; or the model's folder, for a release.
         key: the file with the private key.
         passphrase: the passphrase of that key, if it has one.
+        number: of the release; 0 for the number after that of the release that is there.
 
     Returns:
-        The path of the signature, beside the bundle's file.
+        The path of the signature, beside the bundle's file or the release's.
 
     Raises:
-        SigningError: if a file cannot be read or written, if the key is not an Ed25519 key, or if
-            `cryptography` is not installed.
+        SigningError: if a file cannot be read or written, if the key is not an Ed25519 key, if the number is
+            not that of a release, or if `cryptography` is not installed.
     """
-    path = _file(bundle)
+    path, private = _file(bundle), _private_key(key, passphrase)
+    if path.is_dir():
+        for each in _bundles(path):
+            _sign(each, private)
+        release = Release(path.resolve().name, number or _number(path) + 1, _released(path))
+        try:
+            Release.parse(release.content())
+        except ValueError as error:
+            raise SigningError(f"--release: {error}") from error
+        path /= RELEASE_FILE
+        _replace(path, release.content())
+    elif number:
+        raise SigningError(f"{bundle} is a bundle: only a release, the model's folder, has a number")
+    return _sign(path, private)
+
+
+def _sign(path: Path, key: Ed25519PrivateKey) -> Path:
     signature = path.with_name(path.name + SIGNATURE_SUFFIX)
-    signed = _private_key(key, passphrase).sign(_read(path))
-    try:
-        replace(signature, signed)
-    except OSError as error:
-        raise SigningError(f"{signature} cannot be written: {error.strerror}") from error
+    _replace(signature, key.sign(_read(path)))
     return signature
 
 
+def _replace(path: Path, content: bytes) -> None:
+    try:
+        replace(path, content)
+    except OSError as error:
+        raise SigningError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _bundles(model: Path) -> list[Path]:
+    """Return the bundles in a model's folder."""
+    found = sorted(model.glob(f"*/{FILE_NAME}"))
+    return [path for path in found if re.fullmatch(r"[1-9][0-9]*", path.parent.name)]
+
+
+def _released(model: Path) -> dict[str, str]:
+    """Return the digest of every file that a server reads in a model's folder."""
+    paths = _bundles(model)
+    requests = [each for path in paths for each in sorted(path.parent.glob("warmup/*.pb"))]
+    settings = [path for path in [model / "settings.toml"] if path.exists() and _read(path)]
+    released = [*settings, *paths, *(each for each in requests if not each.name.startswith("."))]
+    return {path.relative_to(model).as_posix(): digest(_read(path)) for path in released}
+
+
+def _number(model: Path) -> int:
+    """Return the number of the release that is there; 0 if there is none."""
+    path = model / RELEASE_FILE
+    if not path.exists():
+        return 0
+    try:
+        return Release.parse(_read(path)).number
+    except ValueError as error:
+        raise SigningError(f"{path} is not a release ({error}); remove it, or name --release") from error
+
+
 def verify(bundle: Path, key: Path) -> None:
-    """Make sure that a bundle is what the owner of a key has signed.
+    """Make sure that a bundle or a release is what the owner of a key has signed.
 
     Args:
-        bundle: the version's folder, or the file in it.
+        bundle: the version's folder, or the file in it; or the model's folder, for its release.
         key: the file with the public key. It may hold several keys, one after the other; one of them must
             fit.
 
@@ -95,6 +143,9 @@ def verify(bundle: Path, key: Path) -> None:
     """
     keys = _public_keys(key)  # several, so that an old key and its successor are trusted together
     path = _file(bundle)
+    if path.is_dir():
+        _verify_release(path, key)
+        return
     signature = path.with_name(path.name + SIGNATURE_SUFFIX)
     signed, content = _read(signature), _read(path)
     if not any(_has_signed(each, signed, content) for each in keys):
@@ -102,6 +153,17 @@ def verify(bundle: Path, key: Path) -> None:
             f"{signature} is not a signature of {path.name} by the owner of {key}: the bundle was changed"
             " after it was signed, or somebody else signed it"
         )
+
+
+def _verify_release(model: Path, key: Path) -> None:
+    verify(model / RELEASE_FILE, key)
+    for each in _bundles(model):
+        verify(each, key)
+    release = Release.parse(_read(model / RELEASE_FILE))
+    differing = sorted(name for name, _ in release.files.items() ^ _released(model).items())
+    if differing or release.model != model.resolve().name:
+        what = f"{differing[0]} was changed, added or removed" if differing else f"it is of {release.model!r}"
+        raise SigningError(f"{model} is not as in its signed release {release.number}: {what}")
 
 
 def _has_signed(key: Ed25519PublicKey, signature: bytes, content: bytes) -> bool:
@@ -173,7 +235,8 @@ def _cryptography() -> tuple[Any, Any]:
 
 
 def _file(bundle: Path) -> Path:
-    return bundle / FILE_NAME if bundle.is_dir() else bundle
+    """Return the bundle's file; the folder itself if it is a model's, with versions in it."""
+    return bundle if not bundle.is_dir() or _bundles(bundle) else bundle / FILE_NAME
 
 
 def _read(path: Path) -> bytes:

@@ -8,13 +8,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from tamiz.arguments import Parser
 from tamiz.tables.options import KINDS, add_reading
 from tamiz_convert.command_line.export_arguments import add_checks, add_names, add_settings
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="tamiz-convert",
         description="Export trained classifiers as bundles. Inspect, check, compare and recalibrate bundles.",
     )
@@ -119,15 +120,31 @@ def _add_keygen(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_sign(parser: argparse.ArgumentParser) -> None:
-    _add_bundle(parser)
+    _add_signed(parser)
+    parser.add_argument(
+        "--release",
+        type=int,
+        default=0,
+        metavar="N",
+        help="the number of a model's release (default: the one after that in its release.json, or 1)",
+    )
     _add_file(
         parser, "--key", "the private key; its passphrase, if it has one, comes from TAMIZ_KEY_PASSPHRASE"
     )
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
-    _add_bundle(parser)
+    _add_signed(parser)
     _add_file(parser, "--key", "a file with one or more public keys; one of them must have signed the bundle")
+
+
+def _add_signed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "bundle",
+        type=Path,
+        help="the version's folder, or the file in it; or the model's folder, for a release: all its bundles,"
+        " its settings and its recorded requests",
+    )
 
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:

@@ -141,7 +141,7 @@ def _keygen(arguments: argparse.Namespace) -> None:
 
 
 def _sign(arguments: argparse.Namespace) -> None:
-    print(sign(arguments.bundle, arguments.key, _passphrase()))  # noqa: T201  a command's output
+    print(sign(arguments.bundle, arguments.key, _passphrase(), arguments.release))  # noqa: T201  a command's output
 
 
 def _verify(arguments: argparse.Namespace) -> None:

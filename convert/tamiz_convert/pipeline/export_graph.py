@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from tamiz_convert.certificates.threshold_choice import Judged, Policy, choose_t
 from tamiz_convert.errors import RowsError
 from tamiz_convert.evidence import Evidence, Latency, ScoredRows
 from tamiz_convert.files import together
+from tamiz_convert.graphs.guarded_division import guarded
 from tamiz_convert.graphs.runner import Runner
 from tamiz_convert.graphs.score_graph import ScoreGraph
 from tamiz_convert.pipeline import findings
@@ -27,7 +28,7 @@ from tamiz_convert.pipeline.reference_check import Reference
 from tamiz_convert.pipeline.release import Outcome
 from tamiz_convert.pipeline.subset_graph import append_subset, inputs_with
 from tamiz_convert.pipeline.task import Task
-from tamiz_convert.report import PAGE_NAME, report_files, write_files
+from tamiz_convert.report import NO_REPORT, PAGE_NAME, report_files
 from tamiz_convert.rows.held_out import HeldOut, held_out
 from tamiz_convert.rows.labeled import LabeledRows, joined_rows
 from tamiz_convert.rows.raw import as_rows
@@ -67,7 +68,7 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
     threshold = _threshold(graph, rows, probabilities, column, task.policy)
 
     say("checking the graph", 0.55)
-    model = fitted.model if column is None else append_subset(fitted.model, column)
+    model = guarded(fitted.model if column is None else append_subset(fitted.model, column))
     parity = reference.check_bundle(fitted.calibrator, model, column, threshold)
 
     say("describing the bundle", 0.75)
@@ -92,17 +93,17 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
 
     say("measuring for the report", 0.85)
     notes = (*graph.notes, *rows.notes, *fitted.notes, *_always_abstaining(graph, rows.certifying))
-    files: dict[str, bytes] = {}
+    files: Mapping[str, bytes | None] = NO_REPORT
     if task.with_report:
         timed = findings.latency(graph, model, feed(complete.certifying.rows))
         files = report_files(_evidence(described, scored, outcome, timed, notes, task))
 
     say("writing", 0.95)
     with together():
-        path = write_bundle(model, described, task.folder, may_replace=task.may_replace)
-        write_files(files, task.folder)
+        path = write_bundle(model, described, task.folder, files, may_replace=task.may_replace)
     say("done", 1.0)
-    return ExportReport(path, described, notes, outcome.checks, path.with_name(PAGE_NAME) if files else None)
+    page = path.with_name(PAGE_NAME) if task.with_report else None
+    return ExportReport(path, described, notes, outcome.checks, page)
 
 
 def _check_values(graph: ScoreGraph, given: Given) -> None:

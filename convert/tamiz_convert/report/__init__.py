@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
-from tamiz.files import replace
-from tamiz_convert.errors import BundleError
 from tamiz_convert.evidence import Evidence
 from tamiz_convert.report.data import REPORT_VERSION, report_data
 from tamiz_convert.report.document import document
 
-__all__ = ["DATA_NAME", "PAGE_NAME", "REPORT_VERSION", "report_data", "report_files", "write_files"]
+__all__ = ["DATA_NAME", "NO_REPORT", "PAGE_NAME", "REPORT_VERSION", "report_data", "report_files"]
 
 PAGE_NAME: Final = "report.html"
 DATA_NAME: Final = "report.json"
+NO_REPORT: Final[Mapping[str, None]] = {DATA_NAME: None, PAGE_NAME: None}
+"""In the place of a report's files, if none is wanted."""
 
 
 def report_files(evidence: Evidence) -> dict[str, bytes]:
@@ -24,26 +23,3 @@ def report_files(evidence: Evidence) -> dict[str, bytes]:
     data = report_data(evidence)
     numbers = json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
     return {DATA_NAME: numbers.encode(), PAGE_NAME: document(data).encode()}
-
-
-def write_files(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write the report's files into a bundle's folder, each in one step, and remove those of an older report.
-
-    Args:
-        files: what `report_files` returned; empty if no report is wanted.
-        folder: the bundle's folder; it must exist.
-
-    Raises:
-        BundleError: if a file cannot be written; it then holds what it held before.
-    """
-    for name in (DATA_NAME, PAGE_NAME):
-        path = folder / name
-        try:
-            if name in files:
-                replace(path, files[name])
-            else:
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            raise BundleError(
-                f"{path} cannot be written: {error.strerror}; the bundle itself is in place"
-            ) from error

@@ -14,6 +14,7 @@ from onnx import TensorProto
 
 from tamiz.v1.manifest_pb2 import DataType, InputSpec
 from tamiz_convert.errors import EstimatorError, RowsError
+from tamiz_convert.graphs.guarded_division import guarded
 from tamiz_convert.graphs.runner import Runner
 from tamiz_convert.graphs.score_graph import ScoreGraph, ScoresKind
 from tamiz_convert.rows.raw import as_rows, count, take
@@ -74,7 +75,7 @@ def from_onnx(source: OnnxModel, rows: Any, classes: Any = None) -> ScoreGraph:
         RowsError: if the rows do not fit.
     """
     path = Path(source.path)
-    model = load_onnx(path)
+    model = guarded(load_onnx(path))  # the held-out rows must not end this process either
     output = _without_zipmap(model, source.output or _only_output(model, path))
     elem_type = _output_type(model, output, path)
     changed, name = followable(model, output)

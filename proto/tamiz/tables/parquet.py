@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
+from tamiz.tables.errors import TableError
+
 
 class Parquet:
     """A Parquet file.
@@ -43,20 +45,30 @@ class Parquet:
 
         Raises:
             OSError: if the file cannot be read.
-            pa.ArrowException: if it is damaged.
+            pa.ArrowException, TableError: if it is damaged.
         """
-        if n_rows is None:
-            yield self._marked(self._file.read(self.names))
-            return
-        for batch in self._file.iter_batches(n_rows, columns=self.names):
-            yield self._marked(pa.Table.from_batches([batch]))
+        n_read = 0
+        for table in self._read(n_rows):
+            n_read += table.num_rows
+            yield self._marked(table)
+        if n_read != self.n_rows:
+            raise TableError(f"it is damaged: it has {n_read} rows, and says that there are {self.n_rows}")
 
     def empty(self) -> pa.Table:
         """Return a table without rows."""
         return self._marked(self._file.schema_arrow.empty_table().select(self.names))
 
+    def _read(self, n_rows: int | None) -> Iterator[pa.Table]:
+        if n_rows is None:
+            yield self._file.read(self.names)
+            return
+        for batch in self._file.iter_batches(n_rows, columns=self.names):
+            yield pa.Table.from_batches([batch])
+
     def _marked(self, table: pa.Table) -> pa.Table:
         """Return a table without pandas' index, and with the named words as missing."""
+        if not set(self.names) <= set(table.column_names):
+            raise TableError("it is damaged: it lacks a column that it names")
         table = table.select(self.names)
         table.validate(full=True)  # a damaged file may hold text that is not UTF-8
         if not len(self._missing):

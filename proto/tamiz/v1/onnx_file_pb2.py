@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tamiz/v1/onnx_file.proto\x12\x08tamiz.v1\"\x87\x01\n\x08OnnxFile\x12\x12\n\nir_version\x18\x01 \x01(\x03\x12\r\n\x05graph\x18\x07 \x01(\x0c\x12\x14\n\x0copset_import\x18\x08 \x03(\x0c\x12/\n\x0emetadata_props\x18\x0e \x03(\x0b\x32\x17.tamiz.v1.MetadataEntry\x12\x11\n\tfunctions\x18\x19 \x03(\x0c\"+\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x90\x01\n\tOnnxGraph\x12 \n\x04node\x18\x01 \x03(\x0b\x32\x12.tamiz.v1.OnnxNode\x12)\n\x0binitializer\x18\x05 \x03(\x0b\x32\x14.tamiz.v1.OnnxTensor\x12\x36\n\x12sparse_initializer\x18\x0f \x03(\x0b\x32\x1a.tamiz.v1.OnnxSparseTensor\"\x92\x01\n\x0cOnnxFunction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x0f\x61ttribute_proto\x18\x0b \x03(\x0b\x32\x17.tamiz.v1.OnnxAttribute\x12 \n\x04node\x18\x07 \x03(\x0b\x32\x12.tamiz.v1.OnnxNode\x12\x0e\n\x06\x64omain\x18\n \x01(\t\x12\x10\n\x08overload\x18\r \x01(\t\"w\n\x08OnnxNode\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07op_type\x18\x04 \x01(\t\x12*\n\tattribute\x18\x05 \x03(\x0b\x32\x17.tamiz.v1.OnnxAttribute\x12\x0e\n\x06\x64omain\x18\x07 \x01(\t\x12\x10\n\x08overload\x18\x08 \x01(\t\"\x91\x02\n\rOnnxAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x01t\x18\x05 \x01(\x0b\x32\x14.tamiz.v1.OnnxTensor\x12\x1e\n\x01g\x18\x06 \x01(\x0b\x32\x13.tamiz.v1.OnnxGraph\x12%\n\x07tensors\x18\n \x03(\x0b\x32\x14.tamiz.v1.OnnxTensor\x12#\n\x06graphs\x18\x0b \x03(\x0b\x32\x13.tamiz.v1.OnnxGraph\x12\x31\n\rsparse_tensor\x18\x16 \x01(\x0b\x32\x1a.tamiz.v1.OnnxSparseTensor\x12\x32\n\x0esparse_tensors\x18\x17 \x03(\x0b\x32\x1a.tamiz.v1.OnnxSparseTensor\"o\n\nOnnxTensor\x12\x0c\n\x04\x64ims\x18\x01 \x03(\x03\x12\x0c\n\x04name\x18\x08 \x01(\t\x12.\n\rexternal_data\x18\r \x03(\x0b\x32\x17.tamiz.v1.MetadataEntry\x12\x15\n\rdata_location\x18\x0e \x01(\x05\"8\n\x10OnnxSparseTensor\x12$\n\x06values\x18\x01 \x01(\x0b\x32\x14.tamiz.v1.OnnxTensorB!Z\x1ftamiz.internal/tamiz/v1;tamizv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tamiz/v1/onnx_file.proto\x12\x08tamiz.v1\"\x87\x01\n\x08OnnxFile\x12\x12\n\nir_version\x18\x01 \x01(\x03\x12\r\n\x05graph\x18\x07 \x01(\x0c\x12\x14\n\x0copset_import\x18\x08 \x03(\x0c\x12/\n\x0emetadata_props\x18\x0e \x03(\x0b\x32\x17.tamiz.v1.MetadataEntry\x12\x11\n\tfunctions\x18\x19 \x03(\x0c\"+\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x82\x02\n\tOnnxGraph\x12 \n\x04node\x18\x01 \x03(\x0b\x32\x12.tamiz.v1.OnnxNode\x12)\n\x0binitializer\x18\x05 \x03(\x0b\x32\x14.tamiz.v1.OnnxTensor\x12\"\n\x05input\x18\x0b \x03(\x0b\x32\x13.tamiz.v1.OnnxValue\x12#\n\x06output\x18\x0c \x03(\x0b\x32\x13.tamiz.v1.OnnxValue\x12\'\n\nvalue_info\x18\r \x03(\x0b\x32\x13.tamiz.v1.OnnxValue\x12\x36\n\x12sparse_initializer\x18\x0f \x03(\x0b\x32\x1a.tamiz.v1.OnnxSparseTensor\"\xbb\x01\n\x0cOnnxFunction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x0f\x61ttribute_proto\x18\x0b \x03(\x0b\x32\x17.tamiz.v1.OnnxAttribute\x12 \n\x04node\x18\x07 \x03(\x0b\x32\x12.tamiz.v1.OnnxNode\x12\x0e\n\x06\x64omain\x18\n \x01(\t\x12\'\n\nvalue_info\x18\x0c \x03(\x0b\x32\x13.tamiz.v1.OnnxValue\x12\x10\n\x08overload\x18\r \x01(\t\"\x96\x01\n\x08OnnxNode\x12\r\n\x05input\x18\x01 \x03(\t\x12\x0e\n\x06output\x18\x02 \x03(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07op_type\x18\x04 \x01(\t\x12*\n\tattribute\x18\x05 \x03(\x0b\x32\x17.tamiz.v1.OnnxAttribute\x12\x0e\n\x06\x64omain\x18\x07 \x01(\t\x12\x10\n\x08overload\x18\x08 \x01(\t\"\xaa\x02\n\rOnnxAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\t\n\x01i\x18\x03 \x01(\x03\x12\x1f\n\x01t\x18\x05 \x01(\x0b\x32\x14.tamiz.v1.OnnxTensor\x12\x1e\n\x01g\x18\x06 \x01(\x0b\x32\x13.tamiz.v1.OnnxGraph\x12\x0c\n\x04ints\x18\x08 \x03(\x03\x12%\n\x07tensors\x18\n \x03(\x0b\x32\x14.tamiz.v1.OnnxTensor\x12#\n\x06graphs\x18\x0b \x03(\x0b\x32\x13.tamiz.v1.OnnxGraph\x12\x31\n\rsparse_tensor\x18\x16 \x01(\x0b\x32\x1a.tamiz.v1.OnnxSparseTensor\x12\x32\n\x0esparse_tensors\x18\x17 \x03(\x0b\x32\x1a.tamiz.v1.OnnxSparseTensor\"\xbc\x01\n\nOnnxTensor\x12\x0c\n\x04\x64ims\x18\x01 \x03(\x03\x12\x11\n\tdata_type\x18\x02 \x01(\x05\x12\x12\n\nint32_data\x18\x05 \x03(\x05\x12\x12\n\nint64_data\x18\x07 \x03(\x03\x12\x0c\n\x04name\x18\x08 \x01(\t\x12\x10\n\x08raw_data\x18\t \x01(\x0c\x12.\n\rexternal_data\x18\r \x03(\x0b\x32\x17.tamiz.v1.MetadataEntry\x12\x15\n\rdata_location\x18\x0e \x01(\x05\";\n\tOnnxValue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12 \n\x04type\x18\x02 \x01(\x0b\x32\x12.tamiz.v1.OnnxType\"9\n\x08OnnxType\x12-\n\x0btensor_type\x18\x01 \x01(\x0b\x32\x18.tamiz.v1.OnnxTensorType\"#\n\x0eOnnxTensorType\x12\x11\n\telem_type\x18\x01 \x01(\x05\"8\n\x10OnnxSparseTensor\x12$\n\x06values\x18\x01 \x01(\x0b\x32\x14.tamiz.v1.OnnxTensorB!Z\x1ftamiz.internal/tamiz/v1;tamizv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,15 +37,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_METADATAENTRY']._serialized_start=176
   _globals['_METADATAENTRY']._serialized_end=219
   _globals['_ONNXGRAPH']._serialized_start=222
-  _globals['_ONNXGRAPH']._serialized_end=366
-  _globals['_ONNXFUNCTION']._serialized_start=369
-  _globals['_ONNXFUNCTION']._serialized_end=515
-  _globals['_ONNXNODE']._serialized_start=517
-  _globals['_ONNXNODE']._serialized_end=636
-  _globals['_ONNXATTRIBUTE']._serialized_start=639
-  _globals['_ONNXATTRIBUTE']._serialized_end=912
-  _globals['_ONNXTENSOR']._serialized_start=914
-  _globals['_ONNXTENSOR']._serialized_end=1025
-  _globals['_ONNXSPARSETENSOR']._serialized_start=1027
-  _globals['_ONNXSPARSETENSOR']._serialized_end=1083
+  _globals['_ONNXGRAPH']._serialized_end=480
+  _globals['_ONNXFUNCTION']._serialized_start=483
+  _globals['_ONNXFUNCTION']._serialized_end=670
+  _globals['_ONNXNODE']._serialized_start=673
+  _globals['_ONNXNODE']._serialized_end=823
+  _globals['_ONNXATTRIBUTE']._serialized_start=826
+  _globals['_ONNXATTRIBUTE']._serialized_end=1124
+  _globals['_ONNXTENSOR']._serialized_start=1127
+  _globals['_ONNXTENSOR']._serialized_end=1315
+  _globals['_ONNXVALUE']._serialized_start=1317
+  _globals['_ONNXVALUE']._serialized_end=1376
+  _globals['_ONNXTYPE']._serialized_start=1378
+  _globals['_ONNXTYPE']._serialized_end=1435
+  _globals['_ONNXTENSORTYPE']._serialized_start=1437
+  _globals['_ONNXTENSORTYPE']._serialized_end=1472
+  _globals['_ONNXSPARSETENSOR']._serialized_start=1474
+  _globals['_ONNXSPARSETENSOR']._serialized_end=1530
 # @@protoc_insertion_point(module_scope)

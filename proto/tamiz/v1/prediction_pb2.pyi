@@ -191,7 +191,7 @@ class GetModelRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., model_label: _Optional[str] = ...) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("name", "version", "manifest", "batching", "looser_thresholds_allowed", "abstained_revealed", "inputs_changed")
+    __slots__ = ("name", "version", "manifest", "batching", "looser_thresholds_allowed", "abstained_revealed", "inputs_changed", "labels", "shadow")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
@@ -199,6 +199,8 @@ class GetModelResponse(_message.Message):
     LOOSER_THRESHOLDS_ALLOWED_FIELD_NUMBER: _ClassVar[int]
     ABSTAINED_REVEALED_FIELD_NUMBER: _ClassVar[int]
     INPUTS_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     manifest: _manifest_pb2.Manifest
@@ -206,7 +208,9 @@ class GetModelResponse(_message.Message):
     looser_thresholds_allowed: bool
     abstained_revealed: bool
     inputs_changed: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., manifest: _Optional[_Union[_manifest_pb2.Manifest, _Mapping]] = ..., batching: _Optional[_Union[BatchingSettings, _Mapping]] = ..., looser_thresholds_allowed: bool = ..., abstained_revealed: bool = ..., inputs_changed: _Optional[str] = ...) -> None: ...
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    shadow: bool
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., manifest: _Optional[_Union[_manifest_pb2.Manifest, _Mapping]] = ..., batching: _Optional[_Union[BatchingSettings, _Mapping]] = ..., looser_thresholds_allowed: bool = ..., abstained_revealed: bool = ..., inputs_changed: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., shadow: bool = ...) -> None: ...
 
 class BatchingSettings(_message.Message):
     __slots__ = ("max_batch_size", "max_queue_delay_us", "max_queue_size", "max_concurrency")

@@ -6,15 +6,16 @@ somebody adds and forgets here is closed, not open.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import threading
 import time
 from collections import Counter as Tally
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from copy import copy
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from tamiz.oip import inference
 from tamiz.v1 import prediction_pb2
@@ -27,18 +28,43 @@ from tamiz_server.errors import NotPermitted, RateExceeded, TamizError, Unauthen
 
 _SCHEME: Final = "bearer "
 _MAX_CHECKED: Final = 10_000
+_SHORTEST_WAIT_S: Final = 1e-3  # less may be too little to make a difference to the clock
+_LONGEST_WAIT_S: Final = 10.0
+_Message = TypeVar("_Message")
 
 _TYPED: Final = f"/{prediction_pb2.DESCRIPTOR.services_by_name['PredictionService'].full_name}/"
 _OIP: Final = f"/{inference.DESCRIPTOR.services_by_name['GRPCInferenceService'].full_name}/"
-OPEN: Final = frozenset(
-    {
-        "/healthz",
-        "/grpc.health.v1.Health/Check",
-        "/grpc.health.v1.Health/Watch",
-        *(_OIP + name for name in ("ServerLive", "ServerReady", "ModelReady")),
-    }
-)
-"""Paths that need no token: load balancers and orchestrators check there whether the server is alive."""
+OPEN: Final = {
+    "/healthz": (
+        "no body, at most 100 headers of 64 KiB each",
+        "whether the server serves, and with tokens only how many models or versions could not be loaded",
+        "a thread for at most 10 s, at most 64 at once, and a turn of the event loop",
+    ),
+    "/grpc.health.v1.Health/Check": (
+        "one name",
+        "whether the server, a service, a model or a version of this name serves",
+        "one look-up",
+    ),
+    "/grpc.health.v1.Health/Watch": (
+        "one name",
+        "the same, and again whenever it changes",
+        "an open call for as long as the caller likes, and one message for each change",
+    ),
+    _OIP + "ServerLive": ("nothing", "true", "nothing"),
+    _OIP + "ServerReady": ("nothing", "whether the server is ready", "nothing"),
+    _OIP + "ModelReady": (
+        "one name and version",
+        "whether that one is ready; no other name",
+        "one look-up",
+    ),
+}
+"""Paths that need no token: load balancers and orchestrators check there whether the server is alive.
+
+Of each: what it takes, what it tells, what it costs.
+"""
+
+OPEN_MESSAGE_BYTES: Final = 16 * 1024
+"""The largest message of a method that needs no token; there is one name in it at most."""
 
 RIGHTS: Final = {
     "/metrics": Right.METRICS,
@@ -86,17 +112,20 @@ class Caller:
         caller.grant = grant
         return caller
 
+    def request_wait_s(self) -> float:
+        """Count one request, and return 0; or, if there were too many, return when to try again."""
+        return 0.0 if self._requests is None else self._requests.take(1, self._clock())
+
     def charge_request(self) -> None:
         """Count one request.
 
         Raises:
             RateExceeded: if there were too many in too short a time.
         """
-        try:
-            self._charge(self._requests, 1, "requests", self.grant.requests_per_second)
-        except RateExceeded as error:
-            self._refused[error.code] += 1
-            raise
+        wait_s = self.request_wait_s()
+        if wait_s > 0:
+            self._refused[RateExceeded.code] += 1
+            raise self._exceeded("requests", self.grant.requests_per_second, wait_s)
 
     def charge_rows(self, n_rows: int) -> None:
         """Count the rows of a request.
@@ -104,32 +133,35 @@ class Caller:
         Raises:
             RateExceeded: if there were too many in too short a time.
         """
-        self._charge(self._rows, n_rows, "rows", self.grant.rows_per_second)
-
-    def _charge(self, bucket: TokenBucket | None, amount: int, what: str, rate: float | None) -> None:
-        if bucket is None:
-            return
-        wait_s = bucket.take(amount, self._clock())
+        wait_s = 0.0 if self._rows is None else self._rows.take(n_rows, self._clock())
         if wait_s > 0:
-            raise RateExceeded(
-                f"the token {self.grant.name!r} allows {rate:g} {what} per second; try again in {wait_s:.3g}"
-                " s"
-            )
+            raise self._exceeded("rows", self.grant.rows_per_second, wait_s)
+
+    def _exceeded(self, what: str, rate: float | None, wait_s: float) -> RateExceeded:
+        return RateExceeded(
+            f"the token {self.grant.name!r} allows {rate:g} {what} per second; try again in {wait_s:.3g} s"
+        )
 
 
 CALLER: Final[ContextVar[Caller | None]] = ContextVar("CALLER", default=None)
 """Whose call is being answered; None if calls need no tokens."""
 
 
-def charge_request() -> None:
-    """Count one request of a stream, if its caller is known.
+async def paced(messages: AsyncIterator[_Message]) -> AsyncIterator[_Message]:
+    """Return the messages of a stream no faster than its caller may send requests; each counts as one.
+
+    The stream is not read meanwhile, so its sender is held back, and nobody has looked at the message.
 
     Raises:
-        RateExceeded: if there were too many in too short a time.
+        RateExceeded: if the rate is so low that the next one would wait for more than ten seconds.
     """
     caller = CALLER.get()
-    if caller is not None:
-        caller.charge_request()
+    async for message in messages:
+        while caller is not None and (wait_s := caller.request_wait_s()) > 0:
+            if wait_s > _LONGEST_WAIT_S:
+                caller.charge_request()
+            await asyncio.sleep(max(wait_s, _SHORTEST_WAIT_S))
+        yield message
 
 
 def charge_rows(n_rows: int) -> None:
@@ -234,6 +266,15 @@ class Access:
         callers = {each: caller for each, caller in self._callers.items() if each in known}
         self._callers = {**callers, grant: Caller(grant, self._clock, self.refused)}
         return self._callers[grant]
+
+
+def open_table() -> str:
+    """Return the table of what needs no token for the documents, as Markdown."""
+    rows = ["| method or page | takes | tells | costs |", "|---|---|---|---|"]
+    for path, (takes, tells, costs) in OPEN.items():
+        bound = f", at most {OPEN_MESSAGE_BYTES:,} bytes" if path.count("/") > 1 else ""
+        rows.append(f"| `{path.removeprefix('/') if bound else path}` | {takes}{bound} | {tells} | {costs} |")
+    return "\n".join(rows)
 
 
 def access_control(config: Config) -> Access | None:

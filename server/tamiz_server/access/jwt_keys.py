@@ -66,13 +66,15 @@ class JwtKeys:
                 leeway=_LEEWAY_S,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
-        except (jwt.PyJWTError, KeyError) as error:
+            until_s = float(claims["exp"])
+        except Exception as error:
+            # Whatever else a hostile token brings about, such as a number too large or too deep a nesting.
             raise Unauthenticated(
                 "the token is unknown to this server, meant for another one, or expired"
             ) from error
         scopes = str(claims.get("scope", "")).split()
         rights = frozenset(right for right in Right if _SCOPE + right in scopes)
-        return Grant(str(claims["sub"]), rights, *self._rates), float(claims["exp"])
+        return Grant(str(claims["sub"]), rights, *self._rates), until_s
 
 
 def watch_jwt_keys(config: Config) -> Watched[JwtKeys] | None:

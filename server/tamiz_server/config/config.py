@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tamiz_server.config.host import overlap, socket_path
 from tamiz_server.config.setting import (
     address,
     check,
     choice,
+    file,
     flag,
     folder,
     number,
@@ -62,14 +64,19 @@ class Config:
         "",
         "with --model-control-mode explicit: the models to load at the start, separated by commas, or the"
         " flag given several times; * for all",
+        "NAME",
         repeats=True,
     )
     host: str = address(
         "127.0.0.1",
-        "IP address to listen on; 0.0.0.0 for all. With the default only this machine can reach the server",
+        "IP address to listen on; 0.0.0.0 and :: mean all, of both families. With the default only this"
+        " machine can reach the server. Or unix:/run/tamiz/grpc.sock, a Unix domain socket for its owner and"
+        " group; then --metrics-host is needed too",
     )
     grpc_port: int = port(8001, "port of the gRPC service; 0 takes a free one (8001 is Triton's)")
-    metrics_host: str = address("", "IP address of /metrics and /healthz, if different from --host")
+    metrics_host: str = address(
+        "", "IP address or Unix domain socket of /metrics and /healthz, if different from --host"
+    )
     metrics_port: int = port(8002, "port of /metrics and /healthz; 0 takes a free one (8002 is Triton's)")
     max_batch_size: int = number(
         64,
@@ -82,6 +89,7 @@ class Config:
         "how long a request may wait for others to fill its batch, in microseconds. With 0, the requests"
         " that arrive while a batch is computed form the next one (0 is Triton's default too)",
         per_model=True,
+        metavar="MICROSECONDS",
     )
     max_queue_size: int = number(
         16_384,
@@ -95,6 +103,7 @@ class Config:
         "how many bytes of requests may wait, per model version; more are refused with RESOURCE_EXHAUSTED",
         least=1,
         per_model=True,
+        metavar="BYTES",
     )
     max_queue_wait_ms: int = number(
         0,
@@ -103,6 +112,7 @@ class Config:
         " The limit applies once a burst has filled an eighth of the queue or brought half a second of work;"
         " it does not apply to streams and requests of low priority",
         per_model=True,
+        metavar="MILLISECONDS",
     )
     max_concurrency: int = number(
         1,
@@ -120,7 +130,12 @@ class Config:
     failure_cooldown_s: float = seconds(
         5.0, "how long it rests before one request is let through, in seconds"
     )
-    max_message_bytes: int = number(64 * 1024 * 1024, "largest request or answer, in bytes", least=1)
+    max_message_bytes: int = number(
+        64 * 1024 * 1024,
+        "largest request or answer, in bytes",
+        least=1,
+        metavar="BYTES",
+    )
     max_stream_requests: int = number(
         16,
         "how many requests of one stream may be in flight; the server stops reading the stream until answers"
@@ -132,6 +147,7 @@ class Config:
         16 * 1024,
         "largest metadata (headers) of a call, in bytes; calls with more are refused with RESOURCE_EXHAUSTED",
         least=1,
+        metavar="BYTES",
     )
     max_concurrent_streams: int = number(
         256,
@@ -160,31 +176,28 @@ class Config:
         " answer within the same time, but at most 20 s, its connection is ended",
         least=1,
     )
-    tls_certificate: str = text(
-        "", "file with the server's certificate and the intermediate ones; read again when it changes"
+    tls_certificate: str = file(
+        "file with the server's certificate and the intermediate ones; read again when it changes"
     )
-    tls_key: str = text("", "file with the private key of the certificate, without a passphrase")
+    tls_key: str = file("file with the private key of the certificate, without a passphrase")
     metrics_tls: bool = switch(
         "serve /metrics and /healthz over HTTPS, with the same certificate; clients need none"
     )
-    tls_client_ca: str = text(
-        "",
+    tls_client_ca: str = file(
         "file with the certificate authorities whose clients may connect (mutual TLS); without it clients"
         " need no certificate",
     )
-    tokens_file: str = text(
-        "",
+    tokens_file: str = file(
         "file with the hashes, rights and rates of bearer tokens (docs/security.md); read again when it"
         " changes. With it every call needs a token, except health checks",
     )
-    jwt_keys: str = text(
-        "",
+    jwt_keys: str = file(
         "file with the public keys (JWKS) of an identity provider whose JSON Web Tokens are accepted as"
         " bearer tokens; read again when it changes",
     )
-    jwt_issuer: str = text("", "the issuer that such a token must name")
+    jwt_issuer: str = text("", "the issuer that such a token must name", "ISSUER")
     jwt_audience: str = text(
-        "", "the audience that such a token must name: the provider's name for this server"
+        "", "the audience that such a token must name: the provider's name for this server", "AUDIENCE"
     )
     jwt_requests_per_second: float = number(
         0.0, "how many requests each subject of such tokens may send per second; 0: no limit"
@@ -192,8 +205,12 @@ class Config:
     jwt_rows_per_second: float = number(
         0.0, "how many rows each subject of such tokens may send per second; 0: no limit"
     )
-    require_signature: str = text(
-        "", "file with public keys; a bundle must be signed with one of them (tamiz-convert sign)"
+    require_signature: str = file(
+        "file with public keys; a bundle must be signed with one of them (tamiz-convert sign), and settings"
+        " and recorded requests must be part of a signed release of their model"
+    )
+    allow_release_rollback: bool = switch(
+        "let a signed release of a model have a lower number than one that this process has seen"
     )
     intra_op_threads: int = number(
         0,
@@ -205,6 +222,7 @@ class Config:
         1_000,
         "a model whose largest batch computes faster than this, in microseconds, runs in the event loop; a"
         " slower one runs in a thread of its own",
+        metavar="MICROSECONDS",
     )
     model_memory_bytes: int = number(
         0,
@@ -212,11 +230,13 @@ class Config:
         " together, in bytes; what would need more fails. 0: three quarters of the limit of the control"
         " group, or of the machine's memory",
         most=2**60,
+        metavar="BYTES",
     )
     max_run_s: float = seconds(
         30.0,
         "how long a model may compute one batch, in seconds; then it is stopped and the batch fails. A model"
-        " that runs in the event loop is stopped after one second. 0: no limit",
+        " that runs in the event loop is stopped after one second. A single node of a graph cannot be stopped"
+        " (docs/security.md). 0: no limit",
     )
     max_load_s: float = seconds(
         120.0,
@@ -262,6 +282,7 @@ class Config:
         0.01,
         "share of the requests that are traced, among those whose callers do not decide it (traceparent)",
         most=1,
+        metavar="SHARE",
     )
 
     def __post_init__(self) -> None:
@@ -275,6 +296,11 @@ class Config:
     def is_explicit(self) -> bool:
         """Whether models are loaded and unloaded on request only."""
         return self.model_control_mode == "explicit"
+
+    @property
+    def pages_host(self) -> str:
+        """The host of /metrics and /healthz."""
+        return self.metrics_host or self.host
 
     @property
     def models_to_load(self) -> frozenset[str]:
@@ -291,7 +317,14 @@ class Config:
             raise ConfigError(f"--load-model is {self.load_model!r}: expected names of models, or * alone")
 
     def _check_ports(self) -> None:
-        if self.grpc_port == self.metrics_port != 0 and self.metrics_host in {"", self.host}:
+        if not overlap(self.host, self.pages_host):
+            return
+        if socket_path(self.host):
+            raise ConfigError(
+                f"--host is {self.host}: give --metrics-host too, such as unix:/run/tamiz/metrics.sock or"
+                " 127.0.0.1"
+            )
+        if self.grpc_port == self.metrics_port != 0:
             raise ConfigError(f"--grpc-port and --metrics-port are both {self.grpc_port}: choose two ports")
 
     def _check_tls(self) -> None:

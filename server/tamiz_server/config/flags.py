@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from tamiz.arguments import Parser
 from tamiz_server.config.config import Config
 from tamiz_server.config.setting import KINDS, flag, setting
+from tamiz_server.config.variables import naming_variables, require_spelling, settings_in, variable
 from tamiz_server.errors import ConfigError
 
 _TRUE: Final = {"1", "true", "yes", "on"}
@@ -24,32 +26,37 @@ def parse_config(argv: Sequence[str], environ: Mapping[str, str]) -> Config:
         environ: where `TAMIZ_*` variables are looked up.
 
     Raises:
-        ConfigError: for a value that is not allowed, or if no repository is given.
+        ConfigError: for a value that is not allowed, for a variable that looks like a setting and is none, or
+            if no repository is given.
         SystemExit: for `--help`, `--version` and unknown flags, as argparse does.
     """
-    given = _values(_parser("tamiz-server", _USAGE, _DESCRIPTION, _EPILOG), argv, environ)
-    if "model_repository" not in given:
+    flags = _given(_parser("tamiz-server", _USAGE, _DESCRIPTION, _EPILOG), argv)
+    require_spelling(environ)
+    if "model_repository" not in flags | settings_in(environ):
         raise ConfigError(
             f"--model-repository is missing: give the flag or set {variable('model_repository')} to a folder"
             " of bundles"
         )
-    return _config(given)
+    return _config(flags, settings_in(environ))
 
 
-def parse_health_config(argv: Sequence[str], environ: Mapping[str, str]) -> Config:
-    """Return the settings of a server that is asked for its health. It ignores the repository.
+def parse_pages_address(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Config, bool]:
+    """Return settings that say where a server's pages are, and whether flags or variables say so.
+
+    All flags of a server are taken. Only those of the address are read: the others, and their variables, are
+    the server's affair.
 
     Raises:
         ConfigError, SystemExit: as `parse_config`.
     """
-    parser = _parser("tamiz-server health", _HEALTH_USAGE, _HEALTH_DESCRIPTION)
-    given = _values(parser, argv, environ)
-    return _config(given | {"model_repository": "."})
-
-
-def variable(name: str) -> str:
-    """Return a field's environment variable: max_batch_size → TAMIZ_MAX_BATCH_SIZE."""
-    return "TAMIZ_" + name.upper()
+    parser = _parser("tamiz-server health", _HEALTH_USAGE, _HEALTH_DESCRIPTION, shown=_ADDRESS)
+    parser.advice = "tamiz-server health --help lists the flags; tamiz-client health NAME asks about a model"
+    flags, variables = (
+        {name: given[name] for name in _ADDRESS if name in given}
+        for given in (_given(parser, argv), settings_in(environ))
+    )
+    # The image sets TAMIZ_HOST.
+    return _config(flags | _UNASKED, variables), bool(flags or variables.keys() - {"host"})
 
 
 def flag_table() -> str:
@@ -70,48 +77,70 @@ def _shown_default(field: dataclasses.Field[Any]) -> str:
 
 _DESCRIPTION: Final = "Serve bundles over gRPC: batched, gated row by row, measured."
 _EPILOG: Final = (
-    "Every flag is also an environment variable: --grpc-port is TAMIZ_GRPC_PORT. Two more commands:"
-    " `tamiz-server health` asks a running server on this machine whether it is serving; `tamiz-server token`"
-    " makes a bearer token."
+    "Every flag is also an environment variable: --grpc-port is TAMIZ_GRPC_PORT. --no-reflection turns"
+    " --reflection off, and so on for every BOOL. Three more commands:"
+    " `tamiz-server health` asks a running server on this machine whether it is serving;"
+    " `tamiz-server label` moves a model's label; `tamiz-server token` makes a bearer token."
 )
 _HEALTH_DESCRIPTION: Final = (
-    "Ask the server on this machine whether it is serving, and exit with status 0 if it is. Give it the flags"
-    " and environment variables of the server: it reads --host, --metrics-host, --metrics-port and"
-    " --metrics-tls."
+    "Ask the server on this machine whether it is serving, and exit with status 0 if it is. In a container"
+    " that runs one server, it is found by itself. Other flags and variables of the server may be given too;"
+    " they are not read."
 )
 # argparse would list all flags here, some fifty lines above every error message.
 _USAGE: Final = "tamiz-server --model-repository FOLDER [FLAG ...]  (tamiz-server --help lists the flags)"
 _HEALTH_USAGE: Final = "tamiz-server health [FLAG ...]  (to ask about one model: tamiz-client health NAME)"
 
+_ADDRESS: Final[tuple[str, ...]] = ("host", "metrics_host", "metrics_port", "metrics_tls")
+_UNASKED: Final = {"model_repository": ".", "grpc_port": "0", "tls_certificate": "-", "tls_key": "-"}
+"""Settings that a server must have, where only its address counts; no file of these names is read."""
 
-def _metavar(name: str, help_: str) -> str:
-    if help_.startswith("file "):
-        return "FILE"
-    return "N" if name.endswith("_per_second") else name.rsplit("_", 1)[-1].upper()
+_GROUPS: Final = {
+    "model_repository": "models",
+    "host": "addresses",
+    "max_batch_size": "batches and queues",
+    "max_failures": "failing models",
+    "max_message_bytes": "limits for callers",
+    "tls_certificate": "TLS",
+    "tokens_file": "who may do what",
+    "intra_op_threads": "threads, memory and time of models",
+    "allow_looser_thresholds": "what requests may ask for",
+    "drain_delay_s": "stopping",
+    "reflection": "reflection, log and traces",
+}
+"""The groups of `--help`, by the first setting of each."""
 
 
-def _parser(prog: str, usage: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=prog, usage=usage, description=description, epilog=epilog, allow_abbrev=False
-    )
+def _parser(prog: str, usage: str, description: str, epilog: str = "", shown: Collection[str] = ()) -> Parser:
+    """Return a parser for all settings; its help shows those of these names, or all if there are none."""
+    parser = Parser(prog=prog, usage=usage, description=description, epilog=epilog, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"tamiz-server {_version()}")
+    group = parser.add_argument_group("flags")
     for each in dataclasses.fields(Config):
-        about = setting(each)
-        default = "" if each.default in (dataclasses.MISSING, "") else f" (default: {each.default})"
-        # A switch is `--reflection`, `--reflection=false` or `--no-reflection`; argparse keeps the last of
-        # them.
-        options: dict[str, Any] = {"nargs": "?", "const": "true"} if each.type == "bool" else {}
-        if about.repeats:
-            options = {"action": _Joined}
-        metavar = "BOOL" if each.type == "bool" else _metavar(each.name, about.help)
-        parser.add_argument(
-            flag(each.name), dest=each.name, metavar=metavar, help=about.help + default, **options
-        )
-        if each.type == "bool":
-            parser.add_argument(
-                "--no-" + each.name.replace("_", "-"), dest=each.name, action="store_const", const="false"
-            )
+        if each.name in _GROUPS and not shown:
+            group = parser.add_argument_group(_GROUPS[each.name])
+        is_shown = not shown or each.name in shown
+        _add_flag(group, each, is_shown=is_shown)
     return parser
+
+
+def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], *, is_shown: bool) -> None:
+    about = setting(field)
+    default = "" if field.default in (dataclasses.MISSING, "") else f" (default: {field.default})"
+    # A switch is `--reflection`, `--reflection=false` or `--no-reflection`; argparse keeps the last of them.
+    options: dict[str, Any] = {"nargs": "?", "const": "true"} if field.type == "bool" else {}
+    if about.repeats:
+        options = {"action": _Joined}
+    help_ = about.help + default if is_shown else argparse.SUPPRESS
+    group.add_argument(flag(field.name), dest=field.name, metavar=about.metavar, help=help_, **options)
+    if field.type == "bool":
+        group.add_argument(
+            "--no-" + field.name.replace("_", "-"),
+            dest=field.name,
+            action="store_const",
+            const="false",
+            help=argparse.SUPPRESS,
+        )
 
 
 class _Joined(argparse.Action):
@@ -134,18 +163,20 @@ def _version() -> str:
     return version("tamiz")
 
 
-def _values(
-    parser: argparse.ArgumentParser, argv: Sequence[str], environ: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the texts that are given, by name of the setting."""
-    given = vars(parser.parse_args(argv))
-    values = {name: environ[variable(name)] for name in given if environ.get(variable(name))}
-    return values | {name: value for name, value in given.items() if value is not None}
+def _given(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, str]:
+    """Return the texts that flags give, by name of the setting."""
+    return {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
 
 
-def _config(values: Mapping[str, str]) -> Config:
+def _config(flags: Mapping[str, str], variables: Mapping[str, str]) -> Config:
+    """Return the settings of both; a flag wins, and an error names what was written."""
     types = typing.get_type_hints(Config)
-    return Config(**{name: _convert(name, value, types[name]) for name, value in values.items()})
+    try:
+        return Config(
+            **{name: _convert(name, value, types[name]) for name, value in {**variables, **flags}.items()}
+        )
+    except ConfigError as error:
+        raise naming_variables(error, variables.keys() - flags.keys()) from None
 
 
 def _convert(name: str, text: str, type_: type) -> Any:

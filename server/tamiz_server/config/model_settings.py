@@ -39,7 +39,7 @@ from tamiz_server.config.setting import KINDS, setting
 from tamiz_server.config.shadow_settings import ShadowSettings, read_shadow
 from tamiz_server.config.version_policy import VersionPolicy
 from tamiz_server.errors import SettingsError
-from tamiz_server.system.files import read_regular_file
+from tamiz_server.system.files import may_pass, read_regular_file
 
 FILE_NAME: Final = "settings.toml"
 
@@ -68,25 +68,40 @@ class ModelSettings:
     shadow: ShadowSettings | None = None
 
 
-def read_settings(path: Path) -> ModelSettings:
+def read_settings(path: Path, check: Callable[[Path, str], None] | None = None) -> ModelSettings:
     """Read the settings of one model; without a file, the defaults.
 
     Args:
         path: the file `settings.toml`.
+        check: takes the path and the text, before the text is parsed; raises SettingsError to refuse it.
 
     Raises:
         SettingsError: if the file cannot be read, is not TOML, or holds a value that is not allowed.
     """
-    try:
-        text = read_regular_file(path, _MAX_BYTES).decode()
-    except FileNotFoundError:
-        return ModelSettings()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read ({error}): expected a text file in UTF-8") from error
+    text = read_text(path)
+    if check is not None:
+        check(path, text)
     try:
         return parse_settings(text)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from error
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a model's settings; without a file, an empty one.
+
+    Raises:
+        SettingsError: if the file cannot be read.
+    """
+    try:
+        return read_regular_file(path, _MAX_BYTES).decode()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{path} cannot be read ({error}): expected a text file in UTF-8",
+            may_pass=isinstance(error, OSError) and may_pass(error),
+        ) from error
 
 
 def parse_settings(text: str) -> ModelSettings:

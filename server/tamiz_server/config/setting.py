@@ -8,12 +8,12 @@ follow from that field.
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tamiz_server.config.version_policy import EXPECTED, VersionPolicy
+from tamiz_server.config import version_policy
+from tamiz_server.config.host import EXPECTED, is_host
 from tamiz_server.errors import ConfigError
 
 _MOST: Final = 2**31 - 1  # gRPC's core takes 32 bits
@@ -31,6 +31,7 @@ class Setting:
 
     Attributes:
         help: for `--help` and the documents.
+        metavar: what stands for its value in `--help`.
         expected: the allowed values in words, to end an error message with.
         allows: tells whether a value, which has the field's type, is allowed.
         repeats: whether its flag may be given several times.
@@ -38,6 +39,7 @@ class Setting:
     """
 
     help: str
+    metavar: str
     expected: str = ""
     allows: Callable[[Any], bool] = lambda _: True
     repeats: bool = False
@@ -70,67 +72,87 @@ def check(config: Any) -> None:
 
 
 def number(
-    default: float, help_: str, *, least: float = 0, most: float = _MOST, per_model: bool = False
+    default: float,
+    help_: str,
+    *,
+    least: float = 0,
+    most: float = _MOST,
+    per_model: bool = False,
+    metavar: str = "N",
 ) -> Any:
     """Return a setting that is a number between two bounds, both allowed."""
     expected = f"from {least} to {most}"
-    return _field(default, help_, expected, lambda value: least <= value <= most, per_model=per_model)
+    return _field(
+        default, help_, metavar, expected, lambda value: least <= value <= most, per_model=per_model
+    )
 
 
 def port(default: int, help_: str) -> Any:
     """Return a setting that is a TCP port; 0 takes a free one."""
-    return number(default, help_, most=65_535)
+    return number(default, help_, most=65_535, metavar="PORT")
 
 
 def seconds(default: float, help_: str, *, least: float = 0) -> Any:
     """Return a setting that is a time in seconds."""
-    return number(default, help_, least=least, most=_LONGEST_S)
+    return number(default, help_, least=least, most=_LONGEST_S, metavar="SECONDS")
 
 
 def share(default: float, help_: str) -> Any:
     """Return a setting that is a share: from 0 to 1, or 0 for none."""
     expected = f"0, or from {_SMALLEST_SHARE:g} to 1"
-    return _field(default, help_, expected, lambda value: value == 0 or _SMALLEST_SHARE <= value <= 1)
+    return _field(
+        default, help_, "SHARE", expected, lambda value: value == 0 or _SMALLEST_SHARE <= value <= 1
+    )
 
 
-def text(default: str, help_: str, *, repeats: bool = False) -> Any:
+def text(default: str, help_: str, metavar: str, *, repeats: bool = False) -> Any:
     """Return a setting that is any text, such as the path of a file."""
-    return _field(default, help_, repeats=repeats)
+    return _field(default, help_, metavar, repeats=repeats)
+
+
+def file(help_: str) -> Any:
+    """Return a setting that is the path of a file; empty for none."""
+    return text("", help_, "FILE")
 
 
 def address(default: str, help_: str) -> Any:
-    """Return a setting that is an IP address; it may be empty where its default is."""
-    expected = "an IP address such as 127.0.0.1, 0.0.0.0 or ::"
-    return _field(default, help_, expected, lambda value: _is_address(value) or value == default == "")
+    """Return a setting that is a host to listen on; it may be empty where its default is."""
+    return _field(default, help_, "ADDRESS", EXPECTED, lambda value: is_host(value) or value == default == "")
 
 
 def url(default: str, help_: str) -> Any:
     """Return a setting that is the URL of a service, or empty."""
     expected = "an address such as http://localhost:4317"
     return _field(
-        default, help_, expected, lambda value: not value or value.startswith(("http://", "https://"))
+        default, help_, "URL", expected, lambda value: not value or value.startswith(("http://", "https://"))
     )
 
 
 def choice(default: str, help_: str, meanings: Mapping[str, str]) -> Any:
     """Return a setting that is one of some words; its help lists them with their meanings."""
     meant = "; ".join(f"{word}: {meaning}" if meaning else word for word, meaning in meanings.items())
-    return _field(default, f"{help_}. {meant}", f"one of {', '.join(meanings)}", meanings.__contains__)
+    return _field(
+        default,
+        f"{help_}. {meant}",
+        "|".join(meanings),
+        f"one of {', '.join(meanings)}",
+        meanings.__contains__,
+    )
 
 
 def policy(default: str, help_: str) -> Any:
     """Return a setting that says which versions are served."""
-    return _field(default, help_, EXPECTED, _is_version_policy)
+    return _field(default, help_, "POLICY", version_policy.EXPECTED, _is_version_policy)
 
 
 def switch(help_: str, *, default: bool = False) -> Any:
     """Return a setting that is on or off."""
-    return _field(default, help_)
+    return _field(default, help_, "BOOL")
 
 
 def folder(help_: str, expected: str) -> Any:
     """Return a setting that is the path of a folder; there is no default."""
-    return _field(dataclasses.MISSING, help_, expected, lambda path: path.is_dir())
+    return _field(dataclasses.MISSING, help_, "FOLDER", expected, lambda path: path.is_dir())
 
 
 def _field(default: Any, *about: Any, **more: Any) -> Any:
@@ -138,17 +160,9 @@ def _field(default: Any, *about: Any, **more: Any) -> Any:
     return dataclasses.field(default=default, metadata={_KEY: Setting(*about, **more)})
 
 
-def _is_address(value: str) -> bool:
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return False
-    return True
-
-
 def _is_version_policy(value: str) -> bool:
     try:
-        VersionPolicy.parse(value)
+        version_policy.VersionPolicy.parse(value)
     except ValueError:
         return False
     return True

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from tamiz_server.config.config import Config
+from tamiz_server.config.host import is_local
 from tamiz_server.config.setting import flag
 
 
@@ -16,7 +16,7 @@ def plain_text_warnings(config: Config) -> Iterator[str]:
 
 
 def _warnings_of_grpc(config: Config) -> Iterator[str]:
-    if _is_loopback(config.host):
+    if is_local(config.host):
         return
     if not config.tls_certificate:
         secrets = ", tokens included" if config.tokens_file or config.jwt_keys else ""
@@ -42,9 +42,9 @@ def _warnings_of_grpc(config: Config) -> Iterator[str]:
 
 def _warnings_of_metrics(config: Config) -> Iterator[str]:
     """Warn about the pages only if gRPC has no warning about plain text already."""
-    if config.metrics_tls or _is_loopback(config.metrics_host or config.host):
+    if config.metrics_tls or is_local(config.pages_host):
         return
-    if not config.tls_certificate and not _is_loopback(config.host):
+    if not config.tls_certificate and not is_local(config.host):
         return
     name = "metrics_host" if config.metrics_host else "host"
     secret = ", as are the tokens for them" if config.tokens_file or config.jwt_keys else ""
@@ -53,7 +53,3 @@ def _warnings_of_metrics(config: Config) -> Iterator[str]:
         f" plain text{secret}. Within a cluster that is usual; elsewhere give --metrics-tls, or"
         " --metrics-host 127.0.0.1"
     )
-
-
-def _is_loopback(host: str) -> bool:
-    return ipaddress.ip_address(host).is_loopback

@@ -64,6 +64,12 @@ class Circuit:
             self.is_open = True
             self._refuses_until_s = now_s + self._cooldown_s
 
+    def open(self, now_s: float) -> None:
+        """Let nobody through from now on, until a batch succeeds or the cool-down is over."""
+        self._failures = max(self._failures, 1)
+        self.is_open = True
+        self._refuses_until_s = now_s + self._cooldown_s
+
     def ready_s(self) -> float:
         """Return when the next request may be let through, while it is open."""
         return self._refuses_until_s

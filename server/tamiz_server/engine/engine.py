@@ -30,6 +30,7 @@ from tamiz_server.engine.request import Answer, Request
 from tamiz_server.engine.shedding import Shedding
 from tamiz_server.errors import DeadlineExceeded, ModelFailed, RowsFailed, TamizError, Unavailable
 from tamiz_server.model.model import Model
+from tamiz_server.model.run_limit import OVERSTAY_S
 from tamiz_server.system.niceness import give_way
 from tamiz_server.telemetry.model_metrics import ModelMetrics
 
@@ -98,6 +99,8 @@ class Engine:
         if self.inline and max_run_s:
             max_run_s = min(max_run_s, _INLINE_RUN_S)
         self._runner = BatchRunner(model, self.thresholds, max_run_s, metrics.labels)
+        self._overstays_s = max_run_s + OVERSTAY_S if max_run_s else math.inf
+        self._computing: dict[Future[list[Batch]], asyncio.TimerHandle] = {}
         self._shedding = Shedding(
             max_batch_size=config.max_batch_size,
             max_queue_size=config.max_queue_size,
@@ -171,6 +174,8 @@ class Engine:
         self._set_timer(math.inf)
         if self._end_of_rest is not None:
             self._end_of_rest.cancel()
+        for timer in self._computing.values():
+            timer.cancel()
         if self._threads is not None:
             self._threads.shutdown(wait=False)
 
@@ -248,11 +253,21 @@ class Engine:
     def _run_in_thread(self, threads: ThreadPoolExecutor, batch: Batch) -> None:
         self._idle_threads -= 1
         self._set_timer(self._queue.expiry_s())
-        threads.submit(self._runner.run, batch).add_done_callback(
-            lambda future: self._loop.call_soon_threadsafe(self._thread_done, future)
-        )
+        computing = threads.submit(self._runner.run, batch)
+        if self._overstays_s < math.inf:
+            self._computing[computing] = self._loop.call_later(self._overstays_s, self._overstays, computing)
+        computing.add_done_callback(lambda future: self._loop.call_soon_threadsafe(self._thread_done, future))
+
+    def _overstays(self, computing: Future[list[Batch]]) -> None:
+        """Let the model rest for as long as a batch computes that cannot be stopped; see `run_limit`."""
+        self._circuit.open(_now_s())
+        self._rest(until_s=self._circuit.ready_s())
+        again_s = max(self.config.failure_cooldown_s / 2, _DRAIN_POLL_S)
+        self._computing[computing] = self._loop.call_later(again_s, self._overstays, computing)
 
     def _thread_done(self, future: Future[list[Batch]]) -> None:
+        if (timer := self._computing.pop(future, None)) is not None:
+            timer.cancel()
         self._idle_threads += 1
         self._deliver(future.result())
         self._dispatch()

@@ -13,7 +13,7 @@ from tamiz.thresholds import MAX_SUBSETS
 from tamiz.v1.manifest_pb2 import DataType, Manifest, Promise, Subdivision, SubsetThreshold, Threshold
 from tamiz_server.errors import BundleError
 from tamiz_server.model.signature import TrustedKeys
-from tamiz_server.system.files import read_regular_file
+from tamiz_server.system.files import may_pass, read_regular_file
 
 MAX_BYTES: Final = 2**31
 """The largest ONNX file with all its tensors in it: protobuf's limit."""
@@ -61,7 +61,8 @@ def read_bundle(path: Path, keys: TrustedKeys | None = None, max_bytes: int = MA
         content = read_regular_file(path, max_bytes)
     except OSError as error:
         raise BundleError(
-            f"{path}: it cannot be read ({error.strerror}): expected a file that tamiz-convert wrote"
+            f"{path}: it cannot be read ({error.strerror}): expected a file that tamiz-convert wrote",
+            may_pass=may_pass(error),
         ) from error
     if keys is not None:  # before anything is parsed
         keys.verify(path, content)

@@ -2,6 +2,7 @@
 
         other files         a bundle is one file: tensors that are elsewhere could name any path
     other operators     those of domains that no exporter uses and onnxruntime does not have
+    row's death         integer divisions that end the process for one value: see `integer_division`
     hidden sizes        tensors with fewer bytes than elements, sparse ones; endless calls between functions
 
 A graph does not show how long it computes. Time and memory are limited when it runs: see `trial`,
@@ -18,6 +19,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from tamiz.bundle_format import OnnxParts
+from tamiz.integer_division import unguarded_divisions
 from tamiz.v1.onnx_file_pb2 import OnnxAttribute, OnnxFunction, OnnxGraph, OnnxNode, OnnxTensor
 from tamiz_server.errors import BundleError
 
@@ -65,15 +67,32 @@ class _Check:
 
     def run(self, graph: OnnxGraph) -> None:
         for function in self._functions.values():
+            if function.domain in _DOMAINS:
+                raise self._refused(
+                    f"function {_name(function.name)} takes the place of an operator of"
+                    f" {_name(function.domain)}",
+                    "functions of a domain of their own",
+                )
             for attribute in function.attribute_proto:
                 self._attribute(attribute, f"an attribute of function {_name(function.name)}", 0)
         n_nodes = self._graph(graph, "the graph", 0)
         for key in self._functions:
             self._function(key, ())
+        self._divisions(graph)
+        for function in self._functions.values():
+            self._divisions(function)
         n_nodes += sum(self._sizes[each][0] for each in self._called(graph.node))
         if n_nodes > MAX_NODES:
             raise self._refused(
                 f"the graph has {n_nodes} nodes with those of its functions", f"at most {MAX_NODES}"
+            )
+
+    def _divisions(self, graph: OnnxGraph | OnnxFunction) -> None:
+        for division in unguarded_divisions(graph):
+            raise self._refused(
+                f"node {_name(division.node.name or division.node.output[0])} (Div) divides integers, or what"
+                " may be some, and the smallest of them divided by -1 ends the process",
+                "a divisor that is guarded against -1, as this version of tamiz-convert writes it",
             )
 
     def _graph(self, graph: OnnxGraph, where: str, depth: int) -> int:

@@ -96,7 +96,7 @@ class Model:
         self.max_batch_size = max_batch_size
         self.n_threads = n_threads or 1
         self.max_run_s = max_run_s
-        self._run_limit = RunLimit()
+        self._run_limit = RunLimit(bundle.path)
         self._memory_bytes = memory_bytes
         self._path = bundle.path
         by_slice = self.manifest.threshold.subdivision == Subdivision.SUBDIVISION_SLICE

@@ -18,12 +18,14 @@ from google.protobuf.message import DecodeError
 from tamiz.v1.prediction_pb2 import PredictRequest
 from tamiz_server.errors import BundleError, InvalidRequest, ModelFailed
 from tamiz_server.model.inputs import Inputs, read_inputs
+from tamiz_server.model.message_size import check_layout
 from tamiz_server.model.model import Model
-from tamiz_server.system.files import read_regular_file
+from tamiz_server.system.files import may_pass, read_regular_file
 
 FOLDER: Final = "warmup"
 SUFFIX: Final = ".pb"
 MAX_FILES: Final = 100
+_SHARE_OF_LOAD: Final = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -40,22 +42,25 @@ def recorded_requests(version: Path) -> list[Path]:
         return []
 
 
-def warm_up(model: Model, version: Path, *, max_file_bytes: int) -> None:
+def warm_up(model: Model, version: Path, *, max_file_bytes: int, max_load_s: float) -> None:
     """Run a model on its recorded requests.
 
     Args:
         model: the version, loaded.
         version: its folder.
         max_file_bytes: the largest recorded request, in bytes.
+        max_load_s: how long loading may take, in seconds; this may take half of it.
 
     Raises:
         BundleError: if a file cannot be read, is too large, is not a request for this model, or makes it
-            fail; or if there are more files than `MAX_FILES`.
+            fail; or if there are more files than `MAX_FILES`, or they take too long.
     """
     try:
         paths = recorded_requests(version)
     except OSError as error:
-        raise BundleError(f"{version / FOLDER} cannot be read ({error.strerror})") from error
+        raise BundleError(
+            f"{version / FOLDER} cannot be read ({error.strerror})", may_pass=may_pass(error)
+        ) from error
     if len(paths) > MAX_FILES:
         raise BundleError(
             f"{version / FOLDER} holds {len(paths)} recorded requests: expected at most {MAX_FILES}; remove"
@@ -63,10 +68,12 @@ def warm_up(model: Model, version: Path, *, max_file_bytes: int) -> None:
         )
     started_s, total_rows = time.monotonic(), 0
     for path in paths:
+        _check_time(path, started_s, max_load_s)
         inputs, n_rows = _read(path, model, max_file_bytes)
         total_rows += n_rows
         try:
             for start in range(0, n_rows, model.max_batch_size):
+                _check_time(path, started_s, max_load_s)
                 rows = slice(start, start + model.max_batch_size)
                 model.run({name: array[rows] for name, array in inputs.items()})
         except ModelFailed as error:
@@ -84,13 +91,25 @@ def warm_up(model: Model, version: Path, *, max_file_bytes: int) -> None:
         )
 
 
+def _check_time(path: Path, started_s: float, max_load_s: float) -> None:
+    if time.monotonic() - started_s > _SHARE_OF_LOAD * max_load_s:
+        raise BundleError(
+            f"{path}: the recorded requests up to this one take longer than half of --max-load-s"
+            f" ({max_load_s:g} s): remove some, or let them have fewer rows",
+            may_pass=True,  # the machine may be busy
+        )
+
+
 def _read(path: Path, model: Model, max_bytes: int) -> tuple[Inputs, int]:
     """Return a recorded request's inputs, checked like any request's, and how many rows they have."""
     try:
         body = read_regular_file(path, max_bytes)
     except OSError as error:
-        raise BundleError(f"{path} cannot be read ({error.strerror}): expected a recorded request") from error
+        raise BundleError(
+            f"{path} cannot be read ({error.strerror}): expected a recorded request", may_pass=may_pass(error)
+        ) from error
     try:
+        check_layout(body, PredictRequest)
         return read_inputs(PredictRequest.FromString(body).inputs, model.specs)
     except DecodeError as error:
         raise BundleError(

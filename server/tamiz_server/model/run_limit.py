@@ -1,7 +1,7 @@
 """Limits how long a model computes. One thread watches all runs; onnxruntime stops those that take too long.
 
-onnxruntime checks between two nodes, also within loops, whether to stop. It cannot stop a single node that
-never ends.
+onnxruntime checks between two nodes, also within loops, whether to stop. It cannot stop a single node. A run
+that overstays because of that is written into the log, and its engine lets the model rest.
 
 Time is counted in steps of the watching thread, not by a clock. A paused process (SIGSTOP, a suspended
 machine) does not compute, and its run must not be stopped for the pause.
@@ -9,29 +9,45 @@ machine) does not compute, and its run must not be stopped for the pause.
 
 from __future__ import annotations
 
+import logging
+import math
 import threading
 import time
+from pathlib import Path
 from typing import Final
 from weakref import WeakSet
 
 import onnxruntime
 
+_log = logging.getLogger(__name__)
+
+OVERSTAY_S: Final = 2.0
+"""A run that computes for so much longer than it may is in a node that cannot be stopped."""
+
 _STEP_S: Final = 0.25
+_OVERSTAYS: Final = (
+    "%s: a batch still computes %g s after its %g s were over (--max-run-s): it is in a node of the graph"
+    " that takes long, and onnxruntime stops between nodes only. Until it ends, this version answers nobody;"
+    " if it runs in the event loop, no other does, nor does health. If it does not end, restart the server"
+    " without this version"
+)
 
 
 class Run:
     """The options of a run; later runs use them again.
 
     Attributes:
+        path: the file of the model.
         options: the options for onnxruntime.
         serial: odd while the run computes; each run has its own number.
         overdue: whether the run was stopped; then the options are not used again.
         max_run_s: how long it may take, in seconds; 0: no limit.
     """
 
-    __slots__ = ("__weakref__", "_seen", "_steps", "max_run_s", "options", "overdue", "serial")
+    __slots__ = ("__weakref__", "_seen", "_steps", "max_run_s", "options", "overdue", "path", "serial")
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.options = onnxruntime.RunOptions()
         self.serial = 0
         self.overdue = False
@@ -54,12 +70,16 @@ class Run:
             self.overdue = True
             if self.serial == serial:
                 self.options.terminate = True
+            if self._steps == math.ceil((self.max_run_s + OVERSTAY_S) / _STEP_S):
+                _log.error(_OVERSTAYS, self.path, OVERSTAY_S, self.max_run_s)
 
 
 class RunLimit:
     """Limits the runs of one model. Any thread may use it, several at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        """Limit the runs of the model in a file."""
+        self._path = path
         self._idle: list[Run] = []
 
     def begin(self, max_run_s: float) -> Run:
@@ -71,7 +91,7 @@ class RunLimit:
         try:
             run = self._idle.pop()
         except IndexError:
-            run = _watched(Run())
+            run = _watched(Run(self._path))
         run.max_run_s = max_run_s
         run.serial += 1
         return run

@@ -1,45 +1,47 @@
-"""Tries a bundle in a separate process before the server loads it, so that a bad graph does no harm here.
+"""Tries a bundle in a process of its own before the server loads it, so that a bad graph does no harm here.
 
-    Trial.run ──► python -m tamiz_server.model.trial ──► check the graph, build the session, warm up, report
-                  limited in memory and time; the first to be killed when the machine's memory runs out
+    Trial.run ──► trial_process, which has imported everything ──► a copy of it per bundle: load, warm up
 
-
-A graph that crashes onnxruntime, never ends or takes all memory ends that process, and is refused with the
-reason. A trial takes a third of a second per load.
+A graph that crashes onnxruntime, never ends or takes all memory ends that copy, and is refused with the
+reason. Starting the process takes a second; it is kept while bundles are loaded. Several can be tried at
+once.
 """
 
 from __future__ import annotations
 
-import argparse
+import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
-from tamiz.bundle_format import OnnxParts
 from tamiz_server.errors import BundleError
-from tamiz_server.model.bundle import Bundle, parse
-from tamiz_server.model.graph_check import check_graph
-from tamiz_server.model.model import Model
-from tamiz_server.model.recorded_warm_up import warm_up
+from tamiz_server.model.bundle import Bundle
+from tamiz_server.model.trial_process import REFUSED, REFUSED_FOR_NOW, TIMED_OUT, Limits
 
-_REFUSED: Final = 3
-_OWN_BYTES: Final = 4 * 2**30
-"""Address space of the interpreter and its libraries, most of it never used."""
+_ENDED: Final = "the process that tried to load it ended with"
+_GRACE_S: Final = 10.0
+"""The process itself ends what takes too long. It has this much longer, then it is taken for stuck."""
 
-_COPIES: Final = 4
-"""How many copies of the file are in memory while a session is built from it."""
+
+_ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
+"""Without these, numpy and onnxruntime start threads when they are imported. A copy of a process has only the
+thread that copied it, and waits forever for a lock that another thread held. onnxruntime's pools of threads
+belong to sessions, and these are built in the copies only."""
 
 
 class Trial:
-    """Tries bundles, one at a time, from any thread."""
+    """Tries bundles, from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._n_running = 0
         self._closed = False
 
     def run(
@@ -65,106 +67,120 @@ class Trial:
         Raises:
             BundleError: if it failed; the message says why.
         """
-        limits = (max_batch_size, memory_bytes, max_run_s, max_load_s, max_file_bytes)
-        # -P: a file in the folder that the server was started in must not replace a library.
-        command = [sys.executable, "-P", "-m", __name__, str(bundle.path), *map(str, limits)]
-        with self._lock:
-            if self._closed:
-                raise BundleError(f"{bundle.path} was not loaded: the server is stopping")
-            process = self._process = subprocess.Popen(  # noqa: S603  ourselves
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
+        limits = Limits(max_batch_size, memory_bytes, max_run_s, max_load_s, max_file_bytes)
         try:
-            said, _ = process.communicate(bundle.content, timeout=max_load_s)
-        except subprocess.TimeoutExpired:
+            said, status = self._try(bundle, limits)
+        except OSError as error:
             raise BundleError(
-                f"{bundle.path}: it did not load and warm up within {max_load_s:g} s (--max-load-s); a loop"
-                " in its graph may never end; export it again"
-            ) from None
-        finally:
-            process.kill()
-            process.communicate()
-            self._process = None
-        if process.returncode == _REFUSED:
-            raise BundleError(said.decode(errors="replace"))
-        if process.returncode:
+                f"{bundle.path}: the process that tries it first cannot be used ({error})", may_pass=True
+            ) from error
+        if self._closed:
+            raise BundleError(f"{bundle.path} was not loaded: the server is stopping", may_pass=True)
+        if status in {REFUSED, REFUSED_FOR_NOW}:
+            raise BundleError(said.decode(errors="replace"), may_pass=status == REFUSED_FOR_NOW)
+        if status == TIMED_OUT:
             raise BundleError(
-                f"{bundle.path}: the process that tried to load it ended with {_ending(process.returncode)}:"
-                " its graph crashes onnxruntime, or takes more memory than there is; export it again"
+                f"{bundle.path}: it did not load and warm up within {max_load_s:g} s (--max-load-s); the"
+                " machine is too busy, or a loop in its graph never ends; in that case export it again",
+                may_pass=True,
             )
+        if status < 0:
+            raise BundleError(
+                f"{bundle.path}: {_ENDED} {signal.Signals(-status).name}: memory was short, or its graph"
+                " crashes onnxruntime; in that case export it again",
+                may_pass=True,
+            )
+        if status:
+            raise BundleError(f"{bundle.path}: {_ENDED} status {status}; export it again")
+
+    def rest(self) -> None:
+        """End the process if it has nothing to do; the next trial starts it again."""
+        with self._lock:
+            if not self._n_running:
+                self._end()
 
     def close(self) -> None:
-        """Start no more trials, and end the one that is running."""
+        """Start no more trials, and end those that are running."""
+        self._closed = True
+        self._end()
+
+    def _try(self, bundle: Bundle, limits: Limits) -> tuple[bytes, int]:
+        """Have a bundle tried; return what was said, and the status."""
+        content_end, our_end = os.pipe()
+        ours, theirs = socket.socketpair()
+        with ours:
+            ours.settimeout(limits.max_load_s + _GRACE_S)
+            try:
+                with self._lock:
+                    self._n_running += 1
+                    self._ask(bundle, limits, (content_end, theirs.fileno()))
+            except BaseException:
+                os.close(our_end)
+                self._ended()
+                self._end()
+                raise
+            finally:
+                os.close(content_end)
+                theirs.close()
+            try:
+                with open(our_end, "wb") as file, suppress(BrokenPipeError):  # noqa: PTH123  a descriptor
+                    file.write(bundle.content)
+                said, _, status = _received(ours).rpartition(b"\0")
+            except TimeoutError:
+                self._end()
+                return b"", TIMED_OUT
+            finally:
+                self._ended()
+        return said, int(status) if status else -signal.SIGKILL
+
+    def _ask(self, bundle: Bundle, limits: Limits, descriptors: tuple[int, int]) -> None:
+        """Hand a bundle to the process, which says that it has it; start the process if it does not run."""
+        if self._closed:
+            raise OSError("the server is stopping")
+        if self._process is None or self._process.poll() is not None:
+            self._end()
+            self._start()
+        control = self._control
+        if control is None:
+            raise OSError("the server is stopping")
+        control.settimeout(limits.max_load_s + _GRACE_S)
+        socket.send_fds(control, [json.dumps([str(bundle.path), *limits]).encode()], descriptors)
+        if not control.recv(1):
+            raise OSError("the process that tries bundles has ended")
+
+    def _start(self) -> None:
+        self._control, theirs = socket.socketpair()
+        # -P: a file in the folder that the server was started in must not replace a library.
+        command = [sys.executable, "-P", "-m", "tamiz_server.model.trial_process"]
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603  ourselves
+                command,
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                env={**os.environ, **_ONE_THREAD},
+            )
+
+    def _end(self) -> None:
+        """End the process and its copies."""
+        process, self._process = self._process, None
+        control, self._control = self._control, None
+        if process is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if control is not None:
+            control.close()
+
+    def _ended(self) -> None:
         with self._lock:
-            self._closed = True
-            if self._process is not None:
-                self._process.kill()
+            self._n_running -= 1
 
 
-def _ending(return_code: int) -> str:
-    return f"status {return_code}" if return_code > 0 else signal.Signals(-return_code).name
-
-
-def main(argv: list[str]) -> int:
-    """Try the bundle on standard input. The exit status says whether it worked, standard output why not."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("path", type=Path)
-    parser.add_argument("max_batch_size", type=int)
-    parser.add_argument("memory_bytes", type=int)
-    parser.add_argument("max_run_s", type=float)
-    parser.add_argument("max_load_s", type=float)
-    parser.add_argument("max_file_bytes", type=int)
-    given = parser.parse_args(argv)
-    content = sys.stdin.buffer.read()
-    _limit_process(given.memory_bytes + _COPIES * len(content) + _OWN_BYTES, given.max_load_s)
-    try:
-        _try(given.path, content, given)
-    except BundleError as error:
-        return _refuse(str(error))
-    except MemoryError:
-        return _refuse(
-            f"{given.path}: loading it takes more memory than --model-memory-bytes allows; export it again"
-        )
-    return 0
-
-
-def _try(path: Path, content: bytes, given: argparse.Namespace) -> None:
-    bundle = parse(path, content)
-    check_graph(path, OnnxParts.of(content))
-    model = Model(
-        bundle,
-        max_batch_size=given.max_batch_size,
-        n_threads=1,
-        cpus=1,
-        slow_above_s=given.max_load_s,
-        max_run_s=given.max_run_s,
-        memory_bytes=given.memory_bytes,
-    )
-    warm_up(model, path.parent, max_file_bytes=given.max_file_bytes)
-
-
-def _refuse(reason: str) -> int:
-    sys.stdout.buffer.write(reason.encode(errors="replace"))
-    return _REFUSED
-
-
-def _limit_process(address_space_bytes: int, max_load_s: float) -> None:
-    """Limit this process, and make it the first to be killed. Where that is impossible, only time is limited.
-
-    It keeps its priority, because otherwise a good bundle would run out of time on a busy machine.
-    """
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    with suppress(ImportError, OSError, ValueError):
-        import resource  # noqa: PLC0415  Windows has none
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        # A server that was killed meanwhile cannot end it, so it ends itself.
-        seconds = int(max_load_s) + 1
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-        resource.setrlimit(resource.RLIMIT_AS, (address_space_bytes, address_space_bytes))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _received(connection: socket.socket) -> bytes:
+    """Return all that is sent until the other end closes."""
+    parts = []
+    while part := connection.recv(65_536):
+        parts.append(part)
+    return b"".join(parts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 from tamiz_server.config.config import Config
 from tamiz_server.engine.engine import Engine
 from tamiz_server.model.model import Model
-from tamiz_server.repository.lifecycle import Key, Lifecycle
+from tamiz_server.repository.lifecycle import RESTLESS_S, SETTLE_S, Key, Lifecycle
 from tamiz_server.repository.shadows import Shadows
 from tamiz_server.serving.readiness import Readiness
 from tamiz_server.serving.served import Registry
@@ -35,6 +36,7 @@ class Publisher:
     Attributes:
         engines: the engine of each version that is served.
         problems: "name/version" or "name/settings" → why the file on disk is not in force.
+        started: whether everything that was there at the start was tried; until then the server is not ready.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Publisher:
     ) -> None:
         self.engines: dict[Key, Engine] = {}
         self.problems: dict[str, str] = {}
+        self.started = False
         self._lifecycle = lifecycle
         self._registry = registry
         self._readiness = readiness
@@ -56,6 +59,7 @@ class Publisher:
         self._health: dict[str, bool] = {}
         self._saying = asyncio.Lock()
         self._said: dict[str, list[str]] = {}
+        self._restless: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def serve(self, key: Key, model: Model, config: Config) -> Engine | None:
@@ -96,27 +100,44 @@ class Publisher:
         """Forget what was wrong with a version."""
         self.problems.pop(where(key), None)
 
-    def load_failed(self, key: Key, reason: str) -> None:
-        """Report why a version on disk is not served."""
-        self._metrics.loads[key[0], "failed"] += 1
+    def load_failed(self, key: Key, reason: str, *, again_in_s: float = math.inf) -> None:
+        """Report why a version on disk is not served, and when it is tried again; infinite: once changed."""
+        if again_in_s < math.inf:
+            reason += f"; it is tried again in {again_in_s:.3g} s"
+        self._metrics.loads[key[0], "failed" if again_in_s == math.inf else "retried"] += 1
         self.problems[where(key)] = reason
-        if key in self.engines:
-            _log.error(
-                "model %s version %d: its new file is not served, the old one stays in use: %s",
-                *key,
-                reason,
-            )
-        else:
-            _log.error("model %s version %d is not served: %s", *key, reason)
+        served = (
+            ": its new file is not served, the old one stays in use"
+            if key in self.engines
+            else " is not served"
+        )
+        _log.error("model %s version %d%s: %s", *key, served, reason)
 
     def settings_read(self, name: str) -> None:
         """Forget what was wrong with a model's settings."""
-        self.problems.pop(f"{name}/{_SETTINGS}", None)
+        if self.problems.pop(f"{name}/{_SETTINGS}", None):
+            _log.info("model %s: its settings could be read again", name)
 
-    def settings_failed(self, name: str, reason: str) -> None:
-        """Report why a model's settings on disk are not in force."""
+    def settings_failed(self, name: str, reason: str, *, may_pass: bool = False) -> None:
+        """Report why a model's settings on disk are not in force; its versions wait for them too."""
         self.problems[f"{name}/{_SETTINGS}"] = reason
-        _log.error("model %s: its settings stay as they were: %s", name, reason)
+        if any(key[0] == name for key in self.engines):
+            follows = "what is served stays as it was, and all that is new waits until this is mended"
+        else:
+            follows = "its versions wait, and it is tried again" if may_pass else "it is served without them"
+        _log.error("model %s: its settings cannot be used: %s: %s", name, follows, reason)
+
+    def restless(self, names: set[str]) -> None:
+        """Say once of which models the folders do not settle."""
+        for name in sorted(names - self._restless):
+            _log.warning(
+                "model %s: its folder has been changing for %g s: what is served stays as it was until it"
+                " has not changed for %g s; SIGHUP puts in force what is complete now",
+                name,
+                RESTLESS_S,
+                SETTLE_S,
+            )
+        self._restless = names
 
     def publish_labels(self, name: str) -> None:
         """Let requests use the labels in force, and tell the model's shadow which versions answer."""
@@ -137,7 +158,9 @@ class Publisher:
         served, failures = self._lifecycle.served, self._lifecycle.failures()
         names = {name for name, _ in served}
         self._metrics.problems = frozenset(self.problems)
-        self._readiness.publish(ready=bool(names) or self._is_ready_without_models(), failed=failures)
+        self._metrics.retried = frozenset(where(key) for key in self._lifecycle.awaited())
+        ready = self.started and (bool(names) or self._is_ready_without_models())
+        self._readiness.publish(ready=ready, failed=failures)
         health = {"": self._readiness.ready}
         for name in {name for name, _ in failures} | names | (self._lifecycle.asked or set()):
             default = self._lifecycle.default(name)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tamiz.bundle_format import FILE_NAME, MAX_VERSION, SIGNATURE_SUFFIX
+from tamiz.release_format import RELEASE_FILE
 from tamiz_server.config import model_settings
 from tamiz_server.config.config import Config
 from tamiz_server.errors import BundleError, ConfigError
@@ -24,31 +25,31 @@ from tamiz_server.repository.lifecycle import MISSING, Disk, Key, Stamp
 from tamiz_server.system.resources import available_cpus, available_memory_bytes
 
 _VERSION: Final = re.compile("[1-9][0-9]*")
+_UNFINISHED: Final = (".tmp", ".temp", ".part", ".partial", ".swp", "~")
+_SERVICES: Final = frozenset({"tamiz.v1.PredictionService", "inference.GRPCInferenceService"})
 
 
 def look(repository: Path) -> Disk:
     """Return what is on disk: every version and every model's settings, without reading any of them.
 
-    Folders that are not versions are ignored, with a remark. Hidden ones, whose names begin with a dot, are
-    ignored without one.
+    Folders that are not models or versions are ignored, with a remark. Hidden ones, whose names begin with a
+    dot, are ignored without one.
     """
     versions: dict[Key, Stamp] = {}
     settings: dict[str, Stamp] = {}
     unreadable: set[str] = set()
     remarks: list[str] = []
-    if _stamp(repository / FILE_NAME) != MISSING:
+    if stamp(repository / FILE_NAME) != MISSING:
         remarks.append(
             f"{repository} holds a {FILE_NAME}, as a version does: --model-repository is the folder two"
             " above, which holds <name>/<version>/"
         )
     models = _folders(repository, remarks)
     for model in models or ():
-        # Copies under way and snapshots of rsync, git, Kubernetes and file servers have such names.
-        if model.name.startswith("."):
-            continue
-        # A name that is not UTF-8, or has line breaks, would break the log.
-        if not model.name.isprintable():
-            remarks.append(f"{str(model)!r} is ignored: the name of a model must be printable text")
+        reason = _no_model(model.name)
+        if reason is not None:
+            if reason:
+                remarks.append(f"{_shown(model)} is ignored: {reason}")
             continue
         folders = _folders(model, remarks)
         if folders is None:
@@ -56,11 +57,31 @@ def look(repository: Path) -> Disk:
             continue
         found = _versions(model, folders, remarks)
         versions |= {
-            (model.name, version): _bundle_stamp(found[version] / FILE_NAME) for version in sorted(found)
+            (model.name, version): bundle_stamp(found[version] / FILE_NAME) for version in sorted(found)
         }
         if found:
-            settings[model.name] = _stamp(model / model_settings.FILE_NAME)
+            settings[model.name] = settings_stamp(model / model_settings.FILE_NAME)
     return Disk(versions, settings, frozenset(unreadable), tuple(remarks), readable=models is not None)
+
+
+def _no_model(name: str) -> str | None:
+    """Return why a folder of this name is no model; empty if that goes without saying; None if it may be."""
+    # Copies under way and snapshots of rsync, git, Kubernetes and file servers have such names.
+    if name.startswith(".") or name == "lost+found":
+        return ""
+    if name.endswith(_UNFINISHED):
+        return "such a name is that of a copy under way; rename it once it is complete"
+    # A name that is not UTF-8, or has line breaks, would break the log.
+    if not name.isprintable():
+        return "the name of a model must be printable text"
+    # In grpc.health.v1 models and services share their names.
+    if name.startswith("grpc.") or name in _SERVICES:
+        return "it has the name of a gRPC service; give the model another one"
+    return None
+
+
+def _shown(path: Path) -> str:
+    return str(path) if path.name.isprintable() else repr(str(path))
 
 
 def _versions(model: Path, folders: list[Path], remarks: list[str]) -> dict[int, Path]:
@@ -69,12 +90,9 @@ def _versions(model: Path, folders: list[Path], remarks: list[str]) -> dict[int,
         if _VERSION.fullmatch(folder.name) and int(folder.name) <= MAX_VERSION:
             versions[int(folder.name)] = folder
         elif not folder.name.startswith("."):
-            shown = folder if folder.name.isprintable() else repr(str(folder))
-            remarks.append(
-                f"{shown} is ignored: a version is a positive integer without leading zeros, of at most 63"
-                " bits"
-            )
-    if _stamp(model / FILE_NAME) != MISSING:
+            expected = "a version is a positive integer without leading zeros, of at most 63 bits"
+            remarks.append(f"{_shown(folder)} is ignored: {expected}")
+    if stamp(model / FILE_NAME) != MISSING:
         remarks.append(
             f"{model} is ignored: it holds a {FILE_NAME}, as a version does, but a model was expected; is"
             " --model-repository one folder too deep?"
@@ -93,23 +111,38 @@ def _folders(folder: Path, remarks: list[str]) -> list[Path] | None:
         return None
 
 
-def _bundle_stamp(path: Path) -> Stamp:
-    """Return one stamp of a bundle's file, its signature and its recorded requests, if they exist."""
-    bundle = _stamp(path)
+def bundle_stamp(path: Path) -> Stamp:
+    """Return one stamp of a bundle's file, its signature, its recorded requests and its model's release."""
     beside = [path.with_name(path.name + SIGNATURE_SUFFIX)]
     with suppress(OSError):  # loading the version reports what is wrong with the folder
         beside += recorded_requests(path.parent)
-    stamps = [bundle, *(stamp for stamp in map(_stamp, beside) if stamp != MISSING)]
-    if bundle == MISSING or len(stamps) == 1:
-        return bundle
+    bundle = stamp(path)
+    return bundle if bundle == MISSING else _together(bundle, [*beside, *_release(path.parent.parent)])
+
+
+def settings_stamp(path: Path) -> Stamp:
+    """Return one stamp of a model's settings and its release; `MISSING` if there is neither."""
+    return _together(stamp(path), _release(path.parent))
+
+
+def _release(model: Path) -> list[Path]:
+    return [model / RELEASE_FILE, model / f"{RELEASE_FILE}{SIGNATURE_SUFFIX}"]
+
+
+def _together(one: Stamp, beside: list[Path]) -> Stamp:
+    """Return one stamp of several files; those that are not there do not count."""
+    stamps = [each for each in (one, *map(stamp, beside)) if each != MISSING]
+    if len(stamps) < 2:  # noqa: PLR2004  nothing to put together
+        return stamps[0] if stamps else MISSING
     inodes, sizes, mtimes, ctimes = zip(*stamps, strict=True)
     return Stamp(sum(inodes), sum(sizes), max(mtimes), max(ctimes))
 
 
-def _stamp(path: Path) -> Stamp:
+def stamp(path: Path) -> Stamp:
+    """Return the stamp of a file; `MISSING` if it is not there, or a folder above it cannot be entered."""
     try:
         found = path.stat()
-    except OSError:  # it is not there, or a folder above it cannot be entered
+    except OSError:
         return MISSING
     return Stamp(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
@@ -165,14 +198,25 @@ def load(path: Path, config: Config, known: bytes = b"", trial: Trial | None = N
             max_load_s=config.max_load_s,
             max_file_bytes=config.max_message_bytes,
         )
-    model = Model(
-        bundle,
-        max_batch_size=config.max_batch_size,
-        n_threads=config.intra_op_threads,
-        cpus=available_cpus(),
-        slow_above_s=config.inline_limit_us * 1e-6,
-        max_run_s=config.max_run_s,
-        memory_bytes=memory_bytes,
-    )
-    warm_up(model, path.parent, max_file_bytes=config.max_message_bytes)
+    try:
+        model = Model(
+            bundle,
+            max_batch_size=config.max_batch_size,
+            n_threads=config.intra_op_threads,
+            cpus=available_cpus(),
+            slow_above_s=config.inline_limit_us * 1e-6,
+            max_run_s=config.max_run_s,
+            memory_bytes=memory_bytes,
+        )
+        warm_up(
+            model,
+            path.parent,
+            max_file_bytes=config.max_message_bytes,
+            max_load_s=config.max_load_s,
+        )
+    except BundleError as error:
+        # What went well in the trial fails here for want of memory or time.
+        raise BundleError(str(error), may_pass=error.may_pass or trial is not None) from error
+    except (OSError, MemoryError) as error:
+        raise BundleError(f"{path}: it cannot be loaded now ({error!r})", may_pass=True) from error
     return Loaded(model, digest)

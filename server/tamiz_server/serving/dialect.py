@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
 from tamiz_server.engine.request import Answer, Request
 from tamiz_server.errors import InvalidRequest
-from tamiz_server.serving.message_size import check_layout
+from tamiz_server.model.message_size import check_layout
 from tamiz_server.serving.served import Served
 
 _Message = TypeVar("_Message", bound=Message)
@@ -43,6 +44,21 @@ class Dialect(Protocol[_Message]):
 
     def write(self, message: _Message, served: Served, answer: Answer) -> bytes:
         """Return the answer as a message."""
+
+
+def parse_or_say_why(parse: Callable[[bytes], _Message], body: bytes) -> _Message | InvalidRequest:
+    """Return what `parse` makes of a message; or its refusal, for `Requests.answer` to say and count."""
+    try:
+        return parse(body)
+    except InvalidRequest as error:
+        return error
+
+
+def given(parsed: _Message | InvalidRequest) -> _Message:
+    """Return what `parse_or_say_why` returned, or raise it."""
+    if isinstance(parsed, InvalidRequest):
+        raise parsed
+    return parsed
 
 
 def parse(type_: type[_Message], body: bytes) -> _Message:

@@ -19,7 +19,7 @@ class Readiness:
 
     @property
     def ready(self) -> bool:
-        """Whether requests are answered. Until then they get Unavailable."""
+        """Whether all that was there at the start was tried. Until then what is not served is Unavailable."""
         return self._ready
 
     @property

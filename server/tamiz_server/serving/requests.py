@@ -11,8 +11,8 @@ from google.protobuf.message import Message
 
 from tamiz_server.access.access import charge_rows
 from tamiz_server.engine.request import Answer, Request
-from tamiz_server.errors import ModelFailed, TamizError
-from tamiz_server.serving.dialect import Dialect
+from tamiz_server.errors import InvalidRequest, ModelFailed, TamizError
+from tamiz_server.serving.dialect import Dialect, given
 from tamiz_server.serving.served import Registry, Served
 from tamiz_server.telemetry.access_log import AccessLog, Ended, Metadata
 from tamiz_server.telemetry.metrics import Metrics
@@ -37,7 +37,7 @@ class Requests:
         body: bytes,
         deadline_s: float,
         metadata: Metadata,
-        parsed: _Message | None = None,
+        parsed: _Message | InvalidRequest | None = None,
     ) -> bytes:
         """Answer one request; see `Method`. Each is counted once, by its outcome.
 
@@ -46,7 +46,7 @@ class Requests:
             body: the message.
             deadline_s: when the call ends, on time.monotonic's clock; infinite for never.
             metadata: of the call.
-            parsed: the message, if the caller has parsed it already.
+            parsed: the message, or what is wrong with it, if the caller has parsed it already.
         """
         started_s = time.monotonic()
         self._metrics.received += 1
@@ -55,7 +55,7 @@ class Requests:
         answer: Answer | None = None
         code, asked_s, failure = "OK", 0.0, None
         try:
-            message = dialect.parse(body) if parsed is None else parsed
+            message = dialect.parse(body) if parsed is None else given(parsed)
             served = self._registry.find(*dialect.model(message))
             request = dialect.read(message, served, deadline_s, len(body))
             charge_rows(request.n_rows)

@@ -117,6 +117,16 @@ class Registry:
         """Return a model's labels and the version that each of them names."""
         return self._labels.get(name, {})
 
+    def labels_of(self, served: Served) -> list[str]:
+        """Return the labels that name a version, sorted."""
+        return sorted(
+            label for label, version in self.labels(served.name).items() if version == served.version
+        )
+
+    def is_shadow(self, served: Served) -> bool:
+        """Return whether a version answers only requests that name it."""
+        return self._passed_over.get(served.name) == served.version
+
     def require_ready(self) -> None:
         """Raise Unavailable as long as no request is answered."""
         if not self._readiness.ready:
@@ -125,14 +135,21 @@ class Registry:
     def find(self, name: str, version: int, label: str = "") -> Served:
         """Return the version that a request names by number or by label.
 
-        A request that names none (0 and empty) gets the highest version that is not a shadow.
+        A request that names none (0 and empty) gets the highest version that is not a shadow. What is served
+        already answers while the rest is being loaded.
 
         Raises:
-            Unavailable: as long as no request is answered.
+            Unavailable: if the version may still be being loaded.
             InvalidRequest: if the request gives both a number and a label.
             ModelNotFound: if the version is not served.
         """
-        self.require_ready()
+        try:
+            return self._find(name, version, label)
+        except ModelNotFound:
+            self.require_ready()
+            raise
+
+    def _find(self, name: str, version: int, label: str) -> Served:
         versions = self._served.get(name)
         if versions is None:
             known = ", ".join(self.models()) or "none"

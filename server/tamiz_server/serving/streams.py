@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, Final
 
+from tamiz_server.access.access import paced
 from tamiz_server.config.config import Config
 from tamiz_server.errors import Unavailable
 from tamiz_server.telemetry.metrics import Metrics
@@ -130,7 +131,7 @@ class Streams:
             Unavailable: at the end, if this side ended the stream.
         """
         stream = OrderedStream(
-            bodies,
+            paced(bodies),
             answer,
             max_requests=self._config.max_stream_requests,
             max_bytes=self._config.max_message_bytes,

@@ -11,6 +11,18 @@ from typing import Final
 MAX_OPERATORS_BYTES: Final = 2**20
 """The most bytes of a file of keys, certificates or tokens: thousands of them."""
 
+_OF_THE_FILE: Final = {
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.ENXIO),
+}
+
+
+def may_pass(error: OSError) -> bool:
+    """Return whether a file may be readable later, though it stays the same.
+
+    It may if descriptors or memory are short, if a disk or a network fails, or if it is not permitted.
+    """
+    return error.errno not in _OF_THE_FILE
+
 
 def read_regular_file(path: Path, max_bytes: int) -> bytes:
     """Return the content of a file.

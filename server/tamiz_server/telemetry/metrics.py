@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -28,12 +27,8 @@ _CODES: Final = (
 )
 """How a request to a known version can end. All are shown from the start."""
 
-_RESULTS: Final = ("loaded", "failed")
+_RESULTS: Final = ("loaded", "failed", "retried")
 """How a load can end."""
-
-
-CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
-"""What `Metrics.text` is, for HTTP."""
 
 
 @dataclass(eq=False)
@@ -50,6 +45,7 @@ class Metrics(Collector):
         refused: calls that a limit refused, or a method that is not for predictions, by code.
         model_labels: model → label → version.
         problems: what is on disk and could not be loaded: "name/version" or "name/settings".
+        retried: those of them that are tried again by themselves.
         shadows: by model.
     """
 
@@ -63,6 +59,7 @@ class Metrics(Collector):
     refused: Tally[str] = field(init=False, default_factory=Tally)
     model_labels: dict[str, Mapping[str, int]] = field(init=False, default_factory=dict)
     problems: frozenset[str] = field(init=False, default=frozenset())
+    retried: frozenset[str] = field(init=False, default=frozenset())
     shadows: dict[str, ShadowMetrics] = field(init=False, default_factory=dict)
     received: int = counter("tamiz_requests_received", "Predict requests that arrived.")
     unloaded: Tally[str] = counter(
@@ -73,9 +70,13 @@ class Metrics(Collector):
     )
     loads: Tally[tuple[str, str]] = counter(
         "tamiz_model_loads",
-        "Attempts to load a version, by result: loaded or failed. A failure is counted once, until the file"
-        " changes.",
+        "Attempts to load a version, by result: loaded, failed (not tried again until the file changes), or"
+        " retried (it failed for a reason that may pass, and is tried again).",
         ("model", "result"),
+    )
+    last_look_s: float = gauge(
+        "tamiz_repository_look_timestamp_seconds",
+        "When the last look at the model repository ended, in seconds since 1970; 0: not yet.",
     )
     open_streams: int = gauge("tamiz_streams_open", "Streams of requests that are open now.")
 

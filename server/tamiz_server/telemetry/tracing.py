@@ -6,11 +6,15 @@ traced costs one decision, and the engine knows nothing about tracing.
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
+from tamiz.proxies import WITHOUT, is_on_this_machine, proxy_in_the_way
 from tamiz.v1.prediction_pb2 import StatusCode
 from tamiz_server.errors import ConfigError
 from tamiz_server.telemetry.access_log import Ended
@@ -18,6 +22,8 @@ from tamiz_server.telemetry.access_log import Ended
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
+
+_log = logging.getLogger(__name__)
 
 _NS: Final = 1e9
 _SHUTDOWN_S: Final = 2.0
@@ -121,7 +127,10 @@ def trace_to(endpoint: str, share: float, server_version: str) -> Tracing:
     named = Resource.create({"service.name": "tamiz-server", "service.version": server_version})
     resource = named.merge(OTELResourceDetector().detect())
     provider = TracerProvider(ParentBasedTraceIdRatio(share), resource, shutdown_on_exit=False)
-    exporter = OTLPSpanExporter(endpoint)
+    target = urlsplit(endpoint).netloc
+    if proxy := proxy_in_the_way(target, os.environ):
+        _log.warning("traces go to %s through the proxy in %s; no_proxy can spare the host", target, proxy)
+    exporter = OTLPSpanExporter(endpoint, channel_options=(WITHOUT,) if is_on_this_machine(target) else None)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return Tracing(provider, exporter)
 

@@ -16,18 +16,20 @@ from grpc import aio
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # has no stubs
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tamiz_server.access.access import Access
+from tamiz_server.access.access import OPEN, Access
 from tamiz_server.access.tls import Certificates
 from tamiz_server.access.watched import Watched
 from tamiz_server.config.config import Config
-from tamiz_server.errors import ConfigError, TamizError
+from tamiz_server.config.host import shown
+from tamiz_server.errors import TamizError
 from tamiz_server.serving.methods import Method, Methods, Stream
 from tamiz_server.system.resources import room_for_connections
 from tamiz_server.transports.call_refusals import Admission, MetadataLimit, end_with
 from tamiz_server.transports.health import Health
 from tamiz_server.transports.parsing import ParsingServer
-from tamiz_server.transports.ports import try_port
+from tamiz_server.transports.ports import listening, try_port
 from tamiz_server.transports.reflection import enable_reflection
+from tamiz_server.transports.small_messages import SmallMessages
 
 _Handler = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
 _StreamHandler = Callable[[AsyncIterator[bytes], "aio.ServicerContext[bytes, bytes]"], Awaitable[None]]
@@ -75,8 +77,9 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers((MetadataLimit(config.max_metadata_bytes, refused),))
         if access is not None:
             self._server.add_generic_rpc_handlers((Admission(access),))  # before all services
-        self._server.add_generic_rpc_handlers((_Handlers(services, refused),))
-        parsing = ParsingServer(self._server, refused)
+        small_messages = SmallMessages(refused)
+        self._server.add_generic_rpc_handlers((_Handlers(services, refused, small_messages),))
+        parsing = ParsingServer(self._server, refused, small_messages.read)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, parsing)
         if config.reflection:
             enable_reflection([service.name for service in services], parsing)
@@ -90,18 +93,17 @@ class GrpcServer:
         config = self._config
         await self.set_health("", False)
         await self.set_health(_ALIVE, True)
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        address = f"{host}:{config.grpc_port}"
-        try_port("--grpc-port", config.host, config.grpc_port)
-        try:
-            if self._certificates is None:
-                self.port = self._server.add_insecure_port(address)
-            else:
-                self.port = self._server.add_secure_port(address, _credentials(self._certificates))
-        except RuntimeError as error:
-            raise ConfigError(
-                f"--grpc-port: {config.host}:{config.grpc_port} cannot be listened on; choose another port"
-            ) from error
+        where = ("--grpc-port", config.host, config.grpc_port)
+        address = shown(config.host, config.grpc_port)
+        try_port(*where)
+        with listening(*where):
+            try:
+                if self._certificates is None:
+                    self.port = self._server.add_insecure_port(address)
+                else:
+                    self.port = self._server.add_secure_port(address, _credentials(self._certificates))
+            except RuntimeError as error:
+                raise OSError(str(error)) from error
         await self._server.start()
 
     async def set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001  as in a table
@@ -183,13 +185,19 @@ def _configuration(certificates: Certificates) -> grpc.ServerCertificateConfigur
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only in the type stubs
     """Finds the handler of a call by its path; messages stay bytes."""
 
-    def __init__(self, services: Sequence[Methods], refused: Counter[str]) -> None:
-        self._handlers = {
-            f"/{service.name}/{name}": grpc.unary_unary_rpc_method_handler(
-                _handler(method, None if name in service.predicts else refused)
-            )
+    def __init__(
+        self, services: Sequence[Methods], refused: Counter[str], small_messages: SmallMessages
+    ) -> None:
+        handlers = {
+            f"/{service.name}/{name}": _handler(method, None if name in service.predicts else refused)
             for service in services
             for name, method in service.methods.items()
+        }
+        self._handlers = {
+            path: grpc.stream_stream_rpc_method_handler(_open_handler(handler, small_messages))
+            if path in OPEN
+            else grpc.unary_unary_rpc_method_handler(handler)
+            for path, handler in handlers.items()
         } | {
             f"/{service.name}/{name}": grpc.stream_stream_rpc_method_handler(_stream_handler(stream))
             for service in services
@@ -210,6 +218,14 @@ def _handler(method: Method, refused: Counter[str] | None) -> _Handler:
             if refused is not None:
                 refused[error.code] += 1
             await end_with(error, context)
+
+    return handle
+
+
+def _open_handler(handler: _Handler, small_messages: SmallMessages) -> _StreamHandler:
+    # On the wire, a call with one message looks like a stream with one message; but a stream's is read here.
+    async def handle(_: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
+        await context.write(await handler(await small_messages.read(context), context))
 
     return handle
 

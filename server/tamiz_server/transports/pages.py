@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final, NamedTuple
 
 from tamiz_server.errors import TamizError
-from tamiz_server.transports.ports import refused
+from tamiz_server.telemetry.offers import takes_gzip
+from tamiz_server.transports.ports import bound, listening, remove_socket
 
 Admit = Callable[[str, str | None], object]
 """Takes a path and the header `authorization`; raises TamizError to refuse."""
@@ -22,6 +24,8 @@ Admit = Callable[[str, str | None], object]
 # How long a connection may last, so that a client that sends nothing, or a byte now and then, does not keep
 # its thread.
 _PATIENCE_S: Final = 10
+_PACKED_FROM_BYTES: Final = 1_000
+_FAST: Final = 1
 _MOST_CONNECTIONS: Final = 64
 """How many connections are open at once; each has a thread, and gRPC needs the open files."""
 
@@ -40,6 +44,10 @@ class Page(NamedTuple):
     body: bytes
 
 
+MakePage = Callable[[str], Page]
+"""Takes the header `Accept`."""
+
+
 class PageServer:
     """Serves a few pages, each made by a function at the time of the request.
 
@@ -51,7 +59,7 @@ class PageServer:
         self,
         host: str,
         port: int,
-        pages: dict[str, Callable[[], Page]],
+        pages: dict[str, MakePage],
         admit: Admit | None = None,
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
@@ -60,11 +68,13 @@ class PageServer:
         Raises:
             ConfigError: if the port cannot be listened on.
         """
-        try:
-            self._server = _server_class(host, tls)((host, port), _handler(pages, admit))
-        except OSError as error:
-            raise refused("--metrics-port", host, port, error) from error
-        self.port: int = self._server.server_address[1]
+        self._host = host
+        with listening("--metrics-port", host, port):
+            taken = bound(host, port)
+            self._server = _server_class(tls)(
+                taken, _handler(pages, admit or (lambda _path, _authorization: None))
+            )
+        self.port = port if isinstance(taken.getsockname(), str) else int(taken.getsockname()[1])
         self._thread = threading.Thread(target=self._server.serve_forever, name="tamiz-http", daemon=True)
 
     def start(self) -> None:
@@ -75,6 +85,7 @@ class PageServer:
         """Stop answering."""
         self._server.shutdown()
         self._server.server_close()
+        remove_socket(self._host)
 
 
 class _Connection:
@@ -135,15 +146,19 @@ class _Connections:
                     each.end()
 
 
-def _server_class(host: str, tls: Callable[[], ssl.SSLContext] | None) -> type[ThreadingHTTPServer]:
-    class Server(ThreadingHTTPServer):
-        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _server_class(
+    tls: Callable[[], ssl.SSLContext] | None,
+) -> Callable[[socket.socket, type[BaseHTTPRequestHandler]], TCPServer]:
+    class Server(ThreadingMixIn, TCPServer):
         daemon_threads = True
         request_queue_size = 128
 
-        def __init__(self, *args: Any) -> None:
+        def __init__(self, taken: socket.socket, handler: type[BaseHTTPRequestHandler]) -> None:
             self.connections = _Connections()
-            super().__init__(*args)
+            super().__init__(taken.getsockname(), handler, bind_and_activate=False)
+            self.socket.close()
+            self.socket = taken
+            self.server_activate()
 
         def process_request(self, request: Any, client_address: Any) -> None:
             self.connections.add(request)
@@ -156,11 +171,6 @@ def _server_class(host: str, tls: Callable[[], ssl.SSLContext] | None) -> type[T
         def service_actions(self) -> None:
             """End old connections; http.server calls this twice a second and after each new connection."""
             self.connections.end_old()
-
-        def server_bind(self) -> None:
-            """Bind without http.server's look-up of the host name, which may hang without a name service."""
-            TCPServer.server_bind(self)
-            self.server_name, self.server_port = host, self.server_address[1]
 
         def finish_request(self, request: Any, client_address: Any) -> None:
             """Answer a connection in its thread; a handshake that never ends blocks nobody else."""
@@ -179,7 +189,20 @@ def _server_class(host: str, tls: Callable[[], ssl.SSLContext] | None) -> type[T
     return Server
 
 
-def _handler(pages: dict[str, Callable[[], Page]], admit: Admit | None) -> type[BaseHTTPRequestHandler]:
+def _packed(body: bytes, accept_encoding: str) -> bytes:
+    """Return a page as it is sent; zlib leaves the event loop its turn meanwhile."""
+    is_packed = len(body) > _PACKED_FROM_BYTES and takes_gzip(accept_encoding)
+    return gzip.compress(body, _FAST) if is_packed else body
+
+
+def _not_found(paths: Iterable[str]) -> MakePage:
+    known = f"not found; there are: {', '.join(paths)}\n".encode()
+    return lambda _: Page(HTTPStatus.NOT_FOUND, "text/plain", known)
+
+
+def _handler(pages: dict[str, MakePage], admit: Admit) -> type[BaseHTTPRequestHandler]:
+    missing = _not_found(pages)
+
     class Handler(BaseHTTPRequestHandler):
         timeout = _PATIENCE_S
 
@@ -196,20 +219,24 @@ def _handler(pages: dict[str, Callable[[], Page]], admit: Admit | None) -> type[
             if page.status == HTTPStatus.UNAUTHORIZED:
                 self.send_header("WWW-Authenticate", "Bearer")
             self.send_header("Content-Type", page.content_type)
-            self.send_header("Content-Length", str(len(page.body)))
+            self.send_header("Vary", "Accept, Accept-Encoding")
+            body = _packed(page.body, self._header("accept-encoding"))
+            if body is not page.body:
+                self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(page.body)
+                self.wfile.write(body)
+
+        def _header(self, name: str) -> str:
+            return ",".join(self.headers.get_all(name, []))
 
         def _page(self, path: str) -> Page:
-            if admit is not None:
-                try:
-                    admit(path, self.headers["authorization"])
-                except TamizError as error:
-                    return Page(_STATUS[error.code], "text/plain", f"{error}\n".encode())
-            make = pages.get(path)
-            known = f"not found; there are: {', '.join(pages)}\n"
-            return make() if make else Page(HTTPStatus.NOT_FOUND, "text/plain", known.encode())
+            try:
+                admit(path, self.headers["authorization"])
+            except TamizError as error:
+                return Page(_STATUS[error.code], "text/plain", f"{error}\n".encode())
+            return pages.get(path, missing)(self._header("accept"))
 
         do_HEAD = do_GET  # noqa: N815  http.server's name
 

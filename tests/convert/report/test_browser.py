@@ -12,7 +12,7 @@ import pytest
 from tests.programs import CHROMIUM, needs
 
 from tamiz_convert.metrics.binomial import upper_bound
-from tamiz_convert.report import PAGE_NAME, report_data, report_files, write_files
+from tamiz_convert.report import PAGE_NAME, report_data, report_files
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 pytestmark = needs("chromium")
@@ -52,7 +52,8 @@ def show(browser: Any, tmp_path: Path) -> Iterator[Any]:
         page.on("console", lambda message: heard.append(message.text))
         page.on("pageerror", lambda error: heard.append(str(error)))
         page.on("request", lambda request: heard.append(request.url))
-        write_files(report_files(evidence), tmp_path)
+        for name, content in report_files(evidence).items():
+            (tmp_path / name).write_bytes(content)
         page.goto((tmp_path / PAGE_NAME).as_uri())
         return page
 

@@ -13,9 +13,8 @@ from scipy.stats import binomtest
 from tests.convert.report.conftest import page_text
 
 from tamiz.v1.manifest_pb2 import Manifest
-from tamiz_convert.errors import BundleError
 from tamiz_convert.evidence import AttainableError
-from tamiz_convert.report import report_data, report_files, write_files
+from tamiz_convert.report import report_data, report_files
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "report.md"
 
@@ -148,25 +147,12 @@ def test_margins_have_no_before(made_evidence):
     assert "Without the calibrator" not in page_text(replace(evidence, certification=bare))
 
 
-def test_both_files_are_written_and_say_the_same(cancer_evidence, tmp_path):
-    write_files(report_files(cancer_evidence), tmp_path)
-    assert (tmp_path / "report.html").read_text(encoding="utf-8") == page_text(cancer_evidence)
-    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8")) == report_data(cancer_evidence)
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["report.html", "report.json"]
-
-
-def test_the_same_evidence_gives_the_same_bytes(digits_evidence, tmp_path):
-    first, second = tmp_path / "1", tmp_path / "2"
-    for folder in (first, second):
-        folder.mkdir()
-        write_files(report_files(digits_evidence), folder)
-    for name in ("report.html", "report.json"):
-        assert (first / name).read_bytes() == (second / name).read_bytes()
-
-
-def test_a_folder_that_is_not_there_is_said(cancer_evidence, tmp_path):
-    with pytest.raises(BundleError, match="cannot be written"):
-        write_files(report_files(cancer_evidence), tmp_path / "missing")
+def test_both_files_say_the_same_and_are_the_same_for_the_same_evidence(cancer_evidence):
+    files = report_files(cancer_evidence)
+    assert files["report.html"].decode() == page_text(cancer_evidence)
+    assert json.loads(files["report.json"]) == report_data(cancer_evidence)
+    assert report_files(cancer_evidence) == files
+    assert sorted(files) == ["report.html", "report.json"]
 
 
 def test_a_number_that_is_none_becomes_null(cancer_evidence):

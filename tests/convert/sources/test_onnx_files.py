@@ -18,8 +18,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
+from tamiz.bundle_format import OnnxParts
 from tamiz_convert import EstimatorError, OnnxModel, RowsError, export
 from tamiz_convert.calibrators import METHODS
+from tamiz_server.model.graph_check import check_graph
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +105,46 @@ def check(scaled, tmp_path):
 def softmaxed(logits):
     exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
     return exponents / exponents.sum(axis=1, keepdims=True)
+
+
+def test_a_ratio_of_integers_is_guarded_so_that_no_row_ends_the_server_or_the_exporter(tmp_path):
+    """The smallest integer divided by −1 ends a process that computes it."""
+    random = np.random.default_rng(5)
+    rows = np.column_stack([random.integers(-(10**9), 10**9, 600), random.integers(-9, 9, 600)])
+    rows[rows[:, 1] == 0, 1] = 1
+    rows[:3] = [[-(2**63), -1], [7, -1], [-7, 2]]
+    nodes = [
+        helper.make_node("Split", ["x"], ["a", "b"], axis=1, num_outputs=2),
+        helper.make_node("Div", ["a", "b"], ["ratio"]),
+        helper.make_node("Cast", ["ratio"], ["r"], to=TensorProto.FLOAT),
+        helper.make_node("Tanh", ["r"], ["t"]),
+        helper.make_node("Neg", ["t"], ["n"]),
+        helper.make_node("Concat", ["n", "t"], ["scores"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "ratio",
+        [helper.make_tensor_value_info("x", TensorProto.INT64, [None, 2])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [None, 2])],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9),
+        tmp_path / "m.onnx",
+    )
+    labels = (rows[:, 0] / rows[:, 1] > 0).astype(int)
+    report = export(
+        OnnxModel(tmp_path / "m.onnx", "logits"),
+        tmp_path / "ratio/1",
+        calibration=(rows, labels),
+        calibrator="none",
+        threshold=0.6,
+    )
+    content = report.path.read_bytes()
+    check_graph(report.path, OnnxParts.of(content))
+    session = onnxruntime.InferenceSession(content)
+    for row, less in (([-(2**63), -1], True), ([6, -1], True), ([-(2**63), 1], True), ([9, 3], False)):
+        probabilities = session.run(["probabilities"], {"x": np.array([row])})[0]
+        assert (probabilities[0, 0] > 0.5) == less
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import re
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from contextlib import closing
 
 import grpc
@@ -17,7 +18,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tamiz.v1 import prediction_pb2
 from tamiz_client import AsyncClient, CallFailed, Client, NotAllowed, RetryPolicy, ServerBusy
-from tamiz_server.access.access import OPEN, RIGHTS, Access
+from tamiz_server.access import access as access_module
+from tamiz_server.access.access import OPEN, RIGHTS, Access, Caller
 from tamiz_server.access.tokens import Grant, Right, entry
 from tamiz_server.access.watched import Watched
 from tamiz_server.errors import NotPermitted, RateExceeded, Unauthenticated
@@ -56,7 +58,7 @@ def test_every_method_of_the_contract_has_its_right():
     service = prediction_pb2.DESCRIPTOR.services_by_name["PredictionService"]
     for method in service.methods:
         assert RIGHTS[f"/{service.full_name}/{method.name}"] is Right.PREDICT
-    assert not OPEN & RIGHTS.keys()
+    assert not OPEN.keys() & RIGHTS.keys()
 
 
 @pytest.mark.parametrize("path", sorted(OPEN))
@@ -172,6 +174,42 @@ def tokens_text(*extra):
     tables["slow"] += "requests_per_second = 0.01\n"
     tables["rows"] += "rows_per_second = 3\n"
     return "\n".join([*tables.values(), *extra])
+
+
+@pytest.mark.parametrize("rate", [0.5, 20, 1_000])
+async def test_a_stream_is_read_no_faster_than_its_callers_rate(rate, monkeypatch):
+    """And what has to wait is not looked at."""
+    now_s = [0.0]
+
+    async def sleep(seconds):
+        assert seconds >= 0.001
+        now_s[0] += seconds
+
+    monkeypatch.setattr(access_module.asyncio, "sleep", sleep)
+    caller = Caller(grant(Right.PREDICT, requests_per_second=rate), lambda: now_s[0], Counter())
+    token = access_module.CALLER.set(caller)
+    at_s = [now_s[0] async for _ in access_module.paced(numbers(3_000 if rate > 1 else 30))]
+    access_module.CALLER.reset(token)
+    for k, when_s in enumerate(at_s):
+        assert k + 1 <= max(rate, 1) + rate * when_s + 1e-6
+    assert at_s[-1] <= len(at_s) * (1 / rate + 0.001)
+
+
+async def test_a_stream_whose_rate_is_very_low_ends_with_the_reason_and_one_without_a_caller_flows():
+    assert [each async for each in access_module.paced(numbers(5))] == list(range(5))
+    refused = Counter()
+    caller = Caller(grant(Right.PREDICT, name="slow", requests_per_second=0.01), lambda: 0.0, refused)
+    access_module.CALLER.set(caller)
+    messages = access_module.paced(numbers(2))
+    assert await anext(messages) == 0
+    with pytest.raises(RateExceeded, match=r"'slow' allows 0\.01 requests per second; try again in 100 s"):
+        await anext(messages)
+    assert refused == {"RESOURCE_EXHAUSTED": 1}
+
+
+async def numbers(count):
+    for k in range(count):
+        yield k
 
 
 @pytest.fixture

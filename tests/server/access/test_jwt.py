@@ -99,6 +99,36 @@ def test_a_token_gives_the_rights_of_its_scopes_and_no_others(tmp_path, algorith
             access.admit(PREDICT, f"Bearer {provider.token(scope)}")
 
 
+@pytest.mark.parametrize("exp", [10**400, 10**30, 1e308])
+def test_a_time_that_no_clock_shows_is_refused_or_far_away_but_never_an_accident(tmp_path, exp):
+    provider = Provider()
+    access = access_control(config_of(tmp_path, provider.jwk()))
+    try:
+        assert access.admit(PREDICT, f"Bearer {provider.token(exp=exp)}").grant.name == "ann"
+    except Unauthenticated:
+        assert exp == 10**400
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        b"[" * 12_000,
+        b'{"a":' * 2_400,
+        b'{"alg":"ES256","x":' + b"[" * 11_000,
+        b'{"kid":' + b"9" * 9_000 + b"}",
+    ],
+)
+@pytest.mark.parametrize("where", [0, 1])
+def test_json_that_is_nested_deeply_or_has_huge_numbers_is_no_token(tmp_path, nested, where):
+    provider = Provider()
+    access = access_control(config_of(tmp_path, provider.jwk()))
+    parts = provider.token().split(".")
+    parts[where] = jwt.utils.base64url_encode(nested).decode()
+    for _ in range(2):
+        with pytest.raises(Unauthenticated, match="unknown to this server"):
+            access.admit(PREDICT, "Bearer " + ".".join(parts))
+
+
 def test_a_subject_has_its_rate_whatever_tokens_it_shows(tmp_path):
     provider = Provider()
     config = replace(

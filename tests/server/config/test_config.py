@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
 from tamiz_server.config.config import Config
-from tamiz_server.config.flags import parse_config, variable
+from tamiz_server.config.flags import _GROUPS, parse_config
 from tamiz_server.config.setting import flag, setting
+from tamiz_server.config.variables import ignored, variable
 from tamiz_server.errors import ConfigError
 
 
@@ -68,6 +70,16 @@ def test_every_field_is_a_flag_and_a_variable_with_a_help_text(tmp_path, field):
         (["--drain-delay-s", "nan"], "--drain-delay-s is nan"),
         (["--reflection=maybe"], "--reflection is 'maybe': expected true or false"),
         (["--host", "localhost"], "--host is 'localhost': expected an IP address"),
+        (
+            ["--host", "[::1]"],
+            r"--host is '\[::1\]': expected an IP address such as 127.0.0.1, 0.0.0.0 or ::",
+        ),
+        (["--host", ""], "--host is '': expected an IP address"),
+        (["--host", "unix:run/grpc.sock"], "expected .*, or unix: and an absolute path"),
+        (["--host", "unix:/" + 107 * "x"], "expected .*, or unix: and an absolute path"),
+        (["--host", "unix:/run/a.sock"], "--host is unix:/run/a.sock: give --metrics-host too"),
+        (["--host", "unix:/a", "--metrics-host", "unix:///a"], "--host is unix:/a: give --metrics-host too"),
+        (["--metrics-host", "::", "--metrics-port", "8001"], "are both 8001: choose two ports"),
         (["--version-policy", "newest"], "--version-policy is 'newest': expected all, latest, or latest:N"),
         (["--model-poll-interval-s", "-1"], "--model-poll-interval-s is -1.0: expected from 0 to 2147483"),
         (["--access-log-share", "1e-320"], "--access-log-share is 1e-320: expected 0, or from 1e-09 to 1"),
@@ -115,6 +127,103 @@ def test_a_repository_that_is_missing_or_no_folder_is_named(tmp_path):
         parse_config([], {})
     with pytest.raises(ConfigError, match="nowhere': expected a folder of bundles"):
         parse_config(["--model-repository", str(tmp_path / "nowhere")], {})
+
+
+def test_a_socket_takes_no_port(tmp_path):
+    config = parse(
+        tmp_path, "--host", "unix:/run/a", "--metrics-host", "unix:/run/b", "--metrics-port", "8001"
+    )
+    assert (config.host, config.pages_host) == ("unix:/run/a", "unix:/run/b")
+    assert parse(tmp_path, "--host", "unix:/run/a", "--metrics-host", "::1").pages_host == "::1"
+
+
+@pytest.mark.parametrize("name", ["TAMIZ_GRPC_PROT", "TAMIZ_TOKEN_FILE", "TAMIZ_REQUIRE_SIGNATURES"])
+def test_a_misspelt_variable_is_an_error_that_names_the_one_that_is_meant(tmp_path, name):
+    meant = {"PROT": "TAMIZ_GRPC_PORT", "FILE": "TAMIZ_TOKENS_FILE", "URES": "TAMIZ_REQUIRE_SIGNATURE"}
+    with pytest.raises(
+        ConfigError, match=f"variable {name} sets nothing: did you mean {meant[name[-4:]]}\\?"
+    ):
+        parse(tmp_path, **{name: "x"})
+    assert parse(tmp_path, **{name: ""}) == parse(tmp_path)
+
+
+OF_KUBERNETES = {
+    "TAMIZ_GRPC_PORT": "tcp://10.0.0.1:8500",
+    "TAMIZ_METRICS_PORT": "udp://[fd00::1]:8500",
+    "TAMIZ_PORT": "tcp://10.0.0.1:8500",
+    "TAMIZ_PORT_8500_TCP": "tcp://10.0.0.1:8500",
+    "TAMIZ_GRPC_PORT_8500_TCP_PORT": "8500",
+    "TAMIZ_GRPC_PORT_8500_TCP_ADDR": "10.0.0.1",
+    "TAMIZ_SERVICE_HOST": "10.0.0.1",
+    "TAMIZ_SERVER_SERVICE_PORT_GRPC_WEB": "8500",
+}
+
+
+def test_the_variables_of_kubernetes_for_a_service_set_nothing_and_are_named(tmp_path):
+    assert parse(tmp_path, **OF_KUBERNETES) == parse(tmp_path)
+    (warning,) = ignored(OF_KUBERNETES | {"TAMIZ_HOST": "::1", "TAMIZ_TOKEN": "x"})
+    assert ", ".join(sorted(OF_KUBERNETES)) in warning
+    assert "enableServiceLinks: false" in warning
+
+
+def test_a_variable_that_resembles_no_setting_sets_nothing_and_is_named(tmp_path):
+    assert parse(tmp_path, TAMIZ_TEAM="x", HOME="/") == parse(tmp_path)
+    (warning,) = ignored({"TAMIZ_TEAM": "x", "HOME": "/"})
+    assert warning.endswith("set nothing: TAMIZ_TEAM")
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "message"),
+    [
+        ([], {"TAMIZ_GRPC_PORT": "x"}, "^TAMIZ_GRPC_PORT is 'x': expected a whole number$"),
+        ([], {"TAMIZ_HOST": "localhost"}, "^TAMIZ_HOST is 'localhost': expected an IP"),
+        (
+            ["--grpc-port", "9"],
+            {"TAMIZ_METRICS_PORT": "9"},
+            "^--grpc-port and TAMIZ_METRICS_PORT are both 9: ",
+        ),
+        (["--grpc-port", "x"], {"TAMIZ_GRPC_PORT": "9"}, "^--grpc-port is 'x': expected a whole number$"),
+    ],
+)
+def test_an_error_names_the_variable_if_the_value_came_from_it(tmp_path, argv, environ, message):
+    with pytest.raises(ConfigError, match=message):
+        parse(tmp_path, *argv, **environ)
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["--grpc-prot=1"], "unrecognized arguments: --grpc-prot=1 (did you mean --grpc-port?)"),
+        (["--grpc-port"], "argument --grpc-port: expected one argument"),
+        (["models"], "unrecognized arguments: models"),
+    ],
+)
+def test_a_wrong_flag_is_one_line(tmp_path, capsys, argv, line):
+    with pytest.raises(SystemExit, match="2"):
+        parse(tmp_path, *argv)
+    assert capsys.readouterr().err == f"tamiz-server: {line}; tamiz-server --help lists the flags\n"
+
+
+def test_the_help_has_every_flag_once_in_a_group_and_says_what_it_takes(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        parse(tmp_path, "--help")
+    help_ = capsys.readouterr().out
+    for line in (
+        "--grpc-port PORT",
+        "--drain-delay-s SECONDS",
+        "--model-repository FOLDER",
+        "--tls-key FILE",
+        "--max-queue-bytes BYTES",
+        "--max-queue-delay-us MICROSECONDS",
+        "--host ADDRESS",
+        "--log-format auto|text|json",
+        "--reflection [BOOL]",
+        "--access-log-share SHARE",
+        "--otlp-endpoint URL",
+    ):
+        assert f"\n  {line}" in help_
+    assert len(re.findall(r"^  --[a-z]", help_, re.MULTILINE)) == len(dataclasses.fields(Config)) + 1
+    assert re.findall(r"^(\S.*):$", help_, re.MULTILINE)[1:] == list(_GROUPS.values())
 
 
 def test_an_abbreviated_flag_is_refused_so_that_new_flags_break_nobody(tmp_path, capsys):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tamiz.gate import NO_CLASS
 from tamiz.v1.prediction_pb2 import Reason
 from tamiz_server.config.config import Config
+from tamiz_server.engine import engine as engine_module
 from tamiz_server.engine.engine import Engine
 from tamiz_server.engine.request import Request
 from tamiz_server.errors import (
@@ -297,6 +298,37 @@ async def test_a_probe_that_comes_to_nothing_before_the_timer_does_not_leave_the
         await engine.predict(failing_request(99, deadline_s=0.0))
     await asyncio.sleep(0.1)
     assert said == [True, False]
+    engine.close()
+
+
+@pytest.mark.parametrize("max_failures", [0, 1, 10])
+async def test_a_model_rests_for_as_long_as_a_batch_cannot_be_stopped(make_engine, monkeypatch, max_failures):
+    """onnxruntime stops between two nodes of a graph only. Whoever asks meanwhile is told at once."""
+    monkeypatch.setattr(engine_module, "OVERSTAY_S", 0.0)
+    said = []
+    engine = make_engine(
+        in_thread=True,
+        max_run_s=0.05,
+        max_batch_size=1,
+        max_failures=max_failures,
+        failure_cooldown_s=0.1,
+        on_rest=lambda _, rests: said.append(rests),
+    )
+    run, ends = engine._runner.run, threading.Event()
+    engine._runner.run = lambda batch: (ends.wait(60), run(batch))[1]
+    stuck = asyncio.create_task(engine.predict(request(3.0)))
+    await until(lambda: engine.rests)
+    with pytest.raises(Unavailable, match="rests for a while"):
+        await engine.predict(request(3.0))
+    await asyncio.sleep(0.3)  # three times the cool-down: the rest is renewed
+    await until(lambda: engine.rests)
+    ends.set()
+    assert (await stuck).accepted == [True]
+    assert (await engine.predict(request(3.0))).accepted == [True]
+    await until(lambda: not engine.rests)
+    assert said[0] is True
+    assert said[-1] is False
+    assert not engine._computing
     engine.close()
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from contextlib import closing
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from tamiz.v1.manifest_pb2 import DataType
 from tamiz.v1.prediction_pb2 import PredictRequest, Strings, Tensor
 from tamiz_server.config.config import Config
 from tamiz_server.errors import BundleError
+from tamiz_server.model import recorded_warm_up
 from tamiz_server.model.bundle import read_bundle
 from tamiz_server.model.model import Model
 from tamiz_server.model.recorded_warm_up import MAX_FILES, warm_up
@@ -53,7 +57,7 @@ def test_all_recorded_rows_are_run_in_batches_in_the_order_of_the_names(record, 
     monkeypatch.setattr(
         model, "run", lambda inputs: (ran.append(inputs["row"][:, 0].tolist()), run(inputs))[1]
     )
-    warm_up(model, path.parent, max_file_bytes=1000)
+    warm_up(model, path.parent, max_file_bytes=1000, max_load_s=60)
     assert ran == [[2], [3, 2], [1, 0], [1]]
 
 
@@ -101,6 +105,27 @@ def test_more_files_than_anybody_needs_are_refused(record, tmp_path):
         load(path, config(tmp_path))
 
 
+@pytest.mark.parametrize("step_s", [3.0, 0.4])
+def test_requests_that_take_too_long_keep_their_version_from_being_served(
+    record, tmp_path, monkeypatch, step_s
+):
+    """Between two files, and between two batches of one."""
+    for k in range(4):
+        path = record(rows(*[k] * 10), f"{k}.pb")
+    model = Model(read_bundle(path), max_batch_size=1, n_threads=1, cpus=1, slow_above_s=9.0)
+    clock = itertools.count(0, step_s)
+    monkeypatch.setattr(recorded_warm_up, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with pytest.raises(BundleError, match=r"0\.pb: the recorded requests up to this one take longer") as late:
+        warm_up(model, path.parent, max_file_bytes=1000, max_load_s=4)
+    assert late.value.may_pass
+
+
+def test_a_request_of_very_many_parts_is_refused_before_it_is_read(record, tmp_path):
+    path = record(rows(0) + b"\x1a\x00" * 600_000)
+    with pytest.raises(BundleError, match=r"a\.pb does not fit the model: the message has more than"):
+        load(path, config(tmp_path))
+
+
 def test_a_change_of_a_recorded_request_is_seen_and_loads_nothing_again(record, tmp_path):
     path = record(rows(0))
     loaded = load(path, config(tmp_path))
@@ -118,5 +143,6 @@ def test_they_are_tried_where_the_bundle_is_tried(record, tmp_path, monkeypatch)
     """What a recorded request does to the model, it does in that process and not in the server."""
     path = record(rows(0, 99))
     monkeypatch.setattr(Model, "run", None)  # whoever runs it here fails otherwise
-    with pytest.raises(BundleError, match=r"a\.pb: the model failed on these recorded rows .*Gather node"):
-        load(path, config(tmp_path), trial=Trial())
+    said = r"a\.pb: the model failed on these recorded rows .*Gather node"
+    with closing(Trial()) as trial, pytest.raises(BundleError, match=said):
+        load(path, config(tmp_path), trial=trial)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 from hypothesis import settings
@@ -12,26 +13,37 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tamiz_server.config.model_settings import ModelSettings
 from tamiz_server.config.shadow_settings import ShadowSettings
 from tamiz_server.config.version_policy import VersionPolicy
-from tamiz_server.repository.lifecycle import MISSING, SETTLE_S, Disk, Lifecycle, Stamp
+from tamiz_server.repository.lifecycle import (
+    LONGEST_PAUSE_S,
+    MISSING,
+    RESTLESS_S,
+    SETTLE_S,
+    Disk,
+    Lifecycle,
+    Stamp,
+)
 
 ALL, LATEST = VersionPolicy.parse("all"), VersionPolicy.parse("latest")
+TRANSIENT, PASSING, BROKEN = -2, "passing", "broken"
 NAMES = st.sampled_from(["a", "b"])
 
 
 class World:
-    """A disk, a clock and an obedient server. Content fails to load if its stamp's inode is negative."""
+    """A disk, a clock and an obedient server. Content fails to load if its stamp's inode is negative; for now
+    only if it is TRANSIENT.
+    """
 
     def __init__(self, policy: VersionPolicy = ALL, *, explicit: bool = False) -> None:
         self.lifecycle = Lifecycle(policy, explicit=explicit)
         self.now_s = 0.0
         self.versions: dict[tuple[str, int], Stamp] = {}
-        self.wishes: dict[str, ModelSettings] = {}
+        self.wishes: dict[str, ModelSettings | str] = {}
         self.settings: dict[str, Stamp] = {}
         self.did: list[tuple[str, object]] = []
         self._times = itertools.count(1)
 
-    def write(self, version: int, *, good: bool = True) -> None:
-        self.versions["m", version] = Stamp(1 if good else -1, 1, next(self._times), 0)
+    def write(self, version: int, *, good: bool = True, inode: int = 0) -> None:
+        self.versions["m", version] = Stamp(inode or (1 if good else -1), 1, next(self._times), 0)
 
     def remove(self, version: int) -> None:
         del self.versions["m", version]
@@ -39,7 +51,7 @@ class World:
     def label(self, **labels: int) -> None:
         self.set(ModelSettings(labels=labels))
 
-    def set(self, wish: ModelSettings) -> None:
+    def set(self, wish: ModelSettings | str) -> None:
         self.wishes["m"] = wish
         self.settings["m"] = Stamp(1, 1, next(self._times), 0)
 
@@ -50,38 +62,58 @@ class World:
     def unload(self, name: str = "m") -> list[tuple[str, object]]:
         self.lifecycle.release(name)
         self.did = []
-        self._unload()
+        self._commit()
         return self.did
 
     def look(
-        self, after_s: float = 2.0, *, patient: bool = True, only: str | None = None, **disk: object
+        self, after_s: float | None = None, *, patient: bool = True, only: str | None = None, **disk: object
     ) -> list[tuple[str, object]]:
-        """Look, do what is to be done, and return it."""
+        """Look, do what is to be done, and return it: what is loaded, and what is unloaded.
+
+        Without a time, look until all has settled.
+        """
+        if after_s is None:
+            first = self.look(SETTLE_S, patient=patient, only=only, **disk)
+            return [*first, *self.look(SETTLE_S, patient=patient, only=only, **disk)]
         self.now_s += after_s
-        self.did = []
         models = {name for name, _ in self.versions}
         stamps = {name: self.settings.get(name, MISSING) for name in models}
         lifecycle = self.lifecycle
         lifecycle.look(Disk(dict(self.versions), stamps, **disk), self.now_s, patient=patient, only=only)
-        for name in lifecycle.to_read():
-            lifecycle.settings_read(name, self.wishes.get(name, ModelSettings()))
-        while keys := lifecycle.to_load():
+        return self.settle()
+
+    def settle(self) -> list[tuple[str, object]]:
+        """Do what is to be done now, and return it."""
+        self.did = []
+        for name in self.lifecycle.to_read(self.now_s):
+            self._read(name)
+        while keys := self.lifecycle.to_load(self.now_s):
             self._load(keys[-1])
-        self._unload()
+        self._commit()
         return self.did
 
-    def _unload(self) -> None:
-        for key in self.lifecycle.to_unload():
-            self.lifecycle.unloaded(key)
-            self.did.append(("unload", key[1]))
+    def _read(self, name: str) -> None:
+        wish = self.wishes.get(name, ModelSettings())
+        if isinstance(wish, ModelSettings):
+            self.lifecycle.settings_read(name, wish)
+        else:
+            self.lifecycle.settings_failed(name, self.now_s, may_pass=wish == PASSING)
+            self.did.append(("settings failed", name))
+
+    def _commit(self) -> None:
+        for name in self.lifecycle.to_commit(self.now_s):
+            change = self.lifecycle.change(name, self.now_s)
+            self.lifecycle.commit(name, self.now_s)
+            self.did += [("unload", version) for _, version in change.withdraw]
 
     def _load(self, key: tuple[str, int]) -> None:
-        stamp = self.versions.get(key, MISSING)
-        if stamp == MISSING or stamp.inode < 0:
-            said = "failed" if self.lifecycle.failed(key) else "not yet"
-            self.did.append((said, key[1]))
+        content = self.lifecycle.content(key)
+        if content.stamp == MISSING or content.stamp.inode < 0:
+            may_pass = content.stamp.inode == TRANSIENT
+            self.lifecycle.failed(key, content, self.now_s, may_pass=may_pass)
+            self.did.append(("not yet" if may_pass else "failed", key[1]))
         else:
-            self.lifecycle.loaded(key)
+            self.lifecycle.loaded(key, content)
             self.did.append(("load", key[1]))
 
     @property
@@ -106,6 +138,54 @@ def test_what_failed_is_tried_again_with_other_settings_of_batches_and_when_an_o
     assert world.look() == []
 
 
+def test_settings_that_are_removed_after_a_mistake_and_a_second_try_are_gone():
+    world = World()
+    world.write(1)
+    world.label(stable=1)
+    world.look()
+    world.set(BROKEN)
+    assert world.look() == [("settings failed", "m")]
+    world.lifecycle.try_again()
+    assert world.look(0.0, patient=False) == [("settings failed", "m")]
+    assert world.labels == {"stable": 1}
+    del world.wishes["m"], world.settings["m"]
+    assert world.look() == []
+    assert world.labels == {}
+
+
+def test_a_model_that_is_not_served_yet_does_without_settings_that_are_wrong_whatever_they_were_before():
+    world = World()
+    world.write(1, good=False)
+    world.set(ModelSettings(labels={"stable": 2}, shadow=ShadowSettings(2)))
+    world.look()
+    world.set(BROKEN)
+    world.write(1)
+    world.write(2)
+    assert world.look() == [("settings failed", "m"), ("load", 2), ("load", 1)]
+    assert world.lifecycle.settings("m") == ModelSettings()
+    assert world.lifecycle.default("m") == ("m", 2)
+
+
+def test_a_folder_that_does_not_settle_is_said_after_a_minute_and_an_operator_can_put_it_in_force():
+    world = World()
+    world.write(1)
+    world.write(2)
+    world.look()
+    world.remove(2)  # a rollback, while a copy into the same folder is under way
+    for _ in range(int(RESTLESS_S)):
+        world.write(3)
+        assert world.look(1.0) == []
+        assert world.lifecycle.restless(world.now_s) == set()
+    world.write(3)
+    assert world.look(1.0) == []
+    assert world.lifecycle.restless(world.now_s) == {"m"}
+    assert world.look(0.0, patient=False) == [("load", 3), ("unload", 2)]
+    assert world.lifecycle.restless(world.now_s) == set()
+    world.write(3)
+    world.look(3 * RESTLESS_S)  # looks are rare: the change was seen just now
+    assert world.lifecycle.restless(world.now_s) == set()
+
+
 def test_what_is_new_is_loaded_what_changed_is_loaded_again_and_what_is_gone_is_unloaded():
     world = World()
     world.write(1)
@@ -124,7 +204,6 @@ def test_a_version_that_fails_leaves_the_old_one_and_is_tried_once_per_change():
     world.write(1)
     world.look()
     world.write(1, good=False)
-    world.look()
     assert world.look() == [("failed", 1)]
     assert [world.look() for _ in range(3)] == [[], [], []]
     assert world.served == {1}
@@ -134,24 +213,146 @@ def test_a_version_that_fails_leaves_the_old_one_and_is_tried_once_per_change():
     assert world.lifecycle.failures() == []
 
 
-def test_a_file_that_still_grows_is_no_failure_and_is_served_as_soon_as_it_is_whole():
+def test_a_folder_that_still_changes_is_not_followed_and_all_of_it_comes_in_force_once_it_has_settled():
     world = World()
-    for _ in range(5):
-        world.write(1, good=False)
-        assert world.look(SETTLE_S / 2) == [("not yet", 1)]
-        assert world.lifecycle.is_unsettled()
-    assert world.look(SETTLE_S / 2) == []
     world.write(1)
-    assert world.look(SETTLE_S / 2) == [("load", 1)]
-
-
-def test_a_broken_file_is_said_to_be_broken_once_it_has_settled():
-    world = World()
-    world.write(1, good=False)
-    assert world.look(0.1) == [("not yet", 1)]
+    world.look()
+    for _ in range(5):
+        world.write(2, good=False)
+        world.label(stable=2)
+        assert world.look(SETTLE_S / 2) == []
+        assert world.lifecycle.is_unsettled()
+    world.write(2)
     assert world.look(SETTLE_S / 2) == []
-    assert world.look(SETTLE_S / 2) == [("failed", 1)]
+    assert world.look(SETTLE_S / 2) == []
+    assert world.look(SETTLE_S / 2) == [("load", 2)]
+    assert world.labels == {"stable": 2}
     assert not world.lifecycle.is_unsettled()
+
+
+@pytest.mark.parametrize("gap_s", [0.0, 0.1, SETTLE_S - 0.1])
+def test_a_model_that_is_removed_and_copied_back_stays(gap_s):
+    world = World()
+    world.versions["other", 7] = Stamp(1, 1, 1, 1)
+    for version in (1, 2):
+        world.write(version)
+    world.label(stable=1)
+    world.look()
+    for version in (1, 2):
+        world.remove(version)
+    assert world.look(0.1) == []
+    world.write(2)  # copied in any order
+    assert world.look(gap_s) == []
+    world.write(1)
+    assert world.look(gap_s) == []
+    assert (world.served, world.labels) == ({1, 2, 7}, {"stable": 1})
+    assert world.look() == [("load", 2), ("load", 1)]
+
+
+def test_a_release_comes_in_force_in_one_step_and_so_does_its_withdrawal():
+    world = World()
+    lifecycle = world.lifecycle
+    world.write(1)
+    world.look()
+    for make, did in (
+        (lambda: (world.write(2), world.set(ModelSettings(shadow=ShadowSettings(version=2)))), [("load", 2)]),
+        (lambda: (world.remove(2), world.set(ModelSettings())), [("unload", 2)]),
+    ):
+        make()
+        for _ in range(2):
+            assert world.look(SETTLE_S / 2) == []
+            assert lifecycle.default("m") == ("m", 1)
+        assert world.look(SETTLE_S / 2) == did
+        assert lifecycle.default("m") == ("m", 1)
+
+
+def test_what_failed_for_a_reason_that_may_pass_is_tried_again_with_growing_pauses():
+    world = World()
+    world.write(1, inode=TRANSIENT)
+    assert world.look(0.0, patient=False) == [("not yet", 1)]
+    assert world.lifecycle.failures() == [("m", 1)]
+    assert world.lifecycle.awaited() == {("m", 1)}
+    pauses = []
+    for _ in range(14):
+        pauses.append(world.lifecycle.again_s() - world.now_s)
+        assert world.look(pauses[-1] / 2, patient=False) == []
+        assert world.look(pauses[-1] / 2, patient=False) == [("not yet", 1)]
+    assert pauses[:4] == [1, 2, 4, 8]
+    assert pauses[-1] == LONGEST_PAUSE_S
+    world.write(1)
+    assert world.look(0.0, patient=False) == [("load", 1)]
+    assert world.lifecycle.again_s() == math.inf
+
+
+def test_a_model_goes_on_as_it_was_while_its_only_successor_may_come():
+    world = World(LATEST)
+    world.write(1)
+    world.label(stable=1)
+    world.look()
+    world.remove(1)
+    world.write(2, inode=TRANSIENT)
+    world.label(stable=2)
+    assert world.look() == [("not yet", 2)]
+    assert (world.served, world.labels) == ({1}, {"stable": 1})
+    world.write(2)
+    assert world.look(0.0, patient=False) == [("load", 2), ("unload", 1)]
+    assert (world.served, world.labels) == ({2}, {"stable": 2})
+
+
+def test_what_is_served_waits_for_settings_with_a_mistake_to_be_mended():
+    world = World()
+    world.write(1)
+    world.look()
+    world.write(2)
+    world.set(BROKEN)
+    assert world.look() == [("settings failed", "m")]
+    assert world.look() == []
+    assert world.served == {1}
+    world.label(stable=2)
+    assert world.look() == [("load", 2)]
+    assert world.labels == {"stable": 2}
+
+
+def test_a_model_whose_settings_have_a_mistake_at_the_start_does_without_and_one_that_cannot_be_read_waits():
+    world = World()
+    world.write(1)
+    world.set(BROKEN)
+    assert world.look(patient=False) == [("settings failed", "m"), ("load", 1)]
+    world.lifecycle.try_again()
+    world.write(2)
+    assert world.look() == [("settings failed", "m"), ("load", 2)]
+    world = World()
+    world.write(1)
+    world.set(PASSING)
+    assert world.look(patient=False) == [("settings failed", "m"), ("settings failed", "m")]
+    assert world.served == set()
+    world.wishes["m"] = ModelSettings(shadow=ShadowSettings(version=1))
+    assert world.look() == [("load", 1)]
+    assert world.lifecycle.default("m") is None
+
+
+def test_a_retry_that_nobody_wants_any_more_is_not_waited_for():
+    world = World()
+    world.write(1)
+    world.write(2, inode=TRANSIENT)
+    world.look()
+    assert world.lifecycle.again_s() < math.inf
+    world.set(ModelSettings(versions=VersionPolicy(named=frozenset({1}))))
+    world.look()
+    assert world.lifecycle.again_s() == math.inf
+
+
+def test_what_has_changed_while_it_was_loaded_is_not_served():
+    world = World()
+    world.write(1)
+    lifecycle = world.lifecycle
+    lifecycle.look(Disk(dict(world.versions)), 0.0, patient=False)
+    old = lifecycle.content(("m", 1))
+    world.write(1, good=False)
+    lifecycle.look(Disk(dict(world.versions)), 0.0, patient=False)
+    lifecycle.loaded(("m", 1), old)
+    assert world.settle() == [("failed", 1)]
+    assert world.served == set()
 
 
 def test_an_impatient_look_takes_what_is_there_as_finished():
@@ -180,7 +381,7 @@ def test_with_latest_the_old_version_stays_until_the_new_one_is_served():
     world.write(1)
     world.look()
     world.write(2, good=False)
-    assert world.look() == [("not yet", 2)]
+    assert world.look() == [("failed", 2)]
     assert world.served == {1}
     world.write(2)
     assert world.look() == [("load", 2), ("unload", 1)]
@@ -279,22 +480,19 @@ def test_rollback_is_moving_a_label_back():
     assert world.served == {1, 2}
 
 
-def test_the_old_version_of_a_label_outlives_its_folder_while_the_new_one_loads():
+def test_the_old_version_of_a_label_outlives_its_folder_while_the_new_one_may_come():
     world = World(LATEST)
     world.write(1)
     world.write(3)
     world.label(stable=1)
     world.look(patient=False)
     world.label(stable=2)
-    world.look(0.1)
-    world.look(SETTLE_S)
-    world.write(2, good=False)
-    world.look(0.1)
+    world.write(2, inode=TRANSIENT)
     world.remove(1)
-    assert world.look(0.1) == []
+    assert world.look() == [("not yet", 2)]
     assert world.labels == {"stable": 1}
     world.write(2)
-    assert world.look(0.1) == [("load", 2), ("unload", 1)]
+    assert world.look(0.0, patient=False) == [("load", 2), ("unload", 1)]
     assert world.labels == {"stable": 2}
     assert world.served == {2, 3}
 
@@ -363,7 +561,6 @@ def test_a_bundle_that_vanished_from_its_folder_is_a_failure_not_a_removal():
     world.write(1)
     world.look()
     world.versions["m", 1] = MISSING
-    assert world.look() == [("not yet", 1)]
     assert world.look() == [("failed", 1)]
     assert world.served == {1}
 
@@ -378,9 +575,7 @@ def test_nothing_is_remembered_of_a_model_that_is_gone():
     world.look()
     assert not world.lifecycle.knows("m")
     assert world.labels == {}
-    lifecycle = world.lifecycle
-    kept = (lifecycle._bundles, lifecycle._settings_files, lifecycle._settings, lifecycle._labels)
-    assert [list(each) for each in kept] == [[("other", 7)], *[["other"]] * 2, ["other"]]
+    assert list(world.lifecycle._models) == ["other"]
 
 
 def explicit_world() -> World:
@@ -431,6 +626,7 @@ def test_settings_that_are_being_written_keep_nothing_that_was_released():
     assert world.look(0.1) == []
     assert world.lifecycle.is_unsettled()
     assert world.unload() == [("unload", 1)]
+    assert not world.lifecycle.is_unsettled()
 
 
 def test_asking_again_tries_again_what_failed_without_a_change():
@@ -469,23 +665,18 @@ def test_a_shadow_alone_answers_nobody():
 
 def test_a_version_that_becomes_the_shadow_answers_until_its_successor_is_served():
     world = World(LATEST)
-    for version in (1, 2):
-        world.write(version)
+    world.write(1, inode=TRANSIENT)
+    world.write(2)
     world.look(patient=False)
     assert world.served == {2}
-    lifecycle = world.lifecycle
-    lifecycle._settings_files["m"].taken = None
-    lifecycle.settings_read("m", ModelSettings(shadow=ShadowSettings(version=2)))
-    assert lifecycle.to_load() == [("m", 1)]
-    assert lifecycle.shadow("m") is None
-    assert lifecycle.default("m") == ("m", 2)
-    lifecycle.loaded(("m", 1))
-    assert lifecycle.shadow("m") == ShadowSettings(version=2)
-    assert lifecycle.default("m") == ("m", 1)
-    # One that never answered does not begin to, though another is on its way.
-    lifecycle.unloaded(("m", 1))
-    assert lifecycle.to_load() == [("m", 1)]
-    assert lifecycle.default("m") is None
+    world.set(ModelSettings(shadow=ShadowSettings(version=2)))
+    assert world.look() == [("not yet", 1)]
+    assert world.lifecycle.shadow("m") is None
+    assert world.lifecycle.default("m") == ("m", 2)
+    world.write(1)
+    assert world.look(0.0, patient=False) == [("load", 1)]
+    assert world.lifecycle.shadow("m") == ShadowSettings(version=2)
+    assert world.lifecycle.default("m") == ("m", 1)
 
 
 def test_a_shadow_whose_predecessor_cannot_be_loaded_answers_nobody_all_the_same():
@@ -674,7 +865,8 @@ class Caller(RuleBasedStateMachine):
         assert {name for name, _ in lifecycle.served} <= self.asked
         assert {name for name in ("a", "b") if lifecycle.knows(name)} <= self.asked
         assert not lifecycle.is_unsettled()
-        assert lifecycle.to_load() == lifecycle.to_unload() == lifecycle.to_read() == []
+        now_s = self.world.now_s
+        assert lifecycle.to_load(now_s) == lifecycle.to_commit(now_s) == lifecycle.to_read(now_s) == []
         for name in ("a", "b"):
             assert set(lifecycle.labels(name).values()) <= self.served()[name]
 

@@ -211,11 +211,22 @@ async def test_bad_settings_leave_the_old_ones_and_are_said_once(running, make_b
             await server.look()
         assert (await server.ask(label="stable")).model_version == 1
         assert server.sample("tamiz_reload_failed", model="m", what="settings") == 1
-        assert caplog.text.count("its settings stay as they were") == 1
+        assert caplog.text.count("its settings cannot be used") == 1
         assert "expected a version, a positive whole number" in caplog.text
+        assert "what is served stays as it was, and all that is new waits until this is mended" in caplog.text
+        make_bundle("m/2")
+        await server.look()
+        assert (await server.ask()).model_version == 1
+        write_settings(tmp_path / "models", "[labels]\nstable = 0")
+        await server.look()
+        assert caplog.text.count("its settings cannot be used") == 2
+        assert "stable in [labels] is 0" in caplog.text
+        caplog.set_level("INFO")
         write_settings(tmp_path / "models", "")
         await server.look()
         assert server.sample("tamiz_reload_failed", model="m", what="settings") is None
+        assert caplog.text.count("model m: its settings could be read again") == 1
+        assert (await server.ask()).model_version == 2
         with pytest.raises(ModelNotFound, match="its labels: none"):
             await server.ask(label="stable")
 
@@ -356,7 +367,8 @@ async def test_fifty_reloads_leave_nothing_behind(running, replace, inline_limit
         # The pool of asyncio.to_thread may still grow by a few; one thread left per reload would make forty.
         grown = [late - early for early, late in zip(max(threads[5:10]), min(threads[-10:]), strict=True)]
         assert max(grown) < 8
-        assert len(server.reloader._digests) == len(server.reloader._publisher.engines) == 2
+        assert len(server.reloader._in_force) == len(server.reloader._publisher.engines) == 2
+        assert not server.reloader._staged
 
 
 async def test_a_bug_while_loading_fails_that_version_and_no_other(running, make_bundle, monkeypatch, caplog):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import pytest
@@ -12,20 +13,7 @@ SCHEDULED = len(os.sched_getaffinity(0))
 
 
 @pytest.mark.parametrize(
-    ("cpu_max", "expected"),
-    [("max 100000", SCHEDULED), ("100000 100000", 1), ("50000 100000", 1), ("9900000 100000", SCHEDULED)],
+    ("limit", "expected"), [(math.inf, SCHEDULED), (1.0, 1), (0.5, 1), (0.01, 1), (9_900, SCHEDULED)]
 )
-def test_a_quota_of_cgroup_v2_bounds_the_count(tmp_path, cpu_max, expected):
-    (tmp_path / "cpu.max").write_text(cpu_max + "\n")
-    assert available_cpus(tmp_path / "cpu.max", tmp_path) == expected
-
-
-@pytest.mark.parametrize(("quota", "expected"), [("-1", SCHEDULED), ("100000", 1)])
-def test_a_quota_of_cgroup_v1_bounds_the_count(tmp_path, quota, expected):
-    (tmp_path / "cpu.cfs_quota_us").write_text(quota)
-    (tmp_path / "cpu.cfs_period_us").write_text("100000")
-    assert available_cpus(tmp_path / "missing", tmp_path) == expected
-
-
-def test_without_control_groups_it_is_what_the_scheduler_allows(tmp_path):
-    assert available_cpus(tmp_path / "missing", tmp_path / "missing") == SCHEDULED
+def test_a_limit_bounds_the_count_and_one_processor_is_always_there(limit, expected):
+    assert available_cpus(lambda: limit) == expected

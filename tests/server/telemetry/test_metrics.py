@@ -263,12 +263,12 @@ def test_what_can_go_wrong_is_shown_before_it_does(metrics):
         return samples(metrics)["tamiz_model_loads_total"]
 
     metrics.loads_begin(["m", "n"])
-    assert loads() == {(name, how): 0 for name in "mn" for how in ("loaded", "failed")}
+    assert loads() == {(name, how): 0 for name in "mn" for how in ("loaded", "failed", "retried")}
     metrics.loads["m", "failed"] += 1
     metrics.loads_begin(["m"])
     assert loads()["m", "failed"] == 1
     metrics.forget("m")
-    assert loads() == {("n", how): 0 for how in ("loaded", "failed")}
+    assert loads() == {("n", how): 0 for how in ("loaded", "failed", "retried")}
 
 
 def test_every_declared_metric_is_exported_and_every_exported_one_declared(metrics):

@@ -16,6 +16,7 @@ from tamiz_server.protocols.oip.parameters import (
     read_low_priority,
     read_threshold,
     read_timeout_s,
+    require_offered,
 )
 from tamiz_server.protocols.oip.tensors import read_inputs
 from tamiz_server.serving.dialect import parse
@@ -46,6 +47,7 @@ class Inference:
 
     def read(self, message: ModelInferRequest, served: Served, deadline_s: float, n_bytes: int) -> Request:
         """Return the request."""
+        require_offered(message)
         served.require_inputs(read_inputs_digest(message.parameters))
         timeout_s = read_timeout_s(message.parameters)
         if timeout_s is not None:

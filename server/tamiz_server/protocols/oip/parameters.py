@@ -1,11 +1,54 @@
-"""What the parameters of a request say: `threshold`, `timeout`, `priority`, `inputs_digest`."""
+"""What the parameters of a request say: `threshold`, `timeout`, `priority`, `inputs_digest`.
+
+Parameters with which Triton would answer something else are refused. Others that are not known, such as those
+for a proxy on the way, change nothing.
+"""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
 
-from tamiz.oip.inference import InferParameter
+from tamiz.oip.inference import InferParameter, ModelInferRequest
 from tamiz_server.errors import InvalidRequest
+
+_KNOWN: Final = ("threshold", "timeout", "priority", "inputs_digest")
+_ALIKE: Final = 0.8  # of difflib's ratio, from 0 to 1
+_SHARED_MEMORY: Final = "tensors travel in the message, not in shared memory"
+_NOT_OFFERED: Final[Mapping[str, str]] = dict.fromkeys(
+    ("sequence_id", "sequence_start", "sequence_end"), "models have no state, so there are no sequences"
+) | {
+    "classification": "the output label holds the class, and probabilities that of every class",
+    "shared_memory_region": _SHARED_MEMORY,
+    "shared_memory_byte_size": _SHARED_MEMORY,
+    "shared_memory_offset": _SHARED_MEMORY,
+}
+"""Parameters of Triton, and what there is instead. 0, false and "" mean that they are not used."""
+
+
+def require_offered(message: ModelInferRequest) -> None:
+    """Check that a request, its inputs and its outputs ask for nothing that the server does not do.
+
+    Raises:
+        InvalidRequest: for a parameter that is not offered, or is probably misspelt.
+    """
+    inputs = [(f" of {each.name!r}", each.parameters) for each in message.inputs]
+    outputs = [(f" of {each.name!r}", each.parameters) for each in message.outputs]
+    for whose, parameters in (("", message.parameters), *inputs, *outputs):
+        for name in parameters:
+            if name in _NOT_OFFERED and _value(parameters[name])[1]:
+                raise InvalidRequest(f"parameter {name}{whose} is not offered: {_NOT_OFFERED[name]}")
+            if not whose and (meant := _meant(name)):
+                raise InvalidRequest(f"unknown parameter {name!r}: did you mean {meant}?")
+
+
+@lru_cache(maxsize=256)
+def _meant(name: str) -> str:
+    """Return the parameter that a misspelt one is like; empty for one that is known, or like none."""
+    near = () if name in _KNOWN else difflib.get_close_matches(name[:100], _KNOWN, 1, _ALIKE)
+    return next(iter(near), "")
 
 
 def read_threshold(parameters: Mapping[str, InferParameter]) -> float | None:

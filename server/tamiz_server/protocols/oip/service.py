@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import suppress
 from typing import Final, TypeVar
 
 from google.protobuf.message import Message
@@ -23,7 +22,6 @@ from tamiz.oip.inference import (
     ServerReadyRequest,
     ServerReadyResponse,
 )
-from tamiz_server.access.access import charge_request
 from tamiz_server.errors import InvalidRequest, ModelNotFound, TamizError
 from tamiz_server.protocols.oip.description import configuration, metadata, statistics
 from tamiz_server.protocols.oip.inference import (
@@ -34,7 +32,7 @@ from tamiz_server.protocols.oip.inference import (
     version_or_label,
 )
 from tamiz_server.protocols.oip.repository import ModelControl, Repository
-from tamiz_server.serving.dialect import parse
+from tamiz_server.serving.dialect import parse, parse_or_say_why
 from tamiz_server.serving.methods import Method, Stream
 from tamiz_server.serving.readiness import Readiness
 from tamiz_server.serving.requests import Requests
@@ -107,16 +105,13 @@ class OipService:
         """Answer each ModelInferRequest with a ModelStreamInferResponse, in order; see `Stream`."""
 
         async def answer(body: bytes) -> bytes:
-            request = None
+            request = parse_or_say_why(self._stream_inference.parse, body)
             try:
-                with suppress(InvalidRequest):  # `Requests.answer` says and counts what is wrong
-                    request = self._stream_inference.parse(body)
-                charge_request()
                 return await self._requests.answer(
                     self._stream_inference, body, deadline_s, metadata, request
                 )
             except TamizError as error:
-                return failure_on_stream(request, error)
+                return failure_on_stream(None if isinstance(request, InvalidRequest) else request, error)
 
         return self._streams.answer(bodies, answer)
 
@@ -130,7 +125,8 @@ class OipService:
             served = self._find(request.name, request.version)
         except ModelNotFound:
             if not self._explicit and not self._failed(request.name, request.version):
-                raise
+                # Not in the registry's words: it names what is served, and this method needs no token.
+                raise ModelNotFound(f"no model {request.name!r} here, or no such version of it") from None
             return ModelReadyResponse(ready=False)
         return ModelReadyResponse(ready=not served.engine.rests)
 

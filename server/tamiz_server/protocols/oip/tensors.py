@@ -18,7 +18,7 @@ from tamiz.oip.inference import ModelInferRequest
 from tamiz.v1.manifest_pb2 import DataType
 from tamiz_server.errors import InvalidRequest
 from tamiz_server.model.inputs import Inputs, Spec, read_each, read_shape
-from tamiz_server.serving.message_size import MOST_PARTS
+from tamiz_server.model.message_size import MOST_STRINGS
 
 BYTES: Final = "BYTES"
 
@@ -91,7 +91,7 @@ def _read(sent: _Sent, spec: Spec) -> NDArray[Any]:
         raise _unfit(spec, tensor.datatype)
     if raw is None:
         array = _typed(sent, shape)
-    elif tensor.HasField("contents"):
+    elif tensor.HasField("contents") and tensor.contents.ByteSize():  # some clients set an empty one
         raise InvalidRequest(
             f"input {spec.name!r} has contents beside raw_input_contents: expected one of the two"
         )
@@ -141,10 +141,10 @@ def _typed(sent: _Sent, shape: tuple[int, ...]) -> NDArray[Any]:
 
 def _split(raw: bytes, count: int, name: str) -> list[bytes]:
     """Return the elements of a raw BYTES tensor: each is preceded by its length, four bytes little-endian."""
-    if count > MOST_PARTS:
+    if count > MOST_STRINGS:
         raise InvalidRequest(
-            f"input {name!r} has {count} strings; at most {MOST_PARTS} can be sent at once: send its rows in"
-            " several requests"
+            f"input {name!r} has {count} strings; at most {MOST_STRINGS} can be sent at once: send its rows"
+            " in several requests"
         )
     elements: list[bytes] = []
     position = 0

@@ -13,13 +13,11 @@ from tamiz.v1.prediction_pb2 import (
     ListModelsRequest,
     ListModelsResponse,
     ModelVersions,
-    PredictRequest,
     StreamPredictResponse,
 )
-from tamiz_server.access.access import charge_request
 from tamiz_server.errors import InvalidRequest, TamizError
 from tamiz_server.protocols.v1.prediction import SERVICE_NAME, TYPED, TYPED_STREAM, on_stream
-from tamiz_server.serving.dialect import parse
+from tamiz_server.serving.dialect import parse, parse_or_say_why
 from tamiz_server.serving.methods import Method, Stream
 from tamiz_server.serving.requests import Requests
 from tamiz_server.serving.served import Registry
@@ -93,24 +91,17 @@ class PredictionService:
             looser_thresholds_allowed=config.allow_looser_thresholds,
             abstained_revealed=config.reveal_abstained,
             inputs_changed=served.inputs_changed,
+            labels=self._registry.labels_of(served),
+            shadow=self._registry.is_shadow(served),
         ).SerializeToString()
 
     async def _answer_on_stream(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:
         """Return a StreamPredictResponse, whatever becomes of the request."""
-        id_ = ""
+        request = parse_or_say_why(TYPED_STREAM.parse, body)
+        id_ = "" if isinstance(request, InvalidRequest) else request.id
         try:
-            request = _parse_if_whole(body)
-            id_ = request.id if request else ""
-            charge_request()
             answer = await self._requests.answer(TYPED_STREAM, body, deadline_s, metadata, request)
             return on_stream(id_, answer)
         except TamizError as error:
             failure = Failure(code=f"STATUS_CODE_{error.code}", message=str(error))
             return StreamPredictResponse(id=id_, failure=failure).SerializeToString()
-
-
-def _parse_if_whole(body: bytes) -> PredictRequest | None:
-    try:
-        return parse(PredictRequest, body)
-    except InvalidRequest:
-        return None  # `Requests.answer` parses again, and says and counts what is wrong

@@ -74,7 +74,7 @@ class Server(following.Server):
         served = self.reloader.served()
         by_service = [f"{each.name}/{each.version}" for each in self.serving.registry.versions()]
         engines = [f"{name}/{version}" for name, version in sorted(self.reloader._publisher.engines)]
-        digests = [f"{name}/{version}" for name, version in sorted(self.reloader._digests)]
+        digests = [f"{name}/{version}" for name, version in sorted(self.reloader._in_force)]
         healthy = sorted(name for name, serving in self.health.items() if serving and "/" in name)
         assert served == by_service == engines == digests == healthy
         return served

@@ -188,6 +188,65 @@ async def test_a_timeout_is_a_deadline(make_serving):
         await infer(oip, message)
 
 
+def put(message: ModelInferRequest, where: str, name: str, **value: Any) -> ModelInferRequest:
+    """Put a parameter into the request, its input or its output."""
+    part = {"request": [message], "input": message.inputs, "output": message.outputs}[where][0]
+    field, content = next(iter(value.items()))
+    setattr(part.parameters[name], field, content)
+    return message
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value", "words"),
+    [
+        ("request", "sequence_id", {"int64_param": 7}, "there are no sequences"),
+        ("request", "sequence_id", {"string_param": "a"}, "there are no sequences"),
+        ("request", "sequence_start", {"bool_param": True}, "there are no sequences"),
+        ("request", "sequence_end", {"bool_param": True}, "there are no sequences"),
+        ("output", "classification", {"int64_param": 3}, "of 'label' is not offered: the output label"),
+        ("output", "shared_memory_region", {"string_param": "r"}, "of 'label' is not offered"),
+        (
+            "input",
+            "shared_memory_region",
+            {"string_param": "r"},
+            "of 'features' is not offered: tens",
+        ),
+        ("input", "shared_memory_byte_size", {"int64_param": 8}, "not in shared memory"),
+        (
+            "request",
+            "treshold",
+            {"double_param": 0.99},
+            r"unknown .*: did you mean threshold\?",
+        ),
+        ("request", "time_out", {"int64_param": 1}, r"did you mean timeout\?"),
+    ],
+)
+async def test_what_is_not_offered_is_refused_by_name(make_serving, where, name, value, words):
+    with pytest.raises(InvalidRequest, match=words) as refused:
+        await infer(make_serving().oip, put(request(margins(3.0), "label"), where, name, **value))
+    assert name in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [
+        ("request", "sequence_id", {"int64_param": 0}),
+        ("request", "sequence_id", {"string_param": ""}),
+        ("request", "sequence_start", {"bool_param": False}),
+        ("output", "classification", {"int64_param": 0}),
+        ("output", "binary_data", {"bool_param": True}),
+        ("input", "binary_data_size", {"int64_param": 8}),
+        ("request", "binary_data_output", {"bool_param": True}),
+        ("request", "triton_enable_empty_final_response", {"bool_param": True}),
+        ("request", "tenant", {"string_param": "a"}),
+    ],
+)
+async def test_what_changes_nothing_may_be_there(make_serving, where, name, value):
+    oip = make_serving().oip
+    plain = await infer(oip, request(margins(3.0), "label"))
+    assert await infer(oip, put(request(margins(3.0), "label"), where, name, **value)) == plain
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 async def test_mutated_messages_are_answered_or_refused_but_never_break_the_service(make_serving, data):
@@ -286,10 +345,11 @@ async def test_readiness_is_that_of_the_server_and_of_what_could_be_loaded(make_
     serving.readiness.publish(ready=False)
     assert not await server_ready()
     assert not await ready("nobody"), "nobody knows yet"
+    assert columns(await infer(serving.oip, request(margins(3.0))))["label"] == ["yes"], "it has loaded"
     for method, message in (
-        ("ModelInfer", request(margins(1.0))),
-        ("ModelMetadata", ModelMetadataRequest(name="m")),
-        ("ModelConfig", ModelConfigRequest(name="m")),
+        ("ModelInfer", request(margins(1.0), model="nobody")),
+        ("ModelMetadata", ModelMetadataRequest(name="nobody")),
+        ("ModelConfig", ModelConfigRequest(name="nobody")),
         ("ModelStatistics", ModelStatisticsRequest()),
     ):
         with pytest.raises(Unavailable):

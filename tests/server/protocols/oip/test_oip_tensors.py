@@ -220,3 +220,9 @@ def test_contents_beside_raw_ones_are_refused():
     request.inputs[0].contents.fp32_contents.extend([1.0, 2.0])
     with pytest.raises(InvalidRequest, match="contents beside raw_input_contents"):
         read(request, spec())
+
+
+def test_empty_contents_beside_raw_ones_are_none():
+    request = raw(ONE, "FP32")
+    request.inputs[0].contents.SetInParent()
+    np.testing.assert_array_equal(read(request, spec()), read(raw(ONE, "FP32"), spec()))

@@ -105,12 +105,15 @@ async def test_rows_that_were_encoded_for_these_inputs_are_answered(make_serving
     assert len((await serving.predict(predict_request(3.0))).accepted) == 1
 
 
-async def test_until_it_is_ready_every_method_says_unavailable(make_serving):
+async def test_until_it_is_ready_what_is_not_served_is_unavailable(make_serving):
     serving = make_serving()
     serving.readiness.publish(ready=False)
-    for name, body in (("Predict", predict_request(1.0)), ("ListModels", b""), ("GetModel", b"\n\x01m")):
+    other = predict_request(1.0, model_name="x")
+    for name, body in (("Predict", other), ("ListModels", b""), ("GetModel", b"\n\x01x")):
         with pytest.raises(Unavailable):
             await serving.v1.methods[name](body, math.inf, lambda: ())
+    for name, body in (("Predict", predict_request(1.0)), ("GetModel", b"\n\x01m")):
+        await serving.v1.methods[name](body, math.inf, lambda: ())
 
 
 async def test_models_are_listed_and_described(make_serving):

@@ -8,9 +8,9 @@ import pytest
 from tamiz.oip.inference import ModelInferRequest
 from tamiz.v1.prediction_pb2 import PredictRequest, Tensor
 from tamiz_server.errors import InvalidRequest
-from tamiz_server.serving import message_size as layout
+from tamiz_server.model import message_size as layout
+from tamiz_server.model.message_size import MOST_FIELDS, MOST_STRINGS, check_layout
 from tamiz_server.serving.dialect import parse
-from tamiz_server.serving.message_size import MOST_PARTS, check_layout
 
 LARGE = 32_000_000
 
@@ -91,9 +91,37 @@ def test_large_requests_of_few_parts_pass():
 def test_as_many_parts_as_may_be_pass_and_one_more_does_not(monkeypatch):
     monkeypatch.setattr(layout, "_SMALL_BYTES", 0)
     name = sized(number_of(PredictRequest, "model_name"), b"")
-    check_layout(name * MOST_PARTS, PredictRequest)
-    with pytest.raises(InvalidRequest, match=f"more than {MOST_PARTS} fields"):
-        check_layout(name * (MOST_PARTS + 1), PredictRequest)
+    check_layout(name * MOST_FIELDS, PredictRequest)
+    with pytest.raises(InvalidRequest, match=f"{MOST_FIELDS} other fields"):
+        check_layout(name * (MOST_FIELDS + 1), PredictRequest)
+    for text in (b"", b"x" * 200):
+        strings = sized(1, text) * MOST_STRINGS
+        check_layout(in_input(sized(number_of(Tensor, "strings"), strings)), PredictRequest)
+        with pytest.raises(InvalidRequest, match=f"more than {MOST_STRINGS} strings"):
+            check_layout(
+                in_input(sized(number_of(Tensor, "strings"), strings + sized(1, text))), PredictRequest
+            )
+
+
+@pytest.mark.parametrize(
+    "odd", [b"\x98\x06\x01", b"\x98\x06" + b"\xff" * 9 + b"\x01", b"\x9b\x06\x9c\x06", b"\xa2\x06\x00"]
+)
+def test_what_no_sender_makes_many_of_is_refused_before_many_are_counted(monkeypatch, odd):
+    monkeypatch.setattr(layout, "_SMALL_BYTES", 0)
+    check_layout(odd * 500, PredictRequest)
+    counted = []
+    real = layout.read_varint
+    monkeypatch.setattr(layout, "read_varint", lambda *given: counted.append(given[1]) or real(*given))
+    with pytest.raises(InvalidRequest, match="1000 unknown ones"):
+        check_layout(odd * 262_143, PredictRequest)
+    assert len(counted) < 5_000
+
+
+def test_a_wide_table_and_numbers_one_by_one_pass():
+    columns = [Tensor(name=f"c{k}", dtype=11, shape=[64, 1], raw=bytes(256)) for k in range(8_000)]
+    assert len(parse(PredictRequest, PredictRequest(inputs=columns).SerializeToString()).inputs) == 8_000
+    one_by_one = in_input((varint(number_of(Tensor, "shape") << 3) + b"\1") * 1_000 + sized(15, bytes(LARGE)))
+    assert len(parse(PredictRequest, one_by_one).inputs[0].shape) == 1_000
 
 
 @pytest.mark.parametrize(
@@ -104,3 +132,12 @@ def test_what_is_malformed_is_left_to_protobuf(monkeypatch, body):
     check_layout(body, PredictRequest)
     with pytest.raises(InvalidRequest, match=r"is not a valid tamiz\.v1\.PredictRequest"):
         parse(PredictRequest, body)
+
+
+@pytest.mark.parametrize("tag", [b"\xba\x00", b"\xba\x80\x00", b"\xba\x80\x80\x80\x00"])
+def test_a_tag_in_more_bytes_than_it_needs_is_counted_once_and_ends(tag):
+    """protobuf reads such tags; the count never came past one."""
+    padding = b"\x0a\x80\x80\x80\x01" + bytes(1 << 21)  # the model's name
+    check_layout(tag + b"\x01a" + padding, ModelInferRequest)
+    with pytest.raises(InvalidRequest, match="strings"):
+        check_layout((tag + b"\x01a") * (MOST_STRINGS + 1) + padding, ModelInferRequest)
