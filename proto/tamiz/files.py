@@ -90,7 +90,7 @@ def replace_together(
             as it was before.
     """
     others = {path.with_name(name): each for name, each in beside.items()}
-    with _alone_in(path.parent), contextlib.ExitStack() as renames:  # from last to first
+    with alone_in(path.parent), contextlib.ExitStack() as renames:  # from last to first
         if not may_replace and path.exists():
             raise FileExistsError(errno.EEXIST, "it is there already", str(path))
         for each, its_content in {**others, path: content}.items():
@@ -128,7 +128,7 @@ def create(path: Path, content: bytes, mode: int) -> None:
 
 
 @contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path) -> Iterator[None]:
     """Keep other processes that use this out of a folder, where file system and permissions allow it."""
     descriptor = None
     with contextlib.suppress(OSError, ImportError):

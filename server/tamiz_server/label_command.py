@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from tamiz.arguments import Parser
 from tamiz.bundle_format import FILE_NAME
-from tamiz.files import replacing
+from tamiz.files import alone_in, replacing
 from tamiz.release_format import RELEASE_FILE
 from tamiz_server.config.label_edit import with_label
 from tamiz_server.config.model_settings import FILE_NAME as SETTINGS
@@ -46,7 +45,7 @@ def label(argv: Sequence[str], environ: Mapping[str, str]) -> str:
         _require_version(model, asked.version)
     path = Path(os.path.realpath(model / SETTINGS))  # a link stays a link
     try:
-        with _alone(model):
+        with alone_in(model):
             before = read_text(path)
             after = with_label(before, asked.label, asked.version)
             if after != before:
@@ -97,23 +96,6 @@ def _write(path: Path, text: str) -> None:
     mode = path.stat().st_mode & 0o7777 if path.exists() else _READABLE
     with replacing(path, mode=mode) as file:
         file.write(text.encode())
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let two commands on the same model change its settings one after the other, where the system can."""
-    try:
-        import fcntl  # noqa: PLC0415  not on Windows
-    except ModuleNotFoundError:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _said(asked: argparse.Namespace, before: str, path: Path) -> str:

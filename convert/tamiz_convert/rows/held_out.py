@@ -6,6 +6,7 @@ Otherwise the calibrator would have seen the rows that test the certificate.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -148,12 +149,14 @@ def divide(rows: LabeledRows, plan: SplitPlan) -> tuple[NDArray[np.int64], NDArr
 
 
 def _whole_groups(groups: NDArray[Any], plan: SplitPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    if len(np.unique(groups)) < 2:  # noqa: PLR2004  one for each side
+    n_groups = len(np.unique(groups))
+    if n_groups < 2:  # noqa: PLR2004  one for each side
         raise RowsError(
             f"all rows belong to the group {groups.tolist()[0]!r}, so they cannot be divided: bring rows of"
             " more groups"
         )
-    shuffle = GroupShuffleSplit(1, test_size=plan.fraction, random_state=plan.seed)
+    n_certifying = max(1, min(n_groups - 1, math.ceil(n_groups * plan.fraction)))
+    shuffle = GroupShuffleSplit(1, test_size=n_certifying, random_state=plan.seed)
     fitting, certifying = next(shuffle.split(groups, groups=groups))
     return np.sort(fitting), np.sort(certifying)
 

@@ -63,6 +63,16 @@ def test_a_group_stays_on_one_side():
     assert certifying | set(parts.groups.tolist()) == set(customer.tolist())
 
 
+@pytest.mark.parametrize("fraction", [0.01, 0.3, 0.5, 0.7, 0.99])
+@pytest.mark.parametrize("n_groups", [2, 3, 4])
+def test_few_groups_are_divided_whatever_the_fraction_is(n_groups, fraction):
+    groups = np.arange(60) % n_groups
+    parts = held_out(made(60), None, None, CLASSES, SplitPlan(fraction, groups))
+    n_certifying = n_groups - len(set(parts.groups.tolist()))
+    assert abs(n_certifying - n_groups * fraction) <= 1
+    assert 0 < n_certifying < n_groups
+
+
 def test_in_time_order_the_last_rows_certify():
     X, y = made(100)
     parts = held_out((X, y), None, None, CLASSES, SplitPlan(0.4, splitter=TimeSeriesSplit(3)))
