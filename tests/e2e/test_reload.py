@@ -181,18 +181,18 @@ async def test_models_change_under_load_and_no_request_fails(make_bundle, start_
     assert server.stop() == 0
 
 
-async def test_a_hundred_swaps_under_load_lose_no_request(make_bundle, start_server, put):
+async def test_forty_swaps_under_load_lose_no_request(make_bundle, start_server, put):
     make_bundle("m/1")
     put(2, threshold=0.5)
     server = start_server("--model-poll-interval-s", "0", "--version-policy", "latest:2")
 
     async with under_load(server, ("", "1")) as load:
-        for k in range(1, 101):
+        for k in range(1, 41):
             put(2, threshold=0.5 + k / 1000)
             server.process.send_signal(signal.SIGHUP)
             await load.until_answered_by("", 2, 0.5 + k / 1000)
     assert load.failures == []
-    assert sums(server)["tamiz_model_loads_total"] == 102
+    assert sums(server)["tamiz_model_loads_total"] == 42
     assert server.stop() == 0
 
 

@@ -67,7 +67,7 @@ def server(exported, tmp_path, start_server):
     return start_server()
 
 
-def test_each_slice_is_gated_as_it_was_certified(server, rows, tmp_path, capsys):
+def test_each_slice_is_gated_as_it_was_certified(server, rows, tmp_path, capsys, monkeypatch):
     X, y = rows
     asked = X[N_TRAIN : N_TRAIN + 500].copy()
     asked.iloc[0, 2] = "a region that nobody knew"
@@ -97,6 +97,7 @@ def test_each_slice_is_gated_as_it_was_certified(server, rows, tmp_path, capsys)
     assert 'tamiz_certificate_max_joint_error{model="joint",version="1"} 0.05' in text
     assert 'tamiz_certificate_max_error{model="joint"' not in text
 
+    monkeypatch.setenv("COLUMNS", "400")  # so that no cell is wrapped
     assert client_main(["models", "--server", server.target]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "of all rows" in shown
