@@ -32,7 +32,7 @@ class ServerProcess:
     def target(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def wait_ready(self, within_s: float = 30.0) -> None:
+    def wait_ready(self, within_s: float = 120.0) -> None:
         ready = threading.Event()
 
         def follow() -> None:
@@ -59,7 +59,7 @@ class ServerProcess:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TAMIZ_")}
         return cls(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
 
-    def stop(self, within_s: float = 30.0) -> int:
+    def stop(self, within_s: float = 60.0) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(within_s)
