@@ -27,13 +27,15 @@ class ServerProcess:
     log: list[str] = field(default_factory=list)
     port: int = 0
     metrics_port: int = 0
+    ready: bool = False
+    follower: threading.Thread | None = None
 
     @property
     def target(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def wait_ready(self, within_s: float = 30.0) -> None:
-        ready = threading.Event()
+    def wait_ready(self, within_s: float = 120.0) -> None:
+        ended = threading.Event()  # the wait for it: ready, or gone
 
         def follow() -> None:
             assert self.process.stderr is not None
@@ -42,12 +44,14 @@ class ServerProcess:
                 if ports := re.search(r"gRPC on \S+:(\d+), metrics on https?://\S+:(\d+)/", line):
                     self.port, self.metrics_port = map(int, ports.groups())
                 if "gRPC on " in line:
-                    ready.set()
-            ready.set()
+                    self.ready = True
+                    ended.set()
+            ended.set()
 
-        threading.Thread(target=follow, daemon=True).start()
-        assert ready.wait(within_s), "the server did not say that it is ready"
-        assert "gRPC on " in self.log[-1], "".join(self.log)
+        self.follower = threading.Thread(target=follow, daemon=True)
+        self.follower.start()
+        assert ended.wait(within_s), "the server did not say that it is ready"
+        assert self.ready, "".join(self.log)
 
     @classmethod
     def start(
@@ -59,10 +63,13 @@ class ServerProcess:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TAMIZ_")}
         return cls(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
 
-    def stop(self, within_s: float = 30.0) -> int:
+    def stop(self, within_s: float = 60.0) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(within_s)
+        status = self.process.wait(within_s)
+        if self.follower:
+            self.follower.join(within_s)  # a test asks for the last line
+        return status
 
     def end(self) -> None:
         """Kill it if it still runs, and remove everything that it leaves."""

@@ -62,7 +62,7 @@ def served(make_bundle, tmp_path, start_server):
 
 def run(python: str | Path, *arguments: str | Path) -> None:
     done = subprocess.run(
-        [python, *arguments], capture_output=True, text=True, check=False, timeout=90, cwd="/", env={}
+        [python, *arguments], capture_output=True, text=True, check=False, timeout=240, cwd="/", env={}
     )
     assert done.returncode == 0, done.stderr
 

@@ -62,7 +62,7 @@ class Load:
             self.last[kind] = (answer.model_version, answer.threshold)
             self.seen[kind, *self.last[kind]] += 1
 
-    async def until(self, condition: Callable[[], bool], within_s: float = 15.0) -> None:
+    async def until(self, condition: Callable[[], bool], within_s: float = 60.0) -> None:
         until_s = time.monotonic() + within_s
         while not condition():
             assert time.monotonic() < until_s, (self.last, self.failures[:3])
@@ -206,7 +206,7 @@ def test_the_client_follows_a_label(make_bundle, start_server, models, put):
         assert client.model("m", "stable").version == 1
         set_labels(models, "[labels]\nstable = 2\n")
         server.process.send_signal(signal.SIGHUP)
-        until_s = time.monotonic() + 10
+        until_s = time.monotonic() + 60
         while client.model("m", "stable").version != 2 and time.monotonic() < until_s:
             time.sleep(0.02)
         assert client.predict("m", [[0, 3]], version="stable").model_version == 2
@@ -242,7 +242,7 @@ def test_health_of_the_server_a_model_and_a_version_follow_the_disk(make_bundle,
         for name in ("", "m", "m/1", "tamiz.v1.PredictionService"):
             assert health(name) == SERVING
         shutil.rmtree(models / "m")
-        until_s = time.monotonic() + 10
+        until_s = time.monotonic() + 60
         while health("m") == SERVING and time.monotonic() < until_s:
             time.sleep(0.05)
         assert health("m") is health("m/1") is None
@@ -263,7 +263,7 @@ def test_without_polling_only_a_signal_looks(make_bundle, start_server, put):
         time.sleep(0.5)
         assert version() == 1
         server.process.send_signal(signal.SIGHUP)
-        until_s = time.monotonic() + 10
+        until_s = time.monotonic() + 60
         while version() != 2 and time.monotonic() < until_s:
             time.sleep(0.02)
         assert version() == 2

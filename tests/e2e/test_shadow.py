@@ -79,7 +79,7 @@ class Load:
             if (answer.model_version, *answer.accepted) != (1, True, False):
                 self.failures.append(str(answer))
 
-    async def until(self, condition: Callable[[], bool], within_s: float = 30.0) -> None:
+    async def until(self, condition: Callable[[], bool], within_s: float = 60.0) -> None:
         until_s = time.monotonic() + within_s
         while not await asyncio.to_thread(condition):
             assert time.monotonic() < until_s, self.failures[:3]

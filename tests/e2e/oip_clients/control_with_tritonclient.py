@@ -53,7 +53,7 @@ class Callers:
     def wait_for(self, version: str) -> None:
         """Return when a caller was answered that began after now; all new calls are for this version."""
         seen = self.versions[version]
-        until_s = time.monotonic() + 20
+        until_s = time.monotonic() + 60
         while self.versions[version] < seen + len(self._threads):
             assert time.monotonic() < until_s, (self.last, self.failures[:3])
             time.sleep(0.005)
