@@ -86,6 +86,7 @@ class Task:
                 settings["splitter"],
                 settings["allow_duplicates"],
                 settings["seed"],
+                settings["certification_groups"],
             ),
             calibrator=settings["calibrator"],
             selection=settings["selection"] or SelectionSettings(),
