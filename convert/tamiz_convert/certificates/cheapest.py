@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tamiz.thresholds import ACCEPT_NONE
 from tamiz_convert.certificates.certify import Certified
-from tamiz_convert.certificates.fixed_sequence import Outcomes, midway_below
+from tamiz_convert.certificates.outcomes import Outcomes, midway_below
 from tamiz_convert.metrics.binomial import p_values, upper_bound
 from tamiz_convert.metrics.prices import Prices
 

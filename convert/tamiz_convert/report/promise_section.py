@@ -186,9 +186,12 @@ def _were_it_false(own: Mapping[str, Any]) -> str:
     """Return what the p-value says, in words."""
     allowed = plain_percent(1 - own["confidence_level"])
     chance = "less than 0.01%" if own["p_value"] < _TINY else plain_percent(own["p_value"])
+    test = "exact binomial test"
+    if own["n_groups"]:
+        test = f"approximate: the test counts {plural(own['n_groups'], 'group')} of rows that belong together"
     return (
         f"rows that speak for it as clearly would come up in {chance} of the cases; at most {allowed} is"
-        " allowed (exact binomial test)"
+        f" allowed ({test})"
     )
 
 

@@ -8,7 +8,7 @@ from scipy.stats import binom, binomtest
 
 from tamiz.thresholds import ACCEPT_NONE
 from tamiz_convert.certificates.cheapest import bounded, cheapest_threshold
-from tamiz_convert.certificates.fixed_sequence import Outcomes
+from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.certificates.threshold_choice import Judged, Policy, choose_threshold
 from tamiz_convert.errors import ExportError
 from tamiz_convert.metrics.betting import mean_interval
