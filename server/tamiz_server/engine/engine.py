@@ -119,7 +119,7 @@ class Engine:
             shedding=self._shedding,
         )
         self._circuit = Circuit(max_failures=config.max_failures, cooldown_s=config.failure_cooldown_s)
-        metrics.follow(self._queue, self._circuit)
+        metrics.follow(self._queue, self._circuit, model.overstays)
         self._loop = asyncio.get_running_loop()
         self._end_of_rest: asyncio.TimerHandle | None = None
         self._idle_threads = config.max_concurrency
