@@ -61,7 +61,13 @@ class App:
         self._has_access_control = access is not None
         self._config = config
         self._loop = asyncio.get_running_loop()
-        self._metrics = Metrics(version("tamiz"), access.refused if access else {}, log_lines_dropped)
+        certificates = watch_certificates(config)
+        self._metrics = Metrics(
+            version("tamiz"),
+            access.refused if access else {},
+            log_lines_dropped,
+            lambda: certificates.current().valid if certificates else None,
+        )
         self._tracing = (
             trace_to(config.otlp_endpoint, config.trace_share, version("tamiz"))
             if config.otlp_endpoint
@@ -84,12 +90,11 @@ class App:
                 self._reloader if config.is_explicit else None,
             ),
         )
-        certificates = watch_certificates(config)
         self._grpc = GrpcServer(self._services, config, access, certificates, self._metrics.refused)
         self._http = PageServer(
             config.pages_host,
             config.metrics_port,
-            {"/metrics": self._metrics_page, "/healthz": self._health_page},
+            {"/metrics": self._metrics_page, "/healthz": self._health_page, "/livez": self._live_page},
             access.admit if access else None,
             (lambda: certificates.current().context) if certificates and config.metrics_tls else None,
         )
@@ -227,6 +232,12 @@ class App:
     def _metrics_page(self, accept: str) -> Page:
         self._in_loop(self._metrics.flush)
         return Page(HTTPStatus.OK, *exposition(self._metrics.text(), accept))
+
+    def _live_page(self, accept: str) -> Page:  # noqa: ARG002  there is one form of it
+        """Say whether the event loop runs, whatever is served: only a restart helps if it does not."""
+        if self._in_loop(lambda: None):
+            return Page(HTTPStatus.OK, "text/plain", b"ALIVE\n")
+        return Page(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"the event loop is held up\n")
 
     def _health_page(self, accept: str) -> Page:  # noqa: ARG002  there is one form of it
         alive = self._in_loop(lambda: None)
