@@ -66,8 +66,7 @@ def test_a_notebook_has_a_bar_that_goes_away_even_after_an_error(monkeypatch):
     drawn = notebook(monkeypatch, ZMQInteractiveShell())
     bar = shown(None)
     bar.__enter__()("<b>fitting</b>", 0.25)
-    with pytest.raises(ValueError, match="odd"):
-        bar.__exit__(ValueError, ValueError("odd"), None)
+    assert not bar.__exit__(ValueError, ValueError("odd"), None)  # the error goes on
     assert drawn == ["", '<progress value="0.25" max="1"></progress> &lt;b&gt;fitting&lt;/b&gt;', ""]
 
 
