@@ -37,7 +37,9 @@ _log = logging.getLogger(__name__)
 
 _LOOP_ANSWERS_WITHIN_S: Final = 2.0
 _MEAN_NOTHING: Final = (signal.SIGUSR1, signal.SIGUSR2)
-_NOTHING_FOLLOWS: Final = "%s means nothing to this server, which keeps no log file open: SIGHUP looks at the repository, SIGTERM stops"
+_NOTHING_FOLLOWS: Final = (
+    "%s means nothing to this server, which keeps no log file open; SIGHUP looks at the repository"
+)
 _SHARE_OF_STREAMS: Final = 0.75
 """The share of the drain timeout for streams; one whose caller takes no answers would use up all of it."""
 
