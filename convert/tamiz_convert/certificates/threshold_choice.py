@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,11 +89,13 @@ class Judged(NamedTuple):
         probabilities: (n_rows, n_classes), float64, calibrated; NaN where the inputs are invalid.
         y: (n_rows,), int64, the index of each row's class.
         slice_index: (n_rows,), int64, the index of each row's slice; None where there are no slices.
+        groups: (n_rows,), which rows belong together; None if all are independent.
     """
 
     probabilities: NDArray[np.float64]
     y: NDArray[np.int64]
     slice_index: NDArray[np.int64] | None = None
+    groups: NDArray[Any] | None = None
 
     @property
     def rows(self) -> SubsetRows:
@@ -104,7 +106,7 @@ class Judged(NamedTuple):
         decided = decide(self.probabilities, 0.0)
         confidence = np.where(decided.has_class, decided.confidence, np.nan)
         subset = decided.class_index if self.slice_index is None else self.slice_index
-        return SubsetRows(confidence, decided.class_index != self.y, subset)
+        return SubsetRows(confidence, decided.class_index != self.y, subset, self.groups)
 
 
 def choose_threshold(
@@ -213,6 +215,7 @@ def _certificate(policy: Policy, found: Certified, confidence_level: float) -> C
         p_value=found.p_value,
         error_upper_bound=found.error_upper_bound or 0.0,
         expected_coverage=found.n_accepted / found.n_rows,
+        n_groups=found.n_groups or 0,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,8 +80,8 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
 
     say("checking the release", 0.8)
     feed = feeder(graph, column)
-    complete = HeldOut(
-        with_slices(rows.fitting, column), with_slices(rows.certifying, column), rows.groups, rows.notes
+    complete = replace(
+        rows, fitting=with_slices(rows.fitting, column), certifying=with_slices(rows.certifying, column)
     )
     outcome = task.release.hold(
         Subject(model, described, feed),
@@ -148,14 +149,19 @@ def _threshold(
     policy: Policy,
 ) -> Threshold:
     """Choose the threshold by the graph's probabilities of the rows that fit and the rows that certify."""
+    parts = (rows.fitting, rows.groups), (rows.certifying, rows.certifying_groups)
     fitting, certifying = (
-        Judged(given, part.y, None if column is None or part.slices is None else column.index(part.slices))
-        for part, given in zip((rows.fitting, rows.certifying), probabilities, strict=True)
+        Judged(given, part.y, _slice_index(part, column), groups)
+        for given, (part, groups) in zip(probabilities, parts, strict=True)
     )
     names = [] if column is None else column.names
     if policy.per_class:
         names = [str(label) for label in graph.classes.tolist()]
     return choose_threshold(policy, fitting, certifying, names)
+
+
+def _slice_index(rows: LabeledRows, column: SliceColumn | None) -> NDArray[np.int64] | None:
+    return None if column is None or rows.slices is None else column.index(rows.slices)
 
 
 def _described(

@@ -14,7 +14,7 @@ from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import Threshold
 from tamiz_convert.calibrators.identity import Identity
 from tamiz_convert.certificates.attainable import attainable_errors
-from tamiz_convert.certificates.fixed_sequence import Outcomes
+from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.errors import RowsError
 from tamiz_convert.evidence import AttainableError, Latency, ScoredRows
 from tamiz_convert.graphs.latency import LATENCY_BATCH_SIZES, median_us, repeated

@@ -186,19 +186,28 @@ class Settings(TypedDict, total=False):
     ]
     certification_fraction: Annotated[
         float,
-        Setting("the share of `calibration` that certifies.", default=0.5, flag=Flag("rows", "SHARE", float)),
+        Setting("the share of `calibration` that certifies.", default=0.7, flag=Flag("rows", "SHARE", float)),
     ]
     groups: Annotated[
         Any,
         Setting(
             "which calibration rows belong together, such as those of one customer.",
-            "(n_rows,), one value per row: rows with the same value stay on one side of every split.",
+            "(n_rows,), one value per row: rows with the same value stay on one side of every split, and the"
+            " certificate counts groups. It takes many of them, and is approximate.",
             flag=Flag(
                 "rows",
                 "COLUMN",
-                text="rows with the same value in this column stay on one side of every split",
+                text="rows with the same value in this column stay on one side of every split, and the"
+                " certificate counts groups",
                 only_one="belonging",
             ),
+        ),
+    ]
+    certification_groups: Annotated[
+        Any,
+        Setting(
+            "which `certification` rows belong together.",
+            "(n_rows,), as `groups`; no group may have rows on both sides.",
         ),
     ]
     splitter: Annotated[

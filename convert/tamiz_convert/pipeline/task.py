@@ -81,6 +81,7 @@ class Task:
                 settings["splitter"],
                 settings["allow_duplicates"],
                 settings["seed"],
+                settings["certification_groups"],
             ),
             calibrator=settings["calibrator"],
             selection=settings["selection"] or SelectionSettings(),
