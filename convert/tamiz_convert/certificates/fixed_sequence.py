@@ -11,7 +11,8 @@ both are judged by the *number* of certification rows; this looks at no label of
 The calibration rows fix the order. So a promise is wrong only if the first candidate whose true error is
 above `max_error` passes its test, which happens with probability at most delta. This takes no correction for
 the number of candidates and no assumption about the scores. (Fixed-sequence testing within Learn then Test:
-Angelopoulos, Bates, Candès, Jordan & Lei, arXiv 2110.01052.)
+Angelopoulos, Bates, Candès, Jordan & Lei, arXiv 2110.01052.) It bounds the probability that *any* candidate
+which passed is above `max_error`. So the walk proves all of them together, not only the last one.
 """
 
 from __future__ import annotations
