@@ -30,9 +30,9 @@ class Result:
         threshold: the threshold that was applied. If thresholds differ by class or slice, the largest of
             them.
         thresholds: (n_rows,), float64: what the confidence of each row had to reach.
-        certified: whether the promise of the model's certificate holds for all accepted rows. False if nothing
-            is promised, if a stricter threshold was asked for than any that is proven, and if the server is
-            too old to say.
+        certified: whether the promise of the model's certificate holds for all accepted rows. False if
+            nothing is promised, if a stricter threshold was asked for than any that is proven, and if the
+            server is too old to say.
         rows_certified: (n_rows,), bool: whether the promise holds at each row's threshold.
         queue_duration_us, compute_duration_us: how long the request waited and was computed, in microseconds.
     """

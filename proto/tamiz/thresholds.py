@@ -138,7 +138,7 @@ class Thresholds:
         index = probabilities.argmax(axis=1) if self._by_class else subset
         if index is None:
             return np.zeros(len(probabilities), dtype=np.int64)
-        return np.clip(np.asarray(index) + 1, 0, len(self._table) - 1)
+        return np.asarray(np.clip(np.asarray(index) + 1, 0, len(self._table) - 1))
 
     def of_rows(
         self, probabilities: NDArray[np.float64], subset: NDArray[np.int64] | None = None

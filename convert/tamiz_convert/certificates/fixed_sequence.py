@@ -34,6 +34,9 @@ _MARGIN: Final = 0.5
 """The strictest candidate should accept the fewest certification rows that prove anything, and so many of
 their standard deviations (the square root of their number) more."""
 
+_AS_GOOD: Final = 0.002
+"""A candidate that is so much less probable to pass than the most hopeful one is as good a start."""
+
 _QUANTILES: Final = ndtri((np.arange(16) + 0.5) / 16)[:, None]
 """Sixteen equally probable values of a standard normal variable."""
 
@@ -74,9 +77,19 @@ def walk(calibration: Outcomes, certification: Outcomes, max_error: float, delta
     wanted = (fewest + _MARGIN * fewest**0.5) * calibration.rows_per_independent_row(delta)
     candidates = _candidates(calibration, wanted / certification.n_rows)
     hopes = _hopes(calibration, certification.n_rows, candidates, max_error, delta)
-    path = candidates[int(np.argmax(hopes)) :]
+    path = candidates[_start(hopes) :]
     evidence = certification.errors_among_accepted(path, delta)
     return Walk(path, *certification.errors_and_rows(path), evidence, p_values(*evidence, max_error))
+
+
+def _start(hopes: Confidences) -> int:
+    """Return the strictest candidate from which all are about as hopeful as the most hopeful one, up to it.
+
+    A walk that begins there proves the stricter thresholds too, and loses next to nothing.
+    """
+    best = int(np.argmax(hopes))
+    worse = np.flatnonzero(hopes[:best] < hopes[best] - _AS_GOOD)
+    return int(worse[-1]) + 1 if len(worse) else 0
 
 
 def _candidates(calibration: Outcomes, strictest: float) -> Confidences:
