@@ -150,7 +150,22 @@ def _certificate(promise: Mapping[str, Any]) -> list[tuple[str, Child]]:
         of = " of all rows" if own["promise"] == "joint_error" else ""
         bound = f"{percent(own['error_upper_bound'], 2)}{of}"
         rows.append(("upper bound", f"{bound}, one-sided Clopper–Pearson, describes these rows"))
+    if not promise["subsets"]:
+        rows.append(("stricter thresholds", _stricter(own)))
     return [*rows]
+
+
+def _stricter(own: Mapping[str, Any]) -> str:
+    """Return what is promised to a caller who asks for a stricter threshold."""
+    if own["promise"] == "joint_error":
+        return "all keep the promise"
+    if own["promise"] == "coverage":
+        return "none keeps the promise for certain: they answer less"
+    others = own["proven_thresholds"][1:]
+    if not others:
+        return "none is proven"
+    shown = ", ".join(map(threshold, others))
+    return f"proven too: {shown}. A caller’s stricter wish is raised to the next of them"
 
 
 def _subsets(promise: Mapping[str, Any]) -> list[Child]:
