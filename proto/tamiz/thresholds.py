@@ -35,9 +35,12 @@ class Proven:
         """Read a threshold. The certificate says nothing about rows of no known subset."""
         self.value: float = threshold.value
         certificate = threshold.certificate
-        self._promise = certificate.promise if known and threshold.HasField("certificate") else None
-        # What an older bundle proves: its own threshold.
-        self._thresholds: list[float] = list(certificate.proven_thresholds) or [self.value]
+        certified = known and threshold.HasField("certificate")
+        # An older bundle lists none: then only its own threshold is proven.
+        self._proven = (list(certificate.proven_thresholds) or [self.value]) if certified else []
+        # A stricter threshold accepts fewer rows, so fewer wrong ones; a looser one accepts more rows.
+        self._all_stricter = certified and certificate.promise == Promise.PROMISE_JOINT_ERROR
+        self._all_looser = certified and certificate.promise == Promise.PROMISE_COVERAGE
 
     def applied(self, wanted: float | None, *, looser_allowed: bool = False) -> tuple[float, bool]:
         """Return the threshold that is applied to a wish, and whether the certificate's promise holds at it.
@@ -53,20 +56,12 @@ class Proven:
         """
         if wanted is None or (wanted < self.value and not looser_allowed):
             wanted = self.value
-        match self._promise:
-            case None:
-                return wanted, False
-            case Promise.PROMISE_JOINT_ERROR:  # a stricter threshold accepts fewer rows, so fewer wrong ones
-                return wanted, wanted >= self.value
-            case Promise.PROMISE_COVERAGE:  # a stricter threshold accepts fewer rows
-                return wanted, wanted <= self.value
-            case _ if wanted < self.value:
-                return wanted, False
-            case _:
-                next_proven = bisect_left(self._thresholds, wanted)
-                if next_proven == len(self._thresholds):
-                    return wanted, False
-                return self._thresholds[next_proven], True
+        if wanted < self.value:
+            return wanted, self._all_looser
+        next_proven = bisect_left(self._proven, wanted)
+        if next_proven < len(self._proven):
+            return self._proven[next_proven], True
+        return wanted, self._all_stricter
 
 
 class RequestThreshold(NamedTuple):

@@ -165,7 +165,7 @@ def _stricter(own: Mapping[str, Any]) -> str:
     if not others:
         return "none is proven"
     shown = ", ".join(map(threshold, others))
-    return f"proven too: {shown}. A caller’s stricter wish is raised to the next of them"
+    return f"proven too: {shown}. A stricter wish of a caller is raised to the next of them"
 
 
 def _subsets(promise: Mapping[str, Any]) -> list[Child]:

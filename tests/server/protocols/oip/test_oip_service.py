@@ -292,7 +292,7 @@ async def test_a_stream_answers_in_order_and_an_error_ends_its_request_only(make
         "INVALID_ARGUMENT: the message is not a valid inference.ModelInferRequest"
     )
     assert answers[5].infer_response.parameters["triton_final_response"].bool_param
-    assert not answers[4].infer_response.parameters
+    assert "triton_final_response" not in answers[4].infer_response.parameters
     assert serving.ended() == serving.metrics.received == 8
 
 
