@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from tamiz.gate import Decisions, decide
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_convert.check_result import CheckResult
+
+THIS_BUNDLE: Final = "this bundle"
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,21 @@ class Latency:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a simpler rule achieves on the certification rows."""
+    """What a simpler rule, or the bundle itself, achieves on the rows of the release checks.
+
+    Attributes:
+        name: of the rule; `THIS_BUNDLE` for the bundle.
+        accuracy: the share of all rows that it predicts rightly.
+        n_rows: how many rows there are.
+        accuracy_accepted: the same among the rows that the bundle answers; None if it answers none.
+        n_accepted: how many rows it answers.
+    """
 
     name: str
     accuracy: float
     n_rows: int
+    accuracy_accepted: float | None = None
+    n_accepted: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,9 +114,10 @@ class Evidence:
         certification: the rows that certified the threshold; all measurements in the report use these.
         attainable: ascending numbers of rows; the last one is the number at hand, or beyond.
         checks: the results of the release checks; empty if there were none.
-        baselines: what simpler rules achieve.
+        baselines: what simpler rules achieve, and at the end the bundle itself.
         latency: by batch size.
         notes: what the caller should know.
+        version: of the bundle; 0 if it has none.
     """
 
     manifest: Manifest
@@ -114,3 +128,4 @@ class Evidence:
     baselines: Sequence[Baseline] = ()
     latency: Sequence[Latency] = ()
     notes: Sequence[str] = ()
+    version: int = 0

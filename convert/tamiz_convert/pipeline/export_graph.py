@@ -217,4 +217,5 @@ def _evidence(
         baselines=outcome.baselines,
         latency=latency,
         notes=notes,
+        version=int(task.folder.name),
     )

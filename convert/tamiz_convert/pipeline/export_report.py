@@ -9,6 +9,7 @@ from typing import Final
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_convert.certificates.promise_text import promise, promise_lines
 from tamiz_convert.check_result import CheckResult
+from tamiz_convert.report.formats import quantity
 
 _HEADLINES: Final = {
     "accuracy": "accuracy",
@@ -49,7 +50,7 @@ class ExportReport:
             f"calibrator {fitted.method}, fitted on {fitted.n_rows} rows: {improvement(manifest)}",
             *([f"chosen: {fitted.reason}"] if fitted.reason else []),
             *self._passed(),
-            f"parity: {parity.n_rows} rows, largest difference {parity.max_probability_difference:.1e}",
+            f"parity: {parity.n_rows} rows, largest difference {quantity(parity.max_probability_difference)}",
             f"written: {self.path}",
             *([f"report: {self.page}"] if self.page else []),
         ]

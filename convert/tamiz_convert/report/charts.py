@@ -19,16 +19,21 @@ _SQUARE: Final = 340.0
 _MIDDLE: Final = 0.5
 
 
-def reliability_chart(title: str, bins: Sequence[Numbers]) -> Html:
+def reliability_start(*diagrams: Sequence[Numbers]) -> float:
+    """Return where both axes of charts that are looked at side by side begin."""
+    bins = [each for diagram in diagrams for each in diagram]
+    ends = (float(end) for b in bins for end in (b["mean_confidence"], b["accuracy_interval"][0]))
+    return min([0.5, *ends])
+
+
+def reliability_chart(title: str, bins: Sequence[Numbers], low: float) -> Html:
     """Draw the share of right predictions against the confidence, with an interval per bin.
 
     Args:
         title: names the chart.
         bins: each with `mean_confidence`, `accuracy`, `accuracy_interval`, `n_rows`, none of them empty.
+        low: where both axes begin; see `reliability_start`.
     """
-    low = min(
-        [0.5, *(float(b["mean_confidence"]) for b in bins), *(float(b["accuracy_interval"][0]) for b in bins)]
-    )
     plot = Plot(
         percent_axis("confidence", low=low), percent_axis("right predictions", low=low), height=_SQUARE
     )

@@ -32,6 +32,7 @@ from tamiz_server.errors import DeadlineExceeded, ModelFailed, RowsFailed, Tamiz
 from tamiz_server.model.model import Model
 from tamiz_server.model.run_limit import OVERSTAY_S
 from tamiz_server.system.niceness import give_way
+from tamiz_server.system.threads import WHERE, none_is_left
 from tamiz_server.telemetry.model_metrics import ModelMetrics
 
 _log = logging.getLogger(__name__)
@@ -253,7 +254,14 @@ class Engine:
     def _run_in_thread(self, threads: ThreadPoolExecutor, batch: Batch) -> None:
         self._idle_threads -= 1
         self._set_timer(self._queue.expiry_s())
-        computing = threads.submit(self._runner.run, batch)
+        try:
+            computing = threads.submit(self._runner.run, batch)
+        except RuntimeError as error:
+            if not none_is_left(error):
+                raise
+            batch.error = Unavailable(f"no thread could be started to compute this; {WHERE}")
+            self._loop.call_soon(self._batch_done, [batch])
+            return
         if self._overstays_s < math.inf:
             self._computing[computing] = self._loop.call_later(self._overstays_s, self._overstays, computing)
         computing.add_done_callback(lambda future: self._loop.call_soon_threadsafe(self._thread_done, future))
@@ -268,8 +276,11 @@ class Engine:
     def _thread_done(self, future: Future[list[Batch]]) -> None:
         if (timer := self._computing.pop(future, None)) is not None:
             timer.cancel()
+        self._batch_done(future.result())
+
+    def _batch_done(self, batches: list[Batch]) -> None:
         self._idle_threads += 1
-        self._deliver(future.result())
+        self._deliver(batches)
         self._dispatch()
 
     def _deliver(self, batches: list[Batch]) -> None:

@@ -112,8 +112,9 @@ def _watched(run: Run) -> Run:
     with _lock:
         _runs.add(run)
         if not _threads:
-            _threads.append(threading.Thread(target=_watch, name="tamiz-run-limit", daemon=True))
-            _threads[0].start()
+            thread = threading.Thread(target=_watch, name="tamiz-run-limit", daemon=True)
+            thread.start()
+            _threads.append(thread)
     return run
 
 

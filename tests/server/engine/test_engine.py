@@ -301,6 +301,23 @@ async def test_a_probe_that_comes_to_nothing_before_the_timer_does_not_leave_the
     engine.close()
 
 
+@pytest.mark.parametrize("max_concurrency", [1, 3])
+async def test_where_no_thread_can_be_started_requests_are_told_and_later_ones_answered(
+    make_engine, no_more_threads, max_concurrency
+):
+    engine = make_engine(in_thread=True, max_concurrency=max_concurrency, max_batch_size=1)
+    with no_more_threads():
+        asked = [asyncio.create_task(engine.predict(request(3.0))) for _ in range(2 * max_concurrency)]
+        for error in await asyncio.gather(*asked, return_exceptions=True):
+            assert isinstance(error, Unavailable)
+            assert "no thread could be started" in str(error)
+    answers = await asyncio.gather(*[engine.predict(request(3.0)) for _ in range(2 * max_concurrency)])
+    assert [answer.accepted for answer in answers] == [[True]] * 2 * max_concurrency
+    await engine.drain()
+    assert not engine.queue_rows
+    engine.close()
+
+
 @pytest.mark.parametrize("max_failures", [0, 1, 10])
 async def test_a_model_rests_for_as_long_as_a_batch_cannot_be_stopped(make_engine, monkeypatch, max_failures):
     """onnxruntime stops between two nodes of a graph only. Whoever asks meanwhile is told at once."""
