@@ -33,10 +33,22 @@ def promise_lines(threshold: Threshold) -> list[str]:
 
     Then comes one line for each class or slice.
     """
-    lines = [promise(threshold)]
-    if threshold.HasField("certificate") and not threshold.subsets:
-        lines.append(f"  {stricter(threshold.certificate)}")
-    return [*lines, *(f"  {_subset(threshold, subset)}" for subset in threshold.subsets)]
+    return [
+        promise(threshold),
+        *(f"  {line}" for line in _at_stricter(threshold)),
+        *(f"  {_subset(threshold, subset)}" for subset in threshold.subsets),
+    ]
+
+
+def promise_and_stricter(threshold: Threshold) -> str:
+    """Return what a threshold promises over all rows, also if a request wants a stricter one, in a line."""
+    return "; ".join([promise(threshold), *_at_stricter(threshold)])
+
+
+def _at_stricter(threshold: Threshold) -> list[str]:
+    if threshold.subsets or not threshold.HasField("certificate"):
+        return []
+    return [stricter(threshold.certificate)]
 
 
 def stricter(certificate: Certificate) -> str:
