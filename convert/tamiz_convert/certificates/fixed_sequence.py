@@ -117,7 +117,8 @@ def _hopes(
     """
     n_errors, n_accepted = calibration.errors_among_accepted(candidates, delta)
     n_expected = np.floor(n_accepted * (n_certification / calibration.n_rows)).astype(np.int64)
-    middle = np.arcsin(np.sqrt((n_errors + 0.5) / (n_accepted + 1)))
+    share = (n_errors + 0.5) / (n_accepted + 1)
+    middle = np.arcsin(np.sqrt(np.minimum(share, 1.0)))  # rounding may leave more errors than rows
     angle = np.clip(middle + _QUANTILES / (2.0 * np.sqrt(n_accepted + 1)), 0.0, np.pi / 2)
     passed = binom.cdf(most_errors(n_expected, max_error, delta), n_expected, np.sin(angle) ** 2)
     mean: Confidences = np.asarray(passed).mean(axis=0)
