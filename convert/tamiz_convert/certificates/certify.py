@@ -28,7 +28,7 @@ class Certified:
             counts. It describes these rows; the promise is `max_error`. None if no error is promised.
         n_groups: how many groups the rows come in; None if they are independent.
         proven: all thresholds at which the error among accepted rows is proven, ascending, from this one on;
-            they hold together. Empty if something else is promised.
+            they hold together. Empty if only this one is proven, or something else is promised.
     """
 
     threshold: float
