@@ -94,7 +94,7 @@ def test_a_slice_that_the_estimator_never_saw_becomes_an_input(model, customers,
     assert north.certificate.confidence_level == pytest.approx(1 - 0.1 / 3)
     assert (south.value, west.value, threshold.value) == (ACCEPT_NONE,) * 3
     assert threshold.certificate.n_accepted == north.certificate.n_accepted
-    assert threshold.certificate.n_rows == 2_000
+    assert threshold.certificate.n_rows == 2_800
     assert "region south: abstains wholly, not certified: no threshold keeps" in str(report)
 
     session = onnxruntime.InferenceSession(output / "model.onnx")
