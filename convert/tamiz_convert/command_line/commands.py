@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from google.protobuf import json_format
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tamiz.tables.options import Reading
 from tamiz_convert.bundles.bundle import file_of, read_manifest
@@ -57,15 +56,15 @@ def run(arguments: argparse.Namespace) -> None:
 def _export(arguments: argparse.Namespace) -> None:
     model = _LOADERS[arguments.command](arguments)
     settings = _settings(arguments, export_rows(arguments, model, _classes(arguments)))
-    with _told(arguments), _progress() as progress:
-        report = export(model, arguments.output, classes=_classes(arguments), **settings, progress=progress)
+    with _told(arguments):
+        report = export(model, arguments.output, classes=_classes(arguments), **settings)
     _show(arguments, report)
 
 
 def _recalibrate(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments, bundle_rows(arguments, arguments.bundle))
-    with _told(arguments), _progress() as progress:
-        report = recalibrate(arguments.bundle, arguments.output, **settings, progress=progress)
+    with _told(arguments):
+        report = recalibrate(arguments.bundle, arguments.output, **settings)
     _show(arguments, report)
 
 
@@ -89,17 +88,15 @@ def _compare(arguments: argparse.Namespace) -> None:
 def _compare_rows(
     arguments: argparse.Namespace, rows: Any, labels: Any, slices: Sequence[str] | Mapping[str, Any]
 ) -> None:
-    with _progress() as progress:
-        found = compare(
-            arguments.a,
-            arguments.b,
-            rows,
-            labels,
-            slices=slices,
-            at_error=arguments.at_error,
-            seed=arguments.seed,
-            progress=progress,
-        )
+    found = compare(
+        arguments.a,
+        arguments.b,
+        rows,
+        labels,
+        slices=slices,
+        at_error=arguments.at_error,
+        seed=arguments.seed,
+    )
     for path, content in ((arguments.html, to_html), (arguments.json, to_json)):
         if path is not None:
             write_text(path, content(found))
@@ -213,16 +210,3 @@ def _tell(arguments: argparse.Namespace, results: Sequence[CheckResult]) -> None
         if path is not None:
             write(results, path)
     show_results(results, Console(highlight=False))
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, float], None] | None]:
-    """Show a progress bar on a terminal, and nothing elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda step, share: bar.update(task, description=step, completed=share)
