@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from rich.console import Console
 
 from tamiz.tables.options import Reading
 from tamiz_convert.bundles.bundle import file_of, read_manifest
-from tamiz_convert.bundles.signing import PASSPHRASE_VARIABLE, make_keys, sign, verify
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.checks import show_results, write_json, write_junit
 from tamiz_convert.command_line.column_types import bundle_types
@@ -132,24 +130,6 @@ def _inspect(arguments: argparse.Namespace) -> None:
         show(manifest, path.stat().st_size, Console(highlight=False), page if page.exists() else None)
 
 
-def _keygen(arguments: argparse.Namespace) -> None:
-    make_keys(arguments.private, arguments.public, _passphrase())
-    print(f"{arguments.private}: keep it secret; {arguments.public}: for servers")  # noqa: T201  a command's output
-
-
-def _sign(arguments: argparse.Namespace) -> None:
-    print(sign(arguments.bundle, arguments.key, _passphrase(), arguments.release))  # noqa: T201  a command's output
-
-
-def _verify(arguments: argparse.Namespace) -> None:
-    verify(arguments.bundle, arguments.key)
-    print(f"{arguments.bundle} is unchanged since the owner of {arguments.key} signed it")  # noqa: T201  a command's output
-
-
-def _passphrase() -> str:
-    return os.environ.get(PASSPHRASE_VARIABLE, "")
-
-
 _LOADERS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
     "sklearn": lambda given: load_estimator(
         given.model, trust_pickle=given.trust_pickle, trusted_types=given.trust_types
@@ -165,9 +145,6 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "check": _check,
     "compare": _compare,
     "inspect": _inspect,
-    "keygen": _keygen,
-    "sign": _sign,
-    "verify": _verify,
 }
 
 
