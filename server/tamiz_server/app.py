@@ -37,6 +37,10 @@ from tamiz_server.transports.pages import Page, PageServer
 _log = logging.getLogger(__name__)
 
 _LOOP_ANSWERS_WITHIN_S: Final = 2.0
+_MEAN_NOTHING: Final = (signal.SIGUSR1, signal.SIGUSR2)
+_NOTHING_FOLLOWS: Final = (
+    "%s means nothing to this server, which keeps no log file open; SIGHUP looks at the repository"
+)
 _SHARE_OF_STREAMS: Final = 0.75
 """The share of the drain timeout for streams; one whose caller takes no answers would use up all of it."""
 
@@ -209,6 +213,9 @@ class App:
         with suppress(RuntimeError):  # the loop is closed: the end is near
             if number == signal.SIGHUP:
                 self._loop.call_soon_threadsafe(self._reloader.nudge)
+                return
+            if number in _MEAN_NOTHING:  # sent by tools that rotate logs
+                _log.warning(_NOTHING_FOLLOWS, number.name)
                 return
             delay_s = self._config.drain_delay_s if number == signal.SIGTERM else 0.0
             within_s = 0.0 if self._signalled else delay_s + self._config.drain_timeout_s

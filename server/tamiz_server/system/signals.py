@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable
 
 _STOPPING = frozenset({signal.SIGTERM, signal.SIGINT})
-_HANDLED = _STOPPING | {signal.SIGHUP}
+_HANDLED = _STOPPING | {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 
 
 class Signals:
-    """The signals SIGTERM, SIGINT and SIGHUP of this process, and the time by which it ends.
+    """The signals SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2 of this process, and when it ends at the latest.
 
-    Until somebody takes them, SIGTERM and SIGINT end the process at once, and SIGHUP does nothing.
+    Until somebody takes them, SIGTERM and SIGINT end the process at once, and the others do nothing.
     """
 
     def __init__(self) -> None:

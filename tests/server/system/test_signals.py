@@ -35,7 +35,9 @@ def outcome(body: str, *numbers: signal.Signals, main: str = STUCK) -> tuple[int
     return process.returncode, printed, errors
 
 
-@pytest.mark.parametrize("numbers", [(signal.SIGTERM,), (signal.SIGINT,), (signal.SIGHUP, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    "numbers", [(signal.SIGTERM,), (signal.SIGINT,), (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM)]
+)
 def test_before_anybody_takes_signals_they_end_the_process_in_order(numbers: Sequence[signal.Signals]):
     assert outcome("", *numbers) == (0, "", "")
 
@@ -60,5 +62,5 @@ def test_the_last_word_on_the_end_counts():
 
 def test_signals_are_given_to_whoever_took_them_last():
     main = "came.wait(60); os._exit(3)"
-    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM):
         assert outcome(f"{ENDS}; {TOLD}", number, main=main)[:2] == (3, f"{number.name}\n")
