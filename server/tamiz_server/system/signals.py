@@ -20,7 +20,7 @@ _HANDLED = _STOPPING | {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 
 
 class Signals:
-    """The signals SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2 of this process, and when it ends at the latest.
+    """The signals SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2 of this process, and the time of its end.
 
     Until somebody takes them, SIGTERM and SIGINT end the process at once, and the others do nothing.
     """
