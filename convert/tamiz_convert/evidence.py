@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tamiz.gate import Decisions, decide
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_convert.check_result import CheckResult
+from tamiz_convert.metrics.prices import Prices
 
 THIS_BUNDLE: Final = "this bundle"
 
@@ -105,6 +106,30 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class ExpectedCost:
+    """What a request costs on average, on the certification rows.
+
+    Attributes:
+        prices: of the outcomes.
+        mean: with the exported threshold.
+        interval: of it, at 95 %; valid for every number of rows.
+        answering: the mean if every row that can be were answered.
+    """
+
+    prices: Prices
+    mean: float
+    interval: tuple[float, float]
+    answering: float
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return (
+            f"a request costs {self.mean:.4g} on average (95% interval {low:.4g} to {high:.4g});"
+            f" {self.answering:.4g} if all were answered, {self.prices.abstention:.4g} if none"
+        )
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that an export found out.
 
@@ -118,6 +143,7 @@ class Evidence:
         latency: by batch size.
         notes: what the caller should know.
         version: of the bundle; 0 if it has none.
+        cost: what a request costs, if prices chose the threshold.
     """
 
     manifest: Manifest
@@ -129,3 +155,4 @@ class Evidence:
     latency: Sequence[Latency] = ()
     notes: Sequence[str] = ()
     version: int = 0
+    cost: ExpectedCost | None = None

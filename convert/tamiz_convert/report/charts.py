@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tamiz_convert.report.element import Html, element
-from tamiz_convert.report.formats import count, percent, plain_percent
-from tamiz_convert.report.plot import Axis, Plot, Points, log_axis, percent_axis, svg
+from tamiz_convert.report.formats import count, percent, plain_percent, quantity
+from tamiz_convert.report.plot import Axis, Plot, Points, log_axis, number_axis, percent_axis, svg
 
 Numbers = Mapping[str, Any]
 
@@ -110,6 +110,31 @@ def risk_coverage_chart(
             f"At the threshold {percent(point[0])} are answered, {percent(point[1])} of those wrong."
         )
     return plot.svg(title, " ".join(described), marks)
+
+
+def cost_chart(title: str, points: Points, point: tuple[float, float], abstention: float) -> Html:
+    """Draw what a request costs on average against the share that is answered.
+
+    Args:
+        title: names the chart.
+        points: (coverage, cost), strict to loose.
+        point: coverage and cost at the threshold.
+        abstention: the cost if nothing is answered.
+    """
+    costs = [cost for _, cost in points]
+    axis = number_axis("cost of a request", min(0.0, *costs), max(abstention, *costs))
+    plot = Plot(percent_axis("rows answered"), axis)
+    marks: list[Any] = [
+        plot.line([(0.0, abstention), (1.0, abstention)], "ideal"),
+        plot.line(points),
+        *plot.dots([point], "mark", radius=6.0),
+    ]
+    lowest = min(points, key=lambda each: each[1])
+    described = (
+        f"A request costs {quantity(point[1])} at the threshold, where {percent(point[0])} are answered; the"
+        f" lowest point of the curve is {quantity(lowest[1])} at {percent(lowest[0])}."
+    )
+    return plot.svg(title, described, marks)
 
 
 def attainable_chart(title: str, points: Sequence[Numbers], max_error: float | None, n_rows: int) -> Html:

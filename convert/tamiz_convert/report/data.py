@@ -12,6 +12,7 @@ from tamiz.dtypes import name_of
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_convert.evidence import Evidence
 from tamiz_convert.report.calibration_data import calibration_data
+from tamiz_convert.report.cost_data import cost_data
 from tamiz_convert.report.gate_data import (
     confusion_data,
     curve_data,
@@ -47,6 +48,7 @@ def report_data(evidence: Evidence) -> dict[str, Any]:
         "thresholds": threshold_data(rows, manifest),
         "attainable": [dataclasses.asdict(each) for each in evidence.attainable],
         "calibration": calibration_data(rows, manifest.calibrator, manifest.seed),
+        "cost": cost_data(rows, evidence.cost),
         "confidence_histogram": histogram_data(rows),
         "confusion": confusion_data(rows),
         "slices": [judged(each, limits) for each in slice_data(rows, manifest)],

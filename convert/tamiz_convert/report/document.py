@@ -7,6 +7,7 @@ from typing import Any
 
 from tamiz_convert.report.calibration_section import calibration_section
 from tamiz_convert.report.confusion_section import confusion_section
+from tamiz_convert.report.cost_section import cost_section
 from tamiz_convert.report.gate_section import gate_section
 from tamiz_convert.report.groups_section import failed_classes, groups_section
 from tamiz_convert.report.origin_section import origin_section
@@ -21,6 +22,7 @@ def document(data: Mapping[str, Any]) -> str:
     sections = [
         promise_section(data),
         gate_section(data),
+        cost_section(data),
         calibration_section(data),
         confusion_section(data),
         groups_section(data),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from tamiz_convert.certificates.cheapest import COST_METHOD
 from tamiz_convert.certificates.fixed_sequence import METHOD
 from tamiz_convert.certificates.promises import COVERAGE_METHOD, JOINT_ERROR_METHOD
 from tamiz_convert.report.element import Child, Html, element
@@ -17,6 +18,7 @@ from tamiz_convert.report.formats import (
     percent,
     plain_percent,
     plural,
+    quantity,
     threshold,
 )
 from tamiz_convert.report.page import Section
@@ -27,6 +29,7 @@ _METHODS: Final = {
     METHOD: "thresholds were tested one after the other, in an order that other rows fixed, up to the first"
     " that failed",
     JOINT_ERROR_METHOD: "thresholds were tested from strict to loose, up to the first that failed",
+    COST_METHOD: "other rows chose the threshold that costs least; these rows bound its error",
     COVERAGE_METHOD: "the strictest threshold that the test passes",
 }
 """How a threshold was found, by the method of its certificate."""
@@ -43,7 +46,7 @@ def promise_lead(data: Mapping[str, Any], failures: Sequence[str]) -> list[Child
     return [
         element("p", promise["sentence"], class_="lead"),
         element("p", _answered(gate, promise)),
-        facts(_facts(gate, promise)),
+        facts([*_facts(gate, promise), *_cost(data["cost"])]),
         _warning(failures),
     ]
 
@@ -129,6 +132,13 @@ def _facts(gate: Mapping[str, Any], promise: Mapping[str, Any]) -> list[tuple[st
     ]
 
 
+def _cost(cost: Mapping[str, Any] | None) -> list[tuple[str, Child, Child]]:
+    if cost is None:
+        return []
+    low, high = (quantity(end) for end in cost["interval"])
+    return [("Cost of a request", quantity(cost["mean"]), f"on average; 95% interval {low} to {high}")]
+
+
 def _within(bounds: Sequence[float] | None) -> Html:
     return element("span", f"95% interval {interval(bounds)}", class_="whole")
 
@@ -176,9 +186,12 @@ def _were_it_false(own: Mapping[str, Any]) -> str:
     """Return what the p-value says, in words."""
     allowed = plain_percent(1 - own["confidence_level"])
     chance = "less than 0.01%" if own["p_value"] < _TINY else plain_percent(own["p_value"])
+    test = "exact binomial test"
+    if own["n_groups"]:
+        test = f"approximate: the test counts {plural(own['n_groups'], 'group')} of rows that belong together"
     return (
         f"rows that speak for it as clearly would come up in {chance} of the cases; at most {allowed} is"
-        " allowed (exact binomial test)"
+        f" allowed ({test})"
     )
 
 
