@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -19,10 +19,13 @@ COMMAND: Final = "make statistics"
 
 def table(draws: int) -> str:
     """Return the comparison, as Markdown: one row for each procedure."""
-    today = datetime.now(tz=timezone.utc).date()
-    lines = [
+    today = datetime.now(tz=UTC).date()
+    made = (
         f"Made on {today} with Tamiz {version('tamiz')} and MAPIE {version('mapie')}: {len(CASES)} cases,"
-        f" {draws} draws of each, confidence level {1 - DELTA:g}.",
+        f" {draws} draws of each, confidence level {1 - DELTA:g}."
+    )
+    lines = [
+        made,
         "",
         f"| procedure | {' | '.join(f'{n:,} rows' for n in SIZES)} | broken promises, worst case |",
         f"|---|{'--:|' * (len(SIZES) + 1)}",

@@ -125,14 +125,18 @@ class Judged:
 def judged(table: str, model: str) -> Judged:
     """Turn the scores of a population into confidences."""
     its = scored(table, model)
-    scores = its.scores if its.kind == "probabilities" else (expit if its.scores.shape[1] == 1 else _softmax)(its.scores)
+    scores = (
+        its.scores
+        if its.kind == "probabilities"
+        else (expit if its.scores.shape[1] == 1 else _softmax)(its.scores)
+    )
     probabilities = np.column_stack([1 - scores, scores]) if scores.shape[1] == 1 else scores
     predicted = probabilities.argmax(axis=1)
     return Judged(probabilities.max(axis=1), predicted != its.y, predicted, its.at)
 
 
 def column(table: str, name: str) -> np.ndarray:
-    """Return a column of a table as it was published, also one that no model reads: (n_rows,) integer codes."""
+    """Return integer codes for a column of the published table, also one that no model reads: (n_rows,)."""
     return pd.factorize(_read(_FILES[table])[name], sort=True)[0]
 
 
@@ -216,8 +220,8 @@ _TARGETS: Final[dict[str, tuple[Callable[[pd.DataFrame], Any], tuple[str, ...]]]
     "pharmacies": (lambda t: t.pharvis > 0, ("pharvis", "commune")),
     "free-light-chain": (lambda t: t.death, ("death", "futime", "chapter")),
     "baseball": (lambda t: t.lg == "AL", ("id", "lg", "team")),
-    "lecturers": (lambda t: t.y >= 4, ("y", "s", "d")),  # noqa: PLR2004  the two best marks
-    "vocabulary": (lambda t: t.vocabulary >= 4, ("year", "vocabulary")),  # noqa: PLR2004  words known, of ten
+    "lecturers": (lambda t: t.y >= 4, ("y", "s", "d")),  # the two best marks
+    "vocabulary": (lambda t: t.vocabulary >= 4, ("year", "vocabulary")),  # words known, of ten
 }
 """Name → the class of each row, and the columns that no model reads."""
 

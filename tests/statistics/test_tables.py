@@ -15,7 +15,7 @@ from tamiz_convert.certificates.certify import find
 from tamiz_convert.certificates.fixed_sequence import walk
 from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.certificates.promises import certify_coverage, certify_joint_error
-from tamiz_convert.certificates.subsets import SubsetRows, certify_subsets
+from tamiz_convert.certificates.subsets import SubsetRows, find_in_subsets
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.rows.held_out import SplitPlan, divide
 from tamiz_convert.rows.labeled import LabeledRows
@@ -102,24 +102,22 @@ SUBSETS = [
 def test_the_slices_and_the_classes_keep_the_promise_together(table, model, by, max_error, n_rows):
     its, random = judged(table, model), np.random.default_rng(64)
     subset = its.predicted if by is None else column(table, by)[its.at]
-    names = [str(each) for each in range(int(subset.max()) + 1)]
-    parts = [Outcomes(its.confidence[subset == i], its.error[subset == i]) for i in range(len(names))]
-    broken, answered, draws = 0, 0, max(N_DRAWS // 2, 50)
-    for _ in range(draws):
+    n_subsets = int(subset.max()) + 1
+    parts = [Outcomes(its.confidence[subset == i], its.error[subset == i]) for i in range(n_subsets)]
+    broken, answered = 0, 0
+    for _ in range(N_DRAWS):
         at = random.integers(0, len(its), n_rows)
         cut = round(n_rows * (1 - CERTIFYING))
         rows = [SubsetRows(its.confidence[i], its.error[i], subset[i]) for i in (at[:cut], at[cut:])]
-        try:
-            found = certify_subsets(*rows, names, max_error=max_error, confidence_level=CONFIDENCE_LEVEL)
-        except UnattainableError:
-            continue
+        found = find_in_subsets(*rows, n_subsets, max_error=max_error, delta=DELTA)
         counts = [
-            part.errors_and_rows(np.array([each.threshold]))
-            for part, each in zip(parts, found.subsets, strict=True)
+            part.errors_and_rows(np.array([certified.threshold]))
+            for part, certified in zip(parts, found, strict=True)
+            if certified is not None
         ]
         broken += any(k[0] > max_error * n[0] for k, n in counts)
         answered += sum(int(n[0]) for _, n in counts)
-    assert broken / draws <= allowed(draws)
+    assert broken / N_DRAWS <= allowed(N_DRAWS)
     assert answered > 0
 
 
@@ -172,8 +170,8 @@ def test_rows_with_equal_values_keep_the_promise_if_they_are_said_to_be_independ
 ):
     """Divided by the export's own code: equal rows that are other observations go to either side."""
     its, population, random = judged(table, model), truth(table, model), np.random.default_rng(66)
-    broken, draws = 0, max(N_DRAWS // 2, 50)
-    for draw in range(draws):
+    broken = 0
+    for draw in range(N_DRAWS):
         at = random.integers(0, len(its), 2_000)
         cells = np.unique(its.confidence[at], return_inverse=True)[1].astype(np.float64)[:, None]
         plan = SplitPlan(CERTIFYING, allow_duplicates=True, seed=draw)
@@ -181,4 +179,4 @@ def test_rows_with_equal_values_keep_the_promise_if_they_are_said_to_be_independ
         rows = [Outcomes(its.confidence[at][side], its.error[at][side]) for side in sides]
         found = find(*rows, max_error=max_error, delta=delta)
         broken += found is not None and population.is_broken(found.threshold, max_error)
-    assert broken / draws <= allowed(draws, delta)
+    assert broken / N_DRAWS <= allowed(N_DRAWS, delta)
