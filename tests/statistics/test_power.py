@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from docs.marked import part
+from docs.published import PUBLISHED
 
 from .populations import RESAMPLES, allowed
 from .power import PROCEDURES, SIZES, ours, power, sgr
@@ -32,3 +33,16 @@ def test_the_table_in_the_documents_holds_the_goals_and_ours_leads():
     for place, (n, goal) in enumerate(GOALS.items()):
         assert shares["Tamiz"][place] >= goal, n
         assert shares["Tamiz"][place] == max(each[place] for each in shares.values()), n
+
+
+def test_the_published_table_shows_what_the_paper_printed_and_no_more_than_the_oracle_has():
+    lines = [
+        line.split("|")[1:-1] for line in part(PAGE.read_text(), "published").splitlines() if "|" in line
+    ]
+    shown = [[float(cell) for cell in line] for line in lines[2:]]
+    assert [row[0] for row in shown] == [each.max_error for each in PUBLISHED]
+    for row, each in zip(shown, PUBLISHED, strict=True):
+        assert row[1] == pytest.approx(each.test_coverage, abs=0.0006)
+        assert max(row[2:4]) <= row[4] + 0.005
+        assert row[5] == pytest.approx(each.doubt, abs=0.006)
+        assert each.doubt > 0.01  # ten times the doubt that the paper states
