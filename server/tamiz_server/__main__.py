@@ -20,7 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not (argv and argv[0] in _SMALL):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os._exit(0))
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the disk has yet to be looked at
+        # The disk has yet to be looked at; and what means nothing here must not end a server.
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
     from tamiz_server.command_line import run  # noqa: PLC0415  after the handlers
 
     return run(argv)

@@ -36,6 +36,10 @@ from tamiz_server.transports.pages import Page, PageServer
 _log = logging.getLogger(__name__)
 
 _LOOP_ANSWERS_WITHIN_S: Final = 2.0
+_MEAN_NOTHING: Final = (signal.SIGUSR1, signal.SIGUSR2)
+_NOTHING_FOLLOWS: Final = (
+    "%s means nothing to this server, which keeps no log file open; SIGHUP looks at the repository"
+)
 _SHARE_OF_STREAMS: Final = 0.75
 """The share of the drain timeout for streams; one whose caller takes no answers would use up all of it."""
 
@@ -194,7 +198,10 @@ class App:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """SIGTERM stops; SIGINT without the delay; a second signal at once. SIGHUP looks at the disk."""
+        """SIGTERM stops; SIGINT without the delay; a second signal at once. SIGHUP looks at the disk.
+
+        Tools that rotate logs send SIGUSR1 or SIGUSR2, which would end the process.
+        """
 
         def on_signal(number: signal.Signals) -> None:
             if self._stop.is_set():
@@ -207,10 +214,12 @@ class App:
         for number in handled:
             self._loop.add_signal_handler(number, on_signal, number)
         self._loop.add_signal_handler(signal.SIGHUP, self._reloader.nudge)
+        for number in _MEAN_NOTHING:
+            self._loop.add_signal_handler(number, _log.warning, _NOTHING_FOLLOWS, number.name)
         try:
             yield
         finally:
-            for number in (*handled, signal.SIGHUP):
+            for number in (*handled, signal.SIGHUP, *_MEAN_NOTHING):
                 self._loop.remove_signal_handler(number)
                 signal.signal(number, signal.SIG_IGN)  # an orderly end must not look like a crash
 
