@@ -61,7 +61,13 @@ class App:
         self._has_access_control = access is not None
         self._config = config
         self._loop = asyncio.get_running_loop()
-        self._metrics = Metrics(version("tamiz"), access.refused if access else {}, log_lines_dropped)
+        certificates = watch_certificates(config)
+        self._metrics = Metrics(
+            version("tamiz"),
+            access.refused if access else {},
+            log_lines_dropped,
+            lambda: certificates.current().valid if certificates else None,
+        )
         self._tracing = (
             trace_to(config.otlp_endpoint, config.trace_share, version("tamiz"))
             if config.otlp_endpoint
@@ -84,7 +90,6 @@ class App:
                 self._reloader if config.is_explicit else None,
             ),
         )
-        certificates = watch_certificates(config)
         self._grpc = GrpcServer(self._services, config, access, certificates, self._metrics.refused)
         self._http = PageServer(
             config.pages_host,

@@ -18,12 +18,20 @@ from tamiz_server.access.tokens import Right, entry, new_token
 from tamiz_server.config.flags import parse_config
 from tamiz_server.config.variables import ignored
 from tamiz_server.errors import ConfigError
+from tamiz_server.system.threads import WHERE, startable, threads_needed
 from tamiz_server.telemetry.log_writer import LogWriter
 from tamiz_server.telemetry.logs import set_up as set_up_logs
 from tamiz_server.telemetry.standard_error import taken_over
 
+_OF_LIBRARIES: Final = {"ORT_DISABLE_TELEMETRY": "1", "GRPC_ENABLE_FORK_SUPPORT": "0"}
+"""What libraries must know before they are imported. onnxruntime's own wheels report to their maker. gRPC
+stops its threads before a fork and starts them again afterwards: where no thread can be started, it stays
+dead. The processes that a server starts have no use for gRPC."""
+
 _LEAVES_WITHIN_S: Final = 2.0
 _LOG_ENDS_WITHIN_S: Final = 1.0
+_TO_END: Final = 2
+"""Threads that an orderly end needs: our timer, and one of asyncio. Without them the process ends at once."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -38,8 +46,8 @@ def run(argv: Sequence[str]) -> int:
 
 def _run_server(argv: Sequence[str]) -> int:
     config = parse_config(argv, os.environ)
-    # onnxruntime's own wheels report to their maker unless told otherwise before they are imported.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    _require_threads()
+    os.environ.update(_OF_LIBRARIES)
     try:
         from tamiz_server.app import App  # noqa: PLC0415  to name the extra when its libraries are missing
     except ModuleNotFoundError as error:
@@ -52,12 +60,25 @@ def _run_server(argv: Sequence[str]) -> int:
 
         async def serve() -> None:
             await App(config, lambda: log.n_dropped).run()
+            if startable(_TO_END) < _TO_END:
+                log.close(_LOG_ENDS_WITHIN_S)
+                os._exit(0)
             _leave_behind_what_computes()
 
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve())
     log.close(_LOG_ENDS_WITHIN_S)
     return 0
+
+
+def _require_threads() -> None:
+    """Refuse to start where threads are short: gRPC would crash, or take connections and never answer."""
+    needed = threads_needed()
+    found = startable(needed)
+    if found < needed:
+        raise ConfigError(
+            f"only {found} more threads can be started here, and a server needs {needed}: {WHERE}"
+        )
 
 
 def _leave_behind_what_computes() -> None:

@@ -514,9 +514,9 @@ def test_kserve_starts_a_server_that_speaks_its_protocol(built, make_bundle, sta
     running = start_server(*flags)
     with grpc.insecure_channel(running.target) as channel:
         ready = channel.unary_unary("/inference.GRPCInferenceService/ModelReady")
-        assert ready(b"\x0a\x05churn", timeout=5) == b"\x08\x01"
+        assert ready(b"\x0a\x05churn", timeout=60) == b"\x08\x01"
         alive = channel.unary_unary("/grpc.health.v1.Health/Check")
-        assert alive(b"\x0a\x15" + ALIVE.encode(), timeout=5) == b"\x08\x01"
+        assert alive(b"\x0a\x15" + ALIVE.encode(), timeout=60) == b"\x08\x01"
     assert running.stop() == 0
     [runtime] = of_kind(built["kserve"], "ClusterServingRuntime")
     [service] = of_kind(built["kserve"], "InferenceService")

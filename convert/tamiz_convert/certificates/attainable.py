@@ -9,7 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from tamiz_convert.certificates.fixed_sequence import Outcomes, Walk, walk
+from tamiz_convert.certificates.fixed_sequence import FEWEST_TO_PLACE, Walk, walk
+from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.evidence import AttainableError
 from tamiz_convert.metrics.binomial import fewest_rows, rows_needed, upper_bound
@@ -60,10 +61,9 @@ def smallest_error(calibration: Outcomes, certification: Outcomes, delta: float)
 
     It tries one error after the other, because the path of candidates depends on the error to be proven.
     """
-    n_rows = min(calibration.n_finite, certification.n_rows)
-    if n_rows < 1:
+    if calibration.n_finite < FEWEST_TO_PLACE or certification.n_rows < 1:
         return None
-    error = _rounded_up(1.0 - delta ** (1.0 / n_rows))
+    error = _rounded_up(1.0 - delta ** (1.0 / certification.n_rows))
     while error <= _LARGEST:
         found = walk(calibration, certification, error, delta)
         last = -1 if found is None else found.last_proven(delta)
@@ -82,7 +82,8 @@ def too_few_rows(
     return UnattainableError(
         f"{certification.n_rows} certification rows (and {calibration.n_rows} calibration rows) cannot"
         f" prove an error of at most {max_error:g} with confidence {1.0 - delta:g}. The proof takes at least"
-        f" {fewest_rows(max_error, delta)} accepted rows of each kind, all of them right."
+        f" {fewest_rows(max_error, delta)} accepted certification rows, all of them right, and"
+        f" {FEWEST_TO_PLACE} calibration rows with a confidence."
         f" {_advice(calibration, certification, max_error, delta)}",
         threshold=None,
     )
@@ -92,15 +93,16 @@ def nothing_proven(
     calibration: Outcomes, certification: Outcomes, found: Walk, max_error: float, delta: float
 ) -> UnattainableError:
     """Return the exception for a walk whose first test failed."""
-    counts = zip(found.n_errors.tolist(), found.n_accepted.tolist(), strict=True)
-    bounds = [upper_bound(k, n, delta) for k, n in counts]
+    bounds = [upper_bound(*found.evidence.at(index), delta) for index in range(len(found.path))]
     best = int(np.argmin(bounds))
     k, n = int(found.n_errors[best]), int(found.n_accepted[best])
     seen = k / n if n else 1.0
     more = _times_as_many(calibration, certification, max_error, delta)
     needed = ""
     if seen < max_error:
-        n_needed = rows_needed(seen, max_error, delta, more_than=n)
+        effective = found.evidence.at(best)[1]
+        n_needed = rows_needed(seen, max_error, delta, more_than=int(effective))
+        n_needed = round(n_needed * n / max(effective, 1.0))
         needed = f"; with the same share of errors, about {n_needed:,} accepted rows would prove it"
     elif more is None:
         needed = (

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tamiz.thresholds import ACCEPT_NONE
 from tamiz_convert.certificates.certify import Certified, certify, find
-from tamiz_convert.certificates.fixed_sequence import Confidences, Errors, Outcomes
+from tamiz_convert.certificates.outcomes import Confidences, Errors, Groups, Outcomes
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.metrics.binomial import p_values, upper_bound
 
@@ -31,21 +31,25 @@ class SubsetRows(NamedTuple):
         confidence: (n,), float64; NaN is never accepted.
         error: (n,), bool, whether the prediction is wrong.
         subset: (n,), int64, the subset of each row, from 0; a row with any other number is in no subset.
+        group: (n,), int64, which rows belong together; None if all are independent.
     """
 
     confidence: Confidences
     error: Errors
     subset: NDArray[np.int64]
+    group: Groups | None = None
 
     @property
     def outcomes(self) -> Outcomes:
         """All rows."""
-        return Outcomes(self.confidence, self.error)
+        return Outcomes(self.confidence, self.error, self.group)
 
     def of(self, index: int) -> Outcomes:
         """Return the rows of one subset."""
         its = self.subset == index
-        return Outcomes(self.confidence[its], self.error[its])
+        return Outcomes(
+            self.confidence[its], self.error[its], None if self.group is None else self.group[its]
+        )
 
 
 @dataclass(frozen=True)
@@ -121,14 +125,15 @@ def certify_subsets(
     if not proven:
         raise _unattainable(subsets, max_error, confidence_level)
     k, n = sum(each.n_errors for each in proven), sum(each.n_accepted for each in proven)
-    overall = Certified(
-        max(subset.threshold for subset in subsets),
-        len(certification.confidence),
-        n,
-        k,
-        float(p_values(k, n, max_error)),
-        upper_bound(k, n, 1.0 - confidence_level),
-    )
+    n_groups = certification.outcomes.n_groups
+    # The pooled counts of groups are not those of independent rows: what holds in each subset holds for all.
+    p_value = len(names) * max(each.p_value for each in proven)
+    bound = max(each.error_upper_bound or 1.0 for each in proven)
+    if n_groups is None:
+        p_value, bound = float(p_values(k, n, max_error)), upper_bound(k, n, 1.0 - confidence_level)
+    strictest = max(subset.threshold for subset in subsets)
+    n_rows = len(certification.confidence)
+    overall = Certified(strictest, n_rows, n, k, min(p_value, 1.0), bound, n_groups)
     return SubsetsCertified(subsets, overall, own_level)
 
 

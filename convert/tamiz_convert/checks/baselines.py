@@ -10,9 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tamiz.gate import NO_CLASS
+from tamiz_convert.bundles.answers import Answers
 from tamiz_convert.checks.table import Table
 from tamiz_convert.errors import SpecificationError
-from tamiz_convert.evidence import Baseline
+from tamiz_convert.evidence import THIS_BUNDLE, Baseline
 from tamiz_convert.graphs.score_graph import Labels
 from tamiz_convert.rows.labeled import label_positions
 from tamiz_convert.rows.per_row import one_per_row
@@ -76,12 +77,21 @@ def column_baseline(labels: Any, classes: Labels, where: str) -> NDArray[np.int6
 
 
 def baseline_entries(
-    predictions: Mapping[str, NDArray[np.int64]], y: NDArray[np.int64]
+    predictions: Mapping[str, NDArray[np.int64]], y: NDArray[np.int64], own: Answers
 ) -> tuple[Baseline, ...]:
-    """Return what each rule achieves, for the report."""
+    """Return what each rule achieves, and at the end what the bundle does, for the report.
+
+    A rule is also measured on the rows that the bundle answers: these are the easy ones, for any rule.
+    """
     return tuple(
-        Baseline(name, float((predicted == y).mean()), len(y)) for name, predicted in predictions.items()
+        _entry(name, predicted == y, own.accepted)
+        for name, predicted in {**predictions, THIS_BUNDLE: own.predicted}.items()
     )
+
+
+def _entry(name: str, right: NDArray[np.bool_], accepted: NDArray[np.bool_]) -> Baseline:
+    among = float(right[accepted].mean()) if accepted.any() else None
+    return Baseline(name, float(right.mean()), len(right), among, int(accepted.sum()))
 
 
 def _labels(name: str, rule: Rule, rows: Any) -> Any:

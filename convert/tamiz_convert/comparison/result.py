@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tamiz_convert.comparison.measure import Measure, Side, ahead
 from tamiz_convert.comparison.slices import Slice
-from tamiz_convert.comparison.verdict import verdict
+from tamiz_convert.comparison.verdict import headline, verdict
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,11 @@ class Comparison:
     def ahead(self) -> Side | None:
         """Which bundle is right more often over all rows, even if only by chance."""
         return ahead(self.discordance.only_a_right, self.discordance.only_b_right)
+
+    @property
+    def headline(self) -> str:
+        """The conclusion in one line."""
+        return headline(self.measures, self.slices, self.ahead)
 
     @property
     def verdict(self) -> str:

@@ -20,7 +20,7 @@ def export(
 ) -> ExportReport:
     """Export a trained classifier with a fitted calibrator and a threshold, as one bundle.
 
-    Give exactly one of `max_error`, `max_joint_error`, `min_coverage` and `threshold`.
+    Give exactly one of `max_error`, `max_joint_error`, `min_coverage`, `cost` and `threshold`.
 
     Args:
         model: a fitted classifier from scikit-learn, XGBoost, LightGBM or CatBoost, or a Pipeline that ends

@@ -9,6 +9,8 @@ from typing import Final
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_convert.certificates.promise_text import promise, promise_lines
 from tamiz_convert.check_result import CheckResult
+from tamiz_convert.evidence import ExpectedCost
+from tamiz_convert.report.formats import quantity
 
 _HEADLINES: Final = {
     "accuracy": "accuracy",
@@ -29,6 +31,7 @@ class ExportReport:
         notes: what the caller should know, for example that a wrapper was removed.
         checks: the results of the release checks.
         page: the report; None if none was wanted.
+        cost: what a request costs on average, if prices chose the threshold.
     """
 
     path: Path
@@ -36,6 +39,7 @@ class ExportReport:
     notes: tuple[str, ...] = ()
     checks: tuple[CheckResult, ...] = ()
     page: Path | None = None
+    cost: ExpectedCost | None = None
 
     def __repr__(self) -> str:
         """Return one line, as a notebook shows it; the manifest alone has hundreds."""
@@ -46,10 +50,11 @@ class ExportReport:
         manifest, fitted, parity = self.manifest, self.manifest.calibrator, self.manifest.parity
         lines = [
             *promise_lines(manifest.threshold),
+            *([f"cost: {self.cost}"] if self.cost else []),
             f"calibrator {fitted.method}, fitted on {fitted.n_rows} rows: {improvement(manifest)}",
             *([f"chosen: {fitted.reason}"] if fitted.reason else []),
             *self._passed(),
-            f"parity: {parity.n_rows} rows, largest difference {parity.max_probability_difference:.1e}",
+            f"parity: {parity.n_rows} rows, largest difference {quantity(parity.max_probability_difference)}",
             f"written: {self.path}",
             *([f"report: {self.page}"] if self.page else []),
         ]

@@ -21,9 +21,9 @@ def recalibrate(bundle: str | Path, output: str | Path, **settings: Unpack[Setti
     """Give a bundle a new calibrator and a new threshold, without the estimator that it was made from.
 
     The same rows and settings give the same calibrator, threshold and certificate as the export did. Give
-    exactly one of `max_error`, `max_joint_error`, `min_coverage` and `threshold`. If you give `max_error` and
-    neither `per_class` nor `slice_by`, the new version keeps the bundle's subdivision: one threshold for all
-    rows, or one per class or slice.
+    exactly one of `max_error`, `max_joint_error`, `min_coverage`, `cost` and `threshold`. If you give
+    `max_error` and neither `per_class` nor `slice_by`, the new version keeps the bundle's subdivision: one
+    threshold for all rows, or one per class or slice.
 
     Args:
         bundle: the version's folder, or the file in it.

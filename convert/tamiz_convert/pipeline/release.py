@@ -94,7 +94,7 @@ class Release:
         if self.specification is not None:
             results = run_checks(self.specification, subject, rows, baselines=predictions, seed=seed)
             refuse_blocked(results)
-        return Outcome(results, baseline_entries(predictions, rows.y))
+        return Outcome(results, baseline_entries(predictions, rows.y, subject.predict(rows.rows)))
 
 
 def _refuse_seen(rows: Any, parts: HeldOut, train: Any) -> None:

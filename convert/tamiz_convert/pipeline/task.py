@@ -11,7 +11,7 @@ from typing import Any, Final
 from tamiz.bundle_format import FILE_NAME, MAX_VERSION
 from tamiz_convert.calibrators import AUTO
 from tamiz_convert.certificates.threshold_choice import Policy
-from tamiz_convert.errors import BundleError
+from tamiz_convert.errors import BundleError, ExportError
 from tamiz_convert.pipeline.release import Release
 from tamiz_convert.pipeline.settings import Progress, Settings
 from tamiz_convert.rows.held_out import SplitPlan
@@ -72,6 +72,11 @@ class Task:
             ExportError: for settings that are out of bounds or exclude each other.
             SpecificationError: if the release checks cannot be read.
         """
+        if settings["cost"] is not None and settings["groups"] is not None:
+            raise ExportError(
+                "give either cost or groups: rows of one group are not independent, and the expected cost and"
+                " the error that is proven count them as if they were"
+            )
         return cls(
             folder=version_folder(output, may_replace=settings["replace"]),
             policy=_policy(settings),
@@ -81,6 +86,7 @@ class Task:
                 settings["splitter"],
                 settings["allow_duplicates"],
                 settings["seed"],
+                settings["certification_groups"],
             ),
             calibrator=settings["calibrator"],
             selection=settings["selection"] or SelectionSettings(),

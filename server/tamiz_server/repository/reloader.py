@@ -52,6 +52,7 @@ from tamiz_server.repository.repository import (
 from tamiz_server.serving.readiness import Readiness
 from tamiz_server.serving.served import Registry
 from tamiz_server.system.resources import available_cpus, available_memory_bytes
+from tamiz_server.system.threads import WHERE, none_is_left
 from tamiz_server.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -144,8 +145,11 @@ class Reloader:
                     await self.look(patient=not nudged, within_s=self._polls_every_s or math.inf)
                 else:
                     await self._try_again()
-            except Exception:  # noqa: BLE001  the next look may succeed
-                _log.exception("a look at %s failed: this is a bug", self._config.model_repository)
+            except Exception as error:  # noqa: BLE001  the next look may succeed
+                if none_is_left(error):
+                    _log.error("no thread could be started to look at the repository; %s", WHERE)
+                else:
+                    _log.exception("a look at %s failed: this is a bug", self._config.model_repository)
 
     async def look(self, *, patient: bool = True, within_s: float = math.inf) -> None:
         """Serve what is on disk: all models, or in explicit mode those asked for.
@@ -411,8 +415,15 @@ class Reloader:
             self._failed(key, content, error)
             return
         except Exception as error:  # noqa: BLE001  the other versions must still be loaded
-            _log.exception("%s cannot be loaded: this is a bug", path)
-            self._failed(key, content, FileError(f"{path}: {error!r}"))
+            if none_is_left(error):
+                shortage = f"no thread could be started to load it; {WHERE}"
+            elif isinstance(error, MemoryError):
+                shortage = "memory was short when it was loaded"
+            else:
+                _log.exception("%s cannot be loaded: this is a bug", path)
+                self._failed(key, content, FileError(f"{path}: {error!r}"))
+                return
+            self._failed(key, content, FileError(f"{path}: {shortage}", may_pass=True))
             return
         if loaded is None and self._in_force.get(key) is not known:
             return  # what it was compared with is not served any more: it is loaded again

@@ -39,6 +39,16 @@ class Circuit(Protocol):
     is_open: bool
 
 
+class Overstays(Protocol):
+    """What counts the runs that could not be stopped in time.
+
+    Attributes:
+        n: how many there were.
+    """
+
+    n: int
+
+
 @dataclass(eq=False)
 class ModelMetrics:
     """The counts of one served version. Only the event loop changes them.
@@ -87,6 +97,8 @@ class ModelMetrics:
     batch_rows: Distribution = histogram("tamiz_batch_rows", "Rows per computed batch.", BATCH_BUCKETS_ROWS)
     _queue: Queue | None = field(init=False, default=None)
     _circuit: Circuit | None = field(init=False, default=None)
+    _overstays: Overstays | None = field(init=False, default=None)
+    _overstays_before: int = field(init=False, default=0)
     failed_s: float = field(init=False, default=0.0)
     last_ended_s: float = field(init=False, default=0.0)
 
@@ -100,10 +112,16 @@ class ModelMetrics:
         self._reference = _reference(manifest)
         self.decided.name_classes(manifest)
 
-    def follow(self, queue: Queue, circuit: Circuit) -> None:
-        """Show the queue and the circuit of the engine that answers from now on, in place of another's."""
+    def follow(self, queue: Queue, circuit: Circuit, overstays: Overstays) -> None:
+        """Show the queue and the circuit of the engine that answers from now on, in place of another's.
+
+        The runs of its model that overstay are added to those of the one before.
+        """
         self._queue = queue
         self._circuit = circuit
+        if overstays is not self._overstays:
+            self._overstays_before = self._n_overstays()
+            self._overstays = overstays
 
     def request_answered(self, started_s: float, now_s: float, queue_s: float, compute_s: float) -> None:
         """Count one request that ended with OK, and where its time went: waiting, computing, and the rest.
@@ -204,6 +222,15 @@ class ModelMetrics:
     def circuit_open(self) -> bool:
         """Whether requests are refused because the model failed again and again."""
         return self._circuit is not None and self._circuit.is_open
+
+    @computed(
+        "counter",
+        "tamiz_runs_overstayed",
+        "Batches that still computed two seconds after --max-run-s, counted then: one node of the graph takes"
+        " long, and cannot be stopped.",
+    )
+    def _n_overstays(self) -> int:
+        return self._overstays_before + (self._overstays.n if self._overstays else 0)
 
     @computed("gauge", "tamiz_model_served", "1 for each version that is served.")
     def _served(self) -> int:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tamiz_convert.certificates.attainable import attainable_errors
 from tamiz_convert.certificates.certify import certify
-from tamiz_convert.certificates.fixed_sequence import Outcomes
+from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.errors import UnattainableError
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from tamiz_convert.certificates.certify import certify
-from tamiz_convert.certificates.fixed_sequence import Outcomes
+from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.metrics.binomial import rows_needed, upper_bound
 
@@ -138,7 +138,8 @@ def test_a_perfect_model_is_accepted_everywhere():
 
 def test_too_few_rows_are_told_how_many_are_needed():
     with pytest.raises(
-        UnattainableError, match=r"30 certification rows .* cannot prove .* at least 45 accepted rows"
+        UnattainableError,
+        match=r"30 certification rows .* cannot prove .* at least 45 accepted certification",
     ) as e:
         find(sample(500, 1), sample(30, 2))
     assert e.value.threshold is None

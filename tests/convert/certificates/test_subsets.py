@@ -78,5 +78,5 @@ def test_where_no_subset_can_be_certified_the_export_stops_and_says_why():
 def test_the_order_of_the_rows_does_not_matter():
     rows = sample(1), sample(2)
     order = np.random.default_rng(0).permutation(3_003)
-    shuffled = [SubsetRows(*(column[order] for column in each)) for each in rows]
+    shuffled = [SubsetRows(*(column[order] for column in each[:3])) for each in rows]
     assert find(*rows) == find(*shuffled)

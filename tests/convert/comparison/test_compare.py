@@ -154,6 +154,7 @@ def test_counting_a_row_several_times_is_measuring_it_several_times(data):
 def test_a_bundle_does_the_same_as_itself(bundles, rows):
     same = compare(bundles[0], bundles[0] / "model.onnx", *rows, n_resamples=200)
     assert same.verdict == f"A and B do the same on these {len(rows[1])} rows."
+    assert same.headline == "A and B do the same."
     assert [each.difference for each in same.measures] == [0.0] * len(HIGHER_IS_BETTER)
     assert all(each.interval == (0.0, 0.0) and each.p_value == 1.0 for each in same.measures)
     assert (same.discordance.other_label, same.discordance.p_value) == (0, 1.0)
@@ -183,6 +184,7 @@ def test_a_better_model_is_called_better(cancer, bundles, rows, tmp_path):
     for name in ("accuracy", "brier", "aurc", "coverage_at_error"):
         assert better.measure(name).better == "B", name
     assert "B is better in accuracy (" in better.verdict
+    assert better.headline.startswith("B is better: right on ")
     worse = compare(bundles[1], tmp_path / "tumors/3", *rows, n_resamples=400)
     assert "A is better in accuracy (" in worse.verdict
     assert worse.measure("accuracy").difference == -better.measure("accuracy").difference
@@ -211,6 +213,9 @@ def test_the_winner_over_all_rows_that_loses_in_a_slice_is_named(tmp_path):
         " 200 rows)."
     )
     assert reversal in found.verdict
+    assert ", but not everywhere: see " in found.headline
+    assert "\n" not in found.headline
+    assert len(found.headline) < 110
     assert "But" not in compare(tmp_path / "m/1", tmp_path / "m/2", table, y).verdict
 
 
@@ -464,7 +469,8 @@ def test_the_page_opens_without_an_error_and_asks_nobody_for_anything(found, tmp
         page.goto(path.as_uri())
         assert page.locator("h2").count() == 6
         assert page.locator("svg[role=img]").count() == 4
-        assert page.locator(".lead").inner_text() == found.verdict
+        assert page.locator(".lead").inner_text() == found.headline
+        assert page.get_by_text(found.verdict).is_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         browser.close()
     assert said == []

@@ -219,7 +219,7 @@ def check_a_stream_is_answered_in_order(client: triton.InferenceServerClient) ->
         name = "nobody" if k == 20 else "m"
         client.async_stream_infer(name, [features(np.array([[0, k]], dtype=np.float32))], request_id=str(k))
     for k in range(50):
-        result, error = answers.get(timeout=20)
+        result, error = answers.get(timeout=60)
         if k == 20:
             assert "NOT_FOUND: no model 'nobody'" in str(error), error
         else:

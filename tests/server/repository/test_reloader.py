@@ -385,7 +385,37 @@ async def test_a_bug_while_loading_fails_that_version_and_no_other(running, make
 def _load_but_not(name: str) -> Callable[..., object]:
     def load_(path: Path, *rest: object) -> object:
         if path.parts[-3] == name:
-            raise MemoryError
+            raise KeyError
         return load(path, *rest)
 
     return load_
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("can't start new thread"), "no thread could be started to load it"),
+        (MemoryError(), "memory was short"),
+    ],
+)
+async def test_a_shortage_while_loading_passes(running, make_bundle, monkeypatch, caplog, error, said):
+    make_bundle("m/1")
+    make_bundle("other/1")
+    short = True
+
+    def load_(path: Path, *rest: object) -> object:
+        if short and path.parts[-3] == "other":
+            raise error
+        return load(path, *rest)
+
+    monkeypatch.setattr("tamiz_server.repository.reloader.load", load_)
+    async with running() as server:
+        await server.look()
+        assert server.reloader.served() == ["m/1"]
+        assert said in caplog.text
+        assert "is tried again in" in caplog.text
+        assert "bug" not in caplog.text
+        short = False
+        server.reloader.nudge()
+        await server.look()
+        assert server.reloader.served() == ["m/1", "other/1"]
