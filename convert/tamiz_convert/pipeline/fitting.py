@@ -120,8 +120,9 @@ def _refuse_one_class(y: ClassIndices, classes: Labels) -> None:
     if (y == y[0]).all():
         others = absent(y, classes.tolist())
         raise RowsError(
-            f"no calibration row of class {others}: all {len(y)} rows are of class {classes[y[0]].item()!r}, and"
-            " rows of one class cannot show how sure to be of it; add rows of the others"
+            f"no calibration row of class {others}: all {len(y)} rows are of class"
+            f" {classes[y[0]].item()!r}, and rows of one class cannot show how sure to be of it; add rows of"
+            " the others"
         )
 
 
