@@ -61,9 +61,15 @@ def _token(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get("TAMIZ_TOKEN", "").strip() or None
     try:
-        return file.read_text(encoding="utf-8").strip()
+        token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise TamizClientError(f"--token-file: {file} cannot be read: {reason(error)}") from error
+    if len(token.split()) != 1:
+        what = "is empty" if not token else "holds more than a token"
+        raise TamizClientError(
+            f"--token-file: {file} {what}; expected what tamiz-server token writes to standard output"
+        )
+    return token
 
 
 def _models(client: Client, arguments: argparse.Namespace) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tamiz.inputs_digest import inputs_digest
+from tamiz.promise_text import promised
 from tamiz.v1.manifest_pb2 import Classes, Manifest
 from tamiz.v1.prediction_pb2 import GetModelResponse, PredictResponse, Reason
 
@@ -75,7 +77,7 @@ class Result:
         return columns
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelInfo:
     """One served version of a model.
 
@@ -97,6 +99,42 @@ class ModelInfo:
     inputs_changed: str = ""
     labels: tuple[str, ...] = field(default=(), compare=False)  # they move without a new bundle
     is_shadow: bool = field(default=False, compare=False)
+
+    @property
+    def threshold(self) -> float:
+        """What a confidence must reach to be answered; the strictest one, if thresholds differ."""
+        return self.manifest.threshold.value
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of requests that the certificate expects to be answered; None without one."""
+        own = self.manifest.threshold
+        return own.certificate.expected_coverage if own.HasField("certificate") else None
+
+    def __repr__(self) -> str:
+        """Return one line, as a notebook shows it; the manifest alone has hundreds."""
+        return f"ModelInfo({self.name} version {self.version}; {self._promise()})"
+
+    def _repr_html_(self) -> str:
+        """Return the promise and a few figures, for a notebook."""
+        manifest = self.manifest
+        classes = [str(name) for name in manifest.classes.integers or manifest.classes.strings]
+        facts = {
+            "inputs": ", ".join(each.name for each in manifest.inputs),
+            "classes": ", ".join(classes),
+            "threshold": f"{self.threshold:.4g}",
+            "estimator": manifest.estimator,
+            **({"labels": ", ".join(self.labels)} if self.labels else {}),
+        }
+        rows = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in facts.items())
+        title = f"{escape(self.name)}, version {self.version}"
+        return f"<div>{title}</div><div><strong>{escape(self._promise())}</strong></div><table>{rows}</table>"
+
+    def _promise(self) -> str:
+        own = self.manifest.threshold
+        if not own.HasField("certificate"):
+            return f"not certified: {own.not_certified}" if own.not_certified else "not certified"
+        return f"{promised(own.certificate)}, with confidence {own.certificate.confidence_level:.3g}"
 
     @classmethod
     def of(cls, response: GetModelResponse) -> ModelInfo:

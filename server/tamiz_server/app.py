@@ -94,7 +94,7 @@ class App:
         self._http = PageServer(
             config.pages_host,
             config.metrics_port,
-            {"/metrics": self._metrics_page, "/healthz": self._health_page},
+            {"/metrics": self._metrics_page, "/healthz": self._health_page, "/livez": self._live_page},
             access.admit if access else None,
             (lambda: certificates.current().context) if certificates and config.metrics_tls else None,
         )
@@ -232,6 +232,12 @@ class App:
     def _metrics_page(self, accept: str) -> Page:
         self._in_loop(self._metrics.flush)
         return Page(HTTPStatus.OK, *exposition(self._metrics.text(), accept))
+
+    def _live_page(self, accept: str) -> Page:  # noqa: ARG002  there is one form of it
+        """Say whether the event loop runs, whatever is served: only a restart helps if it does not."""
+        if self._in_loop(lambda: None):
+            return Page(HTTPStatus.OK, "text/plain", b"ALIVE\n")
+        return Page(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"the event loop is held up\n")
 
     def _health_page(self, accept: str) -> Page:  # noqa: ARG002  there is one form of it
         alive = self._in_loop(lambda: None)

@@ -127,10 +127,10 @@ def _make_token(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--right",
         action="append",
-        type=Right,
-        choices=list(Right),
+        type=_right,
+        metavar="RIGHT",
         required=True,
-        help="what its bearer may do; can be given several times",
+        help=f"what its bearer may do: {', '.join(Right)}; can be given several times",
     )
     arguments = parser.parse_args(argv)
     token, digest = new_token()
@@ -151,6 +151,12 @@ def _print(text: str) -> int:
     except OutputError as error:
         return _fail(str(error))
     return 0
+
+
+def _right(text: str) -> Right:
+    if text not in list(Right):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one: expected {', '.join(Right)}")
+    return Right(text)
 
 
 def _bare_key(text: str) -> str:

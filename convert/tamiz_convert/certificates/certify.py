@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tamiz_convert.certificates.attainable import nothing_proven, too_few_rows
+from tamiz_convert.certificates.attainable import smallest_error, unattainable
 from tamiz_convert.certificates.fixed_sequence import Walk, walk
 from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.metrics.binomial import upper_bound
@@ -54,12 +54,10 @@ def certify(
             the candidate that looked best on the calibration rows.
     """
     delta = 1.0 - confidence_level
-    found = walk(calibration, certification, max_error, delta)
-    if found is None:
-        raise too_few_rows(calibration, certification, max_error, delta)
-    proven = _loosest_proven(found, certification, delta)
+    proven = find(calibration, certification, max_error=max_error, delta=delta)
     if proven is None:
-        raise nothing_proven(calibration, certification, found, max_error, delta)
+        advised = smallest_error(calibration, certification, delta, above=max_error)
+        raise unattainable(calibration, certification, max_error, delta, advised)
     return proven
 
 
@@ -68,10 +66,11 @@ def find(
 ) -> Certified | None:
     """Return what `certify` returns, or None where it raises. It is faster: it does not search for advice."""
     found = walk(calibration, certification, max_error, delta)
-    return None if found is None else _loosest_proven(found, certification, delta)
+    return None if found is None else loosest_proven(found, certification, delta)
 
 
-def _loosest_proven(found: Walk, certification: Outcomes, delta: float) -> Certified | None:
+def loosest_proven(found: Walk, certification: Outcomes, delta: float) -> Certified | None:
+    """Return the last threshold of a walk before the first p-value above `delta`; None if there is none."""
     last = found.last_proven(delta)
     if last < 0:
         return None

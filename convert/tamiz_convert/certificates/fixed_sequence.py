@@ -57,6 +57,10 @@ class Walk(NamedTuple):
         failed = np.flatnonzero(self.p_values > delta)
         return (int(failed[0]) if len(failed) else len(self.p_values)) - 1
 
+    def is_proven_whole(self, delta: float) -> bool:
+        """Return whether no test fails."""
+        return self.last_proven(delta) == len(self.p_values) - 1
+
 
 def walk(calibration: Outcomes, certification: Outcomes, max_error: float, delta: float) -> Walk | None:
     """Test all candidates. Return None if there are too few rows to prove anything.

@@ -216,7 +216,7 @@ def _subset_thresholds(policy: Policy, found: SubsetsCertified) -> list[SubsetTh
         else SubsetThreshold(
             name=subset.name,
             value=subset.threshold,
-            certificate=_certificate(policy, subset.certified, found.confidence_level),
+            certificate=_certificate(policy, subset.certified, subset.confidence_level),
         )
         for subset in found.subsets
     ]

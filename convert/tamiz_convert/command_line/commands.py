@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,11 +10,9 @@ from typing import Any, Final
 
 from google.protobuf import json_format
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tamiz.tables.options import Reading
 from tamiz_convert.bundles.bundle import file_of, read_manifest
-from tamiz_convert.bundles.signing import PASSPHRASE_VARIABLE, make_keys, sign, verify
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.checks import show_results, write_json, write_junit
 from tamiz_convert.command_line.column_types import bundle_types
@@ -57,15 +54,15 @@ def run(arguments: argparse.Namespace) -> None:
 def _export(arguments: argparse.Namespace) -> None:
     model = _LOADERS[arguments.command](arguments)
     settings = _settings(arguments, export_rows(arguments, model, _classes(arguments)))
-    with _told(arguments), _progress() as progress:
-        report = export(model, arguments.output, classes=_classes(arguments), **settings, progress=progress)
+    with _told(arguments):
+        report = export(model, arguments.output, classes=_classes(arguments), **settings)
     _show(arguments, report)
 
 
 def _recalibrate(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments, bundle_rows(arguments, arguments.bundle))
-    with _told(arguments), _progress() as progress:
-        report = recalibrate(arguments.bundle, arguments.output, **settings, progress=progress)
+    with _told(arguments):
+        report = recalibrate(arguments.bundle, arguments.output, **settings)
     _show(arguments, report)
 
 
@@ -89,17 +86,15 @@ def _compare(arguments: argparse.Namespace) -> None:
 def _compare_rows(
     arguments: argparse.Namespace, rows: Any, labels: Any, slices: Sequence[str] | Mapping[str, Any]
 ) -> None:
-    with _progress() as progress:
-        found = compare(
-            arguments.a,
-            arguments.b,
-            rows,
-            labels,
-            slices=slices,
-            at_error=arguments.at_error,
-            seed=arguments.seed,
-            progress=progress,
-        )
+    found = compare(
+        arguments.a,
+        arguments.b,
+        rows,
+        labels,
+        slices=slices,
+        at_error=arguments.at_error,
+        seed=arguments.seed,
+    )
     for path, content in ((arguments.html, to_html), (arguments.json, to_json)):
         if path is not None:
             write_text(path, content(found))
@@ -135,24 +130,6 @@ def _inspect(arguments: argparse.Namespace) -> None:
         show(manifest, path.stat().st_size, Console(highlight=False), page if page.exists() else None)
 
 
-def _keygen(arguments: argparse.Namespace) -> None:
-    make_keys(arguments.private, arguments.public, _passphrase())
-    print(f"{arguments.private}: keep it secret; {arguments.public}: for servers")  # noqa: T201  a command's output
-
-
-def _sign(arguments: argparse.Namespace) -> None:
-    print(sign(arguments.bundle, arguments.key, _passphrase(), arguments.release))  # noqa: T201  a command's output
-
-
-def _verify(arguments: argparse.Namespace) -> None:
-    verify(arguments.bundle, arguments.key)
-    print(f"{arguments.bundle} is unchanged since the owner of {arguments.key} signed it")  # noqa: T201  a command's output
-
-
-def _passphrase() -> str:
-    return os.environ.get(PASSPHRASE_VARIABLE, "")
-
-
 _LOADERS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
     "sklearn": lambda given: load_estimator(
         given.model, trust_pickle=given.trust_pickle, trusted_types=given.trust_types
@@ -168,9 +145,6 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "check": _check,
     "compare": _compare,
     "inspect": _inspect,
-    "keygen": _keygen,
-    "sign": _sign,
-    "verify": _verify,
 }
 
 
@@ -213,16 +187,3 @@ def _tell(arguments: argparse.Namespace, results: Sequence[CheckResult]) -> None
         if path is not None:
             write(results, path)
     show_results(results, Console(highlight=False))
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, float], None] | None]:
-    """Show a progress bar on a terminal, and nothing elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda step, share: bar.update(task, description=step, completed=share)

@@ -108,7 +108,8 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
         path = write_bundle(model, described, task.folder, files, may_replace=task.may_replace)
     say("done", 1.0)
     page = path.with_name(PAGE_NAME) if task.with_report else None
-    return ExportReport(path, described, notes, outcome.checks, page, expected)
+    coverage = float(scored[1].accepted.mean())
+    return ExportReport(path, described, notes, outcome.checks, page, expected, coverage)
 
 
 def _check_values(graph: ScoreGraph, given: Given) -> None:

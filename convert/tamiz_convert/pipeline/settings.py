@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 Labeled = tuple[Any, Any]
 """(X, y): rows and their labels."""
 
-Progress = Callable[[str, float], None]
-"""Called with the name of a step and the share of the work done before it."""
-
 _SIMPLE: Final[Mapping[type, tuple[type, str]]] = {
     bool: (bool, "True or False"),
     int: (numbers.Integral, "a whole number"),
@@ -187,9 +184,9 @@ def _selection(name: str, value: Any) -> None:
         raise ExportError(f"{name} is {value!r}; expected SelectionSettings or None")
 
 
-def _function(name: str, value: Any) -> None:
-    if value is not None and not callable(value):
-        raise ExportError(f"{name} is {value!r}; expected a function or None")
+def _progress(name: str, value: Any) -> None:
+    if not (value is None or isinstance(value, bool) or callable(value)):
+        raise ExportError(f"{name} is {value!r}; expected a function, False or None")
 
 
 class Settings(TypedDict, total=False):
@@ -442,9 +439,11 @@ class Settings(TypedDict, total=False):
         ),
     ]
     progress: Annotated[
-        Progress | None,
+        Callable[[str, float], None] | bool | None,
         Setting(
-            "called with the name of each step and the share of the work done before it.", check=_function
+            "called with the name of each step and the share of the work done before it.",
+            "By default there is a bar if the call is made in a terminal or a notebook; False shows none.",
+            check=_progress,
         ),
     ]
 

@@ -251,8 +251,9 @@ def _duplicates(rows: LabeledRows, what: str, *, allowed: bool) -> tuple[str, ..
         raise RowsError(
             f"{message}. A certificate needs independent rows, and copies of an observation are not"
             " independent. If these are copies, as of a join or of rows drawn with replacement, keep one of"
-            " each. If they are other observations with the same values, as with few categories, pass"
-            " allow_duplicates=True (--allow-duplicates)"
+            " each: each then counts once. If they are other observations with the same values, as with few"
+            " categories, pass allow_duplicates=True (--allow-duplicates): each row is then divided by itself"
+            " and counts as an observation, and the certificate is wrong if they are copies after all"
         )
     if allowed:
         return (f"{message}; allow_duplicates says that these are other observations with the same values",)

@@ -60,6 +60,9 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _LEAST_PAUSE_S: Final = 0.05
+_QUIET_S: Final = 5.0
+"""When nothing has loaded for so long, the process that tries bundles ends. Starting it costs more than a
+load, and requests to load come one after the other."""
 _TIMES_CHANGED: Final = 3  # a request to load looks so often at a file that changes or cannot be loaded now
 
 
@@ -108,6 +111,7 @@ class Reloader:
         self._leaving: dict[Engine, asyncio.Task[None]] = {}
         self._disk = Disk()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._end_of_quiet: asyncio.TimerHandle | None = None
         self._woken = asyncio.Event()
         self._nudged = False
 
@@ -205,6 +209,8 @@ class Reloader:
         """Close all engines, and stop loading. Call this when nothing waits any more."""
         self._trial.close()
         self._publisher.close()
+        if self._end_of_quiet is not None:
+            self._end_of_quiet.cancel()
         for engine in self._leaving:
             engine.close()
         for task in (*self._leaving.values(), *self._tasks, *self._loading.values()):
@@ -224,9 +230,12 @@ class Reloader:
                     raise ModelFailed("the server failed on this request; its log says why") from error
 
         task = asyncio.create_task(turn())
+        self._hold(task)
+        return await asyncio.shield(task)
+
+    def _hold(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)  # the event loop itself does not hold a task until it is done
         task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
 
     async def _load_model(self, name: str) -> None:
         disk = await self._look_at_disk()
@@ -327,8 +336,6 @@ class Reloader:
             )
             for task in ended:
                 task.result()  # raises what is no failure to load, such as the end of the interpreter
-        if not self._loading:
-            await asyncio.to_thread(self._trial.rest)
 
     def _start_loads(self) -> None:
         """Load side by side as many versions as the room allows, the highest of each model first."""
@@ -344,6 +351,13 @@ class Reloader:
         del self._loading[key]
         self._room.give_back(key)
         self._woken.set()
+        if self._end_of_quiet is not None:
+            self._end_of_quiet.cancel()
+        self._end_of_quiet = asyncio.get_running_loop().call_later(_QUIET_S, self._rest)
+
+    def _rest(self) -> None:
+        """End the process that tries bundles, unless it tries one."""
+        self._hold(asyncio.create_task(asyncio.to_thread(self._trial.rest)))
 
     def _commit(self, name: str) -> None:
         """Put a model's folder in force, between two turns of the event loop."""

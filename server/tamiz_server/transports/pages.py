@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final, NamedTuple
 
+from tamiz_server.config.host import socket_path
 from tamiz_server.errors import TamizError
 from tamiz_server.system.threads import none_is_left
 from tamiz_server.telemetry.offers import takes_gzip
@@ -70,7 +71,7 @@ class PageServer:
             ConfigError: if the port cannot be listened on.
         """
         self._host = host
-        with listening("--metrics-port", host, port):
+        with listening("--metrics-host" if socket_path(host) else "--metrics-port", host, port):
             taken = bound(host, port)
             self._server = _server_class(tls)(
                 taken, _handler(pages, admit or (lambda _path, _authorization: None))

@@ -162,7 +162,25 @@ def test_a_bundle_does_the_same_as_itself(bundles, rows):
 
 
 def test_a_comparison_is_shown_in_a_line(found):
-    assert repr(found) == f"Comparison(A = tumors/1, B = tumors/2: {found.verdict})"
+    assert repr(found) == f"Comparison(A = tumors/1, B = tumors/2: {found.headline})"
+    assert str(found) == f"A = tumors/1, B = tumors/2: {found.verdict}"
+    assert found.threshold == (found.a.value, found.b.value)
+    assert found.coverage == (found.measure("coverage").a, found.measure("coverage").b)
+
+
+def test_a_notebook_shows_the_headline_and_a_browser_the_page(found, monkeypatch, tmp_path):
+    assert found.headline in found._repr_html_()
+    assert "A = tumors/1" in found._repr_html_()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    found.open()
+    (page,) = tmp_path.glob("*/comparison.html")
+    assert opened == [page.as_uri()]
+    assert found.headline in page.read_text()
+    monkeypatch.setattr("webbrowser.open", lambda _address: False)
+    with pytest.raises(ExportError, match="there is no browser"):
+        found.open()
 
 
 def test_two_good_models_on_few_rows_are_not_told_apart(found):

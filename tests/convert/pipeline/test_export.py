@@ -171,7 +171,7 @@ def test_what_cannot_be_proven_stops_the_export_unless_told_otherwise(model, hel
         export(model, output, calibration=held_out, max_error=0.012)
     assert not output.parent.exists()
     report = export(model, output, calibration=held_out, max_error=0.012, allow_uncertified=True)
-    assert "no threshold keeps the error" in report.manifest.threshold.not_certified
+    assert "no threshold is proven to keep the error" in report.manifest.threshold.not_certified
     assert "not certified" in str(report)
 
 

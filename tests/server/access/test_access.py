@@ -310,6 +310,7 @@ def test_a_method_that_is_not_there_tells_nothing_to_who_may_not_know(guarded):
 
 def test_metrics_need_their_right_health_is_open_and_refusals_are_counted(guarded):
     assert page(guarded, "/healthz")[:2] == (200, "SERVING\n")
+    assert page(guarded, "/livez")[:2] == (200, "ALIVE\n")
     status, text, headers = page(guarded, "/metrics")
     assert (status, text) == (401, "a token is needed: send the header authorization: Bearer TOKEN\n")
     assert headers["WWW-Authenticate"] == "Bearer"

@@ -25,6 +25,7 @@ from tamiz.v1.prediction_pb2 import (
 )
 from tamiz_server.engine.request import Request
 from tamiz_server.errors import InputsChanged, InvalidRequest, ModelFailed, ModelNotFound, Unavailable
+from tamiz_server.repository import reloader
 from tamiz_server.repository.repository import load
 
 
@@ -369,6 +370,28 @@ async def test_fifty_reloads_leave_nothing_behind(running, replace, inline_limit
         assert max(grown) < 8
         assert len(server.reloader._in_force) == len(server.reloader._publisher.engines) == 2
         assert not server.reloader._staged
+
+
+async def test_the_process_that_tries_bundles_is_started_once_for_many_loads(
+    running, make_bundle, replace, monkeypatch
+):
+    """Starting it takes far longer than a load: one at a time, loads would take minutes on a busy machine."""
+    monkeypatch.setattr(reloader, "_QUIET_S", 60.0)
+    make_bundle("m/1")
+    pids = set()
+    async with running() as server:
+        for threshold in (0.6, 0.7, 0.8):
+            replace("m/1", threshold)
+            await server.look()
+            pids.add(server.reloader._trial._process.pid)
+        assert len(pids) == 1
+        monkeypatch.setattr(reloader, "_QUIET_S", 0.0)
+        replace("m/1", 0.9)
+        await server.look()
+        async with asyncio.timeout(60):
+            while server.reloader._trial._process is not None:  # noqa: ASYNC110  another thread ends it
+                await asyncio.sleep(0.005)
+        assert (await server.ask()).model_version == 1
 
 
 async def test_a_bug_while_loading_fails_that_version_and_no_other(running, make_bundle, monkeypatch, caplog):
