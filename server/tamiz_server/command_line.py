@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -18,6 +17,7 @@ from tamiz_server.access.tokens import Right, entry, new_token
 from tamiz_server.config.flags import parse_config
 from tamiz_server.config.variables import ignored
 from tamiz_server.errors import ConfigError
+from tamiz_server.system.signals import Signals
 from tamiz_server.system.threads import WHERE, startable, threads_needed
 from tamiz_server.telemetry.log_writer import LogWriter
 from tamiz_server.telemetry.logs import set_up as set_up_logs
@@ -30,21 +30,23 @@ dead. The processes that a server starts have no use for gRPC."""
 
 _LEAVES_WITHIN_S: Final = 2.0
 _LOG_ENDS_WITHIN_S: Final = 1.0
-_TO_END: Final = 2
-"""Threads that an orderly end needs: our timer, and one of asyncio. Without them the process ends at once."""
+_COMPUTES: Final = "a model was still computing or being loaded"
+"""Python would wait for a thread in which a model computes, however long."""
+_TO_END: Final = 1
+"""Threads that an orderly end needs, which asyncio starts. Without them the process ends at once."""
 
 
-def run(argv: Sequence[str]) -> int:
-    """Run the server until it is told to stop, or one of the small commands; return the exit status."""
+def run(argv: Sequence[str], signals: Signals | None) -> int:
+    """Run the server until it is told to stop, or without signals a small command; return the exit status."""
     prepare()
     command = {"token": _make_token, "health": _ask_health, "label": _set_label}.get(argv[0] if argv else "")
     try:
-        return _run_server(argv) if command is None else command(argv[1:])
+        return command(argv[1:]) if command else _run_server(argv, signals or Signals())
     except ConfigError as error:
         return _fail(str(error))
 
 
-def _run_server(argv: Sequence[str]) -> int:
+def _run_server(argv: Sequence[str], signals: Signals) -> int:
     config = parse_config(argv, os.environ)
     _require_threads()
     os.environ.update(_OF_LIBRARIES)
@@ -59,11 +61,11 @@ def _run_server(argv: Sequence[str]) -> int:
             logging.getLogger(__name__).warning(warning)
 
         async def serve() -> None:
-            await App(config, lambda: log.n_dropped).run()
+            await App(config, signals, lambda: log.n_dropped).run()
             if startable(_TO_END) < _TO_END:
                 log.close(_LOG_ENDS_WITHIN_S)
                 os._exit(0)
-            _leave_behind_what_computes()
+            signals.end_within(_LEAVES_WITHIN_S, _COMPUTES)
 
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve())
@@ -79,22 +81,6 @@ def _require_threads() -> None:
         raise ConfigError(
             f"only {found} more threads can be started here, and a server needs {needed}: {WHERE}"
         )
-
-
-def _leave_behind_what_computes() -> None:
-    """End the process soon: Python would wait for a thread in which a model computes, however long."""
-
-    def leave() -> None:
-        logging.getLogger(__name__).warning(
-            "a model was still computing or being loaded after %g s; the process ends without waiting for it",
-            _LEAVES_WITHIN_S,
-        )
-        logging.shutdown()
-        os._exit(0)
-
-    timer = threading.Timer(_LEAVES_WITHIN_S, leave)
-    timer.daemon = True
-    timer.start()
 
 
 def _ask_health(argv: Sequence[str]) -> int:

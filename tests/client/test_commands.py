@@ -140,6 +140,7 @@ def test_a_threshold_without_effect_is_told(run, rows):
         in run("predict", "plain", rows, "--threshold", "0.5")[2]
     )
     assert "effect" not in run("predict", "plain", rows, "--threshold", "0.9")[2]
+    assert "no certificate covers 1 of the accepted rows" in run("predict", "plain", rows)[2]
 
 
 @pytest.mark.parametrize(

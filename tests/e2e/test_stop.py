@@ -15,6 +15,7 @@ import grpc
 import numpy as np
 import pytest
 from grpc import aio
+from tests.asking import wait_for
 
 from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Tensor
 from tamiz_client import Client
@@ -93,6 +94,19 @@ def test_a_second_signal_stops_at_once(make_bundle, start_server):
     assert time.monotonic() - started_s < 30
 
 
+def test_signals_of_those_who_rotate_logs_end_nothing(make_bundle, start_server):
+    make_bundle("m/1")
+    server = start_server()
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR1):
+        server.process.send_signal(number)
+    wait_for(
+        lambda: sum("means nothing to this server" in line for line in server.log) >= 2, "a line for each", 60
+    )
+    with grpc.insecure_channel(server.target) as channel:
+        assert PredictResponse.FromString(channel.unary_unary(PREDICT)(BODY, timeout=60)).accepted == [True]
+    assert server.stop() == 0
+
+
 def test_sigint_does_not_wait_for_load_balancers(make_bundle, start_server):
     make_bundle("m/1")
     server = start_server("--drain-delay-s", "60")
@@ -139,6 +153,7 @@ sys.exit(main(sys.argv[3:]))
         ("tamiz_server.app", signal.SIGTERM, [], 0),
         ("onnxruntime", signal.SIGINT, [], 0),
         ("asyncio", signal.SIGHUP, ["--grpc-port", "x"], 1),  # it starts as if there had been no signal
+        ("asyncio", signal.SIGUSR1, ["--grpc-port", "x"], 1),
         ("asyncio", signal.SIGTERM, ["health"], -signal.SIGTERM),  # 0 would mean that a server is serving
     ],
 )

@@ -27,6 +27,8 @@ class Certified:
         error_upper_bound: one-sided Clopper-Pearson bound on the promised error, of groups with effective
             counts. It describes these rows; the promise is `max_error`. None if no error is promised.
         n_groups: how many groups the rows come in; None if they are independent.
+        proven: all thresholds at which the error among accepted rows is proven, ascending, from this one on;
+            they hold together. Empty if only this one is proven, or something else is promised.
     """
 
     threshold: float
@@ -36,6 +38,7 @@ class Certified:
     p_value: float
     error_upper_bound: float | None
     n_groups: int | None = None
+    proven: tuple[float, ...] = ()
 
 
 def certify(
@@ -77,6 +80,5 @@ def loosest_proven(found: Walk, certification: Outcomes, delta: float) -> Certif
     k, n = int(found.n_errors[last]), int(found.n_accepted[last])
     bound = upper_bound(*found.evidence.at(last), delta)
     p_value = float(found.p_values[last])
-    return Certified(
-        float(found.path[last]), certification.n_rows, n, k, p_value, bound, certification.n_groups
-    )
+    proven = tuple(found.path[last::-1].tolist())
+    return Certified(proven[0], certification.n_rows, n, k, p_value, bound, certification.n_groups, proven)

@@ -11,7 +11,8 @@ both are judged by the *number* of certification rows; this looks at no label of
 The calibration rows fix the order. So a promise is wrong only if the first candidate whose true error is
 above `max_error` passes its test, which happens with probability at most delta. This takes no correction for
 the number of candidates and no assumption about the scores. (Fixed-sequence testing within Learn then Test:
-Angelopoulos, Bates, Candès, Jordan & Lei, arXiv 2110.01052.)
+Angelopoulos, Bates, Candès, Jordan & Lei, arXiv 2110.01052.) It bounds the probability that *any* candidate
+which passed is above `max_error`. So the walk proves all of them together, not only the last one.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ _N_CANDIDATES: Final = 40
 _MARGIN: Final = 0.5
 """The strictest candidate should accept the fewest certification rows that prove anything, and so many of
 their standard deviations (the square root of their number) more."""
+
+_AS_GOOD: Final = 0.002
+"""A candidate that is so much less probable to pass than the most hopeful one is as good a start."""
 
 _QUANTILES: Final = ndtri((np.arange(16) + 0.5) / 16)[:, None]
 """Sixteen equally probable values of a standard normal variable."""
@@ -77,9 +81,19 @@ def walk(calibration: Outcomes, certification: Outcomes, max_error: float, delta
     wanted = (fewest + _MARGIN * fewest**0.5) * calibration.rows_per_independent_row(delta)
     candidates = _candidates(calibration, wanted / certification.n_rows)
     hopes = _hopes(calibration, certification.n_rows, candidates, max_error, delta)
-    path = candidates[int(np.argmax(hopes)) :]
+    path = candidates[_start(hopes) :]
     evidence = certification.errors_among_accepted(path, delta)
     return Walk(path, *certification.errors_and_rows(path), evidence, p_values(*evidence, max_error))
+
+
+def _start(hopes: Confidences) -> int:
+    """Return the strictest candidate from which all are about as hopeful as the most hopeful one, up to it.
+
+    A walk that begins there proves the stricter thresholds too, and loses next to nothing.
+    """
+    best = int(np.argmax(hopes))
+    worse = np.flatnonzero(hopes[:best] < hopes[best] - _AS_GOOD)
+    return int(worse[-1]) + 1 if len(worse) else 0
 
 
 def _candidates(calibration: Outcomes, strictest: float) -> Confidences:
@@ -107,7 +121,8 @@ def _hopes(
     """
     n_errors, n_accepted = calibration.errors_among_accepted(candidates, delta)
     n_expected = np.floor(n_accepted * (n_certification / calibration.n_rows)).astype(np.int64)
-    middle = np.arcsin(np.sqrt((n_errors + 0.5) / (n_accepted + 1)))
+    share = (n_errors + 0.5) / (n_accepted + 1)
+    middle = np.arcsin(np.sqrt(np.minimum(share, 1.0)))  # rounding may leave more errors than rows
     angle = np.clip(middle + _QUANTILES / (2.0 * np.sqrt(n_accepted + 1)), 0.0, np.pi / 2)
     passed = binom.cdf(most_errors(n_expected, max_error, delta), n_expected, np.sin(angle) ** 2)
     mean: Confidences = np.asarray(passed).mean(axis=0)

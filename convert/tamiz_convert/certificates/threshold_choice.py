@@ -252,6 +252,7 @@ def _certificate(policy: Policy, found: Certified, confidence_level: float) -> C
         error_upper_bound=found.error_upper_bound or 0.0,
         expected_coverage=found.n_accepted / found.n_rows,
         n_groups=found.n_groups or 0,
+        proven_thresholds=found.proven,
     )
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from tamiz.tables.options import Reading
 from tamiz_convert.bundles.bundle import file_of, read_manifest
 from tamiz_convert.check_result import CheckResult
-from tamiz_convert.checks import show_results, write_json, write_junit
+from tamiz_convert.checks import draft, show_results, write_json, write_junit
 from tamiz_convert.command_line.column_types import bundle_types
 from tamiz_convert.command_line.inspection import show
 from tamiz_convert.command_line.model_files import load_booster, load_estimator, load_torch
@@ -29,7 +29,7 @@ from tamiz_convert.command_line.rows import (
 )
 from tamiz_convert.comparison import compare, terminal
 from tamiz_convert.comparison.page import to_html, to_json
-from tamiz_convert.errors import BlockedError
+from tamiz_convert.errors import BlockedError, ExportError
 from tamiz_convert.files import write_text
 from tamiz_convert.pipeline.export import export
 from tamiz_convert.pipeline.export_report import ExportReport
@@ -120,6 +120,20 @@ def _check_rows(arguments: argparse.Namespace) -> tuple[Any, Any]:
     return (table if named else table[arguments.features or list(table.columns)].to_numpy()), labels
 
 
+def _new_checks(arguments: argparse.Namespace) -> None:
+    if arguments.output.exists():
+        raise ExportError(
+            f"{arguments.output} is there already: it may hold your limits. Write to another file"
+        )
+    target = arguments.target
+    with opened(arguments.rows, Reading.of(arguments), [target, *(arguments.features or ())]) as source:
+        others = [name for name in source.names if name != target]
+        table = read(source, {}, [*(arguments.features or others), target])
+    labels = labels_of(table.pop(target))
+    write_text(arguments.output, draft(table, labels))
+    print(f"{arguments.output}: a draft; put in the limits that your model has to keep")  # noqa: T201  a command's output
+
+
 def _inspect(arguments: argparse.Namespace) -> None:
     manifest = read_manifest(arguments.bundle)
     path = file_of(arguments.bundle)
@@ -144,6 +158,7 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "recalibrate": _recalibrate,
     "check": _check,
     "compare": _compare,
+    "new-checks": _new_checks,
     "inspect": _inspect,
 }
 

@@ -13,7 +13,7 @@ import numpy as np
 from tamiz.gate import NO_CLASS
 from tamiz.v1.manifest_pb2 import Promise
 from tamiz_convert.bundles.answers import Answers
-from tamiz_convert.certificates.promise_text import promise
+from tamiz_convert.certificates.promise_text import promise_and_stricter
 from tamiz_convert.checks.context import count
 from tamiz_convert.comparison.contender import Contender, matched
 from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, relabeled
@@ -204,7 +204,7 @@ def _side(
         graph_digest=bundle.manifest.graph_digest,
         estimator=bundle.manifest.estimator,
         calibrator=bundle.manifest.calibrator.method,
-        threshold=promise(bundle.manifest.threshold),
+        threshold=promise_and_stricter(bundle.manifest.threshold),
         value=bundle.manifest.threshold.value,
         n_unscored=count(answers.predicted == NO_CLASS),
         curve=_thinned(*measured.curve()),

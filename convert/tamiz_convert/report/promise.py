@@ -97,6 +97,7 @@ def _certificate(certificate: Certificate) -> dict[str, Any]:
         "p_value": certificate.p_value,
         "error_upper_bound": None if kind == "coverage" else certificate.error_upper_bound,
         "expected_coverage": certificate.expected_coverage,
+        "proven_thresholds": list(certificate.proven_thresholds),
     }
 
 

@@ -179,7 +179,22 @@ def _certificate(promise: Mapping[str, Any]) -> list[tuple[str, Child]]:
         bound = f"at most {percent(own['error_upper_bound'], 2)}{of} wrong"
         level = plain_percent(own["confidence_level"])
         rows.append(("what these rows show", f"{bound}, with {level} confidence (Clopper–Pearson)"))
+    if not promise["subsets"]:
+        rows.append(("stricter thresholds", _stricter(own)))
     return [*rows]
+
+
+def _stricter(own: Mapping[str, Any]) -> str:
+    """Return what is promised to a caller who asks for a stricter threshold."""
+    if own["promise"] == "joint_error":
+        return "all keep the promise"
+    if own["promise"] == "coverage":
+        return "none keeps the promise for certain: they answer less"
+    others = own["proven_thresholds"][1:]
+    if not others:
+        return "none is proven"
+    shown = ", ".join(map(threshold, others))
+    return f"proven too: {shown}. A stricter wish of a caller is raised to the next of them"
 
 
 def _were_it_false(own: Mapping[str, Any]) -> str:

@@ -323,6 +323,7 @@ class Engine:
                 class_index, confidence, accepted, reasons = batch.decisions
                 self.metrics.batch_done(batch.seconds, len(accepted))
                 self.metrics.rows_decided(confidence, accepted, reasons, class_index)
+                self.metrics.uncertified_rows += batch.n_uncertified()
             batch.deliver(reveal=self.config.reveal_abstained)
 
     def _take_note(self, error: TamizError | None) -> None:

@@ -62,6 +62,7 @@ class ModelMetrics:
         labels: model and version: values of the metrics' labels.
         requests: how many requests ended, by gRPC status.
         rows: how many rows were decided, by reason.
+        uncertified_rows: how many rows were accepted without a certificate's promise.
         failed_s: the time that requests which failed took, from arrival to end, in total.
         last_ended_s: when a request last ended, on time.monotonic's clock; 0: none has ended.
     """
@@ -99,6 +100,7 @@ class ModelMetrics:
     _circuit: Circuit | None = field(init=False, default=None)
     _overstays: Overstays | None = field(init=False, default=None)
     _overstays_before: int = field(init=False, default=0)
+    uncertified_rows: int = field(init=False, default=0)
     failed_s: float = field(init=False, default=0.0)
     last_ended_s: float = field(init=False, default=0.0)
 
@@ -174,6 +176,16 @@ class ModelMetrics:
             (_outcome(reason == Reason.REASON_NONE), name): self.rows[reason]
             for reason, name in _REASONS.items()
         }
+
+    @computed(
+        "counter",
+        "tamiz_uncertified_rows",
+        "Accepted rows that no certificate's promise covers: the threshold is not certified, a request asked"
+        " for a stricter one than any that is proven (or for a looser one that is allowed), or the row is of"
+        " an unknown slice.",
+    )
+    def _uncertified_rows(self) -> int:
+        return self.uncertified_rows
 
     @computed(
         "counter",
