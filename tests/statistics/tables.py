@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, softmax
 from sklearn.datasets import load_digits
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -73,18 +74,20 @@ class Scored:
         y: (n_rows,), int64.
         kind: what the scores are.
         n_classes: how many classes there are.
+        at: (n_rows,), int64, the position of each row in its table.
     """
 
     scores: np.ndarray
     y: np.ndarray
     kind: ScoresKind
     n_classes: int
+    at: np.ndarray
 
 
 @cache
 def scored(table: str, model: str) -> Scored:
     """Train a model on the first rows of a shuffled table, and score the others."""
-    X, y = _READERS[table]()
+    X, y = _rows(table)
     order = np.random.default_rng(0).permutation(len(y))
     X, y = X[order], y[order]
     n_training = min(TRAINING_ROWS, len(y) // 3)
@@ -94,7 +97,51 @@ def scored(table: str, model: str) -> Scored:
     scores = fitted.predict_proba(X[rest]) if kind == "probabilities" else fitted.decision_function(X[rest])
     if kind == "probabilities" and scores.shape[1] == 2:
         scores = scores[:, 1]
-    return Scored(scores.reshape(len(scores), -1).astype(np.float64), y[rest], kind, int(y.max()) + 1)
+    scores = scores.reshape(len(scores), -1).astype(np.float64)
+    return Scored(scores, y[rest], kind, int(y.max()) + 1, order[rest])
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the uncalibrated model says about each row of a population, and whether it is right.
+
+    Attributes:
+        confidence: (n_rows,), float64.
+        error: (n_rows,), bool.
+        predicted: (n_rows,), int64, the predicted class.
+        at: (n_rows,), int64, the position of each row in its table.
+    """
+
+    confidence: np.ndarray
+    error: np.ndarray
+    predicted: np.ndarray
+    at: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.error)
+
+
+@cache
+def judged(table: str, model: str) -> Judged:
+    """Turn the scores of a population into confidences."""
+    its = scored(table, model)
+    scores = (
+        its.scores
+        if its.kind == "probabilities"
+        else (expit if its.scores.shape[1] == 1 else _softmax)(its.scores)
+    )
+    probabilities = np.column_stack([1 - scores, scores]) if scores.shape[1] == 1 else scores
+    predicted = probabilities.argmax(axis=1)
+    return Judged(probabilities.max(axis=1), predicted != its.y, predicted, its.at)
+
+
+def column(table: str, name: str) -> np.ndarray:
+    """Return integer codes for a column of the published table, also one that no model reads: (n_rows,)."""
+    return pd.factorize(_read(_FILES[table])[name], sort=True)[0]
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    return softmax(scores, axis=1)
 
 
 @cache
@@ -106,14 +153,21 @@ def _archive() -> Path:
     return Path(found.submodule_search_locations[0]) / "resources.tar.gz"
 
 
-def _read(name: str) -> pd.DataFrame:
+@cache
+def _archived() -> dict[str, bytes]:
+    """Return the files that are used, in one pass: the archive holds hundreds."""
     with tarfile.open(_archive()) as archive:
-        for member in archive:
-            if member.name.endswith(f"/csv/{name}.csv"):
-                file = archive.extractfile(member)
-                assert file is not None
-                return pd.read_csv(io.BytesIO(file.read()), index_col=0)
-    raise LookupError(name)
+        wanted = {f"resources/rdata/csv/{name}.csv": name for name in _FILES.values()}
+        return {
+            wanted[member.name]: archive.extractfile(member).read()  # type: ignore[union-attr]
+            for member in archive
+            if member.name in wanted
+        }
+
+
+@cache
+def _read(name: str) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(_archived()[name]), index_col=0)
 
 
 def _numbers(features: pd.DataFrame) -> np.ndarray:
@@ -129,7 +183,7 @@ def _numbers(features: pd.DataFrame) -> np.ndarray:
 
 
 def _of(name: str, target: Callable[[pd.DataFrame], Any], *without: str) -> tuple[np.ndarray, np.ndarray]:
-    table = _read(name)
+    table = _read(_FILES[name])
     y = pd.factorize(np.asarray(target(table)), sort=True)[0].astype(np.int64)
     return _numbers(table.drop(columns=list(without))), y
 
@@ -139,21 +193,41 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
     return X, y.astype(np.int64)
 
 
-def _baseball() -> tuple[np.ndarray, np.ndarray]:
-    return _of("plyr/baseball", lambda t: t.lg == "AL", "id", "lg", "team")
-
-
-_READERS: Final[dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]]] = {
-    "diamonds-price": lambda: _of("ggplot2/diamonds", lambda t: t.price > 2401, "price"),
-    "diamonds-cut": lambda: _of("ggplot2/diamonds", lambda t: t.cut, "cut"),
-    "diamonds-clarity": lambda: _of("ggplot2/diamonds", lambda t: t.clarity, "clarity"),
-    "movies": lambda: _of("ggplot2/movies", lambda t: t.Drama, "title", "Drama", "mpaa"),
-    "doctor-visits": lambda: _of("COUNT/rwm5yr", lambda t: t.docvis > 0, "id", "docvis"),
-    "doctor-contacts": lambda: _of("Ecdat/DoctorContacts", lambda t: t.mdu > 0, "mdu"),
-    "health-insurance": lambda: _of("Ecdat/HI", lambda t: t.hhi, "hhi", "hhi2"),
-    "pharmacies": lambda: _of("Ecdat/VietNamI", lambda t: t.pharvis > 0, "pharvis", "commune"),
-    "free-light-chain": lambda: _of("survival/flchain", lambda t: t.death, "death", "futime", "chapter"),
-    "baseball": _baseball,
-    "lecturers": lambda: _of("lme4/InstEval", lambda t: t.y >= 4, "y", "s", "d"),
-    "digits": _digits,
+_FILES: Final = {
+    "diamonds-price": "ggplot2/diamonds",
+    "diamonds-cut": "ggplot2/diamonds",
+    "diamonds-clarity": "ggplot2/diamonds",
+    "movies": "ggplot2/movies",
+    "doctor-visits": "COUNT/rwm5yr",
+    "doctor-contacts": "Ecdat/DoctorContacts",
+    "health-insurance": "Ecdat/HI",
+    "pharmacies": "Ecdat/VietNamI",
+    "free-light-chain": "survival/flchain",
+    "baseball": "plyr/baseball",
+    "lecturers": "lme4/InstEval",
+    "vocabulary": "car/Vocab",
 }
+"""Name → its file in the archive."""
+
+_TARGETS: Final[dict[str, tuple[Callable[[pd.DataFrame], Any], tuple[str, ...]]]] = {
+    "diamonds-price": (lambda t: t.price > 2401, ("price",)),
+    "diamonds-cut": (lambda t: t.cut, ("cut",)),
+    "diamonds-clarity": (lambda t: t.clarity, ("clarity",)),
+    "movies": (lambda t: t.Drama, ("title", "Drama", "mpaa")),
+    "doctor-visits": (lambda t: t.docvis > 0, ("id", "docvis")),
+    "doctor-contacts": (lambda t: t.mdu > 0, ("mdu",)),
+    "health-insurance": (lambda t: t.hhi, ("hhi", "hhi2")),
+    "pharmacies": (lambda t: t.pharvis > 0, ("pharvis", "commune")),
+    "free-light-chain": (lambda t: t.death, ("death", "futime", "chapter")),
+    "baseball": (lambda t: t.lg == "AL", ("id", "lg", "team")),
+    "lecturers": (lambda t: t.y >= 4, ("y", "s", "d")),  # the two best marks
+    "vocabulary": (lambda t: t.vocabulary >= 4, ("year", "vocabulary")),  # words known, of ten
+}
+"""Name → the class of each row, and the columns that no model reads."""
+
+
+def _rows(table: str) -> tuple[np.ndarray, np.ndarray]:
+    if table == "digits":
+        return _digits()
+    target, without = _TARGETS[table]
+    return _of(table, target, *without)
