@@ -292,3 +292,16 @@ def test_temperature_makes_no_certainty_of_rows_without_an_error(n_classes):
     confidence = fit("temperature", scores, y, kind="logits", n_classes=n_classes).predict(scores).max(axis=1)
     assert confidence.mean() < 91 / 92
     assert confidence.min() < 0.95
+
+
+@pytest.mark.parametrize(("method", "kind"), CASES)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_row_of_weight_2_counts_as_two_rows_and_one_of_weight_0_as_none(method, kind, n_classes):
+    scores, y = made(150, n_classes, kind=kind)
+    weights = np.random.default_rng(1).integers(0, 4, len(y))
+    weights[:n_classes] = 1  # no class may be missing
+    weighted = fit(method, scores, y, kind=kind, n_classes=n_classes, weights=weights.astype(float))
+    repeated = fit(
+        method, np.repeat(scores, weights, 0), np.repeat(y, weights), kind=kind, n_classes=n_classes
+    )
+    np.testing.assert_allclose(weighted.predict(scores), repeated.predict(scores), rtol=0, atol=2e-4)
