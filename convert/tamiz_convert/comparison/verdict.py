@@ -21,7 +21,7 @@ _NAMES: Final = {
 """Measures in the headline."""
 
 _OF_THE_GATE: Final = frozenset({"coverage", "selective_error"})
-"""Measures at each bundle's own threshold: a stricter gate is no better model."""
+"""Measures at each bundle's own threshold: a stricter gate does not make a better model."""
 
 
 def verdict(

@@ -84,7 +84,7 @@ class ExportReport:
         """Show the report in the browser.
 
         Raises:
-            ExportError: if no report was written, or there is no browser.
+            ExportError: if no report was written, or no browser can be started.
         """
         if self.page is None:
             raise ExportError("no report was written: export with report=True to have one")
