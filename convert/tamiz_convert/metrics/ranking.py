@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,8 @@ from scipy.special import digamma
 
 from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of, nan_with_nan
 
-Times = NDArray[np.int64] | NDArray[np.float64]
-"""How often each row counts: a number of draws, or a weight."""
+Times = NDArray[Any]
+"""How often each row counts: int64 numbers of draws, or float64 weights."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,11 @@ def area(rows: Times, errors: Array) -> float:
             H(x) = digamma(x + 1) + Euler's constant. A block may be empty.
         errors: (n_blocks,), float64.
     """
-    through = np.cumsum(rows)
-    before = np.append(np.zeros(1, through.dtype), through[:-1])
+    through = np.append(np.zeros(1, rows.dtype), np.cumsum(rows))
+    before = through[:-1]
     errors_before = np.cumsum(errors) - errors
     rate = errors / np.where(rows > 0, rows, 1)
-    risks = errors + (errors_before - rate * before) * np.diff(_harmonic(np.append(before[:1], through)))
+    risks = errors + (errors_before - rate * before) * np.diff(_harmonic(through))
     return float(risks.sum() / through[-1])
 
 
@@ -142,7 +143,9 @@ def generalized_area(rows: Times, errors: Array) -> float:
 
 def _harmonic(n: Times) -> Array:
     """Return the harmonic numbers of ascending numbers."""
-    return _harmonic_numbers(int(n[-1]))[n] if n.dtype.kind == "i" else digamma(n + 1.0) + np.euler_gamma
+    if n.dtype.kind == "i":
+        return np.asarray(_harmonic_numbers(int(n[-1]))[n])
+    return np.asarray(digamma(n + 1.0) + np.euler_gamma)
 
 
 @lru_cache(maxsize=4)

@@ -15,7 +15,7 @@ def resamples(
     seed: int,
     groups: NDArray[Any] | None = None,
     weights: NDArray[np.float64] | None = None,
-) -> Iterator[NDArray[np.int64] | NDArray[np.float64]]:
+) -> Iterator[NDArray[Any]]:
     """Yield (n_rows,), how often each row counts: how often it was drawn, times its weight.
 
     Args:

@@ -160,7 +160,13 @@ def _judged(
 ) -> tuple[Judged, Judged]:
     """Return the rows that fit and the rows that certify, with the graph's probabilities."""
     return (
-        Judged(probabilities[0], rows.fitting.y, _slice_index(rows.fitting, column), rows.groups),
+        Judged(
+            probabilities[0],
+            rows.fitting.y,
+            _slice_index(rows.fitting, column),
+            rows.groups,
+            rows.fitting.weights,
+        ),
         Judged(
             probabilities[1], rows.certifying.y, _slice_index(rows.certifying, column), rows.certifying_groups
         ),

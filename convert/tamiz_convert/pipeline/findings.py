@@ -63,6 +63,7 @@ def scored(
         probabilities_before=before,
         thresholds=Thresholds(threshold).of_rows(probabilities, index),
         slices=named | _slices(rows.rows, [name for name in slices if name not in named]),
+        weights=rows.weights,
     )
 
 

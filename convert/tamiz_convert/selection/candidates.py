@@ -21,7 +21,7 @@ class Rows:
         kind: what their scores are.
         n_classes: how many classes there are.
         n_rows: how many rows there are.
-        n_worth: how many rows of equal weight they are worth.
+        n_by_weight: how many rows of equal weight they are worth; None if they have no weights.
         n_minor: how many rows the rarest class has.
     """
 
@@ -29,14 +29,18 @@ class Rows:
     n_classes: int
     n_rows: int
     n_minor: int
-    n_worth: int
+    n_by_weight: int | None = None
+
+    @property
+    def n_worth(self) -> int:
+        """How many rows count."""
+        return self.n_rows if self.n_by_weight is None else self.n_by_weight
 
     @property
     def worth(self) -> str:
         """How many rows there are, for people."""
-        if self.n_worth == self.n_rows:
-            return f"{self.n_rows:,}"
-        return f"{self.n_rows:,}, worth {self.n_worth:,} by their weights"
+        by_weight = "" if self.n_by_weight is None else f", worth {self.n_by_weight:,} by their weights"
+        return f"{self.n_rows:,}{by_weight}"
 
     @property
     def reference(self) -> str:

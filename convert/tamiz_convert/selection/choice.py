@@ -149,7 +149,7 @@ def standard_error(one: OutOfFold, other: OutOfFold, judges: Judges) -> float:
     """
     difference = one.losses - other.losses
     times = np.ones(len(difference)) if judges.weights is None else judges.weights
-    deviations: Array = times * (difference - mean(difference, times))
+    deviations: Array = times * (difference - mean(difference, judges.weights))
     if judges.groups is not None:
         deviations = totals(np.unique(judges.groups, return_inverse=True)[1], deviations)
     n = len(deviations)

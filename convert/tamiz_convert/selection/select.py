@@ -63,16 +63,16 @@ def select_calibrator(
             count as one observation in a standard error.
         splitter: a scikit-learn splitter whose parts are disjoint; it need not cover every row. By default
             folds are stratified, and groups stay whole.
-        weights: (n_rows,), above 0, how often each row counts, in fits and in every figure; None for once. They
-            add up to as many rows as they are worth, which the limits on rows apply to.
+        weights: (n_rows,), above 0, how often each row counts, in fits and in every figure; None for once.
+            They add up to as many rows as they are worth, which the limits on rows apply to.
         seed: of the folds and of the bootstrap behind the veto.
 
     Raises:
         RowsError: if scores are not finite, or rows cannot be folded.
         EstimatorError: if `kind` says probabilities and the scores are not.
     """
-    n_worth = len(y) if weights is None else round(weights.sum())
-    rows = Rows(kind, n_classes, len(y), int(np.bincount(y, minlength=n_classes).min()), n_worth)
+    by_weight = None if weights is None else round(weights.sum())
+    rows = Rows(kind, n_classes, len(y), int(np.bincount(y, minlength=n_classes).min()), by_weight)
     # Every calibrator refuses what the reference refuses: NaN, and scores that are not probabilities.
     fit(rows.reference, scores, y, kind=kind, n_classes=n_classes)
     objections = {method: objection(method, rows, settings) for method in METHODS}

@@ -90,5 +90,5 @@ def notes(tried: Sequence[OutOfFold], failed: Mapping[str, str]) -> tuple[str, .
 
 
 def _described(rows: Rows) -> str:
-    worth = "" if rows.n_worth == rows.n_rows else f" (worth {rows.n_worth:,} by their weights)"
+    worth = "" if rows.n_by_weight is None else f" (worth {rows.n_by_weight:,} by their weights)"
     return f"{rows.n_rows:,} calibration rows{worth} with {rows.n_minor:,} of the rarest class"
