@@ -141,17 +141,17 @@ def choose(
         pool.remove(winner)
 
 
-def standard_error(one: OutOfFold, other: OutOfFold, judges: Judges) -> float:
+def standard_error(one: OutOfFold, other: OutOfFold, groups: NDArray[Any] | None) -> float:
     """Return the paired standard error of the difference of two mean log losses.
 
     Rows that belong together count as one observation, the sum of their deviations (Liang & Zeger 1986). A
     row is one observation whatever its weight.
     """
     difference = one.losses - other.losses
-    times = np.ones(len(difference)) if judges.weights is None else judges.weights
-    deviations: Array = times * (difference - mean(difference, judges.weights))
-    if judges.groups is not None:
-        deviations = totals(np.unique(judges.groups, return_inverse=True)[1], deviations)
+    times = np.ones(len(difference)) if one.weights is None else one.weights
+    deviations: Array = times * (difference - mean(difference, one.weights))
+    if groups is not None:
+        deviations = totals(np.unique(groups, return_inverse=True)[1], deviations)
     n = len(deviations)
     return float(np.sqrt((deviations**2).sum() * n / max(1, n - 1)) / times.sum())
 
@@ -167,7 +167,7 @@ def _preferred(
         candidate
         for candidate in pool
         if candidate.log_loss - lowest.log_loss
-        <= settings.standard_errors * standard_error(candidate, lowest, judges)
+        <= settings.standard_errors * standard_error(candidate, lowest, judges.groups)
     )
 
 

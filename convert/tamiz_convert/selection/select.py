@@ -167,7 +167,7 @@ def _measured(candidate: OutOfFold, choice: Choice, judges: Judges) -> Candidate
         brier=brier(p, judges.y, weights=judges.weights),
         ece_15=ece(p, judges.y, weights=judges.weights),
         aurc=ranking(candidate, judges),
-        standard_error=standard_error(candidate, choice.winner, judges),
+        standard_error=standard_error(candidate, choice.winner, judges.groups),
     )
 
 

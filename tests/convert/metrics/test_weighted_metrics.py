@@ -23,9 +23,9 @@ Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 def rows(request) -> Rows:
     """Probabilities of which some repeat, labels, and weights of 0 to 4."""
     random = np.random.default_rng(request.param)
-    p = random.dirichlet(np.ones(request.param), 120).round(2)
-    p[:, 0] += 1.0 - p.sum(axis=1)
-    y = np.array([random.choice(request.param, p=row / row.sum()) for row in p])
+    p = random.integers(0, 4, (120, request.param)) + 0.1
+    p /= p.sum(axis=1, keepdims=True)
+    y = np.array([random.choice(request.param, p=row) for row in p])
     return p, y, random.integers(0, 5, len(y)).astype(np.float64)
 
 
@@ -36,9 +36,8 @@ def test_they_are_scikit_learns(rows):
     assert accuracy(p, y, weights=w) == pytest.approx(
         sklearn.metrics.accuracy_score(y, p.argmax(axis=1), sample_weight=w), abs=1e-12
     )
-    clipped = np.maximum(p, 1e-15)
     assert log_loss(p, y, weights=w) == pytest.approx(
-        sklearn.metrics.log_loss(y, clipped / clipped.sum(axis=1)[:, None], labels=classes, sample_weight=w)
+        sklearn.metrics.log_loss(y, p, labels=classes, sample_weight=w), abs=1e-12
     )
     assert brier(p, y, weights=w) == pytest.approx(
         sklearn.metrics.brier_score_loss(y, p, labels=classes, scale_by_half=False, sample_weight=w)
@@ -63,7 +62,7 @@ def test_means_do_not_depend_on_the_scale(rows, name, scale):
 def test_bins_of_equal_mass_hold_equal_weight():
     values, weights = np.array([0.1, 0.2, 0.3, 0.4]), np.array([3.0, 1.0, 1.0, 1.0])
     np.testing.assert_allclose(equal_mass(values, 2, weights), [0.15, 1.0])
-    np.testing.assert_allclose(equal_mass(values, 2, np.array([0.5, 0.5, 0.5, 2.5])), [0.35, 1.0])
+    np.testing.assert_allclose(equal_mass(values, 2, np.array([0.5, 0.5, 0.5, 2.5])), [0.4, 1.0])
 
 
 @pytest.mark.parametrize("small", [1e-3, 1e-6, 1e-9])
