@@ -45,7 +45,12 @@ def sample_weights(values: Any, n_rows: int) -> Array:
             f"the sample weight of row {odd} is {listed[odd]!r:.60}; expected a number from 0 up, as a number"
             " and not as text"
         )
-    weights = read.values.astype(np.float64)
+    try:
+        weights = read.values.astype(np.float64)
+    except OverflowError:
+        raise RowsError(
+            "a sample weight is too large for a 64-bit float; divide all by the largest"
+        ) from None
     outside = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0.0)))
     if len(outside):
         raise RowsError(
