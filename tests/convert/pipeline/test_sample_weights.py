@@ -7,6 +7,7 @@ import json
 import joblib
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
@@ -59,6 +60,7 @@ def test_the_calibrator_serves_the_rows_that_the_weights_stand_for(model, rows, 
     assert fitting.worth == pytest.approx(weights.sum() ** 2 / (weights**2).sum())
     assert certifying.worth == 0.0
     assert weighted.manifest.threshold.certificate.n_rows == 6_000
+    assert {sum(each.counts) for each in weighted.manifest.reference_histograms} == {6_000}
     assert any("600 rows that fit the calibrator count by their sample weights" in n for n in weighted.notes)
 
 
@@ -89,6 +91,7 @@ def test_without_a_promise_the_split_rows_measure_by_weight(model, rows, tmp_pat
     assert [each["n_worth"] for each in data["row_sets"]] == [
         pytest.approx(each.worth) for each in report.manifest.row_sets
     ]
+    assert data["attainable"] == []
     page = report.page.read_text()
     assert "In this section rows count by their sample weights" in page
     assert "by their sample weights</td>" in page
@@ -173,3 +176,28 @@ def test_the_command_reads_them_from_a_column(model, rows, tmp_path, capsys):
         assert run(file, 2, *promise) == 1
         assert said in capsys.readouterr().err
     assert not (tmp_path / "m/2").exists()
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_slices_and_groups_go_with_weights(model, tmp_path, library):
+    parts = []
+    for seed in (3, 4):
+        table, y = drawn(1_500, seed)
+        parts.append((table if library == "pandas" else pl.from_pandas(table), y))
+    weights = np.where(parts[0][0]["region"].to_numpy() == "south", 0, 1 + np.arange(1_500) % 3)
+    report = export(
+        model,
+        tmp_path / "m/1",
+        calibration=parts[0],
+        certification=parts[1],
+        sample_weight=weights,
+        groups=np.arange(1_500) // 2,
+        certification_groups=np.arange(1_500) // 2 + 1_500,
+        slice_by="region",
+        max_error=0.3,
+        report=False,
+    )
+    assert report.manifest.row_sets[0].n_rows == np.count_nonzero(weights)
+    assert report.manifest.row_sets[0].worth > 0.8 * np.count_nonzero(weights)
+    assert [each.name for each in report.manifest.threshold.subsets] == ["north", "south"]
+    assert any("calibration rows have the sample weight 0" in note for note in report.notes)
