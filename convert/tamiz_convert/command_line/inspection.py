@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tamiz.dtypes import name_of
-from tamiz.v1.manifest_pb2 import Calibrator, InputSpec, Manifest, Threshold
+from tamiz.v1.manifest_pb2 import Calibrator, InputSpec, Manifest, RowSet, Threshold
 from tamiz_convert.certificates.promise_text import promise_lines
 from tamiz_convert.report.formats import quantity
 
@@ -53,7 +53,7 @@ def _facts(manifest: Manifest, size_bytes: int, page: Path | None) -> Renderable
         ("threshold", _threshold(manifest.threshold)),
         ("certificate", "\n".join(promise_lines(manifest.threshold))),
         ("parity", parity),
-        *((f"{each.role} rows", f"{each.n_rows}, {each.digest}") for each in manifest.row_sets),
+        *((f"{each.role} rows", _row_set(each)) for each in manifest.row_sets),
         ("seed", str(manifest.seed)),
         ("libraries", libraries),
         ("format", f"{manifest.format_version}, {size_bytes:,} bytes, digest checked"),
@@ -63,6 +63,11 @@ def _facts(manifest: Manifest, size_bytes: int, page: Path | None) -> Renderable
     ):
         table.add_row(f"[bold]{name}[/bold]", escape(value))
     return table
+
+
+def _row_set(rows: RowSet) -> str:
+    by_weight = f", worth {rows.worth:,.0f} by their sample weights" if rows.worth else ""
+    return f"{rows.n_rows}{by_weight}, {rows.digest}"
 
 
 def _threshold(threshold: Threshold) -> str:

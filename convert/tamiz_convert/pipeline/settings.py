@@ -247,6 +247,21 @@ class Settings(TypedDict, total=False):
             "(n_rows,), as `groups`; no group may have rows on both sides.",
         ),
     ]
+    sample_weight: Annotated[
+        Any,
+        Setting(
+            "how often each calibration row counts, where they are not drawn as they will be served.",
+            "(n_rows,), numbers from 0 up: a row of weight 2 counts as two of weight 1, one of weight 0 as"
+            " none. Calibrators and metrics are weighted. A certificate counts each row once, so it needs"
+            " `certification`: rows drawn as they will be served.",
+            flag=Flag(
+                "rows",
+                "COLUMN",
+                text="the column with the weight of each calibration row, for rows that are not drawn as they"
+                " will be served; a promise then needs --certification",
+            ),
+        ),
+    ]
     splitter: Annotated[
         Any,
         Setting(

@@ -18,6 +18,7 @@ from tamiz_convert.errors import RowsError
 from tamiz_convert.graphs.score_graph import Labels
 from tamiz_convert.rows.labeled import LabeledRows, labeled, refuse_overlap, row_keys
 from tamiz_convert.rows.per_row import as_codes, one_per_row, refuse_other_order
+from tamiz_convert.rows.weights import sample_weights, worth_of
 
 MAX_DUPLICATES: Final = 0.05
 """The largest share of rows that may repeat others. A larger one looks like a mistake, such as rows drawn
@@ -56,6 +57,7 @@ class SplitPlan:
             many, also between the sets, and each is divided by itself.
         seed: the seed of the shuffle.
         certification_groups: (n_rows,), the same as `groups` for separate certification rows.
+        weights: (n_rows,), how often each calibration row counts.
     """
 
     fraction: float = 0.5
@@ -64,6 +66,7 @@ class SplitPlan:
     allow_duplicates: bool = False
     seed: int = 0
     certification_groups: Any = None
+    weights: Any = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.fraction < 1.0:
@@ -94,9 +97,10 @@ def held_out(
     given = labeled(*calibration, classes, "calibration", slices[0])
     refuse_other_order(calibration[0], plan.groups, "groups")
     groups = _groups(plan.groups, len(given))
-    notes = _duplicates(given, "calibration", allowed=plan.allow_duplicates)
+    given, groups, left_out = _weighted(given, groups, calibration[0], plan.weights)
+    notes = left_out + _duplicates(given, "calibration", allowed=plan.allow_duplicates)
     if certification is None:
-        fitting, certifying = divide(given, plan)
+        fitting, certifying = divide(given, replace(plan, groups=groups))
         if plan.certification_groups is not None:
             raise RowsError("certification_groups needs certification: separate rows that certify")
         parts = HeldOut(
@@ -123,7 +127,41 @@ def held_out(
             checked["certification"] = parts.certifying.rows
         for what, rows in checked.items():
             notes += refuse_overlap(rows, seen, what, "training", allowed=plan.allow_duplicates)
-    return replace(parts, notes=(*notes, *_absent(parts.certifying, classes)))
+    fits, certifies = (
+        replace(part, weights=worth_of(part.weights)) for part in (parts.fitting, parts.certifying)
+    )
+    notes += (
+        *_worth(fits, "fit the calibrator"),
+        *_worth(certifies, "measure it"),
+        *_absent(certifies, classes),
+    )
+    return replace(parts, fitting=fits, certifying=certifies, notes=notes)
+
+
+def _weighted(
+    rows: LabeledRows, groups: NDArray[Any] | None, given: Any, weights: Any
+) -> tuple[LabeledRows, NDArray[Any] | None, tuple[str, ...]]:
+    """Return rows with their weights, and their groups, without those of weight 0; and a note about these."""
+    if weights is None:
+        return rows, groups, ()
+    refuse_other_order(given, weights, "sample weights")
+    read = sample_weights(weights, len(rows))
+    counted = np.flatnonzero(read)
+    kept = replace(rows, weights=read).take(counted)
+    n_left = len(rows) - len(kept)
+    note = f"{n_left:,} of {len(rows):,} calibration rows have the sample weight 0 and are left out"
+    return kept, _taken(groups, counted), (note,) if n_left else ()
+
+
+def _worth(rows: LabeledRows, use: str) -> tuple[str, ...]:
+    """Return a note about rows that have weights."""
+    if rows.weights is None:
+        return ()
+    note = (
+        f"the {len(rows):,} rows that {use} count by their sample weights, and are worth"
+        f" {rows.weights.sum():,.0f} rows of equal weight"
+    )
+    return (note,)
 
 
 def divide(rows: LabeledRows, plan: SplitPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

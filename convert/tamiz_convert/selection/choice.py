@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tamiz_convert.metrics.bins import totals
 from tamiz_convert.metrics.paired import PairedDifference, aurc_difference
 from tamiz_convert.metrics.ranking import aurc
-from tamiz_convert.metrics.top_label import Array, Classes
+from tamiz_convert.metrics.top_label import Array, Classes, mean
 from tamiz_convert.selection.flips import turned
 from tamiz_convert.selection.out_of_fold import OutOfFold
 from tamiz_convert.selection.settings import SelectionSettings
@@ -99,13 +99,23 @@ class Judges:
         y: (n_judging,), int64.
         fold: (n_judging,), int64, the number of the fold that each row judges in.
         groups: (n_judging,), which rows belong together; None if none do.
-        n_rows: how many calibration rows there are, judging or not.
+        n_rows: how many calibration rows there are, judging or not; by weight if they have weights.
+        weights: (n_judging,), how often each row counts; None for once.
     """
 
     y: Classes
     fold: NDArray[np.int64]
     groups: NDArray[Any] | None
     n_rows: int
+    weights: Array | None = None
+
+    def share(self, rows: NDArray[np.bool_]) -> float:
+        """Return the share of the judging rows that some of them are."""
+        return mean(rows, self.weights)
+
+    def weights_of(self, rows: NDArray[np.bool_]) -> Array | None:
+        """Return the weights of some of the rows."""
+        return None if self.weights is None else self.weights[rows]
 
 
 def choose(
@@ -134,14 +144,16 @@ def choose(
 def standard_error(one: OutOfFold, other: OutOfFold, groups: NDArray[Any] | None) -> float:
     """Return the paired standard error of the difference of two mean log losses.
 
-    Rows that belong together count as one observation, the sum of their deviations (Liang & Zeger 1986).
+    Rows that belong together count as one observation, the sum of their deviations (Liang & Zeger 1986). A
+    row is one observation whatever its weight.
     """
     difference = one.losses - other.losses
-    deviations: Array = difference - difference.mean()
+    times = np.ones(len(difference)) if one.weights is None else one.weights
+    deviations: Array = times * (difference - mean(difference, one.weights))
     if groups is not None:
         deviations = totals(np.unique(groups, return_inverse=True)[1], deviations)
     n = len(deviations)
-    return float(np.sqrt((deviations**2).sum() * n / max(1, n - 1)) / len(difference))
+    return float(np.sqrt((deviations**2).sum() * n / max(1, n - 1)) / times.sum())
 
 
 def _preferred(
@@ -163,7 +175,7 @@ def _veto(
     winner: OutOfFold, reference: OutOfFold, judges: Judges, settings: SelectionSettings, seed: int
 ) -> str | None:
     """Return why a candidate may not win: it turns the estimator's scores, or ranks rows worse."""
-    why = turned(reference.probabilities, winner.probabilities, judges.y)
+    why = turned(reference.probabilities, winner.probabilities, judges.y, judges.weights)
     if why is not None:
         return why
     if ranking(winner, judges) <= ranking(reference, judges) + _ROUNDING:
@@ -185,7 +197,9 @@ def ranking(candidate: OutOfFold, judges: Judges) -> float:
     ranking of two-class rows; five different temperatures over pooled rows would seem to.
     """
     return sum(
-        float(rows.mean()) * aurc(candidate.probabilities[rows], judges.y[rows]) for rows in _folds(judges)
+        judges.share(rows)
+        * aurc(candidate.probabilities[rows], judges.y[rows], weights=judges.weights_of(rows))
+        for rows in _folds(judges)
     )
 
 
@@ -200,11 +214,12 @@ def _ranking_difference(
             other.probabilities[rows],
             judges.y[rows],
             groups=None if judges.groups is None else judges.groups[rows],
+            weights=judges.weights_of(rows),
             n_resamples=settings.n_resamples,
             seed=seed + number,
         )
-        difference += float(rows.mean()) * of_fold.difference
-        variance += (float(rows.mean()) * of_fold.standard_error) ** 2
+        difference += judges.share(rows) * of_fold.difference
+        variance += (judges.share(rows) * of_fold.standard_error) ** 2
     return PairedDifference(difference, float(np.sqrt(variance)))
 
 

@@ -107,14 +107,16 @@ class Manifest(_message.Message):
     def __init__(self, format_version: _Optional[int] = ..., name: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., library_versions: _Optional[_Mapping[str, str]] = ..., graph_digest: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[InputSpec, _Mapping]]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., calibrator: _Optional[_Union[Calibrator, _Mapping]] = ..., threshold: _Optional[_Union[Threshold, _Mapping]] = ..., reference_histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., estimator: _Optional[str] = ..., scores_kind: _Optional[str] = ..., row_sets: _Optional[_Iterable[_Union[RowSet, _Mapping]]] = ..., seed: _Optional[int] = ..., recalibrated_from: _Optional[str] = ..., inputs_digest: _Optional[str] = ...) -> None: ...
 
 class RowSet(_message.Message):
-    __slots__ = ("role", "n_rows", "digest")
+    __slots__ = ("role", "n_rows", "digest", "worth")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     N_ROWS_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
+    WORTH_FIELD_NUMBER: _ClassVar[int]
     role: str
     n_rows: int
     digest: str
-    def __init__(self, role: _Optional[str] = ..., n_rows: _Optional[int] = ..., digest: _Optional[str] = ...) -> None: ...
+    worth: float
+    def __init__(self, role: _Optional[str] = ..., n_rows: _Optional[int] = ..., digest: _Optional[str] = ..., worth: _Optional[float] = ...) -> None: ...
 
 class InputSpec(_message.Message):
     __slots__ = ("name", "dtype", "shape", "column_names", "missing_values_allowed")

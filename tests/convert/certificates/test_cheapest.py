@@ -189,3 +189,15 @@ def test_the_order_of_the_rows_does_not_sway_the_interval():
     values = np.repeat([0.0, 10.0], [500, 20])
     low, high = mean_interval(values, 0.0, 10.0, 0.05, 0)
     assert low < values.mean() < high < 1.2
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_whole_weights_choose_the_threshold_of_repeated_rows(seed):
+    random = np.random.default_rng(seed)
+    confidence = random.random(80).round(2)
+    y, weights = (random.random(80) > confidence).astype(int), random.integers(1, 5, 80)
+    prices = Prices.of({"error": 3, "abstention": 1}, [0, 1])
+    predicted = np.zeros(80, dtype=int)
+    again = np.repeat(np.arange(80), weights)
+    found = cheapest_threshold(prices, confidence, predicted, y, weights.astype(float))
+    assert found == cheapest_threshold(prices, confidence[again], predicted[again], y[again])

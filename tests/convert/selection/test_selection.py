@@ -570,3 +570,62 @@ def test_twenty_thousand_rows_take_seconds(kind):
     found = select_calibrator(expit(scores) if kind == "probabilities" else scores, y, kind=kind, n_classes=2)
     assert time.process_time() - begun < 10.0
     assert sum(bool(candidate.metrics) for candidate in found.candidates) == (6 if kind == "logits" else 7)
+
+
+@pytest.mark.parametrize("method", ["temperature", "beta", "none"])
+def test_out_of_fold_weights_are_repeated_rows(method):
+    scores, y = binary(120, 3)
+    p = expit(scores)
+    weights = np.random.default_rng(0).integers(1, 4, len(y))
+    again = np.repeat(np.arange(len(y)), weights)
+    weighted = select(p, y, weights=weights.astype(np.float64), settings=ALIKE)
+    repeated = select(p[again], y[again], splitter=_Copies(weights), settings=ALIKE)
+    found, expected = (
+        next(each for each in selection.candidates if each.method == method)
+        for selection in (weighted, repeated)
+    )
+    assert found.log_loss == pytest.approx(expected.log_loss, rel=1e-6)
+    assert (found.brier, found.ece_15) == pytest.approx((expected.brier, expected.ece_15), rel=1e-6)
+
+
+ALIKE = SelectionSettings(rows_to_fit=50, rows_to_compare=50, n_resamples=5)
+
+
+class _Copies:
+    """The folds of `select_calibrator` for rows before they were repeated."""
+
+    def __init__(self, weights: np.ndarray) -> None:
+        self.weights = weights
+
+    def split(self, scores, y, _groups):
+        first = np.cumsum(self.weights) - self.weights
+        number = np.repeat(np.arange(len(self.weights)), self.weights)
+        for fitting, judging in StratifiedKFold(5, shuffle=True, random_state=0).split(first, y[first]):
+            yield np.flatnonzero(np.isin(number, fitting)), np.flatnonzero(np.isin(number, judging))
+
+
+def select(p, y, **options):
+    return select_calibrator(p, y, kind="probabilities", n_classes=2, **options)
+
+
+def test_weights_choose_for_the_rows_that_they_stand_for():
+    """Half of the rows are too sure, half are right; the weights say which half counts."""
+    sure, y_sure = binary(300, 1, sharpness=4.0)
+    right, y_right = binary(300, 2, sharpness=1.0)
+    p, y = expit(np.concatenate([sure, right])), np.concatenate([y_sure, y_right])
+    is_right = np.arange(600) >= 300
+    losses = {}
+    for name, weights in (("right", np.where(is_right, 1.0, 0.01)), ("sure", np.where(is_right, 0.01, 1.0))):
+        found = {each.method: each for each in select(p, y, weights=weights, settings=ALIKE).candidates}
+        losses[name] = found["none"].log_loss - found["temperature"].log_loss
+    assert losses["right"] < 0.02
+    assert losses["sure"] > 0.1
+
+
+def test_limits_apply_to_what_the_rows_are_worth():
+    scores, y = binary(400, 4)
+    weights = np.where(np.arange(400) < 40, 1.0, 1e-9)
+    found = select(expit(scores), y, weights=weights, settings=DEFAULTS)
+    assert found.method == "none"
+    assert "400, worth 40 by their weights" in statuses(found)["temperature"]
+    assert "400 calibration rows (worth 40 by their weights)" in found.reason
