@@ -89,6 +89,7 @@ class Task:
                 settings["allow_duplicates"],
                 settings["seed"],
                 settings["certification_groups"],
+                only_places=_only_places(settings),
             ),
             calibrator=settings["calibrator"],
             selection=settings["selection"] or SelectionSettings(),
@@ -100,6 +101,12 @@ class Task:
             recalibrated_from=recalibrated_from,
             say=say,
         )
+
+
+def _only_places(settings: Settings) -> bool:
+    """Return whether rows that do not certify neither fit a calibrator nor choose more than one start."""
+    chooses = settings["cost"] is not None or settings["per_class"] or settings["slice_by"] is not None
+    return settings["calibrator"] == "none" and not chooses
 
 
 def _policy(settings: Mapping[str, Any]) -> Policy:

@@ -378,7 +378,7 @@ def test_what_claims_far_more_than_the_rows_can_show_is_passed_over(n, n_classes
     y = random.integers(0, n_classes, n)
     logits = random.normal(0, 0.3, (n, n_classes))
     logits[np.arange(n), y] += sureness
-    scores = logits if n_classes > 2 else logits[:, 1:] - logits[:, :1]  # noqa: PLR2004  one score for two
+    scores = logits if n_classes > 2 else logits[:, 1:] - logits[:, :1]
     found = select_calibrator(scores, y, kind="logits", n_classes=n_classes)
     assert statuses(found)["none"].startswith("vetoed: it claims far more than")
     confidence = fit(found.method, scores, y, kind="logits", n_classes=n_classes).predict(scores).max(axis=1)
