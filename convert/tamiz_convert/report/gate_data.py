@@ -79,8 +79,12 @@ def threshold_data(rows: ScoredRows, manifest: Manifest) -> dict[str, Any]:
     own = rows.accepted
     single = None if manifest.threshold.subsets else manifest.threshold.value
     listed = () if single is None else tuple(manifest.threshold.certificate.proven_thresholds)
-    tried = np.union1d(_thinned(rows.confidence), listed)
-    points = [_point(rows, rows.confidence >= t, float(t), level) for t in tried if t != single]
+    proven = [_point(rows, rows.confidence >= t, t, level) for t in listed if t != single]
+    there = {point["n_accepted"] for point in proven}
+    others = [
+        _point(rows, rows.confidence >= t, float(t), level) for t in _thinned(rows.confidence) if t != single
+    ]
+    points = [*proven, *(point for point in others if point["n_accepted"] not in there)]
     points.append(_point(rows, own, single, level) | {"as_exported": True})
     for point in points:
         point["proven"] = _is_proven(manifest, point["threshold"])
