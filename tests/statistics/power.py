@@ -20,12 +20,10 @@ from scipy.special import betaincinv
 from tamiz_convert.certificates.certify import find
 from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.metrics.binomial import p_values
+from tamiz_convert.rows.held_out import SplitPlan
 
 from .populations import DELTA
 from .tables import judged
-
-CERTIFYING: Final = 0.7
-"""The share of the rows that certify, as `export` has it."""
 
 SIZES: Final = (200, 500, 1_000, 5_000)
 
@@ -50,8 +48,8 @@ Procedure = Callable[[np.ndarray, np.ndarray, float, float], float]
 
 
 def ours(confidence: np.ndarray, error: np.ndarray, max_error: float, delta: float) -> float:
-    """Split as an export splits them; the rows come in random order."""
-    cut = round(len(error) * (1 - CERTIFYING))
+    """Split as an export without a calibrator splits them; the rows come in random order."""
+    cut = len(error) - SplitPlan(only_places=True).n_certifying(len(error))
     calibration = Outcomes(confidence[:cut], error[:cut])
     found = find(calibration, Outcomes(confidence[cut:], error[cut:]), max_error=max_error, delta=delta)
     return np.inf if found is None else found.threshold

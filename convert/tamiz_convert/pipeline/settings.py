@@ -222,8 +222,13 @@ class Settings(TypedDict, total=False):
         ),
     ]
     certification_fraction: Annotated[
-        float,
-        Setting("the share of `calibration` that certifies.", default=0.7, flag=Flag("rows", "SHARE", float)),
+        float | None,
+        Setting(
+            "the share of `calibration` that certifies; by default 0.7.",
+            "With calibrator='none' nothing is fitted: a fifth of the rows, at most 500, places the"
+            " thresholds, and all others certify. That is not so with `cost`, `per_class` and `slice_by`.",
+            flag=Flag("rows", "SHARE", float),
+        ),
     ]
     groups: Annotated[
         Any,

@@ -91,6 +91,7 @@ class Task:
                 settings["seed"],
                 settings["certification_groups"],
                 settings["sample_weight"],
+                only_places=_only_places(settings),
             ),
             calibrator=settings["calibrator"],
             selection=settings["selection"] or SelectionSettings(),
@@ -120,6 +121,12 @@ def _refuse_weights(settings: Mapping[str, Any]) -> None:
             "sample_weight without certification: release checks and baselines count each of their rows once."
             " Give certification or check_rows (--check-data), rows that are drawn as they will be served"
         )
+
+
+def _only_places(settings: Settings) -> bool:
+    """Return whether rows that do not certify neither fit a calibrator nor choose more than one start."""
+    chooses = settings["cost"] is not None or settings["per_class"] or settings["slice_by"] is not None
+    return settings["calibrator"] == "none" and not chooses
 
 
 def _policy(settings: Mapping[str, Any]) -> Policy:

@@ -24,6 +24,11 @@ MAX_DUPLICATES: Final = 0.05
 """The largest share of rows that may repeat others. A larger one looks like a mistake, such as rows drawn
 with replacement."""
 
+_CERTIFYING: Final = 0.7
+_PLACING: Final = 0.2
+_MOST_PLACING: Final = 500
+"""Without a calibrator to fit, a fifth of the rows, at most 500, says where the walk begins."""
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -49,7 +54,7 @@ class SplitPlan:
     """How held-out rows are divided.
 
     Attributes:
-        fraction: the share of rows that certify, between 0 and 1.
+        fraction: the share of rows that certify, between 0 and 1; None for the usual one.
         groups: (n_rows,), one value per calibration row; rows with the same value stay on one side.
         splitter: folds the rows to choose a calibrator. With a TimeSeriesSplit the rows are in order of time,
             and the last ones certify.
@@ -58,18 +63,29 @@ class SplitPlan:
         seed: the seed of the shuffle.
         certification_groups: (n_rows,), the same as `groups` for separate certification rows.
         weights: (n_rows,), how often each calibration row counts.
+        only_places: whether nothing is fitted to the rows that do not certify: they only say where to begin.
+            Then fewer will do.
     """
 
-    fraction: float = 0.5
+    fraction: float | None = None
     groups: Any = None
     splitter: Any = None
     allow_duplicates: bool = False
     seed: int = 0
     certification_groups: Any = None
     weights: Any = None
+    only_places: bool = False
+
+    def n_certifying(self, n_rows: int) -> int:
+        """Return how many of so many rows certify, if none belong together."""
+        if self.fraction is not None:
+            return round(n_rows * self.fraction)
+        if self.only_places:
+            return n_rows - min(round(n_rows * _PLACING), _MOST_PLACING)
+        return round(n_rows * _CERTIFYING)
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.fraction < 1.0:
+        if self.fraction is not None and not 0.0 < self.fraction < 1.0:
             raise RowsError(f"certification_fraction is {self.fraction}; expected a share between 0 and 1")
 
 
@@ -172,7 +188,7 @@ def divide(rows: LabeledRows, plan: SplitPlan) -> tuple[NDArray[np.int64], NDArr
     Raises:
         RowsError: if either part would be empty.
     """
-    n_certifying = round(len(rows) * plan.fraction)
+    n_certifying = plan.n_certifying(len(rows))
     if not 0 < n_certifying < len(rows):
         raise RowsError(
             f"{len(rows):,} held-out rows cannot be split into calibration and certification rows; bring more"
@@ -193,7 +209,7 @@ def _whole_groups(groups: NDArray[Any], plan: SplitPlan) -> tuple[NDArray[np.int
             f"all rows belong to the group {groups.tolist()[0]!r}, so they cannot be divided: bring rows of"
             " more groups"
         )
-    n_certifying = max(1, min(n_groups - 1, math.ceil(n_groups * plan.fraction)))
+    n_certifying = max(1, min(n_groups - 1, math.ceil(n_groups * (plan.fraction or _CERTIFYING))))
     shuffle = GroupShuffleSplit(1, test_size=n_certifying, random_state=plan.seed)
     fitting, certifying = next(shuffle.split(groups, groups=groups))
     return np.sort(fitting), np.sort(certifying)

@@ -18,6 +18,9 @@ from tamiz_convert.selection.out_of_fold import OutOfFold
 from tamiz_convert.selection.settings import SelectionSettings
 
 _ROUNDING: Final = 1e-12
+_FEWEST_CLAIMED: Final = 0.1
+"""A calibrator whose probabilities foresee fewer wrong rows than this, among all that judge, says more than
+they can show: none of n rows being wrong speaks for an error of about 1 / (n + 2)."""
 
 
 @dataclass(frozen=True)
@@ -121,10 +124,10 @@ class Judges:
 def choose(
     tried: Sequence[OutOfFold], reference: OutOfFold, judges: Judges, settings: SelectionSettings, seed: int
 ) -> Choice:
-    """Return the most preferred candidate that is not vetoed.
+    """Return the most preferred candidate that is not vetoed; the last one that is left cannot be.
 
     Args:
-        tried: the candidates, the simplest first. The reference is one of them, so one always remains.
+        tried: the candidates, the simplest first. The reference is one of them.
         reference: the estimator's own ranking.
         judges: the rows that judge.
         settings: the limits.
@@ -134,7 +137,7 @@ def choose(
     while True:
         lowest = min(pool, key=lambda candidate: candidate.log_loss)
         winner = _preferred(pool, lowest, judges, settings)
-        why = _veto(winner, reference, judges, settings, seed)
+        why = _veto(winner, reference, judges, settings, seed) if len(pool) > 1 else None
         if why is None:
             return Choice(winner, lowest, vetoed)
         vetoed[winner.method] = why
@@ -174,8 +177,8 @@ def _preferred(
 def _veto(
     winner: OutOfFold, reference: OutOfFold, judges: Judges, settings: SelectionSettings, seed: int
 ) -> str | None:
-    """Return why a candidate may not win: it turns the estimator's scores, or ranks rows worse."""
-    why = turned(reference.probabilities, winner.probabilities, judges.y, judges.weights)
+    """Return why a candidate may not win: it claims too much, turns the scores, or ranks rows worse."""
+    why = _claims(winner) or turned(reference.probabilities, winner.probabilities, judges.y, judges.weights)
     if why is not None:
         return why
     if ranking(winner, judges) <= ranking(reference, judges) + _ROUNDING:
@@ -187,6 +190,18 @@ def _veto(
         f"it ranks rows worse than {reference.method}: AURC {ranking(winner, judges):.4g} against"
         f" {ranking(reference, judges):.4g}, by more than {settings.veto_standard_errors:g} times"
         f" its standard error of {worse.standard_error:.2g}"
+    )
+
+
+def _claims(candidate: OutOfFold) -> str | None:
+    """Return how a candidate says far more than so many rows can show; None if it does not."""
+    p = candidate.probabilities
+    foreseen = float((1.0 - p.max(axis=1)).sum())
+    if foreseen >= _FEWEST_CLAIMED:
+        return None
+    return (
+        f"it claims far more than {len(p):,} rows can show: that on average one row in"
+        f" {len(p) / max(foreseen, 1e-12):.2g} is wrong"
     )
 
 

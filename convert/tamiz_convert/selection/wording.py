@@ -31,8 +31,8 @@ def reason(tried: Sequence[OutOfFold], choice: Choice, rows: Rows, settings: Sel
     if not choice.vetoed:
         return sentence
     return (
-        f"{sentence}; passed over, because they rank or label rows worse than {rows.reference}:"
-        f" {', '.join(choice.vetoed)}"
+        f"{sentence}; passed over, because they claim too much, or rank or label rows worse than"
+        f" {rows.reference}: {', '.join(choice.vetoed)}"
     )
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from tamiz_convert.certificates.certify import certify
-from tamiz_convert.certificates.outcomes import Outcomes
+from tamiz_convert.certificates.fixed_sequence import Walk
+from tamiz_convert.certificates.outcomes import Evidence, Outcomes
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.metrics.binomial import rows_needed, upper_bound
 
@@ -171,3 +172,21 @@ def test_a_model_that_is_nearly_good_enough_is_told_how_many_rows_would_do():
     error[::25] = True
     with pytest.raises(UnattainableError, match=r"about [\d.]+ times as many"):
         find((confidence, error), (confidence, error))
+
+
+@pytest.mark.parametrize(
+    ("p", "promising", "proven"),
+    [
+        ([0.05, 0.09, 0.2], 0, [0, 1]),
+        ([0.004, 0.004, 0.099, 0.2], 2, [0, 1, 2]),  # the strict start gets there: all of delta goes on
+        ([0.004, 0.006, 0.099, 0.01], 2, [0]),
+        ([0.006, 0.004, 0.09, 0.099], 2, [2]),
+        ([0.2, 0.2], 1, []),
+    ],
+)
+def test_two_starts_share_delta_and_pass_it_on(p, promising, proven):
+    nothing = np.zeros(len(p), np.int64)
+    steps = Walk(np.zeros(len(p)), nothing, nothing, Evidence(nothing, nothing), np.array(p), promising)
+    assert steps.proven(0.1).tolist() == proven
+    assert steps.last_proven(0.1) == (proven[-1] if proven else -1)
+    assert steps.is_proven_whole(0.1) == (len(proven) == len(p))

@@ -367,9 +367,29 @@ def test_the_next_best_that_is_not_vetoed_wins_and_the_veto_is_told():
         (method for method in tried if method not in {"venn-abers", "isotonic"}),
         key=lambda method: tried[method].log_loss,
     )
-    assert (
-        "passed over, because they rank or label rows worse than none: venn-abers, isotonic" in found.reason
-    )
+    assert "rank or label rows worse than none: venn-abers, isotonic" in found.reason
+
+
+@pytest.mark.parametrize("n", [100, 300, 1_000])
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("sureness", [15.0, 30.0, 300.0])
+def test_what_claims_far_more_than_the_rows_can_show_is_passed_over(n, n_classes, sureness):
+    random = np.random.default_rng(n)
+    y = random.integers(0, n_classes, n)
+    logits = random.normal(0, 0.3, (n, n_classes))
+    logits[np.arange(n), y] += sureness
+    scores = logits if n_classes > 2 else logits[:, 1:] - logits[:, :1]
+    found = select_calibrator(scores, y, kind="logits", n_classes=n_classes)
+    assert statuses(found)["none"].startswith("vetoed: it claims far more than")
+    confidence = fit(found.method, scores, y, kind="logits", n_classes=n_classes).predict(scores).max(axis=1)
+    assert confidence.mean() <= 1 - 0.1 / n
+
+
+def test_sure_of_most_rows_but_not_of_all_is_no_claim_that_the_rows_cannot_show():
+    scores, y = binary(300)
+    scores[:200] = np.where(y[:200, None] == 1, 30.0, -30.0)
+    found = select_calibrator(scores, y, kind="logits", n_classes=2)
+    assert not any("claims" in status for status in statuses(found).values())
 
 
 @examples(max_examples=15, deadline=None)
