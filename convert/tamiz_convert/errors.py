@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from tamiz_convert.check_result import CheckResult
+
+_SHOWN: Final = 80
 
 
 class ExportError(Exception):
@@ -90,3 +92,11 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     """Return " (did you mean …?)", or an empty text if no known name is close."""
     close = difflib.get_close_matches(name, known, n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def shown(value: Any) -> str:
+    """Return a value as code, in one short line; a table or an array would take a page."""
+    if getattr(value, "shape", ()):
+        return f"a {type(value).__name__} of shape {list(value.shape)}"
+    text = repr(value.item() if hasattr(value, "item") else value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

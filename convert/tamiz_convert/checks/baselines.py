@@ -18,7 +18,7 @@ from tamiz_convert.errors import SpecificationError
 from tamiz_convert.evidence import THIS_BUNDLE, Baseline
 from tamiz_convert.graphs.score_graph import Labels
 from tamiz_convert.rows.labeled import label_positions
-from tamiz_convert.rows.per_row import one_per_row
+from tamiz_convert.rows.per_row import one_per_row, refuse_other_order
 from tamiz_convert.rows.raw import count
 
 MAJORITY: Final = "majority"
@@ -44,6 +44,7 @@ def baseline_predictions(
     Raises:
         SpecificationError: if a rule fails, gives another number of labels or a label that is not a class,
             or if its column is missing.
+        RowsError: if a rule gives a Series with the index of the rows in another order.
     """
     if not isinstance(rules or {}, Mapping):
         raise SpecificationError(
@@ -130,4 +131,5 @@ def _labels(name: str, rule: Rule, rows: Any, classes: Labels) -> Any:
             f"baseline {name!r} gives {len(labels.values):,} labels for {count(rows):,} rows; expected one"
             " per row"
         )
+    refuse_other_order(rows, given, f"labels of the baseline {name!r}")
     return given

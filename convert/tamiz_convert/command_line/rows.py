@@ -44,7 +44,7 @@ class FileRows:
         types: the types that the model knows.
         reading: how files are read.
         kept: more columns to keep, for slices and checks.
-        dropped: columns that hold groups or weights, and are features only if they are named.
+        dropped: columns that hold groups or weights, and are read only if something else names them too.
     """
 
     target: str
@@ -70,7 +70,7 @@ class FileRows:
         with opened(path, self.reading, used) as source:
             others = [name for name in source.names if name != self.target]
             names = None if self.names is None else self.names(others)
-            read_too = {*(self.features or ()), *(names or ())}
+            read_too = {*(self.features or ()), *(names or ()), *self.kept}
             others = [name for name in others if name not in self.dropped or name in read_too]
             columns = self._columns(others, names)
             table = read(source, self.types(others), [*columns, self.target])

@@ -15,6 +15,7 @@ from tamiz_convert.comparison.differences import Measured, exact_p_value
 from tamiz_convert.comparison.measure import SIGNIFICANCE, Side, ahead
 from tamiz_convert.errors import RowsError
 from tamiz_convert.metrics.holm import holm_corrected
+from tamiz_convert.rows.per_row import refuse_other_order
 from tamiz_convert.rows.slices import columns_named, slice_texts
 
 _MAX_VALUES: Final = 100
@@ -71,10 +72,13 @@ def slice_columns(slices: Sequence[str] | Mapping[str, Any], rows: Any) -> dict[
         rows: (n_rows, n_features), ndarray or DataFrame.
 
     Raises:
-        RowsError: if there is no such column, if it has another length, or if it has too many values.
+        RowsError: if there is no such column, if it has another length, if its index has another order than
+            that of the rows, or if it has too many values.
     """
     if isinstance(slices, Mapping):
         given = dict(slices)
+        for name, values in given.items():
+            refuse_other_order(rows, values, f"values of slice {name!r}")
     else:
         slices = columns_named(slices)
         known = list(rows.columns) if isinstance(rows, pd.DataFrame) else []

@@ -9,9 +9,11 @@ from numbers import Real
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from tamiz_convert.errors import ExportError, did_you_mean
+from tamiz_convert.errors import ExportError, did_you_mean, shown
+from tamiz_convert.yaml_files import BOOLEANS
 
 _ABSTENTION: Final = "abstention"
 _ERROR: Final = "error"
@@ -90,7 +92,7 @@ def checked(name: str, cost: Any) -> None:
         ExportError: with what was wrong.
     """
     if not isinstance(cost, Mapping):
-        raise ExportError(f"{name} is {cost!r}; {_EXPECTED}")
+        raise ExportError(f"{name} is {shown(cost)}; {_EXPECTED}")
     known = [_ERROR, _ABSTENTION, _MATRIX]
     for key in cost:
         if key not in known:
@@ -109,14 +111,18 @@ def checked(name: str, cost: Any) -> None:
 
 
 def _matrix(given: Any, classes: list[Any]) -> Reals:
-    """Return the matrix of a mapping of mappings, or of an array in the order of the classes."""
+    """Return the matrix of a mapping or a DataFrame by label, or of an array in the order of the classes."""
     n = len(classes)
+    if isinstance(given, pd.DataFrame):
+        if not given.index.is_unique or not given.columns.is_unique:
+            raise ExportError("cost: the matrix names a class twice, in its index or among its columns")
+        given = given.to_dict(orient="index")  # its labels count, not its order
     if isinstance(given, Mapping):
         return _named(given, classes)
     try:
         matrix = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError):
-        raise ExportError(f"cost: the matrix is {given!r}; {_EXPECTED}") from None
+        raise ExportError(f"cost: the matrix is {shown(given)}; {_EXPECTED}") from None
     if matrix.shape != (n, n):
         raise ExportError(
             f"cost: the matrix has shape {list(matrix.shape)}; expected {[n, n]}: a row per true class and a"
@@ -135,15 +141,14 @@ def _named(given: Mapping[Any, Any], classes: list[Any]) -> Reals:
     """Return the matrix of {true class: {answer: price}}; a right answer that is not named costs nothing."""
     matrix = np.full((len(classes), len(classes)), np.nan)
     np.fill_diagonal(matrix, 0.0)
-    for truth, row in given.items():
-        i = _position(truth, classes)
+    for i, row in _by_position(given, classes).items():
+        truth = classes[i]
         if not isinstance(row, Mapping):
             raise ExportError(
                 f"cost: the prices for the true class {truth!r} are {row!r}; expected {{answer: price}}"
             )
-        for answer, price in row.items():
-            j = _position(answer, classes)
-            matrix[i, j] = _price(f"the price of {answer!r} for the true class {truth!r}", price)
+        for j, price in _by_position(row, classes).items():
+            matrix[i, j] = _price(f"the price of {classes[j]!r} for the true class {truth!r}", price)
     missing = np.argwhere(np.isnan(matrix))
     if len(missing):
         i, j = missing[0].tolist()
@@ -154,6 +159,19 @@ def _named(given: Mapping[Any, Any], classes: list[Any]) -> Reals:
     return matrix
 
 
+def _by_position(given: Mapping[Any, Any], classes: list[Any]) -> dict[int, Any]:
+    """Return {label: value} as {position of the class: value}; no class may stand there twice."""
+    placed: dict[int, Any] = {}
+    for label, value in given.items():
+        i = _position(label, classes)
+        if i in placed:
+            raise ExportError(
+                f"cost: the matrix names the class {classes[i]!r} twice, the second time as {label!r}"
+            )
+        placed[i] = value
+    return placed
+
+
 def _position(label: Any, classes: list[Any]) -> int:
     """Return where a class stands; a file may write the class 1 as text."""
     for each in (label, str(label)):
@@ -162,7 +180,8 @@ def _position(label: Any, classes: list[Any]) -> int:
                 return i
     named = ", ".join(map(repr, classes[:20]))
     meant = did_you_mean(str(label), list(map(str, classes)))
-    raise ExportError(f"cost: there is no class {label!r}{meant}; the classes are {named}")
+    booleans = f". {BOOLEANS}" if isinstance(label, bool) else ""
+    raise ExportError(f"cost: there is no class {label!r}{meant}; the classes are {named}{booleans}")
 
 
 def _price(what: str, value: Any) -> float:

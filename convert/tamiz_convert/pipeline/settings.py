@@ -32,7 +32,7 @@ from typing import (
 
 from tamiz.tables.options import KINDS
 from tamiz_convert.calibrators import AUTO, METHODS, choice, unknown
-from tamiz_convert.errors import ExportError, RowsError, did_you_mean
+from tamiz_convert.errors import ExportError, RowsError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from tamiz_convert.checks import Rule
@@ -127,24 +127,28 @@ def priced(text: str) -> Mapping[str, Any]:
     if "=" not in text or Path(text).is_file():
         return _prices_of(Path(text))
     try:
-        return {name.strip(): float(price) for name, price in (each.split("=") for each in text.split(","))}
+        pairs = [
+            (name.strip(), float(price)) for name, price in (each.split("=") for each in text.split(","))
+        ]
     except ValueError:
         raise ArgumentTypeError(
             f"{text!r} is not a list of prices; expected error=10,abstention=1, or a YAML file"
         ) from None
+    prices = dict(pairs)
+    if len(prices) < len(pairs):
+        raise ArgumentTypeError(f"{text!r} gives a price twice; expected error=10,abstention=1")
+    return prices
 
 
 def _prices_of(path: Path) -> Mapping[str, Any]:
-    import yaml  # noqa: PLC0415  --help does not need it
+    from tamiz_convert.yaml_files import read_yaml  # noqa: PLC0415  --help does not need it
 
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        read = read_yaml(path)
+    except ExportError as error:
         raise ArgumentTypeError(
-            f"{path} cannot be read: {error.strerror}; expected error=10,abstention=1, or a YAML file"
+            f"{path}: {error}; expected error=10,abstention=1, or a YAML file with prices"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ArgumentTypeError(f"{path} is not YAML: {error}") from None
     if not isinstance(read, dict):
         raise ArgumentTypeError(f"{path} holds {read!r}; expected keys with prices, such as abstention: 1")
     return read
@@ -182,6 +186,13 @@ def _selection(name: str, value: Any) -> None:
 
     if not isinstance(value, SelectionSettings | None):
         raise ExportError(f"{name} is {value!r}; expected SelectionSettings or None")
+
+
+def _splitter(_name: str, value: Any) -> None:
+    if value is not None:
+        from tamiz_convert.selection.folds import refuse_no_splitter  # noqa: PLC0415  it imports numpy
+
+        refuse_no_splitter(value)
 
 
 def _progress(name: str, value: Any) -> None:
@@ -272,13 +283,14 @@ class Settings(TypedDict, total=False):
         Setting(
             "a scikit-learn splitter for the folds in which calibrators are compared.",
             "With a TimeSeriesSplit the calibration rows must be in the order of time, and the last ones"
-            " certify.",
+            " certify. One that shuffles without a random_state takes the seed.",
             flag=Flag(
                 "rows",
                 name="time-ordered",
                 text="the rows are in the order of time: the last ones certify, and folds look ahead",
                 only_one="belonging",
             ),
+            check=_splitter,
         ),
     ]
     allow_duplicates: Annotated[
@@ -328,8 +340,9 @@ class Settings(TypedDict, total=False):
         Setting(
             "what an error and an abstention cost: take the cheapest threshold, and certify its error.",
             "{'error': 10, 'abstention': 1}; a right answer costs nothing. Or a matrix instead of one price"
-            " for every error: {'matrix': {true class: {answer: price}}, 'abstention': 1}, or an (n_classes,"
-            " n_classes) array with a row per true class.",
+            " for every error: {'matrix': {true class: {answer: price}}, 'abstention': 1}, or a DataFrame"
+            " with the true classes as its index, or an (n_classes, n_classes) array with a row per true"
+            " class.",
             flag=Flag(
                 "promise",
                 "PRICES",
@@ -525,7 +538,7 @@ def _check_type(name: str, value: Any) -> None:
     is_bool = isinstance(value, bool) or (str(getattr(value, "dtype", "")) == "bool" and value.shape == ())
     if is_bool if allowed is bool else isinstance(value, allowed) and not is_bool:
         return
-    raise ExportError(f"{name} is {value!r}; expected {words}{or_none}")
+    raise ExportError(f"{name} is {shown(value)}; expected {words}{or_none}")
 
 
 def with_settings(function: _Function) -> _Function:

@@ -9,7 +9,7 @@ import numpy as np
 
 import tamiz.rows
 from tamiz.rows import Column, as_table, column_of
-from tamiz_convert.errors import RowsError
+from tamiz_convert.errors import RowsError, shown
 
 READ_AS_MISSING: Final = frozenset(
     ("", "#N/A", "#NA", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "-NaN", "-nan")
@@ -70,12 +70,15 @@ def refuse_other_order(rows: Any, values: Any, what: str) -> None:
     of_rows, of_values = (each.index if hasattr(each, "iloc") else None for each in (rows, values))
     if of_rows is None or of_values is None or len(of_rows) != len(of_values) or of_rows.equals(of_values):
         return
-    if not of_rows.is_unique or not of_rows.sort_values().equals(of_values.sort_values()):
+    is_other = of_rows.nlevels != of_values.nlevels or not of_rows.isin(of_values).all()
+    if is_other or not of_rows.is_unique:
         return
-    row = next(row for row, pair in enumerate(zip(of_rows, of_values, strict=True)) if pair[0] != pair[1])
+    row, pair = next(
+        (row, pair) for row, pair in enumerate(zip(of_values, of_rows, strict=True)) if pair[0] != pair[1]
+    )
     raise RowsError(
-        f"the {what} have the index of the rows, but in another order: in row {row} it is {of_values[row]!r},"
-        f" and {of_rows[row]!r} in the rows. Values belong to rows by their position: pass y.loc[X.index], or"
+        f"the {what} have the index of the rows, but in another order: in row {row} it is {shown(pair[0])},"
+        f" and {shown(pair[1])} in the rows. Values belong to rows by their position: pass y.loc[X.index], or"
         " y.to_numpy() if they are in the order of the rows"
     )
 

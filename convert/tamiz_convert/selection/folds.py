@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from tamiz_convert.errors import RowsError
+from tamiz_convert.errors import RowsError, shown
 from tamiz_convert.metrics.top_label import Array, Classes
 
 Positions = NDArray[np.int64]
@@ -51,14 +52,15 @@ def fold(
         groups: (n_rows,) or None.
         splitter: a scikit-learn splitter or None.
         n_folds: how many, without a splitter.
-        seed: of the shuffle, without a splitter.
+        seed: of the shuffle, without a splitter or with one that has no `random_state`.
 
     Raises:
         RowsError: if there are too few rows or groups, if a row judges twice, or if a row or group is on both
             sides of a fold.
     """
     if splitter is not None:
-        used, description = splitter, repr(splitter)
+        refuse_no_splitter(splitter)
+        used, description = _seeded(splitter, seed), repr(splitter)
     elif groups is None:
         used = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
         description = f"{n_folds} stratified folds"
@@ -74,6 +76,26 @@ def fold(
     return Folds(parts, description)
 
 
+def refuse_no_splitter(splitter: Any) -> None:
+    """Refuse what is not a splitter; text has a `split` too, and so has a class.
+
+    Raises:
+        RowsError: with what it is.
+    """
+    if not hasattr(splitter, "split") or isinstance(splitter, str | type):
+        given = shown(splitter)
+        raise RowsError(f"the splitter is {given}; expected one of scikit-learn's, such as KFold(5)")
+
+
+def _seeded(splitter: Any, seed: int) -> Any:
+    """Return a splitter that shuffles by the seed of the export, unless it has one of its own."""
+    if getattr(splitter, "random_state", seed) is not None or not getattr(splitter, "shuffle", True):
+        return splitter
+    seeded = copy.copy(splitter)
+    seeded.random_state = seed
+    return seeded
+
+
 def _split(
     splitter: Any, scores: Array, y: Classes, groups: NDArray[Any] | None
 ) -> tuple[tuple[Positions, Positions], ...]:
@@ -81,8 +103,6 @@ def _split(
 
     scikit-learn's warnings (a splitter that ignores groups, a rare class) are ignored: the result is checked.
     """
-    if not hasattr(splitter, "split"):
-        raise RowsError(f"the splitter is {splitter!r}; expected one of scikit-learn's, such as KFold(5)")
     try:
         with warnings.catch_warnings(action="ignore", category=UserWarning):
             found = [(np.asarray(one), np.asarray(other)) for one, other in splitter.split(scores, y, groups)]

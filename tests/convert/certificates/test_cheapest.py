@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binom, binomtest
 
@@ -13,6 +16,7 @@ from tamiz_convert.certificates.threshold_choice import Judged, Policy, choose_t
 from tamiz_convert.errors import ExportError
 from tamiz_convert.metrics.betting import mean_interval
 from tamiz_convert.metrics.prices import Prices
+from tamiz_convert.pipeline.settings import priced
 
 TEN = {"error": 10, "abstention": 1}
 
@@ -152,6 +156,15 @@ def test_a_model_that_is_never_sure_answers_nothing_and_says_why():
             "the price of 'yes' for the true class 'no' is 'much'",
         ),
         ({"matrix": [[2, 5], [5, 2]], "abstention": 1}, "no answer is cheaper than an abstention (1)"),
+        (
+            {"matrix": {False: {True: 5}, True: {False: 50}}, "abstention": 1},
+            "there is no class False; the classes are 'no', 'yes'. YAML takes yes, no, on and off",
+        ),
+        ({"matrix": pd.DataFrame([[0, 5], [50, 0]]), "abstention": 1}, "there is no class 0"),
+        (
+            {"matrix": pd.DataFrame([[0, 5], [5, 0]], ["no", "no"], ["no", "yes"]), "abstention": 1},
+            "names a class twice",
+        ),
     ],
 )
 def test_prices_that_are_none_are_refused(cost, said):
@@ -168,6 +181,61 @@ def test_a_matrix_by_name_and_one_by_order_are_the_same():
     from_a_file = Prices.of({"matrix": {"0": {"1": 5}, 1: {0: 50}}, "abstention": 1}, [0, 1])
     np.testing.assert_array_equal(from_a_file.answers, [[0, 5], [50, 0]])
     assert by_name.span == (-1.0, 50.0)
+
+
+@pytest.mark.parametrize("order", [["no", "yes"], ["yes", "no"]])
+def test_the_labels_of_a_table_of_prices_count_and_not_its_order(order):
+    table = pd.DataFrame([[0.0, 5.0], [50.0, -1.0]], index=["no", "yes"], columns=["no", "yes"])
+    for each in (table.loc[order], table[order], table.loc[order, order]):
+        prices = Prices.of({"matrix": each, "abstention": 1}, ["no", "yes"])
+        np.testing.assert_array_equal(prices.answers, [[0, 5], [50, -1]])
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        {"1": {0: 2}, 0: {1: 5}, 1: {0: 50}},
+        {0: {1: 5, "1": 7}, 1: {0: 50}},
+        {True: {0: 2}, 0: {1: 5}, "1": {0: 50}},
+    ],
+)
+def test_a_class_with_two_prices_is_refused(matrix):
+    """The second would silently replace the first."""
+    with pytest.raises(ExportError, match="the matrix names the class 1 twice, the second time as "):
+        Prices.of({"matrix": matrix, "abstention": 1}, [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("error=10,error=5,abstention=1", "gives a price twice"),
+        ("error=10, error=5,abstention=1", "gives a price twice"),
+        ("error:10,abstention:1", "cannot be read: No such file"),
+        ("error=ten,abstention=1", "is not a list of prices"),
+    ],
+)
+def test_prices_on_the_command_line_are_read_or_refused(text, said):
+    assert priced("error=10, abstention=1") == {"error": 10.0, "abstention": 1.0}
+    with pytest.raises(ArgumentTypeError, match=said):
+        priced(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("abstention: 1\nabstention: 2\n", "the key 'abstention' is given twice, the second time in line 2"),
+        ("matrix:\n  'no': {'yes': 5}\n  'no': {'yes': 9}\n", "the key 'no' is given twice"),
+        ("matrix: {'no': {'yes': 5, 'yes': 9}}\n", "the key 'yes' is given twice"),
+        ("abstention: {{ price }}\n", "not valid YAML"),
+        ("\tabstention: 1\n", "not valid YAML"),
+        ("- 1\n", "expected keys with prices"),
+    ],
+)
+def test_a_file_of_prices_is_read_or_refused(tmp_path, text, said):
+    path = tmp_path / "prices.yaml"
+    path.write_text(text)
+    with pytest.raises(ArgumentTypeError, match=said):
+        priced(str(path))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])

@@ -135,6 +135,8 @@ def test_a_file_is_named_in_its_errors(tmp_path):
     refused(path, f"{path}: the specification: expected keys with values, got [{{'version': 1}}]")
     path.write_text("version: 1\nalpha: 0.1\nalpha: 0.2\n")
     refused(path, f"{path}: the key 'alpha' is given twice, the second time in line 3")
+    path.write_text("version: 1\nselective: {min_coverage: {{ coverage }}}\n")
+    refused(path, f"{path}: not valid YAML: ")
     path.write_text("version: 1\nname: !!python/object/apply:os.getcwd []")
     refused(path, "not valid YAML: could not determine a constructor for the tag")
 

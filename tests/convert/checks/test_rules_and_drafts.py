@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tamiz_convert import SpecificationError, check_bundle, export
+from tamiz_convert import RowsError, SpecificationError, check_bundle, export
 from tamiz_convert.__main__ import main
 from tamiz_convert.bundles.subject import Subject
 
@@ -90,6 +90,18 @@ def test_a_rule_that_cannot_be_used_is_refused_with_its_place(bundle, rows, tmp_
         check_bundle(bundle, *rows, asked)
     assert said in str(refused.value)
     assert "desk" in str(refused.value)
+
+
+def test_a_rule_that_answers_in_another_order_is_refused(bundle, rows):
+    """Its labels would be compared with those of other rows."""
+
+    def by_debt(table):
+        return pd.Series("repays", index=table.sort_values("debt").index)
+
+    asked = {"version": 1, "baseline": [{"against": "desk", "severity": "warn"}]}
+    assert check_bundle(bundle, *rows, asked, baselines={"desk": lambda table: by_debt(table).sort_index()})
+    with pytest.raises(RowsError, match="labels of the baseline 'desk' have the index of the rows, but in"):
+        check_bundle(bundle, *rows, asked, baselines={"desk": by_debt})
 
 
 @pytest.mark.parametrize(("name", "baselines"), [("majority", None), ("desk", {"desk": "debtor"})])

@@ -207,6 +207,22 @@ def test_groups_may_be_a_feature_or_any_other_column(folder, column, tmp_path):
     assert [spec.name for spec in inputs] == ["area", "rooms", "new", "veneer", "zip"]
 
 
+@pytest.mark.parametrize("flag", ["--slices", "--slice-by", "--checks", "--sample-weight"])
+def test_the_column_of_the_groups_may_have_another_use_too(folder, flag, tmp_path):
+    table, labels = houses(400, 1)
+    table.assign(owner=np.arange(400) % 40 + 1, y=labels).to_csv(folder / "owned.csv", index=False)
+    (tmp_path / "checks.yaml").write_text(
+        "{version: 1, slices: [{by: owner, metric: accuracy, min_lower_bound: 0.1, severity: warn}]}"
+    )
+    value = str(tmp_path / "checks.yaml") if flag == "--checks" else "owner"
+    flags = ["--groups", "owner", "--allow-duplicates", flag, value]
+    command = export(folder, "owned.csv", tmp_path / "grouped/1", *flags)
+    if flag == "--slice-by":
+        at = command.index("--threshold")
+        command[at : at + 2] = ["--max-error", "0.7", "--allow-uncertified"]
+    assert main(command) == 0
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
 def test_a_whole_number_beside_fractions_is_not_rounded(folder, capsys, ending):
     rows = houses(200, 5)[0][["area", "rooms"]]

@@ -410,6 +410,17 @@ def test_what_cannot_be_compared_is_refused(bundles, rows):
             compare(*bundles, **({"rows": X, "labels": y} | arguments))
 
 
+def test_slices_in_another_order_than_their_rows_are_refused(tmp_path):
+    y = np.tile([0, 1], 20)
+    rows = pd.DataFrame(np.column_stack([y, y]).astype(float), columns=["a", "b"])
+    kind = pd.Series(np.where(np.arange(40) < 10, "x", "y"))
+    bundle = follower(0, tmp_path / "m/1")
+    for each in (kind, kind.to_numpy()[::-1], kind.set_axis(kind.index + 1)):
+        assert compare(bundle, bundle, rows, y, slices={"kind": each}, n_resamples=10).slices
+    with pytest.raises(RowsError, match="values of slice 'kind' have the index of the rows, but in another"):
+        compare(bundle, bundle, rows, y, slices={"kind": kind.iloc[::-1]})
+
+
 @pytest.fixture(scope="module")
 def churn(customers, tmp_path_factory):
     """churn/1 and churn/2, and a file of rows with their labels."""

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import TimeSeriesSplit
 
 from tamiz_convert import (
     BundleError,
@@ -119,11 +120,22 @@ def test_rows_without_labels_are_refused(name, value, shown):
         ("slices", None, "None; expected the name of a column, or several"),
         ("selection", 3, "3; expected SelectionSettings or None"),
         ("progress", "yes", "'yes'; expected a function, False or None"),
+        ("slice_by", Y, rf"a \w+ of shape \[{len(Y)}\]; expected text or None"),
+        ("max_error", pd.Series([0.1, 0.2]), r"a Series of shape \[2\]; expected a number or None"),
+        ("cost", pd.DataFrame([[0, 5]]), r"a DataFrame of shape \[1, 2\]; expected the price .*"),
+        ("name", [1] * 300, r"\[1, 1.{70,}…; expected text or None"),
     ],
 )
 def test_a_value_of_another_type_is_refused_before_the_model_is_looked_at(name, value, expected):
     with pytest.raises(ExportError, match=rf"^{name} is {expected}$"):
         export(None, "m/1", **{"calibration": (X, Y), name: value})
+
+
+@pytest.mark.parametrize("splitter", ["time", 5, TimeSeriesSplit])
+def test_what_is_not_a_splitter_is_refused_even_if_no_calibrator_is_chosen(splitter):
+    """Ignored, it would leave rows divided by chance that were meant to stay in the order of time."""
+    with pytest.raises(RowsError, match=r"the splitter is .*; expected one of scikit-learn's"):
+        export(None, "m/1", calibration=(X, Y), calibrator="none", splitter=splitter, threshold=0.5)
 
 
 def test_numbers_of_numpy_are_numbers():

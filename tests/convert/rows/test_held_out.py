@@ -214,7 +214,15 @@ def test_labels_that_cannot_be_used_are_refused_by_row(labels, message):
         labeled(np.zeros((3, 1)), labels, CLASSES, "given")
 
 
-@pytest.mark.parametrize("index", [[2, 0, 1], ["c", "a", "b"], pd.to_datetime(["2024", "2022", "2023"])])
+@pytest.mark.parametrize(
+    "index",
+    [
+        [2, 0, 1],
+        ["c", "a", "b"],
+        pd.to_datetime(["2024", "2022", "2023"]),
+        pd.MultiIndex.from_tuples([("b", 1), ("a", 2), ("a", 1)]),
+    ],
+)
 def test_labels_and_groups_in_another_order_than_their_rows_are_refused(index):
     rows = pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=index)
     labels = pd.Series([0, 1, 1], index=index)
@@ -229,6 +237,15 @@ def test_labels_and_groups_in_another_order_than_their_rows_are_refused(index):
     ):
         assert labeled(rows, same, CLASSES, "given").y.tolist() == [0, 1, 1]
     assert len(labeled(rows.set_axis([0, 0, 1]), labels.to_numpy(), CLASSES, "given")) == 3
+
+
+@pytest.mark.parametrize("index", [[7, "a", None], ["a", 1.5, (2, 3)]])
+def test_an_index_without_an_order_of_its_own_is_compared_too(index):
+    rows = pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=pd.Index(index, dtype=object, tupleize_cols=False))
+    labels = pd.Series([0, 1, 1], index=rows.index)
+    assert labeled(rows, labels, CLASSES, "given").y.tolist() == [0, 1, 1]
+    with pytest.raises(RowsError, match="labels have the index of the rows, but in another order: in row 0"):
+        labeled(rows, labels.iloc[::-1], CLASSES, "given")
 
 
 def test_missing_labels_are_not_to_be_removed_if_a_reader_took_a_class_for_missing():

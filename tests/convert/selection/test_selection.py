@@ -18,6 +18,7 @@ from sklearn.model_selection import (
     KFold,
     RepeatedKFold,
     ShuffleSplit,
+    StratifiedGroupKFold,
     StratifiedKFold,
     TimeSeriesSplit,
 )
@@ -438,6 +439,20 @@ def test_in_the_order_of_time_the_first_rows_never_judge():
         assert judging.max() <= fitting.max() < later.min()
 
 
+@pytest.mark.parametrize(
+    "splitter",
+    [KFold(4, shuffle=True), StratifiedKFold(4, shuffle=True), StratifiedGroupKFold(4, shuffle=True)],
+    ids=lambda splitter: type(splitter).__name__,
+)
+def test_a_splitter_without_a_seed_of_its_own_takes_that_of_the_export(splitter):
+    scores, y = binary(400)
+    groups = np.arange(400) // 4 if isinstance(splitter, StratifiedGroupKFold) else None
+    one, again, other = (fold(scores, y, groups, splitter, 5, seed).judging for seed in (0, 0, 1))
+    assert (one == again).all()
+    assert len(one) != len(other) or (one != other).any()
+    assert splitter.random_state is None
+
+
 def test_a_splitter_that_keeps_groups_together_may_be_given_with_groups():
     scores, y = binary(600)
     groups = np.arange(600) // 6
@@ -512,6 +527,9 @@ def with_nan(scores: np.ndarray) -> np.ndarray:
     [
         (400, {"groups": np.arange(400) % 4}, "there are 4 groups of calibration rows and 5 folds"),
         (400, {"splitter": 5}, r"the splitter is 5; expected one of scikit-learn's, such as KFold\(5\)"),
+        (400, {"splitter": "a.b"}, "the splitter is 'a.b'; expected one of scikit-learn's"),
+        (400, {"splitter": KFold}, "the splitter is <class .*KFold'>; expected one of scikit-learn's"),
+        (400, {"splitter": np.arange(400)}, r"the splitter is a ndarray of shape \[400\]; expected one of"),
         (400, {"splitter": TimeSeriesSplit(401)}, "cannot fold 400 calibration rows: "),
         (400, {"splitter": RepeatedKFold(n_splits=4, n_repeats=2)}, "lets rows judge more than once"),
         (400, {"splitter": ShuffleSplit(5, random_state=0)}, "lets rows judge more than once"),
