@@ -67,12 +67,14 @@ class Walk(NamedTuple):
 
     def proven(self, delta: float) -> NDArray[np.int64]:
         """Return the positions of all candidates that are proven, strict to loose."""
-        if not self.promising:
-            return np.arange(self._passed(0, len(self.path), delta))
         early = self._passed(0, self.promising, _EARLY * delta)
-        share = delta if early == self.promising else (1.0 - _EARLY) * delta
+        share = delta if early == self.promising else self.share_of_promising(delta)
         late = self._passed(self.promising, len(self.path), share)
         return np.append(np.arange(early), np.arange(late) + self.promising)
+
+    def share_of_promising(self, delta: float) -> float:
+        """Return what the promising start is tested with if the stricter one does not get there."""
+        return (1.0 - _EARLY) * delta if self.promising else delta
 
     def _passed(self, start: int, end: int, delta: float) -> int:
         """Return how many candidates from `start` on pass their tests, before the first that fails."""
