@@ -55,7 +55,7 @@ def test_seven_slices_of_four_thousand_rows_answer_most_of_what_could_be_answere
         ]
         shares.append(sum(int(n[0]) for _, n in counts) / oracle)
         broken += any(k[0] > max_error * n[0] for k, n in counts)
-    print(np.mean(shares), np.std(shares), broken)
+    print(f"{np.mean(shares):.3f}, sd {np.std(shares):.3f}, broken {broken}")  # noqa: T201  read with -s
     assert np.mean(shares) >= goal - 3 * np.std(shares) / N_DRAWS**0.5
     assert broken / N_DRAWS <= allowed(N_DRAWS)
 

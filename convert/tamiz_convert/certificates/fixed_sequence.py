@@ -109,9 +109,16 @@ def walk(calibration: Outcomes, certification: Outcomes, max_error: float, delta
     start = _start(hopes)
     early = min(start, _early(calibration, certification.n_rows, candidates, max_error, delta))
     path = candidates[early:]
-    evidence = certification.errors_among_accepted(path, delta)
+    evidence = _evidence(certification, path, start - early, delta)
     p = p_values(*evidence, max_error)
     return Walk(path, *certification.errors_and_rows(path), evidence, p, start - early)
+
+
+def _evidence(certification: Outcomes, path: Confidences, promising: int, delta: float) -> Evidence:
+    """Return what the rows say at each candidate; of groups it depends on the share of delta."""
+    early = certification.errors_among_accepted(path[:promising], _EARLY * delta)
+    late = certification.errors_among_accepted(path[promising:], delta)
+    return Evidence(*(np.concatenate(each) for each in zip(early, late, strict=True)))
 
 
 def _early(
