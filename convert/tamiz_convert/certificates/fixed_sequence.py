@@ -21,7 +21,7 @@ fallback procedure (Wiens, Pharmaceutical Statistics 2, 2003), which bounds the 
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,7 +118,9 @@ def _evidence(certification: Outcomes, path: Confidences, promising: int, delta:
     """Return what the rows say at each candidate; of groups it depends on the share of delta."""
     early = certification.errors_among_accepted(path[:promising], _EARLY * delta)
     late = certification.errors_among_accepted(path[promising:], delta)
-    return Evidence(*(np.concatenate(each) for each in zip(early, late, strict=True)))
+    hits: NDArray[Any] = np.append(early.hits, late.hits)
+    trials: NDArray[Any] = np.append(early.trials, late.trials)
+    return Evidence(hits, trials)
 
 
 def _early(

@@ -111,7 +111,7 @@ def _refuse_beyond(parts: Iterable[tuple[Positions, Positions]], n_rows: int, sp
     if last >= n_rows:
         raise RowsError(
             f"{splitter!r} names row {last}, and the calibrator has {n_rows:,} rows: those that certify and"
-            " those of weight 0 are not among them; use a splitter that asks how many there are, such as KFold"
+            " those of weight 0 are not among them; use a splitter for any number of rows, such as KFold"
         )
 
 

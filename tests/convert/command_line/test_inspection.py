@@ -66,7 +66,7 @@ def test_the_ancestor_is_shown(reports):
         {"error": 0.3, "abstention": 1e-7},
         {"error": 1e12, "abstention": 1},
         {"matrix": [[0, 5], [50, -0.25]], "abstention": 1},
-        {"matrix": {"[no]": {"ja": 5}, "ja": {"[no]": 7}}, "abstention": 0},
+        {"matrix": {"[no]": {"ja": 5}, "ja": {"[no]": 7}}, "abstention": 0.5},
     ],
 )
 def test_prices_are_shown_as_the_command_takes_them(cost, tmp_path):
