@@ -237,7 +237,8 @@ class Settings(TypedDict, total=False):
         Setting(
             "the share of `calibration` that certifies; by default 0.7.",
             "With calibrator='none' nothing is fitted: a fifth of the rows, at most 500, places the"
-            " thresholds, and all others certify. That is not so with `cost`, `per_class` and `slice_by`.",
+            " thresholds, and all others certify. That is not so with `cost`, `per_class`, `slice_by` and"
+            " `groups`.",
             flag=Flag("rows", "SHARE", float),
         ),
     ]
