@@ -97,6 +97,24 @@ def test_the_test_itself_fails_about_as_often_as_it_says(kind, n_groups, size, e
     assert failed <= max(1.25 * delta, float(binom.ppf(0.999, n_draws, delta) / n_draws))
 
 
+@pytest.mark.parametrize("delta", [0.1, 0.01])
+@pytest.mark.parametrize("n_groups", [2, 3, 4, 5, 10, 20])
+@pytest.mark.parametrize(("size", "error"), [(1000, 0.05), (1000, 0.1), (-200, 0.2)])
+def test_few_large_groups_that_differ_very_much_fail_at_most_three_times_as_often(
+    size, error, n_groups, delta
+):
+    random = np.random.default_rng(54)
+    shape = (n_groups, 1_000)
+    rows = random.geometric(-1 / size, shape) if size < 0 else np.full(shape, size)
+    share = random.beta(error, 1 - error, shape)
+    k, n = effective_counts(random.binomial(rows, share), rows, delta)
+    failed = float((betainc(np.maximum(n - k, 1e-300), k + 1, 1 - error) <= delta).mean())
+    assert failed <= 3 * delta + 0.01
+    if n_groups < 5:
+        assert failed == 0
+        np.testing.assert_allclose(n, rows.sum(axis=0) ** 2 / (rows**2).sum(axis=0))
+
+
 @pytest.mark.parametrize("factors", FACTORS.values(), ids=FACTORS)
 def test_the_other_promises_count_groups_too(factors):
     random, at = np.random.default_rng(53), errors_at(factors)

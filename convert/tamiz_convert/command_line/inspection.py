@@ -13,7 +13,7 @@ from rich.table import Table
 from tamiz.dtypes import name_of
 from tamiz.v1.manifest_pb2 import Calibrator, InputSpec, Manifest, RowSet, Threshold
 from tamiz_convert.certificates.promise_text import promise_lines
-from tamiz_convert.report.formats import quantity
+from tamiz_convert.report.formats import calibrator_of, quantity
 
 _MAX_SHOWN = 12
 _LARGE = 1e9
@@ -50,7 +50,7 @@ def _facts(manifest: Manifest, size_bytes: int, page: Path | None) -> Renderable
         ("estimator", manifest.estimator),
         ("classes", _shortened(list(manifest.classes.integers) or list(manifest.classes.strings))),
         ("scores", manifest.scores_kind or "of an unknown kind"),
-        ("calibrator", f"{manifest.calibrator.method}, fitted on {manifest.calibrator.n_rows} held-out rows"),
+        ("calibrator", calibrator_of(manifest.calibrator.method, manifest.calibrator.n_rows)),
         *([("chosen", manifest.calibrator.reason)] if manifest.calibrator.reason else []),
         ("threshold", _threshold(manifest.threshold)),
         *([("prices", _prices(manifest))] if manifest.threshold.HasField("prices") else []),

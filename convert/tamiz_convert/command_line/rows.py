@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from sklearn.model_selection import TimeSeriesSplit
 
-from tamiz.tables.columns import ColumnType, types_of
+from tamiz.tables.columns import ColumnType, Unknown, types_of
 from tamiz.tables.options import Reading
 from tamiz_convert.bundles.bundle import read_manifest
 from tamiz_convert.checks import specification_of
@@ -166,7 +166,7 @@ def _weights(arguments: argparse.Namespace, rows: FileRows) -> dict[str, Any]:
     if column is None:
         return {}
     with opened(arguments.calibration, rows.reading, [column]) as source:
-        return {"sample_weight": read(source, rows.types(source.names), [column])[column]}
+        return {"sample_weight": read(source, {column: Unknown.NUMBER}, [column])[column]}
 
 
 def _reader(

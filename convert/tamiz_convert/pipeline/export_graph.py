@@ -104,7 +104,13 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
     )
 
     say("measuring for the report", 0.85)
-    notes = (*graph.notes, *rows.notes, *fitted.notes, *_always_abstaining(graph, rows.certifying))
+    notes = (
+        *graph.notes,
+        *rows.notes,
+        *fitted.notes,
+        *_always_abstaining(graph, rows.certifying),
+        *findings.few_groups(threshold),
+    )
     said = notes if others is None else (*notes, str(others))
     files: Mapping[str, bytes | None] = NO_REPORT
     if task.with_report:

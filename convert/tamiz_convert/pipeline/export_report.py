@@ -13,7 +13,7 @@ from tamiz_convert.check_result import CheckResult
 from tamiz_convert.errors import ExportError
 from tamiz_convert.evidence import ExpectedCost
 from tamiz_convert.report.element import Child, element
-from tamiz_convert.report.formats import percent, quantity
+from tamiz_convert.report.formats import calibrator_of, percent, quantity
 from tamiz_convert.report.formats import threshold as threshold_text
 from tamiz_convert.report.notebook import card, open_page
 from tamiz_convert.report.promise import promise_data
@@ -63,7 +63,7 @@ class ExportReport:
             *promise_lines(manifest.threshold),
             *([str(self.other_splits)] if self.other_splits else []),
             *([f"cost: {self.cost}"] if self.cost else []),
-            f"calibrator {fitted.method}, fitted on {fitted.n_rows} rows: {improvement(manifest)}",
+            f"calibrator {calibrator_of(fitted.method, fitted.n_rows)}; {improvement(manifest)}",
             *([f"chosen: {fitted.reason}"] if fitted.reason else []),
             *self._passed(),
             f"parity: {parity.n_rows} rows, largest difference {quantity(parity.max_probability_difference)}",

@@ -21,6 +21,7 @@ from tamiz_convert.graphs.latency import LATENCY_BATCH_SIZES, median_us, repeate
 from tamiz_convert.graphs.runner import Feed, Runner
 from tamiz_convert.graphs.score_graph import ScoreGraph
 from tamiz_convert.metrics.betting import mean_interval
+from tamiz_convert.metrics.clustered import MANY_GROUPS
 from tamiz_convert.metrics.prices import Prices
 from tamiz_convert.rows.held_out import HeldOut
 from tamiz_convert.rows.labeled import LabeledRows
@@ -85,6 +86,18 @@ def attainable(rows: HeldOut, scored: Sequence[ScoredRows], level: float) -> lis
     groups = rows.groups, rows.certifying_groups
     given = (Outcomes(each.confidence, each.wrong, own) for each, own in zip(scored, groups, strict=True))
     return attainable_errors(*given, confidence_level=level)
+
+
+def few_groups(threshold: Threshold) -> tuple[str, ...]:
+    """Return a note about a certificate that counts few groups."""
+    n_groups = threshold.certificate.n_groups
+    if not 0 < n_groups < MANY_GROUPS:
+        return ()
+    note = (
+        f"the certificate counts {n_groups} groups; with fewer than {MANY_GROUPS} it may be broken up to"
+        " three times as often as it says, if groups are large and differ very much"
+    )
+    return (note,)
 
 
 def latency(graph: ScoreGraph, model: onnx.ModelProto, feed: Feed) -> list[Latency]:

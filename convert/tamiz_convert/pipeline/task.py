@@ -79,6 +79,11 @@ class Task:
                 "give either cost or groups: rows of one group are not independent, and the expected cost and"
                 " the error that is proven count them as if they were"
             )
+        if settings["certification"] is not None and settings["certification_fraction"] is not None:
+            raise ExportError(
+                "give either certification or certification_fraction: separate rows certify as a whole, and"
+                " the calibration rows are not divided"
+            )
         _refuse_weights(settings)
         return cls(
             folder=version_folder(output, may_replace=settings["replace"]),

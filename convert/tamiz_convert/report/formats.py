@@ -15,6 +15,11 @@ _NOTICEABLE: Final = 1e-9
 _LARGE: Final = 1000.0
 
 
+def calibrator_of(method: str, n_rows: int) -> str:
+    """Return a calibrator in words, with the rows that it was fitted on."""
+    return "none: nothing is fitted" if method == "none" else f"{method}, fitted on {n_rows} held-out rows"
+
+
 def percent(value: float | None, decimals: int = 1) -> str:
     """Return a share as a percentage with a fixed number of decimals: 0.934 → "93.4%"."""
     return NOTHING if value is None else f"{100 * value:.{decimals}f}%"

@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from tamiz.v1.manifest_pb2 import Certificate, Threshold
+from tamiz_convert.certificates.certify import certify
 from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.certificates.promises import certify_coverage, certify_joint_error
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.metrics.binomial import upper_bound
+from tamiz_convert.pipeline.findings import few_groups
 
 
 def sample(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -117,9 +120,29 @@ def test_what_is_advised_is_proven_if_it_is_asked_for(n, seed, in_groups):
     confidence, error = sample(n, seed)
     confidence[: n // 5] = 0.999
     group = np.arange(n) // 3 if in_groups else None
-    for certify, wish in ((certify_joint_error, "max_error"), (certify_coverage, "min_coverage")):
+    for certify_it, wish in ((certify_joint_error, "max_error"), (certify_coverage, "min_coverage")):
         rows = Outcomes(np.where(error & (wish == "min_coverage"), np.nan, confidence), error, group)
         with pytest.raises(UnattainableError) as caught:
-            certify(rows, confidence_level=0.9, **{wish: 0.001 if wish == "max_error" else 0.999})
+            certify_it(rows, confidence_level=0.9, **{wish: 0.001 if wish == "max_error" else 0.999})
         (advised,) = re.findall(r"or ask for ([\d.e-]+), which these rows prove", str(caught.value))
-        assert certify(rows, confidence_level=0.9, **{wish: float(advised)}).n_rows == n
+        assert certify_it(rows, confidence_level=0.9, **{wish: float(advised)}).n_rows == n
+
+
+@pytest.mark.parametrize(("n_groups", "is_told"), [(0, False), (5, True), (49, True), (50, False)])
+def test_a_certificate_that_counts_few_groups_is_noted(n_groups, is_told):
+    certificate = Certificate(n_groups=n_groups)
+    told = few_groups(Threshold(value=0.5, certificate=certificate))
+    assert bool(told) is is_told
+    assert all(f"counts {n_groups} groups" in note for note in told)
+
+
+@pytest.mark.parametrize("n_groups", [1, 2, 3, 4])
+def test_a_few_groups_prove_nothing_however_many_rows_they_have(n_groups):
+    """Two that err alike by chance would look like independent rows."""
+    confidence, group = np.linspace(0.5, 1, 4_000), np.arange(4_000) % n_groups
+    error = np.arange(4_000) % 100 == 99
+    parts = [Outcomes(confidence[i::2], error[i::2], group[i::2]) for i in range(2)]
+    with pytest.raises(UnattainableError, match="as they come in groups"):
+        certify(*parts, max_error=0.2, confidence_level=0.9)
+    plain = [Outcomes(confidence[i::2], error[i::2]) for i in range(2)]
+    assert certify(*plain, max_error=0.2, confidence_level=0.9).n_accepted > 1_000

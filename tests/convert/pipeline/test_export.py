@@ -323,6 +323,10 @@ def test_rows_that_repeat_training_rows_are_refused(model, cancer, held_out, out
         ({"threshold": float("nan")}, "threshold is nan"),
         ({"threshold": 0.9, "calibrator": "magic"}, "unknown calibrator 'magic'"),
         ({"threshold": 0.9, "certification_fraction": 1.0}, "certification_fraction is 1.0"),
+        (
+            {"threshold": 0.9, "certification_fraction": 0.5, "certification": (np.ones((9, 30)), [1] * 9)},
+            "give either certification or certification_fraction",
+        ),
     ],
 )
 def test_wishes_that_cannot_be_are_refused(model, held_out, output, options, message):
