@@ -63,7 +63,7 @@ class ExportReport:
             *promise_lines(manifest.threshold),
             *([str(self.other_splits)] if self.other_splits else []),
             *([f"cost: {self.cost}"] if self.cost else []),
-            f"calibrator {calibrator_of(fitted.method, fitted.n_rows)}; {improvement(manifest)}",
+            f"calibrator {calibrator_of(fitted.method, fitted.n_rows)}: {improvement(manifest)}",
             *([f"chosen: {fitted.reason}"] if fitted.reason else []),
             *self._passed(),
             f"parity: {parity.n_rows} rows, largest difference {quantity(parity.max_probability_difference)}",

@@ -17,7 +17,7 @@ _LARGE: Final = 1000.0
 
 def calibrator_of(method: str, n_rows: int) -> str:
     """Return a calibrator in words, with the rows that it was fitted on."""
-    return "none: nothing is fitted" if method == "none" else f"{method}, fitted on {n_rows} held-out rows"
+    return "none, nothing is fitted" if method == "none" else f"{method}, fitted on {n_rows} held-out rows"
 
 
 def percent(value: float | None, decimals: int = 1) -> str:
