@@ -152,7 +152,8 @@ def test_the_command_reads_them_from_a_column(model, rows, tmp_path, capsys):
     joblib.dump(model, tmp_path / "model.joblib")
     table = pd.DataFrame({"a": X[:, 0], "weight": weights, "y": y})
     table.to_csv(tmp_path / "rows.csv", index=False)
-    table[:100].assign(weight="heavy").to_csv(tmp_path / "words.csv", index=False)
+    worded = table[:100].assign(weight=["heavy" if row == 9 else row for row in range(100)])
+    worded.to_csv(tmp_path / "words.csv", index=False)
     np.savez(tmp_path / "rows.npz", a=X, weight=weights, y=y)
     command = ["sklearn", str(tmp_path / "model.joblib"), "--trust-pickle", "--target", "y", "--no-report"]
     command += ["--sample-weight", "weight", "--calibrator", CALIBRATOR]
@@ -169,7 +170,7 @@ def test_the_command_reads_them_from_a_column(model, rows, tmp_path, capsys):
     assert main(["inspect", str(tmp_path / "m/1")]) == 0
     assert "by their sample weights" in " ".join(capsys.readouterr().out.split())
     for file, promise, said in (
-        ("words.csv", ("--threshold", "0.8"), "the sample weight of row 0 is 'heavy'"),
+        ("words.csv", ("--threshold", "0.8"), "column 'weight', row 9: 'heavy': expected a number"),
         ("rows.csv", ("--max-error", "0.3"), "a certificate counts each of its rows once"),
         ("rows.npz", ("--threshold", "0.8"), "rows.npz"),
     ):
