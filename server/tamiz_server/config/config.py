@@ -74,6 +74,14 @@ class Config:
         " group; then --metrics-host is needed too",
     )
     grpc_port: int = port(8001, "port of the gRPC service; 0 takes a free one (8001 is Triton's)")
+    transport: str = choice(
+        "grpcio",
+        "the library that carries calls",
+        {
+            "grpcio": "gRPC's own, which runs everywhere",
+            "h2": "libnghttp2 in the server's event loop, several times as fast; needs tamiz[fast]",
+        },
+    )
     metrics_host: str = address(
         "", "IP address or Unix domain socket of /metrics and /healthz, if different from --host"
     )

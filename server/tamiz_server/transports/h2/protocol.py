@@ -1,0 +1,221 @@
+"""The asyncio protocol of one connection: sockets, the clock and tasks. What to do is `Connection`'s to say."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Final, cast
+
+from tamiz_server.access.access import CALLER
+from tamiz_server.errors import ModelFailed, TamizError
+from tamiz_server.transports.h2.call import Call
+from tamiz_server.transports.h2.connection import AT_ONCE_BYTES, Connection, Shared
+
+_log = logging.getLogger(__name__)
+
+_AGES_BETWEEN: Final = (0.9, 1.1)  # so that connections that began together do not end together
+_LATE_S: Final = 1e-3  # the loop's clock counts milliseconds: a timer may come that much too early
+
+
+class H2Protocol(asyncio.Protocol):
+    """A connection in the event loop; also its `Runner`."""
+
+    def __init__(self, shared: Shared, left: Callable[[H2Protocol], None]) -> None:
+        """Take what connections share; `left` is called when this one is gone."""
+        self._shared = shared
+        self._left = left
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._is_paused = False
+        self._flushes_soon = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = math.inf
+        age_s = shared.limits.age_s * random.uniform(*_AGES_BETWEEN)  # noqa: S311  nothing is secret here
+        self._connection = Connection(shared, self, time.monotonic(), age_s)
+
+    # What asyncio says
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say hello."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's do not say so
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None and tls.selected_alpn_protocol() != "h2":
+            transport.abort()
+            return
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes, and send what they bring about."""
+        self._connection.receive(data, time.monotonic())
+        self._flush()
+
+    def eof_received(self) -> bool:
+        """Close: a peer that sends nothing more cannot take answers either, in HTTP/2."""
+        return False
+
+    def pause_writing(self) -> None:
+        """Send nothing until the peer has read some."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """Send on."""
+        self._is_paused = False
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  all ends are alike
+        """End what was answered here."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._connection.lost()
+        self._transport = None
+        self._left(self)
+
+    # What the connection says
+
+    def start(self, call: Call) -> None:
+        """Answer a call in a task of its own."""
+        route = call.route
+        assert route is not None  # noqa: S101  it was received
+        if call.caller is not None:
+            CALLER.set(call.caller)
+        if route.method is not None:
+            call.task = self._loop.create_task(self._answer(call))
+        elif route.stream is not None:
+            answers = route.stream(self._messages(call), call.deadline_s, call.metadata)
+            call.task = self._loop.create_task(self._answer_with_stream(call, answers))
+        elif route.feed is not None:
+            answers = route.feed(call.body or b"", call.deadline_s, call.metadata)
+            call.task = self._loop.create_task(self._answer_with_stream(call, answers))
+        if call.caller is not None:
+            CALLER.set(None)
+
+    def readable(self, call: Call) -> None:
+        """Wake the reader of a stream."""
+        if call.reader is not None and not call.reader.done():
+            call.reader.set_result(None)
+
+    def writable(self, call: Call) -> None:
+        """Wake the writer of a stream."""
+        if call.writer is not None and not call.writer.done():
+            call.writer.set_result(None)
+
+    def cancel(self, call: Call) -> None:
+        """Cancel what answers a call."""
+        if call.task is not None:
+            call.task.cancel()
+
+    def flush(self) -> None:
+        """Send once this turn of the loop has run."""
+        if not self._flushes_soon:
+            self._flushes_soon = True
+            self._loop.call_soon(self._flush)
+
+    def abort(self) -> None:
+        """Close without sending anything more."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What the server says
+
+    def drain(self, grace_s: float) -> None:
+        """End the connection when its calls have ended, or after so many seconds."""
+        self._connection.drain(time.monotonic(), grace_s)
+        self._look()
+
+    # Answering
+
+    async def _answer(self, call: Call) -> None:
+        connection, method = self._connection, call.route.method  # type: ignore[union-attr]  # `start` saw it
+        try:
+            answer = await method(call.body, call.deadline_s, call.metadata)  # type: ignore[misc,arg-type]
+        except TamizError as error:
+            connection.fail(call, error)
+        except asyncio.CancelledError:
+            self._cancelled(call)
+        except Exception:
+            self._failed(call)
+        else:
+            connection.answer(call, answer)
+        self.flush()
+
+    async def _answer_with_stream(self, call: Call, answers: AsyncGenerator[bytes, None]) -> None:
+        connection = self._connection
+        try:
+            # If the caller goes away while an answer waits for room, this closes what makes the answers.
+            async with aclosing(answers):
+                async for answer in answers:
+                    connection.send(call, answer)
+                    self.flush()
+                    while not connection.has_room(call):
+                        call.writer = self._loop.create_future()
+                        await call.writer
+            connection.end(call)
+        except TamizError as error:
+            connection.fail(call, error)
+        except asyncio.CancelledError:
+            self._cancelled(call)
+        except Exception:
+            self._failed(call)
+        self.flush()
+
+    async def _messages(self, call: Call) -> AsyncIterator[bytes]:
+        connection = self._connection
+        while not call.is_done:
+            message = connection.take(call)
+            self.flush()  # the peer may send on
+            if message is not None:
+                yield message
+            elif call.has_ended_sending:
+                return
+            else:
+                call.reader = self._loop.create_future()
+                await call.reader
+
+    def _cancelled(self, call: Call) -> None:
+        """Take that a task was cancelled. If the call was not, something of ours was: the caller is told."""
+        if call.is_done:
+            return
+        self._connection.fail(call, ModelFailed("the server gave up this call"))
+
+    def _failed(self, call: Call) -> None:
+        _log.exception("a call failed: this is a bug")
+        self._connection.fail(call, ModelFailed("the server failed on this call; its log says how"))
+
+    # Sending, and time
+
+    def _flush(self) -> None:
+        self._flushes_soon = False
+        transport, connection = self._transport, self._connection
+        if transport is None:
+            return
+        while not self._is_paused:
+            data = connection.to_send()
+            if data:
+                transport.write(data)
+            if len(data) < AT_ONCE_BYTES:
+                break
+        if connection.is_over:
+            transport.close()
+        elif connection.due_s < self._timer_s:
+            self._set_timer()
+
+    def _look(self) -> None:
+        self._timer_s = math.inf
+        if self._transport is None:
+            return
+        self._connection.look(time.monotonic())
+        self._flush()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_s = None, self._connection.due_s
+        if self._transport is not None and self._timer_s < math.inf:
+            wait_s = max(0.0, self._timer_s - time.monotonic())
+            self._timer = self._loop.call_later(wait_s + _LATE_S, self._look)
