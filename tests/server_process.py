@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
+TRANSPORT = os.environ.get("TAMIZ_TEST_TRANSPORT", "grpcio")
+"""What servers are started with, unless a test chooses: the whole suite runs over either."""
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -59,7 +63,15 @@ class ServerProcess:
     ) -> ServerProcess:
         """Start a server on free ports over a repository, without the variables that set a server here."""
         command = [python, "-m", "tamiz_server", "--grpc-port", "0", "--metrics-port", "0"]
-        command += ["--model-repository", repository, "--drain-delay-s", "0", *flags]
+        command += [
+            "--transport",
+            TRANSPORT,
+            "--model-repository",
+            repository,
+            "--drain-delay-s",
+            "0",
+            *flags,
+        ]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TAMIZ_")}
         return cls(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
 

@@ -98,7 +98,8 @@ class _Reflection:
         if asked == "file_containing_extension":
             extension = request.file_containing_extension
             message = self._pool.FindMessageTypeByName(extension.containing_type)
-            return self._pool.FindExtensionByNumber(message, extension.extension_number).file
+            found: Any = self._pool.FindExtensionByNumber(message, extension.extension_number)
+            return self._pool.FindFileContainingSymbol(found.full_name)
         raise InvalidRequest("the message asks for nothing: expected one of the fields of message_request")
 
 

@@ -99,9 +99,8 @@ class Deframer:
         if not self._packed_allowed:
             raise NotOffered(f"the message is packed with {self._encoding[:20]}: send it as it is")
         if self._encoding not in ENCODINGS:
-            raise NotOffered(
-                f"the message is packed with {self._encoding[:20]}: expected one of {', '.join(sorted(ENCODINGS))}"
-            )
+            known = " or ".join(sorted(ENCODINGS))
+            raise NotOffered(f"the message is packed with {self._encoding[:20]}: expected {known}")
 
     def _cut(self, n_bytes: int) -> bytes:
         """Return so many bytes from the front; there are enough."""

@@ -1,80 +1,82 @@
-"""The bytes of one connection that came and were not taken yet: which of its calls may send on, and who waits."""
+"""Messages of a connection's calls, out of the bytes that come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from tamiz_server.errors import InvalidRequest
 from tamiz_server.transports.h2.call import Call
-from tamiz_server.transports.h2.room import Room
+from tamiz_server.transports.h2.credit import Credit
+from tamiz_server.transports.h2.framing import PREFIX_BYTES, Deframer
+from tamiz_server.transports.h2.routes import Route
 
 
 class Incoming:
-    """What came on a connection and was not taken yet.
+    """Makes messages whole. All methods but `forget` raise TamizError for what cannot become one."""
 
-    A caller may send as much of a call as HTTP/2's window allows, and on when it is told that bytes were
-    taken. Beyond the connection's share only one call at a time is told so, until its message is whole. So
-    many large messages at once take longer, but none of them is refused.
+    def __init__(self, credit: Credit, *, packed_allowed: bool) -> None:
+        """Begin; `packed_allowed` says whether messages may be packed."""
+        self._credit = credit
+        self._packed_allowed = packed_allowed
 
-    Attributes:
-        n_bytes: how many bytes are here.
-    """
+    def add(self, call: Call, route: Route, data: bytes) -> bool:
+        """Take bytes of a call; return whether its answer is to be started."""
+        size = len(data)
+        if call.came is None:
+            if call.has_ended_sending and data[:1] == b"\0":
+                n_bytes = int.from_bytes(data[1:PREFIX_BYTES], "big")
+                if size == PREFIX_BYTES + n_bytes and n_bytes <= route.message_bytes:
+                    # Nearly all calls are of this kind: one message in one frame.
+                    call.unpaid = size
+                    self._credit.pay(call)
+                    call.body = data[PREFIX_BYTES:]
+                    return True
+            call.came = self.deframer(call, route)
+        call.came.add(data)
+        call.unpaid += size
+        call.n_came += size
+        if route.stream is None:
+            return self._is_whole(call, call.came)
+        self._credit.hold(call, call.came.n_bytes)
+        return False
 
-    def __init__(self, most_bytes: int, room: Room[Call], pay: Callable[[int, int], None]) -> None:
-        """Begin empty.
-
-        Args:
-            most_bytes: the connection's share.
-            room: what all connections share.
-            pay: tells the caller that bytes were taken; takes the number of the call, and how many.
-        """
-        self.n_bytes = 0
-        self._most_bytes = most_bytes
-        self._room = room
-        self._pay = pay
-        self._held: dict[Call, int] = {}
-        self._alone: Call | None = None
-        self._waiting: dict[Call, None] = {}
-
-    def hold(self, call: Call, n_bytes: int) -> None:
-        """Say how many bytes of a call are here now."""
-        before = self._held.get(call, 0)
-        self.n_bytes += n_bytes - before
-        if n_bytes:
-            self._held[call] = n_bytes
+    def take(self, call: Call) -> bytes | None:
+        """Return the next message of a stream; None if it has to be waited for, or if there is none."""
+        came = call.came
+        assert came is not None  # noqa: S101  streams have it from their start
+        message = came.take()
+        if message is None and call.has_ended_sending and not came.is_between:
+            raise InvalidRequest("the stream ends within a message")
+        self._credit.hold(call, came.n_bytes)
+        if message is None:
+            self._credit.want(call)
         else:
-            self._held.pop(call, None)
-        self._room.hold(call, n_bytes)
-        if n_bytes < before:
-            self._let_next(call)
-
-    def want(self, call: Call) -> None:
-        """Have the caller send on, because a message of this call is not whole. It may have to wait."""
-        if self.n_bytes > self._most_bytes:
-            if self._alone not in {None, call}:
-                self._waiting[call] = None
-                return
-            self._alone = call
-        self._waiting.pop(call, None)
-        self.pay(call)
-
-    def pay(self, call: Call) -> None:
-        """Tell the caller that what came of this call was taken."""
-        if call.unpaid:
-            n_bytes, call.unpaid = call.unpaid, 0
-            self._pay(call.number, n_bytes)
+            self._credit.pay(call, but_bytes=came.n_bytes)
+        return message
 
     def forget(self, call: Call) -> None:
-        """Let go of what is here of a call."""
-        self._waiting.pop(call, None)
-        self.hold(call, 0)
-        self.pay(call)
-        self._let_next(call)
+        """Let go of what came of a call."""
+        self._credit.forget(call)
+        call.came = None
 
-    def _let_next(self, call: Call) -> None:
-        """Have others send on, now that a call has fewer bytes here."""
-        if self._alone is call:
-            self._alone = None
-        for waiting in list(self._waiting):
-            if self._alone is not None and self.n_bytes > self._most_bytes:
-                break
-            self.want(waiting)
+    def deframer(self, call: Call, route: Route) -> Deframer:
+        """Return what makes messages of a call's bytes."""
+        return Deframer(route.message_bytes, call.encoding, packed_allowed=self._packed_allowed)
+
+    def _is_whole(self, call: Call, came: Deframer) -> bool:
+        """Return whether the only message of a call is there, and all that was to be sent."""
+        if call.body is None:
+            call.body = came.take()
+        if call.body is not None and not came.is_between:
+            raise InvalidRequest("the call has more than one message: expected one")
+        if not call.has_ended_sending:
+            self._credit.hold(call, came.n_bytes + len(call.body or b""))
+            if not call.is_done:  # it may have been the one too many
+                self._credit.want(call)
+            return False
+        if call.body is None:
+            raise InvalidRequest(
+                "the call has no message: expected one"
+                if came.is_between
+                else "the call ends within its message"
+            )
+        self.forget(call)
+        return True

@@ -43,8 +43,9 @@ def decoded(fields: Fields) -> list[tuple[str, str | bytes]]:
             found.append((key, value.decode("latin-1")))
             continue
         for part in value.split(b","):
+            digits = part.strip().rstrip(b"=")
             try:
-                found.append((key, base64.b64decode(part.strip() + b"==", validate=True)))
+                found.append((key, base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)))
             except binascii.Error:
                 continue
     return found

@@ -1,4 +1,4 @@
-"""The asyncio protocol of one connection: sockets, the clock and tasks. What to do is `Connection`'s to say."""
+"""The asyncio protocol of one connection: sockets, the clock and tasks. `Connection` says what to do."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from typing import Final, cast
 
 from tamiz_server.access.access import CALLER
 from tamiz_server.errors import ModelFailed, TamizError
+from tamiz_server.serving.methods import Method
 from tamiz_server.transports.h2.call import Call
-from tamiz_server.transports.h2.connection import AT_ONCE_BYTES, Connection, Shared
+from tamiz_server.transports.h2.connection import Connection, Shared
+from tamiz_server.transports.h2.outgoing import AT_ONCE_BYTES
+from tamiz_server.transports.h2.routes import Route
 
 _log = logging.getLogger(__name__)
 
 _AGES_BETWEEN: Final = (0.9, 1.1)  # so that connections that began together do not end together
+_BUG: Final = ModelFailed("the server failed on this call; its log says how")
 _LATE_S: Final = 1e-3  # the loop's clock counts milliseconds: a timer may come that much too early
 
 
@@ -43,9 +47,9 @@ class H2Protocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say hello."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's do not say so
-        tls = transport.get_extra_info("ssl_object")
+        tls = self._transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
-            transport.abort()
+            self._transport.abort()
             return
         self._flush()
 
@@ -77,14 +81,12 @@ class H2Protocol(asyncio.Protocol):
 
     # What the connection says
 
-    def start(self, call: Call) -> None:
+    def start(self, call: Call, route: Route) -> None:
         """Answer a call in a task of its own."""
-        route = call.route
-        assert route is not None  # noqa: S101  it was received
         if call.caller is not None:
             CALLER.set(call.caller)
         if route.method is not None:
-            call.task = self._loop.create_task(self._answer(call))
+            call.task = self._loop.create_task(self._answer(call, route.method))
         elif route.stream is not None:
             answers = route.stream(self._messages(call), call.deadline_s, call.metadata)
             call.task = self._loop.create_task(self._answer_with_stream(call, answers))
@@ -129,16 +131,17 @@ class H2Protocol(asyncio.Protocol):
 
     # Answering
 
-    async def _answer(self, call: Call) -> None:
-        connection, method = self._connection, call.route.method  # type: ignore[union-attr]  # `start` saw it
+    async def _answer(self, call: Call, method: Method) -> None:
+        connection = self._connection
         try:
-            answer = await method(call.body, call.deadline_s, call.metadata)  # type: ignore[misc,arg-type]
+            answer = await method(call.body or b"", call.deadline_s, call.metadata)
         except TamizError as error:
             connection.fail(call, error)
-        except asyncio.CancelledError:
-            self._cancelled(call)
-        except Exception:
-            self._failed(call)
+        except asyncio.CancelledError:  # if the call goes on, something of ours was cancelled
+            connection.fail(call, _BUG)
+        except Exception:  # noqa: BLE001  whatever it is, the caller is told
+            _log.exception("a call failed: this is a bug")
+            connection.fail(call, _BUG)
         else:
             connection.answer(call, answer)
         self.flush()
@@ -149,18 +152,19 @@ class H2Protocol(asyncio.Protocol):
             # If the caller goes away while an answer waits for room, this closes what makes the answers.
             async with aclosing(answers):
                 async for answer in answers:
-                    connection.send(call, answer)
+                    has_room = connection.send(call, answer)
                     self.flush()
-                    while not connection.has_room(call):
+                    if not has_room:
                         call.writer = self._loop.create_future()
                         await call.writer
             connection.end(call)
         except TamizError as error:
             connection.fail(call, error)
-        except asyncio.CancelledError:
-            self._cancelled(call)
-        except Exception:
-            self._failed(call)
+        except asyncio.CancelledError:  # if the call goes on, something of ours was cancelled
+            connection.fail(call, _BUG)
+        except Exception:  # noqa: BLE001  whatever it is, the caller is told
+            _log.exception("a call failed: this is a bug")
+            connection.fail(call, _BUG)
         self.flush()
 
     async def _messages(self, call: Call) -> AsyncIterator[bytes]:
@@ -175,16 +179,6 @@ class H2Protocol(asyncio.Protocol):
             else:
                 call.reader = self._loop.create_future()
                 await call.reader
-
-    def _cancelled(self, call: Call) -> None:
-        """Take that a task was cancelled. If the call was not, something of ours was: the caller is told."""
-        if call.is_done:
-            return
-        self._connection.fail(call, ModelFailed("the server gave up this call"))
-
-    def _failed(self, call: Call) -> None:
-        _log.exception("a call failed: this is a bug")
-        self._connection.fail(call, ModelFailed("the server failed on this call; its log says how"))
 
     # Sending, and time
 

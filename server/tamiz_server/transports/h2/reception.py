@@ -61,7 +61,7 @@ class Reception:
         path = fields[b":path"]
         if self._access is not None:
             call.caller = self._access.admit(path.decode("latin-1"), _authorization(call))
-        route = call.route = self._routes.get(path)
+        route = self._routes.get(path)
         if route is None:
             raise NotOffered("there is no such method")
         return route
