@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
-TRANSPORT = os.environ.get("TAMIZ_TEST_TRANSPORT", "grpcio")
+TRANSPORT = os.environ.get("TEST_TRANSPORT", "grpcio")
 """What servers are started with, unless a test chooses: the whole suite runs over either."""
 
 

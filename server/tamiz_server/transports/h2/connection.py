@@ -21,6 +21,7 @@ from ngh2 import (
     Event,
     NGH2Error,
     PingAcknowledged,
+    PingReceived,
     RequestReceived,
     Role,
     SettingsReceived,
@@ -28,6 +29,7 @@ from ngh2 import (
     TrailersReceived,
 )
 
+from tamiz_server.access.token_bucket import TokenBucket
 from tamiz_server.errors import (
     DeadlineExceeded,
     InvalidRequest,
@@ -47,6 +49,9 @@ from tamiz_server.transports.h2.reception import NotGrpc, Reception
 from tamiz_server.transports.h2.room import Room
 from tamiz_server.transports.h2.routes import Route
 from tamiz_server.transports.h2.stalls import Stalls
+
+_USELESS_PER_S: Final = 2_000
+"""How many frames that bring nothing are borne: pings, settings, empty DATA. Answering them takes time."""
 
 _NOTICED: Final = b"drained?"
 _ALIVE: Final = b"alive?  "
@@ -119,6 +124,7 @@ class Connection:
         self._keepalive = Keepalive(limits.keepalive_s, limits.answer_s, now_s)
         self._stalls = Stalls(limits.stall_s, self._outgoing.unsent_bytes)
         self._drain = Drain()
+        self._useless = TokenBucket(_USELESS_PER_S, now_s)
         self._greets_until_s = now_s + limits.handshake_s
         self._ages_at_s = now_s + age_s
         self.due_s = min(self._greets_until_s, self._keepalive.due_s, self._ages_at_s)
@@ -136,6 +142,8 @@ class Connection:
             self._end_at_once(error)
             return
         for event in self._session.events():
+            if self._is_closed:
+                return
             if (handle := self._HANDLERS.get(type(event))) is not None:
                 handle(self, event, now_s)
 
@@ -161,8 +169,10 @@ class Connection:
         elif event.end_stream:
             self._gather(call, route, b"")
 
-    def _take_data(self, event: DataReceived, _: float) -> None:
+    def _take_data(self, event: DataReceived, now_s: float) -> None:
         call = self._calls.get(event.stream_id)
+        if not event.data and not event.end_stream:
+            self._count_useless(now_s)
         if call is None:
             self._pay(event.stream_id, len(event.data))
             return
@@ -354,8 +364,18 @@ class Connection:
         if not self._calls and self._drain.due_s < math.inf:
             self.due_s = 0.0
 
-    def _greet(self, *_: object) -> None:
+    def _greet(self, _: SettingsReceived, now_s: float) -> None:
         self._greets_until_s = math.inf
+        self._count_useless(now_s)
+
+    def _take_ping(self, _: PingReceived, now_s: float) -> None:
+        self._count_useless(now_s)
+
+    def _count_useless(self, now_s: float) -> None:
+        """Count a frame that brings nothing; end the connection if there are too many (RFC 9113, 10.5)."""
+        if self._useless.take(1, now_s) > 0:
+            self._session.terminate_connection(ErrorCode.ENHANCE_YOUR_CALM)
+            self._is_closed = self.is_over = True
 
     def _hear(self, event: PingAcknowledged, now_s: float) -> None:
         if event.opaque_data == _NOTICED:
@@ -380,6 +400,7 @@ class Connection:
         StreamClosed: _close,
         TrailersReceived: _take_trailers,
         SettingsReceived: _greet,
+        PingReceived: _take_ping,
         PingAcknowledged: _hear,
         ConnectionClosed: _shut,
     }

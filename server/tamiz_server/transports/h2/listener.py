@@ -12,6 +12,7 @@ _BACKLOG: Final = 1_024
 _AT_ONCE: Final = 64
 """How many connections are accepted in one turn of the loop."""
 
+_MOMENT_S: Final = 0.02
 _WAIT_S: Final = 1.0
 """How long nothing is accepted after the system had no descriptor or memory for it."""
 
@@ -73,14 +74,21 @@ class Listener:
                 self._loop.remove_reader(self._socket.fileno())
                 self._retry = self._loop.call_later(_WAIT_S, self._go_on)
                 return
-            if self._room <= 0:
-                accepted.close()
-                continue
-            self._room -= 1
             accepted.setblocking(False)
-            welcome = self._loop.create_task(self._welcome(accepted))
-            self._welcomes.add(welcome)
-            welcome.add_done_callback(self._welcomes.discard)
+            if self._room > 0:
+                self._begin(accepted)
+            else:
+                # Perhaps another one goes at this very moment.
+                self._loop.call_later(_MOMENT_S, self._begin, accepted)
+
+    def _begin(self, accepted: socket.socket) -> None:
+        if self._room <= 0 or self._socket.fileno() < 0:
+            accepted.close()
+            return
+        self._room -= 1
+        welcome = self._loop.create_task(self._welcome(accepted))
+        self._welcomes.add(welcome)
+        welcome.add_done_callback(self._welcomes.discard)
 
     def _go_on(self) -> None:
         self._retry = None
