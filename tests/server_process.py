@@ -64,14 +64,14 @@ class ServerProcess:
         """Start a server on free ports over a repository, without the variables that set a server here."""
         command = [python, "-m", "tamiz_server", "--grpc-port", "0", "--metrics-port", "0"]
         command += [
-            "--transport",
-            TRANSPORT,
             "--model-repository",
             repository,
             "--drain-delay-s",
             "0",
             *flags,
         ]
+        if "--transport" not in flags:
+            command += ["--transport", TRANSPORT]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TAMIZ_")}
         return cls(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
 

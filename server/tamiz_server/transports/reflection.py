@@ -94,13 +94,21 @@ class _Reflection:
         if asked == "file_by_filename":
             return self._pool.FindFileByName(request.file_by_filename)
         if asked == "file_containing_symbol":
-            return self._pool.FindFileContainingSymbol(request.file_containing_symbol)
+            return self._file_of(request.file_containing_symbol)
         if asked == "file_containing_extension":
             extension = request.file_containing_extension
             message = self._pool.FindMessageTypeByName(extension.containing_type)
             found: Any = self._pool.FindExtensionByNumber(message, extension.extension_number)
             return self._pool.FindFileContainingSymbol(found.full_name)
         raise InvalidRequest("the message asks for nothing: expected one of the fields of message_request")
+
+    def _file_of(self, symbol: str) -> FileDescriptor:
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:  # it does not find methods
+            service, _, method = symbol.rpartition(".")
+            self._pool.FindServiceByName(service).methods_by_name[method]
+            return self._pool.FindFileContainingSymbol(service)
 
 
 def _as_v1(alpha: FileDescriptor) -> bytes:
