@@ -12,7 +12,6 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-
 TRANSPORT = os.environ.get("TEST_TRANSPORT", "grpcio")
 """What servers are started with, unless a test chooses: the whole suite runs over either."""
 

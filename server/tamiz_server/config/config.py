@@ -144,6 +144,10 @@ class Config:
         least=1,
         metavar="BYTES",
     )
+    take_compressed: bool = switch(
+        "take messages that are packed with gzip or deflate; they are unpacked only as far as"
+        " --max-message-bytes allows. Needs --transport h2"
+    )
     max_stream_requests: int = number(
         16,
         "how many requests of one stream may be in flight; the server stops reading the stream until answers"
@@ -298,6 +302,10 @@ class Config:
         self._check_model_control()
         self._check_ports()
         self._check_tls()
+        if self.take_compressed and self.transport != "h2":
+            raise ConfigError(
+                "--take-compressed needs --transport h2: grpcio unpacks a message before it looks at its size"
+            )
         self._check_jwt()
 
     @property

@@ -215,11 +215,11 @@ async def test_timeout_on_sleeping_server(serving, kind, method):
         assert await served.echo.ended.get() == method.lower()
 
 
-@pytest.mark.parametrize("timeout", [None, 5, 3_600])
-async def test_a_method_knows_its_deadline(serving, timeout):
+@pytest.mark.parametrize("within_s", [None, 5, 3_600])
+async def test_a_method_knows_its_deadline(serving, within_s):
     async with serving() as served:
-        left = float(await served.unary("Deadline", timeout=timeout))
-        assert left == math.inf if timeout is None else timeout - 4 < left <= timeout
+        left = float(await served.unary("Deadline", timeout=within_s))
+        assert left == math.inf if within_s is None else within_s - 4 < left <= within_s
 
 
 @pytest.mark.parametrize("words", ["test status message", "", SPECIAL, "100 % of 200 %41"])

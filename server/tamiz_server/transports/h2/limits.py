@@ -61,6 +61,7 @@ class Limits:
             grace_s=config.max_connection_age_grace_s,
             keepalive_s=config.keepalive_s,
             answer_s=min(config.keepalive_s, _ANSWER_WITHIN_S),
+            packed_allowed=config.take_compressed,
             connection_bytes=config.max_message_bytes,
             all_bytes=max(_ALL_BYTES, 2 * config.max_message_bytes),
         )
