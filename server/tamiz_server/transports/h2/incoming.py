@@ -54,8 +54,9 @@ class Incoming:
 
     def forget(self, call: Call) -> None:
         """Let go of what came of a call."""
-        self._credit.forget(call)
-        call.came = None
+        if call.came is not None:
+            self._credit.forget(call)
+            call.came = None
 
     def deframer(self, call: Call, route: Route) -> Deframer:
         """Return what makes messages of a call's bytes."""

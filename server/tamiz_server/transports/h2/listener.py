@@ -13,6 +13,11 @@ _AT_ONCE: Final = 64
 """How many connections are accepted in one turn of the loop."""
 
 _MOMENT_S: Final = 0.02
+"""How long a connection too many waits for another one to end."""
+
+_GOODBYE_S: Final = 2.0
+"""How long a peer may take to answer the end of TLS."""
+
 _WAIT_S: Final = 1.0
 """How long nothing is accepted after the system had no descriptor or memory for it."""
 
@@ -58,11 +63,15 @@ class Listener:
         """Accept nothing more; handshakes that are under way are given up."""
         if self._retry is not None:
             self._retry.cancel()
-        if self._socket.fileno() >= 0:
-            self._loop.remove_reader(self._socket.fileno())
-            self._socket.close()
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
         for welcome in self._welcomes:
             welcome.cancel()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it listens."""
+        return self._socket.fileno() >= 0
 
     def _accept(self) -> None:
         for _ in range(_AT_ONCE):
@@ -82,7 +91,7 @@ class Listener:
                 self._loop.call_later(_MOMENT_S, self._begin, accepted)
 
     def _begin(self, accepted: socket.socket) -> None:
-        if self._room <= 0 or self._socket.fileno() < 0:
+        if self._room <= 0 or not self.is_open:
             accepted.close()
             return
         self._room -= 1
@@ -97,10 +106,13 @@ class Listener:
     async def _welcome(self, accepted: socket.socket) -> None:
         """Make a connection of a socket, after its TLS handshake."""
         tls = None if self._tls is None else self._tls()
-        within_s = None if tls is None else self._handshake_s
         try:
             await self._loop.connect_accepted_socket(
-                self._make, accepted, ssl=tls, ssl_handshake_timeout=within_s
+                self._make,
+                accepted,
+                ssl=tls,
+                ssl_handshake_timeout=None if tls is None else self._handshake_s,
+                ssl_shutdown_timeout=None if tls is None else _GOODBYE_S,
             )
         except OSError:  # who goes away, or fails the handshake, is not worth a line
             accepted.close()

@@ -50,11 +50,14 @@ class Outgoing:
         self._check_size(message)
         call.is_done = True
         session, number = self._session, call.number
-        with suppress(NGH2Error):  # the connection is ending
+        try:
             session.send_response(number, _HEADERS)
             session.send_data(number, framed(message))
             session.send_trailers(number, OK_TRAILERS)
-        self._note_early(call)
+        except NGH2Error:  # the connection is ending
+            pass
+        if not call.has_ended_sending:
+            self._early.append(call)
 
     def send(self, call: Call, message: bytes) -> None:
         """Send one answer of several.
@@ -132,6 +135,7 @@ class Outgoing:
             self._session.send_response(call.number, _HEADERS)
 
     def _note_early(self, call: Call) -> None:
+        """Have the caller stop to send, if it has not."""
         if not call.has_ended_sending:
             self._early.append(call)
 

@@ -87,7 +87,7 @@ class H2Server:
     async def stop(self, grace_s: float) -> None:
         """Accept no new calls, wait at most `grace_s` seconds for those in flight, and stop."""
         self._health.end()
-        if self._listener is not None:
+        if self._listener is not None and self._listener.is_open:
             self._listener.close()
             remove_socket(self._config.host)
         for connection in list(self._connections):
