@@ -67,7 +67,7 @@ def poisson(rate_per_s: float, seconds: float, seed: int) -> NDArray[np.float64]
 
 
 def open_loop(
-    port: int, message: bytes, moments: Sequence[float], *, connections: int = 4, patience_s: float = 5.0
+    port: int, message: bytes, moments: Sequence[float], *, connections: int = 4, patience_s: float = 60.0
 ) -> Outcome:
     """Send a request at each moment to a server on this machine.
 

@@ -17,6 +17,8 @@ from tamiz.v1.prediction_pb2 import GetModelRequest, GetModelResponse, PredictRe
 from tamiz_client.errors import InvalidAnswer, ModelChanged
 from tamiz_client.result import ModelInfo, Result, to_result
 
+_COLUMNS: Final = ("accepted", "reasons", "class_index", "confidence")
+_IF_THRESHOLDS_DIFFER: Final = ("thresholds", "rows_certified")
 _MIN_CLASSES: Final = 2
 _MOST: Final = 1.0 + TOLERANCE
 # As numbers: an enum's look-up by name takes a microsecond.
@@ -107,9 +109,9 @@ def _require_model(got: tuple[str, int], asked: tuple[str, int]) -> None:
 
 def _require_lengths(response: PredictResponse, n_rows: int, *, wants_probabilities: bool) -> None:
     """Require one entry per row in every column."""
-    for name in ("accepted", "reasons", "class_index", "confidence", "thresholds"):
+    for name in (*_COLUMNS, *_IF_THRESHOLDS_DIFFER):
         length = len(getattr(response, name))
-        if length != n_rows and not (name == "thresholds" and length == 0):
+        if length != n_rows and not (name in _IF_THRESHOLDS_DIFFER and length == 0):
             raise InvalidAnswer(f"{n_rows} rows were asked, {name} has {length} entries")
     n_classes = len(response.classes.strings or response.classes.integers)
     expected = n_rows * n_classes * 8 if wants_probabilities else 0

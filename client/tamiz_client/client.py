@@ -60,6 +60,8 @@ class Client(Connection):
             rows: (n_rows, n_features) ndarray, a DataFrame by column name, or a dict of arrays by input name.
             version: a version, or the label of one, such as "stable"; None for the highest.
             threshold: a confidence from 0 to 1 that rows must reach in addition to the model's own threshold.
+                It is raised to the next threshold that the certificate proves. Above the strictest of them it
+                is applied as it is, and the result is not `certified`.
             return_probabilities: whether the result holds the probability of every class.
             timeout_s: how long the call may take, with all its requests; None for the client's own time-out.
 

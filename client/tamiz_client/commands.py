@@ -61,9 +61,15 @@ def _token(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get("TAMIZ_TOKEN", "").strip() or None
     try:
-        return file.read_text(encoding="utf-8").strip()
+        token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise TamizClientError(f"--token-file: {file} cannot be read: {reason(error)}") from error
+    if len(token.split()) != 1:
+        what = "is empty" if not token else "holds more than a token"
+        raise TamizClientError(
+            f"--token-file: {file} {what}; expected what tamiz-server token writes to standard output"
+        )
+    return token
 
 
 def _models(client: Client, arguments: argparse.Namespace) -> int:
@@ -133,7 +139,7 @@ def _predict(client: Client, arguments: argparse.Namespace) -> int:
     ):
         raise TamizClientError(f"--output {arguments.output} is the input file: name another one")
     info = client.model(arguments.model, arguments.version)
-    summary = _Summary(arguments.threshold)
+    summary = _Summary(arguments.threshold, info.manifest.threshold)
     shown = _FirstRows()
     named = [*types_of(info.manifest.inputs), *arguments.keep]
     with (
@@ -257,8 +263,8 @@ def _check_columns(names: Sequence[str], info: ModelInfo, keep: Sequence[str]) -
 def _columns(rows: pa.Table, result: Result, info: ModelInfo, keep: Sequence[str]) -> pa.Table:
     """Return the answers' columns, after those of the input that are kept. No confidence is null, not 0.
 
-    If the model's thresholds differ by class or slice, the threshold of each row is among them. Above 1, no
-    confidence can reach it.
+    If the model's thresholds differ by class or slice, the threshold of each row is among them, and whether
+    the promise holds at it. Above 1, no confidence can reach it.
     """
     label_type = pa.string() if result.classes.dtype.kind == "U" else pa.int64()
     types = {"label": label_type, "accepted": pa.bool_(), "reason": pa.string()}
@@ -268,6 +274,7 @@ def _columns(rows: pa.Table, result: Result, info: ModelInfo, keep: Sequence[str
     answers["confidence"] = pa.array(result.confidence, mask=result.confidence == 0)
     if info.manifest.threshold.subsets:
         answers["threshold"] = pa.array(result.thresholds, pa.float64())
+        answers["certified"] = pa.array(result.rows_certified, pa.bool_())
     taken = [name for name in keep if name in answers]
     if taken:
         raise TamizClientError(
@@ -280,17 +287,20 @@ class _Summary:
     """Counts over all chunks.
 
     Args:
-        threshold: the one that was asked for.
+        asked: the threshold that was asked for.
+        own: the model's own.
     """
 
-    def __init__(self, threshold: float | None) -> None:
+    def __init__(self, asked: float | None, own: Threshold) -> None:
         self._started_s = time.monotonic()
         self._reasons: Counter[str] = Counter()
         self._versions: set[int] = set()
         self._confidence = 0.0
         self._n_confident = 0
-        self._asked = threshold
+        self._asked = asked
+        self._own = min([each.value for each in own.subsets] or [own.value])
         self._lowest_threshold = math.inf
+        self._n_uncertified = 0
 
     def add(self, result: Result) -> None:
         """Count a chunk."""
@@ -299,6 +309,7 @@ class _Summary:
         self._confidence += float(result.confidence.sum())
         self._n_confident += int(np.count_nonzero(result.confidence))
         self._lowest_threshold = min(self._lowest_threshold, result.thresholds.min(initial=math.inf))
+        self._n_uncertified += int(np.count_nonzero(result.accepted & ~result.rows_certified))
 
     def __str__(self) -> str:
         n_rows, n_accepted = self._reasons.total(), self._reasons[""]
@@ -312,7 +323,7 @@ class _Summary:
         if len(self._versions) > 1:
             versions = ", ".join(map(str, sorted(self._versions)))
             parts.append(f"answered by the versions {versions}: one was released meanwhile (see --version)")
-        return "; ".join([*parts, *self._without_effect()])
+        return "; ".join([*parts, *self._other_threshold(), *self._uncertified()])
 
     def _mean(self, n_rows: int) -> str:
         if not self._n_confident:
@@ -321,10 +332,18 @@ class _Summary:
         without = f" (without {n_without:,} row(s) that have none)" if n_without else ""
         return f"mean confidence {self._confidence / self._n_confident:.4f}{without}"
 
-    def _without_effect(self) -> Iterator[str]:
-        if self._asked is not None and self._asked < self._lowest_threshold:
-            own = self._lowest_threshold
-            yield f"--threshold {self._asked:g} had no effect: the model's own is {own:.6g}"
+    def _other_threshold(self) -> Iterator[str]:
+        applied = self._lowest_threshold
+        if self._asked is None or applied <= self._asked:
+            return
+        if self._asked <= self._own:
+            yield f"--threshold {self._asked:g} had no effect: the model's own is {applied:.6g}"
+        else:
+            yield f"--threshold {self._asked:g} was raised to {applied:.6g}, the next one that is proven"
+
+    def _uncertified(self) -> Iterator[str]:
+        if self._n_uncertified:
+            yield f"no certificate covers {self._n_uncertified:,} of the accepted rows"
 
 
 class _FirstRows:

@@ -49,7 +49,8 @@ def build_requests(
         specs: the inputs that the model reads.
         inputs_digest: the digest of these inputs, as the server gave it.
         version: a version, or the label of one; None for the highest.
-        threshold: a stricter threshold than the model's own; None to use the model's own.
+        threshold: a stricter threshold than the model's own, which the server raises to the next proven one;
+            None to use the model's own.
         return_probabilities: whether to ask for the probability of every class.
         low_priority: whether requests of other callers go first.
         most_rows: how many rows a request may have; 0: any number.

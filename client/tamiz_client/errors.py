@@ -128,6 +128,15 @@ _NOT_IN_TIME: Final = "Deadline Exceeded"
 _UNRESOLVED: Final = "DNS resolution failed"
 _UNREACHED: Final = ("failed to connect to all addresses", "connections to all backends failing")
 """How gRPC's details begin when it reached no server. A server that refuses a call uses its own words."""
+_CERTIFICATES: Final = {
+    "certificate has expired": "its certificate has expired, and has to be replaced on the server",
+    "certificate is not yet valid": "its certificate is not valid yet; check the clocks of both machines",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not from an authority that the client trusts; name the"
+    " authority by root_certificates of TlsOptions, or --tls-ca",
+    "Hostname Verification Check failed": "its certificate is for other names than this address; use a name"
+    " in the certificate, or server_name of TlsOptions",
+}
+"""gRPC's words for a certificate that the client refuses, and what to do; the more certain ones first."""
 _PERHAPS_UNREACHED: Final = (_NOT_IN_TIME, _UNRESOLVED, *_UNREACHED)
 
 
@@ -179,16 +188,23 @@ def _explained(code: str, details: str, timeout: tuple[str, float | None]) -> st
     if code == "UNAVAILABLE" and details.startswith(_UNRESOLVED):
         return f"the host name was not resolved ({details.rpartition(': ')[2]}); check its spelling"
     if code == "UNAVAILABLE" and details.startswith(_UNREACHED):
-        return (
-            "no server was reached; check that tamiz-server runs there, that the port is its gRPC port,"
-            f" and that both sides use TLS or neither does ({details})"
-        )
+        return f"no server was reached{_why_unreached(details)} ({details})"
     # grpc marks its own refusals with "CLIENT: ".
     if code == "RESOURCE_EXHAUSTED" and details.startswith("CLIENT: "):
         return f"{details}; send fewer rows at a time, or give the client a larger max_message_bytes"
     if code == "UNIMPLEMENTED":
         return f"{details}; check that this is the gRPC port of a Tamiz server"
     return details
+
+
+def _why_unreached(details: str) -> str:
+    for words, advice in _CERTIFICATES.items():
+        if words in details:
+            return f": {advice}"
+    return (
+        "; check that tamiz-server runs there, that the port is its gRPC port, and that both sides use TLS or"
+        " neither does"
+    )
 
 
 def _proxy_hint(target: str) -> str:

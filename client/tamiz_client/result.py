@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tamiz.inputs_digest import inputs_digest
+from tamiz.promise_text import promised
 from tamiz.v1.manifest_pb2 import Classes, Manifest
 from tamiz.v1.prediction_pb2 import GetModelResponse, PredictResponse, Reason
 
@@ -30,6 +32,10 @@ class Result:
         threshold: the threshold that was applied. If thresholds differ by class or slice, the largest of
             them.
         thresholds: (n_rows,), float64: what the confidence of each row had to reach.
+        certified: whether the promise of the model's certificate holds for all accepted rows. False if
+            nothing is promised, if a stricter threshold was asked for than any that is proven, and if the
+            server is too old to say.
+        rows_certified: (n_rows,), bool: whether the promise holds at each row's threshold.
         queue_duration_us, compute_duration_us: how long the request waited and was computed, in microseconds.
     """
 
@@ -43,6 +49,8 @@ class Result:
     model_version: int
     threshold: float
     thresholds: NDArray[np.float64]
+    certified: bool
+    rows_certified: NDArray[np.bool_]
     queue_duration_us: int
     compute_duration_us: int
 
@@ -53,7 +61,8 @@ class Result:
         at = "threshold" if (self.thresholds == self.threshold).all() else "thresholds up to"
         return (
             f"Result({int(self.accepted.sum())} of {len(self)} rows accepted"
-            f" by {self.model_name}/{self.model_version} at {at} {self.threshold:g})"
+            f" by {self.model_name}/{self.model_version} at {at} {self.threshold:g}"
+            f"{'' if self.certified else ', not certified'})"
         )
 
     @property
@@ -75,7 +84,7 @@ class Result:
         return columns
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelInfo:
     """One served version of a model.
 
@@ -97,6 +106,42 @@ class ModelInfo:
     inputs_changed: str = ""
     labels: tuple[str, ...] = field(default=(), compare=False)  # they move without a new bundle
     is_shadow: bool = field(default=False, compare=False)
+
+    @property
+    def threshold(self) -> float:
+        """What a confidence must reach to be answered; the strictest one, if thresholds differ."""
+        return self.manifest.threshold.value
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of requests that the certificate expects to be answered; None without one."""
+        own = self.manifest.threshold
+        return own.certificate.expected_coverage if own.HasField("certificate") else None
+
+    def __repr__(self) -> str:
+        """Return one line, as a notebook shows it; the manifest alone has hundreds."""
+        return f"ModelInfo({self.name} version {self.version}; {self._promise()})"
+
+    def _repr_html_(self) -> str:
+        """Return the promise and a few figures, for a notebook."""
+        manifest = self.manifest
+        classes = [str(name) for name in manifest.classes.integers or manifest.classes.strings]
+        facts = {
+            "inputs": ", ".join(each.name for each in manifest.inputs),
+            "classes": ", ".join(classes),
+            "threshold": f"{self.threshold:.4g}",
+            "estimator": manifest.estimator,
+            **({"labels": ", ".join(self.labels)} if self.labels else {}),
+        }
+        rows = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in facts.items())
+        title = f"{escape(self.name)}, version {self.version}"
+        return f"<div>{title}</div><div><strong>{escape(self._promise())}</strong></div><table>{rows}</table>"
+
+    def _promise(self) -> str:
+        own = self.manifest.threshold
+        if not own.HasField("certificate"):
+            return f"not certified: {own.not_certified}" if own.not_certified else "not certified"
+        return f"{promised(own.certificate)}, with confidence {own.certificate.confidence_level:.3g}"
 
     @classmethod
     def of(cls, response: GetModelResponse) -> ModelInfo:
@@ -140,6 +185,8 @@ def to_result(response: PredictResponse) -> Result:
         model_version=response.model_version,
         threshold=response.threshold,
         thresholds=np.array(response.thresholds or [response.threshold] * len(index), dtype=np.float64),
+        certified=response.certified,
+        rows_certified=np.array(response.rows_certified or [response.certified] * len(index), dtype=bool),
         queue_duration_us=response.queue_duration_us,
         compute_duration_us=response.compute_duration_us,
     )
@@ -156,13 +203,22 @@ def joined(parts: Sequence[Result]) -> Result:
         return parts[0]
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("labels", "accepted", "confidence", "reasons", "thresholds", "probabilities")
+        for name in (
+            "labels",
+            "accepted",
+            "confidence",
+            "reasons",
+            "thresholds",
+            "rows_certified",
+            "probabilities",
+        )
         if getattr(parts[0], name) is not None
     }
     return replace(
         parts[0],
         **columns,
         threshold=max(part.threshold for part in parts),
+        certified=all(part.certified for part in parts),
         queue_duration_us=sum(part.queue_duration_us for part in parts),
         compute_duration_us=sum(part.compute_duration_us for part in parts),
     )
@@ -171,7 +227,12 @@ def joined(parts: Sequence[Result]) -> Result:
 def no_rows(info: ModelInfo, return_probabilities: bool) -> Result:  # noqa: FBT001  as in a request
     """Return what the answer to no rows would be; a server is never asked for it."""
     empty = to_result(
-        PredictResponse(model_name=info.name, model_version=info.version, classes=info.manifest.classes)
+        PredictResponse(
+            model_name=info.name,
+            model_version=info.version,
+            classes=info.manifest.classes,
+            certified=info.manifest.threshold.HasField("certificate"),
+        )
     )
     return replace(empty, probabilities=np.empty((0, len(empty.classes)))) if return_probabilities else empty
 

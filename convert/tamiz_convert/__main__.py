@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from tamiz.standard_output import exit_status, prepare
+from tamiz_convert.command_line import keys
 from tamiz_convert.command_line.arguments import parser
 from tamiz_convert.errors import ExportError
 
@@ -19,6 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command in keys.COMMANDS:
+        keys.COMMANDS[arguments.command](arguments)
+        return 0
     try:
         from tamiz_convert.command_line import commands  # noqa: PLC0415  heavy, and possibly not installed
     except ModuleNotFoundError as error:

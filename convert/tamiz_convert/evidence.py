@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from tamiz.gate import Decisions, decide
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_convert.check_result import CheckResult
+from tamiz_convert.metrics.prices import Prices
+
+THIS_BUNDLE: Final = "this bundle"
 
 
 @dataclass(frozen=True)
@@ -84,11 +88,45 @@ class Latency:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a simpler rule achieves on the certification rows."""
+    """What a simpler rule, or the bundle itself, achieves on the rows of the release checks.
+
+    Attributes:
+        name: of the rule; `THIS_BUNDLE` for the bundle.
+        accuracy: the share of all rows that it predicts rightly.
+        n_rows: how many rows there are.
+        accuracy_accepted: the same among the rows that the bundle answers; None if it answers none.
+        n_accepted: how many rows it answers.
+    """
 
     name: str
     accuracy: float
     n_rows: int
+    accuracy_accepted: float | None = None
+    n_accepted: int = 0
+
+
+@dataclass(frozen=True)
+class ExpectedCost:
+    """What a request costs on average, on the certification rows.
+
+    Attributes:
+        prices: of the outcomes.
+        mean: with the exported threshold.
+        interval: of it, at 95 %; valid for every number of rows.
+        answering: the mean if every row that can be were answered.
+    """
+
+    prices: Prices
+    mean: float
+    interval: tuple[float, float]
+    answering: float
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return (
+            f"a request costs {self.mean:.4g} on average (95% interval {low:.4g} to {high:.4g});"
+            f" {self.answering:.4g} if all were answered, {self.prices.abstention:.4g} if none"
+        )
 
 
 @dataclass(frozen=True)
@@ -101,9 +139,11 @@ class Evidence:
         certification: the rows that certified the threshold; all measurements in the report use these.
         attainable: ascending numbers of rows; the last one is the number at hand, or beyond.
         checks: the results of the release checks; empty if there were none.
-        baselines: what simpler rules achieve.
+        baselines: what simpler rules achieve, and at the end the bundle itself.
         latency: by batch size.
         notes: what the caller should know.
+        version: of the bundle; 0 if it has none.
+        cost: what a request costs, if prices chose the threshold.
     """
 
     manifest: Manifest
@@ -114,3 +154,5 @@ class Evidence:
     baselines: Sequence[Baseline] = ()
     latency: Sequence[Latency] = ()
     notes: Sequence[str] = ()
+    version: int = 0
+    cost: ExpectedCost | None = None

@@ -180,7 +180,7 @@ def _answered(board: Dashboard) -> None:
                 see="tamizexpectedaccuracybelowpromise",
                 unit="percentunit",
                 limits=["^promised"],
-                width=12,
+                width=8,
             ),
             series(
                 "Expected to be answered wrongly, of all rows",
@@ -195,7 +195,27 @@ def _answered(board: Dashboard) -> None:
                 see="tamizexpectedjointerrorabovepromise",
                 unit="percentunit",
                 limits=["^promised"],
-                width=12,
+                width=8,
+            ),
+            series(
+                "Answered without a promise",
+                [
+                    Query(
+                        ratio(
+                            f"tamiz_uncertified_rows_total{{{MODEL}}}",
+                            f'tamiz_rows_total{{{MODEL},outcome="accepted"}}',
+                            "model, version",
+                        ),
+                        NAME,
+                    )
+                ],
+                says="The share of answered rows that no certificate covers: callers ask for a stricter"
+                " threshold than any that is proven (or for a looser one that you allow), a slice is"
+                " unknown, or the bundle has no certificate.",
+                see="what-the-numbers-of-the-dashboard-trust-mean",
+                unit="percentunit",
+                at_most=1,
+                width=8,
             ),
         ],
     )

@@ -10,7 +10,8 @@ from tamiz.v1.manifest_pb2 import Certificate, Promise
 def promised(certificate: Certificate) -> str:
     """Return what a certificate promises, without its confidence level."""
     words = _WORDS.get(certificate.promise, "a promise that this version does not know")
-    return words.format(certificate)
+    counted = f" (approximate: it counts {certificate.n_groups:,} groups)" if certificate.n_groups else ""
+    return words.format(certificate) + counted
 
 
 _SELECTIVE_ERROR: Final = "at most {0.max_error:.3g} of the accepted rows are wrong"

@@ -6,9 +6,9 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Final
@@ -26,6 +26,7 @@ from tamiz_server.serving.readiness import Readiness
 from tamiz_server.serving.requests import Requests
 from tamiz_server.serving.served import Registry
 from tamiz_server.serving.streams import Streams
+from tamiz_server.system.signals import Signals
 from tamiz_server.telemetry.access_log import AccessLog
 from tamiz_server.telemetry.exposition import exposition
 from tamiz_server.telemetry.metrics import Metrics
@@ -36,18 +37,27 @@ from tamiz_server.transports.transport import transport
 _log = logging.getLogger(__name__)
 
 _LOOP_ANSWERS_WITHIN_S: Final = 2.0
+_MEAN_NOTHING: Final = (signal.SIGUSR1, signal.SIGUSR2)
+_NOTHING_FOLLOWS: Final = (
+    "%s means nothing to this server, which keeps no log file open; SIGHUP looks at the repository"
+)
 _SHARE_OF_STREAMS: Final = 0.75
 """The share of the drain timeout for streams; one whose caller takes no answers would use up all of it."""
+
+_ENDS_WITHIN_S: Final = 5.0
+"""An end in order takes a fraction of this, once the time for draining is over."""
+_STUCK: Final = "a model has held up the server for longer than it may take to stop"
 
 
 class App:
     """A server from start to stop, in the running event loop."""
 
-    def __init__(self, config: Config, log_lines_dropped: Callable[[], int] = int) -> None:
+    def __init__(self, config: Config, signals: Signals, log_lines_dropped: Callable[[], int] = int) -> None:
         """Take the ports; nothing is answered yet.
 
         Args:
             config: the settings.
+            signals: the signals of the process, which tell the server when to stop.
             log_lines_dropped: returns how many lines the log has lost.
 
         Raises:
@@ -60,8 +70,15 @@ class App:
         access = access_control(config)
         self._has_access_control = access is not None
         self._config = config
+        self._signals = signals
         self._loop = asyncio.get_running_loop()
-        self._metrics = Metrics(version("tamiz"), access.refused if access else {}, log_lines_dropped)
+        certificates = watch_certificates(config)
+        self._metrics = Metrics(
+            version("tamiz"),
+            access.refused if access else {},
+            log_lines_dropped,
+            lambda: certificates.current().valid if certificates else None,
+        )
         self._tracing = (
             trace_to(config.otlp_endpoint, config.trace_share, version("tamiz"))
             if config.otlp_endpoint
@@ -84,36 +101,37 @@ class App:
                 self._reloader if config.is_explicit else None,
             ),
         )
-        certificates = watch_certificates(config)
         self._grpc = transport(self._services, config, access, certificates, self._metrics.refused)
         self._http = PageServer(
             config.pages_host,
             config.metrics_port,
-            {"/metrics": self._metrics_page, "/healthz": self._health_page},
+            {"/metrics": self._metrics_page, "/healthz": self._health_page, "/livez": self._live_page},
             access.admit if access else None,
             (lambda: certificates.current().context) if certificates and config.metrics_tls else None,
         )
         self._stop = asyncio.Event()
         self._skip_delay = asyncio.Event()
         self._stop_at_once = asyncio.Event()
+        self._signalled = False
 
     async def run(self) -> None:
         """Load, serve until a signal comes, drain. A signal during loading ends it: nobody is served yet."""
-        with self._signals():
-            self._http.start()
-            try:
-                await self._grpc.start()
-                if await self._load():
-                    await self._serve()
-                    await self._drain()
-            finally:
-                await self._grpc.stop(0)
-                await self._reloader.end_shadows()
-                self._http.stop()
-                self._reloader.close()
-                self._access_log.close()
-                if self._tracing is not None:
-                    self._tracing.close()
+        self._signals.give_to(self._heed)
+        self._http.start()
+        try:
+            await self._grpc.start()
+            if await self._load():
+                await self._serve()
+                await self._drain()
+        finally:
+            self._signals.give_to(lambda _: None)  # an orderly end must not look like a crash
+            await self._grpc.stop(0)
+            await self._reloader.end_shadows()
+            self._http.stop()
+            self._reloader.close()
+            self._access_log.close()
+            if self._tracing is not None:
+                self._tracing.close()
 
     async def _load(self) -> bool:
         """Load what is there in a thread, while health is answered; then log that the server is ready.
@@ -187,27 +205,30 @@ class App:
             await asyncio.wait_for(self._streams.end(), _SHARE_OF_STREAMS * timeout_s)
         await self._grpc.stop(max(0.0, until_s - self._loop.time()))
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGTERM stops; SIGINT without the delay; a second signal at once. SIGHUP looks at the disk."""
+    def _heed(self, number: signal.Signals) -> None:
+        """SIGTERM stops; SIGINT without the delay; a second signal at once. SIGHUP looks at the disk.
 
-        def on_signal(number: signal.Signals) -> None:
-            if self._stop.is_set():
-                self._stop_at_once.set()
-            if self._stop.is_set() or number == signal.SIGINT:
-                self._skip_delay.set()
-            self._stop.set()
+        Called in another thread. The process ends in time though the event loop may be stuck in a model.
+        """
+        with suppress(RuntimeError):  # the loop is closed: the end is near
+            if number == signal.SIGHUP:
+                self._loop.call_soon_threadsafe(self._reloader.nudge)
+                return
+            if number in _MEAN_NOTHING:  # sent by tools that rotate logs
+                _log.warning(_NOTHING_FOLLOWS, number.name)
+                return
+            delay_s = self._config.drain_delay_s if number == signal.SIGTERM else 0.0
+            within_s = 0.0 if self._signalled else delay_s + self._config.drain_timeout_s
+            self._signalled = True
+            self._signals.end_within(within_s + _ENDS_WITHIN_S, _STUCK)
+            self._loop.call_soon_threadsafe(self._on_stop, number)
 
-        handled = (signal.SIGTERM, signal.SIGINT)
-        for number in handled:
-            self._loop.add_signal_handler(number, on_signal, number)
-        self._loop.add_signal_handler(signal.SIGHUP, self._reloader.nudge)
-        try:
-            yield
-        finally:
-            for number in (*handled, signal.SIGHUP):
-                self._loop.remove_signal_handler(number)
-                signal.signal(number, signal.SIG_IGN)  # an orderly end must not look like a crash
+    def _on_stop(self, number: signal.Signals) -> None:
+        if self._stop.is_set():
+            self._stop_at_once.set()
+        if self._stop.is_set() or number == signal.SIGINT:
+            self._skip_delay.set()
+        self._stop.set()
 
     def _in_loop(self, function: Callable[[], None]) -> bool:
         """Call a function in the event loop, from another thread; return whether it was called in time."""
@@ -227,6 +248,12 @@ class App:
     def _metrics_page(self, accept: str) -> Page:
         self._in_loop(self._metrics.flush)
         return Page(HTTPStatus.OK, *exposition(self._metrics.text(), accept))
+
+    def _live_page(self, accept: str) -> Page:  # noqa: ARG002  there is one form of it
+        """Say whether the event loop runs, whatever is served: only a restart helps if it does not."""
+        if self._in_loop(lambda: None):
+            return Page(HTTPStatus.OK, "text/plain", b"ALIVE\n")
+        return Page(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"the event loop is held up\n")
 
     def _health_page(self, accept: str) -> Page:  # noqa: ARG002  there is one form of it
         alive = self._in_loop(lambda: None)

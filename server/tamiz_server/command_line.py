@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -18,28 +17,39 @@ from tamiz_server.access.tokens import Right, entry, new_token
 from tamiz_server.config.flags import parse_config
 from tamiz_server.config.variables import ignored
 from tamiz_server.errors import ConfigError
+from tamiz_server.system.signals import Signals
+from tamiz_server.system.threads import WHERE, startable, threads_needed
 from tamiz_server.telemetry.log_writer import LogWriter
 from tamiz_server.telemetry.logs import set_up as set_up_logs
 from tamiz_server.telemetry.standard_error import taken_over
 
+_OF_LIBRARIES: Final = {"ORT_DISABLE_TELEMETRY": "1", "GRPC_ENABLE_FORK_SUPPORT": "0"}
+"""What libraries must know before they are imported. onnxruntime's own wheels report to their maker. gRPC
+stops its threads before a fork and starts them again afterwards: where no thread can be started, it stays
+dead. The processes that a server starts have no use for gRPC."""
+
 _LEAVES_WITHIN_S: Final = 2.0
 _LOG_ENDS_WITHIN_S: Final = 1.0
+_COMPUTES: Final = "a model was still computing or being loaded"
+"""Python would wait for a thread in which a model computes, however long."""
+_TO_END: Final = 1
+"""Threads that an orderly end needs, which asyncio starts. Without them the process ends at once."""
 
 
-def run(argv: Sequence[str]) -> int:
-    """Run the server until it is told to stop, or one of the small commands; return the exit status."""
+def run(argv: Sequence[str], signals: Signals | None) -> int:
+    """Run the server until it is told to stop, or without signals a small command; return the exit status."""
     prepare()
     command = {"token": _make_token, "health": _ask_health, "label": _set_label}.get(argv[0] if argv else "")
     try:
-        return _run_server(argv) if command is None else command(argv[1:])
+        return command(argv[1:]) if command else _run_server(argv, signals or Signals())
     except ConfigError as error:
         return _fail(str(error))
 
 
-def _run_server(argv: Sequence[str]) -> int:
+def _run_server(argv: Sequence[str], signals: Signals) -> int:
     config = parse_config(argv, os.environ)
-    # onnxruntime's own wheels report to their maker unless told otherwise before they are imported.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    _require_threads()
+    os.environ.update(_OF_LIBRARIES)
     try:
         from tamiz_server.app import App  # noqa: PLC0415  to name the extra when its libraries are missing
     except ModuleNotFoundError as error:
@@ -51,8 +61,11 @@ def _run_server(argv: Sequence[str]) -> int:
             logging.getLogger(__name__).warning(warning)
 
         async def serve() -> None:
-            await App(config, lambda: log.n_dropped).run()
-            _leave_behind_what_computes()
+            await App(config, signals, lambda: log.n_dropped).run()
+            if startable(_TO_END) < _TO_END:
+                log.close(_LOG_ENDS_WITHIN_S)
+                os._exit(0)
+            signals.end_within(_LEAVES_WITHIN_S, _COMPUTES)
 
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve())
@@ -60,20 +73,14 @@ def _run_server(argv: Sequence[str]) -> int:
     return 0
 
 
-def _leave_behind_what_computes() -> None:
-    """End the process soon: Python would wait for a thread in which a model computes, however long."""
-
-    def leave() -> None:
-        logging.getLogger(__name__).warning(
-            "a model was still computing or being loaded after %g s; the process ends without waiting for it",
-            _LEAVES_WITHIN_S,
+def _require_threads() -> None:
+    """Refuse to start where threads are short: gRPC would crash, or take connections and never answer."""
+    needed = threads_needed()
+    found = startable(needed)
+    if found < needed:
+        raise ConfigError(
+            f"only {found} more threads can be started here, and a server needs {needed}: {WHERE}"
         )
-        logging.shutdown()
-        os._exit(0)
-
-    timer = threading.Timer(_LEAVES_WITHIN_S, leave)
-    timer.daemon = True
-    timer.start()
 
 
 def _ask_health(argv: Sequence[str]) -> int:
@@ -106,10 +113,10 @@ def _make_token(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--right",
         action="append",
-        type=Right,
-        choices=list(Right),
+        type=_right,
+        metavar="RIGHT",
         required=True,
-        help="what its bearer may do; can be given several times",
+        help=f"what its bearer may do: {', '.join(Right)}; can be given several times",
     )
     arguments = parser.parse_args(argv)
     token, digest = new_token()
@@ -130,6 +137,12 @@ def _print(text: str) -> int:
     except OutputError as error:
         return _fail(str(error))
     return 0
+
+
+def _right(text: str) -> Right:
+    if text not in list(Right):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one: expected {', '.join(Right)}")
+    return Right(text)
 
 
 def _bare_key(text: str) -> str:

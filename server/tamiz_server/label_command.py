@@ -61,7 +61,7 @@ def _parser(environ: Mapping[str, str]) -> Parser:
     parser = Parser(prog="tamiz-server label", description=_DESCRIPTION, allow_abbrev=False)
     parser.add_argument("model", help="the model's name")
     parser.add_argument("label", help="the label: a letter, then letters, digits, '_', '.' or '-'")
-    parser.add_argument("version", type=int, nargs="?", help="the version that it shall name")
+    parser.add_argument("version", type=_version, nargs="?", help="the version that it shall name")
     parser.add_argument("--remove", action="store_true", help="remove the label instead")
     parser.add_argument(
         "--model-repository",
@@ -70,6 +70,14 @@ def _parser(environ: Mapping[str, str]) -> Parser:
         help=f"as the server has it (default: {variable('model_repository')})",
     )
     return parser
+
+
+def _version(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not one: expected a positive integer, as in tamiz-server label churn stable 2"
+        )
+    return int(text)
 
 
 def _model(repository: Path, name: str) -> Path:

@@ -14,7 +14,7 @@ import pytest
 
 from tamiz.call_metadata import NOT_TAKEN
 from tamiz.gate import NO_CLASS
-from tamiz.v1.manifest_pb2 import Classes, DataType, InputSpec, Manifest
+from tamiz.v1.manifest_pb2 import Classes, DataType, InputSpec, Manifest, Threshold
 from tamiz.v1.prediction_pb2 import (
     GetModelRequest,
     GetModelResponse,
@@ -105,6 +105,7 @@ class Stub:
                 )
             ],
             classes=Classes(strings=["no", "yes"]),
+            threshold=Threshold(value=0.8, not_certified="fixed by the caller"),
         )
         version = request.version or 3
         return GetModelResponse(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tamiz.gate import NO_CLASS
-from tamiz.v1.manifest_pb2 import Classes, DataType, InputSpec, Manifest
+from tamiz.v1.manifest_pb2 import Certificate, Classes, DataType, InputSpec, Manifest
 from tamiz.v1.prediction_pb2 import GetModelRequest, GetModelResponse, PredictRequest, PredictResponse, Reason
 from tamiz_client import InvalidAnswer, ModelChanged
 from tamiz_client.answers import parse, read_info, read_result
@@ -142,3 +142,23 @@ def test_a_description_of_nothing_that_could_be_asked_is_refused(change: Callabl
 def test_bytes_that_are_no_message_are_refused():
     with pytest.raises(InvalidAnswer, match=r"it is not a tamiz\.v1\.PredictResponse"):
         parse(PredictResponse, b"\xff\xff\xff")
+
+
+def test_a_model_is_shown_in_a_line_and_in_a_notebook():
+    manifest = Manifest(classes=INFO.manifest.classes, inputs=INFO.manifest.inputs, estimator="<sure>")
+    manifest.threshold.value = 0.8
+    manifest.threshold.not_certified = "fixed by the caller"
+    plain = ModelInfo("m", 3, manifest, labels=("stable",))
+    assert repr(plain) == "ModelInfo(m version 3; not certified: fixed by the caller)"
+    assert (plain.threshold, plain.coverage) == (0.8, None)
+    assert "stable" in plain._repr_html_()
+    manifest.threshold.certificate.CopyFrom(
+        Certificate(max_error=0.05, confidence_level=0.9, expected_coverage=0.75)
+    )
+    certified = ModelInfo("m", 3, manifest)
+    said = "at most 0.05 of the accepted rows are wrong, with confidence 0.9"
+    assert repr(certified) == f"ModelInfo(m version 3; {said})"
+    assert certified.coverage == 0.75
+    assert said in certified._repr_html_()
+    assert "&lt;sure&gt;" in certified._repr_html_()
+    assert repr(ModelInfo("m", 1, Manifest())) == "ModelInfo(m version 1; not certified)"

@@ -106,6 +106,17 @@ def test_health_says_why_there_is_no_answer(capsys):
     )
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("", "is empty"), (" \n", "is empty"), ('[tokens.a]\nsha256 = "x"\n', "holds more than a token")],
+)
+def test_a_file_that_holds_no_token_is_named(content, said, capsys, tmp_path):
+    file = tmp_path / "tokens.toml"
+    file.write_text(content)
+    assert main(["models", "--server", "127.0.0.1:1", "--token-file", str(file)]) == 1
+    assert f"tamiz-client: --token-file: {file} {said}; expected" in capsys.readouterr().err
+
+
 def test_a_proxy_in_the_environment_is_named_when_no_server_is_reached(capsys, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     assert main(["models", "--server", "192.0.2.1:1", "--timeout-s", "5"]) == 1
@@ -129,6 +140,7 @@ def test_a_threshold_without_effect_is_told(run, rows):
         in run("predict", "plain", rows, "--threshold", "0.5")[2]
     )
     assert "effect" not in run("predict", "plain", rows, "--threshold", "0.9")[2]
+    assert "no certificate covers 1 of the accepted rows" in run("predict", "plain", rows)[2]
 
 
 @pytest.mark.parametrize(

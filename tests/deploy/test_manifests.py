@@ -18,6 +18,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from tamiz_server.access.access import OPEN
 from tamiz_server.config.config import Config
 from tamiz_server.config.flags import parse_config, variable
 from tamiz_server.telemetry.metrics import metric_table
@@ -362,12 +363,11 @@ def test_the_hardened_overlay_reads_secrets_where_they_are_mounted_and_probes_wi
     asked = {
         name: probe.keys() & {"grpc", "tcpSocket", "httpGet"} for name, probe in probes(container).items()
     }
-    assert asked == {"startup": {"tcpSocket"}, "liveness": {"tcpSocket"}, "readiness": {"httpGet"}}
-    assert probes(container)["readiness"]["httpGet"] == {
-        "scheme": "HTTPS",
-        "path": "/healthz",
-        "port": "metrics",
-    }
+    assert asked == {name: {"httpGet"} for name in ("startup", "liveness", "readiness")}
+    for name, path in (("startup", "/livez"), ("liveness", "/livez"), ("readiness", "/healthz")):
+        probe = probes(container)[name]["httpGet"]
+        assert probe == {"scheme": "HTTPS", "path": path, "port": "metrics"}
+        assert path in OPEN
     for service in of_kind(objects, "Service"):
         assert "appProtocol" not in service["spec"]["ports"][0]
     [endpoint] = of_kind(objects, "PodMonitor")[0]["spec"]["podMetricsEndpoints"]
@@ -514,9 +514,9 @@ def test_kserve_starts_a_server_that_speaks_its_protocol(built, make_bundle, sta
     running = start_server(*flags)
     with grpc.insecure_channel(running.target) as channel:
         ready = channel.unary_unary("/inference.GRPCInferenceService/ModelReady")
-        assert ready(b"\x0a\x05churn", timeout=5) == b"\x08\x01"
+        assert ready(b"\x0a\x05churn", timeout=60) == b"\x08\x01"
         alive = channel.unary_unary("/grpc.health.v1.Health/Check")
-        assert alive(b"\x0a\x15" + ALIVE.encode(), timeout=5) == b"\x08\x01"
+        assert alive(b"\x0a\x15" + ALIVE.encode(), timeout=60) == b"\x08\x01"
     assert running.stop() == 0
     [runtime] = of_kind(built["kserve"], "ClusterServingRuntime")
     [service] = of_kind(built["kserve"], "InferenceService")

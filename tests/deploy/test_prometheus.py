@@ -45,7 +45,7 @@ class Prometheus(NamedTuple):
 
     def get(self, path: str, **parameters: object) -> object:
         query = urllib.parse.urlencode(parameters, doseq=True)
-        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=20) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=60) as answer:
             return json.load(answer)["data"]
 
     def series(self, query: str) -> list[tuple[dict[str, str], float]]:

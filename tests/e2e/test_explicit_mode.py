@@ -49,7 +49,7 @@ class Admin:
         """Return the number of a status of health; 0 for a name that health does not know."""
         check = self._channel.unary_unary("/grpc.health.v1.Health/Check")
         try:
-            return check(b"\x0a" + bytes([len(name)]) + name.encode(), timeout=20)[1]
+            return check(b"\x0a" + bytes([len(name)]) + name.encode(), timeout=60)[1]
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.NOT_FOUND:
                 raise
@@ -58,7 +58,7 @@ class Admin:
     def page(self) -> tuple[int, str]:
         url = f"http://127.0.0.1:{self._server.metrics_port}/healthz"
         try:
-            with urllib.request.urlopen(url, timeout=20) as answer:
+            with urllib.request.urlopen(url, timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:

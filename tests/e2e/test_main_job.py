@@ -120,7 +120,7 @@ def test_bad_input_gets_its_status_and_the_server_goes_on(served, cancer):
         (b"\x00" * (65 * 1024 * 1024), "RESOURCE_EXHAUSTED", "larger than max"),
     ):
         with pytest.raises(grpc.RpcError) as caught:
-            call(body, timeout=20)
+            call(body, timeout=60)
         assert caught.value.code().name == code, caught.value
         assert words in caught.value.details()
     channel.close()
@@ -195,7 +195,7 @@ def test_promtool_is_content_with_a_live_server(served, cancer):
 def test_health_can_be_watched_and_services_are_reflected(served):
     channel = grpc.insecure_channel(served.target)
     watch = health_pb2_grpc.HealthStub(channel).Watch(
-        health_pb2.HealthCheckRequest(service="cancer"), timeout=20
+        health_pb2.HealthCheckRequest(service="cancer"), timeout=60
     )
     assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
     reflected = ProtoReflectionDescriptorDatabase(channel)

@@ -41,12 +41,12 @@ def ask(server) -> None:
     one refused.
     """
     with grpc.insecure_channel(server.target) as channel:
-        channel.unary_unary(PREDICT)(request(), timeout=10, metadata=CALLER)
-        channel.unary_unary(INFER)(infer_request(), timeout=10, metadata=CALLER)
-        (answer,) = channel.stream_stream(STREAM)(iter([request()]), timeout=10, metadata=CALLER)
+        channel.unary_unary(PREDICT)(request(), timeout=60, metadata=CALLER)
+        channel.unary_unary(INFER)(infer_request(), timeout=60, metadata=CALLER)
+        (answer,) = channel.stream_stream(STREAM)(iter([request()]), timeout=60, metadata=CALLER)
         assert StreamPredictResponse.FromString(answer).HasField("response")
         with pytest.raises(grpc.RpcError):
-            channel.unary_unary(PREDICT)(request("nobody\nlevel=error"), timeout=10, metadata=CALLER)
+            channel.unary_unary(PREDICT)(request("nobody\nlevel=error"), timeout=60, metadata=CALLER)
 
 
 def test_requests_get_lines_in_json_that_hold_nothing_of_the_inputs(make_bundle, start_server):
@@ -157,7 +157,7 @@ def test_a_collector_that_never_answers_holds_up_the_stop_for_two_seconds(make_b
         with grpc.insecure_channel(server.target) as channel:
             call = channel.unary_unary(PREDICT)
             for _ in range(700):  # three spans each: more than a batch of 512, which may take ten seconds
-                call(request(), timeout=10)
+                call(request(), timeout=60)
         asked_s = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - asked_s < 8

@@ -118,7 +118,7 @@ import sys
 sys.path.insert(0, sys.argv[2])
 import grpc, inference_pb2 as pb, inference_pb2_grpc
 stub = inference_pb2_grpc.GRPCInferenceServiceStub(grpc.insecure_channel(sys.argv[1]))
-assert stub.ServerLive(pb.ServerLiveRequest(), wait_for_ready=True, timeout=20).live
+assert stub.ServerLive(pb.ServerLiveRequest(), wait_for_ready=True, timeout=60).live
 request = pb.ModelInferRequest(model_name="m", id="7")
 sent = request.inputs.add(name="features", datatype="FP32", shape=[2, 2])
 sent.contents.fp32_contents.extend([0, 3, 0, 0.1])

@@ -19,6 +19,7 @@ from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 
 from tamiz.gate import NO_CLASS, TOLERANCE
+from tamiz.v1.manifest_pb2 import SubsetThreshold, Threshold
 from tamiz_client import Client
 from tamiz_convert import OnnxModel, export, read_manifest
 from tamiz_convert.bundles.subject import Subject
@@ -262,6 +263,18 @@ def asked(draw):
     return rows + odd, wish, steps, draw(hnp.arrays(np.bool_, n_rows))
 
 
+def applied(
+    subset: SubsetThreshold | None, whole: Threshold, wish: float | None, *, looser: bool
+) -> tuple[float, bool]:
+    """Return what a row of a subset has to reach, and whether that is proven; None: of no known subset."""
+    one = subset or whole
+    wished = one.value if wish is None else wish if looser else max(wish, one.value)
+    if (subset is None and whole.subsets) or wished < one.value:
+        return wished, False
+    proven = [each for each in one.certificate.proven_thresholds if each >= wished]
+    return (min(proven), True) if proven else (wished, False)
+
+
 @pytest.mark.parametrize("looser", [False, True])
 def test_server_and_exporter_decide_alike(repository, served, looser):
     client = Client(served(*["--allow-looser-thresholds"] * looser))
@@ -272,7 +285,7 @@ def test_server_and_exporter_decide_alike(repository, served, looser):
     def decisions(name, question) -> None:
         subject = subjects[name]
         thresholds = subject.manifest.threshold
-        by_name = {each.name: each.value for each in thresholds.subsets}
+        by_name = {each.name: each for each in thresholds.subsets}
         rows, wish, steps, in_north = question
         table = pd.DataFrame(rows, columns=list(NAMES)).assign(region=np.where(in_north, "north", "nowhere"))
         table = table[columns_of(name)]
@@ -285,17 +298,19 @@ def test_server_and_exporter_decide_alike(repository, served, looser):
         np.testing.assert_array_equal(
             np.isin(online.reasons, ["INVALID_INPUT", "INVALID_OUTPUT"]), ~has_class
         )
-        if name == "classes":
-            own = np.array([by_name.get(str(k), thresholds.value) for k in offline.predicted.tolist()])
-        else:
-            own = np.array(
-                [by_name.get(region, thresholds.value) for region in table.get("region", [""] * len(rows))]
-            )
-        if wish is not None:
-            own = np.full(len(rows), wish) if looser else np.maximum(own, wish)
+        subsets = offline.predicted.tolist() if name == "classes" else table.get("region", [""] * len(rows))
+        own, certified = map(
+            np.array,
+            zip(
+                *(applied(by_name.get(str(each)), thresholds, wish, looser=looser) for each in subsets),
+                strict=True,
+            ),
+        )
         expected = has_class & (offline.confidence >= own)
         np.testing.assert_array_equal(online.accepted, expected)
         np.testing.assert_array_equal(online.thresholds[has_class], own[has_class])
+        np.testing.assert_array_equal(online.rows_certified[has_class], certified[has_class])
+        assert online.certified == (certified[expected].all() if by_name else certified[0])
         assert online.labels[expected].tolist() == offline.predicted[expected].tolist()
         if wish is None:
             np.testing.assert_array_equal(offline.accepted, expected)

@@ -53,7 +53,7 @@ class Load:
         request = body(**self.KINDS[kind])
         while not self._stop:
             try:
-                answer = PredictResponse.FromString(await call(request, timeout=10))
+                answer = PredictResponse.FromString(await call(request, timeout=60))
             except grpc.RpcError as error:
                 self.failures.append(f"{kind or 'any'}: {error.code().name}: {error.details()}")
                 await asyncio.sleep(0.01)
@@ -233,7 +233,7 @@ def test_health_of_the_server_a_model_and_a_version_follow_the_disk(make_bundle,
 
         def health(name: str) -> bytes | None:
             try:
-                return check(b"\x0a" + bytes([len(name)]) + name.encode(), timeout=5)
+                return check(b"\x0a" + bytes([len(name)]) + name.encode(), timeout=60)
             except grpc.RpcError as error:
                 if error.code() is not grpc.StatusCode.NOT_FOUND:
                     raise
@@ -257,7 +257,7 @@ def test_without_polling_only_a_signal_looks(make_bundle, start_server, put):
         call = channel.unary_unary(PREDICT)
 
         def version() -> int:
-            return PredictResponse.FromString(call(body(), timeout=5)).model_version
+            return PredictResponse.FromString(call(body(), timeout=60)).model_version
 
         put(2)
         time.sleep(0.5)

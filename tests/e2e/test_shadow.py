@@ -70,7 +70,7 @@ class Load:
         call = self._channel.unary_unary(PREDICT)
         while not self._stop:
             try:
-                answer = PredictResponse.FromString(await call(body(), timeout=20))
+                answer = PredictResponse.FromString(await call(body(), timeout=60))
             except grpc.RpcError as error:
                 self.failures.append(f"{error.code().name}: {error.details()}")
                 await asyncio.sleep(0.01)

@@ -71,11 +71,13 @@ def test_each_slice_is_gated_as_it_was_certified(server, rows, tmp_path, capsys,
     X, y = rows
     asked = X[N_TRAIN : N_TRAIN + 500].copy()
     asked.iloc[0, 2] = "a region that nobody knew"
-    with Client(server.target) as client:
-        by_slice = client.predict("slices", asked, return_probabilities=True)
-        stricter = client.predict("slices", asked, threshold=0.9)
     manifest = read_manifest(tmp_path / "models/slices/1")
     values = {subset.name: subset.value for subset in manifest.threshold.subsets}
+    with Client(server.target) as client:
+        by_slice = client.predict("slices", asked, return_probabilities=True)
+        wish = max(values["north"], values["south"]) + 1e-6
+        stricter = client.predict("slices", asked, threshold=wish)
+        strictest = client.predict("slices", asked, threshold=1.0)
     assert values["hopeless"] == ACCEPT_NONE
     assert max(values["north"], values["south"]) <= 1.0
 
@@ -89,7 +91,13 @@ def test_each_slice_is_gated_as_it_was_certified(server, rows, tmp_path, capsys,
     assert "thresholds up to 2" in repr(by_slice)
     right = by_slice.labels == y[N_TRAIN : N_TRAIN + 500]
     assert right[by_slice.accepted].mean() > 0.9
-    np.testing.assert_array_equal(stricter.thresholds, np.maximum(expected, 0.9))
+    of_wish = Thresholds(manifest.threshold).of_request(wish, looser_allowed=False)
+    raised = dict(zip(values, of_wish.values[1:-1], strict=True))
+    assert wish < max(raised["north"], raised["south"]) < 1.0  # at least one is raised to a proven threshold
+    np.testing.assert_array_equal(stricter.thresholds, asked["region"].map(raised).fillna(ACCEPT_NONE))
+    assert by_slice.certified
+    np.testing.assert_array_equal(by_slice.rows_certified, np.isin(asked["region"], ["north", "south"]))
+    assert not strictest.rows_certified.any()
 
     text = urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics").read().decode()
     assert 'tamiz_subset_threshold{model="slices",subset="hopeless",version="1"} 2.0' in text

@@ -22,6 +22,8 @@ from .http2 import message as with_prefix
 
 ROWS = 16
 IN_FLIGHT = 12
+# Requests a second of which five times are an overload, also where a busy machine shows less.
+LEAST = 12.0
 CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
@@ -64,7 +66,7 @@ def test_at_five_times_saturation_accepted_requests_are_soon_answered_and_the_ot
     server = start_server("--intra-op-threads", "1")
     body, pid = message(), server.process.pid
     saturation(server.port, body, 1.0, IN_FLIGHT)
-    most = saturation(server.port, body, scaled(2.0, 5.0), IN_FLIGHT)
+    most = max(LEAST, saturation(server.port, body, scaled(2.0, 5.0), IN_FLIGHT))
     usual, _ = offer(server.port, pid, body, 0.8 * most, scaled(3.0, 15.0))
     before = settled(server)
     figures, outcome = offer(server.port, pid, body, 5 * most, scaled(6.0, 30.0))
@@ -76,11 +78,10 @@ def test_at_five_times_saturation_accepted_requests_are_soon_answered_and_the_ot
     if scaled(False, True):  # the goals; otherwise the machine may be busy with other tests
         assert reached(usual, figures, most), (usual, figures, most)
         assert figures.accepted > 0.25 * most, (figures, most)
-    # All of these are far from what a quiet machine shows (`python -m benchmarks.overload`), and farther from
-    # a full queue.
-    full_queue_s = 16_384 / (most * ROWS)
-    assert figures.settled_p99_s < full_queue_s / 3, (figures, most)
-    assert figures.refused_p50_s < figures.p50_s, figures
+        # These are far from what a quiet machine shows (`python -m benchmarks.overload`), and farther from a
+        # full queue.
+        assert figures.settled_p99_s < 16_384 / (most * ROWS) / 3, (figures, most)
+        assert figures.refused_p50_s < figures.p50_s, figures
     assert figures.growth_mb < 150, figures
     computed = after["tamiz_batch_rows_sum", ""] - before["tamiz_batch_rows_sum", ""]
     assert computed == told["OK"] * ROWS
@@ -121,7 +122,7 @@ def test_the_setting_of_one_model_bounds_its_wait(make_bundle, start_server, tmp
     (tmp_path / "models/m/settings.toml").write_text("[batching]\nmax_queue_wait_ms = 1000\n")
     server = start_server("--intra-op-threads", "1")
     body = message()
-    most = saturation(server.port, body, 1.0, IN_FLIGHT)
+    most = max(LEAST, saturation(server.port, body, 1.0, IN_FLIGHT))
     usual, _ = offer(server.port, server.process.pid, body, 5 * most, scaled(4.0, 20.0))
     assert usual.refused > 0
     assert usual.p50_s > 0.3, "a second of waiting was allowed, and the server was overloaded all the time"
@@ -159,7 +160,7 @@ def test_expired_requests_are_never_computed(make_bundle, start_server, scaled, 
 def test_the_deadline_of_a_call_reaches_the_queue_though_nobody_cancels(make_bundle, start_server):
     """The call is sent by hand: a client's library would give up by itself, and say so."""
     make_bundle("m/1", "stuck")
-    server = start_server("--inline-limit-us", "0", "--max-run-s", "2")
+    server = start_server("--inline-limit-us", "0", "--max-run-s", "6")
     with Connection(server.port) as connection:
         connection.send(call(1, prediction(margin=1e12)))
         wait_for(lambda: metric(server, "tamiz_requests_in_flight") == 1)

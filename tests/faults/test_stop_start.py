@@ -211,8 +211,8 @@ def test_clients_of_two_servers_see_no_error_while_both_are_replaced(
         wait_for(lambda: asking.n_answers > 100)
         for _ in range(times):
             roll(servers, ports, start_server)
-        for server in servers:  # calls go round both again, and soon
-            wait_for(lambda server=server: metric(server, "tamiz_requests_received_total") > 0, within_s=5.0)
+        for server in servers:  # calls go round both again
+            wait_for(lambda server=server: metric(server, "tamiz_requests_received_total") > 0)
     finally:
         asking.stop.set()
         thread.join()
@@ -252,8 +252,8 @@ def test_a_model_that_never_ends_does_not_hold_up_the_stop(make_bundle, start_se
     if how == "a second signal":
         wait_for(lambda: any("stopping:" in line for line in server.log))
         server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(25) == 0
-    thread.join(10)
+    assert server.process.wait(50) == 0
+    thread.join(30)
     assert codes
     assert codes[0] in {"UNAVAILABLE", "CANCELLED"}, "the caller has to learn that there will be no answer"
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
@@ -20,3 +22,18 @@ def replace(make_bundle, tmp_path) -> Callable[..., None]:
         shutil.rmtree(new.parent)
 
     return replace_
+
+
+@pytest.fixture
+def no_more_threads() -> Callable[[], AbstractContextManager[None]]:
+    """`with no_more_threads():` no thread can be started: there is no room for a stack of this size."""
+
+    @contextmanager
+    def short() -> Iterator[None]:
+        before = threading.stack_size(2**47)
+        try:
+            yield
+        finally:
+            threading.stack_size(before)
+
+    return short

@@ -41,7 +41,7 @@ def test_it_says_what_changed_and_how_a_server_sees_it(make_bundle, tmp_path):
     ("argv", "message"),
     [
         (("churn", "stable", "3"), "churn has no version 3; it has: 1, 10"),
-        (("churn", "stable", "-1"), "churn has no version -1"),
+        (("churn", "stable", "0"), "churn has no version 0"),
         (("churn", "1st", "1"), r"\[labels\] has '1st'"),
         (("churn", "beta", "--remove"), "there is no label beta"),
         (("churn", "stable"), "either a version or --remove"),
@@ -60,6 +60,17 @@ def test_what_is_not_there_is_refused_and_nothing_changes(make_bundle, tmp_path,
     with pytest.raises(ConfigError, match=message):
         run(tmp_path, *argv)
     assert not settings(tmp_path).exists()
+
+
+@pytest.mark.parametrize("version", ["stable", "v2", "-1", "1.0", "٢", "²"])
+def test_what_is_no_version_is_refused_with_an_example(version, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        label(["m", "2", version, "--model-repository", str(tmp_path)], {})
+    said = capsys.readouterr().err
+    assert said.startswith(
+        f"tamiz-server label: argument version: {version!r} is not one: expected a positive"
+    )
+    assert said.count("\n") == 1
 
 
 def test_settings_that_the_server_refuses_stay_as_they_are(make_bundle, tmp_path, capsys):

@@ -12,7 +12,7 @@ import pytest
 
 from tamiz_convert.certificates.attainable import attainable_errors
 from tamiz_convert.certificates.certify import certify, find
-from tamiz_convert.certificates.fixed_sequence import Outcomes
+from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.errors import UnattainableError
 
 from .populations import CONFIDENCE_LEVEL, DELTA, MAX_ERROR, POPULATIONS, RESAMPLES, Population, allowed

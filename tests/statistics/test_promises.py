@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tamiz_convert.certificates.fixed_sequence import Outcomes
+from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.certificates.promises import certify_coverage, certify_joint_error
 from tamiz_convert.errors import UnattainableError
 

@@ -7,7 +7,7 @@ import numpy as np
 from tamiz_convert.certificates.certify import find
 from tamiz_convert.certificates.subsets import SubsetRows, find_in_subsets
 
-from .populations import CONFIDENCE_LEVEL, DELTA, GRID, MAX_ERROR, RESAMPLES, Population, allowed
+from .populations import DELTA, GRID, MAX_ERROR, RESAMPLES, Population, allowed
 
 SHARES = (0.5, 0.35, 0.15)
 SLICES = (
@@ -47,7 +47,7 @@ def test_all_slices_keep_the_promise_together_and_so_does_their_mixture():
             sample(4_000, random),
             len(SLICES),
             max_error=MAX_ERROR,
-            confidence_level=1 - DELTA / len(SLICES),
+            delta=DELTA,
         )
         thresholds = [2.0 if each is None else each.threshold for each in found]
         covered = [each.coverage(t) for each, t in zip(SLICES, thresholds, strict=True)]
@@ -59,7 +59,7 @@ def test_all_slices_keep_the_promise_together_and_so_does_their_mixture():
         coverage += covered
     assert any_broken / RESAMPLES <= allowed(RESAMPLES)
     assert mixture_broken <= any_broken
-    assert hopeless_certified / RESAMPLES <= allowed(RESAMPLES, DELTA / len(SLICES))
+    assert hopeless_certified / RESAMPLES <= allowed(RESAMPLES)
     assert coverage[0] / RESAMPLES >= 0.7 * SLICES[0].best_coverage()  # safety is not bought with silence
     assert coverage[1] / RESAMPLES >= 0.1 * SLICES[1].best_coverage()  # 1,400 rows, at a third of the doubt
 
@@ -105,7 +105,7 @@ def test_all_predicted_classes_keep_the_promise_together():
             rows(3_000),
             N_CLASSES,
             max_error=MAX_ERROR,
-            confidence_level=1 - (1 - CONFIDENCE_LEVEL) / N_CLASSES,
+            delta=DELTA,
         )
         broken += any(
             certified is not None and each.true_error(certified.threshold) > MAX_ERROR

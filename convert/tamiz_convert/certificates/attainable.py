@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
-
-from tamiz_convert.certificates.fixed_sequence import Outcomes, Walk, walk
+from tamiz_convert.certificates.fixed_sequence import FEWEST_TO_PLACE, Walk, walk
+from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.evidence import AttainableError
-from tamiz_convert.metrics.binomial import fewest_rows, rows_needed, upper_bound
+from tamiz_convert.metrics.binomial import fewest_rows, most_errors
 
 CURVE: Final = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """The curve has a point for each of these multiples of the rows at hand."""
 
 _STEP: Final = 1.1
 _LARGEST: Final = 0.5
-_MORE_ROWS: Final = (2, 4, 8, 16, 32)
+_MORE_ROWS: Final = (1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 
 
 def attainable_errors(
@@ -55,83 +54,105 @@ def attainable_errors(
     return curve
 
 
-def smallest_error(calibration: Outcomes, certification: Outcomes, delta: float) -> AttainableError | None:
-    """Return the smallest error that these rows prove, to within a tenth; None if it is above one half.
+def smallest_error(
+    calibration: Outcomes, certification: Outcomes, delta: float, *, above: float = 0.0
+) -> AttainableError | None:
+    """Return the smallest error above another that these rows prove, to within a tenth; None above one half.
 
-    It tries one error after the other, because the path of candidates depends on the error to be proven.
+    It tries one error after the other, because the path of candidates depends on the error to be proven. So
+    what it returns is proven if it is asked for.
     """
-    n_rows = min(calibration.n_finite, certification.n_rows)
-    if n_rows < 1:
+    if calibration.n_finite < FEWEST_TO_PLACE or certification.n_rows < 1:
         return None
-    error = _rounded_up(1.0 - delta ** (1.0 / n_rows))
-    while error <= _LARGEST:
+    for error in errors_to_try(certification.n_rows, delta, above=above):
         found = walk(calibration, certification, error, delta)
         last = -1 if found is None else found.last_proven(delta)
         if found is not None and last >= 0:
-            return AttainableError(
-                certification.n_rows, error, int(found.n_accepted[last]) / certification.n_rows
-            )
-        error = _rounded_up(error * _STEP)
+            share = int(found.n_accepted[last]) / certification.n_rows
+            return AttainableError(certification.n_rows, error, share)
     return None
 
 
-def too_few_rows(
-    calibration: Outcomes, certification: Outcomes, max_error: float, delta: float
-) -> UnattainableError:
-    """Return the exception for rows that could prove nothing even if all of them were right."""
-    return UnattainableError(
-        f"{certification.n_rows} certification rows (and {calibration.n_rows} calibration rows) cannot"
-        f" prove an error of at most {max_error:g} with confidence {1.0 - delta:g}. The proof takes at least"
-        f" {fewest_rows(max_error, delta)} accepted rows of each kind, all of them right."
-        f" {_advice(calibration, certification, max_error, delta)}",
-        threshold=None,
-    )
+def errors_to_try(n_rows: int, delta: float, *, above: float = 0.0) -> Iterator[float]:
+    """Yield errors up to one half, each a tenth larger than the last, from the least that so many rows prove.
+
+    Args:
+        n_rows: how many rows certify, at least one.
+        delta: the probability that the proof may fail with.
+        above: an error that all of them exceed.
+    """
+    error = rounded_up(max(1.0 - delta ** (1.0 / n_rows), above))
+    while error <= _LARGEST:
+        if error > above:
+            yield error
+        error = rounded_up(error * _STEP)
 
 
-def nothing_proven(
-    calibration: Outcomes, certification: Outcomes, found: Walk, max_error: float, delta: float
+def unattainable(
+    calibration: Outcomes,
+    certification: Outcomes,
+    max_error: float,
+    delta: float,
+    attainable: AttainableError | None,
 ) -> UnattainableError:
-    """Return the exception for a walk whose first test failed."""
-    counts = zip(found.n_errors.tolist(), found.n_accepted.tolist(), strict=True)
-    bounds = [upper_bound(k, n, delta) for k, n in counts]
-    best = int(np.argmin(bounds))
-    k, n = int(found.n_errors[best]), int(found.n_accepted[best])
-    seen = k / n if n else 1.0
-    more = _times_as_many(calibration, certification, max_error, delta)
-    needed = ""
-    if seen < max_error:
-        n_needed = rows_needed(seen, max_error, delta, more_than=n)
-        needed = f"; with the same share of errors, about {n_needed:,} accepted rows would prove it"
-    elif more is None:
-        needed = (
-            "; more rows alone will not help: the model is wrong too often even where it is most confident"
+    """Return the exception for an error that these rows do not prove.
+
+    Args:
+        calibration: the calibration rows.
+        certification: the certification rows.
+        max_error: the error that was asked for.
+        delta: the probability that the proof may fail with.
+        attainable: a larger error that is proven if it is asked for; None if there is none.
+    """
+    found = walk(calibration, certification, max_error, delta)
+    level = f"{1.0 - delta:.6g}"
+    if found is None:
+        problem = (
+            f"{certification.n_rows} certification rows (and {calibration.n_rows} calibration rows) cannot"
+            f" prove an error of at most {max_error:g} with confidence {level}. The proof takes at least"
+            f" {fewest_rows(max_error, delta)} accepted certification rows, all of them right, and"
+            f" {FEWEST_TO_PLACE} calibration rows with a confidence."
         )
-    return UnattainableError(
-        f"no threshold keeps the error at or below {max_error:g} with confidence {1.0 - delta:g}. At the best"
-        f" one that was tried, {k} of {n} accepted certification rows are wrong, which proves an error of"
-        f" {bounds[best]:.4g}{needed}. {_advice(calibration, certification, max_error, delta)}",
-        threshold=float(found.path[0]),
-    )
+    else:
+        problem = (
+            f"no threshold is proven to keep the error at or below {max_error:g} with confidence {level}. At"
+            f" the most promising one {_seen(found, certification, max_error, delta)}."
+        )
+    advice = _advice(_times_as_many(calibration, certification, max_error, delta), attainable)
+    return UnattainableError(f"{problem} {advice}", threshold=None if found is None else float(found.path[0]))
 
 
-def _advice(calibration: Outcomes, certification: Outcomes, max_error: float, delta: float) -> str:
-    """Return which error these rows do prove, and how many more rows would prove the wanted one."""
-    attainable = smallest_error(calibration, certification, delta)
-    more = _times_as_many(calibration, certification, max_error, delta)
-    rows = "more rows" if more is None else f"more rows (about {more} times as many like these would do)"
-    # A walk for another error may prove this one. But choosing the walk that succeeds would be testing until
-    # chance agrees, so it is not offered.
-    if attainable is None or attainable.max_error <= max_error:
-        return f"Bring {rows}, or improve the model"
+def _seen(found: Walk, certification: Outcomes, max_error: float, delta: float) -> str:
+    """Return how many rows are wrong at the first threshold, and how many might have been."""
+    k, n = int(found.n_errors[0]), int(found.n_accepted[0])
+    seen = f"{k} of {n} accepted certification rows are wrong"
+    if certification.n_groups is not None:
+        said = found.evidence.at(0)[1]
+        return (
+            f"{seen}; as they come in groups, they say as much as {said:.0f} independent rows, which is too"
+            " little for the proof"
+        )
+    most = int(most_errors(n, max_error, delta))
+    if most < 0:
+        return f"{seen}; the proof takes at least {fewest_rows(max_error, delta)}, all of them right"
+    return f"{seen}; the proof allows {most}"
+
+
+def _advice(times: float | None, attainable: AttainableError | None) -> str:
+    """Return what to do: ask for an error that these rows do prove, or bring more rows, or improve."""
+    how_many = f"more than {_MORE_ROWS[-1]:g}" if times is None else f"about {times:g}"
+    rows = f"bring more rows ({how_many} times as many, if they are like these), or improve the model"
+    if attainable is None:
+        return rows[0].upper() + rows[1:]
     return (
         f"Ask for max_error={attainable.max_error:g}, which these rows prove with {attainable.coverage:.0%} "
-        f"of them answered, bring {rows}, or improve the model"
+        f"of them answered, {rows}"
     )
 
 
 def _times_as_many(
     calibration: Outcomes, certification: Outcomes, max_error: float, delta: float
-) -> int | None:
+) -> float | None:
     """Return how many times as many rows like these would prove the error; None if it takes too many."""
     for times in _MORE_ROWS:
         found = walk(calibration.times(times), certification.times(times), max_error, delta)
@@ -140,7 +161,7 @@ def _times_as_many(
     return None
 
 
-def _rounded_up(error: float) -> float:
+def rounded_up(error: float) -> float:
     """Return an error rounded up to two significant digits."""
     unit = 10.0 ** (math.floor(math.log10(error)) - 1)
     return round(math.ceil(error / unit - 1e-9) * unit, 12)

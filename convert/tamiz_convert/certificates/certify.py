@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tamiz_convert.certificates.attainable import nothing_proven, too_few_rows
-from tamiz_convert.certificates.fixed_sequence import Outcomes, Walk, walk
+from tamiz_convert.certificates.attainable import smallest_error, unattainable
+from tamiz_convert.certificates.fixed_sequence import Walk, walk
+from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.metrics.binomial import upper_bound
 
 
@@ -23,8 +24,11 @@ class Certified:
         n_rows: how many certification rows there are, including those that the gate always refuses.
         n_accepted, n_errors: how many of them are accepted, and how many of those are wrong.
         p_value: of the exact binomial test at the threshold.
-        error_upper_bound: one-sided Clopper-Pearson bound on the promised error. It describes these rows; the
-            promise is `max_error`. None if no error is promised.
+        error_upper_bound: one-sided Clopper-Pearson bound on the promised error, of groups with effective
+            counts. It describes these rows; the promise is `max_error`. None if no error is promised.
+        n_groups: how many groups the rows come in; None if they are independent.
+        proven: all thresholds at which the error among accepted rows is proven, ascending, from this one on;
+            they hold together. Empty if only this one is proven, or something else is promised.
     """
 
     threshold: float
@@ -33,6 +37,8 @@ class Certified:
     n_errors: int
     p_value: float
     error_upper_bound: float | None
+    n_groups: int | None = None
+    proven: tuple[float, ...] = ()
 
 
 def certify(
@@ -51,12 +57,10 @@ def certify(
             the candidate that looked best on the calibration rows.
     """
     delta = 1.0 - confidence_level
-    found = walk(calibration, certification, max_error, delta)
-    if found is None:
-        raise too_few_rows(calibration, certification, max_error, delta)
-    proven = _loosest_proven(found, certification.n_rows, delta)
+    proven = find(calibration, certification, max_error=max_error, delta=delta)
     if proven is None:
-        raise nothing_proven(calibration, certification, found, max_error, delta)
+        advised = smallest_error(calibration, certification, delta, above=max_error)
+        raise unattainable(calibration, certification, max_error, delta, advised)
     return proven
 
 
@@ -65,14 +69,16 @@ def find(
 ) -> Certified | None:
     """Return what `certify` returns, or None where it raises. It is faster: it does not search for advice."""
     found = walk(calibration, certification, max_error, delta)
-    return None if found is None else _loosest_proven(found, certification.n_rows, delta)
+    return None if found is None else loosest_proven(found, certification, delta)
 
 
-def _loosest_proven(found: Walk, n_rows: int, delta: float) -> Certified | None:
+def loosest_proven(found: Walk, certification: Outcomes, delta: float) -> Certified | None:
+    """Return the last threshold of a walk before the first p-value above `delta`; None if there is none."""
     last = found.last_proven(delta)
     if last < 0:
         return None
     k, n = int(found.n_errors[last]), int(found.n_accepted[last])
-    return Certified(
-        float(found.path[last]), n_rows, n, k, float(found.p_values[last]), upper_bound(k, n, delta)
-    )
+    bound = upper_bound(*found.evidence.at(last), delta)
+    p_value = float(found.p_values[last])
+    proven = tuple(found.path[last::-1].tolist())
+    return Certified(proven[0], certification.n_rows, n, k, p_value, bound, certification.n_groups, proven)

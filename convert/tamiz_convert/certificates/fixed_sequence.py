@@ -5,10 +5,14 @@ promising one as the start. From there on, each candidate is tested on the *cert
 are used nowhere else: p = P(Binomial(n, max_error) <= k) for k errors among n accepted rows. The sequence
 ends at the first p above delta; the threshold is the candidate before it.
 
+How strict the strictest candidate is, and which one is promising, depends on how many rows will test it. So
+both are judged by the *number* of certification rows; this looks at no label of theirs.
+
 The calibration rows fix the order. So a promise is wrong only if the first candidate whose true error is
 above `max_error` passes its test, which happens with probability at most delta. This takes no correction for
 the number of candidates and no assumption about the scores. (Fixed-sequence testing within Learn then Test:
-Angelopoulos, Bates, Candès, Jordan & Lei, arXiv 2110.01052.)
+Angelopoulos, Bates, Candès, Jordan & Lei, arXiv 2110.01052.) It bounds the probability that *any* candidate
+which passed is above `max_error`. So the walk proves all of them together, not only the last one.
 """
 
 from __future__ import annotations
@@ -17,78 +21,49 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import binom
 
-from tamiz_convert.metrics.binomial import fewest_rows, p_values
+from tamiz_convert.certificates.outcomes import Confidences, Evidence, Outcomes, midway_below
+from tamiz_convert.metrics.binomial import fewest_rows, most_errors, p_values
 
 METHOD: Final = "split-fixed-sequence-testing"
 
 _N_CANDIDATES: Final = 40
-_ROWS_AT_START: Final = 3
-"""The strictest candidate should accept this many times the fewest rows that could prove anything."""
+_MARGIN: Final = 0.5
+"""The strictest candidate should accept the fewest certification rows that prove anything, and so many of
+their standard deviations (the square root of their number) more."""
 
-Confidences = NDArray[np.float64]
-Errors = NDArray[np.bool_]
+_AS_GOOD: Final = 0.002
+"""A candidate that is so much less probable to pass than the most hopeful one is as good a start."""
 
+_QUANTILES: Final = ndtri((np.arange(16) + 0.5) / 16)[:, None]
+"""Sixteen equally probable values of a standard normal variable."""
 
-class Outcomes:
-    """Confidences and errors of some rows, for counting at any threshold.
-
-    Attributes:
-        confidence: (n,), descending, without NaN: a row without a confidence is never accepted.
-        n_rows: how many rows there are, including those without a confidence.
-    """
-
-    def __init__(self, confidence: Confidences, error: Errors) -> None:
-        order = np.argsort(-confidence, kind="stable")  # NaN comes last
-        self.confidence = confidence[order][: int(np.isfinite(confidence).sum())]
-        self.n_rows = len(confidence)
-        self._weight = 1.0
-        self._ascending = self.confidence[::-1]
-        self._errors = np.concatenate([[0], np.cumsum(error[order].astype(np.int64))])
-
-    def times(self, weight: float) -> Outcomes:
-        """Return the same rows, each counted `weight` times, as if there were more (or fewer) rows like them.
-
-        Counts are rounded against the promise: errors up and rows down. If `weight` is above 1, the share of
-        errors is taken as (k + ½) / (n + 1), the mean of Jeffreys' posterior. Otherwise a few right rows at
-        the top would multiply into a proof.
-        """
-        other = Outcomes.__new__(Outcomes)
-        other.__dict__ |= self.__dict__
-        other.n_rows = int(self.n_rows * weight)
-        other._weight = weight  # noqa: SLF001  its own class
-        return other
-
-    @property
-    def n_finite(self) -> int:
-        """How many rows can be accepted at all."""
-        return int(len(self.confidence) * self._weight)
-
-    def errors_and_rows(self, thresholds: Confidences) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return, at each threshold, how many accepted rows are wrong and how many rows are accepted."""
-        n_accepted = len(self._ascending) - np.searchsorted(self._ascending, thresholds, side="left")
-        n_errors = self._errors[n_accepted]
-        if self._weight == 1.0:
-            return n_errors, n_accepted
-        n_scaled = n_accepted * self._weight
-        share = n_errors / np.maximum(n_accepted, 1)
-        if self._weight > 1.0:
-            share = (n_errors + 0.5) / (n_accepted + 1)
-        return np.ceil(n_scaled * share).astype(np.int64), np.floor(n_scaled).astype(np.int64)
+FEWEST_TO_PLACE: Final = 5
+"""With fewer calibration rows there is no order of candidates to speak of."""
 
 
 class Walk(NamedTuple):
-    """The candidates from the start on, strict to loose, and their tests on the certification rows."""
+    """The candidates from the start on, strict to loose, and their tests on the certification rows.
+
+    `evidence` holds the counts that were tested: those of the rows, or of groups the effective ones.
+    """
 
     path: Confidences
     n_errors: NDArray[np.int64]
     n_accepted: NDArray[np.int64]
+    evidence: Evidence
     p_values: NDArray[np.float64]
 
     def last_proven(self, delta: float) -> int:
         """Return the position before the first failure; -1 if the first test fails."""
         failed = np.flatnonzero(self.p_values > delta)
         return (int(failed[0]) if len(failed) else len(self.p_values)) - 1
+
+    def is_proven_whole(self, delta: float) -> bool:
+        """Return whether no test fails."""
+        return self.last_proven(delta) == len(self.p_values) - 1
 
 
 def walk(calibration: Outcomes, certification: Outcomes, max_error: float, delta: float) -> Walk | None:
@@ -101,33 +76,54 @@ def walk(calibration: Outcomes, certification: Outcomes, max_error: float, delta
         delta: the probability that the proof may fail with, between 0 and 1.
     """
     fewest = fewest_rows(max_error, delta)
-    if calibration.n_finite < fewest or certification.n_rows < fewest:
+    if calibration.n_finite < FEWEST_TO_PLACE or certification.n_rows < fewest:
         return None
-    candidates = _candidates(calibration, fewest)
-    hopes = p_values(*calibration.errors_and_rows(candidates), max_error)
-    path = candidates[int(np.argmin(hopes)) :]
-    n_errors, n_accepted = certification.errors_and_rows(path)
-    return Walk(path, n_errors, n_accepted, p_values(n_errors, n_accepted, max_error))
+    wanted = (fewest + _MARGIN * fewest**0.5) * calibration.rows_per_independent_row(delta)
+    candidates = _candidates(calibration, wanted / certification.n_rows)
+    hopes = _hopes(calibration, certification.n_rows, candidates, max_error, delta)
+    path = candidates[_start(hopes) :]
+    evidence = certification.errors_among_accepted(path, delta)
+    return Walk(path, *certification.errors_and_rows(path), evidence, p_values(*evidence, max_error))
 
 
-def midway_below(ascending: Confidences, values: Confidences) -> Confidences:
-    """Return thresholds that accept the given confidences and those above.
+def _start(hopes: Confidences) -> int:
+    """Return the strictest candidate from which all are about as hopeful as the most hopeful one, up to it.
 
-    Each lies midway to the next lower confidence. So if inference libraries differ in the last digit, no row
-    crosses a threshold.
+    A walk that begins there proves the stricter thresholds too, and loses next to nothing.
+    """
+    best = int(np.argmax(hopes))
+    worse = np.flatnonzero(hopes[:best] < hopes[best] - _AS_GOOD)
+    return int(worse[-1]) + 1 if len(worse) else 0
+
+
+def _candidates(calibration: Outcomes, strictest: float) -> Confidences:
+    """Return candidate thresholds, strict to loose, at quantiles of the calibration rows.
 
     Args:
-        ascending: (n,), all confidences, ascending.
-        values: (m,), some of them. The lowest confidence of all is its own threshold.
+        calibration: the calibration rows.
+        strictest: the share of the rows that the strictest one accepts.
     """
-    lower = np.searchsorted(ascending, values, side="left") - 1
-    return (values + np.where(lower >= 0, ascending[np.maximum(lower, 0)], values)) / 2.0
-
-
-def _candidates(calibration: Outcomes, fewest: int) -> Confidences:
-    """Return candidate thresholds, strict to loose, at quantiles of the calibration rows."""
+    share_finite = min(1.0, calibration.n_finite / calibration.n_rows)
     n_rows = len(calibration.confidence)
-    strictest = min(1.0, _ROWS_AT_START * fewest / calibration.n_finite)
-    positions = np.ceil(np.linspace(strictest, 1.0, _N_CANDIDATES) * n_rows).astype(int) - 1
+    shares = np.linspace(min(1.0, strictest / share_finite), 1.0, _N_CANDIDATES)
+    positions = np.maximum(np.ceil(shares * n_rows).astype(int), 1) - 1
     chosen = np.unique(calibration.confidence[positions])[::-1]
     return midway_below(calibration.confidence[::-1], chosen)
+
+
+def _hopes(
+    calibration: Outcomes, n_certification: int, candidates: Confidences, max_error: float, delta: float
+) -> Confidences:
+    """Return how probable it is that each candidate passes the test of so many certification rows.
+
+    After k errors in n rows the error may be anything near (k + ½) / (n + 1): a few right rows at the top do
+    not make a sure thing. The arcsine of its root is taken as normal with variance 1 / 4(n + 1).
+    """
+    n_errors, n_accepted = calibration.errors_among_accepted(candidates, delta)
+    n_expected = np.floor(n_accepted * (n_certification / calibration.n_rows)).astype(np.int64)
+    share = (n_errors + 0.5) / (n_accepted + 1)
+    middle = np.arcsin(np.sqrt(np.minimum(share, 1.0)))  # rounding may leave more errors than rows
+    angle = np.clip(middle + _QUANTILES / (2.0 * np.sqrt(n_accepted + 1)), 0.0, np.pi / 2)
+    passed = binom.cdf(most_errors(n_expected, max_error, delta), n_expected, np.sin(angle) ** 2)
+    mean: Confidences = np.asarray(passed).mean(axis=0)
+    return mean

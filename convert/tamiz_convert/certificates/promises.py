@@ -12,15 +12,17 @@ import math
 from typing import Final
 
 import numpy as np
-from scipy.stats import binom
 
+from tamiz_convert.certificates.attainable import rounded_up
 from tamiz_convert.certificates.certify import Certified
-from tamiz_convert.certificates.fixed_sequence import Outcomes, midway_below
+from tamiz_convert.certificates.outcomes import Confidences, Evidence, Outcomes, midway_below
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.metrics.binomial import fewest_rows, p_values, upper_bound
 
 JOINT_ERROR_METHOD: Final = "clopper-pearson-monotone-scan"
 COVERAGE_METHOD: Final = "binomial-order-statistic"
+
+_MOST_OF_GROUPS: Final = 500
 
 
 def certify_joint_error(rows: Outcomes, *, max_error: float, confidence_level: float) -> Certified:
@@ -38,18 +40,18 @@ def certify_joint_error(rows: Outcomes, *, max_error: float, confidence_level: f
         UnattainableError: if no threshold that accepts any row can be proven.
     """
     delta = 1.0 - confidence_level
-    values = np.unique(rows.confidence)[::-1]
-    thresholds = midway_below(rows.confidence[::-1], values)
+    thresholds = _scanned(rows)
     n_errors, n_accepted = rows.errors_and_rows(thresholds)
-    p = p_values(n_errors, np.full(len(thresholds), rows.n_rows), max_error)
-    # p rises with the errors, and the errors rise with every looser threshold.
-    last = int(np.count_nonzero(p <= delta)) - 1
+    evidence = rows.errors_among_all(thresholds, delta)
+    p = p_values(*evidence, max_error)
+    failed = np.flatnonzero(p > delta)
+    last = (int(failed[0]) if len(failed) else len(p)) - 1
     if last < 0:
-        raise _joint_error_unattainable(rows, int(n_errors[0]) if len(n_errors) else 0, max_error, delta)
+        first = int(n_errors[0]) if len(n_errors) else 0
+        raise _joint_error_unattainable(rows, first, evidence, max_error, delta)
+    bound = upper_bound(*evidence.at(last), delta)
     k, n = int(n_errors[last]), int(n_accepted[last])
-    return Certified(
-        float(thresholds[last]), rows.n_rows, n, k, float(p[last]), upper_bound(k, rows.n_rows, delta)
-    )
+    return Certified(float(thresholds[last]), rows.n_rows, n, k, float(p[last]), bound, rows.n_groups)
 
 
 def certify_coverage(rows: Outcomes, *, min_coverage: float, confidence_level: float) -> Certified:
@@ -68,31 +70,40 @@ def certify_coverage(rows: Outcomes, *, min_coverage: float, confidence_level: f
         UnattainableError: if accepting every row that has a confidence still does not prove it.
     """
     delta = 1.0 - confidence_level
-    proven = binom.sf(np.arange(rows.n_rows + 1) - 1, rows.n_rows, min_coverage) <= delta
-    needed = int(np.argmax(proven)) if proven.any() else rows.n_rows + 1
-    if needed > len(rows.confidence):
-        raise _coverage_unattainable(rows, min_coverage, delta)
-    threshold = midway_below(rows.confidence[::-1], rows.confidence[needed - 1 : needed])
-    n_errors, n_accepted = (int(counts[0]) for counts in rows.errors_and_rows(threshold))
-    p_value = float(binom.sf(n_accepted - 1, rows.n_rows, min_coverage))
-    return Certified(float(threshold[0]), rows.n_rows, n_accepted, n_errors, p_value, None)
+    thresholds = _scanned(rows)[::-1]  # accepting every row is the safe end
+    evidence = rows.refused_among_all(thresholds, delta)
+    p = p_values(*evidence, 1.0 - min_coverage)
+    failed = np.flatnonzero(p > delta)
+    last = (int(failed[0]) if len(failed) else len(p)) - 1
+    if last < 0:
+        raise _coverage_unattainable(rows, evidence, min_coverage, delta)
+    k, n = (int(counts[last]) for counts in rows.errors_and_rows(thresholds))
+    return Certified(float(thresholds[last]), rows.n_rows, n, k, float(p[last]), None, rows.n_groups)
+
+
+def _scanned(rows: Outcomes) -> Confidences:
+    """Return the thresholds that are scanned, strict to loose: one for each confidence.
+
+    Rows in groups get quantiles instead, because each threshold takes a count of each group.
+    """
+    values = np.unique(rows.confidence)[::-1]
+    if rows.n_groups is not None and len(values) > _MOST_OF_GROUPS:
+        values = values[np.linspace(0, len(values) - 1, _MOST_OF_GROUPS).astype(int)]
+    return midway_below(rows.confidence[::-1], values)
 
 
 def _joint_error_unattainable(
-    rows: Outcomes, n_errors: int, max_error: float, delta: float
+    rows: Outcomes, n_errors: int, evidence: Evidence, max_error: float, delta: float
 ) -> UnattainableError:
     fewest = fewest_rows(max_error, delta)
+    attainable = rounded_up(upper_bound(*evidence.at(0), delta)) if len(evidence.hits) else 1.0
+    advice = f", or ask for {attainable:g}, which these rows prove" if attainable < 1.0 else ""
     if rows.n_rows < fewest:
-        attainable = 1.0 - delta ** (1.0 / rows.n_rows)
-        problem = f"it takes at least {fewest}. Bring more rows, or ask for {attainable:.2g}"
+        problem = f"it takes at least {fewest}. Bring more rows{advice}"
     elif len(rows.confidence) == 0:
         problem = "none of them has a confidence. Look for invalid inputs or outputs in them"
     else:
-        proven = upper_bound(n_errors, rows.n_rows, delta)
-        problem = (
-            f"{n_errors} rows are wrong at the highest confidence alone, which proves {proven:.2g}. Ask for"
-            " that, or improve the model"
-        )
+        problem = f"{n_errors} rows are wrong at the highest confidence alone. Improve the model{advice}"
     return UnattainableError(
         f"{rows.n_rows} certification rows cannot prove that at most {max_error:g} of all rows are accepted"
         f" and wrong, with confidence {1.0 - delta:g}: {problem}",
@@ -100,13 +111,17 @@ def _joint_error_unattainable(
     )
 
 
-def _coverage_unattainable(rows: Outcomes, min_coverage: float, delta: float) -> UnattainableError:
+def _coverage_unattainable(
+    rows: Outcomes, evidence: Evidence, min_coverage: float, delta: float
+) -> UnattainableError:
     n_rows, n_finite = rows.n_rows, len(rows.confidence)
     without = f" ({n_rows - n_finite} of them have no confidence)" if n_finite < n_rows else ""
     fewest = math.ceil(math.log(delta) / math.log(min_coverage))
+    refused = rounded_up(upper_bound(*evidence.at(0), delta)) if len(evidence.hits) else 1.0
+    advice = f", or ask for {1.0 - refused:.6g}, which these rows prove" if refused < 1.0 else ""
     return UnattainableError(
         f"{n_rows} certification rows{without} cannot prove that at least {min_coverage:g} of the rows are"
         f" accepted, with confidence {1.0 - delta:g}: it takes at least {fewest} rows, all of them with a"
-        " confidence. Bring more rows, or ask for less",
+        f" confidence. Bring more rows{advice}",
         threshold=None,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from tamiz.gate import decide
 from tamiz.thresholds import ACCEPT_NONE, MAX_SUBSETS
 from tamiz.v1.manifest_pb2 import Certificate, Promise, Subdivision, SubsetThreshold, Threshold
 from tamiz_convert.certificates.certify import Certified, certify
+from tamiz_convert.certificates.cheapest import COST_METHOD, bounded, cheapest_threshold
 from tamiz_convert.certificates.fixed_sequence import METHOD
 from tamiz_convert.certificates.promises import (
     COVERAGE_METHOD,
@@ -22,18 +23,20 @@ from tamiz_convert.certificates.promises import (
 )
 from tamiz_convert.certificates.subsets import SubsetRows, SubsetsCertified, certify_subsets
 from tamiz_convert.errors import ExportError, UnattainableError
+from tamiz_convert.metrics.prices import Prices
 
-_WISHES: Final = ("max_error", "max_joint_error", "min_coverage", "threshold")
+_WISHES: Final = ("max_error", "max_joint_error", "min_coverage", "cost", "threshold")
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What the caller wants of the threshold: exactly one of the first four attributes.
+    """What the caller wants of the threshold: exactly one of the first five attributes.
 
     Attributes:
         max_error: the wanted bound on the error among accepted rows.
         max_joint_error: the wanted bound on the share of all rows that are accepted and wrong.
         min_coverage: the wanted share of accepted rows.
+        cost: what an error and an abstention cost (`Prices`); the cheapest threshold is taken.
         threshold: a fixed threshold, without a promise.
         confidence_level: the wanted probability that the promise holds.
         allow_uncertified: whether to write a bundle even if the promise cannot be proven.
@@ -44,6 +47,7 @@ class Policy:
     max_error: float | None = None
     max_joint_error: float | None = None
     min_coverage: float | None = None
+    cost: Mapping[str, Any] | None = None
     threshold: float | None = None
     confidence_level: float = 0.9
     allow_uncertified: bool = False
@@ -55,7 +59,8 @@ class Policy:
         if len(given) != 1:
             raise ExportError(
                 "give either max_error, max_joint_error or min_coverage (a threshold is certified for it), or"
-                f" threshold (it is taken as it is); given: {', '.join(given) or 'none of them'}"
+                " cost (the cheapest threshold is taken), or threshold (it is taken as it is); given:"
+                f" {', '.join(given) or 'none of them'}"
             )
         for name in ("max_error", "max_joint_error", "min_coverage", "confidence_level"):
             value = getattr(self, name)
@@ -89,11 +94,13 @@ class Judged(NamedTuple):
         probabilities: (n_rows, n_classes), float64, calibrated; NaN where the inputs are invalid.
         y: (n_rows,), int64, the index of each row's class.
         slice_index: (n_rows,), int64, the index of each row's slice; None where there are no slices.
+        groups: (n_rows,), which rows belong together; None if all are independent.
     """
 
     probabilities: NDArray[np.float64]
     y: NDArray[np.int64]
     slice_index: NDArray[np.int64] | None = None
+    groups: NDArray[Any] | None = None
 
     @property
     def rows(self) -> SubsetRows:
@@ -104,11 +111,21 @@ class Judged(NamedTuple):
         decided = decide(self.probabilities, 0.0)
         confidence = np.where(decided.has_class, decided.confidence, np.nan)
         subset = decided.class_index if self.slice_index is None else self.slice_index
-        return SubsetRows(confidence, decided.class_index != self.y, subset)
+        return SubsetRows(confidence, decided.class_index != self.y, subset, self.groups)
+
+    def cheapest(self, prices: Prices) -> float:
+        """Return the threshold at which these rows cost least."""
+        return cheapest_threshold(
+            prices, self.rows.confidence, decide(self.probabilities, 0.0).class_index, self.y
+        )
 
 
 def choose_threshold(
-    policy: Policy, calibration: Judged, certification: Judged, names: Sequence[str] = ()
+    policy: Policy,
+    calibration: Judged,
+    certification: Judged,
+    names: Sequence[str] = (),
+    prices: Prices | None = None,
 ) -> Threshold:
     """Return the threshold that the policy wants, with its certificate.
 
@@ -117,6 +134,7 @@ def choose_threshold(
         calibration: the rows that place the candidates.
         certification: the rows that certify; used for nothing else.
         names: of the classes or slices, if each has its own threshold.
+        prices: what the policy's `cost` is for these classes.
 
     Raises:
         UnattainableError: if the promise cannot be proven, unless the policy allows an uncertified bundle.
@@ -125,6 +143,8 @@ def choose_threshold(
     """
     if policy.threshold is not None:
         return Threshold(value=policy.threshold, not_certified="fixed by the caller")
+    if prices is not None:
+        return _cheapest(policy, prices, calibration, certification)
     if len(names) > MAX_SUBSETS:
         raise ExportError(
             f"there are {len(names)} classes or slices; at most {MAX_SUBSETS} can be certified together"
@@ -137,6 +157,24 @@ def choose_threshold(
         if not policy.allow_uncertified:
             raise
         return _uncertified(policy, unattainable, names)
+
+
+def _cheapest(policy: Policy, prices: Prices, calibration: Judged, certification: Judged) -> Threshold:
+    """Return the cheapest threshold, with the error that the certification rows prove at it."""
+    value = calibration.cheapest(prices)
+    if value > 1.0:
+        return Threshold(
+            value=value, not_certified="it costs least to answer nothing, so nothing is promised"
+        )
+    found = bounded(value, certification.rows.outcomes, 1.0 - policy.confidence_level)
+    if found is None:
+        return Threshold(
+            value=value, not_certified="no certification row is accepted and right, so no error is proven"
+        )
+    certified, error = found
+    certificate = _certificate(policy, certified, policy.confidence_level)
+    certificate.max_error = error
+    return Threshold(value=value, certificate=certificate)
 
 
 def _undivided(policy: Policy, calibration: SubsetRows, certification: SubsetRows) -> Threshold:
@@ -178,7 +216,7 @@ def _subset_thresholds(policy: Policy, found: SubsetsCertified) -> list[SubsetTh
         else SubsetThreshold(
             name=subset.name,
             value=subset.threshold,
-            certificate=_certificate(policy, subset.certified, found.confidence_level),
+            certificate=_certificate(policy, subset.certified, subset.confidence_level),
         )
         for subset in found.subsets
     ]
@@ -213,6 +251,8 @@ def _certificate(policy: Policy, found: Certified, confidence_level: float) -> C
         p_value=found.p_value,
         error_upper_bound=found.error_upper_bound or 0.0,
         expected_coverage=found.n_accepted / found.n_rows,
+        n_groups=found.n_groups or 0,
+        proven_thresholds=found.proven,
     )
 
 
@@ -221,4 +261,6 @@ def _promise(policy: Policy) -> tuple[Promise, str]:
         return Promise.PROMISE_JOINT_ERROR, JOINT_ERROR_METHOD
     if policy.min_coverage is not None:
         return Promise.PROMISE_COVERAGE, COVERAGE_METHOD
+    if policy.cost is not None:
+        return Promise.PROMISE_SELECTIVE_ERROR, COST_METHOD
     return Promise.PROMISE_SELECTIVE_ERROR, METHOD

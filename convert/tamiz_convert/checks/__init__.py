@@ -3,7 +3,8 @@
 `judge` says what passed, failed and inconclusive mean.
 """
 
-from tamiz_convert.checks.baselines import Rule, baseline_entries, baseline_predictions
+from tamiz_convert.checks.baselines import Rule, all_rules, baseline_entries, baseline_predictions
+from tamiz_convert.checks.draft import draft
 from tamiz_convert.checks.output import write_json, write_junit
 from tamiz_convert.checks.runner import run_checks
 from tamiz_convert.checks.specification import Specification, specification_of
@@ -12,8 +13,10 @@ from tamiz_convert.checks.terminal import show_results
 __all__ = [
     "Rule",
     "Specification",
+    "all_rules",
     "baseline_entries",
     "baseline_predictions",
+    "draft",
     "run_checks",
     "show_results",
     "specification_of",

@@ -10,9 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tamiz.gate import NO_CLASS
+from tamiz_convert.bundles.answers import Answers
+from tamiz_convert.checks.decisions import Decisions, rules_of
+from tamiz_convert.checks.specification import Specification
 from tamiz_convert.checks.table import Table
 from tamiz_convert.errors import SpecificationError
-from tamiz_convert.evidence import Baseline
+from tamiz_convert.evidence import THIS_BUNDLE, Baseline
 from tamiz_convert.graphs.score_graph import Labels
 from tamiz_convert.rows.labeled import label_positions
 from tamiz_convert.rows.per_row import one_per_row
@@ -20,8 +23,8 @@ from tamiz_convert.rows.raw import count
 
 MAJORITY: Final = "majority"
 
-Rule = Callable[[Any], Any] | str | int
-"""Rows as the caller has them → (n_rows,) labels; or the column that holds them."""
+Rule = Callable[[Any], Any] | str | int | Decisions
+"""Rows as the caller has them → (n_rows,) labels; or the column that holds them; or a table of decisions."""
 
 
 def baseline_predictions(
@@ -50,8 +53,27 @@ def baseline_predictions(
     most_frequent = int(np.bincount(calibration_y).argmax())
     predicted = {MAJORITY: np.full(count(rows), most_frequent, dtype=np.int64)}
     for name, rule in (rules or {}).items():
-        predicted[name] = column_baseline(_labels(name, rule, rows), classes, f"baseline {name!r}")
+        predicted[name] = column_baseline(_labels(name, rule, rows, classes), classes, f"baseline {name!r}")
     return predicted
+
+
+def all_rules(
+    specification: Specification | None, baselines: Mapping[str, Rule] | None
+) -> Mapping[str, Rule] | None:
+    """Return the rules that a specification names, and those of the caller.
+
+    Raises:
+        SpecificationError: if both give a rule of the same name, or one is called like the rule that is there
+            anyway.
+    """
+    named = rules_of(specification)
+    if not named or not isinstance(baselines or {}, Mapping):
+        return baselines
+    for name in named:
+        if name == MAJORITY or name in (baselines or {}):
+            given = "there anyway" if name == MAJORITY else "given as a baseline too"
+            raise SpecificationError(f"rules.{name}: a rule of this name is {given}; give it another name")
+    return {**named, **(baselines or {})}
 
 
 def column_baseline(labels: Any, classes: Labels, where: str) -> NDArray[np.int64]:
@@ -76,15 +98,26 @@ def column_baseline(labels: Any, classes: Labels, where: str) -> NDArray[np.int6
 
 
 def baseline_entries(
-    predictions: Mapping[str, NDArray[np.int64]], y: NDArray[np.int64]
+    predictions: Mapping[str, NDArray[np.int64]], y: NDArray[np.int64], own: Answers
 ) -> tuple[Baseline, ...]:
-    """Return what each rule achieves, for the report."""
+    """Return what each rule achieves, and at the end what the bundle does, for the report.
+
+    A rule is also measured on the rows that the bundle answers: these are the easy ones, for any rule.
+    """
     return tuple(
-        Baseline(name, float((predicted == y).mean()), len(y)) for name, predicted in predictions.items()
+        _entry(name, predicted == y, own.accepted)
+        for name, predicted in {**predictions, THIS_BUNDLE: own.predicted}.items()
     )
 
 
-def _labels(name: str, rule: Rule, rows: Any) -> Any:
+def _entry(name: str, right: NDArray[np.bool_], accepted: NDArray[np.bool_]) -> Baseline:
+    among = float(right[accepted].mean()) if accepted.any() else None
+    return Baseline(name, float(right.mean()), len(right), among, int(accepted.sum()))
+
+
+def _labels(name: str, rule: Rule, rows: Any, classes: Labels) -> Any:
+    if isinstance(rule, Decisions):
+        return rule.labels(rows, classes)
     if not callable(rule):
         return Table.of(rows).column(rule, f"baseline {name!r}")
     try:

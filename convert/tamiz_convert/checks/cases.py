@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from tamiz.tables.columns import ColumnType, Unknown
-from tamiz.v1.manifest_pb2 import DataType
 from tamiz_convert.checks.claims import AtLeast
 from tamiz_convert.checks.context import Context, count
+from tamiz_convert.checks.files import read_like
 from tamiz_convert.checks.finding import Claimed, Decided, Finding, Heading
 from tamiz_convert.checks.garbage import garbage
 from tamiz_convert.checks.sections import AbstentionCheck, FunctionalityCheck
 from tamiz_convert.checks.table import Table
 from tamiz_convert.errors import RowsError, SpecificationError
 from tamiz_convert.rows.labeled import labeled
-from tamiz_convert.rows.tables import opened, read
 
 
 def check_functionality(check: FunctionalityCheck, where: str, context: Context) -> Iterator[Finding]:
@@ -81,26 +78,7 @@ def _all_abstain(heading: Heading, n_answered: int, n_rows: int) -> Decided:
 
 
 def _read(path: Path, where: str, context: Context, target: str | None = None) -> pd.DataFrame:
-    """Return the rows of a file, with the types of the rows at hand and of the classes."""
-    types: dict[str, ColumnType] = {
-        str(name): _type_of(column) for name, column in context.table.frame.items()
-    }
-    if target is not None and context.subject.classes.dtype.kind == "U":
-        types[target] = DataType.DATA_TYPE_STRING
-    by_order = not context.table.names_columns
-    try:
-        with opened(path, context.reading, [*types]) as source:
-            columns = [name for name in source.names if by_order or name in types or name == target]
-            return read(source, types, columns)
-    except RowsError as error:
-        way_out = "; here a key of `files` in the specification" if " --" in str(error) else ""
-        raise SpecificationError(f"{where}: {error}{way_out}") from None
-
-
-def _type_of(column: pd.Series[Any]) -> ColumnType:
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.cat.categories.to_series()
-    return Unknown.NUMBER if pd.api.types.is_numeric_dtype(column) else DataType.DATA_TYPE_STRING
+    return read_like(path, where, context.table, context.subject.classes, context.reading, target)
 
 
 def _like(frame: pd.DataFrame, table: Table, where: str) -> Table:

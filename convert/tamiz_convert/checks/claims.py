@@ -8,15 +8,12 @@ improbable under the claim itself (`p_value_against`). Between the two, the rows
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from scipy.stats import binom
 
 from tamiz_convert.metrics.binomial import lower_bound, upper_bound
-
-_HALVINGS: Final = 40
 
 
 class Claim(Protocol):
@@ -130,11 +127,3 @@ class AtLeast:
     def bound(self, level: float) -> float:
         """See `Claim`."""
         return lower_bound(self.n_hits, self.n_rows, level)
-
-
-def smallest(low: float, high: float, holds: Callable[[float], bool]) -> float:
-    """Return the smallest number between two others from which on something holds, by halving."""
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2.0
-        low, high = (low, middle) if holds(middle) else (middle, high)
-    return high

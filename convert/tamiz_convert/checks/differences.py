@@ -10,7 +10,7 @@ from typing import Final
 
 from scipy.stats import binom
 
-from tamiz_convert.checks.claims import smallest
+from tamiz_convert.metrics.betting import smallest
 from tamiz_convert.metrics.binomial import lower_bound, upper_bound
 
 _SMALLEST: Final = 1e-12

@@ -23,7 +23,7 @@ from tamiz_convert.checks.claims import AtLeast, AtMost
 from tamiz_convert.checks.finding import Claimed, Decided, Finding
 from tamiz_convert.metrics.binomial import rows_needed
 from tamiz_convert.metrics.holm import Step, holm
-from tamiz_convert.report.formats import plural, quantity
+from tamiz_convert.report.formats import plural, share
 
 
 def judge(findings: Sequence[Finding], alpha: float) -> tuple[CheckResult, ...]:
@@ -89,17 +89,17 @@ def _claimed(finding: Claimed, step: Step | None, strictest: float, *, is_broken
 
 def _message(finding: Claimed, status: Status, bound: float | None, level: float, *, is_broken: bool) -> str:
     claim = finding.claim
-    asked = f"{finding.quantity} must be {finding.direction} {quantity(claim.limit)}"
+    asked = f"{finding.quantity} must be {finding.direction} {share(claim.limit)}"
     if bound is None:
         return f"{asked}; there are no rows to test this on"
-    seen = f"{asked}; it is {quantity(claim.observed)} in {plural(claim.n_rows, 'row')}"
+    seen = f"{asked}; it is {share(claim.observed)} in {plural(claim.n_rows, 'row')}"
     if status == "passed":
-        return f"{seen}, which proves {finding.direction} {quantity(bound)}"
+        return f"{seen}, which proves {finding.direction} {share(bound)}"
     if is_broken:
         return f"{seen}, too {'high' if finding.direction == 'at most' else 'low'} to be chance"
     if status == "inconclusive":
         return f"{seen}: too few rows to tell{_min_n(finding)}"
-    return f"{seen}, which proves only {finding.direction} {quantity(bound)}{_advice(claim, level)}"
+    return f"{seen}, which proves only {finding.direction} {share(bound)}{_advice(claim, level)}"
 
 
 def _min_n(finding: Claimed) -> str:

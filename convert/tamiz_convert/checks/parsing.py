@@ -76,6 +76,8 @@ def _converted(hint: Any, value: Any, where: str) -> Any:
         return _of_union(hint, value, where)
     if origin is Literal:
         return _of_literal(get_args(hint), value, where)
+    if origin is Mapping:
+        return _of_mapping(get_args(hint)[1], value, where)
     if origin is tuple:
         return _of_tuple(get_args(hint)[0], value, where)
     if hasattr(hint, "from_yaml"):
@@ -109,6 +111,15 @@ def _of_literal(allowed: tuple[Any, ...], value: Any, where: str) -> Any:
     raise SpecificationError(
         f"{where}: got {value!r}{did_you_mean(str(value), names)}; expected {' or '.join(names)}"
     )
+
+
+def _of_mapping(item: Any, value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise SpecificationError(f"{where}: expected names with values, got {value!r}")
+    odd = [name for name in value if not isinstance(name, str)]
+    if odd:
+        raise _wrong_type(odd[0], "text for a name", where)
+    return {name: _converted(item, each, f"{where}.{name}") for name, each in value.items()}
 
 
 def _of_tuple(item: Any, value: Any, where: str) -> tuple[Any, ...]:

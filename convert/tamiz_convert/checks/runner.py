@@ -18,7 +18,7 @@ from tamiz_convert.checks.context import Context
 from tamiz_convert.checks.finding import Finding
 from tamiz_convert.checks.judge import judge
 from tamiz_convert.checks.rivals import check_baseline, check_comparison
-from tamiz_convert.checks.slices import check_selective, check_slices
+from tamiz_convert.checks.slices import check_selective, check_slices, check_true_class
 from tamiz_convert.checks.specification import Specification
 from tamiz_convert.checks.table import Table
 from tamiz_convert.rows.labeled import LabeledRows
@@ -30,6 +30,7 @@ _SECTIONS: Final[dict[str, Callable[[Any, str, Context], Iterator[Finding]]]] = 
     "selective": check_selective,
     "baseline": check_baseline,
     "slices": check_slices,
+    "true_class": check_true_class,
     "minimum_functionality": check_functionality,
     "invariance": check_invariance,
     "perturbation": check_perturbation,

@@ -178,18 +178,16 @@ class SelectiveCheck(Check):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SliceCheck(Check):
-    """A limit of a rate in every slice: each combination of values of some columns.
+class RateCheck(Check):
+    """A limit of a rate in each of some groups of rows.
 
     Attributes:
-        by: the columns; none for all rows.
         metric: accuracy of all rows, error among accepted rows, or share of accepted rows.
         min_lower_bound: the limit of accuracy and coverage.
         max_upper_bound: the limit of the selective risk.
-        min_n: slices with fewer rows (for the selective risk: accepted ones) are inconclusive.
+        min_n: groups with fewer rows (for the selective risk: accepted ones) are inconclusive.
     """
 
-    by: Columns
     metric: Literal["accuracy", "selective_risk", "coverage"]
     min_lower_bound: float | None = None
     max_upper_bound: float | None = None
@@ -202,6 +200,54 @@ class SliceCheck(Check):
         if getattr(self, wanted) is None or getattr(self, other) is not None:
             raise SpecificationError(f"the metric {self.metric} needs {wanted}, and only that")
         _rate(wanted, getattr(self, wanted), upper=wanted == "max_upper_bound")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceCheck(RateCheck):
+    """A limit of a rate in every slice: each combination of values of some columns.
+
+    Attributes:
+        by: the columns; none for all rows.
+    """
+
+    by: Columns
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrueClassCheck(RateCheck):
+    """A limit of a rate among the rows that truly belong to a class, for each class.
+
+    Attributes:
+        classes: which; by default every class.
+    """
+
+    classes: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedRule:
+    """A simpler rule, which `baseline` compares with by its name.
+
+    Attributes:
+        column: of the rows, with the rule's answers; or
+        file: a table of decisions, relative to the specification: with the columns
+        by: which the rows have too, and the column
+        answer: with what is answered to rows with these values.
+    """
+
+    column: ColumnName | None = None
+    file: str | None = None
+    by: Columns = ()
+    answer: str | None = None
+
+    def __post_init__(self) -> None:
+        _exactly_one(column=self.column, file=self.file)
+        if self.file is not None and not (self.by and self.answer):
+            raise SpecificationError(
+                "a file needs by, the columns that it decides by, and answer, its column with the answers"
+            )
+        if self.column is not None and (self.by or self.answer):
+            raise SpecificationError("by and answer belong to a file; a column holds the answers itself")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -362,8 +408,8 @@ class BaselineCheck(Check):
     """A simpler rule that the model must beat, on the same rows.
 
     Attributes:
-        against: "majority", the most frequent class of the calibration rows, or the name of a rule of the
-            caller; or
+        against: "majority", the most frequent class of the calibration rows, or the name of a rule: of the
+            section `rules`, or of the caller; or
         column: a column with the rule's labels.
         min_gain: by how much the accuracy must be higher.
     """

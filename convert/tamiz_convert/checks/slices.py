@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from tamiz_convert.checks.claims import AtLeast, AtMost
 from tamiz_convert.checks.context import Context, count
 from tamiz_convert.checks.finding import Claimed, Finding, Heading
-from tamiz_convert.checks.sections import SelectiveCheck, SliceCheck
+from tamiz_convert.checks.sections import SelectiveCheck, SliceCheck, TrueClassCheck
+from tamiz_convert.errors import SpecificationError, did_you_mean
 
 _QUANTITIES = {"accuracy": "accuracy", "coverage": "coverage", "selective_risk": "error among accepted rows"}
 
@@ -26,6 +27,29 @@ def check_slices(check: SliceCheck, where: str, context: Context) -> Iterator[Fi
             check.metric,
             limit or 0.0,
             rows,
+            context,
+            check.min_n,
+        )
+
+
+def check_true_class(check: TrueClassCheck, where: str, context: Context) -> Iterator[Finding]:
+    """Compare a rate with its limit among the rows that truly belong to a class, for each class."""
+    classes: list[str | int] = context.subject.classes.tolist()
+    unknown = [each for each in check.classes if each not in classes]
+    if unknown:
+        names = [str(each) for each in classes]
+        raise SpecificationError(
+            f"{where}.classes: there is no class {unknown[0]!r}{did_you_mean(str(unknown[0]), names)}; the"
+            f" classes are {', '.join(map(repr, classes))}"
+        )
+    limit = check.max_upper_bound if check.metric == "selective_risk" else check.min_lower_bound
+    for label in check.classes or classes:
+        heading = check.heading("true_class", check.metric, context.on_inconclusive)
+        yield _rate(
+            replace(heading, name=f"{heading.name}, true class = {label}"),
+            check.metric,
+            limit or 0.0,
+            context.y == classes.index(label),
             context,
             check.min_n,
         )

@@ -22,10 +22,12 @@ from tamiz_convert.checks.sections import (
     FunctionalityCheck,
     InvarianceCheck,
     LatencyCheck,
+    NamedRule,
     ParityCheck,
     PerturbationCheck,
     SelectiveCheck,
     SliceCheck,
+    TrueClassCheck,
 )
 from tamiz_convert.errors import SpecificationError
 
@@ -39,6 +41,7 @@ class Specification:
         alpha: the probability that any broken limit is called kept, over all checks together.
         on_inconclusive: whether too few rows stop the export.
         files: how the files of rows that the sections name are read.
+        rules: simpler rules by name.
         folder: paths in the specification are relative to it.
 
     The other attributes are its sections; see `sections`.
@@ -48,12 +51,14 @@ class Specification:
     alpha: float = 0.05
     on_inconclusive: Severity = "warn"
     files: Files = field(default_factory=Files)
+    rules: Mapping[str, NamedRule] = field(default_factory=dict)
     parity: ParityCheck | None = None
     latency: LatencyCheck | None = None
     calibration: CalibrationCheck | None = None
     selective: SelectiveCheck | None = None
     baseline: tuple[BaselineCheck, ...] = ()
     slices: tuple[SliceCheck, ...] = ()
+    true_class: tuple[TrueClassCheck, ...] = ()
     minimum_functionality: tuple[FunctionalityCheck, ...] = ()
     invariance: tuple[InvarianceCheck, ...] = ()
     perturbation: tuple[PerturbationCheck, ...] = ()
@@ -71,13 +76,15 @@ class Specification:
     @property
     def labels(self) -> set[str | int]:
         """Every column of the rows that holds labels: the answers of a rule."""
-        return {each.column for each in self.baseline if each.column is not None}
+        holders: tuple[BaselineCheck | NamedRule, ...] = (*self.baseline, *self.rules.values())
+        return {each.column for each in holders if each.column is not None}
 
     def columns(self) -> set[str | int]:
         """Return every column of the rows that the specification names."""
         named: set[str | int] = {name for each in self.slices for name in each.by}
         named |= {name for each in self.comparison for name in each.by}
         named |= self.labels
+        named |= {name for each in self.rules.values() for name in each.by}
         changing: tuple[ChangeCheck, ...] = (*self.invariance, *self.perturbation, *self.directional)
         named |= {name for each in changing for name in each.columns}
         named |= {each.transform.argument for each in changing if each.transform.name == "permute_within"}

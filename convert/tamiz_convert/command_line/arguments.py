@@ -81,6 +81,14 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="the seed of the noise (default: 0)")
 
 
+def _add_new_checks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("rows", type=Path, metavar="ROWS", help=f"rows with their labels: {KINDS}")
+    parser.add_argument("--target", required=True, metavar="COLUMN", help="the column with the labels")
+    add_names(parser, "--features", "the columns with the features; by default all but the target")
+    _add_file(parser, "--output", "the file to write, such as release.yaml; it must not be there yet")
+    add_reading(parser)
+
+
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     for name in ("a", "b"):
         parser.add_argument(
@@ -190,6 +198,7 @@ _COMMANDS: Final[dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]
     "onnx": ("export a classifier that is an ONNX file", _add_onnx),
     "recalibrate": ("give a bundle a new calibrator and threshold, from new rows", _add_recalibrate),
     "check": ("check a bundle against a specification of release checks", _add_check),
+    "new-checks": ("write a first specification of release checks, from a table", _add_new_checks),
     "compare": ("compare two bundles on the same labeled rows", _add_compare),
     "keygen": ("make a pair of keys to sign bundles with", _add_keygen),
     "sign": ("sign a bundle, so that a server can require it", _add_sign),

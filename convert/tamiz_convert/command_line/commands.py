@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,13 +10,11 @@ from typing import Any, Final
 
 from google.protobuf import json_format
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tamiz.tables.options import Reading
 from tamiz_convert.bundles.bundle import file_of, read_manifest
-from tamiz_convert.bundles.signing import PASSPHRASE_VARIABLE, make_keys, sign, verify
 from tamiz_convert.check_result import CheckResult
-from tamiz_convert.checks import show_results, write_json, write_junit
+from tamiz_convert.checks import draft, show_results, write_json, write_junit
 from tamiz_convert.command_line.column_types import bundle_types
 from tamiz_convert.command_line.inspection import show
 from tamiz_convert.command_line.model_files import load_booster, load_estimator, load_torch
@@ -32,7 +29,7 @@ from tamiz_convert.command_line.rows import (
 )
 from tamiz_convert.comparison import compare, terminal
 from tamiz_convert.comparison.page import to_html, to_json
-from tamiz_convert.errors import BlockedError
+from tamiz_convert.errors import BlockedError, ExportError
 from tamiz_convert.files import write_text
 from tamiz_convert.pipeline.export import export
 from tamiz_convert.pipeline.export_report import ExportReport
@@ -57,15 +54,15 @@ def run(arguments: argparse.Namespace) -> None:
 def _export(arguments: argparse.Namespace) -> None:
     model = _LOADERS[arguments.command](arguments)
     settings = _settings(arguments, export_rows(arguments, model, _classes(arguments)))
-    with _told(arguments), _progress() as progress:
-        report = export(model, arguments.output, classes=_classes(arguments), **settings, progress=progress)
+    with _told(arguments):
+        report = export(model, arguments.output, classes=_classes(arguments), **settings)
     _show(arguments, report)
 
 
 def _recalibrate(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments, bundle_rows(arguments, arguments.bundle))
-    with _told(arguments), _progress() as progress:
-        report = recalibrate(arguments.bundle, arguments.output, **settings, progress=progress)
+    with _told(arguments):
+        report = recalibrate(arguments.bundle, arguments.output, **settings)
     _show(arguments, report)
 
 
@@ -89,17 +86,15 @@ def _compare(arguments: argparse.Namespace) -> None:
 def _compare_rows(
     arguments: argparse.Namespace, rows: Any, labels: Any, slices: Sequence[str] | Mapping[str, Any]
 ) -> None:
-    with _progress() as progress:
-        found = compare(
-            arguments.a,
-            arguments.b,
-            rows,
-            labels,
-            slices=slices,
-            at_error=arguments.at_error,
-            seed=arguments.seed,
-            progress=progress,
-        )
+    found = compare(
+        arguments.a,
+        arguments.b,
+        rows,
+        labels,
+        slices=slices,
+        at_error=arguments.at_error,
+        seed=arguments.seed,
+    )
     for path, content in ((arguments.html, to_html), (arguments.json, to_json)):
         if path is not None:
             write_text(path, content(found))
@@ -125,6 +120,20 @@ def _check_rows(arguments: argparse.Namespace) -> tuple[Any, Any]:
     return (table if named else table[arguments.features or list(table.columns)].to_numpy()), labels
 
 
+def _new_checks(arguments: argparse.Namespace) -> None:
+    if arguments.output.exists():
+        raise ExportError(
+            f"{arguments.output} is there already: it may hold your limits. Write to another file"
+        )
+    target = arguments.target
+    with opened(arguments.rows, Reading.of(arguments), [target, *(arguments.features or ())]) as source:
+        others = [name for name in source.names if name != target]
+        table = read(source, {}, [*(arguments.features or others), target])
+    labels = labels_of(table.pop(target))
+    write_text(arguments.output, draft(table, labels))
+    print(f"{arguments.output}: a draft; put in the limits that your model has to keep")  # noqa: T201  a command's output
+
+
 def _inspect(arguments: argparse.Namespace) -> None:
     manifest = read_manifest(arguments.bundle)
     path = file_of(arguments.bundle)
@@ -133,24 +142,6 @@ def _inspect(arguments: argparse.Namespace) -> None:
     else:
         page = path.with_name(PAGE_NAME)
         show(manifest, path.stat().st_size, Console(highlight=False), page if page.exists() else None)
-
-
-def _keygen(arguments: argparse.Namespace) -> None:
-    make_keys(arguments.private, arguments.public, _passphrase())
-    print(f"{arguments.private}: keep it secret; {arguments.public}: for servers")  # noqa: T201  a command's output
-
-
-def _sign(arguments: argparse.Namespace) -> None:
-    print(sign(arguments.bundle, arguments.key, _passphrase(), arguments.release))  # noqa: T201  a command's output
-
-
-def _verify(arguments: argparse.Namespace) -> None:
-    verify(arguments.bundle, arguments.key)
-    print(f"{arguments.bundle} is unchanged since the owner of {arguments.key} signed it")  # noqa: T201  a command's output
-
-
-def _passphrase() -> str:
-    return os.environ.get(PASSPHRASE_VARIABLE, "")
 
 
 _LOADERS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
@@ -167,10 +158,8 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "recalibrate": _recalibrate,
     "check": _check,
     "compare": _compare,
+    "new-checks": _new_checks,
     "inspect": _inspect,
-    "keygen": _keygen,
-    "sign": _sign,
-    "verify": _verify,
 }
 
 
@@ -213,16 +202,3 @@ def _tell(arguments: argparse.Namespace, results: Sequence[CheckResult]) -> None
         if path is not None:
             write(results, path)
     show_results(results, Console(highlight=False))
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, float], None] | None]:
-    """Show a progress bar on a terminal, and nothing elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda step, share: bar.update(task, description=step, completed=share)

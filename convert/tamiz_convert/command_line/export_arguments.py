@@ -11,7 +11,7 @@ from tamiz.tables.options import add_reading
 from tamiz_convert.pipeline.settings import DEFINITIONS, Flag, Setting, names
 
 _PROMISE: Final = "promise"
-_DESCRIPTIONS: Final = {_PROMISE: "what is certified; give one of the first four"}
+_DESCRIPTIONS: Final = {_PROMISE: "what is certified; give one of the first five"}
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

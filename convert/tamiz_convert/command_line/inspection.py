@@ -12,6 +12,7 @@ from rich.table import Table
 from tamiz.dtypes import name_of
 from tamiz.v1.manifest_pb2 import Calibrator, InputSpec, Manifest, Threshold
 from tamiz_convert.certificates.promise_text import promise_lines
+from tamiz_convert.report.formats import quantity
 
 _MAX_SHOWN = 12
 
@@ -39,7 +40,7 @@ def _facts(manifest: Manifest, size_bytes: int, page: Path | None) -> Renderable
     parity = (
         f"{manifest.parity.n_rows} rows at batch sizes {', '.join(map(str, manifest.parity.batch_sizes))}:"
         f" {manifest.parity.label_flips} label flips, largest difference of a probability"
-        f" {manifest.parity.max_probability_difference:.1e}"
+        f" {quantity(manifest.parity.max_probability_difference)}"
     )
     for name, value in (
         ("name", manifest.name),

@@ -152,11 +152,13 @@ def split_settings(arguments: argparse.Namespace, rows: FileRows) -> dict[str, A
     Raises:
         RowsError: if the column is missing.
     """
-    groups = None
-    if arguments.groups is not None:
-        with opened(arguments.calibration, rows.reading, [arguments.groups]) as source:
-            groups = read(source, rows.types(source.names), [arguments.groups])[arguments.groups]
-    return {"groups": groups, "splitter": TimeSeriesSplit(_FOLDS) if arguments.splitter else None}
+    settings: dict[str, Any] = {"splitter": TimeSeriesSplit(_FOLDS) if arguments.splitter else None}
+    column = arguments.groups
+    for name, file in (("groups", arguments.calibration), ("certification_groups", arguments.certification)):
+        if column is not None and file is not None:
+            with opened(file, rows.reading, [column]) as source:
+                settings[name] = read(source, rows.types(source.names), [column])[column]
+    return settings
 
 
 def _reader(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +13,7 @@ import numpy as np
 from tamiz.gate import NO_CLASS
 from tamiz.v1.manifest_pb2 import Promise
 from tamiz_convert.bundles.answers import Answers
-from tamiz_convert.certificates.promise_text import promise
+from tamiz_convert.certificates.promise_text import promise_and_stricter
 from tamiz_convert.checks.context import count
 from tamiz_convert.comparison.contender import Contender, matched
 from tamiz_convert.comparison.differences import Measured, differences, exact_p_value, relabeled
@@ -27,9 +27,8 @@ from tamiz_convert.metrics.holm import holm_corrected
 from tamiz_convert.metrics.if_calibrated import if_calibrated
 from tamiz_convert.metrics.reliability import ReliabilityDiagram, reliability_diagram
 from tamiz_convert.metrics.top_label import Array, Classes
+from tamiz_convert.progress import Say, shown
 from tamiz_convert.rows.labeled import labeled
-
-Progress = Callable[[str, float], None]
 
 _CURVE_POINTS: Final = 300
 _BINS: Final = 10
@@ -46,7 +45,7 @@ def compare(
     at_error: float | None = None,
     n_resamples: int = 1000,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Say | bool | None = None,
 ) -> Comparison:
     """Compare two bundles on the same labeled rows.
 
@@ -62,46 +61,47 @@ def compare(
         n_resamples: how many times the rows are drawn for the intervals. With fewer than 320, only the
             accuracy can be called better, because it is tested exactly.
         seed: of the draws.
-        progress: called with the name of each step and the share of the work done before it.
+        progress: called with the name of each step and the share of the work done before it; by default there
+            is a bar in a terminal and in a notebook, and False shows none.
 
     Raises:
         BundleError: if a file is not a bundle, or if the two do not answer the same question.
         RowsError: for rows, labels or slices that cannot be used.
         ExportError: for an `at_error` or `n_resamples` out of range.
     """
-    say = progress or (lambda _step, _share: None)
     _check(at_error, n_resamples)
     one, other = Contender.read(a), Contender.read(b)
-    position = matched(one, other)
-    given = labeled(rows, labels, one.subject.classes, "compared")
-    columns = slice_columns(slices, given.rows)
+    with shown(progress) as say:
+        position = matched(one, other)
+        given = labeled(rows, labels, one.subject.classes, "compared")
+        columns = slice_columns(slices, given.rows)
 
-    say("running both", 0.0)
-    asked = (one.rows_beside(other, given.rows), other.rows_beside(one, given.rows))
-    answers = (one.subject.predict(asked[0]), relabeled(other.subject.predict(asked[1]), position))
-    if at_error is None:  # own thresholds would mix how strict a gate is with how good it is
-        at_error = _at_error(one, other, answers[0], given.y)
-    measured = _measured(answers, given.y, at_error)
+        say("running both", 0.0)
+        asked = (one.rows_beside(other, given.rows), other.rows_beside(one, given.rows))
+        answers = (one.subject.predict(asked[0]), relabeled(other.subject.predict(asked[1]), position))
+        if at_error is None:  # own thresholds would mix how strict a gate is with how good it is
+            at_error = _at_error(one, other, answers[0], given.y)
+        measured = _measured(answers, given.y, at_error)
 
-    say("resampling the rows", 0.2)
-    discordance = _discordance(measured, answers)
-    measures = _measures(measured, answers, discordance.p_value, n_resamples, seed)
+        say("resampling the rows", 0.2)
+        discordance = _discordance(measured, answers)
+        measures = _measures(measured, answers, discordance.p_value, n_resamples, seed)
 
-    say("measuring latency", 0.8)
-    latency = _latency((one, other), asked)
-    say("done", 1.0)
-    return Comparison(
-        a=_side(one, answers[0], measured[0], given.y, latency[0]),
-        b=_side(other, answers[1], measured[1], given.y, latency[1]),
-        n_rows=len(given),
-        n_compared=count(measured[0].compared),
-        at_error=at_error,
-        measures=measures,
-        discordance=discordance,
-        slices=slices_of(columns, *measured),
-        n_resamples=n_resamples,
-        seed=seed,
-    )
+        say("measuring latency", 0.8)
+        latency = _latency((one, other), asked)
+        say("done", 1.0)
+        return Comparison(
+            a=_side(one, answers[0], measured[0], given.y, latency[0]),
+            b=_side(other, answers[1], measured[1], given.y, latency[1]),
+            n_rows=len(given),
+            n_compared=count(measured[0].compared),
+            at_error=at_error,
+            measures=measures,
+            discordance=discordance,
+            slices=slices_of(columns, *measured),
+            n_resamples=n_resamples,
+            seed=seed,
+        )
 
 
 def _check(at_error: float | None, n_resamples: int) -> None:
@@ -204,7 +204,8 @@ def _side(
         graph_digest=bundle.manifest.graph_digest,
         estimator=bundle.manifest.estimator,
         calibrator=bundle.manifest.calibrator.method,
-        threshold=promise(bundle.manifest.threshold),
+        threshold=promise_and_stricter(bundle.manifest.threshold),
+        value=bundle.manifest.threshold.value,
         n_unscored=count(answers.predicted == NO_CLASS),
         curve=_thinned(*measured.curve()),
         reliability=_bins(reliability_diagram(answers.probabilities[rows], y[rows], _BINS, equal_mass)),

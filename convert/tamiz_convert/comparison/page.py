@@ -15,7 +15,7 @@ from tamiz_convert.comparison.cells import (
 )
 from tamiz_convert.comparison.measure import SIGNIFICANCE, Measure, amount, difference, interval, title
 from tamiz_convert.comparison.result import Comparison
-from tamiz_convert.report.charts import pair_chart, reliability_chart, risk_coverage_plot
+from tamiz_convert.report.charts import pair_chart, reliability_chart, reliability_start, risk_coverage_plot
 from tamiz_convert.report.element import Child, Html, element
 from tamiz_convert.report.formats import count, p_value, percent, plain_percent
 from tamiz_convert.report.page import Section, page
@@ -27,7 +27,7 @@ _FACTS = ("accuracy", "coverage", "selective_error", "coverage_at_error")
 
 def to_json(comparison: Comparison) -> str:
     """Return all numbers of a comparison, and its verdict, as JSON."""
-    data = {"verdict": comparison.verdict} | dataclasses.asdict(comparison)
+    data = {"headline": comparison.headline, "verdict": comparison.verdict} | dataclasses.asdict(comparison)
     for found, measure in zip(data["measures"], comparison.measures, strict=True):
         found |= {"difference": measure.difference, "better": measure.better}
     for found, slice_ in zip(data["slices"], comparison.slices, strict=True):
@@ -36,13 +36,14 @@ def to_json(comparison: Comparison) -> str:
 
 
 def to_html(comparison: Comparison) -> str:
-    """Return a comparison as a page: the verdict, then measures, slices, rows and speed."""
+    """Return a comparison as a page: the headline and the verdict, then measures, slices, rows and speed."""
     sections = [_measures(comparison), _quality(comparison)]
     if comparison.slices:
         sections.append(_slices(comparison))
     sections += [_rows(comparison), _latency(comparison), _bundles(comparison)]
     lead = [
-        element("p", comparison.verdict, class_="lead"),
+        element("p", comparison.headline, class_="lead"),
+        element("p", comparison.verdict),
         facts(_fact(comparison.measure(name), comparison) for name in _FACTS),
     ]
     return page(
@@ -86,16 +87,16 @@ def _measures(comparison: Comparison) -> Section:
 
 def _quality(comparison: Comparison) -> Section:
     sides = (("A", comparison.a), ("B", comparison.b))
+    bins = {side: [dataclasses.asdict(each) for each in found.reliability] for side, found in sides}
+    low = reliability_start(*bins.values())
     drawn = [
         figure(
             f"Reliability of {side}",
             "How often rows of similar confidence are right, with exact 95% intervals. On the dotted line"
             " the confidence is exactly right.",
-            reliability_chart(
-                f"Reliability of {side}", [dataclasses.asdict(each) for each in found.reliability]
-            ),
+            reliability_chart(f"Reliability of {side}", bins[side], low),
         )
-        for side, found in sides
+        for side in bins
     ]
     return Section("charts", "Gate and confidence", "Charts", [charts(_curves(comparison)), charts(*drawn)])
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
-from tamiz_convert.comparison.measure import Measure, Side, ahead
+from tamiz_convert.comparison.measure import Measure, Side, ahead, amount, is_share, title
 from tamiz_convert.comparison.slices import Slice
-from tamiz_convert.comparison.verdict import verdict
+from tamiz_convert.comparison.verdict import headline, verdict
+from tamiz_convert.report.notebook import card, open_page
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Compared:
         graph_digest: the digest of its graph.
         estimator, calibrator: the names of both.
         threshold: what its manifest says about its threshold, in a sentence.
+        value: the threshold itself; the strictest one, if they differ.
         n_unscored: how many rows abstain because of their inputs, or because the graph has no probabilities
             for them.
         curve: (coverage, error) at thresholds from strict to loose, at most some hundred points.
@@ -47,6 +51,7 @@ class Compared:
     estimator: str
     calibrator: str
     threshold: str
+    value: float
     n_unscored: int
     curve: tuple[tuple[float, float], ...]
     reliability: tuple[Bin, ...]
@@ -116,6 +121,11 @@ class Comparison:
         return ahead(self.discordance.only_a_right, self.discordance.only_b_right)
 
     @property
+    def headline(self) -> str:
+        """The conclusion in one line."""
+        return headline(self.measures, self.slices, self.ahead)
+
+    @property
     def verdict(self) -> str:
         """The conclusion, in a few sentences."""
         return verdict(self.measures, self.slices, self.n_rows, self.at_error, self.ahead)
@@ -133,9 +143,41 @@ class Comparison:
             ),
         )
 
+    @property
+    def threshold(self) -> tuple[float, float]:
+        """What a confidence must reach in A and in B; the strictest one, where thresholds differ."""
+        return self.a.value, self.b.value
+
+    @property
+    def coverage(self) -> tuple[float | None, float | None]:
+        """The share of the rows that A answers, and the share that B answers."""
+        found = self.measure("coverage")
+        return found.a, found.b
+
+    def open(self) -> None:
+        """Show the comparison as a page in the browser; the file is a temporary one.
+
+        Raises:
+            ExportError: if there is no browser.
+        """
+        from tamiz_convert.comparison.page import to_html  # noqa: PLC0415  the page shows comparisons
+
+        page = Path(tempfile.mkdtemp(prefix="tamiz-")) / "comparison.html"
+        page.write_text(to_html(self), encoding="utf-8")
+        open_page(page)
+
+    def _repr_html_(self) -> str:
+        """Return the headline and a few figures, for a notebook."""
+        facts = [
+            (title(each.name, self.at_error), f"A {amount(each.name, each.a)}, B {amount(each.name, each.b)}")
+            for each in self.measures
+            if is_share(each.name)
+        ]
+        return card(f"A = {self.a.name}, B = {self.b.name}", self.headline, facts)
+
     def __repr__(self) -> str:
         """Return one line: the curves alone have hundreds of points."""
-        return f"Comparison({self})"
+        return f"Comparison(A = {self.a.name}, B = {self.b.name}: {self.headline})"
 
     def __str__(self) -> str:
         return f"A = {self.a.name}, B = {self.b.name}: {self.verdict}"

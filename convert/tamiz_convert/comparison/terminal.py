@@ -23,7 +23,8 @@ def show(comparison: Comparison, console: Console) -> None:
     """Print a comparison: bundles, verdict, measures, slices, rows, speed and notes."""
     parts: list[RenderableType] = [
         _sides(comparison),
-        Text(comparison.verdict, style="bold"),
+        Text(comparison.headline, style="bold"),
+        Text(comparison.verdict),
         _measures(comparison),
     ]
     if comparison.slices:

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from tamiz_convert.comparison.measure import Measure, Side, amount, is_share, title
 from tamiz_convert.comparison.slices import Slice
+
+_NAMES: Final = {
+    "accuracy": "right on",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "ece_15": "calibration error",
+    "aurc": "the order of the rows",
+    "coverage": "answers",
+    "selective_error": "wrong among the answers",
+    "coverage_at_error": "could answer",
+}
+"""Measures in the headline."""
 
 
 def verdict(
@@ -21,6 +34,34 @@ def verdict(
         leader: which one is right more often over all rows, even if only by chance.
     """
     return " ".join([_overall(measures, n_rows, at_error), *_guard(slices, leader)])
+
+
+def headline(measures: Sequence[Measure], slices: Sequence[Slice], leader: Side | None) -> str:
+    """Return the conclusion in one line, for people who read no further; arguments as in `verdict`."""
+    better = {side: [each for each in measures if each.better == side] for side in ("A", "B")}
+    sides = [side for side, found in better.items() if found]
+    if not sides:
+        same = all(not each.difference for each in measures)
+        said = "A and B do the same" if same else "No difference beyond noise"
+    elif len(sides) > 1:
+        counted = [f"{side} in {len(better[side])}" for side in sides]
+        said = f"Mixed: of {len(measures)} measures, {' and '.join(counted)} is better"
+    else:
+        said = f"{sides[0]} is better{_example(better[sides[0]])}"
+    lost = reversals(slices, leader)
+    where = f", but not everywhere: see {lost[0].name}" if lost else ""
+    return f"{said}{where}."
+
+
+def _example(better: Sequence[Measure]) -> str:
+    """Return the difference that says most: in accuracy, else in another share of rows."""
+    shares = [each for each in better if is_share(each.name)]
+    if not shares:
+        return f" in {_NAMES[better[0].name]}"
+    first = shares[0]
+    a, b = (amount(first.name, value) for value in (first.a, first.b))
+    one, other = (b, a) if first.better == "B" else (a, b)
+    return f": {_NAMES[first.name]} {one} against {other}"
 
 
 def reversals(slices: Sequence[Slice], leader: Side | None) -> list[Slice]:

@@ -7,13 +7,14 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betainc
 from scipy.stats import beta, binom
 
 _EXACT_ROWS: Final = 2_000
 _MAX_ROWS_TOLD: Final = 1_000_000
 
-Counts = NDArray[np.int64] | NDArray[np.float64] | int
-"""Whole numbers."""
+Counts = NDArray[np.int64] | NDArray[np.float64] | int | float
+"""Whole numbers, or the effective counts of `clustered`."""
 
 
 def p_values(n_errors: Counts, n_rows: Counts, max_error: float) -> NDArray[np.float64]:
@@ -24,11 +25,12 @@ def p_values(n_errors: Counts, n_rows: Counts, max_error: float) -> NDArray[np.f
         n_rows: how many rows there are; without rows the p-value is 1.
         max_error: the error to refute.
     """
-    n = np.asarray(n_rows)
-    return np.where(n > 0, binom.cdf(n_errors, np.maximum(n, 1), max_error), 1.0)
+    n, k = np.asarray(n_rows, np.float64), np.asarray(n_errors, np.float64)
+    # The incomplete beta function is the binomial distribution, and needs no whole numbers.
+    return np.where(n > k, betainc(np.maximum(n - k, 1e-300), k + 1.0, 1.0 - max_error), 1.0)
 
 
-def upper_bound(n_errors: int, n_rows: int, delta: float) -> float:
+def upper_bound(n_errors: float, n_rows: float, delta: float) -> float:
     """Return the one-sided Clopper-Pearson bound (1934); the error is below it with probability 1 − delta.
 
     Args:
@@ -54,6 +56,13 @@ def interval(n_hits: int, n_rows: int, delta: float) -> tuple[float, float]:
 def fewest_rows(max_error: float, delta: float) -> int:
     """Return how many rows without an error prove `max_error`: the smallest n: (1 − max_error)ⁿ <= delta."""
     return math.ceil(math.log(delta) / math.log1p(-max_error))
+
+
+def most_errors(n_rows: Counts, max_error: float, delta: float) -> NDArray[np.int64]:
+    """Return with how many errors so many rows still prove `max_error`; −1 if they prove it with none."""
+    least_above = np.asarray(binom.ppf(delta, n_rows, max_error))  # the smallest k: P(Binomial <= k) >= delta
+    is_proven = np.asarray(binom.cdf(least_above, n_rows, max_error)) <= delta
+    return np.where(is_proven, least_above, least_above - 1).astype(np.int64)
 
 
 def rows_needed(error: float, max_error: float, delta: float, *, more_than: int = 0) -> int:

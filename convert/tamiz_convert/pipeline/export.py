@@ -9,6 +9,7 @@ from tamiz_convert.pipeline.export_graph import export_graph
 from tamiz_convert.pipeline.export_report import ExportReport
 from tamiz_convert.pipeline.settings import Settings, complete, with_settings
 from tamiz_convert.pipeline.task import Task
+from tamiz_convert.progress import shown
 from tamiz_convert.rows.sliced import passing_over, without
 from tamiz_convert.rows.slices import take_slices
 from tamiz_convert.sources.kinds import known_columns, score_graph
@@ -20,7 +21,7 @@ def export(
 ) -> ExportReport:
     """Export a trained classifier with a fitted calibrator and a threshold, as one bundle.
 
-    Give exactly one of `max_error`, `max_joint_error`, `min_coverage` and `threshold`.
+    Give exactly one of `max_error`, `max_joint_error`, `min_coverage`, `cost` and `threshold`.
 
     Args:
         model: a fitted classifier from scikit-learn, XGBoost, LightGBM or CatBoost, or a Pipeline that ends
@@ -39,12 +40,13 @@ def export(
             BundleError: see `errors`; nothing was written.
     """
     asked = complete(settings)
-    task = Task.of(output, asked)
-    task.say("converting the model", 0.0)
-    known = known_columns(model, asked["calibration"][0])
-    given = take_slices(
-        asked["calibration"], asked["certification"], asked["train"], asked["slice_by"], known
-    )
-    beside = [column for column in task.slices if column not in known]
-    graph = score_graph(model, without(given.calibration[0], beside), classes)
-    return export_graph(passing_over(graph, beside), given, task)
+    with shown(asked["progress"]) as say:
+        task = Task.of(output, asked, say)
+        say("converting the model", 0.0)
+        known = known_columns(model, asked["calibration"][0])
+        given = take_slices(
+            asked["calibration"], asked["certification"], asked["train"], asked["slice_by"], known
+        )
+        beside = [column for column in task.slices if column not in known]
+        graph = score_graph(model, without(given.calibration[0], beside), classes)
+        return export_graph(passing_over(graph, beside), given, task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,12 @@ from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.calibrators import AUTO
 from tamiz_convert.certificates.threshold_choice import Judged, Policy, choose_threshold
 from tamiz_convert.errors import RowsError
-from tamiz_convert.evidence import Evidence, Latency, ScoredRows
+from tamiz_convert.evidence import Evidence, ExpectedCost, Latency, ScoredRows
 from tamiz_convert.files import together
 from tamiz_convert.graphs.guarded_division import guarded
 from tamiz_convert.graphs.runner import Runner
 from tamiz_convert.graphs.score_graph import ScoreGraph
+from tamiz_convert.metrics.prices import Prices
 from tamiz_convert.pipeline import findings
 from tamiz_convert.pipeline.export_report import ExportReport
 from tamiz_convert.pipeline.fitting import Fitted, fit_calibrator
@@ -51,6 +53,8 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
     """
     say, seed, column = task.say, task.plan.seed, given.column
     _check_values(graph, given)
+    cost = task.policy.cost
+    prices = None if cost is None else Prices.of(cost, graph.classes.tolist())
     rows = held_out(
         given.calibration, given.certification, given.train, graph.classes, task.plan, given.slices
     )
@@ -64,7 +68,7 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
 
     say("certifying the threshold", 0.45)
     probabilities = [_probabilities(graph, fitted, each) for each in (rows.fitting, rows.certifying)]
-    threshold = _threshold(graph, rows, probabilities, column, task.policy)
+    threshold = _threshold(graph, rows, probabilities, column, task.policy, prices)
 
     say("checking the graph", 0.55)
     model = guarded(fitted.model if column is None else append_subset(fitted.model, column))
@@ -77,10 +81,12 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
     ]
     described = sealed(model, _described(graph, rows, fitted, scored, threshold, parity, column, task))
 
+    expected = None if prices is None else findings.expected_cost(scored[1], prices, seed)
+
     say("checking the release", 0.8)
     feed = feeder(graph, column)
-    complete = HeldOut(
-        with_slices(rows.fitting, column), with_slices(rows.certifying, column), rows.groups, rows.notes
+    complete = replace(
+        rows, fitting=with_slices(rows.fitting, column), certifying=with_slices(rows.certifying, column)
     )
     outcome = task.release.hold(
         Subject(model, described, feed),
@@ -95,14 +101,15 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
     files: Mapping[str, bytes | None] = NO_REPORT
     if task.with_report:
         timed = findings.latency(graph, model, feed(complete.certifying.rows))
-        files = report_files(_evidence(described, scored, outcome, timed, notes, task))
+        files = report_files(_evidence(described, scored, outcome, timed, notes, expected, task))
 
     say("writing", 0.95)
     with together():
         path = write_bundle(model, described, task.folder, files, may_replace=task.may_replace)
     say("done", 1.0)
     page = path.with_name(PAGE_NAME) if task.with_report else None
-    return ExportReport(path, described, notes, outcome.checks, page)
+    coverage = float(scored[1].accepted.mean())
+    return ExportReport(path, described, notes, outcome.checks, page, expected, coverage)
 
 
 def _check_values(graph: ScoreGraph, given: Given) -> None:
@@ -146,16 +153,22 @@ def _threshold(
     probabilities: Sequence[Array],
     column: SliceColumn | None,
     policy: Policy,
+    prices: Prices | None,
 ) -> Threshold:
     """Choose the threshold by the graph's probabilities of the rows that fit and the rows that certify."""
+    parts = (rows.fitting, rows.groups), (rows.certifying, rows.certifying_groups)
     fitting, certifying = (
-        Judged(given, part.y, None if column is None or part.slices is None else column.index(part.slices))
-        for part, given in zip((rows.fitting, rows.certifying), probabilities, strict=True)
+        Judged(given, part.y, _slice_index(part, column), groups)
+        for given, (part, groups) in zip(probabilities, parts, strict=True)
     )
     names = [] if column is None else column.names
     if policy.per_class:
         names = [str(label) for label in graph.classes.tolist()]
-    return choose_threshold(policy, fitting, certifying, names)
+    return choose_threshold(policy, fitting, certifying, names, prices)
+
+
+def _slice_index(rows: LabeledRows, column: SliceColumn | None) -> NDArray[np.int64] | None:
+    return None if column is None or rows.slices is None else column.index(rows.slices)
 
 
 def _described(
@@ -199,6 +212,7 @@ def _evidence(
     outcome: Outcome,
     latency: Sequence[Latency],
     notes: Sequence[str],
+    cost: ExpectedCost | None,
     task: Task,
 ) -> Evidence:
     """Return the contents of the report."""
@@ -211,4 +225,6 @@ def _evidence(
         baselines=outcome.baselines,
         latency=latency,
         notes=notes,
+        version=int(task.folder.name),
+        cost=cost,
     )

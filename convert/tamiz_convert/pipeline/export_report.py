@@ -9,6 +9,13 @@ from typing import Final
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_convert.certificates.promise_text import promise, promise_lines
 from tamiz_convert.check_result import CheckResult
+from tamiz_convert.errors import ExportError
+from tamiz_convert.evidence import ExpectedCost
+from tamiz_convert.report.element import Child, element
+from tamiz_convert.report.formats import percent, quantity
+from tamiz_convert.report.formats import threshold as threshold_text
+from tamiz_convert.report.notebook import card, open_page
+from tamiz_convert.report.promise import promise_data
 
 _HEADLINES: Final = {
     "accuracy": "accuracy",
@@ -29,6 +36,8 @@ class ExportReport:
         notes: what the caller should know, for example that a wrapper was removed.
         checks: the results of the release checks.
         page: the report; None if none was wanted.
+        cost: what a request costs on average, if prices chose the threshold.
+        coverage: the share of the certification rows that is answered.
     """
 
     path: Path
@@ -36,6 +45,8 @@ class ExportReport:
     notes: tuple[str, ...] = ()
     checks: tuple[CheckResult, ...] = ()
     page: Path | None = None
+    cost: ExpectedCost | None = None
+    coverage: float | None = None
 
     def __repr__(self) -> str:
         """Return one line, as a notebook shows it; the manifest alone has hundreds."""
@@ -46,10 +57,11 @@ class ExportReport:
         manifest, fitted, parity = self.manifest, self.manifest.calibrator, self.manifest.parity
         lines = [
             *promise_lines(manifest.threshold),
+            *([f"cost: {self.cost}"] if self.cost else []),
             f"calibrator {fitted.method}, fitted on {fitted.n_rows} rows: {improvement(manifest)}",
             *([f"chosen: {fitted.reason}"] if fitted.reason else []),
             *self._passed(),
-            f"parity: {parity.n_rows} rows, largest difference {parity.max_probability_difference:.1e}",
+            f"parity: {parity.n_rows} rows, largest difference {quantity(parity.max_probability_difference)}",
             f"written: {self.path}",
             *([f"report: {self.page}"] if self.page else []),
         ]
@@ -57,6 +69,36 @@ class ExportReport:
             f"warning: {each.title}: {each.message}" for each in self.checks if each.status != "passed"
         ]
         return "\n".join([*(f"note: {note}" for note in self.notes), *warnings, *lines])
+
+    @property
+    def threshold(self) -> float:
+        """What a confidence must reach to be answered; the strictest one, if thresholds differ."""
+        return self.manifest.threshold.value
+
+    def open(self) -> None:
+        """Show the report in the browser.
+
+        Raises:
+            ExportError: if no report was written, or there is no browser.
+        """
+        if self.page is None:
+            raise ExportError("no report was written: export with report=True to have one")
+        open_page(self.page)
+
+    def _repr_html_(self) -> str:
+        """Return the promise and a few figures, for a notebook."""
+        threshold = self.manifest.threshold
+        facts: list[tuple[str, Child]] = [
+            ("answered", percent(self.coverage)),
+            ("threshold", "several" if threshold.subsets else threshold_text(threshold.value)),
+            ("calibrator", f"{self.manifest.calibrator.method}: {improvement(self.manifest)}"),
+            *([("cost", str(self.cost))] if self.cost else []),
+            *(("checks", each) for each in self._passed()),
+            *([("report", element("code", str(self.page)))] if self.page else []),
+        ]
+        found = promise_data(self.manifest)
+        is_certified = found["kind"] != "none"
+        return card(f"Export to {self.path.parent}", found["sentence"], facts, is_certified=is_certified)
 
     def _passed(self) -> list[str]:
         n_passed = sum(each.status == "passed" for each in self.checks)

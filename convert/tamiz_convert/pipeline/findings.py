@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -14,16 +14,20 @@ from tamiz.thresholds import Thresholds
 from tamiz.v1.manifest_pb2 import Threshold
 from tamiz_convert.calibrators.identity import Identity
 from tamiz_convert.certificates.attainable import attainable_errors
-from tamiz_convert.certificates.fixed_sequence import Outcomes
+from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.errors import RowsError
-from tamiz_convert.evidence import AttainableError, Latency, ScoredRows
+from tamiz_convert.evidence import AttainableError, ExpectedCost, Latency, ScoredRows
 from tamiz_convert.graphs.latency import LATENCY_BATCH_SIZES, median_us, repeated
 from tamiz_convert.graphs.runner import Feed, Runner
 from tamiz_convert.graphs.score_graph import ScoreGraph
+from tamiz_convert.metrics.betting import mean_interval
+from tamiz_convert.metrics.prices import Prices
 from tamiz_convert.rows.labeled import LabeledRows
 from tamiz_convert.rows.slices import SliceColumn, columns_named, slice_name, slice_values
 
 Array = NDArray[np.float64]
+
+_INTERVAL_FAILS: Final = 0.05
 
 
 def scored(
@@ -59,6 +63,14 @@ def scored(
         thresholds=Thresholds(threshold).of_rows(probabilities, index),
         slices=named | _slices(rows.rows, [name for name in slices if name not in named]),
     )
+
+
+def expected_cost(rows: ScoredRows, prices: Prices, seed: int) -> ExpectedCost:
+    """Return what a request costs on average, with an interval: on rows that did not choose the threshold."""
+    costs = prices.per_row(rows.y, rows.prediction, rows.accepted)
+    interval = mean_interval(costs, *prices.span, _INTERVAL_FAILS, seed)
+    answering = prices.per_row(rows.y, rows.prediction, rows.scored)
+    return ExpectedCost(prices, float(costs.mean()), interval, float(answering.mean()))
 
 
 def attainable(calibration: ScoredRows, certification: ScoredRows, level: float) -> list[AttainableError]:

@@ -12,6 +12,7 @@ from tamiz_convert.pipeline.export_graph import export_graph
 from tamiz_convert.pipeline.export_report import ExportReport
 from tamiz_convert.pipeline.settings import Settings, complete, with_settings
 from tamiz_convert.pipeline.task import Task
+from tamiz_convert.progress import shown
 from tamiz_convert.rows.sliced import passing_over
 from tamiz_convert.rows.slices import take_slices
 
@@ -21,9 +22,9 @@ def recalibrate(bundle: str | Path, output: str | Path, **settings: Unpack[Setti
     """Give a bundle a new calibrator and a new threshold, without the estimator that it was made from.
 
     The same rows and settings give the same calibrator, threshold and certificate as the export did. Give
-    exactly one of `max_error`, `max_joint_error`, `min_coverage` and `threshold`. If you give `max_error` and
-    neither `per_class` nor `slice_by`, the new version keeps the bundle's subdivision: one threshold for all
-    rows, or one per class or slice.
+    exactly one of `max_error`, `max_joint_error`, `min_coverage`, `cost` and `threshold`. If you give
+    `max_error` and neither `per_class` nor `slice_by`, the new version keeps the bundle's subdivision: one
+    threshold for all rows, or one per class or slice.
 
     Args:
         bundle: the version's folder, or the file in it.
@@ -42,15 +43,16 @@ def recalibrate(bundle: str | Path, output: str | Path, **settings: Unpack[Setti
     model, manifest = read_bundle(bundle)
     if asked["max_error"] is not None and not asked["per_class"] and asked["slice_by"] is None:
         asked["per_class"], asked["slice_by"] = _subdivision(manifest.threshold)
-    task = Task.of(output, asked, manifest.graph_digest)
-    task.say("reading the bundle", 0.0)
-    graph = from_bundle(model, manifest, with_subset=asked["slice_by"] is None)
-    known = [name for spec in graph.inputs for name in spec.column_names]
-    given = take_slices(
-        asked["calibration"], asked["certification"], asked["train"], asked["slice_by"], known
-    )
-    beside = [column for column in task.slices if column not in known]
-    return export_graph(passing_over(graph, beside), given, task)
+    with shown(asked["progress"]) as say:
+        task = Task.of(output, asked, say, manifest.graph_digest)
+        say("reading the bundle", 0.0)
+        graph = from_bundle(model, manifest, with_subset=asked["slice_by"] is None)
+        known = [name for spec in graph.inputs for name in spec.column_names]
+        given = take_slices(
+            asked["calibration"], asked["certification"], asked["train"], asked["slice_by"], known
+        )
+        beside = [column for column in task.slices if column not in known]
+        return export_graph(passing_over(graph, beside), given, task)
 
 
 def _subdivision(threshold: Threshold) -> tuple[bool, str | None]:

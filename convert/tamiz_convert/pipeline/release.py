@@ -14,6 +14,7 @@ from tamiz_convert.check_result import CheckResult
 from tamiz_convert.checks import (
     Rule,
     Specification,
+    all_rules,
     baseline_entries,
     baseline_predictions,
     run_checks,
@@ -59,7 +60,7 @@ class Release:
             SpecificationError: if the specification cannot be read.
         """
         specification = None if checks is None else specification_of(checks)
-        return cls(specification, baselines or {}, rows)
+        return cls(specification, all_rules(specification, baselines) or {}, rows)
 
     def hold(
         self,
@@ -94,7 +95,7 @@ class Release:
         if self.specification is not None:
             results = run_checks(self.specification, subject, rows, baselines=predictions, seed=seed)
             refuse_blocked(results)
-        return Outcome(results, baseline_entries(predictions, rows.y))
+        return Outcome(results, baseline_entries(predictions, rows.y, subject.predict(rows.rows)))
 
 
 def _refuse_seen(rows: Any, parts: HeldOut, train: Any) -> None:
@@ -137,7 +138,8 @@ def check_bundle(
     specification = specification_of(checks)
     subject = Subject.read(bundle)
     given = labeled(rows, labels, subject.classes, "check")
-    predictions = baseline_predictions(baselines, given.rows, np.asarray(given.y), subject.classes)
+    rules = all_rules(specification, baselines)
+    predictions = baseline_predictions(rules, given.rows, np.asarray(given.y), subject.classes)
     return run_checks(specification, subject, given, baselines=predictions, seed=seed)
 
 

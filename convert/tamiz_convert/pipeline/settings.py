@@ -11,6 +11,7 @@ This module imports nothing heavy, because `tamiz-convert --help` reads it.
 import inspect
 import numbers
 import textwrap
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 
 Labeled = tuple[Any, Any]
 """(X, y): rows and their labels."""
-
-Progress = Callable[[str, float], None]
-"""Called with the name of a step and the share of the work done before it."""
 
 _SIMPLE: Final[Mapping[type, tuple[type, str]]] = {
     bool: (bool, "True or False"),
@@ -120,6 +118,45 @@ def _labeled(name: str, value: Any) -> None:
     raise RowsError(f"{name} {given}; expected a pair of rows and labels: {name}=(X, y)")
 
 
+def priced(text: str) -> Mapping[str, Any]:
+    """Return the prices of "error=10,abstention=1", or of a YAML file.
+
+    Raises:
+        ArgumentTypeError: if it is neither.
+    """
+    if "=" not in text or Path(text).is_file():
+        return _prices_of(Path(text))
+    try:
+        return {name.strip(): float(price) for name, price in (each.split("=") for each in text.split(","))}
+    except ValueError:
+        raise ArgumentTypeError(
+            f"{text!r} is not a list of prices; expected error=10,abstention=1, or a YAML file"
+        ) from None
+
+
+def _prices_of(path: Path) -> Mapping[str, Any]:
+    import yaml  # noqa: PLC0415  --help does not need it
+
+    try:
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ArgumentTypeError(
+            f"{path} cannot be read: {error.strerror}; expected error=10,abstention=1, or a YAML file"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ArgumentTypeError(f"{path} is not YAML: {error}") from None
+    if not isinstance(read, dict):
+        raise ArgumentTypeError(f"{path} holds {read!r}; expected keys with prices, such as abstention: 1")
+    return read
+
+
+def _cost(name: str, value: Any) -> None:
+    if value is not None:
+        from tamiz_convert.metrics.prices import checked  # noqa: PLC0415  it imports numpy
+
+        checked(name, value)
+
+
 def _labeled_or_none(name: str, value: Any) -> None:
     if value is not None:
         _labeled(name, value)
@@ -147,9 +184,9 @@ def _selection(name: str, value: Any) -> None:
         raise ExportError(f"{name} is {value!r}; expected SelectionSettings or None")
 
 
-def _function(name: str, value: Any) -> None:
-    if value is not None and not callable(value):
-        raise ExportError(f"{name} is {value!r}; expected a function or None")
+def _progress(name: str, value: Any) -> None:
+    if not (value is None or isinstance(value, bool) or callable(value)):
+        raise ExportError(f"{name} is {value!r}; expected a function, False or None")
 
 
 class Settings(TypedDict, total=False):
@@ -186,19 +223,28 @@ class Settings(TypedDict, total=False):
     ]
     certification_fraction: Annotated[
         float,
-        Setting("the share of `calibration` that certifies.", default=0.5, flag=Flag("rows", "SHARE", float)),
+        Setting("the share of `calibration` that certifies.", default=0.7, flag=Flag("rows", "SHARE", float)),
     ]
     groups: Annotated[
         Any,
         Setting(
             "which calibration rows belong together, such as those of one customer.",
-            "(n_rows,), one value per row: rows with the same value stay on one side of every split.",
+            "(n_rows,), one value per row: rows with the same value stay on one side of every split, and the"
+            " certificate counts groups. It takes many of them, and is approximate.",
             flag=Flag(
                 "rows",
                 "COLUMN",
-                text="rows with the same value in this column stay on one side of every split",
+                text="rows with the same value in this column stay on one side of every split, and the"
+                " certificate counts groups",
                 only_one="belonging",
             ),
+        ),
+    ]
+    certification_groups: Annotated[
+        Any,
+        Setting(
+            "which `certification` rows belong together.",
+            "(n_rows,), as `groups`; no group may have rows on both sides.",
         ),
     ]
     splitter: Annotated[
@@ -255,6 +301,24 @@ class Settings(TypedDict, total=False):
         Setting(
             "certify a threshold at which this share of the rows is accepted, whatever their error.",
             flag=Flag("promise", "C", float, only_one="promise"),
+        ),
+    ]
+    cost: Annotated[
+        Mapping[str, Any] | None,
+        Setting(
+            "what an error and an abstention cost: take the cheapest threshold, and certify its error.",
+            "{'error': 10, 'abstention': 1}; a right answer costs nothing. Or a matrix instead of one price"
+            " for every error: {'matrix': {true class: {answer: price}}, 'abstention': 1}, or an (n_classes,"
+            " n_classes) array with a row per true class.",
+            flag=Flag(
+                "promise",
+                "PRICES",
+                priced,
+                "take the threshold that is cheapest at these prices, and certify its error:"
+                " error=10,abstention=1, or a YAML file with a matrix",
+                only_one="promise",
+            ),
+            check=_cost,
         ),
     ]
     threshold: Annotated[
@@ -375,9 +439,11 @@ class Settings(TypedDict, total=False):
         ),
     ]
     progress: Annotated[
-        Progress | None,
+        Callable[[str, float], None] | bool | None,
         Setting(
-            "called with the name of each step and the share of the work done before it.", check=_function
+            "called with the name of each step and the share of the work done before it.",
+            "By default there is a bar if the call is made in a terminal or a notebook; False shows none.",
+            check=_progress,
         ),
     ]
 

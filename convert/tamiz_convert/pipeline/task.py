@@ -11,9 +11,10 @@ from typing import Any, Final
 from tamiz.bundle_format import FILE_NAME, MAX_VERSION
 from tamiz_convert.calibrators import AUTO
 from tamiz_convert.certificates.threshold_choice import Policy
-from tamiz_convert.errors import BundleError
+from tamiz_convert.errors import BundleError, ExportError
 from tamiz_convert.pipeline.release import Release
-from tamiz_convert.pipeline.settings import Progress, Settings
+from tamiz_convert.pipeline.settings import Settings
+from tamiz_convert.progress import Say
 from tamiz_convert.rows.held_out import SplitPlan
 from tamiz_convert.rows.slices import columns_named
 from tamiz_convert.selection import SelectionSettings
@@ -55,15 +56,16 @@ class Task:
     with_report: bool = True
     may_replace: bool = False
     recalibrated_from: str = ""
-    say: Progress = silent
+    say: Say = silent
 
     @classmethod
-    def of(cls, output: str | Path, settings: Settings, recalibrated_from: str = "") -> Task:
+    def of(cls, output: str | Path, settings: Settings, say: Say, recalibrated_from: str = "") -> Task:
         """Return what the settings ask for.
 
         Args:
             output: where the bundle goes, `<name>/<version>`.
             settings: all settings; see `settings.complete`.
+            say: called with the name of each step and the share of the work done before it.
             recalibrated_from: the digest of the bundle that is recalibrated.
 
         Raises:
@@ -72,6 +74,11 @@ class Task:
             ExportError: for settings that are out of bounds or exclude each other.
             SpecificationError: if the release checks cannot be read.
         """
+        if settings["cost"] is not None and settings["groups"] is not None:
+            raise ExportError(
+                "give either cost or groups: rows of one group are not independent, and the expected cost and"
+                " the error that is proven count them as if they were"
+            )
         return cls(
             folder=version_folder(output, may_replace=settings["replace"]),
             policy=_policy(settings),
@@ -81,6 +88,7 @@ class Task:
                 settings["splitter"],
                 settings["allow_duplicates"],
                 settings["seed"],
+                settings["certification_groups"],
             ),
             calibrator=settings["calibrator"],
             selection=settings["selection"] or SelectionSettings(),
@@ -90,7 +98,7 @@ class Task:
             with_report=settings["report"],
             may_replace=settings["replace"],
             recalibrated_from=recalibrated_from,
-            say=settings["progress"] or silent,
+            say=say,
         )
 
 

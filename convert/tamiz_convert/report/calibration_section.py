@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from tamiz_convert.report.charts import reliability_chart
+from tamiz_convert.report.charts import reliability_chart, reliability_start
 from tamiz_convert.report.element import Child, element
 from tamiz_convert.report.formats import NOTHING, count, interval, number, p_value, percent, plural
 from tamiz_convert.report.page import Section
@@ -18,6 +18,22 @@ _CANDIDATE_METRICS: Final = {
     "ece_15": "calibration error",
     "aurc": "risk-coverage area",
 }
+_OPEN: Final = frozenset({"accuracy", "log_loss", "brier", "ece_15"})
+"""The metrics that are not folded."""
+_SHARES: Final = frozenset(
+    {
+        "accuracy",
+        "ece_15",
+        "aurc",
+        "ece_15_equal_mass",
+        "debiased_l2_15_equal_mass",
+        "mce_15",
+        "classwise_ece_15",
+        "e_aurc",
+        "augrc",
+    }
+)
+"""Metrics that are shares of rows, or differences of shares: shown in percent."""
 _METRICS: Final = {
     "accuracy": "accuracy: right predictions among all rows (larger is better)",
     "log_loss": "log loss",
@@ -48,12 +64,9 @@ def calibration_section(data: Mapping[str, Any]) -> Section:
             element(
                 "p", _verdict(after["ece"], found["n_rows"], certified=data["promise"]["kind"] != "none")
             ),
-            charts(
-                *([_diagram("Without the calibrator", before)] if before and calibrated else []),
-                _diagram("With the calibrator" if calibrated else "The model's own confidence", after),
-            ),
+            _diagrams(before if calibrated else None, after, calibrated=calibrated),
             _bins(after["reliability"]),
-            _metrics(before if calibrated else None, after),
+            *_metrics(before if calibrated else None, after),
         ]
     content += [element("h3", "The calibrator"), *_calibrator(found["calibrator"])]
     return Section("calibration", "Can the confidence be trusted?", "Calibration", content)
@@ -75,14 +88,25 @@ def _verdict(ece: Mapping[str, Any], n_rows: int, *, certified: bool) -> str:
     )
 
 
-def _diagram(title: str, quality: Mapping[str, Any]) -> Child:
+def _diagrams(before: Mapping[str, Any] | None, after: Mapping[str, Any], *, calibrated: bool) -> Child:
+    """Return the diagrams without and with the calibrator, on the same axes: else the eye compares axes."""
+    shown = [("With the calibrator" if calibrated else "The model's own confidence", after)]
+    if before:
+        shown.insert(0, ("Without the calibrator", before))
+    low = reliability_start(*(each["reliability"] for _, each in shown))
+    return charts(*(_diagram(title, each, low) for title, each in shown))
+
+
+def _diagram(title: str, quality: Mapping[str, Any], low: float) -> Child:
     ece = quality["ece"]
     caption = (
         f"Calibration error {percent(ece['value'], 2)}; a perfect model would show"
         f" {percent(ece['calibrated_mean'], 2)}. On the dotted line the confidence is exactly right. Each"
         " bin holds about the same number of rows; the bars are 95% intervals."
     )
-    drawing = reliability_chart(f"Right predictions by confidence, {title.lower()}", quality["reliability"])
+    drawing = reliability_chart(
+        f"Right predictions by confidence, {title.lower()}", quality["reliability"], low
+    )
     return figure(title, caption, drawing)
 
 
@@ -103,34 +127,49 @@ def _bins(bins: Sequence[Mapping[str, Any]]) -> Child:
     return element("details", element("summary", "The bins as a table"), numbers, class_="screen")
 
 
-def _metrics(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Child:
+def _metrics(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Child]:
+    """Return the metrics that most readers want, and the others folded."""
     was = {each["name"]: each for each in before["metrics"]} if before else {}
-    rows = [
-        [
-            _METRICS.get(each["name"], each["name"]),
-            *(_measured(was.get(each["name"])) if was else []),
-            *_measured(each),
-        ]
-        for each in after["metrics"]
-    ]
     heads = ["before", "95% interval, or chance", "with calibrator"] if was else ["value"]
-    return table(
-        "Metrics on the certification rows",
-        ["metric", *heads, "95% interval, or chance"],
-        rows,
-        note="Smaller is better unless stated otherwise. Intervals come from resampling the rows."
-        " “By chance” is what a perfectly calibrated model would show on as many rows."
-        f" Spiegelhalter's test of calibration: p-value {p_value(after['spiegelhalter']['p_value'])}.",
+    columns = ["metric", *heads, "95% interval, or chance"]
+    rows = {each["name"]: _metric(each, was) for each in after["metrics"]}
+    open_ = [row for name, row in rows.items() if name in _OPEN]
+    folded = [row for name, row in rows.items() if name not in _OPEN]
+    note = (
+        "Smaller is better unless stated otherwise. Intervals come from resampling the rows. “By chance” is"
+        " what a perfectly calibrated model would show on as many rows."
     )
+    test = f"Spiegelhalter's test of calibration: p-value {p_value(after['spiegelhalter']['p_value'])}."
+    rest = table("More metrics on the certification rows", columns, folded, note=test)
+    return [
+        table("Metrics on the certification rows", columns, open_, note=note),
+        element("details", element("summary", f"{plural(len(folded), 'more metric')}"), rest),
+    ]
 
 
-def _measured(metric: Mapping[str, Any] | None) -> list[str]:
+def _metric(metric: Mapping[str, Any], was: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    name = metric["name"]
+    return [
+        _METRICS.get(name, name),
+        *(_measured(name, was.get(name)) if was else []),
+        *_measured(name, metric),
+    ]
+
+
+def _measured(name: str, metric: Mapping[str, Any] | None) -> list[str]:
     if metric is None:
         return [NOTHING, NOTHING]
     bounds, by_chance = metric["interval"], metric["calibrated_mean"]
+    value = _amount(name, metric["value"])
     if by_chance is not None:
-        return [number(metric["value"]), f"{number(by_chance)} by chance"]
-    return [number(metric["value"]), f"{number(bounds[0])}–{number(bounds[1])}" if bounds else NOTHING]
+        return [value, f"{_amount(name, by_chance)} by chance"]
+    if not bounds:
+        return [value, NOTHING]
+    return [value, interval(bounds, 2) if name in _SHARES else f"{number(bounds[0])}–{number(bounds[1])}"]
+
+
+def _amount(name: str, value: float | None) -> str:
+    return percent(value, 2) if name in _SHARES else number(value)
 
 
 def _calibrator(calibrator: Mapping[str, Any]) -> list[Child]:

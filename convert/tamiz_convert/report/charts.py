@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tamiz_convert.report.element import Html, element
-from tamiz_convert.report.formats import count, percent, plain_percent
-from tamiz_convert.report.plot import Axis, Plot, Points, log_axis, percent_axis, svg
+from tamiz_convert.report.formats import count, percent, plain_percent, quantity
+from tamiz_convert.report.plot import Axis, Plot, Points, log_axis, number_axis, percent_axis, svg
 
 Numbers = Mapping[str, Any]
 
@@ -19,16 +19,21 @@ _SQUARE: Final = 340.0
 _MIDDLE: Final = 0.5
 
 
-def reliability_chart(title: str, bins: Sequence[Numbers]) -> Html:
+def reliability_start(*diagrams: Sequence[Numbers]) -> float:
+    """Return where both axes of charts that are looked at side by side begin."""
+    bins = [each for diagram in diagrams for each in diagram]
+    ends = (float(end) for b in bins for end in (b["mean_confidence"], b["accuracy_interval"][0]))
+    return min([0.5, *ends])
+
+
+def reliability_chart(title: str, bins: Sequence[Numbers], low: float) -> Html:
     """Draw the share of right predictions against the confidence, with an interval per bin.
 
     Args:
         title: names the chart.
         bins: each with `mean_confidence`, `accuracy`, `accuracy_interval`, `n_rows`, none of them empty.
+        low: where both axes begin; see `reliability_start`.
     """
-    low = min(
-        [0.5, *(float(b["mean_confidence"]) for b in bins), *(float(b["accuracy_interval"][0]) for b in bins)]
-    )
     plot = Plot(
         percent_axis("confidence", low=low), percent_axis("right predictions", low=low), height=_SQUARE
     )
@@ -105,6 +110,31 @@ def risk_coverage_chart(
             f"At the threshold {percent(point[0])} are answered, {percent(point[1])} of those wrong."
         )
     return plot.svg(title, " ".join(described), marks)
+
+
+def cost_chart(title: str, points: Points, point: tuple[float, float], abstention: float) -> Html:
+    """Draw what a request costs on average against the share that is answered.
+
+    Args:
+        title: names the chart.
+        points: (coverage, cost), strict to loose.
+        point: coverage and cost at the threshold.
+        abstention: the cost if nothing is answered.
+    """
+    costs = [cost for _, cost in points]
+    axis = number_axis("cost of a request", min(0.0, *costs), max(abstention, *costs))
+    plot = Plot(percent_axis("rows answered"), axis)
+    marks: list[Any] = [
+        plot.line([(0.0, abstention), (1.0, abstention)], "ideal"),
+        plot.line(points),
+        *plot.dots([point], "mark", radius=6.0),
+    ]
+    lowest = min(points, key=lambda each: each[1])
+    described = (
+        f"A request costs {quantity(point[1])} at the threshold, where {percent(point[0])} are answered; the"
+        f" lowest point of the curve is {quantity(lowest[1])} at {percent(lowest[0])}."
+    )
+    return plot.svg(title, described, marks)
 
 
 def attainable_chart(title: str, points: Sequence[Numbers], max_error: float | None, n_rows: int) -> Html:

@@ -12,6 +12,7 @@ from tamiz.dtypes import name_of
 from tamiz.v1.manifest_pb2 import Manifest
 from tamiz_convert.evidence import Evidence
 from tamiz_convert.report.calibration_data import calibration_data
+from tamiz_convert.report.cost_data import cost_data
 from tamiz_convert.report.gate_data import (
     confusion_data,
     curve_data,
@@ -19,7 +20,9 @@ from tamiz_convert.report.gate_data import (
     histogram_data,
     slice_data,
     threshold_data,
+    true_class_data,
 )
+from tamiz_convert.report.holds import Limit, judged
 from tamiz_convert.report.promise import promise_data
 
 REPORT_VERSION: Final = 1
@@ -34,18 +37,22 @@ def report_data(evidence: Evidence) -> dict[str, Any]:
     numbers: all random draws use the manifest's seed.
     """
     manifest, rows = evidence.manifest, evidence.certification
+    promise, gate = promise_data(manifest), gate_data(rows)
+    limits = Limit.of(promise["max_error"], gate)
     data = {
         "report_version": REPORT_VERSION,
-        "model": _model(manifest),
-        "promise": promise_data(manifest),
-        "gate": gate_data(rows),
+        "model": _model(manifest) | {"version": evidence.version or None},
+        "promise": promise,
+        "gate": gate,
         "risk_coverage": curve_data(rows),
         "thresholds": threshold_data(rows, manifest),
         "attainable": [dataclasses.asdict(each) for each in evidence.attainable],
         "calibration": calibration_data(rows, manifest.calibrator, manifest.seed),
+        "cost": cost_data(rows, evidence.cost),
         "confidence_histogram": histogram_data(rows),
         "confusion": confusion_data(rows),
-        "slices": slice_data(rows, manifest),
+        "slices": [judged(each, limits) for each in slice_data(rows, manifest)],
+        "true_classes": judged(true_class_data(rows, manifest), limits),
         "checks": [dataclasses.asdict(each) for each in evidence.checks],
         "baselines": [dataclasses.asdict(each) for each in evidence.baselines],
         "parity": _parity(manifest),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,6 +11,7 @@ NOTHING: Final = "–"
 
 _CROWDED: Final = 0.999
 _SMALLEST: Final = 0.0001
+_NOTICEABLE: Final = 1e-9
 _LARGE: Final = 1000.0
 
 
@@ -29,17 +31,29 @@ def number(value: float | None, decimals: int = 4) -> str:
 
 
 def quantity(value: float | None) -> str:
-    """Return a number of unknown size with four digits: 20000.0 → "20,000", 0.0286, 6.7e-8."""
+    """Return a number of unknown size with four digits: 20000.0 → "20,000", 0.0286, 6.7e-8 → 0.000000067."""
     if value is None:
         return NOTHING
     if abs(value) >= _LARGE:
         text = f"{value:,.0f}"
     elif value and abs(value) < _SMALLEST:
-        digits, _, exponent = f"{value:.2g}".partition("e")
-        text = f"{digits}e{int(exponent)}"
+        text = _decimals(value)
     else:
         text = f"{value:.4g}"
     return text.replace("-", "−")
+
+
+def share(value: float | None) -> str:
+    """Return a share of unknown size in percent, with four digits: 0.9073 → "90.73%", 1e-6 → "0.0001%"."""
+    return NOTHING if value is None else f"{quantity(100 * value)}%"
+
+
+def _decimals(value: float) -> str:
+    """Return a tiny number without an exponent, with two digits; a person does not read 6.7e-8."""
+    if abs(value) < _NOTICEABLE:
+        return f"less than {_NOTICEABLE:.9f}"
+    places = 1 - math.floor(math.log10(abs(value)))
+    return f"{value:.{places}f}".rstrip("0")
 
 
 def p_value(value: float | None) -> str:

@@ -138,6 +138,28 @@ def slice_data(rows: ScoredRows, manifest: Manifest) -> list[dict[str, Any]]:
     ]
 
 
+def true_class_data(rows: ScoredRows, manifest: Manifest) -> dict[str, Any]:
+    """Return `counts` by the true class, in the order of the classes: what each kind of request meets.
+
+    Returns:
+        `n_values`, and `values`: those of the classes that have rows. Each also has `taken_for`, the class
+        that its wrong answers name most often; None if none is wrong.
+    """
+    names = [str(name) for name in (manifest.classes.integers or manifest.classes.strings)]
+    present = np.unique(rows.y).tolist()
+    values = [
+        {"value": names[k], "threshold": None, "taken_for": _taken_for(rows, k, names)}
+        | counts(rows.y == k, rows.accepted, rows.wrong)
+        for k in present
+    ]
+    return {"column": None, "n_values": len(present), "values": values[:_VALUES_PER_COLUMN]}
+
+
+def _taken_for(rows: ScoredRows, k: int, names: list[str]) -> str | None:
+    wrong = rows.prediction[(rows.y == k) & rows.accepted & rows.wrong]
+    return names[int(np.bincount(wrong).argmax())] if len(wrong) else None
+
+
 def _column(
     name: str | None, values: NDArray[np.str_], accepted: Booleans, wrong: Booleans, manifest: Manifest
 ) -> dict[str, Any]:

@@ -39,6 +39,7 @@ def page(
     lead: Sequence[Child] = (),
     footer: Child = None,
     script: str = "",
+    is_certified: bool | None = None,
 ) -> str:
     """Return a whole page.
 
@@ -50,6 +51,8 @@ def page(
         footer: what stands at the end.
         script: JavaScript, run when the page is loaded. Its digest stands in the page's security policy,
             which allows no other script and no request.
+        is_certified: whether what the page is about has a certificate: then it is blue, else amber; None if
+            the page is about something else.
     """
     head = element(
         "head",
@@ -64,13 +67,26 @@ def page(
     body = element(
         "body",
         element("a", "Skip to the content", class_="skip", href="#content"),
-        element("header", element("h1", title), element("p", subtitle) if subtitle else None, lead),
+        element(
+            "header",
+            element("h1", title),
+            element("p", subtitle) if subtitle else None,
+            _badge(is_certified=is_certified),
+            lead,
+        ),
         element("nav", element("ul", map(_link, sections)), aria_label="Contents"),
         element("main", map(_section, sections), id="content"),
         element("footer", footer) if footer else None,
         element("script", Html(script)) if script else None,
+        class_="uncertified" if is_certified is False else None,
     )
     return join([Html("<!DOCTYPE html>\n"), element("html", head, body, lang="en"), "\n"])
+
+
+def _badge(*, is_certified: bool | None) -> Child:
+    if is_certified is None:
+        return None
+    return element("p", "certified" if is_certified else "not certified", class_="badge")
 
 
 def _policy(script: str) -> str:

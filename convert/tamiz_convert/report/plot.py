@@ -49,6 +49,14 @@ def percent_axis(label: str, high: float = 1.0, low: float = 0.0) -> Axis:
     return Axis(label, first * step, last * step, ticks)
 
 
+def number_axis(label: str, low: float, high: float) -> Axis:
+    """Return an axis for numbers of any size; both ends are rounded outwards to a tick."""
+    step = _step(max(high - low, 1e-9) / _TICKS)
+    first, last = math.floor(low / step + 1e-9), max(math.ceil(high / step - 1e-9), 1)
+    ticks = [(n * step, f"{n * step:,.6g}") for n in range(first, last + 1)]
+    return Axis(label, first * step, last * step, ticks)
+
+
 def log_axis(label: str, low: float, high: float) -> Axis:
     """Return a logarithmic axis from `low` to `high`, with ticks at 1, 2 and 5 times a power of ten."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)

@@ -93,9 +93,11 @@ def _certificate(certificate: Certificate) -> dict[str, Any]:
         "n_rows": certificate.n_rows,
         "n_accepted": certificate.n_accepted,
         "n_errors": certificate.n_errors,
+        "n_groups": certificate.n_groups or None,
         "p_value": certificate.p_value,
         "error_upper_bound": None if kind == "coverage" else certificate.error_upper_bound,
         "expected_coverage": certificate.expected_coverage,
+        "proven_thresholds": list(certificate.proven_thresholds),
     }
 
 

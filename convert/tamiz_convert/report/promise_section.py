@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from tamiz_convert.certificates.cheapest import COST_METHOD
+from tamiz_convert.certificates.fixed_sequence import METHOD
+from tamiz_convert.certificates.promises import COVERAGE_METHOD, JOINT_ERROR_METHOD
 from tamiz_convert.report.element import Child, Html, element
 from tamiz_convert.report.formats import (
     NOTHING,
@@ -15,20 +18,44 @@ from tamiz_convert.report.formats import (
     percent,
     plain_percent,
     plural,
+    quantity,
     threshold,
 )
 from tamiz_convert.report.page import Section
-from tamiz_convert.report.table import facts, pairs, table
+from tamiz_convert.report.table import Row, facts, pairs, table
+
+_TINY: Final = 0.0001
+_METHODS: Final = {
+    METHOD: "thresholds were tested one after the other, in an order that other rows fixed, up to the first"
+    " that failed",
+    JOINT_ERROR_METHOD: "thresholds were tested from strict to loose, up to the first that failed",
+    COST_METHOD: "other rows chose the threshold that costs least; these rows bound its error",
+    COVERAGE_METHOD: "the strictest threshold that the test passes",
+}
+"""How a threshold was found, by the method of its certificate."""
 
 
-def promise_lead(data: Mapping[str, Any]) -> list[Child]:
-    """Return the promise as a sentence, and the figures that belong to it."""
+def promise_lead(data: Mapping[str, Any], failures: Sequence[str]) -> list[Child]:
+    """Return the promise as a sentence, the figures that belong to it, and what they hide.
+
+    Args:
+        data: of the report.
+        failures: sentences about groups that fare badly.
+    """
     gate, promise = data["gate"], data["promise"]
     return [
         element("p", promise["sentence"], class_="lead"),
         element("p", _answered(gate, promise)),
-        facts(_facts(gate, promise)),
+        facts([*_facts(gate, promise), *_cost(data["cost"])]),
+        _warning(failures),
     ]
+
+
+def _warning(failures: Sequence[str]) -> Child:
+    if not failures:
+        return None
+    more = element("p", element("a", "Does it hold for every group?", href="#slices"))
+    return element("div", (element("p", each) for each in failures), more, class_="panel warning")
 
 
 def _answered(gate: Mapping[str, Any], promise: Mapping[str, Any]) -> str:
@@ -80,7 +107,7 @@ def _standing(promise: Mapping[str, Any], n_rows: int) -> str:
         at = (
             "The threshold is above every confidence."
             if value > 1.0
-            else f"The threshold is {threshold(value)}."
+            else f"The threshold is a confidence of {percent(value, 2)}."
         )
         return f"{at} Why there is no certificate: {why}."
     return (
@@ -103,6 +130,13 @@ def _facts(gate: Mapping[str, Any], promise: Mapping[str, Any]) -> list[tuple[st
         ("Wrong among the answers", percent(gate["error"]), wrong if gate["n_accepted"] else NOTHING),
         ("Promised", *_promised(promise)),
     ]
+
+
+def _cost(cost: Mapping[str, Any] | None) -> list[tuple[str, Child, Child]]:
+    if cost is None:
+        return []
+    low, high = (quantity(end) for end in cost["interval"])
+    return [("Cost of a request", quantity(cost["mean"]), f"on average; 95% interval {low} to {high}")]
 
 
 def _within(bounds: Sequence[float] | None) -> Html:
@@ -128,7 +162,7 @@ def _certificate(promise: Mapping[str, Any]) -> list[tuple[str, Child]]:
     at = (
         "one for each, below"
         if promise["subsets"]
-        else f"answered from confidence {threshold(promise['threshold'])}"
+        else f"answered from a confidence of {percent(promise['threshold'], 2)}"
     )
     evidence = (
         f"{plural(own['n_errors'], 'error')} among {count(own['n_accepted'])} accepted of"
@@ -136,21 +170,44 @@ def _certificate(promise: Mapping[str, Any]) -> list[tuple[str, Child]]:
     )
     rows = [
         ("threshold", at),
-        ("method", own["method"]),
+        ("how it was found", _METHODS.get(own["method"], own["method"])),
         ("evidence", evidence),
-        (
-            "p-value",
-            (
-                f"{p_value(own['p_value'])}, exact binomial test; the promise is proven up to"
-                f" {1 - own['confidence_level']:.3g}"
-            ),
-        ),
+        ("were it false", _were_it_false(own)),
     ]
     if own["error_upper_bound"] is not None:
         of = " of all rows" if own["promise"] == "joint_error" else ""
-        bound = f"{percent(own['error_upper_bound'], 2)}{of}"
-        rows.append(("upper bound", f"{bound}, one-sided Clopper–Pearson, describes these rows"))
+        bound = f"at most {percent(own['error_upper_bound'], 2)}{of} wrong"
+        level = plain_percent(own["confidence_level"])
+        rows.append(("what these rows show", f"{bound}, with {level} confidence (Clopper–Pearson)"))
+    if not promise["subsets"]:
+        rows.append(("stricter thresholds", _stricter(own)))
     return [*rows]
+
+
+def _stricter(own: Mapping[str, Any]) -> str:
+    """Return what is promised to a caller who asks for a stricter threshold."""
+    if own["promise"] == "joint_error":
+        return "all keep the promise"
+    if own["promise"] == "coverage":
+        return "none keeps the promise for certain: they answer less"
+    others = own["proven_thresholds"][1:]
+    if not others:
+        return "none is proven"
+    shown = ", ".join(map(threshold, others))
+    return f"proven too: {shown}. A stricter wish of a caller is raised to the next of them"
+
+
+def _were_it_false(own: Mapping[str, Any]) -> str:
+    """Return what the p-value says, in words."""
+    allowed = plain_percent(1 - own["confidence_level"])
+    chance = "less than 0.01%" if own["p_value"] < _TINY else plain_percent(own["p_value"])
+    test = "exact binomial test"
+    if own["n_groups"]:
+        test = f"approximate: the test counts {plural(own['n_groups'], 'group')} of rows that belong together"
+    return (
+        f"rows that speak for it as clearly would come up in {chance} of the cases; at most {allowed} is"
+        f" allowed ({test})"
+    )
 
 
 def _subsets(promise: Mapping[str, Any]) -> list[Child]:
@@ -160,7 +217,7 @@ def _subsets(promise: Mapping[str, Any]) -> list[Child]:
     shown = table(
         f"Thresholds by {by}",
         [by, "threshold", "promised", "rows", "accepted", "errors", "p-value"],
-        [_subset(each) for each in promise["subsets"]],
+        [Row(_subset(each), unproven=not each["certificate"]) for each in promise["subsets"]],
         text_columns=(0, 2),
         note=" ".join(_remarks(promise, by_class=by_class)),
     )

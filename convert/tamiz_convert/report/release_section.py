@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tamiz_convert.check_result import check_title
+from tamiz_convert.evidence import THIS_BUNDLE
 from tamiz_convert.report.element import Child, Html, element
-from tamiz_convert.report.formats import count, number, p_value, percent, plural, quantity
+from tamiz_convert.report.formats import count, number, p_value, percent, plural, quantity, share
 from tamiz_convert.report.page import Section
-from tamiz_convert.report.table import table
+from tamiz_convert.report.table import Row, table
 
+_NO_SHARES: Final = frozenset({"calibration", "latency", "parity"})
+"""Sections of a specification whose figures are not shares of rows."""
 _STATUS: Final = {"passed": "✓ passed", "failed": "✗ failed", "inconclusive": "? inconclusive"}
 
 
@@ -26,6 +29,7 @@ def checks_section(data: Mapping[str, Any]) -> Section | None:
             ["check", "outcome", "if failed", "rows", "observed", "bound", "limit", "p-value"],
             [_check(each) for each in checks],
             text_columns=(0, 1, 2),
+            box="scroll checks",
             note="The bound is compared with the limit, not the observed value: few rows prove little. All"
             " bounds hold together, so each is wider than it would be for a single check.",
         ),
@@ -58,18 +62,23 @@ def _check(each: Mapping[str, Any]) -> list[Child]:
         element("span", _STATUS[each["status"]], class_=failed),
         "blocks" if each["severity"] == "block" else "warns",
         count(each["n_rows"]),
-        *(quantity(each[key]) for key in ("observed", "bound", "limit")),
+        *(_amount(each["kind"], each[key]) for key in ("observed", "bound", "limit")),
         p_value(each["p_value"]),
     ]
+
+
+def _amount(kind: str, value: float | None) -> str:
+    """Return what a check measured: a share in percent, unless it is a time, a p-value or a count."""
+    return quantity(value) if kind in _NO_SHARES else share(value)
 
 
 def _parity(parity: Mapping[str, Any]) -> str:
     sizes = ", ".join(map(str, parity["batch_sizes"]))
     return (
         f"The exported graph was compared with the estimator on {plural(parity['n_rows'], 'row')}, in"
-        f" batches of {sizes}: {_differing(parity['label_flips'])}, and no probability by more than"
-        f" {quantity(parity['max_probability_difference'])} (allowed:"
-        f" {quantity(parity['probability_tolerance'])})."
+        f" batches of {sizes}: {_differing(parity['label_flips'])}; the largest difference of a probability"
+        f" is {share(parity['max_probability_difference'])} (allowed:"
+        f" {share(parity['probability_tolerance'])})."
     )
 
 
@@ -78,14 +87,25 @@ def _differing(n: int) -> str:
 
 
 def _baselines(data: Mapping[str, Any]) -> Html:
-    after = data["calibration"]["after"]
-    own = [each["value"] for each in (after["metrics"] if after else []) if each["name"] == "accuracy"]
-    rows = [[each["name"], percent(each["accuracy"]), count(each["n_rows"])] for each in data["baselines"]]
-    rows += [
-        ["this bundle, every row answered", percent(value), count(data["calibration"]["n_rows"])]
-        for value in own
+    rows = [
+        Row(
+            [
+                each["name"],
+                percent(each["accuracy"]),
+                count(each["n_rows"]),
+                percent(each["accuracy_accepted"]),
+                count(each["n_accepted"]),
+            ],
+            chosen=each["name"] == THIS_BUNDLE,
+        )
+        for each in data["baselines"]
     ]
-    return table("Simpler rules on the certification rows", ["rule", "right", "rows"], rows)
+    note = (
+        "The rows that the bundle answers are the easy ones, so a simpler rule is right on them more often"
+        " too. What the bundle is worth is how far it is ahead there."
+    )
+    columns = ["rule", "right, of all rows", "rows", "right, of the answered rows", "answered rows"]
+    return table("Simpler rules on the same rows", columns, rows, note=note)
 
 
 def _latency(latency: Sequence[Mapping[str, Any]]) -> Html:

@@ -14,8 +14,10 @@
     const exported = row.hasAttribute("data-exported");
     document.getElementById("slider-exported").hidden = !exported;
     document.getElementById("slider-moved").hidden = exported;
+    panel.classList.toggle("moved", !exported);
     if (mark) {
       mark.toggleAttribute("hidden", !row.dataset.x);
+      mark.classList.toggle("moved", !exported);
       if (row.dataset.x) {
         mark.setAttribute("cx", row.dataset.x);
         mark.setAttribute("cy", row.dataset.y);

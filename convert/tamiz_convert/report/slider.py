@@ -21,7 +21,7 @@ def slider(data: Mapping[str, Any], plot: Plot, *, certified: bool) -> list[Chil
     Args:
         data: `thresholds` of `report_data`.
         plot: of the risk-coverage chart, whose mark the slider moves.
-        certified: whether the bundle has a certificate, which another threshold would void.
+        certified: whether the bundle has a certificate, which another threshold would not have.
     """
     points, level = data["points"], plain_percent(data["confidence_level"])
     at = next(i for i, point in enumerate(points) if point["as_exported"])
@@ -40,11 +40,10 @@ def slider(data: Mapping[str, Any], plot: Plot, *, certified: bool) -> list[Chil
 
 def _remarks(*, certified: bool, several: bool) -> tuple[str, str]:
     """Return what the slider says at the exported threshold, and what it says elsewhere."""
-    unproven = "a threshold that is picked after looking at these rows is not proven by them."
-    elsewhere = f"This voids the certificate: {unproven}" if certified else unproven.capitalize()
+    elsewhere = "A threshold picked here would have no certificate: these rows cannot prove what they chose."
     if several:
         elsewhere += " It is a single threshold for all rows, instead of one for each class or slice."
-    return "As exported." + (" Moving the slider voids the certificate." if certified else ""), elsewhere
+    return "As exported, with its certificate." if certified else "As exported.", elsewhere
 
 
 def _panel(n_points: int, at: int, bound: str, remarks: tuple[str, str]) -> Html:

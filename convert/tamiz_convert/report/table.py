@@ -16,11 +16,13 @@ class Row:
         cells: one per column; the first names the row.
         chosen: whether it is highlighted, also for a screen reader.
         attributes: of the `tr`, for a script.
+        unproven: whether it is about something without a certificate.
     """
 
     cells: Sequence[Child]
     chosen: bool = False
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    unproven: bool = False
 
 
 def table(
@@ -50,7 +52,7 @@ def table(
             "table",
             titled(caption, note),
             element("thead", element("tr", heads)),
-            element("tbody", (_row(row, text) for row in rows)),
+            element("tbody", (_row(row, columns, text) for row in rows)),
         ),
         box,
     )
@@ -85,16 +87,20 @@ def facts(items: Iterable[tuple[str, Child, Child]]) -> Html:
     )
 
 
-def _row(row: Row | Sequence[Child], text: frozenset[int]) -> Html:
+def _row(row: Row | Sequence[Child], columns: Sequence[str], text: frozenset[int]) -> Html:
     row = row if isinstance(row, Row) else Row(row)
     first, *rest = row.cells
-    cells = [element("td", cell, class_=_kind(i, text)) for i, cell in enumerate(rest, start=1)]
-    head = element("th", first, scope="row", class_=_kind(0, text))
+    # On a phone a row is a list of its cells, and each shows the name of its column.
+    cells = [
+        element("td", cell, class_=_kind(i, text), data_label=columns[i])
+        for i, cell in enumerate(rest, start=1)
+    ]
+    head = element("th", first, scope="row", class_=_kind(0, text), data_label=columns[0])
     return element(
         "tr",
         head,
         cells,
-        class_="chosen" if row.chosen else None,
+        class_="chosen" if row.chosen else "unproven" if row.unproven else None,
         aria_current="true" if row.chosen else None,
         **row.attributes,
     )

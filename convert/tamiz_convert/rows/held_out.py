@@ -32,12 +32,14 @@ class HeldOut:
         fitting: the rows that fit the calibrator.
         certifying: the rows that certify the threshold and measure everything.
         groups: (n_fitting,), which of the fitting rows belong together; None if none do.
+        certifying_groups: (n_certifying,), the same of the certifying rows.
         notes: what the caller should know about the rows.
     """
 
     fitting: LabeledRows
     certifying: LabeledRows
     groups: NDArray[Any] | None
+    certifying_groups: NDArray[Any] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -53,6 +55,7 @@ class SplitPlan:
         allow_duplicates: whether equal rows are other observations with the same values; then there may be
             many, also between the sets, and each is divided by itself.
         seed: the seed of the shuffle.
+        certification_groups: (n_rows,), the same as `groups` for separate certification rows.
     """
 
     fraction: float = 0.5
@@ -60,6 +63,7 @@ class SplitPlan:
     splitter: Any = None
     allow_duplicates: bool = False
     seed: int = 0
+    certification_groups: Any = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.fraction < 1.0:
@@ -93,14 +97,25 @@ def held_out(
     notes = _duplicates(given, "calibration", allowed=plan.allow_duplicates)
     if certification is None:
         fitting, certifying = divide(given, plan)
-        parts = HeldOut(given.take(fitting), given.take(certifying), _taken(groups, fitting), notes)
+        if plan.certification_groups is not None:
+            raise RowsError("certification_groups needs certification: separate rows that certify")
+        parts = HeldOut(
+            given.take(fitting),
+            given.take(certifying),
+            _taken(groups, fitting),
+            _taken(groups, certifying),
+            notes,
+        )
     else:
         others = labeled(*certification, classes, "certification", slices[1])
         notes += refuse_overlap(
             others.rows, given.rows, "certification", "calibration", allowed=plan.allow_duplicates
         )
         notes += _duplicates(others, "certification", allowed=plan.allow_duplicates)
-        parts = HeldOut(given, others, groups, notes)
+        refuse_other_order(certification[0], plan.certification_groups, "certification_groups")
+        others_groups = _groups(plan.certification_groups, len(others), "certification")
+        _refuse_shared(plan)
+        parts = HeldOut(given, others, groups, others_groups, notes)
     if train is not None:
         seen = train[0] if isinstance(train, tuple) else train
         checked = {"calibration": given.rows}
@@ -170,13 +185,32 @@ def _stratified(
     return np.flatnonzero(~certifies), np.flatnonzero(certifies)
 
 
-def _groups(groups: Any, n_rows: int) -> NDArray[Any] | None:
+def _refuse_shared(plan: SplitPlan) -> None:
+    """Refuse groups on one side only, and groups on both sides."""
+    sides = plan.groups, plan.certification_groups
+    if all(each is None for each in sides):
+        return
+    if any(each is None for each in sides):
+        raise RowsError(
+            "groups and certification_groups go together: each calibration row and each certification row has"
+            " its group, or none has one"
+        )
+    one, other = (set(one_per_row(each, "groups").values.tolist()) for each in sides)
+    if one & other:
+        raise RowsError(
+            f"{len(one & other):,} groups have calibration rows and certification rows, such as"
+            f" {min(one & other, key=repr)!r}: rows that belong together must be on one side. Give all rows"
+            " as calibration, and they are split by groups"
+        )
+
+
+def _groups(groups: Any, n_rows: int, what: str = "calibration") -> NDArray[Any] | None:
     if groups is None:
         return None
     read = one_per_row([groups] if isinstance(groups, str) else groups, "groups")
     if len(read.values) != n_rows:
         raise RowsError(
-            f"there are {n_rows:,} calibration rows and {len(read.values):,} groups; expected one group per"
+            f"there are {n_rows:,} {what} rows and {len(read.values):,} groups; expected one group per"
             " row: groups=X['customer'], not the column's name"
         )
     if read.missing.any():
@@ -217,8 +251,9 @@ def _duplicates(rows: LabeledRows, what: str, *, allowed: bool) -> tuple[str, ..
         raise RowsError(
             f"{message}. A certificate needs independent rows, and copies of an observation are not"
             " independent. If these are copies, as of a join or of rows drawn with replacement, keep one of"
-            " each. If they are other observations with the same values, as with few categories, pass"
-            " allow_duplicates=True (--allow-duplicates)"
+            " each: each then counts once. If they are other observations with the same values, as with few"
+            " categories, pass allow_duplicates=True (--allow-duplicates): each row is then divided by itself"
+            " and counts as an observation, and the certificate is wrong if they are copies after all"
         )
     if allowed:
         return (f"{message}; allow_duplicates says that these are other observations with the same values",)

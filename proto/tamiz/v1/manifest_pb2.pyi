@@ -213,7 +213,7 @@ class SubsetThreshold(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., not_certified: _Optional[str] = ...) -> None: ...
 
 class Certificate(_message.Message):
-    __slots__ = ("method", "max_error", "confidence_level", "n_rows", "n_accepted", "n_errors", "p_value", "error_upper_bound", "expected_coverage", "promise", "min_coverage")
+    __slots__ = ("method", "max_error", "confidence_level", "n_rows", "n_accepted", "n_errors", "p_value", "error_upper_bound", "expected_coverage", "promise", "min_coverage", "n_groups", "proven_thresholds")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     MAX_ERROR_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_LEVEL_FIELD_NUMBER: _ClassVar[int]
@@ -225,6 +225,8 @@ class Certificate(_message.Message):
     EXPECTED_COVERAGE_FIELD_NUMBER: _ClassVar[int]
     PROMISE_FIELD_NUMBER: _ClassVar[int]
     MIN_COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    N_GROUPS_FIELD_NUMBER: _ClassVar[int]
+    PROVEN_THRESHOLDS_FIELD_NUMBER: _ClassVar[int]
     method: str
     max_error: float
     confidence_level: float
@@ -236,7 +238,9 @@ class Certificate(_message.Message):
     expected_coverage: float
     promise: Promise
     min_coverage: float
-    def __init__(self, method: _Optional[str] = ..., max_error: _Optional[float] = ..., confidence_level: _Optional[float] = ..., n_rows: _Optional[int] = ..., n_accepted: _Optional[int] = ..., n_errors: _Optional[int] = ..., p_value: _Optional[float] = ..., error_upper_bound: _Optional[float] = ..., expected_coverage: _Optional[float] = ..., promise: _Optional[_Union[Promise, str]] = ..., min_coverage: _Optional[float] = ...) -> None: ...
+    n_groups: int
+    proven_thresholds: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, method: _Optional[str] = ..., max_error: _Optional[float] = ..., confidence_level: _Optional[float] = ..., n_rows: _Optional[int] = ..., n_accepted: _Optional[int] = ..., n_errors: _Optional[int] = ..., p_value: _Optional[float] = ..., error_upper_bound: _Optional[float] = ..., expected_coverage: _Optional[float] = ..., promise: _Optional[_Union[Promise, str]] = ..., min_coverage: _Optional[float] = ..., n_groups: _Optional[int] = ..., proven_thresholds: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Histogram(_message.Message):
     __slots__ = ("name", "edges", "counts")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from tamiz.v1 import manifest_pb2 as tamiz_dot_v1_dot_manifest__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19tamiz/v1/prediction.proto\x12\x08tamiz.v1\x1a\x17tamiz/v1/manifest.proto\"\x89\x01\n\x06Tensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x05\x64type\x18\x02 \x01(\x0e\x32\x12.tamiz.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\r\n\x03raw\x18\x04 \x01(\x0cH\x00\x12$\n\x07strings\x18\x05 \x01(\x0b\x32\x11.tamiz.v1.StringsH\x00\x42\n\n\x08\x63ontents\"\x19\n\x07Strings\x12\x0e\n\x06values\x18\x01 \x03(\t\"\x93\x02\n\x0ePredictRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\x03\x12 \n\x06inputs\x18\x03 \x03(\x0b\x32\x10.tamiz.v1.Tensor\x12\x16\n\tthreshold\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x14return_probabilities\x18\x05 \x01(\x08\x12\n\n\x02id\x18\x06 \x01(\t\x12$\n\x08priority\x18\x07 \x01(\x0e\x32\x12.tamiz.v1.Priority\x12\x12\n\ntimeout_us\x18\x08 \x01(\x04\x12\x13\n\x0bmodel_label\x18\t \x01(\t\x12\x15\n\rinputs_digest\x18\n \x01(\tB\x0c\n\n_threshold\"\xb4\x02\n\x0fPredictResponse\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x03(\x08\x12!\n\x07reasons\x18\x04 \x03(\x0e\x32\x10.tamiz.v1.Reason\x12\x13\n\x0b\x63lass_index\x18\x05 \x03(\r\x12\x12\n\nconfidence\x18\x06 \x03(\x01\x12\"\n\x07\x63lasses\x18\x07 \x01(\x0b\x32\x11.tamiz.v1.Classes\x12\x11\n\tthreshold\x18\x08 \x01(\x01\x12\x15\n\rprobabilities\x18\t \x01(\x0c\x12\x19\n\x11queue_duration_us\x18\n \x01(\x04\x12\x1b\n\x13\x63ompute_duration_us\x18\x0b \x01(\x04\x12\x12\n\nthresholds\x18\x0c \x03(\x01\"\x83\x01\n\x15StreamPredictResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x08response\x18\x02 \x01(\x0b\x32\x19.tamiz.v1.PredictResponseH\x00\x12$\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x11.tamiz.v1.FailureH\x00\x42\t\n\x07outcome\">\n\x07\x46\x61ilure\x12\"\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x14.tamiz.v1.StatusCode\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x13\n\x11ListModelsRequest\"=\n\x12ListModelsResponse\x12\'\n\x06models\x18\x01 \x03(\x0b\x32\x17.tamiz.v1.ModelVersions\"\x93\x01\n\rModelVersions\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08versions\x18\x02 \x03(\x03\x12\x33\n\x06labels\x18\x03 \x03(\x0b\x32#.tamiz.v1.ModelVersions.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"E\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x13\n\x0bmodel_label\x18\x03 \x01(\t\"\xfc\x01\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12$\n\x08manifest\x18\x03 \x01(\x0b\x32\x12.tamiz.v1.Manifest\x12,\n\x08\x62\x61tching\x18\x04 \x01(\x0b\x32\x1a.tamiz.v1.BatchingSettings\x12!\n\x19looser_thresholds_allowed\x18\x05 \x01(\x08\x12\x1a\n\x12\x61\x62stained_revealed\x18\x06 \x01(\x08\x12\x16\n\x0einputs_changed\x18\x07 \x01(\t\x12\x0e\n\x06labels\x18\x08 \x03(\t\x12\x0e\n\x06shadow\x18\t \x01(\x08\"w\n\x10\x42\x61tchingSettings\x12\x16\n\x0emax_batch_size\x18\x01 \x01(\x03\x12\x1a\n\x12max_queue_delay_us\x18\x02 \x01(\x03\x12\x16\n\x0emax_queue_size\x18\x03 \x01(\x03\x12\x17\n\x0fmax_concurrency\x18\x04 \x01(\x03*1\n\x08Priority\x12\x13\n\x0fPRIORITY_NORMAL\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01*i\n\x06Reason\x12\x0f\n\x0bREASON_NONE\x10\x00\x12\x19\n\x15REASON_LOW_CONFIDENCE\x10\x01\x12\x18\n\x14REASON_INVALID_INPUT\x10\x02\x12\x19\n\x15REASON_INVALID_OUTPUT\x10\x03*\x89\x04\n\nStatusCode\x12\x12\n\x0eSTATUS_CODE_OK\x10\x00\x12\x19\n\x15STATUS_CODE_CANCELLED\x10\x01\x12\x17\n\x13STATUS_CODE_UNKNOWN\x10\x02\x12 \n\x1cSTATUS_CODE_INVALID_ARGUMENT\x10\x03\x12!\n\x1dSTATUS_CODE_DEADLINE_EXCEEDED\x10\x04\x12\x19\n\x15STATUS_CODE_NOT_FOUND\x10\x05\x12\x1e\n\x1aSTATUS_CODE_ALREADY_EXISTS\x10\x06\x12!\n\x1dSTATUS_CODE_PERMISSION_DENIED\x10\x07\x12\"\n\x1eSTATUS_CODE_RESOURCE_EXHAUSTED\x10\x08\x12#\n\x1fSTATUS_CODE_FAILED_PRECONDITION\x10\t\x12\x17\n\x13STATUS_CODE_ABORTED\x10\n\x12\x1c\n\x18STATUS_CODE_OUT_OF_RANGE\x10\x0b\x12\x1d\n\x19STATUS_CODE_UNIMPLEMENTED\x10\x0c\x12\x18\n\x14STATUS_CODE_INTERNAL\x10\r\x12\x1b\n\x17STATUS_CODE_UNAVAILABLE\x10\x0e\x12\x19\n\x15STATUS_CODE_DATA_LOSS\x10\x0f\x12\x1f\n\x1bSTATUS_CODE_UNAUTHENTICATED\x10\x10\x32\xaf\x02\n\x11PredictionService\x12>\n\x07Predict\x12\x18.tamiz.v1.PredictRequest\x1a\x19.tamiz.v1.PredictResponse\x12N\n\rStreamPredict\x12\x18.tamiz.v1.PredictRequest\x1a\x1f.tamiz.v1.StreamPredictResponse(\x01\x30\x01\x12G\n\nListModels\x12\x1b.tamiz.v1.ListModelsRequest\x1a\x1c.tamiz.v1.ListModelsResponse\x12\x41\n\x08GetModel\x12\x19.tamiz.v1.GetModelRequest\x1a\x1a.tamiz.v1.GetModelResponseB-\n\x08tamiz.v1P\x01Z\x1ftamiz.internal/tamiz/v1;tamizv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19tamiz/v1/prediction.proto\x12\x08tamiz.v1\x1a\x17tamiz/v1/manifest.proto\"\x89\x01\n\x06Tensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x05\x64type\x18\x02 \x01(\x0e\x32\x12.tamiz.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\r\n\x03raw\x18\x04 \x01(\x0cH\x00\x12$\n\x07strings\x18\x05 \x01(\x0b\x32\x11.tamiz.v1.StringsH\x00\x42\n\n\x08\x63ontents\"\x19\n\x07Strings\x12\x0e\n\x06values\x18\x01 \x03(\t\"\x93\x02\n\x0ePredictRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\x03\x12 \n\x06inputs\x18\x03 \x03(\x0b\x32\x10.tamiz.v1.Tensor\x12\x16\n\tthreshold\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x14return_probabilities\x18\x05 \x01(\x08\x12\n\n\x02id\x18\x06 \x01(\t\x12$\n\x08priority\x18\x07 \x01(\x0e\x32\x12.tamiz.v1.Priority\x12\x12\n\ntimeout_us\x18\x08 \x01(\x04\x12\x13\n\x0bmodel_label\x18\t \x01(\t\x12\x15\n\rinputs_digest\x18\n \x01(\tB\x0c\n\n_threshold\"\xdf\x02\n\x0fPredictResponse\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x03(\x08\x12!\n\x07reasons\x18\x04 \x03(\x0e\x32\x10.tamiz.v1.Reason\x12\x13\n\x0b\x63lass_index\x18\x05 \x03(\r\x12\x12\n\nconfidence\x18\x06 \x03(\x01\x12\"\n\x07\x63lasses\x18\x07 \x01(\x0b\x32\x11.tamiz.v1.Classes\x12\x11\n\tthreshold\x18\x08 \x01(\x01\x12\x15\n\rprobabilities\x18\t \x01(\x0c\x12\x19\n\x11queue_duration_us\x18\n \x01(\x04\x12\x1b\n\x13\x63ompute_duration_us\x18\x0b \x01(\x04\x12\x12\n\nthresholds\x18\x0c \x03(\x01\x12\x11\n\tcertified\x18\r \x01(\x08\x12\x16\n\x0erows_certified\x18\x0e \x03(\x08\"\x83\x01\n\x15StreamPredictResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x08response\x18\x02 \x01(\x0b\x32\x19.tamiz.v1.PredictResponseH\x00\x12$\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x11.tamiz.v1.FailureH\x00\x42\t\n\x07outcome\">\n\x07\x46\x61ilure\x12\"\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x14.tamiz.v1.StatusCode\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x13\n\x11ListModelsRequest\"=\n\x12ListModelsResponse\x12\'\n\x06models\x18\x01 \x03(\x0b\x32\x17.tamiz.v1.ModelVersions\"\x93\x01\n\rModelVersions\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08versions\x18\x02 \x03(\x03\x12\x33\n\x06labels\x18\x03 \x03(\x0b\x32#.tamiz.v1.ModelVersions.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"E\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x13\n\x0bmodel_label\x18\x03 \x01(\t\"\xfc\x01\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12$\n\x08manifest\x18\x03 \x01(\x0b\x32\x12.tamiz.v1.Manifest\x12,\n\x08\x62\x61tching\x18\x04 \x01(\x0b\x32\x1a.tamiz.v1.BatchingSettings\x12!\n\x19looser_thresholds_allowed\x18\x05 \x01(\x08\x12\x1a\n\x12\x61\x62stained_revealed\x18\x06 \x01(\x08\x12\x16\n\x0einputs_changed\x18\x07 \x01(\t\x12\x0e\n\x06labels\x18\x08 \x03(\t\x12\x0e\n\x06shadow\x18\t \x01(\x08\"w\n\x10\x42\x61tchingSettings\x12\x16\n\x0emax_batch_size\x18\x01 \x01(\x03\x12\x1a\n\x12max_queue_delay_us\x18\x02 \x01(\x03\x12\x16\n\x0emax_queue_size\x18\x03 \x01(\x03\x12\x17\n\x0fmax_concurrency\x18\x04 \x01(\x03*1\n\x08Priority\x12\x13\n\x0fPRIORITY_NORMAL\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01*i\n\x06Reason\x12\x0f\n\x0bREASON_NONE\x10\x00\x12\x19\n\x15REASON_LOW_CONFIDENCE\x10\x01\x12\x18\n\x14REASON_INVALID_INPUT\x10\x02\x12\x19\n\x15REASON_INVALID_OUTPUT\x10\x03*\x89\x04\n\nStatusCode\x12\x12\n\x0eSTATUS_CODE_OK\x10\x00\x12\x19\n\x15STATUS_CODE_CANCELLED\x10\x01\x12\x17\n\x13STATUS_CODE_UNKNOWN\x10\x02\x12 \n\x1cSTATUS_CODE_INVALID_ARGUMENT\x10\x03\x12!\n\x1dSTATUS_CODE_DEADLINE_EXCEEDED\x10\x04\x12\x19\n\x15STATUS_CODE_NOT_FOUND\x10\x05\x12\x1e\n\x1aSTATUS_CODE_ALREADY_EXISTS\x10\x06\x12!\n\x1dSTATUS_CODE_PERMISSION_DENIED\x10\x07\x12\"\n\x1eSTATUS_CODE_RESOURCE_EXHAUSTED\x10\x08\x12#\n\x1fSTATUS_CODE_FAILED_PRECONDITION\x10\t\x12\x17\n\x13STATUS_CODE_ABORTED\x10\n\x12\x1c\n\x18STATUS_CODE_OUT_OF_RANGE\x10\x0b\x12\x1d\n\x19STATUS_CODE_UNIMPLEMENTED\x10\x0c\x12\x18\n\x14STATUS_CODE_INTERNAL\x10\r\x12\x1b\n\x17STATUS_CODE_UNAVAILABLE\x10\x0e\x12\x19\n\x15STATUS_CODE_DATA_LOSS\x10\x0f\x12\x1f\n\x1bSTATUS_CODE_UNAUTHENTICATED\x10\x10\x32\xaf\x02\n\x11PredictionService\x12>\n\x07Predict\x12\x18.tamiz.v1.PredictRequest\x1a\x19.tamiz.v1.PredictResponse\x12N\n\rStreamPredict\x12\x18.tamiz.v1.PredictRequest\x1a\x1f.tamiz.v1.StreamPredictResponse(\x01\x30\x01\x12G\n\nListModels\x12\x1b.tamiz.v1.ListModelsRequest\x1a\x1c.tamiz.v1.ListModelsResponse\x12\x41\n\x08GetModel\x12\x19.tamiz.v1.GetModelRequest\x1a\x1a.tamiz.v1.GetModelResponseB-\n\x08tamiz.v1P\x01Z\x1ftamiz.internal/tamiz/v1;tamizv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,12 +35,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\010tamiz.v1P\001Z\037tamiz.internal/tamiz/v1;tamizv1'
   _globals['_MODELVERSIONS_LABELSENTRY']._loaded_options = None
   _globals['_MODELVERSIONS_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_PRIORITY']._serialized_start=1699
-  _globals['_PRIORITY']._serialized_end=1748
-  _globals['_REASON']._serialized_start=1750
-  _globals['_REASON']._serialized_end=1855
-  _globals['_STATUSCODE']._serialized_start=1858
-  _globals['_STATUSCODE']._serialized_end=2379
+  _globals['_PRIORITY']._serialized_start=1742
+  _globals['_PRIORITY']._serialized_end=1791
+  _globals['_REASON']._serialized_start=1793
+  _globals['_REASON']._serialized_end=1898
+  _globals['_STATUSCODE']._serialized_start=1901
+  _globals['_STATUSCODE']._serialized_end=2422
   _globals['_TENSOR']._serialized_start=65
   _globals['_TENSOR']._serialized_end=202
   _globals['_STRINGS']._serialized_start=204
@@ -48,25 +48,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTREQUEST']._serialized_start=232
   _globals['_PREDICTREQUEST']._serialized_end=507
   _globals['_PREDICTRESPONSE']._serialized_start=510
-  _globals['_PREDICTRESPONSE']._serialized_end=818
-  _globals['_STREAMPREDICTRESPONSE']._serialized_start=821
-  _globals['_STREAMPREDICTRESPONSE']._serialized_end=952
-  _globals['_FAILURE']._serialized_start=954
-  _globals['_FAILURE']._serialized_end=1016
-  _globals['_LISTMODELSREQUEST']._serialized_start=1018
-  _globals['_LISTMODELSREQUEST']._serialized_end=1037
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1039
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1100
-  _globals['_MODELVERSIONS']._serialized_start=1103
-  _globals['_MODELVERSIONS']._serialized_end=1250
-  _globals['_MODELVERSIONS_LABELSENTRY']._serialized_start=1205
-  _globals['_MODELVERSIONS_LABELSENTRY']._serialized_end=1250
-  _globals['_GETMODELREQUEST']._serialized_start=1252
-  _globals['_GETMODELREQUEST']._serialized_end=1321
-  _globals['_GETMODELRESPONSE']._serialized_start=1324
-  _globals['_GETMODELRESPONSE']._serialized_end=1576
-  _globals['_BATCHINGSETTINGS']._serialized_start=1578
-  _globals['_BATCHINGSETTINGS']._serialized_end=1697
-  _globals['_PREDICTIONSERVICE']._serialized_start=2382
-  _globals['_PREDICTIONSERVICE']._serialized_end=2685
+  _globals['_PREDICTRESPONSE']._serialized_end=861
+  _globals['_STREAMPREDICTRESPONSE']._serialized_start=864
+  _globals['_STREAMPREDICTRESPONSE']._serialized_end=995
+  _globals['_FAILURE']._serialized_start=997
+  _globals['_FAILURE']._serialized_end=1059
+  _globals['_LISTMODELSREQUEST']._serialized_start=1061
+  _globals['_LISTMODELSREQUEST']._serialized_end=1080
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1082
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1143
+  _globals['_MODELVERSIONS']._serialized_start=1146
+  _globals['_MODELVERSIONS']._serialized_end=1293
+  _globals['_MODELVERSIONS_LABELSENTRY']._serialized_start=1248
+  _globals['_MODELVERSIONS_LABELSENTRY']._serialized_end=1293
+  _globals['_GETMODELREQUEST']._serialized_start=1295
+  _globals['_GETMODELREQUEST']._serialized_end=1364
+  _globals['_GETMODELRESPONSE']._serialized_start=1367
+  _globals['_GETMODELRESPONSE']._serialized_end=1619
+  _globals['_BATCHINGSETTINGS']._serialized_start=1621
+  _globals['_BATCHINGSETTINGS']._serialized_end=1740
+  _globals['_PREDICTIONSERVICE']._serialized_start=2425
+  _globals['_PREDICTIONSERVICE']._serialized_end=2728
 # @@protoc_insertion_point(module_scope)

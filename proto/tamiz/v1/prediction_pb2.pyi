@@ -108,7 +108,7 @@ class PredictRequest(_message.Message):
     def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., threshold: _Optional[float] = ..., return_probabilities: bool = ..., id: _Optional[str] = ..., priority: _Optional[_Union[Priority, str]] = ..., timeout_us: _Optional[int] = ..., model_label: _Optional[str] = ..., inputs_digest: _Optional[str] = ...) -> None: ...
 
 class PredictResponse(_message.Message):
-    __slots__ = ("model_name", "model_version", "accepted", "reasons", "class_index", "confidence", "classes", "threshold", "probabilities", "queue_duration_us", "compute_duration_us", "thresholds")
+    __slots__ = ("model_name", "model_version", "accepted", "reasons", "class_index", "confidence", "classes", "threshold", "probabilities", "queue_duration_us", "compute_duration_us", "thresholds", "certified", "rows_certified")
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
@@ -121,6 +121,8 @@ class PredictResponse(_message.Message):
     QUEUE_DURATION_US_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_DURATION_US_FIELD_NUMBER: _ClassVar[int]
     THRESHOLDS_FIELD_NUMBER: _ClassVar[int]
+    CERTIFIED_FIELD_NUMBER: _ClassVar[int]
+    ROWS_CERTIFIED_FIELD_NUMBER: _ClassVar[int]
     model_name: str
     model_version: int
     accepted: _containers.RepeatedScalarFieldContainer[bool]
@@ -133,7 +135,9 @@ class PredictResponse(_message.Message):
     queue_duration_us: int
     compute_duration_us: int
     thresholds: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., accepted: _Optional[_Iterable[bool]] = ..., reasons: _Optional[_Iterable[_Union[Reason, str]]] = ..., class_index: _Optional[_Iterable[int]] = ..., confidence: _Optional[_Iterable[float]] = ..., classes: _Optional[_Union[_manifest_pb2.Classes, _Mapping]] = ..., threshold: _Optional[float] = ..., probabilities: _Optional[bytes] = ..., queue_duration_us: _Optional[int] = ..., compute_duration_us: _Optional[int] = ..., thresholds: _Optional[_Iterable[float]] = ...) -> None: ...
+    certified: bool
+    rows_certified: _containers.RepeatedScalarFieldContainer[bool]
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., accepted: _Optional[_Iterable[bool]] = ..., reasons: _Optional[_Iterable[_Union[Reason, str]]] = ..., class_index: _Optional[_Iterable[int]] = ..., confidence: _Optional[_Iterable[float]] = ..., classes: _Optional[_Union[_manifest_pb2.Classes, _Mapping]] = ..., threshold: _Optional[float] = ..., probabilities: _Optional[bytes] = ..., queue_duration_us: _Optional[int] = ..., compute_duration_us: _Optional[int] = ..., thresholds: _Optional[_Iterable[float]] = ..., certified: bool = ..., rows_certified: _Optional[_Iterable[bool]] = ...) -> None: ...
 
 class StreamPredictResponse(_message.Message):
     __slots__ = ("id", "response", "failure")

@@ -40,6 +40,11 @@ OPEN: Final = {
         "whether the server serves, and with tokens only how many models or versions could not be loaded",
         "a thread for at most 10 s, at most 64 at once, and a turn of the event loop",
     ),
+    "/livez": (
+        "no body, at most 100 headers of 64 KiB each",
+        "whether the event loop runs",
+        "the same as /healthz",
+    ),
     "/grpc.health.v1.Health/Check": (
         "one name",
         "whether the server, a service, a model or a version of this name serves",

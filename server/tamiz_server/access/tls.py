@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from tamiz_server.access.validity import Validity, validity
 from tamiz_server.access.watched import Watched
 from tamiz_server.config.config import Config
 from tamiz_server.errors import ConfigError
 from tamiz_server.system.files import MAX_OPERATORS_BYTES, read_regular_file
+
+_log = logging.getLogger(__name__)
 
 
 class Certificates(NamedTuple):
@@ -21,6 +27,7 @@ class Certificates(NamedTuple):
         client_ca: the authorities whose clients may connect; None: clients need no certificate.
         context: key and chain as an SSLContext, for HTTP.
         calls: the same for HTTP/2, with the clients' authorities.
+        valid: when all certificates of the chain are valid; None if that cannot be told.
     """
 
     key: bytes
@@ -28,6 +35,7 @@ class Certificates(NamedTuple):
     client_ca: bytes | None
     context: ssl.SSLContext
     calls: ssl.SSLContext
+    valid: Validity | None
 
 
 def watch_certificates(config: Config) -> Watched[Certificates] | None:
@@ -50,7 +58,30 @@ def _read(config: Config) -> Certificates:
     if _content(config) != content:
         raise ConfigError("the files for TLS are being changed right now; they are read again later")
     key, chain, client_ca = content
-    return Certificates(key, chain, client_ca, context, calls)
+    valid = validity(chain)
+    _warn_of_dates(config.tls_certificate, valid)
+    return Certificates(key, chain, client_ca, context, calls, valid)
+
+
+def _warn_of_dates(path: str, valid: Validity | None) -> None:
+    """Say when clients refuse the certificate. It is used all the same: this machine's clock may be wrong."""
+    now_s = time.time()
+    if valid is not None and now_s < valid.from_s:
+        _log.error(
+            "--tls-certificate: %s holds a certificate that is not valid before %s: clients refuse it;"
+            " replace it, or set the clock of this machine",
+            *(path, _shown(valid.from_s)),
+        )
+    if valid is not None and valid.until_s < now_s:
+        _log.error(
+            "--tls-certificate: %s holds a certificate that has expired at %s: clients refuse it; replace it,"
+            " and the server reads it again",
+            *(path, _shown(valid.until_s)),
+        )
+
+
+def _shown(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _content(config: Config) -> tuple[bytes, bytes, bytes | None]:

@@ -335,6 +335,8 @@ class Config:
     def _check_ports(self) -> None:
         if not overlap(self.host, self.pages_host):
             return
+        if socket_path(self.host) and self.metrics_host:
+            raise ConfigError(f"--host and --metrics-host are both {self.host}: choose two sockets")
         if socket_path(self.host):
             raise ConfigError(
                 f"--host is {self.host}: give --metrics-host too, such as unix:/run/tamiz/metrics.sock or"

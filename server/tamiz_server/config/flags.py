@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
@@ -14,6 +15,8 @@ from tamiz_server.config.setting import KINDS, flag, setting
 from tamiz_server.config.variables import naming_variables, require_spelling, settings_in, variable
 from tamiz_server.errors import ConfigError
 
+_COMMANDS: Final = ("health", "label", "token")
+_OF_CLIENT: Final = ("models", "predict")
 _TRUE: Final = {"1", "true", "yes", "on"}
 _FALSE: Final = {"0", "false", "no", "off"}
 
@@ -30,7 +33,9 @@ def parse_config(argv: Sequence[str], environ: Mapping[str, str]) -> Config:
             if no repository is given.
         SystemExit: for `--help`, `--version` and unknown flags, as argparse does.
     """
-    flags = _given(_parser("tamiz-server", _USAGE, _DESCRIPTION, _EPILOG), argv)
+    parser = _parser("tamiz-server", _USAGE, _DESCRIPTION, _EPILOG)
+    parser.advice = _advice(argv)
+    flags = _given(parser, argv)
     require_spelling(environ)
     if "model_repository" not in flags | settings_in(environ):
         raise ConfigError(
@@ -38,6 +43,20 @@ def parse_config(argv: Sequence[str], environ: Mapping[str, str]) -> Config:
             " of bundles"
         )
     return _config(flags, settings_in(environ))
+
+
+def _advice(argv: Sequence[str]) -> str:
+    """Return which command is meant, to be said of a wrong argument; "" if none is."""
+    for before, word in zip(("", *argv), argv, strict=False):
+        if before.startswith("-") or word.startswith("-"):  # a flag, or what may be its value
+            continue
+        if word in _COMMANDS:
+            return f"the command comes first: tamiz-server {word} …"
+        if word in _OF_CLIENT:
+            return f"that is a command of the client: tamiz-client {word}"
+        if near := difflib.get_close_matches(word, _COMMANDS, 1):
+            return f"did you mean tamiz-server {near[0]}?"
+    return ""
 
 
 def parse_pages_address(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Config, bool]:

@@ -35,7 +35,16 @@ class Batch:
         error: why there are no decisions.
     """
 
-    __slots__ = ("_probabilities", "_thresholds", "decisions", "error", "seconds", "slices", "started_s")
+    __slots__ = (
+        "_certified",
+        "_probabilities",
+        "_thresholds",
+        "decisions",
+        "error",
+        "seconds",
+        "slices",
+        "started_s",
+    )
 
     def __init__(self, slices: Sequence[Slice], started_s: float) -> None:
         self.slices = slices
@@ -44,7 +53,9 @@ class Batch:
         self.decisions: DecisionLists | None = None
         self.error: TamizError | None = None
         self._probabilities: NDArray[np.float64] | None = None
+        # Row by row, if thresholds differ; else None.
         self._thresholds: list[float] | None = None
+        self._certified: list[bool] | None = None
 
     def inputs(self, specs: Sequence[Spec]) -> Inputs:
         """Return the rows of all requests as one array per input."""
@@ -60,25 +71,39 @@ class Batch:
             for spec in specs
         }
 
-    def thresholds(self, own: NDArray[np.float64] | None) -> list[float]:
+    def thresholds(self, index: NDArray[np.int64] | None) -> list[float]:
         """Return the confidence that each row has to reach.
 
         Args:
-            own: each row's own threshold, (n_rows,), if the model's thresholds differ by class or slice;
-                it is changed in place. Otherwise None.
+            index: (n_rows,), the class or slice of each row, as `Thresholds.index_of_rows` gives it; None if
+                the model's thresholds do not differ.
         """
-        if own is None:
-            asked: list[float] = []
+        asked: list[float] = []
+        if index is None:
             for request, start, stop in self.slices:
                 asked += [request.threshold.value] * (stop - start)
             return asked
-        row = 0
+        certified: list[bool] = []
         for request, start, stop in self.slices:
-            rows = slice(row, row + stop - start)
-            row = rows.stop
-            request.threshold.apply(own[rows])
-        self._thresholds = own.tolist()
-        return self._thresholds
+            rows = index[len(asked) : len(asked) + stop - start]
+            asked += request.threshold.values[rows].tolist()  # type: ignore[index]
+            certified += request.threshold.values_certified[rows].tolist()  # type: ignore[index]
+        self._thresholds, self._certified = asked, certified
+        return asked
+
+    def n_uncertified(self) -> int:
+        """Return how many rows were accepted at a threshold at which no certificate's promise holds."""
+        accepted = self.decisions.accepted if self.decisions else []
+        if self._certified is not None:
+            return sum(ok and not certified for ok, certified in zip(accepted, self._certified, strict=True))
+        if all(request.threshold.certified for request, _, _ in self.slices):
+            return 0
+        n_rows = row = 0
+        for request, start, stop in self.slices:
+            if not request.threshold.certified:
+                n_rows += sum(accepted[row : row + stop - start])
+            row += stop - start
+        return n_rows
 
     def decided(self, decisions: DecisionLists, probabilities: NDArray[np.float64]) -> None:
         """Take what the gate decided on the rows, and their probabilities, (n_rows, n_classes)."""
@@ -118,6 +143,8 @@ class Batch:
                 else [],
                 request.threshold.value,
                 self._thresholds[rows] if self._thresholds is not None else [],
+                request.threshold.certified,
+                self._certified[rows] if self._certified is not None else [],
                 self.started_s - request.arrived_s,
                 self.seconds,
             )

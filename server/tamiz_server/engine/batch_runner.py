@@ -56,9 +56,9 @@ class BatchRunner:
         specs = self._model.specs
         inputs = batch.inputs(specs)
         probabilities, subset = self._model.run(inputs, self._max_run_s)
-        own = self._thresholds.of_rows(probabilities, subset) if self._thresholds.differ else None
+        index = self._thresholds.index_of_rows(probabilities, subset) if self._thresholds.differ else None
         batch.decided(
-            decide_batch(probabilities, batch.thresholds(own), valid_rows(inputs, specs)), probabilities
+            decide_batch(probabilities, batch.thresholds(index), valid_rows(inputs, specs)), probabilities
         )
         batch.seconds = time.monotonic() - started_s
 

@@ -6,7 +6,8 @@
 
 A fast model runs in the event loop itself, because handing a batch to a thread costs more than computing
 it. A slow one runs in a thread of its own, and what arrives meanwhile forms the next batch.
-`Model.batch_seconds`, measured in the warm-up, decides which.
+`Model.batch_seconds`, measured in the warm-up, decides which. Rows can make a fast model slow (a loop that
+they bound): a version that has held up the event loop once runs in a thread from then on.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tamiz_server.errors import DeadlineExceeded, ModelFailed, RowsFailed, Tamiz
 from tamiz_server.model.model import Model
 from tamiz_server.model.run_limit import OVERSTAY_S
 from tamiz_server.system.niceness import give_way
+from tamiz_server.system.threads import WHERE, none_is_left
 from tamiz_server.telemetry.model_metrics import ModelMetrics
 
 _log = logging.getLogger(__name__)
@@ -41,10 +43,18 @@ _MS: Final = 1e-3
 _DRAIN_POLL_S: Final = 0.01
 _INLINE_RUN_S: Final = 1.0
 """The longest run in the event loop: meanwhile nobody is answered."""
+_HOLDS_UP_S: Final = 0.1
+"""A version whose batch computes for so long in the event loop leaves it: a hundred times what
+`--inline-limit-us` allows by default."""
 
 _RESTS: Final = (
     "the model failed on several batches in a row and rests for a while; try another replica, or again in a"
     " few seconds"
+)
+
+_HELD_UP: Final = (
+    "model %s version %s computed %d rows in the event loop for %.1f s, in which nobody else was answered:"
+    " until it is loaded again it runs in a thread of its own"
 )
 
 # The clock is time.monotonic, not the loop's: uvloop's stands still within a turn and counts whole
@@ -60,7 +70,7 @@ class Engine:
         metrics: its counts.
         config: the settings in force for this model.
         thresholds: what rows have to reach.
-        inline: whether the model runs in the event loop.
+        inline: whether the model runs in the event loop, so far.
         rests: whether the model rests after failures, and has not yet rested long enough to be asked again.
     """
 
@@ -92,14 +102,8 @@ class Engine:
         self.config = config
         self.thresholds = thresholds or Thresholds(model.manifest.threshold)
         self.rests = False
-        self.inline = model.batch_seconds <= config.inline_limit_us * _US
         self._on_rest = on_rest
         self._while_resting, self._after_rest = while_resting, after_rest
-        max_run_s = model.max_run_s
-        if self.inline and max_run_s:
-            max_run_s = min(max_run_s, _INLINE_RUN_S)
-        self._runner = BatchRunner(model, self.thresholds, max_run_s, metrics.labels)
-        self._overstays_s = max_run_s + OVERSTAY_S if max_run_s else math.inf
         self._computing: dict[Future[list[Batch]], asyncio.TimerHandle] = {}
         self._shedding = Shedding(
             max_batch_size=config.max_batch_size,
@@ -115,19 +119,17 @@ class Engine:
             shedding=self._shedding,
         )
         self._circuit = Circuit(max_failures=config.max_failures, cooldown_s=config.failure_cooldown_s)
-        metrics.follow(self._queue, self._circuit)
+        metrics.follow(self._queue, self._circuit, model.overstays)
         self._loop = asyncio.get_running_loop()
         self._end_of_rest: asyncio.TimerHandle | None = None
-        self._threads = (
-            None if self.inline else ThreadPoolExecutor(config.max_concurrency, "tamiz-model", give_way)
-        )
         self._idle_threads = config.max_concurrency
         self._patience = Patience()
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = math.inf
-        self._never_waits = self.inline and config.max_queue_delay_us == 0
+        self._looked_s = self._used_s = -math.inf
         self._has_dynamic_shapes = any(size < 0 for spec in model.specs for size in spec.tail)
+        self._run_where(inline=model.batch_seconds <= config.inline_limit_us * _US)
 
     async def predict(self, request: Request) -> Answer:
         """Return the decisions on a request's rows, once they are computed.
@@ -179,6 +181,32 @@ class Engine:
         if self._threads is not None:
             self._threads.shutdown(wait=False)
 
+    def _run_where(self, *, inline: bool) -> None:
+        """Have the model run in the event loop from now on, or in threads of this engine."""
+        config, max_run_s = self.config, self.model.max_run_s
+        if inline and max_run_s:
+            max_run_s = min(max_run_s, _INLINE_RUN_S)
+        self.inline = inline
+        self._runner = BatchRunner(self.model, self.thresholds, max_run_s, self.metrics.labels)
+        self._overstays_s = max_run_s + OVERSTAY_S if max_run_s else math.inf
+        self._threads = (
+            None if inline else ThreadPoolExecutor(config.max_concurrency, "tamiz-model", give_way)
+        )
+        self._never_waits = inline and config.max_queue_delay_us == 0
+
+    def _run_in_loop(self, batch: Batch) -> list[Batch]:
+        """Compute a batch, while nobody else is answered; a version that holds them up does so once."""
+        if batch.started_s - self._looked_s > _HOLDS_UP_S:  # the look is a call of the system
+            self._looked_s, self._used_s = batch.started_s, time.thread_time()
+        batches = self._runner.run(batch)
+        taken_s = _now_s() - batch.started_s
+        # It is not the version's fault if another process had the processor meanwhile.
+        if taken_s > _HOLDS_UP_S and time.thread_time() - self._used_s > 2 * _HOLDS_UP_S:
+            n_rows = sum(stop - start for _, start, stop in batch.slices)
+            _log.warning(_HELD_UP, *self.metrics.labels, n_rows, taken_s)
+            self._run_where(inline=False)
+        return batches
+
     def _runs_at_once(self, request: Request) -> bool:
         """Return whether a request need not wait: the engine is idle, and nobody else seems to be coming."""
         return (
@@ -197,7 +225,7 @@ class Engine:
         # It never was in the queue, so it must take nothing out of the queue if it fails.
         request.taken = request.n_rows
         self._patience.computed(1)
-        (batch,) = batches = self._runner.run(Batch([Slice(request, 0, request.n_rows)], now_s))
+        (batch,) = batches = self._run_in_loop(Batch([Slice(request, 0, request.n_rows)], now_s))
         self._deliver(batches)
         if request.answer is None:
             raise batch.error or ModelFailed(FAILED)
@@ -244,7 +272,7 @@ class Engine:
         self._patience.computed(len(slices))
         batch = Batch(slices, now_s)
         if self._threads is None:
-            self._deliver(self._runner.run(batch))
+            self._deliver(self._run_in_loop(batch))
         else:
             self._run_in_thread(self._threads, batch)
         if self._idle_threads and self._queue.n_rows:
@@ -253,7 +281,14 @@ class Engine:
     def _run_in_thread(self, threads: ThreadPoolExecutor, batch: Batch) -> None:
         self._idle_threads -= 1
         self._set_timer(self._queue.expiry_s())
-        computing = threads.submit(self._runner.run, batch)
+        try:
+            computing = threads.submit(self._runner.run, batch)
+        except RuntimeError as error:
+            if not none_is_left(error):
+                raise
+            batch.error = Unavailable(f"no thread could be started to compute this; {WHERE}")
+            self._loop.call_soon(self._batch_done, [batch])
+            return
         if self._overstays_s < math.inf:
             self._computing[computing] = self._loop.call_later(self._overstays_s, self._overstays, computing)
         computing.add_done_callback(lambda future: self._loop.call_soon_threadsafe(self._thread_done, future))
@@ -268,8 +303,11 @@ class Engine:
     def _thread_done(self, future: Future[list[Batch]]) -> None:
         if (timer := self._computing.pop(future, None)) is not None:
             timer.cancel()
+        self._batch_done(future.result())
+
+    def _batch_done(self, batches: list[Batch]) -> None:
         self._idle_threads += 1
-        self._deliver(future.result())
+        self._deliver(batches)
         self._dispatch()
 
     def _deliver(self, batches: list[Batch]) -> None:
@@ -285,6 +323,7 @@ class Engine:
                 class_index, confidence, accepted, reasons = batch.decisions
                 self.metrics.batch_done(batch.seconds, len(accepted))
                 self.metrics.rows_decided(confidence, accepted, reasons, class_index)
+                self.metrics.uncertified_rows += batch.n_uncertified()
             batch.deliver(reveal=self.config.reveal_abstained)
 
     def _take_note(self, error: TamizError | None) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,10 @@ class Answer:
         threshold: what all rows had to reach, unless `thresholds` says it row by row.
         thresholds: what each row had to reach, if the model's thresholds differ by class or slice; otherwise
             empty.
+        has_promise: whether the certificate's promise holds at `threshold`; if thresholds differ, whether
+            there is any promise.
+        rows_certified: whether the promise holds at each row's threshold, if thresholds differ; otherwise
+            empty.
         queue_s: how long the request waited for its batch. For a request in parts: how long none was
             computed.
         compute_s: how long its batch took. For a request in parts: how long any was computed.
@@ -41,8 +45,17 @@ class Answer:
     probabilities: list[NDArray[np.float64]]
     threshold: float
     thresholds: list[float]
+    has_promise: bool
+    rows_certified: list[bool]
     queue_s: float
     compute_s: float
+
+    @property
+    def certified(self) -> bool:
+        """Whether the certificate's promise holds for all accepted rows."""
+        if not self.has_promise or not self.rows_certified:
+            return self.has_promise
+        return all(map(operator.le, self.accepted, self.rows_certified))
 
 
 class Request:
@@ -154,7 +167,7 @@ class Request:
         if sum(len(each.accepted) for _, each in parts) < self.n_rows:
             return None
         queue_s, compute_s = _times([each for _, each in parts])
-        parts.sort(key=itemgetter(0))
+        parts.sort(key=operator.itemgetter(0))
         (_, whole), *rest = parts
         whole.queue_s, whole.compute_s = queue_s, compute_s
         for _, each in rest:
@@ -164,6 +177,7 @@ class Request:
             whole.confidence += each.confidence
             whole.probabilities += each.probabilities
             whole.thresholds += each.thresholds
+            whole.rows_certified += each.rows_certified
         return whole
 
 
@@ -173,7 +187,7 @@ def _times(parts: Sequence[Answer]) -> tuple[float, float]:
     The two add up to the end of the last part, also if parts are computed side by side.
     """
     compute_s = end_s = 0.0
-    for part in sorted(parts, key=attrgetter("queue_s")):
+    for part in sorted(parts, key=operator.attrgetter("queue_s")):
         computed_s = part.queue_s + part.compute_s
         compute_s += max(0.0, computed_s - max(part.queue_s, end_s))
         end_s = max(end_s, computed_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,12 @@ def _check_threshold(
         list(counts) == sorted(counts),
         f"has a certificate of {what} with {certificate.n_errors} errors among {certificate.n_accepted}"
         f" accepted of {certificate.n_rows} rows",
+    )
+    proven = certificate.proven_thresholds
+    require(
+        not proven
+        or (proven[0] == value and all(map(operator.lt, proven, proven[1:])) and math.isfinite(proven[-1])),
+        f"has a certificate of {what} whose proven thresholds do not ascend from {value}",
     )
     for name in _SHARES:
         share = getattr(certificate, name)

@@ -60,7 +60,7 @@ class Model:
         max_batch_size: the most rows of one run.
         n_threads: how many threads of onnxruntime compute one batch.
         batch_seconds: how long the largest batch took at warm-up.
-        run_limit: how long a run may take.
+        overstays: how many of its runs could not be stopped in time; see `run_limit`.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class Model:
         self.n_threads = n_threads or 1
         self.max_run_s = max_run_s
         self._run_limit = RunLimit(bundle.path)
+        self.overstays = self._run_limit.overstays
         self._memory_bytes = memory_bytes
         self._path = bundle.path
         by_slice = self.manifest.threshold.subdivision == Subdivision.SUBDIVISION_SLICE

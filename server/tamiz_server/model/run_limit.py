@@ -1,7 +1,7 @@
 """Limits how long a model computes. One thread watches all runs; onnxruntime stops those that take too long.
 
 onnxruntime checks between two nodes, also within loops, whether to stop. It cannot stop a single node. A run
-that overstays because of that is written into the log, and its engine lets the model rest.
+that overstays because of that is counted and written into the log, and its engine lets the model rest.
 
 Time is counted in steps of the watching thread, not by a clock. A paused process (SIGSTOP, a suspended
 machine) does not compute, and its run must not be stopped for the pause.
@@ -33,6 +33,21 @@ _OVERSTAYS: Final = (
 )
 
 
+class Overstays:
+    """Counts the runs of a model that overstayed. The watching thread alone changes it.
+
+    A run knows it, and not its `RunLimit`: objects that know each other stay in memory.
+
+    Attributes:
+        n: how many there were.
+    """
+
+    __slots__ = ("n",)
+
+    def __init__(self) -> None:
+        self.n = 0
+
+
 class Run:
     """The options of a run; later runs use them again.
 
@@ -44,10 +59,14 @@ class Run:
         max_run_s: how long it may take, in seconds; 0: no limit.
     """
 
-    __slots__ = ("__weakref__", "_seen", "_steps", "max_run_s", "options", "overdue", "path", "serial")
+    __slots__ = (
+        *("__weakref__", "_overstays", "_seen", "_steps"),
+        *("max_run_s", "options", "overdue", "path", "serial"),
+    )
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, overstays: Overstays) -> None:
         self.path = path
+        self._overstays = overstays
         self.options = onnxruntime.RunOptions()
         self.serial = 0
         self.overdue = False
@@ -71,14 +90,20 @@ class Run:
             if self.serial == serial:
                 self.options.terminate = True
             if self._steps == math.ceil((self.max_run_s + OVERSTAY_S) / _STEP_S):
+                self._overstays.n += 1
                 _log.error(_OVERSTAYS, self.path, OVERSTAY_S, self.max_run_s)
 
 
 class RunLimit:
-    """Limits the runs of one model. Any thread may use it, several at once."""
+    """Limits the runs of one model. Any thread may use it, several at once.
+
+    Attributes:
+        overstays: how many runs overstayed.
+    """
 
     def __init__(self, path: Path) -> None:
         """Limit the runs of the model in a file."""
+        self.overstays = Overstays()
         self._path = path
         self._idle: list[Run] = []
 
@@ -91,7 +116,7 @@ class RunLimit:
         try:
             run = self._idle.pop()
         except IndexError:
-            run = _watched(Run(self._path))
+            run = _watched(Run(self._path, self.overstays))
         run.max_run_s = max_run_s
         run.serial += 1
         return run
@@ -112,8 +137,9 @@ def _watched(run: Run) -> Run:
     with _lock:
         _runs.add(run)
         if not _threads:
-            _threads.append(threading.Thread(target=_watch, name="tamiz-run-limit", daemon=True))
-            _threads[0].start()
+            thread = threading.Thread(target=_watch, name="tamiz-run-limit", daemon=True)
+            thread.start()
+            _threads.append(thread)
     return run
 
 

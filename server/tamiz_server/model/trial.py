@@ -3,8 +3,8 @@
     Trial.run ──► trial_process, which has imported everything ──► a copy of it per bundle: load, warm up
 
 A graph that crashes onnxruntime, never ends or takes all memory ends that copy, and is refused with the
-reason. Starting the process takes a second; it is kept while bundles are loaded. Several can be tried at
-once.
+reason. Starting the process takes a second; it is kept while bundles are loaded, and for some seconds more.
+Several can be tried at once.
 """
 
 from __future__ import annotations

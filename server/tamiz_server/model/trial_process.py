@@ -29,6 +29,7 @@ from tamiz_server.model.graph_check import check_graph
 from tamiz_server.model.model import Model
 from tamiz_server.model.recorded_warm_up import warm_up
 from tamiz_server.system.files import may_pass
+from tamiz_server.system.threads import WHERE, none_is_left
 
 REFUSED: Final = 3
 REFUSED_FOR_NOW: Final = 4
@@ -159,6 +160,10 @@ def _try(path: Path, content: bytes, limits: Limits) -> tuple[int, str]:
         return REFUSED, (
             f"{path}: loading it takes more memory than --model-memory-bytes allows; export it again"
         )
+    except RuntimeError as error:
+        if not none_is_left(error):
+            raise
+        return REFUSED_FOR_NOW, f"{path}: no thread could be started to try it; {WHERE}"
     return 0, ""
 
 

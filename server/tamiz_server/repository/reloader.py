@@ -52,6 +52,7 @@ from tamiz_server.repository.repository import (
 from tamiz_server.serving.readiness import Readiness
 from tamiz_server.serving.served import Registry
 from tamiz_server.system.resources import available_cpus, available_memory_bytes
+from tamiz_server.system.threads import WHERE, none_is_left
 from tamiz_server.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -59,6 +60,9 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _LEAST_PAUSE_S: Final = 0.05
+_QUIET_S: Final = 5.0
+"""When nothing has loaded for so long, the process that tries bundles ends. Starting it costs more than a
+load, and requests to load come one after the other."""
 _TIMES_CHANGED: Final = 3  # a request to load looks so often at a file that changes or cannot be loaded now
 
 
@@ -107,6 +111,7 @@ class Reloader:
         self._leaving: dict[Engine, asyncio.Task[None]] = {}
         self._disk = Disk()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._end_of_quiet: asyncio.TimerHandle | None = None
         self._woken = asyncio.Event()
         self._nudged = False
 
@@ -144,8 +149,11 @@ class Reloader:
                     await self.look(patient=not nudged, within_s=self._polls_every_s or math.inf)
                 else:
                     await self._try_again()
-            except Exception:  # noqa: BLE001  the next look may succeed
-                _log.exception("a look at %s failed: this is a bug", self._config.model_repository)
+            except Exception as error:  # noqa: BLE001  the next look may succeed
+                if none_is_left(error):
+                    _log.error("no thread could be started to look at the repository; %s", WHERE)
+                else:
+                    _log.exception("a look at %s failed: this is a bug", self._config.model_repository)
 
     async def look(self, *, patient: bool = True, within_s: float = math.inf) -> None:
         """Serve what is on disk: all models, or in explicit mode those asked for.
@@ -201,6 +209,8 @@ class Reloader:
         """Close all engines, and stop loading. Call this when nothing waits any more."""
         self._trial.close()
         self._publisher.close()
+        if self._end_of_quiet is not None:
+            self._end_of_quiet.cancel()
         for engine in self._leaving:
             engine.close()
         for task in (*self._leaving.values(), *self._tasks, *self._loading.values()):
@@ -220,9 +230,12 @@ class Reloader:
                     raise ModelFailed("the server failed on this request; its log says why") from error
 
         task = asyncio.create_task(turn())
+        self._hold(task)
+        return await asyncio.shield(task)
+
+    def _hold(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)  # the event loop itself does not hold a task until it is done
         task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
 
     async def _load_model(self, name: str) -> None:
         disk = await self._look_at_disk()
@@ -323,8 +336,6 @@ class Reloader:
             )
             for task in ended:
                 task.result()  # raises what is no failure to load, such as the end of the interpreter
-        if not self._loading:
-            await asyncio.to_thread(self._trial.rest)
 
     def _start_loads(self) -> None:
         """Load side by side as many versions as the room allows, the highest of each model first."""
@@ -340,6 +351,13 @@ class Reloader:
         del self._loading[key]
         self._room.give_back(key)
         self._woken.set()
+        if self._end_of_quiet is not None:
+            self._end_of_quiet.cancel()
+        self._end_of_quiet = asyncio.get_running_loop().call_later(_QUIET_S, self._rest)
+
+    def _rest(self) -> None:
+        """End the process that tries bundles, unless it tries one."""
+        self._hold(asyncio.create_task(asyncio.to_thread(self._trial.rest)))
 
     def _commit(self, name: str) -> None:
         """Put a model's folder in force, between two turns of the event loop."""
@@ -411,8 +429,15 @@ class Reloader:
             self._failed(key, content, error)
             return
         except Exception as error:  # noqa: BLE001  the other versions must still be loaded
-            _log.exception("%s cannot be loaded: this is a bug", path)
-            self._failed(key, content, FileError(f"{path}: {error!r}"))
+            if none_is_left(error):
+                shortage = f"no thread could be started to load it; {WHERE}"
+            elif isinstance(error, MemoryError):
+                shortage = "memory was short when it was loaded"
+            else:
+                _log.exception("%s cannot be loaded: this is a bug", path)
+                self._failed(key, content, FileError(f"{path}: {error!r}"))
+                return
+            self._failed(key, content, FileError(f"{path}: {shortage}", may_pass=True))
             return
         if loaded is None and self._in_force.get(key) is not known:
             return  # what it was compared with is not served any more: it is loaded again

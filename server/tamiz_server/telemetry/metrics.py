@@ -39,6 +39,8 @@ class Metrics(Collector):
         server_version: for the label of `tamiz_build_info`.
         refused_by_access: calls that access control refused, by code; it counts them in threads of its own.
         log_lines_dropped: returns how many lines the log has lost.
+        certificate_dates: returns from when until when the server's certificate is valid, in seconds since
+            1970; None without TLS.
 
     Attributes:
         unattributed: requests that ended before their model was known, by code.
@@ -55,6 +57,7 @@ class Metrics(Collector):
     server_version: str
     refused_by_access: Mapping[str, int] = field(default_factory=dict)
     log_lines_dropped: Callable[[], int] = int
+    certificate_dates: Callable[[], tuple[float, float] | None] = lambda: None
     unattributed: Tally[str] = field(init=False, default_factory=Tally)
     refused: Tally[str] = field(init=False, default_factory=Tally)
     model_labels: dict[str, Mapping[str, int]] = field(init=False, default_factory=dict)
@@ -191,6 +194,26 @@ class Metrics(Collector):
     )
     def _log_lines_dropped(self) -> int:
         return self.log_lines_dropped()
+
+    @computed(
+        "gauge",
+        "tamiz_tls_certificate_start_timestamp_seconds",
+        "From when on all certificates in --tls-certificate are valid, in seconds since 1970. Not shown"
+        " without TLS.",
+    )
+    def _certificate_start(self) -> float | None:
+        dates = self.certificate_dates()
+        return dates and dates[0]
+
+    @computed(
+        "gauge",
+        "tamiz_tls_certificate_end_timestamp_seconds",
+        "When the first of the certificates in --tls-certificate expires, in seconds since 1970. Not shown"
+        " without TLS.",
+    )
+    def _certificate_end(self) -> float | None:
+        dates = self.certificate_dates()
+        return dates and dates[1]
 
     @computed("gauge", "tamiz_model_label", "The version that a label names.", ("model", "label"))
     def _label_versions(self) -> dict[tuple[str, str], int]:

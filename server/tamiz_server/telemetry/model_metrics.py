@@ -39,6 +39,16 @@ class Circuit(Protocol):
     is_open: bool
 
 
+class Overstays(Protocol):
+    """What counts the runs that could not be stopped in time.
+
+    Attributes:
+        n: how many there were.
+    """
+
+    n: int
+
+
 @dataclass(eq=False)
 class ModelMetrics:
     """The counts of one served version. Only the event loop changes them.
@@ -52,6 +62,7 @@ class ModelMetrics:
         labels: model and version: values of the metrics' labels.
         requests: how many requests ended, by gRPC status.
         rows: how many rows were decided, by reason.
+        uncertified_rows: how many rows were accepted without a certificate's promise.
         failed_s: the time that requests which failed took, from arrival to end, in total.
         last_ended_s: when a request last ended, on time.monotonic's clock; 0: none has ended.
     """
@@ -87,6 +98,9 @@ class ModelMetrics:
     batch_rows: Distribution = histogram("tamiz_batch_rows", "Rows per computed batch.", BATCH_BUCKETS_ROWS)
     _queue: Queue | None = field(init=False, default=None)
     _circuit: Circuit | None = field(init=False, default=None)
+    _overstays: Overstays | None = field(init=False, default=None)
+    _overstays_before: int = field(init=False, default=0)
+    uncertified_rows: int = field(init=False, default=0)
     failed_s: float = field(init=False, default=0.0)
     last_ended_s: float = field(init=False, default=0.0)
 
@@ -100,10 +114,16 @@ class ModelMetrics:
         self._reference = _reference(manifest)
         self.decided.name_classes(manifest)
 
-    def follow(self, queue: Queue, circuit: Circuit) -> None:
-        """Show the queue and the circuit of the engine that answers from now on, in place of another's."""
+    def follow(self, queue: Queue, circuit: Circuit, overstays: Overstays) -> None:
+        """Show the queue and the circuit of the engine that answers from now on, in place of another's.
+
+        The runs of its model that overstay are added to those of the one before.
+        """
         self._queue = queue
         self._circuit = circuit
+        if overstays is not self._overstays:
+            self._overstays_before = self._n_overstays()
+            self._overstays = overstays
 
     def request_answered(self, started_s: float, now_s: float, queue_s: float, compute_s: float) -> None:
         """Count one request that ended with OK, and where its time went: waiting, computing, and the rest.
@@ -159,6 +179,16 @@ class ModelMetrics:
 
     @computed(
         "counter",
+        "tamiz_uncertified_rows",
+        "Accepted rows that no certificate's promise covers: the threshold is not certified, a request asked"
+        " for a stricter one than any that is proven (or for a looser one that is allowed), or the row is of"
+        " an unknown slice.",
+    )
+    def _uncertified_rows(self) -> int:
+        return self.uncertified_rows
+
+    @computed(
+        "counter",
         "tamiz_class_rows",
         "Rows with a predicted class, by class and outcome. Not for models with more than 100 classes.",
         ("class", "outcome"),
@@ -204,6 +234,15 @@ class ModelMetrics:
     def circuit_open(self) -> bool:
         """Whether requests are refused because the model failed again and again."""
         return self._circuit is not None and self._circuit.is_open
+
+    @computed(
+        "counter",
+        "tamiz_runs_overstayed",
+        "Batches that still computed two seconds after --max-run-s, counted then: one node of the graph takes"
+        " long, and cannot be stopped.",
+    )
+    def _n_overstays(self) -> int:
+        return self._overstays_before + (self._overstays.n if self._overstays else 0)
 
     @computed("gauge", "tamiz_model_served", "1 for each version that is served.")
     def _served(self) -> int:

@@ -19,7 +19,7 @@ from tamiz_server.access.access import OPEN, Access
 from tamiz_server.access.tls import Certificates
 from tamiz_server.access.watched import Watched
 from tamiz_server.config.config import Config
-from tamiz_server.config.host import shown
+from tamiz_server.config.host import shown, socket_path
 from tamiz_server.errors import TamizError
 from tamiz_server.serving.methods import Feed, Method, Methods, Stream
 from tamiz_server.system.resources import room_for_connections
@@ -80,7 +80,8 @@ class GrpcServer:
             ConfigError: if the port cannot be listened on.
         """
         config = self._config
-        where = ("--grpc-port", config.host, config.grpc_port)
+        flag = "--host" if socket_path(config.host) else "--grpc-port"
+        where = (flag, config.host, config.grpc_port)
         address = shown(config.host, config.grpc_port)
         try_port(*where)
         with listening(*where):

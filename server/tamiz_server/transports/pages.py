@@ -14,7 +14,9 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final, NamedTuple
 
+from tamiz_server.config.host import socket_path
 from tamiz_server.errors import TamizError
+from tamiz_server.system.threads import none_is_left
 from tamiz_server.telemetry.offers import takes_gzip
 from tamiz_server.transports.ports import bound, listening, remove_socket
 
@@ -69,7 +71,7 @@ class PageServer:
             ConfigError: if the port cannot be listened on.
         """
         self._host = host
-        with listening("--metrics-port", host, port):
+        with listening("--metrics-host" if socket_path(host) else "--metrics-port", host, port):
             taken = bound(host, port)
             self._server = _server_class(tls)(
                 taken, _handler(pages, admit or (lambda _path, _authorization: None))
@@ -162,7 +164,12 @@ def _server_class(
 
         def process_request(self, request: Any, client_address: Any) -> None:
             self.connections.add(request)
-            super().process_request(request, client_address)
+            try:
+                super().process_request(request, client_address)
+            except RuntimeError as error:
+                if not none_is_left(error):
+                    raise
+                self.process_request_thread(request, client_address)  # one after the other, but answered
 
         def shutdown_request(self, request: Any) -> None:
             self.connections.remove(request)

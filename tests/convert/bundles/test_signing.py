@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -95,6 +97,29 @@ def test_the_private_key_is_for_its_owner_and_nothing_is_written_over(keys, tmp_
             make_keys(private, public)
     assert keys[0].read_bytes() == before
     assert not (tmp_path / "new.key").exists()
+
+
+_LIGHT = """
+import sys
+from tamiz_convert.__main__ import main
+
+folder = sys.argv[1]
+assert main(["keygen", f"{folder}/private.pem", f"{folder}/public.pem"]) == 0
+assert main(["sign", f"{folder}/m", "--key", f"{folder}/private.pem"]) == 0
+assert main(["verify", f"{folder}/m", "--key", f"{folder}/public.pem"]) == 0
+heavy = {"numpy", "pandas", "sklearn", "onnx", "onnxruntime", "torch", "skops"} & sys.modules.keys()
+print(*heavy or ["none of them"], "is heavy")
+"""
+
+
+def test_the_commands_with_keys_need_no_library_of_exports(make_bundle, tmp_path):
+    """Whoever signs need not be able to export, and does not wait for nine seconds of imports."""
+    path = make_bundle()
+    shutil.copytree(path.parent, tmp_path / "m")
+    command = [sys.executable, "-c", _LIGHT, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "none of them is heavy"
 
 
 def test_the_commands_sign_and_verify_with_a_passphrase_from_the_environment(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from mapie.risk_control import BinaryClassificationController, BinaryRisk
 
-from tamiz_convert.certificates.fixed_sequence import Outcomes, walk
+from tamiz_convert.certificates.fixed_sequence import walk
+from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.certificates.promises import certify_joint_error
 from tamiz_convert.metrics.binomial import p_values
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from tamiz_convert.certificates.fixed_sequence import Outcomes
+from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.certificates.promises import certify_coverage, certify_joint_error
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.metrics.binomial import upper_bound
@@ -81,13 +83,13 @@ def test_a_row_without_a_confidence_is_never_accepted_and_counts_all_the_same():
     [
         (
             lambda: certify_joint_error(Outcomes(*sample(30, 1)), max_error=0.01, confidence_level=0.9),
-            "it takes at least 230. Bring more rows, or ask for 0.07",
+            "it takes at least 230. Bring more rows, or ask for 0.0",
         ),
         (
             lambda: certify_joint_error(
                 Outcomes(np.full(300, 0.9), np.arange(300) % 10 == 0), max_error=0.05, confidence_level=0.9
             ),
-            "30 rows are wrong at the highest confidence alone, which proves 0.13",
+            "30 rows are wrong at the highest confidence alone. Improve the model, or ask for 0.13, which",
         ),
         (
             lambda: certify_joint_error(
@@ -99,10 +101,25 @@ def test_a_row_without_a_confidence_is_never_accepted_and_counts_all_the_same():
         ),
         (
             lambda: certify_coverage(Outcomes(*sample(100, 1)), min_coverage=0.99, confidence_level=0.9),
-            "it takes at least 230 rows, all of them with a confidence",
+            r"it takes at least 230 rows, .* with a confidence. Bring more rows, or ask for 0.977, which",
         ),
     ],
 )
 def test_what_cannot_be_proven_says_what_would_be_needed(certify, message):
     with pytest.raises(UnattainableError, match=message):
         certify()
+
+
+@pytest.mark.parametrize("n", [7, 40, 300])
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("in_groups", [False, True])
+def test_what_is_advised_is_proven_if_it_is_asked_for(n, seed, in_groups):
+    confidence, error = sample(n, seed)
+    confidence[: n // 5] = 0.999
+    group = np.arange(n) // 3 if in_groups else None
+    for certify, wish in ((certify_joint_error, "max_error"), (certify_coverage, "min_coverage")):
+        rows = Outcomes(np.where(error & (wish == "min_coverage"), np.nan, confidence), error, group)
+        with pytest.raises(UnattainableError) as caught:
+            certify(rows, confidence_level=0.9, **{wish: 0.001 if wish == "max_error" else 0.999})
+        (advised,) = re.findall(r"or ask for ([\d.e-]+), which these rows prove", str(caught.value))
+        assert certify(rows, confidence_level=0.9, **{wish: float(advised)}).n_rows == n

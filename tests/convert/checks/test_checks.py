@@ -52,6 +52,7 @@ def bundle(tmp_path_factory, calibration):
             calibration=held_out,
             threshold=threshold,
             calibrator=calibrator,
+            certification_fraction=0.5,
             allow_duplicates=True,
         )
         return folder

@@ -104,7 +104,12 @@ def test_simpler_rules_are_measured_without_any_checks(model, calibration, outpu
     release = Release.of(None, {"debt": lambda rows: np.where(rows["debt"] > 20, "default", "repays")}, None)
     outcome = release.hold(subject, parts, 0)
     assert outcome.checks == ()
-    assert [(each.name, each.n_rows) for each in outcome.baselines] == [("majority", 1000), ("debt", 1000)]
+    measured = [(each.name, each.n_rows) for each in outcome.baselines]
+    assert measured == [("majority", 1000), ("debt", 1000), ("this bundle", 1000)]
+    accepted = subject.predict(parts.certifying.rows).accepted
+    most_frequent = parts.certifying.y == np.bincount(parts.fitting.y).argmax()
+    assert outcome.baselines[0].n_accepted == accepted.sum()
+    assert outcome.baselines[0].accuracy_accepted == pytest.approx(most_frequent[accepted].mean())
     assert outcome.baselines[1].accuracy > outcome.baselines[0].accuracy
 
 

@@ -154,6 +154,7 @@ def test_counting_a_row_several_times_is_measuring_it_several_times(data):
 def test_a_bundle_does_the_same_as_itself(bundles, rows):
     same = compare(bundles[0], bundles[0] / "model.onnx", *rows, n_resamples=200)
     assert same.verdict == f"A and B do the same on these {len(rows[1])} rows."
+    assert same.headline == "A and B do the same."
     assert [each.difference for each in same.measures] == [0.0] * len(HIGHER_IS_BETTER)
     assert all(each.interval == (0.0, 0.0) and each.p_value == 1.0 for each in same.measures)
     assert (same.discordance.other_label, same.discordance.p_value) == (0, 1.0)
@@ -161,7 +162,25 @@ def test_a_bundle_does_the_same_as_itself(bundles, rows):
 
 
 def test_a_comparison_is_shown_in_a_line(found):
-    assert repr(found) == f"Comparison(A = tumors/1, B = tumors/2: {found.verdict})"
+    assert repr(found) == f"Comparison(A = tumors/1, B = tumors/2: {found.headline})"
+    assert str(found) == f"A = tumors/1, B = tumors/2: {found.verdict}"
+    assert found.threshold == (found.a.value, found.b.value)
+    assert found.coverage == (found.measure("coverage").a, found.measure("coverage").b)
+
+
+def test_a_notebook_shows_the_headline_and_a_browser_the_page(found, monkeypatch, tmp_path):
+    assert found.headline in found._repr_html_()
+    assert "A = tumors/1" in found._repr_html_()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    found.open()
+    (page,) = tmp_path.glob("*/comparison.html")
+    assert opened == [page.as_uri()]
+    assert found.headline in page.read_text()
+    monkeypatch.setattr("webbrowser.open", lambda _address: False)
+    with pytest.raises(ExportError, match="there is no browser"):
+        found.open()
 
 
 def test_two_good_models_on_few_rows_are_not_told_apart(found):
@@ -183,6 +202,7 @@ def test_a_better_model_is_called_better(cancer, bundles, rows, tmp_path):
     for name in ("accuracy", "brier", "aurc", "coverage_at_error"):
         assert better.measure(name).better == "B", name
     assert "B is better in accuracy (" in better.verdict
+    assert better.headline.startswith("B is better: right on ")
     worse = compare(bundles[1], tmp_path / "tumors/3", *rows, n_resamples=400)
     assert "A is better in accuracy (" in worse.verdict
     assert worse.measure("accuracy").difference == -better.measure("accuracy").difference
@@ -211,6 +231,9 @@ def test_the_winner_over_all_rows_that_loses_in_a_slice_is_named(tmp_path):
         " 200 rows)."
     )
     assert reversal in found.verdict
+    assert ", but not everywhere: see " in found.headline
+    assert "\n" not in found.headline
+    assert len(found.headline) < 110
     assert "But" not in compare(tmp_path / "m/1", tmp_path / "m/2", table, y).verdict
 
 
@@ -464,7 +487,8 @@ def test_the_page_opens_without_an_error_and_asks_nobody_for_anything(found, tmp
         page.goto(path.as_uri())
         assert page.locator("h2").count() == 6
         assert page.locator("svg[role=img]").count() == 4
-        assert page.locator(".lead").inner_text() == found.verdict
+        assert page.locator(".lead").inner_text() == found.headline
+        assert page.get_by_text(found.verdict).is_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         browser.close()
     assert said == []

@@ -73,7 +73,7 @@ def test_the_manifest_says_what_was_done(model, held_out, output):
     assert manifest.name == "cancer"
     assert manifest.estimator == "sklearn.linear_model.LogisticRegression"
     assert list(manifest.classes.integers) == [0, 1]
-    assert manifest.calibrator.method == "temperature"
+    assert manifest.calibrator.method == "none"
     assert manifest.calibrator.n_rows == len(held_out[0]) - manifest.threshold.certificate.n_rows
     certificate = manifest.threshold.certificate
     assert (certificate.max_error, certificate.confidence_level) == (0.06, 0.95)
@@ -160,10 +160,10 @@ def test_a_fixed_threshold_promises_nothing(model, held_out, output):
 
 def test_what_cannot_be_proven_stops_the_export_unless_told_otherwise(model, held_out, output):
     with pytest.raises(UnattainableError, match="Ask for max_error="):
-        export(model, output, calibration=held_out, max_error=0.02)
+        export(model, output, calibration=held_out, max_error=0.012)
     assert not output.parent.exists()
-    report = export(model, output, calibration=held_out, max_error=0.02, allow_uncertified=True)
-    assert "no threshold keeps the error" in report.manifest.threshold.not_certified
+    report = export(model, output, calibration=held_out, max_error=0.012, allow_uncertified=True)
+    assert "no threshold is proven to keep the error" in report.manifest.threshold.not_certified
     assert "not certified" in str(report)
 
 
@@ -460,7 +460,7 @@ def test_the_command_exports_and_inspects(files, capsys, rows):
         assert each.digest in "".join(shown.split())
     assert f"scores {manifest.scores_kind}" in " ".join(shown.split())
     assert main(["inspect", "--json", str(files / "models/cancer/1/model.onnx")]) == 0
-    assert json.loads(capsys.readouterr().out)["calibrator"]["method"] == "temperature"
+    assert json.loads(capsys.readouterr().out)["calibrator"]["method"] == "none"
 
 
 @pytest.mark.parametrize(
@@ -468,7 +468,7 @@ def test_the_command_exports_and_inspects(files, capsys, rows):
     [
         (["--threshold", "0.9"], "loading a pickle runs whatever code is in it"),
         (["--threshold", "0.9", "--trust-pickle", "--calibrator", "magic"], "unknown calibrator"),
-        (["--max-error", "0.001", "--trust-pickle"], "at least 2302 accepted rows"),
+        (["--max-error", "0.001", "--trust-pickle"], "at least 2302 accepted certification rows"),
         (["--threshold", "0.9", "--trust-pickle", "--features", "c0,zz"], "has no column 'zz'"),
         (
             ["--threshold", "0.9", "--trust-pickle", "--train", "nowhere.parquet"],
@@ -492,3 +492,81 @@ def test_an_unknown_target_names_the_columns(files, capsys):
     ]
     assert main(wrong) == 1
     assert "has no column 'target'; it has 'c0'" in capsys.readouterr().err
+
+
+def test_prices_choose_the_threshold_and_the_report_shows_what_it_costs(model, held_out, output):
+    cost = {"matrix": {"0": {"1": 4}, 1: {0: 20}}, "abstention": 1}
+    report = export(model, output, calibration=held_out, cost=cost)
+    certificate = report.manifest.threshold.certificate
+    assert certificate.method == "clopper-pearson-bound"
+    assert certificate.error_upper_bound <= certificate.max_error <= 1.01 * certificate.error_upper_bound
+    data = json.loads((output / "report.json").read_text())
+    gate, matrix, shown = data["gate"], np.array(data["confusion"]["matrix"]), data["cost"]
+    total = (matrix * [[0, 4], [20, 0]]).sum() + gate["n_rows"] - gate["n_accepted"]
+    assert shown["mean"] == pytest.approx(total / gate["n_rows"]) == pytest.approx(report.cost.mean)
+    assert shown["interval"][0] <= shown["mean"] <= shown["interval"][1]
+    assert any(
+        (each["coverage"], each["cost"]) == pytest.approx((gate["coverage"], shown["mean"]))
+        for each in shown["curve"]
+    )
+    assert f"a request costs {report.cost.mean:.4g} on average" in str(report)
+    assert "What a request costs" in report.page.read_text()
+    assert "At most" in report.page.read_text().split("<main")[0]
+
+
+def test_prices_that_make_every_answer_too_dear_answer_nothing(model, held_out, output):
+    report = export(model, output, calibration=held_out, cost={"error": 1e6, "abstention": 1})
+    assert report.manifest.threshold.value > 1.0
+    assert "it costs least to answer nothing" in repr(report)
+    assert report.cost.mean == 1.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"cost": {"error": 10}}, "cost has error; expected the price of an error and of an abstention"),
+        ({"cost": {"error": 10, "abstention": 1}, "max_error": 0.1}, "given: max_error, cost"),
+        (
+            {"cost": {"error": 10, "abstention": 1}, "per_class": True},
+            "per_class and slice_by need max_error",
+        ),
+        ({"cost": {"error": 10, "abstention": 1}, "groups": [1]}, "give either cost or groups"),
+        ({"cost": {"matrix": [[0, 1, 2]] * 3, "abstention": 1}}, "shape [3, 3]; expected [2, 2]"),
+    ],
+)
+def test_prices_that_cannot_be_used_are_refused_and_nothing_is_written(
+    model, held_out, output, settings, said
+):
+    with pytest.raises(ExportError) as refused:
+        export(model, output, calibration=held_out, **settings)
+    assert said in str(refused.value)
+    assert not output.parent.exists()
+
+
+def test_the_command_takes_prices_as_a_list_or_from_a_file(tmp_path, model, held_out, capsys):
+    joblib.dump(model, tmp_path / "model.joblib")
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("abstention: 1\nmatrix:\n  0: {1: 10}\n  1: {0: 10}\n")
+    command = ["sklearn", str(tmp_path / "model.joblib"), "--trust-pickle", "--target", "y", "--no-report"]
+    pd.DataFrame(held_out[0]).add_prefix("x").assign(y=held_out[1]).to_csv(tmp_path / "rows.csv", index=False)
+    command += ["--calibration", str(tmp_path / "rows.csv"), "--calibrator", "temperature"]
+    thresholds = []
+    for number, given in enumerate(("error=10, abstention=1", str(prices)), start=1):
+        bundle = tmp_path / "m" / str(number)
+        assert main([*command, "--cost", given, "--output", str(bundle)]) == 0
+        assert "a request costs" in capsys.readouterr().out
+        thresholds.append(read_manifest(bundle).threshold.value)
+    assert thresholds[0] == thresholds[1]
+    for given, said in (
+        ("error=ten,abstention=1", "is not a list of prices"),
+        ("no_such_file.yaml", "cannot be read"),
+        ("error:10", "cannot be read"),
+        ("eror=10,abstention=1", "did you mean 'error'"),
+    ):
+        try:
+            status = main([*command, "--cost", given, "--output", str(tmp_path / "m" / "9")])
+        except SystemExit as stopped:
+            status = stopped.code
+        assert status != 0
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "m" / "9").exists()

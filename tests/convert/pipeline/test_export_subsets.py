@@ -91,11 +91,11 @@ def test_a_slice_that_the_estimator_never_saw_becomes_an_input(model, customers,
     assert (threshold.subdivision, threshold.slice_input) == (Subdivision.SUBDIVISION_SLICE, "region")
     north, south, west = threshold.subsets
     assert (north.name, south.name, west.name) == ("north", "south", "west")
-    assert north.certificate.confidence_level == pytest.approx(1 - 0.1 / 3)
+    assert north.certificate.confidence_level == pytest.approx(1 - 0.1 / 2)  # west has too few rows
     assert (south.value, west.value, threshold.value) == (ACCEPT_NONE,) * 3
     assert threshold.certificate.n_accepted == north.certificate.n_accepted
-    assert threshold.certificate.n_rows == 2_000
-    assert "region south: abstains wholly, not certified: no threshold keeps" in str(report)
+    assert threshold.certificate.n_rows == 2_800
+    assert "region south: abstains wholly, not certified: no threshold is proven" in str(report)
 
     session = onnxruntime.InferenceSession(output / "model.onnx")
     regions = np.array(["north", "west", "nowhere", ""], dtype=object).reshape(-1, 1)

@@ -81,7 +81,7 @@ def test_what_is_said_of_the_rows_reaches_the_folds_of_the_choice(
         export(model, tmp_path / "m/1", **held_out)
     (selection,) = chosen
     assert selection.folds == folds
-    assert 450 <= selection.n_rows <= 550
+    assert 250 <= selection.n_rows <= 350
 
 
 def scored(change, n=1_200, seed=0):

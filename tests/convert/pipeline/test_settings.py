@@ -118,7 +118,7 @@ def test_rows_without_labels_are_refused(name, value, shown):
         ("seed", -1, "-1; expected a whole number from 0 to 4294967295"),
         ("slices", None, "None; expected the name of a column, or several"),
         ("selection", 3, "3; expected SelectionSettings or None"),
-        ("progress", "yes", "'yes'; expected a function or None"),
+        ("progress", "yes", "'yes'; expected a function, False or None"),
     ],
 )
 def test_a_value_of_another_type_is_refused_before_the_model_is_looked_at(name, value, expected):

@@ -34,7 +34,8 @@ from tamiz_convert import export
 from tamiz_convert.bundles.bundle import read_manifest
 from tamiz_convert.calibrators.identity import Identity
 from tamiz_convert.certificates.certify import certify
-from tamiz_convert.certificates.fixed_sequence import METHOD, Outcomes
+from tamiz_convert.certificates.fixed_sequence import METHOD
+from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.evidence import AttainableError, Baseline, Evidence, Latency, ScoredRows

@@ -158,7 +158,7 @@ def test_both_files_say_the_same_and_are_the_same_for_the_same_evidence(cancer_e
 def test_a_number_that_is_none_becomes_null(cancer_evidence):
     odd = replace(cancer_evidence, attainable=[AttainableError(n, float("nan"), 0.5) for n in (10, 20)])
     assert report_data(odd)["attainable"][0]["max_error"] is None
-    assert "more labelled rows" not in page_text(odd)
+    assert "Would more labelled rows help" not in page_text(odd)
 
 
 def test_every_key_is_documented(customers_evidence, digits_data):

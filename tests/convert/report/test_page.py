@@ -12,7 +12,7 @@ import pytest
 from tests.convert.report.conftest import page_text
 
 from tamiz.v1.manifest_pb2 import Certificate, Promise, Subdivision, SubsetThreshold, Threshold
-from tamiz_convert.report.formats import interval, p_value, quantity
+from tamiz_convert.report.formats import interval, p_value, quantity, share
 
 STYLE = files("tamiz_convert.report").joinpath("page.css").read_text(encoding="utf-8")
 LIGHT, DARK = (
@@ -212,11 +212,13 @@ def test_numbers_are_rounded_as_people_read_them():
         1e6: "1,000,000",
         153.27: "153.3",
         0.0286: "0.0286",
-        6.7e-8: "6.7e−8",
+        6.7e-8: "0.000000067",
+        1e-12: "less than 0.000000001",
         -0.5: "−0.5",
     }
     assert {value: quantity(value) for value in shown} == shown
     assert (quantity(0.0), quantity(None)) == ("0", "–")
+    assert [share(x) for x in (0.9073, 0.8, 1e-6, 1.0, None)] == ["90.73%", "80%", "0.0001%", "100%", "–"]
 
 
 def test_many_rows_and_classes_stay_below_two_megabytes(made_evidence):
@@ -244,17 +246,17 @@ def test_contrast_is_computed_as_the_guidelines_do():
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
-def test_light_and_dark_name_the_same_nine_colors():
-    assert len(LIGHT) == 9
+def test_light_and_dark_name_the_same_colors():
+    assert len(LIGHT) == 11
     assert LIGHT.keys() == DARK.keys()
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK])
-@pytest.mark.parametrize("ground", ["paper", "panel", "wash"])
+@pytest.mark.parametrize("ground", ["paper", "panel", "wash", "tint"])
 def test_text_and_marks_stand_out_from_what_is_behind_them(palette, ground):
-    for role in ("ink", "quiet", "accent", "alarm"):
+    for role in ("ink", "quiet", "accent", "caution", "alarm"):
         assert contrast(palette[role], palette[ground]) >= 4.5, (role, ground)
-    if ground != "wash":
+    if ground not in {"wash", "tint"}:
         assert contrast(palette["edge"], palette[ground]) >= 3.0
 
 

@@ -179,7 +179,7 @@ def check_unloading_the_last(client: triton.InferenceServerClient) -> None:
         client.async_infer("m", [features()], note, headers=CALLER)
     client.unload_model("m", headers=ADMIN)
     for _ in range(40):
-        assert done.acquire(timeout=20)
+        assert done.acquire(timeout=60)
     assert set(outcomes) <= {"OK", "StatusCode.NOT_FOUND"}, outcomes
     refused(lambda: infer(client, "m"), "NOT_FOUND", "served: none")
     assert client.is_server_ready()

@@ -64,6 +64,7 @@ def check_live_ready_and_described(client: triton.InferenceServerClient) -> None
         ("reason", "BYTES", [-1]),
         ("probabilities", "FP64", [-1, 2]),
         ("threshold", "FP64", [-1]),
+        ("certified", "BOOL", [-1]),
     ]
 
 
@@ -124,8 +125,10 @@ def check_thresholds(client: triton.InferenceServerClient) -> None:
         )
         assert result.as_numpy("threshold").tolist() == [0.96] * 3
         assert result.as_numpy("accepted").tolist() == [False, False, True]
+        assert not result.get_response().parameters["certified"].bool_param  # 0.8 alone is proven
     looser = client.infer("m", [features()], parameters={"threshold": 0}, outputs=outputs("threshold"))
     assert looser.as_numpy("threshold").tolist() == [0.8] * 3
+    assert looser.get_response().parameters["certified"].bool_param
     strictest = client.infer("m", [features()], parameters={"threshold": 1}, outputs=outputs("accepted"))
     assert not strictest.as_numpy("accepted").any()
     for ambiguous in (95, "many", 1.5, True):
@@ -219,7 +222,7 @@ def check_a_stream_is_answered_in_order(client: triton.InferenceServerClient) ->
         name = "nobody" if k == 20 else "m"
         client.async_stream_infer(name, [features(np.array([[0, k]], dtype=np.float32))], request_id=str(k))
     for k in range(50):
-        result, error = answers.get(timeout=20)
+        result, error = answers.get(timeout=60)
         if k == 20:
             assert "NOT_FOUND: no model 'nobody'" in str(error), error
         else:

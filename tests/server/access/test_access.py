@@ -282,7 +282,7 @@ def test_reflection_needs_the_right_to_predict_and_health_nothing(guarded):
         with grpc.insecure_channel(guarded.target) as channel:
             stub = reflection_pb2_grpc.ServerReflectionStub(channel)
             requests = [reflection_pb2.ServerReflectionRequest(list_services="")]
-            answers = stub.ServerReflectionInfo(iter(requests), metadata=metadata, timeout=10)
+            answers = stub.ServerReflectionInfo(iter(requests), metadata=metadata, timeout=60)
             return [each.name for each in next(iter(answers)).list_services_response.service]
 
     assert SERVICE_NAME in services(("authorization", f"Bearer {SECRETS['caller']}"))
@@ -291,7 +291,7 @@ def test_reflection_needs_the_right_to_predict_and_health_nothing(guarded):
     assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
     with grpc.insecure_channel(guarded.target) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
-        watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=10)
+        watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=60)
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         watch.cancel()
 
@@ -304,12 +304,13 @@ def test_a_method_that_is_not_there_tells_nothing_to_who_may_not_know(guarded):
             ((("authorization", f"Bearer {SECRETS['caller']}"),), "PERMISSION_DENIED"),
         ):
             with pytest.raises(grpc.RpcError) as refused:
-                call(b"", metadata=metadata, timeout=10)
+                call(b"", metadata=metadata, timeout=60)
             assert refused.value.code().name == code
 
 
 def test_metrics_need_their_right_health_is_open_and_refusals_are_counted(guarded):
     assert page(guarded, "/healthz")[:2] == (200, "SERVING\n")
+    assert page(guarded, "/livez")[:2] == (200, "ALIVE\n")
     status, text, headers = page(guarded, "/metrics")
     assert (status, text) == (401, "a token is needed: send the header authorization: Bearer TOKEN\n")
     assert headers["WWW-Authenticate"] == "Bearer"

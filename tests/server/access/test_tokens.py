@@ -11,6 +11,7 @@ import tomllib
 import pytest
 
 from tamiz_server.access.tokens import Grant, Right, entry, new_token, read_tokens
+from tamiz_server.command_line import run
 from tamiz_server.errors import ConfigError
 
 TOKEN, DIGEST = "tamiz_abc", hashlib.sha256(b"tamiz_abc").hexdigest()
@@ -105,6 +106,15 @@ def test_the_command_makes_a_token_and_its_entry(tmp_path):
     }
     assert token not in made.stderr
     assert tomllib.loads(made.stderr)["tokens"].keys() == {"batch"}
+
+
+@pytest.mark.parametrize("right", ["all", "Predict", "", "predict,metrics"])
+def test_the_command_lists_the_rights_if_one_is_unknown(right, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run(["token", "batch", "--right", right])
+    said = capsys.readouterr().err
+    assert f"{right!r} is not one: expected predict, admin, metrics" in said
+    assert said.count("\n") == 1
 
 
 def test_the_command_refuses_a_name_that_is_no_key():

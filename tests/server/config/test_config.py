@@ -78,7 +78,7 @@ def test_every_field_is_a_flag_and_a_variable_with_a_help_text(tmp_path, field):
         (["--host", "unix:run/grpc.sock"], "expected .*, or unix: and an absolute path"),
         (["--host", "unix:/" + 107 * "x"], "expected .*, or unix: and an absolute path"),
         (["--host", "unix:/run/a.sock"], "--host is unix:/run/a.sock: give --metrics-host too"),
-        (["--host", "unix:/a", "--metrics-host", "unix:///a"], "--host is unix:/a: give --metrics-host too"),
+        (["--host", "unix:/a", "--metrics-host", "unix:///a"], "are both unix:/a: choose two sockets"),
         (["--metrics-host", "::", "--metrics-port", "8001"], "are both 8001: choose two ports"),
         (["--version-policy", "newest"], "--version-policy is 'newest': expected all, latest, or latest:N"),
         (["--model-poll-interval-s", "-1"], "--model-poll-interval-s is -1.0: expected from 0 to 2147483"),
@@ -195,13 +195,33 @@ def test_an_error_names_the_variable_if_the_value_came_from_it(tmp_path, argv, e
     [
         (["--grpc-prot=1"], "unrecognized arguments: --grpc-prot=1 (did you mean --grpc-port?)"),
         (["--grpc-port"], "argument --grpc-port: expected one argument"),
-        (["models"], "unrecognized arguments: models"),
+        (["everything"], "unrecognized arguments: everything"),
     ],
 )
 def test_a_wrong_flag_is_one_line(tmp_path, capsys, argv, line):
     with pytest.raises(SystemExit, match="2"):
         parse(tmp_path, *argv)
     assert capsys.readouterr().err == f"tamiz-server: {line}; tamiz-server --help lists the flags\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "advice"),
+    [
+        (["models"], "that is a command of the client: tamiz-client models"),
+        (["predict", "churn"], "that is a command of the client: tamiz-client predict"),
+        (["helth"], "did you mean tamiz-server health?"),
+        (["lable", "churn", "stable", "2"], "did you mean tamiz-server label?"),
+        (["--grpc-port", "1", "label", "m", "stable", "2"], "the command comes first: tamiz-server label …"),
+        (["--no-reflection", "health"], "tamiz-server --help lists the flags"),  # it may be a flag's value
+        (["--otlp-endpoint", "token", "--prot=1"], "tamiz-server --help lists the flags"),
+    ],
+)
+def test_a_command_that_is_meant_is_named(tmp_path, capsys, argv, advice):
+    with pytest.raises(SystemExit, match="2"):
+        parse(tmp_path, *argv)
+    said = capsys.readouterr().err
+    assert said.endswith(f"; {advice}\n")
+    assert said.count("\n") == 1
 
 
 def test_the_help_has_every_flag_once_in_a_group_and_says_what_it_takes(tmp_path, capsys):

@@ -301,6 +301,23 @@ async def test_a_probe_that_comes_to_nothing_before_the_timer_does_not_leave_the
     engine.close()
 
 
+@pytest.mark.parametrize("max_concurrency", [1, 3])
+async def test_where_no_thread_can_be_started_requests_are_told_and_later_ones_answered(
+    make_engine, no_more_threads, max_concurrency
+):
+    engine = make_engine(in_thread=True, max_concurrency=max_concurrency, max_batch_size=1)
+    with no_more_threads():
+        asked = [asyncio.create_task(engine.predict(request(3.0))) for _ in range(2 * max_concurrency)]
+        for error in await asyncio.gather(*asked, return_exceptions=True):
+            assert isinstance(error, Unavailable)
+            assert "no thread could be started" in str(error)
+    answers = await asyncio.gather(*[engine.predict(request(3.0)) for _ in range(2 * max_concurrency)])
+    assert [answer.accepted for answer in answers] == [[True]] * 2 * max_concurrency
+    await engine.drain()
+    assert not engine.queue_rows
+    engine.close()
+
+
 @pytest.mark.parametrize("max_failures", [0, 1, 10])
 async def test_a_model_rests_for_as_long_as_a_batch_cannot_be_stopped(make_engine, monkeypatch, max_failures):
     """onnxruntime stops between two nodes of a graph only. Whoever asks meanwhile is told at once."""
@@ -470,6 +487,53 @@ async def test_in_the_event_loop_a_run_may_take_a_second_and_the_model_is_not_ch
     await engine.predict(request(1.0))
     assert limits == [limit_s]
     assert engine.model.max_run_s == 60.0
+    engine.close()
+
+
+@pytest.mark.parametrize("max_queue_delay_us", [0, 1])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_version_that_holds_up_the_event_loop_computes_in_a_thread_from_then_on(
+    make_engine, monkeypatch, max_queue_delay_us, fails
+):
+    """Rows can make a fast model slow. One caller must not stop all others again and again."""
+    monkeypatch.setattr(engine_module, "_HOLDS_UP_S", 0.02)
+    engine = make_engine(max_run_s=60.0, max_queue_delay_us=max_queue_delay_us)
+    run, ran = engine.model.run, []
+
+    def slow(inputs, max_run_s):
+        ran.append((threading.current_thread() is threading.main_thread(), max_run_s))
+        until_s = time.thread_time() + 0.1
+        while time.thread_time() < until_s:
+            pass
+        if fails:
+            raise ModelFailed("it was stopped", overdue=True)
+        return run(inputs, max_run_s)
+
+    assert (await engine.predict(request(3.0))).accepted == [True]
+    assert engine.inline
+    engine.model.run = slow
+    for _ in range(3):
+        ended = await asyncio.gather(engine.predict(request(3.0)), return_exceptions=True)
+        assert [type(each) is ModelFailed for each in ended] == [fails]
+    assert ran == [(True, 1.0), (False, 60.0), (False, 60.0)]
+    engine.model.run = run
+    answers = await asyncio.gather(*(engine.predict(request(margin)) for margin in (3.0, 0.5, -3.0)))
+    assert [answer.accepted for answer in answers] == [[True], [False], [True]]
+    await engine.drain()
+    engine.close()
+
+
+@pytest.mark.parametrize("paused_s", [0.1, 0.3])
+async def test_a_version_whose_process_waits_for_a_processor_stays_in_the_event_loop(
+    make_engine, monkeypatch, paused_s
+):
+    monkeypatch.setattr(engine_module, "_HOLDS_UP_S", 0.05)
+    engine = make_engine()
+    run = engine.model.run
+    engine.model.run = lambda inputs, max_run_s: (time.sleep(paused_s), run(inputs, max_run_s))[1]
+    for _ in range(3):
+        assert (await engine.predict(request(3.0))).accepted == [True]
+    assert engine.inline
     engine.close()
 
 

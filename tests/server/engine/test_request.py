@@ -17,7 +17,7 @@ def joined(*times: tuple[float, float]) -> tuple[float, float]:
     request = Request({"x": np.zeros((len(times), 1))}, len(times))
     for row, (begun_s, took_s) in enumerate(times):
         assert request.answer is None, "it is not whole yet"
-        request.answered(row, Answer([True], [0], [0], [0.9], [], 0.5, [], begun_s, took_s))
+        request.answered(row, Answer([True], [0], [0], [0.9], [], 0.5, [], True, [], begun_s, took_s))
     assert request.answer is not None
     return request.answer.queue_s, request.answer.compute_s
 

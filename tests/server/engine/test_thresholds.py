@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import math
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.serving_parts import Serving
 
-from tamiz.thresholds import Thresholds
-from tamiz.v1.manifest_pb2 import DataType, Subdivision, SubsetThreshold, Threshold
-from tamiz.v1.prediction_pb2 import PredictRequest, PredictResponse, Reason, Strings, Tensor
+from tamiz.oip.inference import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
+from tamiz.thresholds import Proven, Thresholds
+from tamiz.v1.manifest_pb2 import Certificate, DataType, Promise, Subdivision, SubsetThreshold, Threshold
+from tamiz.v1.prediction_pb2 import (
+    PredictRequest,
+    PredictResponse,
+    Reason,
+    StreamPredictResponse,
+    Strings,
+    Tensor,
+)
 
 OWN = {"north": 0.6, "south": 0.9}
 MARGIN = float(np.log(0.8 / 0.2))
@@ -138,3 +147,172 @@ def test_the_look_up_is_what_its_definition_says(values, index, by_class):
         found = thresholds.of_rows(np.zeros((len(index), 2)), np.array(index))
     known = [values[each] if 0 <= each < len(values) else max(values) for each in index]
     assert found.tolist() == known
+
+
+SELECTIVE = (Promise.PROMISE_UNSPECIFIED, Promise.PROMISE_SELECTIVE_ERROR)
+CONFIDENCES = st.floats(0, 1) | st.sampled_from([0.0, 0.5, 0.8, 1.0])
+
+
+@st.composite
+def families(draw):
+    """A threshold with a certificate, or without one, and a wish at, beside or between what is proven."""
+    proven = sorted(draw(st.sets(CONFIDENCES, min_size=1, max_size=6)))
+    promise = draw(st.sampled_from([None, *Promise.values()]))
+    threshold = Threshold(value=proven[0], not_certified="fixed by the caller")
+    if promise is not None:
+        listed = proven if promise in SELECTIVE and draw(st.booleans()) else []
+        threshold.certificate.CopyFrom(Certificate(promise=promise, proven_thresholds=listed))
+    near = st.sampled_from(proven) | st.sampled_from(proven).map(lambda t: float(np.nextafter(t, 2.0)))
+    wish = draw(st.none() | CONFIDENCES | near.map(lambda t: min(t, 1.0)))
+    return threshold, wish, draw(st.booleans())
+
+
+@given(families())
+def test_a_wish_is_raised_to_the_next_proven_threshold_and_only_there_does_the_promise_hold(family):
+    threshold, wish, looser_allowed = family
+    applied, certified = Proven(threshold).applied(wish, looser_allowed=looser_allowed)
+    own, certificate = threshold.value, threshold.certificate
+    asked = own if wish is None else wish if looser_allowed else max(wish, own)
+    assert applied >= asked  # never less strict than asked
+    if not threshold.HasField("certificate"):
+        assert (applied, certified) == (asked, False)
+    elif certificate.promise == Promise.PROMISE_JOINT_ERROR:
+        assert (applied, certified) == (asked, asked >= own)
+    elif certificate.promise == Promise.PROMISE_COVERAGE:
+        assert (applied, certified) == (asked, asked <= own)
+    elif asked < own:
+        assert (applied, certified) == (asked, False)
+    else:
+        proven = [each for each in certificate.proven_thresholds or [own] if each >= asked]
+        assert (applied, certified) == ((min(proven), True) if proven else (asked, False))
+
+
+@given(st.lists(families(), min_size=2, max_size=5), st.booleans())
+def test_each_class_has_what_its_own_certificate_proves(parts, looser_allowed):
+    subsets = [
+        SubsetThreshold(name=str(i), value=each.value, certificate=each.certificate)
+        if each.HasField("certificate")
+        else SubsetThreshold(name=str(i), value=each.value)
+        for i, (each, _, _) in enumerate(parts)
+    ]
+    wish = parts[0][1]
+    whole = Threshold(
+        value=max(each.value for each in subsets),
+        subdivision=Subdivision.SUBDIVISION_SLICE,
+        subsets=subsets,
+        certificate=Certificate(),
+    )
+    asked = Thresholds(whole).of_request(wish, looser_allowed=looser_allowed)
+    of_each = [Proven(each).applied(wish, looser_allowed=looser_allowed) for each in subsets]
+    assert list(zip(asked.values[1:-1], asked.values_certified[1:-1], strict=True)) == of_each
+    for end in (0, -1):  # a row of no known slice has no promise
+        assert not asked.values_certified[end]
+        assert asked.values[end] == (
+            whole.value if wish is None else wish if looser_allowed else max(wish, whole.value)
+        )
+
+
+PROVEN = (0.8, 0.85, 0.95)
+TOP = float(np.log(0.99 / 0.01))
+"""Log-odds of a confidence of 0.99."""
+
+
+def proves(*thresholds: float) -> Callable[[Any], None]:
+    """Give a manifest's certificate what it proves."""
+    return lambda manifest: manifest.threshold.certificate.proven_thresholds.extend(thresholds)
+
+
+async def one(body: bytes) -> AsyncIterator[bytes]:
+    """A stream of one request."""
+    yield body
+
+
+@pytest.mark.parametrize(
+    ("wanted", "looser_allowed", "applied", "certified"),
+    [
+        (None, False, 0.8, True),
+        (0.3, False, 0.8, True),
+        (0.8, False, 0.8, True),
+        (0.81, False, 0.85, True),
+        (0.85, True, 0.85, True),
+        (0.95, False, 0.95, True),
+        (0.951, False, 0.951, False),
+        (1.0, False, 1.0, False),
+        (0.3, True, 0.3, False),
+    ],
+)
+async def test_every_protocol_tells_what_was_applied_and_whether_it_is_proven(
+    make_bundle, tmp_path, wanted, looser_allowed, applied, certified
+):
+    serving = Serving(tmp_path, allow_looser_thresholds=looser_allowed)
+    serving.serve({("plain", 1): make_bundle("plain/1", change=proves(*PROVEN))})
+    fields = {} if wanted is None else {"threshold": wanted}
+    answers = [await ask(serving, "plain", [TOP, 0.0], **fields)]
+    asked = body("plain", [TOP, 0.0], **fields)
+    (streamed,) = [each async for each in serving.v1.streams["StreamPredict"](one(asked), math.inf, tuple)]
+    answers.append(StreamPredictResponse.FromString(streamed).response)
+    for answer in answers:
+        assert (answer.threshold, answer.certified) == (applied, certified)
+        assert not answer.rows_certified
+        assert list(answer.accepted) == [applied <= 0.99, applied <= 0.5]
+    question = ModelInferRequest(model_name="plain")
+    rows = np.array([[0.0, TOP], [0.0, 0.0]], dtype="<f4")
+    question.inputs.add(name="features", datatype="FP32", shape=rows.shape)
+    question.raw_input_contents.append(rows.tobytes())
+    for name in ("threshold", "certified"):
+        question.outputs.add(name=name)
+    if wanted is not None:
+        question.parameters["threshold"].double_param = wanted
+    asked = question.SerializeToString()
+    inferred = ModelInferResponse.FromString(await serving.oip.methods["ModelInfer"](asked, math.inf, tuple))
+    (streamed,) = [
+        each async for each in serving.oip.streams["ModelStreamInfer"](one(asked), math.inf, tuple)
+    ]
+    for each in (inferred, ModelStreamInferResponse.FromString(streamed).infer_response):
+        assert each.parameters["certified"].bool_param == certified
+        outputs = dict(zip([output.name for output in each.outputs], each.raw_output_contents, strict=True))
+        assert np.frombuffer(outputs["threshold"]).tolist() == [applied] * 2
+        assert np.frombuffer(outputs["certified"], dtype=bool).tolist() == [certified] * 2
+    n_uncertified = 0 if certified else 4 * ((applied <= 0.99) + (applied <= 0.5))
+    assert serving.registry.find("plain", 1).engine.metrics.uncertified_rows == n_uncertified
+
+
+@pytest.mark.parametrize("max_batch_size", [2, 64])
+async def test_an_answer_is_certified_if_every_accepted_row_is(
+    make_bundle, by_slice, tmp_path, max_batch_size
+):
+    def change(manifest) -> None:
+        proves(0.6, 0.7)(manifest)
+        by_slice(manifest)
+        manifest.threshold.certificate.ClearField("proven_thresholds")
+
+    serving = Serving(tmp_path, max_batch_size=max_batch_size)
+    serving.serve({("sliced", 1): make_bundle("sliced/1", "sliced", change=change)})
+    metrics = serving.registry.find("sliced", 1).engine.metrics
+    for wanted, regions, thresholds, rows, certified, n_uncertified in (
+        (0.0, ["north", "north"], [0.6, 0.6], [True, True], True, 0),
+        (0.65, ["north", "moon"], [0.7, 0.9], [True, False], False, 1),  # the moon is accepted
+        (0.995, ["north", "moon"], [0.995, 0.995], [False, False], True, 0),  # nothing is accepted
+        (0.65, ["north", "north", "south"], [0.7, 0.7, 0.9], [True, True, False], False, 1),
+        (0.71, ["north"], [0.71], [False], False, 1),
+    ):
+        before = metrics.uncertified_rows
+        answer = await ask(serving, "sliced", [TOP] * len(regions), regions, threshold=wanted)
+        assert list(answer.thresholds) == thresholds
+        assert list(answer.rows_certified) == rows
+        assert answer.certified == certified
+        assert metrics.uncertified_rows - before == n_uncertified
+
+
+async def test_requests_in_one_batch_have_promises_of_their_own(make_bundle, tmp_path):
+    serving = Serving(tmp_path, max_queue_delay_us=2_000)
+    serving.serve({("plain", 1): make_bundle("plain/1", change=proves(*PROVEN))})
+    wishes = [0.81, 0.96, 0.5, 0.97]
+    answers = await asyncio.gather(*(ask(serving, "plain", [TOP] * 3, threshold=wish) for wish in wishes))
+    assert [(each.threshold, each.certified) for each in answers] == [
+        (0.85, True),
+        (0.96, False),
+        (0.8, True),
+        (0.97, False),
+    ]
+    assert serving.registry.find("plain", 1).engine.metrics.uncertified_rows == 6

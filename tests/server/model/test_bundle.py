@@ -145,6 +145,14 @@ def test_a_bundle_whose_thresholds_differ_is_read(make_bundle, divide, request):
             lambda t: setattr(t, "value", 0.6),
             "has the threshold 0.6, but 0.9 is the strictest of its subsets",
         ),
+        (
+            lambda t: t.subsets[0].certificate.proven_thresholds.extend([0.6, 0.8, 0.7]),
+            "of the threshold of 'north' whose proven thresholds do not ascend from 0.6",
+        ),
+        (
+            lambda t: t.subsets[0].certificate.proven_thresholds.extend([0.7, 0.8]),
+            "of the threshold of 'north' whose proven thresholds do not ascend from 0.6",
+        ),
         (lambda t: setattr(t, "subdivision", 1), "names an input with the slice, but has no slices"),
     ],
 )

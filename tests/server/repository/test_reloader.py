@@ -25,6 +25,7 @@ from tamiz.v1.prediction_pb2 import (
 )
 from tamiz_server.engine.request import Request
 from tamiz_server.errors import InputsChanged, InvalidRequest, ModelFailed, ModelNotFound, Unavailable
+from tamiz_server.repository import reloader
 from tamiz_server.repository.repository import load
 
 
@@ -371,6 +372,28 @@ async def test_fifty_reloads_leave_nothing_behind(running, replace, inline_limit
         assert not server.reloader._staged
 
 
+async def test_the_process_that_tries_bundles_is_started_once_for_many_loads(
+    running, make_bundle, replace, monkeypatch
+):
+    """Starting it takes far longer than a load: one at a time, loads would take minutes on a busy machine."""
+    monkeypatch.setattr(reloader, "_QUIET_S", 60.0)
+    make_bundle("m/1")
+    pids = set()
+    async with running() as server:
+        for threshold in (0.6, 0.7, 0.8):
+            replace("m/1", threshold)
+            await server.look()
+            pids.add(server.reloader._trial._process.pid)
+        assert len(pids) == 1
+        monkeypatch.setattr(reloader, "_QUIET_S", 0.0)
+        replace("m/1", 0.9)
+        await server.look()
+        async with asyncio.timeout(60):
+            while server.reloader._trial._process is not None:  # noqa: ASYNC110  another thread ends it
+                await asyncio.sleep(0.005)
+        assert (await server.ask()).model_version == 1
+
+
 async def test_a_bug_while_loading_fails_that_version_and_no_other(running, make_bundle, monkeypatch, caplog):
     make_bundle("m/1")
     make_bundle("other/1")
@@ -385,7 +408,37 @@ async def test_a_bug_while_loading_fails_that_version_and_no_other(running, make
 def _load_but_not(name: str) -> Callable[..., object]:
     def load_(path: Path, *rest: object) -> object:
         if path.parts[-3] == name:
-            raise MemoryError
+            raise KeyError
         return load(path, *rest)
 
     return load_
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("can't start new thread"), "no thread could be started to load it"),
+        (MemoryError(), "memory was short"),
+    ],
+)
+async def test_a_shortage_while_loading_passes(running, make_bundle, monkeypatch, caplog, error, said):
+    make_bundle("m/1")
+    make_bundle("other/1")
+    short = True
+
+    def load_(path: Path, *rest: object) -> object:
+        if short and path.parts[-3] == "other":
+            raise error
+        return load(path, *rest)
+
+    monkeypatch.setattr("tamiz_server.repository.reloader.load", load_)
+    async with running() as server:
+        await server.look()
+        assert server.reloader.served() == ["m/1"]
+        assert said in caplog.text
+        assert "is tried again in" in caplog.text
+        assert "bug" not in caplog.text
+        short = False
+        server.reloader.nudge()
+        await server.look()
+        assert server.reloader.served() == ["m/1", "other/1"]

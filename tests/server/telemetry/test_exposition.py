@@ -88,6 +88,21 @@ def test_gzip_is_for_those_who_take_it(header, expected):
     assert takes_gzip(header) is expected
 
 
+def test_pages_are_answered_where_no_thread_can_be_started(no_more_threads, capfd):
+    server = PageServer("127.0.0.1", 0, {"/healthz": lambda _: Page(HTTPStatus.OK, "a", b"SERVING")})
+    server.start()
+    try:
+        for _ in range(3):
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+            with no_more_threads():
+                connection.request("GET", "/healthz")
+                assert connection.getresponse().read() == b"SERVING"
+            connection.close()
+    finally:
+        server.stop()
+    assert capfd.readouterr().err == ""
+
+
 def test_a_page_is_packed_and_its_length_is_that_of_what_is_sent():
     body = 5_000 * b"tamiz "
     pages = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from tamiz.v1.manifest_pb2 import (
     Histogram as ReferenceHistogram,
 )
 from tamiz.v1.prediction_pb2 import Reason
+from tamiz_server.model.run_limit import Overstays
 from tamiz_server.telemetry.histograms import Distribution
 from tamiz_server.telemetry.metrics import FAMILIES, Metrics
 
@@ -66,6 +68,24 @@ def test_a_distribution_does_not_grow_with_what_it_counts():
     for _ in range(100_000):
         distribution.observe(0.5)
     assert len(distribution._pending) < 5_000
+
+
+def test_runs_that_overstay_are_counted_over_all_models_of_a_version(metrics):
+    model = metrics.model("m", 1, Manifest())
+    name = "tamiz_runs_overstayed_total"
+    assert samples(metrics)[name] == {("m", "1"): 0}
+    first, second = Overstays(), Overstays()
+    for overstays in (first, first, second, second):  # an engine may be made again for the same model
+        model.follow(SimpleNamespace(n_rows=0, max_queue_size=1), SimpleNamespace(is_open=False), overstays)
+        overstays.n += 1
+    assert samples(metrics)[name] == {("m", "1"): 4}
+
+
+@pytest.mark.parametrize("dates", [None, (1.0, 2.5), (-86400.0, 253402300799.0)])
+def test_the_dates_of_the_certificate_are_shown_if_there_is_one(dates):
+    found = samples(Metrics("1", certificate_dates=lambda: dates))
+    shown = [found.get(f"tamiz_tls_certificate_{which}_timestamp_seconds") for which in ("start", "end")]
+    assert shown == ([{(): date} for date in dates] if dates else [None, None])
 
 
 def test_rows_are_counted_by_outcome_and_reason(metrics):

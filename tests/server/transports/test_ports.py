@@ -68,6 +68,11 @@ def test_a_socket_that_nobody_listens_on_is_replaced_and_others_are_not(tmp_path
         try_port("--host", f"unix:{tmp_path}/nowhere/grpc.sock", 0)
 
 
+def test_a_socket_whose_folder_is_not_there_is_the_fault_of_the_flag_that_names_it(tmp_path):
+    with pytest.raises(ConfigError, match=r"^--metrics-host: .*; make the folder first"):
+        PageServer(f"unix:{tmp_path}/nowhere/metrics.sock", 8002, {})
+
+
 @pytest.mark.parametrize(
     "listen",
     [lambda host: try_port("--metrics-port", host, 0), lambda host: PageServer(host, 0, {})],

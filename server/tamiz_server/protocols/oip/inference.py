@@ -74,6 +74,7 @@ class Inference:
         response = ModelInferResponse(
             model_name=served.name, model_version=str(served.version), id=message.id
         )
+        response.parameters["certified"].bool_param = answer.certified
         add_outputs(response, requested_outputs(message), self.labels(served), answer)
         return response
 

@@ -19,7 +19,7 @@ from tamiz_server.protocols.oip.tensors import BYTES
 LABEL: Final = "label"
 PROBABILITIES: Final = "probabilities"
 _BY_DEFAULT: Final = (LABEL, "confidence", "accepted", "reason")
-_ALL: Final = (*_BY_DEFAULT, PROBABILITIES, "threshold")
+_ALL: Final = (*_BY_DEFAULT, PROBABILITIES, "threshold", "certified")
 _INT64_MIN: Final = -(2**63)
 
 
@@ -104,7 +104,9 @@ def add_outputs(response: ModelInferResponse, names: Iterable[str], labels: Labe
 
 
 def _datatype(name: str, labels: Labels) -> str:
-    return {LABEL: labels.datatype, "accepted": "BOOL", "reason": BYTES}.get(name, "FP64")
+    return {LABEL: labels.datatype, "accepted": "BOOL", "reason": BYTES, "certified": "BOOL"}.get(
+        name, "FP64"
+    )
 
 
 def _raw(name: str, labels: Labels, answer: Answer) -> bytes:
@@ -115,11 +117,16 @@ def _raw(name: str, labels: Labels, answer: Answer) -> bytes:
             return labels.raw(answer.class_index)
         case "confidence":
             return struct.pack(f"<{n_rows}d", *answer.confidence)
-        case "accepted":
-            return bytes(answer.accepted)
+        case "accepted" | "certified":
+            return bytes(answer.accepted if name == "accepted" else _certified(answer))
         case "reason":
             return b"".join(map(_REASONS.__getitem__, answer.reasons))
         case "probabilities":
             return np.concatenate(answer.probabilities).tobytes()
         case _:
             return struct.pack(f"<{n_rows}d", *(answer.thresholds or [answer.threshold] * n_rows))
+
+
+def _certified(answer: Answer) -> list[bool]:
+    """Return whether the promise holds at the threshold of each row."""
+    return answer.rows_certified or [answer.has_promise] * len(answer.accepted)

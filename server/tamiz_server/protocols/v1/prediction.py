@@ -85,12 +85,14 @@ def _serialize(served: Served, answer: Answer) -> bytes:
         class_index=answer.class_index,
         confidence=answer.confidence,
         threshold=answer.threshold,
+        certified=answer.certified,
         probabilities=probabilities,
         queue_duration_us=math.ceil(answer.queue_s * 1e6),
         compute_duration_us=math.ceil(answer.compute_s * 1e6),
     )
     if answer.thresholds:
         columns.thresholds.extend(answer.thresholds)
+        columns.rows_certified.extend(answer.rows_certified)
         columns.threshold = max(answer.thresholds)
     return served.prefix + columns.SerializeToString()
 

@@ -11,6 +11,7 @@ from tamiz_server.access.access import Access
 from tamiz_server.access.tls import Certificates
 from tamiz_server.access.watched import Watched
 from tamiz_server.config.config import Config
+from tamiz_server.config.host import socket_path
 from tamiz_server.serving.methods import Methods
 from tamiz_server.system.resources import room_for_connections
 from tamiz_server.transports.h2.connection import Shared
@@ -64,7 +65,8 @@ class H2Server:
     async def start(self) -> None:
         """Listen; see `Transport`."""
         config, certificates = self._config, self._certificates
-        with listening("--grpc-port", config.host, config.grpc_port):
+        flag = "--host" if socket_path(config.host) else "--grpc-port"
+        with listening(flag, config.host, config.grpc_port):
             taken = bound(config.host, config.grpc_port)
             self._listener = Listener(
                 taken,

@@ -49,7 +49,9 @@ def make_serving(make_bundle, by_class, tmp_path) -> Callable[..., Serving]:
     """Makes a server: versions 1 and 2 of m, a model whose thresholds differ, one that fails."""
     paths = {
         ("m", 1): make_bundle("m/1"),
-        ("m", 2): make_bundle("m/2"),
+        ("m", 2): make_bundle(
+            "m/2", change=lambda m: m.threshold.certificate.proven_thresholds.extend([0.8, 0.9])
+        ),
         ("classes", 1): make_bundle("classes/1", change=by_class),
         ("failing", 1): make_bundle("failing/1", "failing"),
     }
@@ -117,13 +119,14 @@ ROWS = st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=90).map(np.arr
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS, threshold=st.one_of(st.none(), st.floats(0, 1)), model=st.sampled_from(["m", "classes"]))
 async def test_a_rows_decision_is_the_same_over_either_service(make_serving, reveal, rows, threshold, model):
-    every = ("label", "confidence", "accepted", "reason", "probabilities", "threshold")
+    every = ("label", "confidence", "accepted", "reason", "probabilities", "threshold", "certified")
 
     serving = make_serving(reveal_abstained=reveal)
     sent = request(rows, *every, model=model)
     if threshold is not None:
         sent.parameters["threshold"].double_param = threshold
-    got = columns(await infer(serving.oip, sent))
+    answered = await infer(serving.oip, sent)
+    got = columns(answered)
     features = Tensor(name="features", dtype=11, shape=rows.shape, raw=rows.astype("<f4").tobytes())
     typed = PredictRequest(
         model_name=model, inputs=[features], threshold=threshold, return_probabilities=True
@@ -138,6 +141,8 @@ async def test_a_rows_decision_is_the_same_over_either_service(make_serving, rev
     ]
     assert got["probabilities"].tobytes() == expected.probabilities
     assert got["threshold"].tolist() == (list(expected.thresholds) or [expected.threshold] * len(rows))
+    assert got["certified"].tolist() == (list(expected.rows_certified) or [expected.certified] * len(rows))
+    assert answered.parameters["certified"].bool_param == expected.certified
 
 
 async def test_an_answer_names_model_version_and_request(make_serving):
@@ -287,7 +292,7 @@ async def test_a_stream_answers_in_order_and_an_error_ends_its_request_only(make
         "INVALID_ARGUMENT: the message is not a valid inference.ModelInferRequest"
     )
     assert answers[5].infer_response.parameters["triton_final_response"].bool_param
-    assert not answers[4].infer_response.parameters
+    assert "triton_final_response" not in answers[4].infer_response.parameters
     assert serving.ended() == serving.metrics.received == 8
 
 

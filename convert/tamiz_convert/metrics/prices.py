@@ -1,0 +1,171 @@
+"""What each outcome of a request costs: a wrong answer, a right one, and none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamiz_convert.errors import ExportError, did_you_mean
+
+_ABSTENTION: Final = "abstention"
+_ERROR: Final = "error"
+_MATRIX: Final = "matrix"
+_EXPECTED: Final = (
+    "expected the price of an error and of an abstention, such as {'error': 10, 'abstention': 1}; or a"
+    " matrix of true class × answer instead of the error, such as {'matrix': {'no': {'yes': 5}, 'yes':"
+    " {'no': 50}}, 'abstention': 1}"
+)
+
+Booleans = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+Reals = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Prices:
+    """What each outcome costs, in any unit.
+
+    Attributes:
+        abstention: of a request that is not answered.
+        answers: (n_classes, n_classes), float64: of each answer (column) to a row of each true class (row).
+    """
+
+    abstention: float
+    answers: Reals
+
+    @classmethod
+    def of(cls, cost: Mapping[str, Any], classes: Sequence[Any]) -> Prices:
+        """Return the prices that a caller gave.
+
+        Args:
+            cost: see `checked`.
+            classes: the labels, in the order of the model.
+
+        Raises:
+            ExportError: if a price is missing, is not a number, or leaves nothing to choose.
+        """
+        checked("cost", cost)
+        n = len(classes)
+        if _ERROR in cost:
+            answers = float(cost[_ERROR]) * (1.0 - np.eye(n))
+        else:
+            answers = _matrix(cost[_MATRIX], list(classes))
+        prices = cls(float(cost[_ABSTENTION]), answers)
+        if (prices.answers >= prices.abstention).all():
+            raise ExportError(
+                f"cost: no answer is cheaper than an abstention ({prices.abstention:g}), so nothing would be"
+                " answered; expected an answer that is cheaper, such as a right one for 0"
+            )
+        return prices
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The lowest and the highest price."""
+        every = np.append(self.answers, self.abstention)
+        return float(every.min()), float(every.max())
+
+    def per_row(self, y: Integers, predicted: Integers, accepted: Booleans) -> Reals:
+        """Return what each row costs.
+
+        Args:
+            y: (n_rows,), the index of each row's class.
+            predicted: (n_rows,), the index of the predicted class; anything where the row is not accepted.
+            accepted: (n_rows,), whether the row is answered.
+        """
+        costs = np.full(len(y), self.abstention)
+        costs[accepted] = self.answers[y[accepted], predicted[accepted]]
+        return costs
+
+
+def checked(name: str, cost: Any) -> None:
+    """Refuse what cannot be prices, whatever the classes are.
+
+    Raises:
+        ExportError: with what was wrong.
+    """
+    if not isinstance(cost, Mapping):
+        raise ExportError(f"{name} is {cost!r}; {_EXPECTED}")
+    known = [_ERROR, _ABSTENTION, _MATRIX]
+    for key in cost:
+        if key not in known:
+            raise ExportError(f"{name}: unknown key {key!r}{did_you_mean(str(key), known)}; {_EXPECTED}")
+    if _ABSTENTION not in cost or (_ERROR in cost) == (_MATRIX in cost):
+        given = ", ".join(map(str, cost)) or "nothing"
+        raise ExportError(f"{name} has {given}; {_EXPECTED}")
+    abstention = _price(f"the price of an abstention in {name}", cost[_ABSTENTION])
+    if _ERROR in cost:
+        error = _price(f"the price of an error in {name}", cost[_ERROR])
+        if error <= 0.0 or abstention <= 0.0:
+            raise ExportError(
+                f"{name}: an error costs {error:g} and an abstention {abstention:g}, but a right answer costs"
+                " nothing; expected prices above 0"
+            )
+
+
+def _matrix(given: Any, classes: list[Any]) -> Reals:
+    """Return the matrix of a mapping of mappings, or of an array in the order of the classes."""
+    n = len(classes)
+    if isinstance(given, Mapping):
+        return _named(given, classes)
+    try:
+        matrix = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ExportError(f"cost: the matrix is {given!r}; {_EXPECTED}") from None
+    if matrix.shape != (n, n):
+        raise ExportError(
+            f"cost: the matrix has shape {list(matrix.shape)}; expected {[n, n]}: a row per true class and a"
+            f" column per answer, in the order {', '.join(map(repr, classes))}"
+        )
+    odd = np.argwhere(~np.isfinite(matrix))
+    if len(odd):
+        i, j = odd[0].tolist()
+        raise ExportError(
+            f"cost: the price of {classes[j]!r} for {classes[i]!r} is {matrix[i, j]}; expected a number"
+        )
+    return matrix
+
+
+def _named(given: Mapping[Any, Any], classes: list[Any]) -> Reals:
+    """Return the matrix of {true class: {answer: price}}; a right answer that is not named costs nothing."""
+    matrix = np.full((len(classes), len(classes)), np.nan)
+    np.fill_diagonal(matrix, 0.0)
+    for truth, row in given.items():
+        i = _position(truth, classes)
+        if not isinstance(row, Mapping):
+            raise ExportError(
+                f"cost: the prices for the true class {truth!r} are {row!r}; expected {{answer: price}}"
+            )
+        for answer, price in row.items():
+            j = _position(answer, classes)
+            matrix[i, j] = _price(f"the price of {answer!r} for the true class {truth!r}", price)
+    missing = np.argwhere(np.isnan(matrix))
+    if len(missing):
+        i, j = missing[0].tolist()
+        raise ExportError(
+            f"cost: the matrix has no price for the answer {classes[j]!r} to a row that is {classes[i]!r};"
+            " expected one for every wrong answer"
+        )
+    return matrix
+
+
+def _position(label: Any, classes: list[Any]) -> int:
+    """Return where a class stands; a file may write the class 1 as text."""
+    for each in (label, str(label)):
+        for i, name in enumerate(classes):
+            if name == each or str(name) == each:
+                return i
+    named = ", ".join(map(repr, classes[:20]))
+    meant = did_you_mean(str(label), list(map(str, classes)))
+    raise ExportError(f"cost: there is no class {label!r}{meant}; the classes are {named}")
+
+
+def _price(what: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise ExportError(f"{what} is {value!r}; expected a number")
+    return float(value)
