@@ -178,7 +178,7 @@ class Connection:
             return
         call.has_ended_sending = event.end_stream
         if call.is_done or call.route is None:
-            self._pay(event.stream_id, len(event.data))
+            call.unpaid += len(event.data)  # nobody reads it: the caller may send as much as its window
             return
         self._gather(call, call.route, event.data)
 
@@ -276,6 +276,7 @@ class Connection:
             self._unsent_bytes = unsent_bytes
             self._shared.outgoing.hold(self, unsent_bytes)
         self._outgoing.wake_writers()
+        self.due_s = min(self.due_s, self._outgoing.early_due_s)
         return data
 
     # What time brings
@@ -304,11 +305,14 @@ class Connection:
                 self._abandon(call, DeadlineExceeded("the deadline passed before the call was answered"))
         for call in self._stalls.look(calls, now_s):
             self._give_up_stalled(call)
+        if now_s >= self._outgoing.early_due_s:
+            self._outgoing.stop_senders(now_s)
         while (step := self._drain.look(now_s, len(self._calls))) is not Step.NOTHING:
             self._take_step(step)
         self.due_s = min(
             min((call.deadline_s for call in calls if not call.is_done), default=math.inf),
             *(each.due_s for each in (self._stalls, self._keepalive, self._drain)),
+            self._outgoing.early_due_s,
             self._greets_until_s,
             self._ages_at_s,
         )
@@ -359,6 +363,8 @@ class Connection:
         if call is None:
             return
         self._incoming.forget(call)
+        if call.unpaid:
+            self._pay(number, call.unpaid)
         call.has_ended_sending = True
         if not call.is_done:
             call.is_done = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -20,12 +21,19 @@ AT_ONCE_BYTES: Final = 2**18
 """How much is sent at once, at most."""
 
 _HEADERS: Final = [(b":status", b"200"), (b"content-type", b"application/grpc")]
+_STOPS_WITHIN_S: Final = 1.0
+"""How long a caller may go on sending after it was answered."""
+
 _UNSENT_BYTES: Final = 2**16
 """A stream's next answer waits while at least this much of the earlier ones is not sent."""
 
 
 class Outgoing:
-    """What goes out on a connection. Once a call is done, nothing more is sent of it."""
+    """What goes out on a connection. Once a call is done, nothing more is sent of it.
+
+    Attributes:
+        early_due_s: when `stop_senders` is to be called; 0 for at once.
+    """
 
     def __init__(self, session: Session, most_bytes: int, writable: Callable[[Call], None]) -> None:
         """Begin.
@@ -39,7 +47,8 @@ class Outgoing:
         self._most_bytes = most_bytes
         self._writable = writable
         self._writers: list[Call] = []
-        self._early: list[Call] = []
+        self.early_due_s = math.inf
+        self._early: dict[Call, float] = {}
 
     def answer(self, call: Call, message: bytes) -> None:
         """Answer a call with its only message, and end it.
@@ -57,7 +66,7 @@ class Outgoing:
         except NGH2Error:  # the connection is ending
             pass
         if not call.has_ended_sending:
-            self._early.append(call)
+            self._note_early(call)
 
     def send(self, call: Call, message: bytes) -> None:
         """Send one answer of several.
@@ -116,10 +125,7 @@ class Outgoing:
         Raises:
             NGH2Error: if the connection cannot go on.
         """
-        data = self._session.data_to_send(AT_ONCE_BYTES)
-        if self._early and len(data) < AT_ONCE_BYTES:
-            data += self._stop_senders()
-        return data
+        return self._session.data_to_send(AT_ONCE_BYTES)
 
     def wake_writers(self) -> None:
         """Tell those for whom there is room by now."""
@@ -135,19 +141,28 @@ class Outgoing:
             self._session.send_response(call.number, _HEADERS)
 
     def _note_early(self, call: Call) -> None:
-        """Have the caller stop to send, if it has not."""
         if not call.has_ended_sending:
-            self._early.append(call)
+            self._early[call] = math.inf
+            self.early_due_s = 0.0
 
-    def _stop_senders(self) -> bytes:
-        """Have callers stop to send what nobody reads: they were answered early (RFC 9113, section 8.1)."""
-        early, self._early = self._early, []
-        for call in early:
-            if self.unsent_bytes(call):
-                self._early.append(call)
-            elif not call.has_ended_sending:
-                self._session.reset_stream(call.number, ErrorCode.NO_ERROR)
-        return self._session.data_to_send()
+    def stop_senders(self, now_s: float) -> None:
+        """Have callers stop to send what nobody reads: they were answered early (RFC 9113, section 8.1).
+
+        Most stop by themselves when they read the status. Some clients lose it if a reset comes with it.
+        """
+        for call, until_s in list(self._early.items()):
+            if call.has_ended_sending:
+                del self._early[call]
+            elif until_s == math.inf:
+                self._early[call] = now_s + _STOPS_WITHIN_S
+            elif now_s >= until_s and not self.unsent_bytes(call):
+                del self._early[call]
+                with suppress(NGH2Error):  # the connection is ending
+                    self._session.reset_stream(call.number, ErrorCode.NO_ERROR)
+        later_s = now_s + _STOPS_WITHIN_S
+        self.early_due_s = min(
+            (until_s if until_s > now_s else later_s for until_s in self._early.values()), default=math.inf
+        )
 
     def _check_size(self, message: bytes) -> None:
         if len(message) > self._most_bytes:

@@ -29,9 +29,14 @@ _LATE_S: Final = 1e-3  # the loop's clock counts milliseconds: a timer may come 
 class H2Protocol(asyncio.Protocol):
     """A connection in the event loop; also its `Runner`."""
 
-    def __init__(self, shared: Shared, left: Callable[[H2Protocol], None]) -> None:
-        """Take what connections share; `left` is called when this one is gone."""
-        self._shared = shared
+    def __init__(
+        self,
+        shared: Shared,
+        arrived: Callable[[H2Protocol], None],
+        left: Callable[[H2Protocol], None],
+    ) -> None:
+        """Take what connections share; `arrived` is called when this one is made, `left` when it is gone."""
+        self._arrived = arrived
         self._left = left
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -47,6 +52,7 @@ class H2Protocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say hello."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's do not say so
+        self._arrived(self)
         tls = self._transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
             self._transport.abort()

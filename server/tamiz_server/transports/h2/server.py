@@ -61,6 +61,7 @@ class H2Server:
         self._connections: set[H2Protocol] = set()
         self._listener: Listener | None = None
         self._all_gone = asyncio.Event()
+        self._is_stopping = False
 
     async def start(self) -> None:
         """Listen; see `Transport`."""
@@ -89,6 +90,7 @@ class H2Server:
     async def stop(self, grace_s: float) -> None:
         """Accept no new calls, wait at most `grace_s` seconds for those in flight, and stop."""
         self._health.end()
+        self._is_stopping = True
         if self._listener is not None and self._listener.is_open:
             self._listener.close()
             remove_socket(self._config.host)
@@ -103,10 +105,13 @@ class H2Server:
                     connection.abort()
 
     def _connection(self) -> H2Protocol:
+        return H2Protocol(self._shared, self._arrived, self._left)
+
+    def _arrived(self, connection: H2Protocol) -> None:
         self._all_gone.clear()
-        connection = H2Protocol(self._shared, self._left)
         self._connections.add(connection)
-        return connection
+        if self._is_stopping:  # its handshake ended too late
+            connection.drain(0)
 
     def _left(self, connection: H2Protocol) -> None:
         self._connections.discard(connection)

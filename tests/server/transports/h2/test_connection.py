@@ -80,10 +80,15 @@ def test_what_is_not_one_message_is_refused_and_counted(sent, status, words):
 
 
 @pytest.mark.parametrize("path", ["/s/One", "/s/Small"])
-def test_a_sender_is_stopped_as_soon_as_its_message_cannot_be_taken(path):
+def test_a_sender_is_told_as_soon_as_its_message_cannot_be_taken_and_stopped_if_it_does_not(path):
     pair = Pair()
     number = pair.call(message(bytes(50), length=2**32 - 1), path, end=False)
     assert pair.status(number)[0] == EXHAUSTED
+    assert number not in pair.resets
+    pair.client.send_data(number, bytes(500_000))
+    pair.exchange()
+    assert pair.client.stream_remote_window_size(number) == 0  # nobody reads it
+    pair.pass_time(2)
     assert pair.resets[number] == ErrorCode.NO_ERROR  # RFC 9113, section 8.1
     assert pair.server.to_send() == b""
 
@@ -159,6 +164,7 @@ def test_without_a_token_a_call_is_refused_before_its_message_comes_and_access_c
     assert pair.status(number)[0] == UNAUTHENTICATED
     assert access.refused == {"UNAUTHENTICATED": 1}
     assert not pair.refused
+    pair.pass_time(2)
     assert pair.resets[number] == ErrorCode.NO_ERROR
 
 
