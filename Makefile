@@ -56,8 +56,9 @@ format: $(TOOLS) ## let ruff format and mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-statistics: $(TOOLS) ## draw ten times as many certificates from populations whose truth is known
+statistics: $(TOOLS) ## draw ten times as many certificates from populations whose truth is known, and compare their power
 	TAMIZ_RESAMPLES=20000 $(BIN)/python -m pytest tests/statistics -n auto $(ARGS)
+	$(BIN)/python -m docs.power 200
 
 faults: export TAMIZ_FAULTS := whole
 faults: export TAMIZ_FAULTS_RECORD := build/faults

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
+from docs.marked import filled as between
 from docs.models import estimator_list, step_list
 
 from tamiz_server.access.access import open_table
@@ -28,12 +28,7 @@ def filled(name: str, text: str) -> str:
         ValueError: if a marker is missing.
     """
     for marker, table in TABLES[name].items():
-        marked = re.compile(
-            f"(<!-- {marker}: made by `make docs` -->\n).*?(<!-- end of {marker} -->)", re.DOTALL
-        )
-        text, found = marked.subn(lambda ends, table=table: f"{ends[1]}{table()}\n{ends[2]}", text)  # type: ignore[misc]
-        if found != 1:
-            raise ValueError(f"docs/{name} has {found} places for {marker}: expected one")
+        text = between(text, marker, "make docs", table())
     return text
 
 

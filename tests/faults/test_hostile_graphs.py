@@ -158,7 +158,9 @@ def test_a_bundle_that_ends_the_process_that_tries_it_is_refused(make_bundle, tm
         with closing(Trial()) as trial:
             killer = threading.Thread(target=kill, args=(trial, number), kwargs={"copy": copy})
             killer.start()
-            with pytest.raises(BundleError, match=f"ended with {number.name}: memory was short") as refused:
+            # Where the process starts slowly, it is hit before it has the bundle.
+            said = f"ended with {number.name}: memory was short|that tries it first cannot be used"
+            with pytest.raises(BundleError, match=said) as refused:
                 trial.run(bundle, max_load_s=60, **limits)
             assert refused.value.may_pass
             killer.join()

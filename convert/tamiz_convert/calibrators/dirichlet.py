@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -11,7 +12,7 @@ from scipy.special import softmax
 from tamiz_convert.calibrators.calibrator import Array, Calibrator, Candidacy, ClassIndices
 from tamiz_convert.calibrators.score_nodes import append_guard, append_log, append_probabilities
 from tamiz_convert.calibrators.scores import finite_rows, log_probabilities
-from tamiz_convert.calibrators.softmax_regression import RIDGE, softmax_regression
+from tamiz_convert.calibrators.softmax_regression import RIDGE, smoothed_targets, softmax_regression
 from tamiz_convert.graphs.builder import GraphBuilder
 from tamiz_convert.graphs.score_graph import ScoresKind
 
@@ -45,22 +46,25 @@ class Dirichlet(Calibrator):
     method: ClassVar[str] = "dirichlet"
     needs_probabilities: ClassVar[bool] = True
     candidacy: ClassVar[Candidacy] = Candidacy(rows_per_squared_class=20, for_more_classes=True)
+    is_formula: ClassVar[bool] = True
 
     @classmethod
-    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Dirichlet:
+    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind, weights: Array) -> Dirichlet:
         """See `Calibrator.fit`."""
         unit = np.eye(scores.shape[1] if scores.shape[1] > 1 else 2)
-        off_diagonal = np.where(unit > 0.0, RIDGE, 1.0 / (OFF_DIAGONAL_SPREAD**2 * len(y)))
-        intercept = np.full(len(unit), 1.0 / (INTERCEPT_SPREAD**2 * len(y)))
-        w, b = fit_affine(log_probabilities(scores, kind), y, off_diagonal, intercept)
+        support = weights.sum()
+        off_diagonal = np.where(unit > 0.0, RIDGE, 1.0 / (OFF_DIAGONAL_SPREAD**2 * support))
+        intercept = np.full(len(unit), 1.0 / (INTERCEPT_SPREAD**2 * support))
+        targets = smoothed_targets(y, len(unit), support)
+        w, b = fit_affine(log_probabilities(scores, kind), targets, weights, off_diagonal, intercept)
         return cls(w, b, kind)
 
-    def predict(self, scores: Array) -> Array:
-        """See `Calibrator.predict`."""
+    def stated(self, scores: Array) -> Array:
+        """See `Calibrator.stated`."""
         logs = log_probabilities(finite_rows(scores), self.kind)
         return np.asarray(softmax(logs @ self.w.T + self.b, axis=1))
 
-    def append(self, builder: GraphBuilder, n_scores: int) -> str:
+    def append_stated(self, builder: GraphBuilder, n_scores: int) -> str:
         """Probabilities ─► Log ─► Gemm(Wᵀ, b) ─► Softmax."""
         logs = append_log(builder, append_probabilities(builder, self.kind, n_scores))
         linear = builder.add("Gemm", logs, builder.constant(self.w.T), builder.constant(self.b))
@@ -68,13 +72,14 @@ class Dirichlet(Calibrator):
 
 
 def fit_affine(
-    logs: Array, y: ClassIndices, weight_penalty: Array, intercept_penalty: Array
+    logs: Array, targets: Array, weights: Array, weight_penalty: Array, intercept_penalty: Array
 ) -> tuple[Array, Array]:
     """Return the W and b that minimize mean log loss + penalty / 2 · (squared distance from identity and 0).
 
     Args:
         logs: (n_rows, n_classes), float64.
-        y: (n_rows,), the index of each row's class.
+        targets: (n_rows, n_classes), rows sum to 1.
+        weights: (n_rows,), how often each row counts.
         weight_penalty: (n_classes, n_classes).
         intercept_penalty: (n_classes,).
     """
@@ -82,7 +87,8 @@ def fit_affine(
     start = np.column_stack([np.eye(k), np.zeros(k)])
     penalty = np.column_stack([weight_penalty, intercept_penalty])
     with_ones = np.column_stack([logs, np.ones(len(logs))])
-    found = softmax_regression(_Affine(with_ones), y, start.ravel(), penalty.ravel()).reshape(k, k + 1)
+    linear = _Affine(with_ones)
+    found = softmax_regression(linear, targets, weights, start.ravel(), penalty.ravel()).reshape(k, k + 1)
     return found[:, :k], found[:, k]
 
 
@@ -97,3 +103,8 @@ class _Affine:
 
     def transposed(self, residuals: Array) -> Array:
         return np.asarray((residuals.T @ self.features).ravel())
+
+    def solver(self, curvature: Array, penalty: Array) -> Callable[[Array], Array]:
+        """Only the diagonal: the Hessian of a class has (n_classes + 1)² entries."""
+        diagonal = (curvature.T @ self.features**2).ravel() + penalty
+        return lambda gradient: gradient / diagonal

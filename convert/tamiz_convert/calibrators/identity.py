@@ -23,18 +23,25 @@ class Identity(Calibrator):
     kind: ScoresKind
     method: ClassVar[str] = "none"
     needs_probabilities: ClassVar[bool] = True
-    candidacy: ClassVar[Candidacy] = Candidacy(on_few_rows=True)
+    needs_every_class: ClassVar[bool] = False
+    candidacy: ClassVar[Candidacy] = Candidacy(on_few_rows=True, most_scores=None)
 
     @classmethod
-    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Identity:  # noqa: ARG003  nothing is fitted
+    def fit(
+        cls,
+        scores: Array,  # noqa: ARG003  nothing is fitted
+        y: ClassIndices,  # noqa: ARG003
+        kind: ScoresKind,
+        weights: Array,  # noqa: ARG003
+    ) -> Identity:
         """See `Calibrator.fit`."""
         return cls(kind)
 
-    def predict(self, scores: Array) -> Array:
-        """See `Calibrator.predict`."""
+    def stated(self, scores: Array) -> Array:
+        """See `Calibrator.stated`."""
         return probabilities(finite_rows(scores), self.kind)
 
-    def append(self, builder: GraphBuilder, n_scores: int) -> str:
+    def append_stated(self, builder: GraphBuilder, n_scores: int) -> str:
         """Scores ─► Softmax | Clip."""
         own = append_probabilities(builder, self.kind, n_scores)
         # Softmax of one score makes both columns NaN by itself where the score is not finite.

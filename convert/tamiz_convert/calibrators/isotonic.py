@@ -37,12 +37,18 @@ class Isotonic(Calibrator):
     tolerance: ClassVar[float] = 1e-4
 
     @classmethod
-    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Isotonic:  # noqa: ARG003  any scores do
+    def fit(
+        cls,
+        scores: Array,
+        y: ClassIndices,
+        kind: ScoresKind,  # noqa: ARG003  any scores do
+        weights: Array,
+    ) -> Isotonic:
         """See `Calibrator.fit`."""
-        floor = 1.0 / (len(y) + 2.0)
+        floor = 1.0 / (weights.sum() + 2.0)
         knots, values = [], []
         for k, target in enumerate(targets(scores, y)):
-            fitted = IsotonicRegression(out_of_bounds="clip").fit(scores[:, k], target)
+            fitted = IsotonicRegression(out_of_bounds="clip").fit(scores[:, k], target, weights)
             knots.append(np.asarray(fitted.X_thresholds_, dtype=np.float64))
             values.append(np.clip(np.asarray(fitted.y_thresholds_, dtype=np.float64), floor, 1.0 - floor))
         return cls(tuple(knots), tuple(values))
@@ -51,13 +57,13 @@ class Isotonic(Calibrator):
         """See `Calibrator.parameters`."""
         return named(x=self.x, y=self.y)
 
-    def predict(self, scores: Array) -> Array:
-        """See `Calibrator.predict`."""
+    def stated(self, scores: Array) -> Array:
+        """See `Calibrator.stated`."""
         scores = finite_rows(scores)
         columns = [np.interp(scores[:, k], self.x[k], self.y[k]) for k in range(len(self.x))]
         return one_vs_rest(np.stack(columns, axis=1))
 
-    def append(self, builder: GraphBuilder, n_scores: int) -> str:
+    def append_stated(self, builder: GraphBuilder, n_scores: int) -> str:
         """Scores ─► number of the segment ─► y + rise · Clip((score − x) / width, 0, 1) ─► one-vs-rest."""
         segment = append_search(builder, [x[1:-1] for x in self.x])
         start, width, value, rise = (

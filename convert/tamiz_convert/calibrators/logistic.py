@@ -16,12 +16,13 @@ _STEPS: Final = 100
 _TOLERANCE: Final = 1e-12
 
 
-def logistic_regression(features: Array, target: Array, *, ridge: float = 0.0) -> Array:
+def logistic_regression(features: Array, target: Array, weights: Array, *, ridge: float = 0.0) -> Array:
     """Return the weights of p = 1 / (1 + exp(−features @ weights)) with the least log loss.
 
     Args:
         features: (n_rows, n_features), float64, finite; a column of ones makes an intercept.
         target: (n_rows,), float64, from 0 to 1.
+        weights: (n_rows,), float64, how often each row counts.
         ridge: adds ridge / 2 · ‖weights‖² to the summed log loss.
 
     Returns:
@@ -33,13 +34,13 @@ def logistic_regression(features: Array, target: Array, *, ridge: float = 0.0) -
 
     def loss(w: Array) -> float:
         linear = z @ w
-        return float((np.logaddexp(0.0, linear) - target * linear).sum() + (penalty * w**2).sum() / 2.0)
+        return float(weights @ (np.logaddexp(0.0, linear) - target * linear) + (penalty * w**2).sum() / 2.0)
 
     current = loss(w)
     for _ in range(_STEPS):
         p = expit(z @ w)
-        gradient = z.T @ (p - target) + penalty * w
-        hessian = (z * (p * (1.0 - p))[:, None]).T @ z + np.diag(penalty)
+        gradient = z.T @ (weights * (p - target)) + penalty * w
+        hessian = (z * (weights * p * (1.0 - p))[:, None]).T @ z + np.diag(penalty)
         step = np.linalg.lstsq(hessian, gradient)[0]
         reached = loss(w - step)
         while reached > current and np.abs(step).max() > _TOLERANCE:

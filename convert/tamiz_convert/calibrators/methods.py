@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ def fit(
     kind: ScoresKind,
     n_classes: int,
     classes: Sequence[Any] | None = None,
+    weights: Array | None = None,
 ) -> Calibrator:
     """Fit a calibrator.
 
@@ -33,6 +35,8 @@ def fit(
         kind: what the scores are.
         n_classes: how many classes there are.
         classes: (n_classes,), their labels, for messages.
+        weights: (n_rows,), finite and at least 0: a row of weight 2 counts as two rows, and one of weight 0
+            as none; None counts each row once.
 
     Raises:
         EstimatorError: if the method is unknown or needs probabilities and gets margins, or if `kind` says
@@ -51,9 +55,17 @@ def fit(
     _refuse_not_finite(scores)
     if kind == "probabilities":
         _refuse_improper(scores)
-    if calibrator is not Identity:
+    if calibrator is Identity:
+        return Identity(kind)
+    if weights is None:
+        weights = np.ones(len(y))
+    elif not weights.all():
+        counted = weights > 0.0
+        scores, y, weights = scores[counted], y[counted], weights[counted]
+    if calibrator.needs_every_class:
         refuse_absent(y, range(n_classes) if classes is None else classes)
-    return calibrator.fit(scores, y, kind)
+    fitted = calibrator.fit(scores, y, kind, weights)
+    return replace(fitted, support=float(weights.sum())) if fitted.is_formula else fitted
 
 
 def _refuse_not_finite(scores: Array) -> None:
@@ -95,10 +107,17 @@ def refuse_absent(y: ClassIndices, classes: Sequence[Any]) -> None:
     Raises:
         RowsError: with the labels that are missing.
     """
-    present = set(np.unique(y).tolist())
-    absent = [label for k, label in enumerate(classes) if k not in present]
-    if absent:
-        named = ", ".join(repr(label.item() if isinstance(label, np.generic) else label) for label in absent)
+    named = absent(y, classes)
+    if named:
+        others = choice(name for name, other in METHODS.items() if not other.needs_every_class)
         raise RowsError(
-            f"no calibration row of class {named}: a calibrator learns each class from its own rows; add some"
+            f"no calibration row of class {named}: this calibrator learns each class from its own rows; add"
+            f" some, or choose {others}, which need none"
         )
+
+
+def absent(y: ClassIndices, classes: Sequence[Any]) -> str:
+    """Return the labels of the classes without rows, for people; empty if every class has rows."""
+    present = set(np.unique(y).tolist())
+    labels = [label for k, label in enumerate(classes) if k not in present]
+    return ", ".join(repr(label.item() if isinstance(label, np.generic) else label) for label in labels)

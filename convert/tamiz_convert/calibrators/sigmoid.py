@@ -34,35 +34,54 @@ class Sigmoid(Calibrator):
     b: Array
     method: ClassVar[str] = "sigmoid"
     candidacy: ClassVar[Candidacy] = Candidacy(minor_rows=15)
+    is_formula: ClassVar[bool] = True
 
     @classmethod
-    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Sigmoid:  # noqa: ARG003  any scores do
+    def fit(
+        cls,
+        scores: Array,
+        y: ClassIndices,
+        kind: ScoresKind,  # noqa: ARG003  any scores do
+        weights: Array,
+    ) -> Sigmoid:
         """See `Calibrator.fit`."""
-        return cls(*platt(scores, y))
+        return cls(*platt(scores, y, weights))
 
-    def predict(self, scores: Array) -> Array:
-        """See `Calibrator.predict`."""
+    def stated(self, scores: Array) -> Array:
+        """See `Calibrator.stated`."""
         return one_vs_rest(sigmoids(-(finite_rows(scores) * self.a + self.b)))
 
-    def append(self, builder: GraphBuilder, n_scores: int) -> str:
+    def append_stated(self, builder: GraphBuilder, n_scores: int) -> str:
         """Two classes: scores ─► Gemm ─► Softmax. More: scores ─► sigmoid of each ─► one-vs-rest."""
         if n_scores == 1:
             return append_binary(builder, SCORES, -self.a, -float(self.b[0]))
         return append_guard(builder, append_platt(builder, SCORES, self.a, self.b))
 
 
-def platt(scores: Array, y: ClassIndices) -> tuple[Array, Array]:
-    """Return Platt's (a, b) of each column of scores.
-
-    His targets, (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2), keep a and b finite if the scores separate the classes.
-    """
-    fitted = []
-    for k, target in enumerate(targets(scores, y)):
-        n_positive, n_negative = target.sum(), len(target) - target.sum()
-        smoothed = np.where(target > 0, (n_positive + 1.0) / (n_positive + 2.0), 1.0 / (n_negative + 2.0))
-        fitted.append(-logistic_regression(np.column_stack([scores[:, k], np.ones(len(scores))]), smoothed))
+def platt(scores: Array, y: ClassIndices, weights: Array) -> tuple[Array, Array]:
+    """Return Platt's (a, b) of each column of scores."""
+    ones = np.ones(len(scores))
+    fitted = [
+        -logistic_regression(np.column_stack([scores[:, k], ones]), _smoothed(target, weights), weights)
+        for k, target in enumerate(targets(scores, y))
+    ]
     a, b = np.transpose(fitted)
     return a, b
+
+
+def _smoothed(target: Array, weights: Array) -> Array:
+    """Return Platt's targets (1999), (n_rows,): (N₊ + 1) / (N₊ + 2) instead of 1, 1 / (N₋ + 2) instead of 0.
+
+    They leave room for one error among the rows of each side. So a fit stays finite where scores separate the
+    classes.
+
+    Args:
+        target: (n_rows,), 0 or 1.
+        weights: (n_rows,), how often each row counts.
+    """
+    n_positive = weights @ target
+    n_negative = weights.sum() - n_positive
+    return np.where(target > 0.0, (n_positive + 1.0) / (n_positive + 2.0), 1.0 / (n_negative + 2.0))
 
 
 def append_platt(builder: GraphBuilder, scores: str, a: Array, b: Array) -> str:

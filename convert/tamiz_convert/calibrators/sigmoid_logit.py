@@ -39,20 +39,21 @@ class SigmoidLogit(Calibrator):
     kind: ScoresKind
     method: ClassVar[str] = "sigmoid-logit"
     candidacy: ClassVar[Candidacy] = Candidacy(minor_rows=15, repeats="sigmoid")
+    is_formula: ClassVar[bool] = True
 
     @classmethod
-    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> SigmoidLogit:
+    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind, weights: Array) -> SigmoidLogit:
         """See `Calibrator.fit`."""
-        return cls(*platt(_logit(scores, kind), y), kind)
+        return cls(*platt(_logit(scores, kind), y, weights), kind)
 
-    def predict(self, scores: Array) -> Array:
-        """See `Calibrator.predict`."""
+    def stated(self, scores: Array) -> Array:
+        """See `Calibrator.stated`."""
         return one_vs_rest(sigmoids(-(_logit(finite_rows(scores), self.kind) * self.a + self.b)))
 
-    def append(self, builder: GraphBuilder, n_scores: int) -> str:
+    def append_stated(self, builder: GraphBuilder, n_scores: int) -> str:
         """Probabilities ─► Log ─► sigmoid; other scores as in `Sigmoid.append`."""
         if self.kind != "probabilities":
-            return Sigmoid(self.a, self.b).append(builder, n_scores)
+            return Sigmoid(self.a, self.b).append_stated(builder, n_scores)
         own = append_probabilities(builder, self.kind, n_scores)
         logs = append_log(builder, own)
         if n_scores == 1:

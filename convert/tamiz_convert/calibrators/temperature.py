@@ -29,21 +29,32 @@ class Temperature(Calibrator):
     Attributes:
         beta: the inverse temperature.
         kind: what the scores are.
+        is_at_bound: whether beta would be beyond the bounds of the search, were it not for them.
     """
 
     beta: float
     kind: ScoresKind
+    is_at_bound: bool = False
     method: ClassVar[str] = "temperature"
-    candidacy: ClassVar[Candidacy] = Candidacy(on_few_rows=True)
+    needs_every_class: ClassVar[bool] = False
+    candidacy: ClassVar[Candidacy] = Candidacy(on_few_rows=True, most_scores=None)
+    is_formula: ClassVar[bool] = True
 
     @classmethod
-    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> Temperature:
+    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind, weights: Array) -> Temperature:
         """See `Calibrator.fit`."""
-        return cls(_inverse_temperature(logits(scores, kind), y), kind)
+        beta, is_at_bound = inverse_temperature(logits(scores, kind), y, weights)
+        return cls(beta, kind, is_at_bound)
 
     def remarks(self) -> tuple[str, ...]:
         """Return a remark if the temperature is far from 1."""
         temperature = 1.0 / self.beta
+        if self.is_at_bound:
+            remark = (
+                f"the temperature reached a bound of its search, {temperature:.3g}: the labels of the"
+                " calibration rows ask for scores without any influence, or with an unlimited one"
+            )
+            return (remark,)
         if _USUAL[0] <= temperature <= _USUAL[1]:
             return ()
         remark = (
@@ -53,11 +64,11 @@ class Temperature(Calibrator):
         )
         return (remark,)
 
-    def predict(self, scores: Array) -> Array:
-        """See `Calibrator.predict`."""
+    def stated(self, scores: Array) -> Array:
+        """See `Calibrator.stated`."""
         return np.asarray(softmax(self.beta * logits(finite_rows(scores), self.kind), axis=1))
 
-    def append(self, builder: GraphBuilder, n_scores: int) -> str:
+    def append_stated(self, builder: GraphBuilder, n_scores: int) -> str:
         """Logits ─► Mul(beta) ─► Softmax. A single score: Mul([−beta, beta]) ─► Softmax."""
         # No guard is needed for a single score: both columns are NaN where it is not finite.
         if self.kind != "probabilities" and n_scores == 1:
@@ -67,38 +78,42 @@ class Temperature(Calibrator):
         return append_guard(builder, builder.add("Softmax", scaled, axis=1))
 
 
-def _inverse_temperature(z: Array, y: ClassIndices) -> float:
-    """Return the beta with the least log loss: there the slope of the loss is 0.
+def inverse_temperature(z: Array, y: ClassIndices, weights: Array) -> tuple[float, bool]:
+    """Return the beta with the least log loss, where the loss has no slope, and whether a bound stopped it.
 
-    It lies within scikit-learn's bounds, or the same bounds in the unit of the scores.
+    Beta lies within scikit-learn's bounds, or the same bounds in the unit of the scores.
 
     Args:
         z: (n_rows, n_classes), float64.
         y: (n_rows,), the index of each row's class.
+        weights: (n_rows,), how often each row counts.
     """
+    share = weights / weights.sum()
     below_top = z - z.max(axis=1, keepdims=True)
-    of_truth = (_targets(below_top, y) * below_top).sum(axis=1).mean()
+    of_truth = float(share @ (_targets(below_top, y, weights.sum()) * below_top).sum(axis=1))
 
     def slope(log_beta: float) -> float:
         odds = np.exp(np.exp(log_beta) * below_top)
-        return float(((odds * below_top).sum(axis=1) / odds.sum(axis=1)).mean() - of_truth)
+        return float(share @ ((odds * below_top).sum(axis=1) / odds.sum(axis=1))) - of_truth
 
     low, high = _LOG_BETA_BOUNDS
     if slope(low) >= 0.0 or slope(high) <= 0.0:  # the scores may have another unit, such as whole numbers
         unit = np.log(-below_top.mean()) if below_top.any() else 0.0
         low, high = low - unit, high - unit
     if slope(low) >= 0.0:
-        return float(np.exp(low))
-    return float(np.exp(high if slope(high) <= 0.0 else brentq(slope, low, high)))
+        return float(np.exp(low)), True
+    if slope(high) <= 0.0:
+        return float(np.exp(high)), bool(below_top.any())
+    return float(np.exp(brentq(slope, low, high))), False
 
 
-def _targets(below_top: Array, y: ClassIndices) -> Array:
+def _targets(below_top: Array, y: ClassIndices, n_rows: float) -> Array:
     """Return the targets of the probabilities, (n_rows, n_classes): 1 for the right class.
 
     If no row is wrong, the likelihood grows with beta without limit, and every score would become a
     certainty. Then the targets are smoothed like Platt's: n right rows of n leave room for 1 error in n + 2.
     """
-    n_rows, n_classes = below_top.shape
+    n_classes = below_top.shape[1]
     targets = np.eye(n_classes)[y]
     if (below_top.argmax(axis=1) != y).any():
         return targets

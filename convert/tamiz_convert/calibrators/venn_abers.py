@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,9 @@ Each score has its own step, and a row must not fall off that step because its s
 digits of float32. The price: probabilities that are closer than this to 0, or to 1, lose their order.
 """
 
-_Point = tuple[int, int]
+_Counts = NDArray[Any]
+"""Whole numbers, or weights."""
+_Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,21 @@ class VennAbers(Calibrator):
     p1: tuple[Array, ...]
     method: ClassVar[str] = "venn-abers"
     # At most 20,000 rows, because the table in the graph grows with them.
-    candidacy: ClassVar[Candidacy] = Candidacy(minor_rows=50, most_rows=20_000)
+    candidacy: ClassVar[Candidacy] = Candidacy(minor_rows=10, most_rows=20_000, most_scores=1_000_000)
     tolerance: ClassVar[float] = 1e-4
 
     @classmethod
-    def fit(cls, scores: Array, y: ClassIndices, kind: ScoresKind) -> VennAbers:  # noqa: ARG003  any scores do
-        """See `Calibrator.fit`."""
-        fitted = [_steps(scores[:, k], target) for k, target in enumerate(targets(scores, y))]
+    def fit(
+        cls,
+        scores: Array,
+        y: ClassIndices,
+        kind: ScoresKind,  # noqa: ARG003  any scores do
+        weights: Array,
+    ) -> VennAbers:
+        """See `Calibrator.fit`. The row that is added has the weight 1."""
+        is_whole = bool((weights == weights.round()).all())  # whole numbers keep the comparisons exact
+        counts = weights.astype(np.int64) if is_whole else weights
+        fitted = [_steps(scores[:, k], target > 0.0, counts) for k, target in enumerate(targets(scores, y))]
         x, p0, p1 = zip(*fitted, strict=True)
         return cls(x, p0, p1)
 
@@ -59,13 +69,13 @@ class VennAbers(Calibrator):
         """See `Calibrator.parameters`."""
         return named(x=self.x, p0=self.p0, p1=self.p1)
 
-    def predict(self, scores: Array) -> Array:
-        """See `Calibrator.predict`."""
+    def stated(self, scores: Array) -> Array:
+        """See `Calibrator.stated`."""
         scores = finite_rows(scores)
         columns = [table[np.searchsorted(x, scores[:, k])] for k, (x, table) in enumerate(self._merged())]
         return one_vs_rest(np.where(np.isnan(scores), np.nan, np.stack(columns, axis=1)))
 
-    def append(self, builder: GraphBuilder, n_scores: int) -> str:
+    def append_stated(self, builder: GraphBuilder, n_scores: int) -> str:
         """Scores ─► number of the step ─► Gather(p) ─► one-vs-rest."""
         step = append_search(builder, self.x)
         columns = append_look_up(builder, [table for _, table in self._merged()], step)
@@ -76,7 +86,7 @@ class VennAbers(Calibrator):
         return [(x, p1 / (1.0 - p0 + p1)) for x, p0, p1 in zip(self.x, self.p0, self.p1, strict=True)]
 
 
-def _steps(score: Array, target: Array) -> tuple[Array, Array, Array]:
+def _steps(score: Array, is_positive: NDArray[np.bool_], counts: _Counts) -> tuple[Array, Array, Array]:
     """Return the ends of the steps, and p₀ and p₁ on each.
 
     A place is where calibration rows with equal scores stand. Each place is a step, and so is each gap
@@ -86,8 +96,8 @@ def _steps(score: Array, target: Array) -> tuple[Array, Array, Array]:
     reach = _TIE * (distinct[-1] - distinct[0])
     is_first = _is_first_of_place(distinct, reach)
     place = (np.cumsum(is_first) - 1)[row]
-    weights = np.bincount(place)
-    positive = np.bincount(place, target).astype(np.int64)
+    weights = np.bincount(place, counts).astype(counts.dtype)
+    positive = np.bincount(place, counts * is_positive).astype(counts.dtype)
     p1 = _with_a_positive(weights, positive)
     p0 = 1.0 - _with_a_positive(weights[::-1], (weights - positive)[::-1])[::-1]
     number = np.arange(len(weights))
@@ -121,7 +131,7 @@ def _ends(first: Array, last: Array, reach: float) -> Array:
     return np.column_stack([starts, ends]).ravel()
 
 
-def _with_a_positive(weights: ClassIndices, positive: ClassIndices) -> Array:
+def _with_a_positive(weights: _Counts, positive: _Counts) -> Array:
     """Return what isotonic regression gives a positive row that is added at each place.
 
     Algorithms 1 and 2 of Vovk, Petej & Fedorova (2015): the slope of the greatest convex minorant of the
@@ -162,5 +172,5 @@ def _corners(points: list[_Point]) -> list[_Point]:
 
 
 def _turns_left(a: _Point, b: _Point, c: _Point) -> bool:
-    """Return whether c lies above the line from a to b. It is exact because the coordinates are integers."""
+    """Return whether c lies above the line from a to b. It is exact for whole numbers."""
     return (b[0] - a[0]) * (c[1] - a[1]) > (b[1] - a[1]) * (c[0] - a[0])

@@ -161,7 +161,7 @@ def _times_as_many(
     return None
 
 
-def rounded_up(error: float) -> float:
-    """Return an error rounded up to two significant digits."""
-    unit = 10.0 ** (math.floor(math.log10(error)) - 1)
+def rounded_up(error: float, digits: int = 2) -> float:
+    """Return an error rounded up to a number of significant digits."""
+    unit = 10.0 ** (math.floor(math.log10(error)) - digits + 1)
     return round(math.ceil(error / unit - 1e-9) * unit, 12)

@@ -7,13 +7,13 @@ is asked for. That bound is what the certificate promises.
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tamiz.thresholds import ACCEPT_NONE
+from tamiz_convert.certificates.attainable import rounded_up
 from tamiz_convert.certificates.certify import Certified
 from tamiz_convert.certificates.outcomes import Outcomes, midway_below
 from tamiz_convert.metrics.binomial import p_values, upper_bound
@@ -22,6 +22,7 @@ from tamiz_convert.metrics.prices import Prices
 COST_METHOD: Final = "clopper-pearson-bound"
 
 _DIGITS: Final = 3
+"""The sentence about the promise shows so many, which are then all of the promised error."""
 
 
 def cheapest_threshold(
@@ -66,14 +67,8 @@ def bounded(threshold: float, certification: Outcomes, delta: float) -> tuple[Ce
     n_errors, n_accepted = certification.errors_and_rows(np.array([threshold]))
     k, n = int(n_errors[0]), int(n_accepted[0])
     bound = upper_bound(k, n, delta) if n else 1.0
-    error = _rounded_up(bound)
+    error = rounded_up(bound, _DIGITS)
     if error >= 1.0:
         return None
     p_value = float(p_values(k, n, error))
     return Certified(threshold, certification.n_rows, n, k, p_value, bound), error
-
-
-def _rounded_up(error: float) -> float:
-    """Return an error rounded up to three significant digits: the sentence says all of what is promised."""
-    unit = 10.0 ** (math.floor(math.log10(error)) - _DIGITS + 1)
-    return round(math.ceil(error / unit) * unit, 12)

@@ -59,9 +59,20 @@ class SubsetRows(NamedTuple):
 
     def of(self, index: int) -> Outcomes:
         """Return the rows of one subset."""
-        its = self.subset == index
-        return Outcomes(
-            self.confidence[its], self.error[its], None if self.group is None else self.group[its]
+        return self.where(self.subset == index).outcomes
+
+    def where(self, mask: NDArray[np.bool_]) -> SubsetRows:
+        """Return some of the rows."""
+        group = None if self.group is None else self.group[mask]
+        return SubsetRows(self.confidence[mask], self.error[mask], self.subset[mask], group)
+
+    def joined(self, other: SubsetRows) -> SubsetRows:
+        """Return these rows, then others; both come in groups, or none does."""
+        return SubsetRows(
+            np.concatenate([self.confidence, other.confidence]),
+            np.concatenate([self.error, other.error]),
+            np.concatenate([self.subset, other.subset]),
+            None if self.group is None or other.group is None else np.concatenate([self.group, other.group]),
         )
 
 

@@ -158,7 +158,7 @@ class Comparison:
         """Show the comparison as a page in the browser; the file is a temporary one.
 
         Raises:
-            ExportError: if there is no browser.
+            ExportError: if no browser can be started.
         """
         from tamiz_convert.comparison.page import to_html  # noqa: PLC0415  the page shows comparisons
 

@@ -14,11 +14,14 @@ _NAMES: Final = {
     "brier": "Brier score",
     "ece_15": "calibration error",
     "aurc": "the order of the rows",
-    "coverage": "answers",
+    "coverage": "answered",
     "selective_error": "wrong among the answers",
     "coverage_at_error": "could answer",
 }
 """Measures in the headline."""
+
+_OF_THE_GATE: Final = frozenset({"coverage", "selective_error"})
+"""Measures at each bundle's own threshold: a stricter gate does not make a better model."""
 
 
 def verdict(
@@ -43,6 +46,10 @@ def headline(measures: Sequence[Measure], slices: Sequence[Slice], leader: Side 
     if not sides:
         same = all(not each.difference for each in measures)
         said = "A and B do the same" if same else "No difference beyond noise"
+    elif all(each.name in _OF_THE_GATE for each in (*better["A"], *better["B"])):
+        first = next(iter((*better["A"], *better["B"])))
+        a, b = (amount(first.name, value) for value in (first.a, first.b))
+        said = f"Neither model is shown to be better, but the gates differ: {_NAMES[first.name]} A {a}, B {b}"
     elif len(sides) > 1:
         counted = [f"{side} in {len(better[side])}" for side in sides]
         said = f"Mixed: of {len(measures)} measures, {' and '.join(counted)} is better"

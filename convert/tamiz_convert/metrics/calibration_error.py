@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from tamiz_convert.metrics.bins import Binning, Bins, bin_numbers, binned, equal_mass, equal_width, sums
-from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of, one_hot
+from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of, nan_with_nan, one_hot
 
 
+@nan_with_nan
 def ece(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
     """Return the expected calibration error: Σ (rows in bin / rows) |accuracy − mean confidence|.
 
@@ -20,6 +21,7 @@ def ece(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
     return _mean_gap(_of_confidence(probabilities, y, n_bins, equal_width))
 
 
+@nan_with_nan
 def ece_equal_mass(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
     """Return the same as `ece`, over bins that hold equally many rows.
 
@@ -28,11 +30,13 @@ def ece_equal_mass(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
     return _mean_gap(_of_confidence(probabilities, y, n_bins, equal_mass))
 
 
+@nan_with_nan
 def mce(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
     """Return the largest gap between accuracy and mean confidence in a bin (Naeini et al. 2015)."""
     return float(np.abs(_of_confidence(probabilities, y, n_bins, equal_width).gaps()).max())
 
 
+@nan_with_nan
 def debiased_l2(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
     """Return √Σ (rows in bin / rows) (gap² − a (1 − a) / (rows in bin − 1)), at least 0; a is the accuracy.
 
@@ -46,6 +50,7 @@ def debiased_l2(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
     return float(np.sqrt(max(0.0, (bins.counts * squares).sum() / len(y))))
 
 
+@nan_with_nan
 def classwise_ece(probabilities: Array, y: Classes, n_bins: int = 15) -> float:
     """Return the mean over classes of the calibration error of that class's probability (Kull et al. 2019).
 

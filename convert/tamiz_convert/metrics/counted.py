@@ -6,6 +6,7 @@ weighted mean, and the risk-coverage curve sorts its rows only once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -29,6 +30,8 @@ def counted(metric: Metric, probabilities: Array, y: Classes) -> Counted:
         probabilities: (n_rows, n_classes), float64.
         y: (n_rows,), int64.
     """
+    if np.isnan(probabilities).any():
+        return lambda _times: math.nan
     fast = _FAST.get(metric)
     return _repeated(metric, probabilities, y) if fast is None else fast(probabilities, y)
 

@@ -6,16 +6,18 @@ from typing import Final
 
 import numpy as np
 
-from tamiz_convert.metrics.top_label import Array, Classes, correct_of, one_hot
+from tamiz_convert.metrics.top_label import Array, Classes, correct_of, nan_with_nan, one_hot
 
 _LOG_FLOOR: Final = 1e-15
 
 
+@nan_with_nan
 def accuracy(probabilities: Array, y: Classes) -> float:
     """Return the share of rows whose most probable class (the first if tied) is right."""
     return float(correct_of(probabilities, y).mean())
 
 
+@nan_with_nan
 def log_loss(probabilities: Array, y: Classes) -> float:
     """Return the mean of −ln p(right class), with p at least 1e-15."""
     return float(log_losses(probabilities, y).mean())
@@ -27,6 +29,7 @@ def log_losses(probabilities: Array, y: Classes) -> Array:
     return np.asarray(-np.log(np.maximum(right, _LOG_FLOOR)))
 
 
+@nan_with_nan
 def brier(probabilities: Array, y: Classes) -> float:
     """Return the mean over rows of the sum over classes of (p − 1{right})², from 0 to 2."""
     return float(brier_losses(probabilities, y).mean())

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of
+from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of, nan_with_nan
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class Ranked:
         return area(n_rows, n_errors) if n_rows.any() else math.nan
 
 
+@nan_with_nan
 def aurc(probabilities: Array, y: Classes) -> float:
     """Return the area under the risk-coverage curve (Geifman, Uziel & El-Yaniv 2019).
 
@@ -80,6 +81,7 @@ def aurc(probabilities: Array, y: Classes) -> float:
     return area(rows, errors)
 
 
+@nan_with_nan
 def e_aurc(probabilities: Array, y: Classes) -> float:
     """Return the area minus the area of the best ranking, which puts all errors last; 0 is best.
 
@@ -90,6 +92,7 @@ def e_aurc(probabilities: Array, y: Classes) -> float:
     return aurc(probabilities, y) - best
 
 
+@nan_with_nan
 def augrc(probabilities: Array, y: Classes) -> float:
     """Return the mean over i of the errors among the i most confident rows as a share of all rows.
 

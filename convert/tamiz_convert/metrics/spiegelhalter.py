@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +30,10 @@ def spiegelhalter(probabilities: Array, y: Classes) -> CalibrationTest:
 
     If labels are drawn from p, a row's score has the mean 1 − Σ p² and the variance 4 (Σ p³ − (Σ p²)²). For
     two classes this is his statistic. If the variance is 0 (all probabilities are 0 and 1, or all are equal),
-    z is 0 if the score is as expected, else infinite.
+    z is 0 if the score is as expected, else infinite. A probability that is NaN makes both NaN.
     """
+    if np.isnan(probabilities).any():
+        return CalibrationTest(math.nan, math.nan)
     square = (probabilities**2).sum(axis=1)
     right = probabilities[np.arange(len(y)), y]
     excess = float((2.0 * (square - right)).sum())

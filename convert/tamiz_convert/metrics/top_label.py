@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +15,18 @@ Classes = NDArray[np.int64]
 
 Metric = Callable[[Array, Classes], float]
 """(probabilities, y) → a number."""
+
+_Measure = TypeVar("_Measure", bound=Callable[..., float])
+
+
+def nan_with_nan(metric: _Measure) -> _Measure:
+    """Return the metric, which is NaN if any probability is: such a row has no confidence."""
+
+    @wraps(metric)
+    def measured(probabilities: Array, *others: Any, **options: Any) -> float:
+        return math.nan if np.isnan(probabilities).any() else metric(probabilities, *others, **options)
+
+    return cast("_Measure", measured)
 
 
 def confidence_of(probabilities: Array) -> Array:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.model_selection import TimeSeriesSplit
 
 from tamiz.gate import decide, valid_rows
 from tamiz.v1.manifest_pb2 import Manifest, Parity, Threshold
@@ -14,8 +15,9 @@ from tamiz_convert.bundles import manifest
 from tamiz_convert.bundles.bundle import sealed, write_bundle
 from tamiz_convert.bundles.subject import Subject
 from tamiz_convert.calibrators import AUTO
+from tamiz_convert.certificates.other_splits import OtherSplits, other_splits
 from tamiz_convert.certificates.threshold_choice import Judged, Policy, choose_threshold
-from tamiz_convert.errors import RowsError
+from tamiz_convert.errors import RowsError, UnattainableError
 from tamiz_convert.evidence import Evidence, ExpectedCost, Latency, ScoredRows
 from tamiz_convert.files import together
 from tamiz_convert.graphs.guarded_division import guarded
@@ -68,7 +70,12 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
 
     say("certifying the threshold", 0.45)
     probabilities = [_probabilities(graph, fitted, each) for each in (rows.fitting, rows.certifying)]
-    threshold = _threshold(graph, rows, probabilities, column, task.policy, prices)
+    judged = _judged(rows, probabilities, column)
+    names = _subset_names(graph, column, task.policy)
+    others = None
+    if given.certification is None and not isinstance(task.plan.splitter, TimeSeriesSplit):
+        others = other_splits(task.policy, *judged, len(names), seed)
+    threshold = _threshold(task.policy, judged, names, prices, others)
 
     say("checking the graph", 0.55)
     model = guarded(fitted.model if column is None else append_subset(fitted.model, column))
@@ -98,10 +105,11 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
 
     say("measuring for the report", 0.85)
     notes = (*graph.notes, *rows.notes, *fitted.notes, *_always_abstaining(graph, rows.certifying))
+    said = notes if others is None else (*notes, str(others))
     files: Mapping[str, bytes | None] = NO_REPORT
     if task.with_report:
         timed = findings.latency(graph, model, feed(complete.certifying.rows))
-        files = report_files(_evidence(described, scored, outcome, timed, notes, expected, task))
+        files = report_files(_evidence(described, rows, scored, outcome, timed, said, expected, task))
 
     say("writing", 0.95)
     with together():
@@ -109,7 +117,7 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
     say("done", 1.0)
     page = path.with_name(PAGE_NAME) if task.with_report else None
     coverage = float(scored[1].accepted.mean())
-    return ExportReport(path, described, notes, outcome.checks, page, expected, coverage)
+    return ExportReport(path, described, notes, outcome.checks, page, expected, coverage, others)
 
 
 def _check_values(graph: ScoreGraph, given: Given) -> None:
@@ -147,24 +155,39 @@ def _always_abstaining(graph: ScoreGraph, rows: LabeledRows) -> tuple[str, ...]:
     return (note,)
 
 
-def _threshold(
-    graph: ScoreGraph,
-    rows: HeldOut,
-    probabilities: Sequence[Array],
-    column: SliceColumn | None,
-    policy: Policy,
-    prices: Prices | None,
-) -> Threshold:
-    """Choose the threshold by the graph's probabilities of the rows that fit and the rows that certify."""
-    parts = (rows.fitting, rows.groups), (rows.certifying, rows.certifying_groups)
-    fitting, certifying = (
-        Judged(given, part.y, _slice_index(part, column), groups)
-        for given, (part, groups) in zip(probabilities, parts, strict=True)
+def _judged(
+    rows: HeldOut, probabilities: Sequence[Array], column: SliceColumn | None
+) -> tuple[Judged, Judged]:
+    """Return the rows that fit and the rows that certify, with the graph's probabilities."""
+    return (
+        Judged(probabilities[0], rows.fitting.y, _slice_index(rows.fitting, column), rows.groups),
+        Judged(
+            probabilities[1], rows.certifying.y, _slice_index(rows.certifying, column), rows.certifying_groups
+        ),
     )
-    names = [] if column is None else column.names
+
+
+def _subset_names(graph: ScoreGraph, column: SliceColumn | None, policy: Policy) -> list[str]:
+    """Return the names of the classes or slices that get their own thresholds."""
     if policy.per_class:
-        names = [str(label) for label in graph.classes.tolist()]
-    return choose_threshold(policy, fitting, certifying, names, prices)
+        return [str(label) for label in graph.classes.tolist()]
+    return [] if column is None else list(column.names)
+
+
+def _threshold(
+    policy: Policy,
+    judged: tuple[Judged, Judged],
+    names: Sequence[str],
+    prices: Prices | None,
+    others: OtherSplits | None,
+) -> Threshold:
+    """Choose the threshold; if it cannot be certified, say what other splits do."""
+    try:
+        return choose_threshold(policy, *judged, names, prices)
+    except UnattainableError as error:
+        if others is None:
+            raise
+        raise UnattainableError(f"{error}; {others}", threshold=error.threshold) from error
 
 
 def _slice_index(rows: LabeledRows, column: SliceColumn | None) -> NDArray[np.int64] | None:
@@ -208,6 +231,7 @@ def _described(
 
 def _evidence(
     described: Manifest,
+    rows: HeldOut,
     scored: Sequence[ScoredRows],
     outcome: Outcome,
     latency: Sequence[Latency],
@@ -220,7 +244,7 @@ def _evidence(
         manifest=described,
         calibration=scored[0],
         certification=scored[1],
-        attainable=findings.attainable(scored[0], scored[1], task.policy.confidence_level),
+        attainable=findings.attainable(rows, scored, task.policy.confidence_level),
         checks=outcome.checks,
         baselines=outcome.baselines,
         latency=latency,

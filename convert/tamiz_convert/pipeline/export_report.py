@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tamiz.v1.manifest_pb2 import Manifest
+from tamiz_convert.certificates.other_splits import OtherSplits
 from tamiz_convert.certificates.promise_text import promise, promise_lines
 from tamiz_convert.check_result import CheckResult
 from tamiz_convert.errors import ExportError
@@ -38,6 +39,8 @@ class ExportReport:
         page: the report; None if none was wanted.
         cost: what a request costs on average, if prices chose the threshold.
         coverage: the share of the certification rows that is answered.
+        other_splits: what other splits of the held-out rows would have certified; None if the rows were not
+            split by chance, or nothing is promised.
     """
 
     path: Path
@@ -47,6 +50,7 @@ class ExportReport:
     page: Path | None = None
     cost: ExpectedCost | None = None
     coverage: float | None = None
+    other_splits: OtherSplits | None = None
 
     def __repr__(self) -> str:
         """Return one line, as a notebook shows it; the manifest alone has hundreds."""
@@ -57,6 +61,7 @@ class ExportReport:
         manifest, fitted, parity = self.manifest, self.manifest.calibrator, self.manifest.parity
         lines = [
             *promise_lines(manifest.threshold),
+            *([str(self.other_splits)] if self.other_splits else []),
             *([f"cost: {self.cost}"] if self.cost else []),
             f"calibrator {fitted.method}, fitted on {fitted.n_rows} rows: {improvement(manifest)}",
             *([f"chosen: {fitted.reason}"] if fitted.reason else []),
@@ -79,7 +84,7 @@ class ExportReport:
         """Show the report in the browser.
 
         Raises:
-            ExportError: if no report was written, or there is no browser.
+            ExportError: if no report was written, or no browser can be started.
         """
         if self.page is None:
             raise ExportError("no report was written: export with report=True to have one")

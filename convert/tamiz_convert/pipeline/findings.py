@@ -22,6 +22,7 @@ from tamiz_convert.graphs.runner import Feed, Runner
 from tamiz_convert.graphs.score_graph import ScoreGraph
 from tamiz_convert.metrics.betting import mean_interval
 from tamiz_convert.metrics.prices import Prices
+from tamiz_convert.rows.held_out import HeldOut
 from tamiz_convert.rows.labeled import LabeledRows
 from tamiz_convert.rows.slices import SliceColumn, columns_named, slice_name, slice_values
 
@@ -73,9 +74,10 @@ def expected_cost(rows: ScoredRows, prices: Prices, seed: int) -> ExpectedCost:
     return ExpectedCost(prices, float(costs.mean()), interval, float(answering.mean()))
 
 
-def attainable(calibration: ScoredRows, certification: ScoredRows, level: float) -> list[AttainableError]:
+def attainable(rows: HeldOut, scored: Sequence[ScoredRows], level: float) -> list[AttainableError]:
     """Return how the smallest error that can be proven falls with more rows; see `attainable_errors`."""
-    given = (Outcomes(each.confidence, each.wrong) for each in (calibration, certification))
+    groups = rows.groups, rows.certifying_groups
+    given = (Outcomes(each.confidence, each.wrong, own) for each, own in zip(scored, groups, strict=True))
     return attainable_errors(*given, confidence_level=level)
 
 

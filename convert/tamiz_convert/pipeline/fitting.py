@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import numpy as np
 import onnx
 
 from tamiz_convert.calibrators.calibrator import Array, Calibrator, ClassIndices
-from tamiz_convert.calibrators.methods import fit, refuse_absent
+from tamiz_convert.calibrators.methods import absent, fit
 from tamiz_convert.calibrators.scores import probabilities
 from tamiz_convert.calibrators.temperature import Temperature
 from tamiz_convert.errors import EstimatorError, RowsError
@@ -69,8 +70,8 @@ def fit_calibrator(
     scores = Runner(graph.model).run(graph.feed(rows.fitting.rows))
     selection = None
     _refuse_constant(scores)
+    _refuse_one_class(y, graph.classes)
     if method is None:
-        refuse_absent(y, graph.classes.tolist())
         selection = select_calibrator(
             scores,
             y,
@@ -97,6 +98,7 @@ def fit_calibrator(
         raise EstimatorError(f"the calibrator {method} cannot be used on these rows: {why}. {way_out}")
     notes = (
         *_separable(scores, y),
+        *_without_rows(y, graph.classes.tolist(), method),
         *_never_scored(scores, graph.classes),
         *_moved(own, calibrated, y),
         *calibrator.remarks(),
@@ -114,6 +116,16 @@ def _refuse_constant(scores: Array) -> None:
         )
 
 
+def _refuse_one_class(y: ClassIndices, classes: Labels) -> None:
+    if (y == y[0]).all():
+        others = absent(y, classes.tolist())
+        raise RowsError(
+            f"no calibration row of class {others}: all {len(y)} rows are of class"
+            f" {classes[y[0]].item()!r}, and rows of one class cannot show how sure to be of it; add rows of"
+            " the others"
+        )
+
+
 def _refuse_reversed(own: Array, y: ClassIndices) -> None:
     if worse_than_chance(own, y):
         right = (own.argmax(axis=1) == y).mean()
@@ -123,6 +135,18 @@ def _refuse_reversed(own: Array, y: ClassIndices) -> None:
             " would turn the labels round. Check the order of classes=, the sign of the model's output, and"
             " that the labels belong to these rows"
         )
+
+
+def _without_rows(y: ClassIndices, classes: Sequence[Any], method: str) -> tuple[str, ...]:
+    """Return a note about classes without calibration rows."""
+    named = absent(y, classes)
+    if not named:
+        return ()
+    note = (
+        f"there is no calibration row of class {named}: the calibrator is {method}, which does without, but"
+        " nothing is known of how sure to be of this class"
+    )
+    return (note,)
 
 
 def _never_scored(scores: Array, classes: Labels) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def gate_section(data: Mapping[str, Any]) -> Section:
         *slider(
             data["thresholds"],
             risk_coverage_plot(curves, max_error),
-            certified=data["promise"]["kind"] != "none",
+            data["promise"],
         ),
         *_attainable(data),
     ]

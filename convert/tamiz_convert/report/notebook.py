@@ -47,7 +47,7 @@ def open_page(page: Path) -> None:
     """Show a page in the browser.
 
     Raises:
-        ExportError: if there is no browser.
+        ExportError: if no browser can be started.
     """
     if not webbrowser.open(page.resolve().as_uri()):
         raise ExportError(f"there is no browser to show {page}: open the file yourself")

@@ -15,20 +15,20 @@ from tamiz_convert.report.table import Row, table
 SCRIPT: Final = files(__package__).joinpath("slider.js").read_text(encoding="utf-8")
 
 
-def slider(data: Mapping[str, Any], plot: Plot, *, certified: bool) -> list[Child]:
+def slider(data: Mapping[str, Any], plot: Plot, promise: Mapping[str, Any]) -> list[Child]:
     """Return the slider, hidden until its script runs, and the table that it shows rows of.
 
     Args:
         data: `thresholds` of `report_data`.
         plot: of the risk-coverage chart, whose mark the slider moves.
-        certified: whether the bundle has a certificate, which another threshold would not have.
+        promise: `promise` of `report_data`.
     """
     points, level = data["points"], plain_percent(data["confidence_level"])
     at = next(i for i, point in enumerate(points) if point["as_exported"])
     several = points[at]["threshold"] is None
     bound = f"upper bound, {level}"
     return [
-        _panel(len(points), at, bound, _remarks(certified=certified, several=several)),
+        _panel(len(points), at, bound, _remarks(promise, several=several)),
         element(
             "details",
             element("summary", f"All {len(points)} thresholds as a table"),
@@ -38,9 +38,12 @@ def slider(data: Mapping[str, Any], plot: Plot, *, certified: bool) -> list[Chil
     ]
 
 
-def _remarks(*, certified: bool, several: bool) -> tuple[str, str]:
+def _remarks(promise: Mapping[str, Any], *, several: bool) -> tuple[str, str]:
     """Return what the slider says at the exported threshold, and what it says elsewhere."""
+    own, certified = promise["certificate"], promise["kind"] != "none"
     elsewhere = "A threshold picked here would have no certificate: these rows cannot prove what they chose."
+    if own is not None and len(own["proven_thresholds"]) > 1:
+        elsewhere += " A server raises a stricter wish of a caller to the next threshold that is proven."
     if several:
         elsewhere += " It is a single threshold for all rows, instead of one for each class or slice."
     return "As exported, with its certificate." if certified else "As exported.", elsewhere

@@ -46,15 +46,15 @@ def objection(method: str, rows: Rows, settings: SelectionSettings) -> str | Non
         return "is for more than two classes"
     if method == rows.reference:
         return None
-    return _too_few(asked, rows, settings) or _too_many(asked, rows)
+    return _too_few(method, asked, rows, settings) or _too_many(asked, rows)
 
 
-def _too_few(asked: Candidacy, rows: Rows, settings: SelectionSettings) -> str | None:
+def _too_few(method: str, asked: Candidacy, rows: Rows, settings: SelectionSettings) -> str | None:
     needed = settings.rows_to_fit if asked.on_few_rows else settings.rows_to_compare
     if rows.n_rows < needed:
         return f"needs {needed:,} rows, there are {rows.n_rows:,}"
     needed = max(_TWO, asked.minor_rows)  # one on each side of a fold
-    if rows.n_minor < needed:
+    if METHODS[method].needs_every_class and rows.n_minor < needed:
         return f"needs {needed:,} rows of the rarest class, there are {rows.n_minor:,}"
     needed = asked.rows_per_squared_class * rows.n_classes**2
     if rows.n_rows < needed:
@@ -65,4 +65,10 @@ def _too_few(asked: Candidacy, rows: Rows, settings: SelectionSettings) -> str |
 def _too_many(asked: Candidacy, rows: Rows) -> str | None:
     if asked.most_rows is not None and rows.n_rows > asked.most_rows:
         return f"is for at most {asked.most_rows:,} rows, there are {rows.n_rows:,}"
+    n_scores = rows.n_rows * (1 if rows.n_classes == _TWO else rows.n_classes)
+    if asked.most_scores is not None and n_scores > asked.most_scores:
+        return (
+            f"would take minutes in every fold: {n_scores:,} scores, and at most {asked.most_scores:,} are"
+            " compared; it can be named"
+        )
     return None

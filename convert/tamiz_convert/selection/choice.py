@@ -173,8 +173,8 @@ def _veto(
         return None
     return (
         f"it ranks rows worse than {reference.method}: AURC {ranking(winner, judges):.4g} against"
-        f" {ranking(reference, judges):.4g}, by more than {settings.veto_standard_errors:g} standard"
-        f" error(s) of {worse.standard_error:.2g}"
+        f" {ranking(reference, judges):.4g}, by more than {settings.veto_standard_errors:g} times"
+        f" its standard error of {worse.standard_error:.2g}"
     )
 
 

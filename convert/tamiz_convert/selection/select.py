@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from tamiz_convert.selection.out_of_fold import OutOfFold, out_of_fold
 from tamiz_convert.selection.settings import SelectionSettings
 
 _DEFAULTS = SelectionSettings()
+_TWO: Final = 2
 
 
 def select_calibrator(
@@ -48,8 +49,8 @@ def select_calibrator(
 
     With fewer than `settings.rows_to_take_lowest` rows, the simplest calibrator near the lowest log loss
     wins. A calibrator that ranks rows worse than the estimator itself (temperature for margins), by more than
-    a standard error of AURC, is passed over for the next best. The gate compares the calibrated probability,
-    so with a worse ranking it would answer fewer rows.
+    two standard errors of AURC, is passed over for the next best. The gate compares the calibrated
+    probability, so with a worse ranking it would answer fewer rows.
 
     Args:
         scores: (n_rows, 1) for two classes, else (n_rows, n_classes), float64.
@@ -76,7 +77,10 @@ def select_calibrator(
     if len(methods) == 1:
         return _unopposed(rows, out, settings, seed)
 
-    folds = fold(scores, y, groups, splitter, min(settings.n_folds, rows.n_minor), seed)
+    # A class with fewer rows than folds would be missing in some. Calibrators that need every class are no
+    # candidates if it has one row or none.
+    n_folds = settings.n_folds if rows.n_minor < _TWO else min(settings.n_folds, rows.n_minor)
+    folds = fold(scores, y, groups, splitter, n_folds, seed)
     tried, failed = _try(methods, scores, y, folds, rows)
     judging = folds.judging
     judges = Judges(y[judging], folds.numbers, None if groups is None else groups[judging], rows.n_rows)

@@ -124,7 +124,9 @@ class Publisher:
         if any(key[0] == name for key in self.engines):
             follows = "what is served stays as it was, and all that is new waits until this is mended"
         else:
-            follows = "its versions wait, and it is tried again" if may_pass else "it is served without them"
+            follows = (
+                "its versions wait, and it is tried again" if may_pass else "its versions do without them"
+            )
         _log.error("model %s: its settings cannot be used: %s: %s", name, follows, reason)
 
     def restless(self, names: set[str]) -> None:

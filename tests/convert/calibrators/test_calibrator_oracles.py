@@ -18,6 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from tamiz_convert.calibrators.dirichlet import fit_affine
 from tamiz_convert.calibrators.methods import fit
 from tamiz_convert.calibrators.scores import LOG_FLOOR
+from tamiz_convert.calibrators.softmax_regression import smoothed_targets
+from tamiz_convert.calibrators.vector import fit_scaling
 
 with warnings.catch_warnings(action="ignore"):
     import betacal.beta_calibration
@@ -37,12 +39,18 @@ def made(n: int, n_classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
     return scores, y
 
 
+def within(p: np.ndarray, n_rows: int, n_classes: int = 2) -> np.ndarray:
+    """Keep a formula's probabilities away from what that many rows do not support."""
+    floor = 1 / (n_rows + 2) / (n_classes - 1)
+    return (1 - n_classes * floor) * p + floor
+
+
 @pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
 @pytest.mark.parametrize("seed", range(5))
 def test_the_sigmoid_is_scikit_learns(scale, seed):
     scores, y = made(300, 2, seed)
     ours = fit("sigmoid", scores * scale, y, kind="margins", n_classes=2).predict(scores * scale)[:, 1]
-    theirs = _SigmoidCalibration().fit(scores[:, 0] * scale, y).predict(scores[:, 0] * scale)
+    theirs = within(_SigmoidCalibration().fit(scores[:, 0] * scale, y).predict(scores[:, 0] * scale), 300)
     np.testing.assert_allclose(ours, theirs, atol=2e-6)
 
 
@@ -106,14 +114,15 @@ def test_the_sigmoid_of_logits_is_the_sigmoid_of_the_scores_they_came_from(seed)
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("n", [60, 2_000])
-def test_beta_is_the_authors(n, seed, monkeypatch):
+def test_beta_is_the_authors_with_smoothed_targets(n, seed, monkeypatch):
     scores, y = made(n, 2, seed)
-    p = expit(scores)
+    p, target = expit(scores), np.clip(y, 1 / (n + 2), 1 - 1 / (n + 2))
     exact = partial(LogisticRegression, solver="newton-cholesky", tol=1e-12, max_iter=1_000)
     monkeypatch.setattr(betacal.beta_calibration, "LogisticRegression", exact)
     with warnings.catch_warnings(action="ignore"):  # it turns them all off, for good
-        theirs = BetaCalibration("abm").fit(p[:, 0], y)
-        expected = theirs.predict(p[:, 0])
+        both = np.append(p[:, 0], p[:, 0])
+        theirs = BetaCalibration("abm").fit(both, np.repeat([1, 0], n), np.append(target, 1 - target))
+        expected = within(theirs.predict(p[:, 0]), n)
     ours = fit("beta", p, y, kind="probabilities", n_classes=2)
     np.testing.assert_allclose(ours.predict(p)[:, 1], expected, atol=1e-6)
     np.testing.assert_allclose([ours.a[0], ours.b[0]], theirs.calibrator_.map_[:2], atol=1e-5)
@@ -122,12 +131,12 @@ def test_beta_is_the_authors(n, seed, monkeypatch):
 @pytest.mark.parametrize("seed", range(8))
 def test_beta_of_scores_that_point_the_wrong_way_is_the_best_with_a_and_b_at_least_0(seed):
     scores, y = made(40, 2, seed)
-    p = expit(scores if seed % 2 else -scores)
+    p, target = expit(scores if seed % 2 else -scores), np.clip(y, 1 / 42, 41 / 42)
     ours = fit("beta", p, y, kind="probabilities", n_classes=2)
     features = np.column_stack([np.log(p), -np.log(1 - p), np.ones(40)])
 
     def loss(w: np.ndarray) -> float:
-        return (np.logaddexp(0, features @ w) - y * (features @ w)).sum()
+        return (np.logaddexp(0, features @ w) - target * (features @ w)).sum()
 
     found = loss(np.array([ours.a[0], ours.b[0], ours.c[0]]))
     random = np.random.default_rng(seed)
@@ -206,8 +215,12 @@ def test_vector_scaling_of_two_classes_is_logistic_regression(kind):
         scores, features = p, np.log(np.column_stack([1 - p, p]) + LOG_FLOOR)
     else:
         features = scores
+    z = features if kind == "probabilities" else np.concatenate([-scores, scores], axis=1)
+    w, b = fit_scaling(z, np.eye(2)[y], np.ones(500))
+    expected = converged(features, y).predict_proba(features)
+    np.testing.assert_allclose(softmax(w * z + b, axis=1), expected, atol=1e-6)
     ours = fit("vector", scores, y, kind=kind, n_classes=2).predict(scores)
-    np.testing.assert_allclose(ours, converged(features, y).predict_proba(features), atol=1e-6)
+    np.testing.assert_allclose(ours, expected, atol=0.02)  # its targets are smoothed
 
 
 @pytest.mark.parametrize("n_classes", [3, 10])
@@ -216,8 +229,8 @@ def test_vector_scaling_ends_where_the_gradient_of_its_convex_loss_is_0(kind, n_
     scores, y = made(500, n_classes)
     z = log_softmax(scores, axis=1) if kind == "probabilities" else scores
     given_scores = np.exp(z) if kind == "probabilities" else z
-    p = fit("vector", given_scores, y, kind=kind, n_classes=n_classes).predict(given_scores)
-    residuals = p - np.eye(n_classes)[y]
+    p = fit("vector", given_scores, y, kind=kind, n_classes=n_classes).stated(given_scores)
+    residuals = p - smoothed_targets(y, n_classes, 500)
     np.testing.assert_allclose((residuals * z).mean(axis=0), 0, atol=1e-7)
     np.testing.assert_allclose(residuals.mean(axis=0), 0, atol=1e-7)
 
@@ -227,13 +240,13 @@ def test_temperature_and_vector_scaling_are_netcals():
         scaling = pytest.importorskip("netcal.scaling")
         scores, y = made(1_000, 3)
         p = softmax(scores, axis=1)
-        for method, theirs in (
-            ("temperature", scaling.TemperatureScaling()),
-            ("vector", scaling.LogisticCalibration()),
-        ):
-            expected = theirs.fit(p, y).transform(p)
-            ours = fit(method, p, y, kind="probabilities", n_classes=3).predict(p)
-            np.testing.assert_allclose(ours, expected, atol=1e-5)
+        expected = scaling.TemperatureScaling().fit(p, y).transform(p)
+        ours = fit("temperature", p, y, kind="probabilities", n_classes=3).stated(p)
+        np.testing.assert_allclose(ours, expected, atol=1e-5)
+        expected = scaling.LogisticCalibration().fit(p, y).transform(p)
+        logs = np.log(p + LOG_FLOOR)
+        w, b = fit_scaling(logs, np.eye(3)[y], np.ones(1_000))
+        np.testing.assert_allclose(softmax(w * logs + b, axis=1), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 10])
@@ -241,7 +254,8 @@ def test_dirichlet_without_a_penalty_is_multinomial_logistic_regression(n_classe
     scores, y = made(2_000, n_classes)
     z = np.concatenate([-scores, scores], axis=1) / 2 if n_classes == 2 else scores
     logs = log_softmax(z, axis=1)
-    w, b = fit_affine(logs, y, np.full((n_classes, n_classes), 1e-12), np.full(n_classes, 1e-12))
+    penalties = np.full((n_classes, n_classes), 1e-12), np.full(n_classes, 1e-12)
+    w, b = fit_affine(logs, np.eye(n_classes)[y], np.ones(2_000), *penalties)
     ours = softmax(logs @ w.T + b, axis=1)
     np.testing.assert_allclose(ours, converged(logs, y).predict_proba(logs), atol=1e-6)
 
@@ -252,7 +266,7 @@ def test_dirichlet_ends_where_the_gradient_of_its_penalized_loss_is_0(n_classes)
     p = np.column_stack([1 - expit(scores), expit(scores)]) if n_classes == 2 else softmax(scores, axis=1)
     fitted = fit("dirichlet", p[:, 1:] if n_classes == 2 else p, y, kind="probabilities", n_classes=n_classes)
     logs = np.log(p + LOG_FLOOR)
-    residuals = softmax(logs @ fitted.w.T + fitted.b, axis=1) - np.eye(n_classes)[y]
+    residuals = softmax(logs @ fitted.w.T + fitted.b, axis=1) - smoothed_targets(y, n_classes, 300)
     off_diagonal = 1 - np.eye(n_classes)
     gradient = residuals.T @ logs / 300 + off_diagonal * fitted.w / (0.1**2 * 300)
     np.testing.assert_allclose(gradient, 0, atol=1e-7)

@@ -78,7 +78,7 @@ def test_the_parameters_hold_all_that_was_fitted(method, kind, n_classes):
         if isinstance(value, tuple):
             again[name] = tuple(parameters.pop(f"{name}_{k}") for k in range(len(value)))
         else:
-            again[name] = value if name == "kind" else parameters.pop(name).reshape(np.shape(value))
+            again[name] = value if name not in parameters else parameters.pop(name).reshape(np.shape(value))
     assert not parameters
     np.testing.assert_array_equal(type(fitted)(**again).predict(scores), fitted.predict(scores))
 
@@ -150,6 +150,45 @@ def test_scores_that_separate_the_classes_leave_the_parameters_finite(method, ki
     assert (p.argmax(axis=1) == y).all()
 
 
+def separable(n: int, n_classes: int, margin: str, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Scores without an error, or with one that is nearly none, whose margins are narrow, wide or both."""
+    random = np.random.default_rng(n)
+    y = np.arange(n) % n_classes
+    sizes = {"narrow": random.uniform(3, 6, n), "wide": random.uniform(30, 600, n)}
+    gap = sizes.get(margin, random.lognormal(1, 3, n))
+    if margin == "one error":
+        gap[0] = -1e-6
+    scores = random.normal(0, 0.1, (n, n_classes))
+    scores[np.arange(n), y] = np.where(np.arange(n_classes) == y[:, None], -np.inf, scores).max(axis=1) + gap
+    if kind == "probabilities":
+        p = softmax(scores, axis=1)
+        return (p[:, 1:] if n_classes == 2 else p), y
+    return (np.diff(scores, axis=1) / 2 if n_classes == 2 else scores), y
+
+
+@pytest.mark.parametrize(("method", "kind"), [case for case in CASES if case[0] != "none"])
+@pytest.mark.parametrize("margin", ["narrow", "wide", "of all sizes", "one error"])
+@pytest.mark.parametrize(("n", "n_classes"), [(100, 2), (300, 2), (300, 4)])
+def test_no_calibrator_is_surer_than_its_rows_support(method, kind, margin, n, n_classes):
+    scores, y = separable(n, n_classes, margin, kind)
+    fitted = fit(method, scores, y, kind=kind, n_classes=n_classes)
+    beyond = scores if kind == "probabilities" else np.concatenate([scores, scores * 1e6])
+    p = fitted.predict(beyond)
+    assert p.max() <= 1 - 1 / (n + 2) + 1e-12
+    if margin == "narrow":
+        assert (p[:n].argmax(axis=1) == y).all()
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if METHODS[method].is_formula])
+def test_what_the_rows_support_bounds_probabilities_without_changing_the_order_of_rows(method):
+    scores, y = made(200, 3, kind="probabilities")
+    fitted = fit(method, scores, y, kind="probabilities", n_classes=3)
+    stated, p = fitted.stated(scores), fitted.predict(scores)
+    np.testing.assert_allclose(p, (1 - 1.5 / 202) * stated + 0.5 / 202, atol=1e-12)
+    assert dict(fitted.parameters())["support"] == [200.0]
+    np.testing.assert_array_equal(np.argsort(p.max(axis=1)), np.argsort(stated.max(axis=1)))
+
+
 @pytest.mark.parametrize("method", ["sigmoid", "sigmoid-logit", "isotonic", "venn-abers"])
 def test_separable_scores_stay_away_from_certainty(method):
     scores = np.array([[-2.0], [-1.0], [1.0], [2.0]])
@@ -196,13 +235,20 @@ def test_scores_that_are_not_finite_are_refused(method):
         fit(method, scores, F_Y, kind="logits", n_classes=2)
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method != "none"])
+@pytest.mark.parametrize("method", [name for name in METHODS if METHODS[name].needs_every_class])
 def test_a_class_without_calibration_rows_is_refused_by_its_label(method):
     y = np.array([0, 0, 2, 2, 0, 2])
     with pytest.raises(RowsError, match="no calibration row of class 1:"):
         fit(method, Z, y, kind="logits", n_classes=3)
     with pytest.raises(RowsError, match="no calibration row of class 'bird', 'cow':"):
         fit(method, Z, y * 0, kind="logits", n_classes=3, classes=["ant", "bird", "cow"])
+
+
+@pytest.mark.parametrize("method", ["none", "temperature"])
+@pytest.mark.parametrize("y", [np.array([0, 0, 2, 2, 0, 2]), np.zeros(6, dtype=int), np.full(6, 2)])
+def test_a_calibrator_that_is_the_same_for_all_classes_needs_rows_of_none(method, y):
+    p = fit(method, Z, y, kind="logits", n_classes=3).predict(Z)
+    np.testing.assert_allclose(p.sum(axis=1), 1.0)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -246,3 +292,16 @@ def test_temperature_makes_no_certainty_of_rows_without_an_error(n_classes):
     confidence = fit("temperature", scores, y, kind="logits", n_classes=n_classes).predict(scores).max(axis=1)
     assert confidence.mean() < 91 / 92
     assert confidence.min() < 0.95
+
+
+@pytest.mark.parametrize(("method", "kind"), CASES)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_row_of_weight_2_counts_as_two_rows_and_one_of_weight_0_as_none(method, kind, n_classes):
+    scores, y = made(150, n_classes, kind=kind)
+    weights = np.random.default_rng(1).integers(0, 4, len(y))
+    weights[:n_classes] = 1  # no class may be missing
+    weighted = fit(method, scores, y, kind=kind, n_classes=n_classes, weights=weights.astype(float))
+    repeated = fit(
+        method, np.repeat(scores, weights, 0), np.repeat(y, weights), kind=kind, n_classes=n_classes
+    )
+    np.testing.assert_allclose(weighted.predict(scores), repeated.predict(scores), rtol=0, atol=2e-4)

@@ -529,3 +529,16 @@ def test_a_bundle_with_thresholds_by_slice_is_compared_with_one_without(cancer, 
     sliced.assign(y=cancer.y_held_out).to_csv(tmp_path / "rows.csv", index=False)
     paths = [str(tmp_path / "m" / version) for version in "12"]
     assert main(["compare", *paths, "--data", str(tmp_path / "rows.csv"), "--target", "y"]) == 0
+
+
+def test_a_stricter_gate_on_the_same_model_is_no_better_model(bundles, rows, tmp_path):
+    model, manifest = read_bundle(bundles[0])
+    for number, value in ((1, 0.5), (2, 0.97)):
+        manifest.threshold.value = value
+        write_bundle(model, manifest, tmp_path / "m" / str(number))
+    for one, other in ((1, 2), (2, 1)):
+        found = compare(tmp_path / f"m/{one}", tmp_path / f"m/{other}", *rows, n_resamples=400)
+        assert found.measure("coverage").better == ("A" if one == 1 else "B")
+        assert found.headline.startswith(
+            "Neither model is shown to be better, but the gates differ: answered"
+        )

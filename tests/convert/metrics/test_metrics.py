@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamiz_convert.metrics.bins import equal_mass
+from tamiz_convert.metrics.bootstrap import bootstrap
 from tamiz_convert.metrics.calibration_error import classwise_ece, debiased_l2, ece, ece_equal_mass, mce
 from tamiz_convert.metrics.losses import accuracy, log_loss
 from tamiz_convert.metrics.ranking import augrc, aurc, e_aurc, risk_coverage_curve
@@ -203,6 +204,20 @@ def test_the_summary_names_each_metric():
     ]
     assert dict(found)["log_loss"] == log_loss(p, y)
     assert all(type(value) is float for _, value in found)
+
+
+@pytest.mark.parametrize(
+    "spoiled", [[(0, slice(None))], [(3, slice(None)), (7, slice(None))], [(5, 0)], [(5, 2)]]
+)
+def test_a_row_without_probabilities_leaves_no_metric(spoiled):
+    p, y = made(30, 3)
+    y[5] = 1
+    for place in spoiled:
+        p[place] = np.nan
+    assert np.isnan([value for _, value in summarize(p, y)]).all()
+    intervals = bootstrap(p, y, n_resamples=5).values()
+    assert np.isnan([each.value for each in intervals]).all()
+    assert np.isnan([each.low for each in intervals]).all()
 
 
 @given(ANY_ROWS)

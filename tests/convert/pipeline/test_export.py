@@ -63,7 +63,8 @@ def test_the_bundle_computes_the_calibrated_probabilities_in_plain_onnxruntime(m
     probabilities = session.run(["probabilities"], {"features": held_out[0]})[0]
     parameters = {each.name: each.values[0] for each in report.manifest.calibrator.parameters}
     expected = 1 / (1 + np.exp(parameters["a"] * model.decision_function(held_out[0]) + parameters["b"]))
-    np.testing.assert_allclose(probabilities[:, 1], expected, atol=1e-12)
+    least = 1 / (parameters["support"] + 2)
+    np.testing.assert_allclose(probabilities[:, 1], (1 - 2 * least) * expected + least, atol=1e-12)
 
 
 def test_the_manifest_says_what_was_done(model, held_out, output):
@@ -110,7 +111,14 @@ def test_certification_labels_do_not_touch_the_calibrator(model, held_out, tmp_p
     calibration, certification = (X[:150], y[:150]), (X[150:], y[150:])
     flipped = (X[150:], 1 - y[150:])
     parameters = [
-        export(model, tmp_path / name / "1", calibration=calibration, certification=rows, threshold=0.9)
+        export(
+            model,
+            tmp_path / name / "1",
+            calibration=calibration,
+            certification=rows,
+            calibrator="temperature",
+            threshold=0.9,
+        )
         .manifest.calibrator.parameters[0]
         .values
         for name, rows in (("a", certification), ("b", flipped))
@@ -446,7 +454,7 @@ def test_the_command_exports_and_inspects(files, capsys, rows):
     assert main(["inspect", str(files / "models/cancer/1")]) == 0
     shown = capsys.readouterr().out
     for word in (
-        "temperature",
+        "calibrator",
         "threshold",
         "certificate",
         "sklearn.linear_model.LogisticRegression",

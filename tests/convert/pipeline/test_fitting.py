@@ -8,6 +8,8 @@ import torch
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import TimeSeriesSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
 
 from tamiz_convert import EstimatorError, RowsError, export, recalibrate
 from tamiz_convert.calibrators import METHODS
@@ -201,3 +203,21 @@ def test_exchanged_classes_are_found_where_a_third_one_hides_them():
     own = softmax(random.normal(size=(4_000, 3)) * [0.3, 0.3, 4.0], axis=1)
     y = own.argmax(axis=1)
     assert "exchanges the labels of the classes number 0, 1" in turned(own, own[:, [1, 0, 2]], y)
+
+
+@pytest.mark.parametrize("missing", [[0], [3], [1, 7]])
+def test_classes_without_held_out_rows_fall_back_to_a_calibrator_that_needs_none_of_each(
+    missing, digits, tmp_path
+):
+    model = make_pipeline(MinMaxScaler(), LogisticRegression()).fit(digits.train, digits.y_train)
+    kept = ~np.isin(digits.y_held_out, missing)
+    rows = (digits.held_out[kept], digits.y_held_out[kept])
+    found = export(model, tmp_path / "m/1", calibration=rows, threshold=0.5, report=False)
+    assert found.manifest.calibrator.method in ("none", "temperature")
+    named = ", ".join(map(str, missing))
+    (note,) = [
+        each for each in found.notes if each.startswith(f"there is no calibration row of class {named}:")
+    ]
+    assert f"the calibrator is {found.manifest.calibrator.method}" in note
+    with pytest.raises(RowsError, match=r"add some, or choose none or temperature, which need none"):
+        export(model, tmp_path / "m/2", calibration=rows, threshold=0.5, calibrator="vector", report=False)

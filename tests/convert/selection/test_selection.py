@@ -73,18 +73,36 @@ MANY_OF_FOUR = replace(MANY, n_classes=4)
     ("method", "enough", "too_few", "why"),
     [
         ("temperature", replace(MANY, n_rows=100), replace(MANY, n_rows=99), "needs 100 rows, there are 99"),
-        ("sigmoid", replace(MANY, n_rows=300), replace(MANY, n_rows=299), "needs 300 rows, there are 299"),
+        ("sigmoid", replace(MANY, n_rows=100), replace(MANY, n_rows=99), "needs 100 rows, there are 99"),
         (
             "vector",
-            replace(MANY_OF_FOUR, n_rows=300),
-            replace(MANY_OF_FOUR, n_rows=299),
-            "needs 300 rows, ther",
+            replace(MANY_OF_FOUR, n_rows=100),
+            replace(MANY_OF_FOUR, n_rows=99),
+            "needs 100 rows, ther",
         ),
         (
-            "temperature",
-            replace(MANY, n_minor=2),
-            replace(MANY, n_minor=1),
+            "vector",
+            replace(MANY_OF_FOUR, n_minor=2),
+            replace(MANY_OF_FOUR, n_minor=1),
             "needs 2 rows of the rarest class",
+        ),
+        (
+            "sigmoid",
+            replace(MANY, n_rows=2_000_000),
+            replace(MANY, n_rows=2_000_001),
+            "would take minutes in every fold: 2,000,001 scores, and at most 2,000,000 are compared; it can",
+        ),
+        (
+            "vector",
+            Rows("logits", 1_000, 2_000, 2),
+            Rows("logits", 1_000, 5_000, 5),
+            "would take minutes in every fold: 5,000,000 scores",
+        ),
+        (
+            "venn-abers",
+            Rows("logits", 100, 10_000, 10),
+            Rows("logits", 101, 10_000, 10),
+            "would take minutes in every fold: 1,010,000 scores",
         ),
         (
             "sigmoid",
@@ -100,15 +118,15 @@ MANY_OF_FOUR = replace(MANY, n_classes=4)
         ),
         (
             "beta",
-            replace(MANY, n_minor=50),
-            replace(MANY, n_minor=49),
-            "needs 50 rows of the rarest class, there",
+            replace(MANY, n_minor=15),
+            replace(MANY, n_minor=14),
+            "needs 15 rows of the rarest class, there",
         ),
         (
             "venn-abers",
-            replace(MANY, n_minor=50),
-            replace(MANY, n_minor=49),
-            "needs 50 rows of the rarest class",
+            replace(MANY, n_minor=10),
+            replace(MANY, n_minor=9),
+            "needs 10 rows of the rarest class",
         ),
         (
             "isotonic",
@@ -199,14 +217,15 @@ def test_on_fewer_than_a_hundred_rows_nothing_is_fitted_that_can_be_avoided():
 
 
 @pytest.mark.parametrize("n", [100, 299])
-def test_on_few_rows_temperature_wins_unless_it_is_worse(n):
-    sure = select_calibrator(*binary(n, sharpness=3.0), kind="logits", n_classes=2)
+def test_where_no_more_is_compared_temperature_wins_unless_it_is_worse(n):
+    few = replace(DEFAULTS, rows_to_compare=300)
+    sure = select_calibrator(*binary(n, sharpness=3.0), kind="logits", n_classes=2, settings=few)
     assert sure.method == "temperature"
     assert [candidate.method for candidate in sure.candidates if candidate.metrics] == ["none", "temperature"]
     assert "unless it makes the out-of-fold log loss worse" in sure.reason
     winners = set()
     for seed in range(12):
-        found = select_calibrator(*binary(n, seed, sharpness=1.0), kind="logits", n_classes=2)
+        found = select_calibrator(*binary(n, seed, sharpness=1.0), kind="logits", n_classes=2, settings=few)
         none, temperature = (each.log_loss for each in found.candidates[:2])
         assert found.method == ("temperature" if temperature <= none else "none")
         winners.add(found.method)
@@ -335,10 +354,11 @@ def test_one_vs_rest_isotonic_is_vetoed_on_few_rows_of_ten_classes(digits_scores
 
 
 def test_the_next_best_that_is_not_vetoed_wins_and_the_veto_is_told():
+    strict = replace(DEFAULTS, veto_standard_errors=1.0)
     random = np.random.default_rng(1)
     score = random.normal(0, 2, 20_000)
     y = (random.random(20_000) < expit(0.6 * score + 0.3 * np.sin(2 * score))).astype(np.int64)
-    found = select_calibrator(score[:, None], y, kind="logits", n_classes=2)
+    found = select_calibrator(score[:, None], y, kind="logits", n_classes=2, settings=strict)
     tried = {candidate.method: candidate for candidate in found.candidates if candidate.metrics}
     assert tried["venn-abers"].status.startswith("vetoed: it ranks rows worse than none")
     assert tried["isotonic"].status.startswith("vetoed: it ranks rows worse than none")
@@ -419,17 +439,20 @@ def test_a_seed_gives_the_same_selection_and_another_one_other_folds():
     ]
 
 
-def test_a_rare_class_means_fewer_folds_and_none_at_all_with_one_row():
+def test_a_rare_class_means_fewer_folds_and_with_one_row_or_none_only_what_needs_none_is_compared():
     scores, y = binary(400)
     y[:] = 0
     y[:3] = 1
     found = select_calibrator(scores, y, kind="logits", n_classes=2)
     assert found.folds == "3 stratified folds"
-    y[:2] = 0
-    alone = select_calibrator(scores, y, kind="logits", n_classes=2)
-    assert (alone.method, alone.folds) == ("none", "")
-    assert statuses(alone)["sigmoid"].endswith("needs 15 rows of the rarest class, there are 1")
-    assert "bring more of every class" in alone.notes[0]
+    for rows_left in (1, 0):
+        y[: 3 - rows_left] = 0
+        found = select_calibrator(scores, y, kind="logits", n_classes=2)
+        assert found.folds == "5 stratified folds"
+        assert {each.method for each in found.candidates if each.metrics} == {"none", "temperature"}
+        assert statuses(found)["sigmoid"].endswith(
+            f"needs 15 rows of the rarest class, there are {rows_left}"
+        )
 
 
 def test_a_candidate_that_a_fold_denies_a_class_is_out_with_the_reason():
@@ -438,14 +461,14 @@ def test_a_candidate_that_a_fold_denies_a_class_is_out_with_the_reason():
     found = select_calibrator(
         scores[order], y[order], kind="logits", n_classes=2, splitter=TimeSeriesSplit(4)
     )
-    assert found.method == "none"
-    assert statuses(found)["temperature"].startswith(
-        "not a candidate: in fold 1, no calibration row of class 1"
+    assert [each.method for each in found.candidates if each.metrics] == ["none", "temperature"]
+    assert statuses(found)["sigmoid"].startswith("not a candidate: in fold 1, no calibration row of class 1")
+    found = select_calibrator(
+        scores[order], y[order], kind="margins", n_classes=2, splitter=TimeSeriesSplit(4)
     )
-    assert "no calibrator could be compared with none" in found.notes[0]
-    assert found.reason == "none is the only calibrator that could be fitted in every fold"
-    with pytest.raises(RowsError, match="in fold 1, no calibration row of class 1"):
-        select_calibrator(scores[order], y[order], kind="margins", n_classes=2, splitter=TimeSeriesSplit(4))
+    assert found.method == "temperature"
+    assert found.reason == "temperature is the only calibrator that could be fitted in every fold"
+    assert "no calibrator could be compared with temperature" in found.notes[0]
 
 
 def test_a_calibrator_that_gives_no_probability_is_out(monkeypatch):
@@ -516,7 +539,7 @@ def test_a_splitter_that_judges_by_what_it_fits_or_by_nothing_is_refused():
         ({"candidacies": {"bta": Candidacy()}}, "unknown calibrator 'bta' \\(did you mean 'beta'"),
         ({"standard_errors": -0.5}, "standard_errors is -0.5; expected a number from 0 up"),
         ({"veto_standard_errors": float("nan")}, "veto_standard_errors is nan; expected a number from 0 up"),
-        ({"rows_to_fit": 301}, "are 301, 300 and 1000; expected them to ascend"),
+        ({"rows_to_fit": 301}, "are 301, 100 and 1000; expected them to ascend"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(change, message):

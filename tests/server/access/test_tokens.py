@@ -111,7 +111,7 @@ def test_the_command_makes_a_token_and_its_entry(tmp_path):
 @pytest.mark.parametrize("right", ["all", "Predict", "", "predict,metrics"])
 def test_the_command_lists_the_rights_if_one_is_unknown(right, capsys):
     with pytest.raises(SystemExit, match="2"):
-        run(["token", "batch", "--right", right])
+        run(["token", "batch", "--right", right], None)
     said = capsys.readouterr().err
     assert f"{right!r} is not one: expected predict, admin, metrics" in said
     assert said.count("\n") == 1

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from unittest.mock import Mock
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_a_server_that_could_not_live_says_so_in_a_line_and_does_not_start(
 ):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(command_line, "startable", lambda wanted: min(room, wanted))
-    assert run(["--model-repository", str(tmp_path)]) == 1
+    assert run(["--model-repository", str(tmp_path)], Mock()) == 1
     said = capsys.readouterr().err
     assert said.startswith(
         f"tamiz-server: only {room} more threads can be started here, and a server needs 18: "
@@ -76,7 +77,7 @@ async def run(self):
     threading.stack_size(2**47)
 
 App.__init__, App.run = lambda *_: None, run
-sys.exit(command_line.run(["--model-repository", sys.argv[1]]))
+sys.exit(command_line.run(["--model-repository", sys.argv[1]], None))
 """
 
 
