@@ -52,8 +52,8 @@ from tamiz_server.transports.h2.stalls import Stalls
 _USELESS_PER_S: Final = 2_000
 """How many frames that bring nothing are borne: pings, settings, empty DATA. Answering them takes time.
 
-One for each call and each answer is not counted: Go's and Java's clients measure the way with pings, as fast as
-answers come.
+One for each call and each answer is not counted: clients in Go and Java measure the way with pings, as fast
+as answers come.
 """
 
 _NOTICED: Final = b"drained?"

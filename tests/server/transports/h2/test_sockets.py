@@ -132,7 +132,8 @@ async def test_a_peer_that_does_not_take_the_last_bytes_is_not_waited_for(monkey
     peer.close.assert_called_once_with()
     protocol.drain(0.0)
     peer.abort.assert_not_called()
+    aborted = asyncio.Event()
+    peer.abort.side_effect = aborted.set
     async with asyncio.timeout(60):
-        while not peer.abort.called:
-            await asyncio.sleep(0.01)
+        await aborted.wait()
     protocol.connection_lost(None)
