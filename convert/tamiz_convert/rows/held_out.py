@@ -1,7 +1,8 @@
 """Which held-out rows fit the calibrator, and which certify. Training rows are used for neither.
 
-Rows that belong together (the same customer, the same day, a row and its copy) must not be on both sides.
-Otherwise the calibrator would have seen the rows that test the certificate.
+Rows that belong together (the same customer, the same day) must not be on both sides. Otherwise the
+calibrator would have seen the rows that test the certificate. Equal rows are divided like all others: if one
+that is frequent in traffic went to one side whole, the certificate would often not see it at all.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class SplitPlan:
         splitter: folds the rows to choose a calibrator. With a TimeSeriesSplit the rows are in order of time,
             and the last ones certify.
         allow_duplicates: whether equal rows are other observations with the same values; then there may be
-            many, also between the sets, and each is divided by itself.
+            many, also between the sets.
         seed: the seed of the shuffle.
         certification_groups: (n_rows,), the same as `groups` for separate certification rows.
         weights: (n_rows,), how often each calibration row counts.
@@ -218,25 +219,16 @@ def _whole_groups(groups: NDArray[Any], plan: SplitPlan) -> tuple[NDArray[np.int
 def _stratified(
     rows: LabeledRows, n_certifying: int, plan: SplitPlan
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide independent rows; copies of a row go to the same side.
-
-    Equal rows that are other observations do not: half of the distinct rows are not half of the rows, the
-    frequent ones least of all, and the certificate would be about other rows than are served.
-    """
-    keys = np.arange(len(rows)) if plan.allow_duplicates else row_keys(rows.rows)
-    _, first, which = np.unique(keys, return_index=True, return_inverse=True)
-    firsts = np.unique(first)
-    if len(firsts) < 2:  # noqa: PLR2004  one for each side
-        raise RowsError("all held-out rows are copies of one row; bring different ones")
-    counts = np.bincount(rows.y[firsts])
-    n_firsts = max(1, min(len(firsts) - 1, round(n_certifying * len(firsts) / len(rows))))
-    smaller_part = min(n_firsts, len(firsts) - n_firsts)
+    counts = np.bincount(rows.y)
+    smaller_part = min(n_certifying, len(rows) - n_certifying)
     can_stratify = counts[counts > 0].min() > 1 and smaller_part >= np.count_nonzero(counts)
-    _, certifying = train_test_split(
-        firsts, test_size=n_firsts, random_state=plan.seed, stratify=rows.y[firsts] if can_stratify else None
+    fitting, certifying = train_test_split(
+        np.arange(len(rows)),
+        test_size=n_certifying,
+        random_state=plan.seed,
+        stratify=rows.y if can_stratify else None,
     )
-    certifies = np.isin(first[which], certifying)
-    return np.flatnonzero(~certifies), np.flatnonzero(certifies)
+    return np.sort(fitting), np.sort(certifying)
 
 
 def _refuse_shared(plan: SplitPlan) -> None:
@@ -306,9 +298,9 @@ def _duplicates(rows: LabeledRows, what: str, *, allowed: bool) -> tuple[str, ..
             f"{message}. A certificate needs independent rows, and copies of an observation are not"
             " independent. If these are copies, as of a join or of rows drawn with replacement, keep one of"
             " each: each then counts once. If they are other observations with the same values, as with few"
-            " categories, pass allow_duplicates=True (--allow-duplicates): each row is then divided by itself"
-            " and counts as an observation, and the certificate is wrong if they are copies after all"
+            " categories, pass allow_duplicates=True (--allow-duplicates): each row then counts as an"
+            " observation, and the certificate is wrong if they are copies after all"
         )
     if allowed:
         return (f"{message}; allow_duplicates says that these are other observations with the same values",)
-    return (f"{message}; copies stay on one side of the split",)
+    return (f"{message}; each counts as an observation: remove them if they are copies",)
