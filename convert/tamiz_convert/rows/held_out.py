@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupShuffleSplit, TimeSeriesSplit, train_test_split
+from sklearn.model_selection import GroupShuffleSplit, TimeSeriesSplit
 
 from tamiz_convert.errors import RowsError
 from tamiz_convert.graphs.score_graph import Labels
@@ -183,23 +183,36 @@ def _worth(rows: LabeledRows, use: str) -> tuple[str, ...]:
 def divide(rows: LabeledRows, plan: SplitPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the positions of the rows that fit and of the rows that certify, both ascending.
 
-    Independent rows are stratified by class. Groups stay whole. Rows in order of time are cut at one time.
+    Independent rows are drawn at random. Groups stay whole. Rows in order of time are cut at one time.
 
     Raises:
-        RowsError: if either part would be empty.
+        RowsError: if either part would be empty, or the cut in time goes through a group.
     """
     n_certifying = plan.n_certifying(len(rows))
     if not 0 < n_certifying < len(rows):
         raise RowsError(
             f"{len(rows):,} held-out rows cannot be split into calibration and certification rows; bring more"
         )
+    groups = _groups(plan.groups, len(rows))
     if isinstance(plan.splitter, TimeSeriesSplit):
         positions = np.arange(len(rows))
-        return positions[:-n_certifying], positions[-n_certifying:]
-    groups = _groups(plan.groups, len(rows))
+        before, after = positions[:-n_certifying], positions[-n_certifying:]
+        if groups is not None:
+            _refuse_cut_groups(groups[before], groups[after])
+        return before, after
     if groups is not None:
         return _whole_groups(groups, plan)
-    return _stratified(rows, n_certifying, plan)
+    return _drawn(rows, n_certifying, plan)
+
+
+def _refuse_cut_groups(before: NDArray[Any], after: NDArray[Any]) -> None:
+    cut = np.intersect1d(before, after)
+    if len(cut):
+        raise RowsError(
+            f"{len(cut):,} groups have rows before and after the cut in time, such as {cut.tolist()[0]!r}:"
+            " rows that belong together must be on one side. Choose certification_fraction so that the cut"
+            " falls between groups; or give certification rows, in other groups, yourself"
+        )
 
 
 def _whole_groups(groups: NDArray[Any], plan: SplitPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -215,10 +228,13 @@ def _whole_groups(groups: NDArray[Any], plan: SplitPlan) -> tuple[NDArray[np.int
     return np.sort(fitting), np.sort(certifying)
 
 
-def _stratified(
+def _drawn(
     rows: LabeledRows, n_certifying: int, plan: SplitPlan
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Divide independent rows; copies of a row go to the same side.
+
+    The draw is not stratified by class. Then both sides would have the same share of each class, and luck of
+    the calibration rows, which choose where the walk begins, would be luck of the certification rows.
 
     Equal rows that are other observations do not: half of the distinct rows are not half of the rows, the
     frequent ones least of all, and the certificate would be about other rows than are served.
@@ -228,13 +244,8 @@ def _stratified(
     firsts = np.unique(first)
     if len(firsts) < 2:  # noqa: PLR2004  one for each side
         raise RowsError("all held-out rows are copies of one row; bring different ones")
-    counts = np.bincount(rows.y[firsts])
     n_firsts = max(1, min(len(firsts) - 1, round(n_certifying * len(firsts) / len(rows))))
-    smaller_part = min(n_firsts, len(firsts) - n_firsts)
-    can_stratify = counts[counts > 0].min() > 1 and smaller_part >= np.count_nonzero(counts)
-    _, certifying = train_test_split(
-        firsts, test_size=n_firsts, random_state=plan.seed, stratify=rows.y[firsts] if can_stratify else None
-    )
+    certifying = np.random.default_rng(plan.seed).permutation(firsts)[:n_firsts]
     certifies = np.isin(first[which], certifying)
     return np.flatnonzero(~certifies), np.flatnonzero(certifies)
 
@@ -311,4 +322,8 @@ def _duplicates(rows: LabeledRows, what: str, *, allowed: bool) -> tuple[str, ..
         )
     if allowed:
         return (f"{message}; allow_duplicates says that these are other observations with the same values",)
-    return (f"{message}; copies stay on one side of the split",)
+    note = (
+        f"{message}; a random split keeps copies on one side. If they are other observations with the same"
+        " values, pass allow_duplicates=True (--allow-duplicates), and each is divided by itself"
+    )
+    return (note,)
