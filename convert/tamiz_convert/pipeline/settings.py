@@ -226,7 +226,8 @@ class Settings(TypedDict, total=False):
         Setting(
             "the share of `calibration` that certifies; by default 0.7.",
             "With calibrator='none' nothing is fitted: a fifth of the rows, at most 500, places the"
-            " thresholds, and all others certify. That is not so with `cost`, `per_class` and `slice_by`.",
+            " thresholds, and all others certify. That is not so with `cost`, `per_class`, `slice_by` and"
+            " `groups`. Of groups it is the share of the groups.",
             flag=Flag("rows", "SHARE", float),
         ),
     ]
@@ -384,8 +385,8 @@ class Settings(TypedDict, total=False):
         str,
         Setting(
             "a calibrator by name, or auto for the one with the lowest log loss out of fold.",
-            f"The names are {AUTO}, {choice(METHODS)}. auto passes over calibrators that rank rows worse"
-            " than the model does.",
+            f"The names are {AUTO}, {choice(METHODS)}. With few rows auto takes the simplest one near the"
+            " lowest log loss. It passes over calibrators that rank rows worse than the model does.",
             default=AUTO,
             flag=Flag(
                 "calibrator",

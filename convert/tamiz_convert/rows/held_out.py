@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupShuffleSplit, TimeSeriesSplit, train_test_split
+from sklearn.model_selection import GroupShuffleSplit, TimeSeriesSplit
 
 from tamiz_convert.errors import RowsError
 from tamiz_convert.graphs.score_graph import Labels
@@ -184,23 +184,36 @@ def _worth(rows: LabeledRows, use: str) -> tuple[str, ...]:
 def divide(rows: LabeledRows, plan: SplitPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the positions of the rows that fit and of the rows that certify, both ascending.
 
-    Independent rows are stratified by class. Groups stay whole. Rows in order of time are cut at one time.
+    Independent rows are drawn at random. Groups stay whole. Rows in order of time are cut at one time.
 
     Raises:
-        RowsError: if either part would be empty.
+        RowsError: if either part would be empty, or the cut in time goes through a group.
     """
     n_certifying = plan.n_certifying(len(rows))
     if not 0 < n_certifying < len(rows):
         raise RowsError(
             f"{len(rows):,} held-out rows cannot be split into calibration and certification rows; bring more"
         )
+    groups = _groups(plan.groups, len(rows))
     if isinstance(plan.splitter, TimeSeriesSplit):
         positions = np.arange(len(rows))
-        return positions[:-n_certifying], positions[-n_certifying:]
-    groups = _groups(plan.groups, len(rows))
+        before, after = positions[:-n_certifying], positions[-n_certifying:]
+        if groups is not None:
+            _refuse_cut_groups(groups[before], groups[after])
+        return before, after
     if groups is not None:
         return _whole_groups(groups, plan)
-    return _stratified(rows, n_certifying, plan)
+    return _drawn(len(rows), n_certifying, plan.seed)
+
+
+def _refuse_cut_groups(before: NDArray[Any], after: NDArray[Any]) -> None:
+    cut = np.intersect1d(before, after)
+    if len(cut):
+        raise RowsError(
+            f"{len(cut):,} groups have rows before and after the cut in time, such as {cut.tolist()[0]!r}:"
+            " rows that belong together must be on one side. Choose certification_fraction so that the cut"
+            " falls between groups; or give certification rows, in other groups, yourself"
+        )
 
 
 def _whole_groups(groups: NDArray[Any], plan: SplitPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -216,19 +229,17 @@ def _whole_groups(groups: NDArray[Any], plan: SplitPlan) -> tuple[NDArray[np.int
     return np.sort(fitting), np.sort(certifying)
 
 
-def _stratified(
-    rows: LabeledRows, n_certifying: int, plan: SplitPlan
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    counts = np.bincount(rows.y)
-    smaller_part = min(n_certifying, len(rows) - n_certifying)
-    can_stratify = counts[counts > 0].min() > 1 and smaller_part >= np.count_nonzero(counts)
-    fitting, certifying = train_test_split(
-        np.arange(len(rows)),
-        test_size=n_certifying,
-        random_state=plan.seed,
-        stratify=rows.y if can_stratify else None,
-    )
-    return np.sort(fitting), np.sort(certifying)
+def _drawn(n_rows: int, n_certifying: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide independent rows by a plain draw, row by row.
+
+    The draw is not stratified by class. Then both sides would have the same share of each class, and luck of
+    the calibration rows, which choose where the walk begins, would be luck of the certification rows.
+
+    Equal rows are not kept together. One that is frequent in the traffic would be on the calibration side
+    whole in three of ten draws, and the certificate would be about traffic without it.
+    """
+    drawn = np.random.default_rng(seed).permutation(n_rows)
+    return np.sort(drawn[n_certifying:]), np.sort(drawn[:n_certifying])
 
 
 def _refuse_shared(plan: SplitPlan) -> None:

@@ -38,13 +38,17 @@ def test_every_row_is_on_one_side(n, fraction, seed):
     assert len(certifying) == round(n * fraction)
 
 
-def test_the_split_is_stratified_where_rows_are_independent():
+def test_what_certifies_says_nothing_of_what_fits_where_rows_are_independent():
+    """Stratified, a class would have 3 of its 10 rows among the 30 every time."""
     X, _ = made(100)
     y = (np.arange(100) < 10).astype(int)
-    fitting, certifying = divide(LabeledRows(X, y), SplitPlan(0.3))
-    assert len(certifying) == 30
-    assert y[certifying].sum() == 3
-    assert y[fitting].sum() == 7
+    counts = []
+    for seed in range(400):
+        fitting, certifying = divide(LabeledRows(X, y), SplitPlan(0.3, seed=seed))
+        assert (len(fitting), len(certifying)) == (70, 30)
+        counts.append(y[certifying].sum())
+    assert np.mean(counts) == pytest.approx(3.0, abs=0.25)
+    assert np.std(counts) == pytest.approx(np.sqrt(10 * 0.3 * 0.7 * 90 / 99), abs=0.2)  # hypergeometric
 
 
 def test_a_group_stays_on_one_side():
@@ -73,6 +77,23 @@ def test_in_time_order_the_last_rows_certify():
     np.testing.assert_array_equal(parts.certifying.rows, X[60:])
 
 
+@pytest.mark.parametrize(
+    ("groups", "named"),
+    [
+        (np.arange(100) // 7, "1 groups .*such as 8"),
+        (np.arange(100) % 2, "2 groups .*such as 0"),
+        ([f"customer {i % 50}" for i in range(100)], "40 groups .*such as 'customer 10'"),
+    ],
+)
+def test_a_cut_in_time_does_not_go_through_a_group(groups, named):
+    plan = SplitPlan(0.4, groups, TimeSeriesSplit(3))
+    with pytest.raises(RowsError, match=f"{named}.* certification_fraction"):
+        held_out(made(100), None, None, CLASSES, plan)
+    days = held_out(made(100), None, None, CLASSES, SplitPlan(0.4, np.arange(100) // 6, TimeSeriesSplit(3)))
+    assert set(days.groups.tolist()) == set(range(10))
+    assert set(days.certifying_groups.tolist()) == set(range(10, 17))
+
+
 def test_labels_that_are_left_out_are_called_missing():
     with pytest.raises(RowsError, match="the calibration rows came without labels"):
         held_out((made(10)[0], None), None, None, CLASSES, SplitPlan())
@@ -98,6 +119,7 @@ def test_a_few_copies_are_noted_and_many_are_refused():
     assert note.startswith(
         "3 of 103 calibration rows repeat another row and its label (the first is row 100)"
     )
+    assert note.endswith("each counts as an observation: remove them if they are copies")
     with pytest.raises(RowsError, match=r"30 of 130 calibration rows repeat another row.*--allow-duplicates"):
         held_out(many, None, None, CLASSES, SplitPlan())
     assert held_out(many, None, None, CLASSES, SplitPlan(allow_duplicates=True)).notes
