@@ -94,6 +94,7 @@ def test_subsets_of_which_none_is_certified_promise_nothing():
     by_class = Subdivision.SUBDIVISION_PREDICTED_CLASS
     data = promise_data(manifest(not_certified="no subset", subdivision=by_class, subsets=own))
     assert data["kind"] == "none"
+    assert "confidence, so all" not in text_of(data)
 
 
 def test_a_threshold_that_lets_nothing_through_says_so_first():
