@@ -565,8 +565,12 @@ def test_the_command_takes_prices_as_a_list_or_from_a_file(tmp_path, model, held
         assert "a request costs" in capsys.readouterr().out
         thresholds.append(read_manifest(bundle).threshold.value)
     assert thresholds[0] == thresholds[1]
+    twice = tmp_path / "twice.yaml"
+    twice.write_text("abstention: 1\nmatrix:\n  0: {1: 10}\n  1: {0: 10}\n  0x1: {0: 9}\n")
     for given, said in (
         ("error=ten,abstention=1", "is not a list of prices"),
+        ("error=10,error=1,abstention=1", "gives error twice"),
+        (str(twice), "the key '0x1' is given twice, the second time in line 5"),
         ("no_such_file.yaml", "cannot be read"),
         ("error:10", "cannot be read"),
         ("eror=10,abstention=1", "did you mean 'error'"),
