@@ -27,6 +27,9 @@ from .tables import judged
 
 SIZES: Final = (200, 500, 1_000, 5_000)
 
+SEED: Final = 20_261_129
+"""Of the draws that count. The procedure was tuned on others: after a change, take another seed."""
+
 CASES: Final = (
     ("diamonds-price", "lr", 0.01),
     ("diamonds-price", "lr", 0.02),
@@ -164,7 +167,7 @@ def power(procedure: Procedure, n: int, draws: int, cases: Sequence[tuple[str, s
     """Draw so many times from each case, the same rows for every procedure."""
     shares, broken = np.zeros((len(cases), draws)), np.zeros((len(cases), draws))
     for row, (table, model, max_error) in enumerate(cases):
-        population, random = truth(table, model), np.random.default_rng(n)
+        population, random = truth(table, model), np.random.default_rng([SEED, n])
         oracle = population.oracle(max_error)
         for draw in range(draws):
             threshold = procedure(*population.sample(n, random), max_error, DELTA)

@@ -125,7 +125,7 @@ def unattainable(
 
 
 def _seen(found: Walk, certification: Outcomes, max_error: float, delta: float) -> str:
-    """Return how many rows are wrong at the first threshold, and how many might have been."""
+    """Return how many rows are wrong at the most promising threshold, and how many might have been."""
     k, n = int(found.n_errors[found.promising]), int(found.n_accepted[found.promising])
     seen = f"{k} of {n} accepted certification rows are wrong"
     if certification.n_groups is not None:
@@ -134,9 +134,10 @@ def _seen(found: Walk, certification: Outcomes, max_error: float, delta: float) 
             f"{seen}; as they come in groups, they say as much as {said:.0f} independent rows, which is too"
             " little for the proof"
         )
-    most = int(most_errors(n, max_error, delta))
+    share = found.share_of_promising(delta)
+    most = int(most_errors(n, max_error, share))
     if most < 0:
-        return f"{seen}; the proof takes at least {fewest_rows(max_error, delta)}, all of them right"
+        return f"{seen}; the proof takes at least {fewest_rows(max_error, share)}, all of them right"
     return f"{seen}; the proof allows {most}"
 
 

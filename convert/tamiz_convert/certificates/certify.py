@@ -8,16 +8,11 @@ its calibration. `fixed_sequence` says how the threshold is found.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
-
-import numpy as np
 
 from tamiz_convert.certificates.attainable import smallest_error, unattainable
 from tamiz_convert.certificates.fixed_sequence import Walk, walk
 from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.metrics.binomial import upper_bound
-
-_MOST_LISTED: Final = 200
 
 
 @dataclass(frozen=True)
@@ -33,8 +28,8 @@ class Certified:
             counts, as if these rows had not chosen the threshold. It describes them; the promise is
             `max_error`. None if no error is promised.
         n_groups: how many groups the rows come in; None if they are independent.
-        proven: thresholds at which the error among accepted rows is proven, ascending, from this one on, at
-            most 200; they hold together. Empty if only this one is proven, or something else is promised.
+        proven: all thresholds at which the error among accepted rows is proven, ascending, from this one on;
+            they hold together. Empty if only this one is proven, or something else is promised.
     """
 
     threshold: float
@@ -79,7 +74,7 @@ def find(
 
 
 def loosest_proven(found: Walk, certification: Outcomes, delta: float) -> Certified | None:
-    """Return the last threshold of a walk before the first p-value above `delta`; None if there is none."""
+    """Return the loosest threshold that a walk proves; None if there is none."""
     passed = found.proven(delta)
     if not len(passed):
         return None
@@ -87,6 +82,5 @@ def loosest_proven(found: Walk, certification: Outcomes, delta: float) -> Certif
     k, n = int(found.n_errors[last]), int(found.n_accepted[last])
     bound = upper_bound(*found.evidence.at(last), delta)
     p_value = float(found.p_values[last])
-    listed = np.unique(np.linspace(0, len(passed) - 1, min(len(passed), _MOST_LISTED)).round().astype(int))
-    proven = tuple(found.path[passed[listed[::-1]]].tolist())
+    proven = tuple(found.path[passed[::-1]].tolist())
     return Certified(proven[0], certification.n_rows, n, k, p_value, bound, certification.n_groups, proven)

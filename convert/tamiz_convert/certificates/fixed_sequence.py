@@ -21,7 +21,7 @@ fallback procedure (Wiens, Pharmaceutical Statistics 2, 2003), which bounds the 
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,12 +67,14 @@ class Walk(NamedTuple):
 
     def proven(self, delta: float) -> NDArray[np.int64]:
         """Return the positions of all candidates that are proven, strict to loose."""
-        if not self.promising:
-            return np.arange(self._passed(0, len(self.path), delta))
         early = self._passed(0, self.promising, _EARLY * delta)
-        share = delta if early == self.promising else (1.0 - _EARLY) * delta
+        share = delta if early == self.promising else self.share_of_promising(delta)
         late = self._passed(self.promising, len(self.path), share)
         return np.append(np.arange(early), np.arange(late) + self.promising)
+
+    def share_of_promising(self, delta: float) -> float:
+        """Return what the promising start is tested with if the stricter one does not get there."""
+        return (1.0 - _EARLY) * delta if self.promising else delta
 
     def _passed(self, start: int, end: int, delta: float) -> int:
         """Return how many candidates from `start` on pass their tests, before the first that fails."""
@@ -107,9 +109,18 @@ def walk(calibration: Outcomes, certification: Outcomes, max_error: float, delta
     start = _start(hopes)
     early = min(start, _early(calibration, certification.n_rows, candidates, max_error, delta))
     path = candidates[early:]
-    evidence = certification.errors_among_accepted(path, delta)
+    evidence = _evidence(certification, path, start - early, delta)
     p = p_values(*evidence, max_error)
     return Walk(path, *certification.errors_and_rows(path), evidence, p, start - early)
+
+
+def _evidence(certification: Outcomes, path: Confidences, promising: int, delta: float) -> Evidence:
+    """Return what the rows say at each candidate; of groups it depends on the share of delta."""
+    early = certification.errors_among_accepted(path[:promising], _EARLY * delta)
+    late = certification.errors_among_accepted(path[promising:], delta)
+    hits: NDArray[Any] = np.append(early.hits, late.hits)
+    trials: NDArray[Any] = np.append(early.trials, late.trials)
+    return Evidence(hits, trials)
 
 
 def _early(

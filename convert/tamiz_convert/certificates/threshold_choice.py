@@ -145,7 +145,9 @@ def choose_threshold(
     if policy.threshold is not None:
         return Threshold(value=policy.threshold, not_certified="fixed by the caller")
     if prices is not None:
-        return _cheapest(policy, prices, calibration, certification)
+        cheapest = _cheapest(policy, prices, calibration, certification)
+        cheapest.prices.CopyFrom(prices.message)
+        return cheapest
     if len(names) > MAX_SUBSETS:
         raise ExportError(
             f"there are {len(names)} classes or slices; at most {MAX_SUBSETS} can be certified together"

@@ -52,7 +52,8 @@ def _remarks(promise: Mapping[str, Any], *, several: bool) -> tuple[str, str, st
 
 
 def _panel(n_points: int, at: int, proven: list[int], bound: str, remarks: tuple[str, str, str]) -> Html:
-    reach = {"min": 0, "max": n_points - 1, "step": 1, "value": at, "list": "proven-thresholds"}
+    reach: dict[str, int | str] = {"min": 0, "max": n_points - 1, "step": 1, "value": at}
+    reach["list"] = "proven-thresholds"
     exported, also_proven, elsewhere = remarks
     return element(
         "div",

@@ -195,13 +195,13 @@ def _veto(
 
 def _claims(candidate: OutOfFold) -> str | None:
     """Return how a candidate says far more than so many rows can show; None if it does not."""
-    p = candidate.probabilities
-    foreseen = float((1.0 - p.max(axis=1)).sum())
+    n = len(candidate.losses) if candidate.weights is None else candidate.weights.sum()
+    foreseen = n * mean(1.0 - candidate.probabilities.max(axis=1), candidate.weights)
     if foreseen >= _FEWEST_CLAIMED:
         return None
     return (
-        f"it claims far more than {len(p):,} rows can show: that on average one row in"
-        f" {len(p) / max(foreseen, 1e-12):.2g} is wrong"
+        f"it claims far more than {n:,.0f} rows can show: that on average one row in"
+        f" {n / max(foreseen, 1e-12):,.2g} is wrong"
     )
 
 

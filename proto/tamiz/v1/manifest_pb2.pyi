@@ -187,20 +187,32 @@ class Metric(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
 
 class Threshold(_message.Message):
-    __slots__ = ("value", "certificate", "not_certified", "subdivision", "slice_input", "subsets")
+    __slots__ = ("value", "certificate", "not_certified", "subdivision", "slice_input", "subsets", "prices")
     VALUE_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     NOT_CERTIFIED_FIELD_NUMBER: _ClassVar[int]
     SUBDIVISION_FIELD_NUMBER: _ClassVar[int]
     SLICE_INPUT_FIELD_NUMBER: _ClassVar[int]
     SUBSETS_FIELD_NUMBER: _ClassVar[int]
+    PRICES_FIELD_NUMBER: _ClassVar[int]
     value: float
     certificate: Certificate
     not_certified: str
     subdivision: Subdivision
     slice_input: str
     subsets: _containers.RepeatedCompositeFieldContainer[SubsetThreshold]
-    def __init__(self, value: _Optional[float] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., not_certified: _Optional[str] = ..., subdivision: _Optional[_Union[Subdivision, str]] = ..., slice_input: _Optional[str] = ..., subsets: _Optional[_Iterable[_Union[SubsetThreshold, _Mapping]]] = ...) -> None: ...
+    prices: Prices
+    def __init__(self, value: _Optional[float] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., not_certified: _Optional[str] = ..., subdivision: _Optional[_Union[Subdivision, str]] = ..., slice_input: _Optional[str] = ..., subsets: _Optional[_Iterable[_Union[SubsetThreshold, _Mapping]]] = ..., prices: _Optional[_Union[Prices, _Mapping]] = ...) -> None: ...
+
+class Prices(_message.Message):
+    __slots__ = ("abstention", "error", "matrix")
+    ABSTENTION_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    MATRIX_FIELD_NUMBER: _ClassVar[int]
+    abstention: float
+    error: float
+    matrix: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, abstention: _Optional[float] = ..., error: _Optional[float] = ..., matrix: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class SubsetThreshold(_message.Message):
     __slots__ = ("name", "value", "certificate", "not_certified")

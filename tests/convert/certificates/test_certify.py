@@ -174,6 +174,22 @@ def test_a_model_that_is_nearly_good_enough_is_told_how_many_rows_would_do():
         find((confidence, error), (confidence, error))
 
 
+def test_what_the_proof_allows_is_less_than_what_was_seen():
+    """Also where the stricter start took its share of delta."""
+    said = []
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        confidence = random.random(900)
+        error = random.random(900) < 0.04 + 0.3 * (1.0 - confidence)
+        try:
+            find((confidence[:300], error[:300]), (confidence[300:], error[300:]))
+        except UnattainableError as refused:
+            said.append(re.search(r"(\d+) of \d+ accepted.*the proof allows (\d+)", str(refused)))
+    found = [each for each in said if each]
+    assert len(found) > 5
+    assert all(int(each[1]) > int(each[2]) for each in found)
+
+
 @pytest.mark.parametrize(
     ("p", "promising", "proven"),
     [

@@ -369,3 +369,9 @@ def test_without_a_calibrator_to_fit_a_fifth_of_the_rows_or_500_places_the_thres
     assert SplitPlan(only_places=True).n_certifying(n_rows) == n_certifying
     assert SplitPlan(0.5, only_places=True).n_certifying(n_rows) == n_rows // 2
     assert SplitPlan().n_certifying(n_rows) == round(0.7 * n_rows)
+
+
+def test_of_groups_the_usual_share_certifies_also_without_a_calibrator():
+    groups = np.arange(200) // 2
+    fitting, certifying = divide(LabeledRows(*made(200)), SplitPlan(groups=groups, only_places=True))
+    assert (len(fitting), len(certifying)) == (60, 140)

@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GroupKFold,
     KFold,
+    PredefinedSplit,
     RepeatedKFold,
     ShuffleSplit,
     StratifiedKFold,
@@ -513,6 +514,11 @@ def with_nan(scores: np.ndarray) -> np.ndarray:
         (400, {"groups": np.arange(400) % 4}, "there are 4 groups of calibration rows and 5 folds"),
         (400, {"splitter": 5}, r"the splitter is 5; expected one of scikit-learn's, such as KFold\(5\)"),
         (400, {"splitter": TimeSeriesSplit(401)}, "cannot fold 400 calibration rows: "),
+        (
+            400,
+            {"splitter": PredefinedSplit(np.arange(500) % 5)},
+            r"names row \d+, and the calibrator has 400 rows",
+        ),
         (400, {"splitter": RepeatedKFold(n_splits=4, n_repeats=2)}, "lets rows judge more than once"),
         (400, {"splitter": ShuffleSplit(5, random_state=0)}, "lets rows judge more than once"),
     ],
