@@ -241,7 +241,7 @@ def test_what_is_too_large_is_refused_and_not_held(make_bundle, start_server, sc
     server = start_server("--max-message-bytes", "1000000")
     send, status, seen = TOO_LARGE[what]
     times = scaled(3, 200)
-    with bystanders(server) as asking, peak(server) as peak_bytes:
+    with bystanders(server, memory_bytes=250e6) as asking, peak(server) as peak_bytes:
         at_first = Footprint.of(server)
         for _ in range(times):
             with Connection(server.port) as connection:
