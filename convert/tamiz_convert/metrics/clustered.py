@@ -21,7 +21,7 @@ from scipy.special import stdtrit
 Reals = NDArray[np.float64]
 
 _NEAR_MEDIAN: Final = 0.499
-"""At a half the quantiles of Student's t are zero for all degrees of freedom. Here their ratio still exists."""
+"""At a half the quantiles of Student's t are zero, whatever the degrees of freedom. Here a ratio exists."""
 
 
 def effective_counts(hits: NDArray[np.int64], trials: NDArray[np.int64], delta: float) -> tuple[Reals, Reals]:
