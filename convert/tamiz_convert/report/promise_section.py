@@ -231,7 +231,7 @@ def _subsets(promise: Mapping[str, Any]) -> list[Child]:
 def _remarks(promise: Mapping[str, Any], *, by_class: bool) -> list[str]:
     """Return what holds for all subsets: the level of each, and what happens to unknown values."""
     levels = {each["certificate"]["confidence_level"] for each in promise["subsets"] if each["certificate"]}
-    together = plain_percent(promise["confidence_level"])
+    together = plain_percent(promise["confidence_level"]) if levels else ""
     alone = [plain_percent(level) for level in sorted(levels)]
     remarks = []
     if len(alone) == 1:
