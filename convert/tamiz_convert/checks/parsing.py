@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from tamiz_convert.errors import SpecificationError, did_you_mean
-from tamiz_convert.yaml_files import BOOLEANS
 
 Parsed = TypeVar("Parsed")
 
 KEY: Final = "key"
 """In a field's metadata: its key in the specification; None for a field without a key."""
 
+_YAML_BOOLEANS: Final = "; YAML takes yes, no, on and off for booleans: quote them"
 _TYPE_NAMES: Final = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -141,5 +141,5 @@ def _of_scalar(hint: Any, value: Any, where: str) -> Any:
 
 
 def _wrong_type(value: Any, expected: str, where: str) -> SpecificationError:
-    hint = f"; {BOOLEANS}" if isinstance(value, bool) else ""
+    hint = _YAML_BOOLEANS if isinstance(value, bool) else ""
     return SpecificationError(f"{where}: expected {expected}, got {value!r}{hint}")

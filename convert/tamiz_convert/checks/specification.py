@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import yaml
+
 from tamiz_convert.check_result import Severity
 from tamiz_convert.checks.parsing import KEY, parse
 from tamiz_convert.checks.sections import (
@@ -27,8 +29,8 @@ from tamiz_convert.checks.sections import (
     SliceCheck,
     TrueClassCheck,
 )
-from tamiz_convert.errors import ExportError, SpecificationError
-from tamiz_convert.yaml_files import read_yaml
+from tamiz_convert.errors import SpecificationError
+from tamiz_convert.yaml_loader import KeyTwice, Loader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +118,17 @@ def specification_of(source: str | Path | Mapping[str, Any] | Specification) -> 
         )
     path = Path(source)
     try:
-        return replace(parse(Specification, read_yaml(path), ""), folder=path.parent)
-    except ExportError as error:
+        return replace(parse(Specification, _load(path), ""), folder=path.parent)
+    except SpecificationError as error:
         raise SpecificationError(f"{path}: {error}") from None
+
+
+def _load(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506  a SafeLoader
+    except OSError as error:
+        raise SpecificationError(f"cannot be read: {error.strerror}") from None
+    except KeyTwice as error:
+        raise SpecificationError(str(error)) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecificationError(f"not valid YAML: {error}") from None

@@ -26,6 +26,9 @@ _FEWEST_GROUPS: Final = 5
 
 Reals = NDArray[np.float64]
 
+_NEAR_MEDIAN: Final = 0.499
+"""At a half the quantiles of Student's t are zero, whatever the degrees of freedom. Here a ratio exists."""
+
 
 def effective_counts(hits: NDArray[np.int64], trials: NDArray[np.int64], delta: float) -> tuple[Reals, Reals]:
     """Return how many hits in how many independent trials say as much as those of some groups.
@@ -54,7 +57,8 @@ def effective_counts(hits: NDArray[np.int64], trials: NDArray[np.int64], delta: 
     even_groups = n**2 / np.maximum((trials.astype(np.float64) ** 2).sum(axis=0), 1.0)
     making = total**2 / np.where(is_certain, 1.0, (z_squared**2).sum(axis=0)) - 1.0
     degrees = np.clip(making, 1.0, np.maximum(even_groups - 1.0, 1.0))
-    price = (stdtrit(np.maximum(n - 1.0, 1.0), delta) / stdtrit(degrees, delta)) ** 2
+    tail = min(delta, 1.0 - delta, _NEAR_MEDIAN)
+    price = (stdtrit(np.maximum(n - 1.0, 1.0), tail) / stdtrit(degrees, tail)) ** 2
     estimated = np.minimum(share * (1.0 - share) / variance, n) * np.minimum(price, 1.0)
     effective = np.where(is_certain | (n_groups < _FEWEST_GROUPS), even_groups, estimated)
     return share * effective, effective

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +14,6 @@ from tamiz_convert.certificates.threshold_choice import Judged, Policy, choose_t
 from tamiz_convert.errors import ExportError
 from tamiz_convert.metrics.betting import mean_interval
 from tamiz_convert.metrics.prices import Prices
-from tamiz_convert.pipeline.settings import priced
 
 TEN = {"error": 10, "abstention": 1}
 
@@ -144,7 +141,7 @@ def test_a_model_that_is_never_sure_answers_nothing_and_says_why():
         ({"error": 1, "abstention": 0}, "expected prices above 0"),
         ({"matrix": [[0, 1]], "abstention": 1}, "has shape [1, 2]; expected [2, 2]"),
         ({"matrix": "a lot", "abstention": 1}, "the matrix is 'a lot'"),
-        ({"matrix": [[0, np.inf], [1, 0]], "abstention": 1}, "the price of 'yes' for 'no' is inf"),
+        ({"matrix": [[0, np.inf], [1, 0]], "abstention": 1}, "of 'yes' for the true class 'no' is inf"),
         (
             {"matrix": {"no": {"yes": 5}}, "abstention": 1},
             "no price for the answer 'no' to a row that is 'yes'",
@@ -155,16 +152,21 @@ def test_a_model_that_is_never_sure_answers_nothing_and_says_why():
             {"matrix": {"no": {"yes": "much"}}, "abstention": 1},
             "the price of 'yes' for the true class 'no' is 'much'",
         ),
+        ({"error": 10**400, "abstention": 1}, "is inf; expected a number, at most 1e+100"),
+        ({"matrix": [[0, 1e200], [1, 0]], "abstention": 1}, "is 1e+200; expected a number"),
+        (
+            {"matrix": [["0", 1], [1, 0]], "abstention": 1},
+            "class 'no' is '0'; expected a number",
+        ),
+        ({"matrix": [[0, True], [1, 0]], "abstention": 1}, "is True; expected a number"),
+        ({"matrix": [[0, 1], [1]], "abstention": 1}, "the matrix is [[0, 1], [1]]"),
+        ({"matrix": pd.DataFrame([[0, 1], [1, 0]]), "abstention": 1}, "there is no class 0"),
+        (
+            {"matrix": pd.DataFrame([[0, 1], [1, 0]], ["no", "no"], ["no", "yes"]), "abstention": 1},
+            "the answer 'no' to a row that is 'no' has two prices",
+        ),
+        ({"matrix": {False: {True: 1}, True: {False: 1}}, "abstention": 1}, "(in YAML, yes, no"),
         ({"matrix": [[2, 5], [5, 2]], "abstention": 1}, "no answer is cheaper than an abstention (1)"),
-        (
-            {"matrix": {False: {True: 5}, True: {False: 50}}, "abstention": 1},
-            "there is no class False; the classes are 'no', 'yes'. YAML takes yes, no, on and off",
-        ),
-        ({"matrix": pd.DataFrame([[0, 5], [50, 0]]), "abstention": 1}, "there is no class 0"),
-        (
-            {"matrix": pd.DataFrame([[0, 5], [5, 0]], ["no", "no"], ["no", "yes"]), "abstention": 1},
-            "names a class twice",
-        ),
     ],
 )
 def test_prices_that_are_none_are_refused(cost, said):
@@ -181,61 +183,12 @@ def test_a_matrix_by_name_and_one_by_order_are_the_same():
     from_a_file = Prices.of({"matrix": {"0": {"1": 5}, 1: {0: 50}}, "abstention": 1}, [0, 1])
     np.testing.assert_array_equal(from_a_file.answers, [[0, 5], [50, 0]])
     assert by_name.span == (-1.0, 50.0)
-
-
-@pytest.mark.parametrize("order", [["no", "yes"], ["yes", "no"]])
-def test_the_labels_of_a_table_of_prices_count_and_not_its_order(order):
-    table = pd.DataFrame([[0.0, 5.0], [50.0, -1.0]], index=["no", "yes"], columns=["no", "yes"])
-    for each in (table.loc[order], table[order], table.loc[order, order]):
-        prices = Prices.of({"matrix": each, "abstention": 1}, ["no", "yes"])
-        np.testing.assert_array_equal(prices.answers, [[0, 5], [50, -1]])
-
-
-@pytest.mark.parametrize(
-    "matrix",
-    [
-        {"1": {0: 2}, 0: {1: 5}, 1: {0: 50}},
-        {0: {1: 5, "1": 7}, 1: {0: 50}},
-        {True: {0: 2}, 0: {1: 5}, "1": {0: 50}},
-    ],
-)
-def test_a_class_with_two_prices_is_refused(matrix):
-    """The second would silently replace the first."""
-    with pytest.raises(ExportError, match="the matrix names the class 1 twice, the second time as "):
-        Prices.of({"matrix": matrix, "abstention": 1}, [0, 1])
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("error=10,error=5,abstention=1", "gives a price twice"),
-        ("error=10, error=5,abstention=1", "gives a price twice"),
-        ("error:10,abstention:1", "cannot be read: No such file"),
-        ("error=ten,abstention=1", "is not a list of prices"),
-    ],
-)
-def test_prices_on_the_command_line_are_read_or_refused(text, said):
-    assert priced("error=10, abstention=1") == {"error": 10.0, "abstention": 1.0}
-    with pytest.raises(ArgumentTypeError, match=said):
-        priced(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("abstention: 1\nabstention: 2\n", "the key 'abstention' is given twice, the second time in line 2"),
-        ("matrix:\n  'no': {'yes': 5}\n  'no': {'yes': 9}\n", "the key 'no' is given twice"),
-        ("matrix: {'no': {'yes': 5, 'yes': 9}}\n", "the key 'yes' is given twice"),
-        ("abstention: {{ price }}\n", "not valid YAML"),
-        ("\tabstention: 1\n", "not valid YAML"),
-        ("- 1\n", "expected keys with prices"),
-    ],
-)
-def test_a_file_of_prices_is_read_or_refused(tmp_path, text, said):
-    path = tmp_path / "prices.yaml"
-    path.write_text(text)
-    with pytest.raises(ArgumentTypeError, match=said):
-        priced(str(path))
+    table = pd.DataFrame({"no": [50, 0], "yes": [-1, 5]}, index=["yes", "no"])
+    np.testing.assert_array_equal(
+        Prices.of({"matrix": table, "abstention": 1}, ["no", "yes"]).answers, by_name.answers
+    )
+    with pytest.raises(ExportError, match="the answer 1 to a row that is 0 has two prices"):
+        Prices.of({"matrix": {"0": {"1": 5}, 0: {1: 50}, 1: {0: 5}}, "abstention": 1}, [0, 1])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])

@@ -146,3 +146,12 @@ def test_a_few_groups_prove_nothing_however_many_rows_they_have(n_groups):
         certify(*parts, max_error=0.2, confidence_level=0.9)
     plain = [Outcomes(confidence[i::2], error[i::2]) for i in range(2)]
     assert certify(*plain, max_error=0.2, confidence_level=0.9).n_accepted > 1_000
+
+
+@pytest.mark.parametrize("confidence_level", [0.5, 0.4, 0.499999, 0.501])
+def test_groups_have_a_certificate_at_a_confidence_of_a_half_too(confidence_level):
+    random = np.random.default_rng(3)
+    rows = Outcomes(random.random(200), random.random(200) < 0.1, np.arange(200) // 5)
+    level = {"confidence_level": confidence_level}
+    assert 0.0 < certify_joint_error(rows, max_error=0.2, **level).p_value <= 1 - confidence_level
+    assert 0.0 < certify_coverage(rows, min_coverage=0.8, **level).p_value <= 1 - confidence_level

@@ -531,6 +531,8 @@ def with_nan(scores: np.ndarray) -> np.ndarray:
         (400, {"splitter": "a.b"}, "the splitter is 'a.b'; expected one of scikit-learn's"),
         (400, {"splitter": KFold}, "the splitter is <class .*KFold'>; expected one of scikit-learn's"),
         (400, {"splitter": np.arange(400)}, r"the splitter is a ndarray of shape \[400\]; expected one of"),
+        (400, {"splitter": "kfold"}, "the splitter is 'kfold'; expected one of scikit-learn"),
+        (400, {"splitter": TimeSeriesSplit}, "the splitter is <class"),
         (400, {"splitter": TimeSeriesSplit(401)}, "cannot fold 400 calibration rows: "),
         (
             400,
