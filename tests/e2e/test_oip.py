@@ -13,6 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_tools import protoc
+from tests.conftest import TRANSPORTS
 
 from tamiz.oip.inference import (
     ModelInferRequest,
@@ -68,10 +69,16 @@ def run(python: str | Path, *arguments: str | Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_tritonclient_and_kserves_client_are_served_and_can_be_imported_beside_us(clients, served):
-    target = served().target
-    run(clients, CLIENTS / "with_tritonclient.py", target)
-    run(clients, CLIENTS / "with_kserve.py", target)
+def test_tritonclient_and_kserves_client_are_served_and_can_be_imported_beside_us(
+    clients, served, transport
+):
+    server = served("--http-port", "0")
+    run(clients, CLIENTS / "with_tritonclient.py", server.target)
+    run(clients, CLIENTS / "with_kserve.py", server.target)
+    if transport != TRANSPORTS[0]:  # HTTP is the same beside either
+        return
+    for script in ("with_http.py", "with_kserve_rest.py"):
+        run(clients, CLIENTS / script, f"127.0.0.1:{server.http_port}")
     for package in ("tritonclient", "kserve", "mlserver"):
         for order in ("ours-first", "theirs-first"):
             run(clients, CLIENTS / "same_names_and_numbers.py", ROOT / "proto", package, order)
