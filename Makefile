@@ -62,7 +62,7 @@ statistics: $(TOOLS) ## draw ten times as many certificates from populations who
 
 faults: export TAMIZ_FAULTS := whole
 faults: export TAMIZ_FAULTS_RECORD := build/faults
-faults: $(TOOLS) ## do everything to the server that docs/reliability.md lists, as often, and renew that page (half an hour, as root)
+faults: $(TOOLS) ## do everything to the server that docs/reliability.md lists, as often, and renew that page (an hour, as root)
 	rm -rf build/faults
 	$(BIN)/python -m pytest tests/faults/test_overload.py
 	$(BIN)/python -m pytest tests/faults --ignore tests/faults/test_overload.py -n 2

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from ngh2 import Connection as Session
@@ -43,7 +42,7 @@ from tamiz_server.transports.h2.credit import Credit
 from tamiz_server.transports.h2.drain import Drain, Step
 from tamiz_server.transports.h2.incoming import Incoming
 from tamiz_server.transports.h2.keepalive import Keepalive, Pulse
-from tamiz_server.transports.h2.limits import Limits
+from tamiz_server.transports.h2.limits import MOST_RESETS, Limits
 from tamiz_server.transports.h2.outgoing import Outgoing
 from tamiz_server.transports.h2.reception import NotGrpc, Reception
 from tamiz_server.transports.h2.room import Room
@@ -51,7 +50,11 @@ from tamiz_server.transports.h2.routes import Route
 from tamiz_server.transports.h2.stalls import Stalls
 
 _USELESS_PER_S: Final = 2_000
-"""How many frames that bring nothing are borne: pings, settings, empty DATA. Answering them takes time."""
+"""How many frames that bring nothing are borne: pings, settings, empty DATA. Answering them takes time.
+
+One for each call and each answer is not counted: clients in Go and Java measure the way with pings, as fast
+as answers come.
+"""
 
 _NOTICED: Final = b"drained?"
 _ALIVE: Final = b"alive?  "
@@ -115,7 +118,7 @@ class Connection:
         self._is_closed = False
         self._session = Session(Role.SERVER, limits.configuration())
         self._session.initiate_connection(limits.settings())
-        self._session.set_local_window_size(max(limits.connection_window_bytes, limits.window_bytes))
+        self._session.set_local_window_size(limits.connection_window_bytes)
         credit = Credit(limits.connection_bytes, shared.incoming, self._pay)
         self._incoming = Incoming(credit, packed_allowed=limits.packed_allowed)
         self._outgoing = Outgoing(self._session, limits.message_bytes, runner.writable)
@@ -125,6 +128,7 @@ class Connection:
         self._stalls = Stalls(limits.stall_s, self._outgoing.unsent_bytes)
         self._drain = Drain()
         self._useless = TokenBucket(_USELESS_PER_S, now_s)
+        self._is_used = False
         self._greets_until_s = now_s + limits.handshake_s
         self._ages_at_s = now_s + age_s
         self.due_s = min(self._greets_until_s, self._keepalive.due_s, self._ages_at_s)
@@ -149,6 +153,7 @@ class Connection:
 
     def _open(self, event: RequestReceived, now_s: float) -> None:
         number = event.stream_id
+        self._is_used = True
         call = self._calls[number] = Call(number, event.headers, self._evict)
         call.has_ended_sending = event.end_stream
         try:
@@ -220,6 +225,7 @@ class Connection:
     def answer(self, call: Call, message: bytes) -> None:
         """Answer a call with its only message, and end it."""
         if not call.is_done:
+            self._is_used = True
             try:
                 self._outgoing.answer(call, message)
             except MessageTooLarge as error:
@@ -232,6 +238,7 @@ class Connection:
             MessageTooLarge: if it is larger than allowed.
         """
         if not call.is_done:
+            self._is_used = True
             self._outgoing.send(call, message)
         return self._outgoing.has_room(call)
 
@@ -296,9 +303,6 @@ class Connection:
             return
         if pulse is Pulse.ASK and not self._is_closed:
             self._session.ping(_ALIVE)
-        if now_s >= self._ages_at_s:
-            self._ages_at_s = math.inf
-            self.drain(now_s, self._shared.limits.grace_s)
         calls = list(self._calls.values())
         for call in calls:
             if now_s >= call.deadline_s:
@@ -307,6 +311,9 @@ class Connection:
             self._give_up_stalled(call)
         if now_s >= self._outgoing.early_due_s:
             self._outgoing.stop_senders(now_s)
+        if now_s >= self._ages_at_s or self._outgoing.n_resets >= MOST_RESETS:
+            self._ages_at_s = math.inf
+            self.drain(now_s, self._shared.limits.grace_s)
         while (step := self._drain.look(now_s, len(self._calls))) is not Step.NOTHING:
             self._take_step(step)
         self.due_s = min(
@@ -329,9 +336,8 @@ class Connection:
     def _give_up_stalled(self, call: Call) -> None:
         if not call.is_done:
             self._abandon(call, DeadlineExceeded("nothing of the call moved for too long"))
-        with suppress(NGH2Error):  # its status would wait behind what is not taken
-            if self._outgoing.unsent_bytes(call):
-                self._session.reset_stream(call.number, ErrorCode.CANCEL)
+        if self._outgoing.unsent_bytes(call):  # its status would wait behind what is not taken
+            self._outgoing.reset(call, ErrorCode.CANCEL)
 
     def _give_up_incomplete(self, call: Call) -> None:
         self._abandon(
@@ -381,7 +387,9 @@ class Connection:
 
     def _count_useless(self, now_s: float) -> None:
         """Count a frame that brings nothing; end the connection if there are too many (RFC 9113, 10.5)."""
-        if self._useless.take(1, now_s) > 0:
+        if self._is_used:
+            self._is_used = False
+        elif self._useless.take(1, now_s) > 0:
             self._session.terminate_connection(ErrorCode.ENHANCE_YOUR_CALM)
             self._is_closed = self.is_over = True
 
@@ -393,8 +401,8 @@ class Connection:
     def _shut(self, *_: object) -> None:
         """Take that libnghttp2 neither reads nor writes any more."""
         self._is_closed = True
-        # After the last GOAWAY the peer has a moment to read what it was sent.
-        self.is_over = self._drain.due_s == math.inf
+        # After the last GOAWAY the peer has a moment to read what it was sent, unless it broke the rules.
+        self.is_over = self._drain.due_s == math.inf or bool(self._calls)
 
     def _end_at_once(self, error: NGH2Error) -> None:
         """End the connection after a fault of the peer's that libnghttp2 does not answer."""

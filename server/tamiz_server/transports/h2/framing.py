@@ -9,6 +9,8 @@ from tamiz_server.errors import InvalidRequest, MessageTooLarge, NotOffered
 from tamiz_server.transports.h2.compression import ENCODINGS, unpacked
 
 PREFIX_BYTES: Final = 5
+_SMALL_BYTES: Final = 1_024
+"""Smaller pieces are joined: one of two bytes would take fifty bytes of memory."""
 
 
 def framed(message: bytes) -> bytes:
@@ -53,9 +55,13 @@ class Deframer:
 
     def add(self, data: bytes) -> None:
         """Take bytes that came."""
-        if data:
+        if not data:
+            return
+        self.n_bytes += len(data)
+        if self._chunks and len(self._chunks[-1]) < _SMALL_BYTES:
+            self._chunks[-1] += data
+        else:
             self._chunks.append(data)
-            self.n_bytes += len(data)
 
     def take(self) -> bytes | None:
         """Return the next message; None if it is not whole yet.

@@ -12,6 +12,8 @@ from tamiz_server.config.config import Config
 _ANSWER_WITHIN_S: Final = 20.0  # gRPC's default for a keepalive ping
 _LARGEST_WINDOW: Final = 2**31 - 1
 _FRAME_BYTES: Final = 16_384
+MOST_RESETS: Final = 256
+"""How many streams this side resets before it ends a connection in order; see `connection_window_bytes`."""
 _CONTINUATIONS: Final = 8
 _HARD_METADATA_BYTES: Final = 65_536
 _ALL_BYTES: Final = 256 * 2**20
@@ -68,8 +70,13 @@ class Limits:
 
     @property
     def connection_window_bytes(self) -> int:
-        """So large that calls are held back one by one, never all of a connection."""
-        return min(self.n_streams * self.window_bytes, _LARGEST_WINDOW)
+        """So large that calls are held back one by one, never all of a connection.
+
+        Half of it may be taken without the peer being told so. Each stream that this side resets may take
+        away one frame for ever: ngh2 0.3.0 forgets what came of a frame that is not whole.
+        """
+        needed = self.n_streams * self.window_bytes + MOST_RESETS * _FRAME_BYTES
+        return min(2 * needed, _LARGEST_WINDOW)
 
     def configuration(self) -> Configuration:
         """Return them as libnghttp2's options."""

@@ -33,6 +33,7 @@ class Outgoing:
 
     Attributes:
         early_due_s: when `stop_senders` is to be called; 0 for at once.
+        n_resets: how many streams were reset.
     """
 
     def __init__(self, session: Session, most_bytes: int, writable: Callable[[Call], None]) -> None:
@@ -48,6 +49,7 @@ class Outgoing:
         self._writable = writable
         self._writers: list[Call] = []
         self.early_due_s = math.inf
+        self.n_resets = 0
         self._early: dict[Call, float] = {}
 
     def answer(self, call: Call, message: bytes) -> None:
@@ -135,6 +137,12 @@ class Outgoing:
                 if self.has_room(call):
                     self._writable(call)
 
+    def reset(self, call: Call, code: ErrorCode) -> None:
+        """End a call's stream, whatever is still to be sent or to come."""
+        self.n_resets += 1
+        with suppress(NGH2Error):  # the connection is ending
+            self._session.reset_stream(call.number, code)
+
     def _begin(self, call: Call) -> None:
         if not call.has_begun:
             call.has_begun = True
@@ -157,8 +165,7 @@ class Outgoing:
                 self._early[call] = now_s + _STOPS_WITHIN_S
             elif now_s >= until_s and not self.unsent_bytes(call):
                 del self._early[call]
-                with suppress(NGH2Error):  # the connection is ending
-                    self._session.reset_stream(call.number, ErrorCode.NO_ERROR)
+                self.reset(call, ErrorCode.NO_ERROR)
         later_s = now_s + _STOPS_WITHIN_S
         self.early_due_s = min(
             (until_s if until_s > now_s else later_s for until_s in self._early.values()), default=math.inf

@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 _AGES_BETWEEN: Final = (0.9, 1.1)  # so that connections that began together do not end together
 _BUG: Final = ModelFailed("the server failed on this call; its log says how")
+_TAKEN_WITHIN_S: Final = 5.0
+"""How long the peer may take to read the last bytes of a connection that is over."""
 _LATE_S: Final = 1e-3  # the loop's clock counts milliseconds: a timer may come that much too early
 
 
@@ -133,7 +135,8 @@ class H2Protocol(asyncio.Protocol):
     def drain(self, grace_s: float) -> None:
         """End the connection when its calls have ended, or after so many seconds."""
         self._connection.drain(time.monotonic(), grace_s)
-        self._look()
+        if self._transport is not None and not self._transport.is_closing():
+            self._look()
 
     # Answering
 
@@ -200,22 +203,32 @@ class H2Protocol(asyncio.Protocol):
             if len(data) < AT_ONCE_BYTES:
                 break
         if connection.is_over:
-            transport.close()
+            self._close(transport)
         elif connection.due_s < self._timer_s:
-            self._set_timer()
+            self._set_timer(connection.due_s)
+
+    def _close(self, transport: asyncio.Transport) -> None:
+        """Close once the peer has taken what was written; a peer that reads nothing is not waited for."""
+        if not transport.is_closing():
+            transport.close()
+            self._set_timer(time.monotonic() + _TAKEN_WITHIN_S)
 
     def _look(self) -> None:
         self._timer_s = math.inf
         if self._transport is None:
             return
+        if self._transport.is_closing():
+            self._transport.abort()
+            return
         self._connection.look(time.monotonic())
         self._flush()
-        self._set_timer()
+        if not self._connection.is_over:
+            self._set_timer(self._connection.due_s)
 
-    def _set_timer(self) -> None:
+    def _set_timer(self, due_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._timer_s = None, self._connection.due_s
+        self._timer, self._timer_s = None, due_s
         if self._transport is not None and self._timer_s < math.inf:
             wait_s = max(0.0, self._timer_s - time.monotonic())
             self._timer = self._loop.call_later(wait_s + _LATE_S, self._look)

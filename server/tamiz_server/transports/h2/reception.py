@@ -14,6 +14,7 @@ from tamiz_server.transports.h2.routes import Route
 from tamiz_server.transports.h2.timeouts import timeout_s
 
 _CONTENT_TYPE = b"application/grpc"
+_AFTER_IT = (b"", b"+", b";")  # but not -web, which is another protocol
 
 
 class NotGrpc(Exception):
@@ -48,7 +49,9 @@ class Reception:
         fields = dict(call.fields)
         if fields[b":method"] != b"POST":
             raise NotGrpc(HTTPStatus.METHOD_NOT_ALLOWED)
-        if not fields.get(b"content-type", b"").startswith(_CONTENT_TYPE):
+        kind = fields.get(b"content-type", b"")
+        end = len(_CONTENT_TYPE)
+        if kind[:end].lower() != _CONTENT_TYPE or kind[end : end + 1] not in _AFTER_IT:
             raise NotGrpc(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
         if size_bytes(call.fields) > self._limits.metadata_bytes:
             raise MetadataTooLarge(f"the metadata is larger than {self._limits.metadata_bytes} bytes")

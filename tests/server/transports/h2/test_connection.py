@@ -13,6 +13,7 @@ from tests.server.transports.h2.in_memory import Pair, Recorder, headers, messag
 from tamiz_server.access.access import Access
 from tamiz_server.errors import ModelNotFound, Unavailable
 from tamiz_server.transports.h2.connection import Connection
+from tamiz_server.transports.h2.limits import MOST_RESETS
 
 INVALID, DEADLINE, EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE, UNAUTHENTICATED = 3, 4, 8, 12, 14, 16
 
@@ -93,6 +94,23 @@ def test_a_sender_is_told_as_soon_as_its_message_cannot_be_taken_and_stopped_if_
     assert pair.server.to_send() == b""
 
 
+def test_frames_that_were_cut_by_resets_do_not_use_up_the_window_and_many_end_the_connection():
+    pair = Pair(n_streams=1)
+    for _ in range(MOST_RESETS):
+        assert pair.client.remote_window_size > 65_535
+        number = pair.client.send_request(headers("/s/None"))
+        pair.client.send_data(number, bytes(20_000))
+        sent = pair.client.data_to_send()
+        pair.server.receive(sent[:-1], pair.now_s)
+        pair.exchange().pass_time(2)
+        pair.server.receive(sent[-1:], pair.now_s)
+        pair.exchange()
+        assert pair.resets[number] == ErrorCode.NO_ERROR
+    pair.pass_time(2)
+    assert pair.server.is_over
+    assert {each.error_code for each in pair.events if isinstance(each, GoAwayReceived)} == {0}
+
+
 def test_a_second_message_ends_the_call_before_it_is_whole():
     pair = Pair()
     number = pair.call(message(b"a"), end=False)
@@ -140,6 +158,7 @@ def test_calls_are_refused_by_their_header_fields(more, path, status, words, cou
         ({b":method": b"HEAD"}, b"405"),
         ({b"content-type": b"application/json"}, b"415"),
         ({b"content-type": b""}, b"415"),
+        ({b"content-type": b"application/grpc-web+proto"}, b"415"),
     ],
 )
 def test_what_is_no_call_is_answered_as_http_says(changed, status):

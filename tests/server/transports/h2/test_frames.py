@@ -406,6 +406,17 @@ def test_10_5_frames_that_bring_nothing_end_the_connection_if_there_are_too_many
     assert not few.connection.is_over
 
 
+def test_10_5_a_ping_for_each_call_or_answer_is_no_flood():
+    """Go's and Java's clients measure how far away the server is as often as answers come."""
+    served = Served()
+    for number in range(1, 10_001, 2):
+        served.send(frame(HEADERS, END_HEADERS, number, BLOCK), FLOODS["pings"])
+        served.send(frame(DATA, END_STREAM, number, message(b"a")))
+        served.connection.answer(served.runner.started[-1], b"b")
+        served.send(FLOODS["pings"])
+    assert not served.connection.is_over
+
+
 def test_10_5_1_a_block_without_end_ends_the_connection():
     served = Served().send(frame(HEADERS, 0, 1, BLOCK))
     for number in range(50):

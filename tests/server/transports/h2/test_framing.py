@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 import zlib
 
 import pytest
@@ -34,6 +35,17 @@ def test_messages_come_out_as_they_went_in_however_they_are_cut(bodies, cuts):
     assert found + taken(deframer) == bodies
     assert deframer.is_between
     assert deframer.n_bytes == 0
+
+
+def test_pieces_of_two_bytes_take_hardly_more_memory_than_large_ones():
+    came, pieces = Deframer(10**6), [bytes([number, 1]) for number in range(256)]
+    tracemalloc.start()
+    try:
+        for number in range(100_000):
+            came.add(pieces[number % 256])
+        assert tracemalloc.get_traced_memory()[0] < 1.2 * 200_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("came", [b"\0", b"\0\0\0\0", b"\0\0\0\0\x05", b"\0\0\0\0\x05abcd"])

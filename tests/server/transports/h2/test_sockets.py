@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 from contextlib import asynccontextmanager, suppress
+from unittest.mock import Mock
 
 import pytest
 from tests.faults.http2 import GOAWAY, PREFACE, SETTINGS, frame
 from tests.server.access.test_tls import Authority
+from tests.server.transports.h2.in_memory import Pair
 
 from tamiz_server.access.tls import watch_certificates
 from tamiz_server.config.config import Config
+from tamiz_server.transports.h2.protocol import H2Protocol
 from tamiz_server.transports.h2.server import H2Server
 
 
@@ -115,3 +118,22 @@ async def test_a_second_stop_does_not_take_away_the_socket_of_another_server(ser
         async with serving(**where):
             await first.stop(0)
             assert path.is_socket()
+
+
+async def test_a_peer_that_does_not_take_the_last_bytes_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("tamiz_server.transports.h2.protocol._TAKEN_WITHIN_S", 0.01)
+    peer = Mock(is_closing=Mock(return_value=False), get_extra_info=Mock(return_value=None))
+    peer.close.side_effect = lambda: peer.is_closing.configure_mock(return_value=True)
+    protocol = H2Protocol(Pair().shared, lambda _: None, lambda _: None)
+    protocol.connection_made(peer)
+    protocol.data_received(PREFACE + frame(SETTINGS))
+    while not peer.close.called:
+        protocol.data_received(frame(SETTINGS) * 500)  # soon more than is borne
+    peer.close.assert_called_once_with()
+    protocol.drain(0.0)
+    peer.abort.assert_not_called()
+    aborted = asyncio.Event()
+    peer.abort.side_effect = aborted.set
+    async with asyncio.timeout(60):
+        await aborted.wait()
+    protocol.connection_lost(None)
