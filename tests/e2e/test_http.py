@@ -56,13 +56,14 @@ def test_curl_asks_with_tokens_and_is_counted_and_logged_as_calls_are(make_bundl
     large = json.dumps({"instances": [[0, 3]] * 150_000})
     assert len(large) > 1024 * 1024, "curl asks first whether it may send so much"
     status, _, body = curl(f"{url}/v1/models/m:predict", *bearer, body=large)
-    assert (status, json.loads(body)["code"]) == (429, "RESOURCE_EXHAUSTED"), "more rows than the queue holds"
+    assert status == 400, body
+    assert "150000 rows" in json.loads(body)["error"], "more than the queue holds"
     assert curl(f"{url}/v2/repository/models/m/unload", *bearer, "-X", "POST")[0] == 403
     assert "/v1/models/{name}:predict" in json.loads(curl(f"{url}/openapi.json", *bearer)[2])["paths"]
     assert curl(f"{url}/openapi.json")[0] == 401
     lines = [json.loads(line) for line in server.log]
     ended = [line for line in lines if line.get("method") == "tamiz.v1.PredictionService/Predict"]
-    assert [line["code"] for line in ended] == ["OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"]
+    assert [line["code"] for line in ended] == ["OK", "INVALID_ARGUMENT", "INVALID_ARGUMENT"]
     assert (ended[0]["request_id"], ended[0]["trace_id"], ended[0]["rows"]) == ("seven", "a" * 32, 2)
     assert server.stop() == 0
     assert "stopped: 3 requests received, 1 answered" in "".join(server.log)
@@ -104,8 +105,8 @@ def test_a_server_that_stops_answers_what_it_has_accepted(make_bundle, start_ser
 def test_a_browsers_page_may_ask_the_server_that_it_comes_from_and_no_other(make_bundle, start_server):
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     make_bundle()
-    servers = [start_server("--http-port", "0") for _ in range(2)]
-    here, there = (f"http://127.0.0.1:{server.http_port}" for server in servers)
+    server = start_server("--http-port", "0")
+    url = f"http://127.0.0.1:{server.http_port}"
     script = """([url, body]) => fetch(url + '/v1/models/m:predict',
         {method: 'POST', headers: {'content-type': 'application/json'}, body})
         .then(answer => answer.json(), error => 'blocked')"""
@@ -114,13 +115,11 @@ def test_a_browsers_page_may_ask_the_server_that_it_comes_from_and_no_other(make
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page()
-        page.goto(f"{here}/openapi.json")
-        assert page.evaluate(script, [here, ROWS])["predictions"][0]["label"] == "yes"
-        assert page.evaluate(script, [there, ROWS]) == "blocked"
-        assert page.evaluate(blind, [there, ROWS]) == "opaque", (
-            "the page cannot read it; nothing was computed"
-        )
+        page.goto(f"{url}/openapi.json")
+        assert page.evaluate(script, [url, ROWS])["predictions"][0]["label"] == "yes"
+        page.goto("data:text/html,elsewhere")
+        assert page.evaluate(script, [url, ROWS]) == "blocked"
+        assert page.evaluate(blind, [url, ROWS]) == "opaque", "the page cannot read the refusal"
         browser.close()
-    for server, received in zip(servers, (1, 0), strict=True):
-        assert server.stop() == 0
-        assert f"stopped: {received} requests received" in "".join(server.log)
+    assert server.stop() == 0
+    assert "stopped: 1 requests received" in "".join(server.log)

@@ -69,9 +69,7 @@ def run(python: str | Path, *arguments: str | Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_tritonclient_and_kserves_client_are_served_and_can_be_imported_beside_us(
-    clients, served, transport
-):
+def test_tritonclient_and_kserves_client_are_served_and_can_be_imported_beside_us(clients, served, transport):
     server = served("--http-port", "0")
     run(clients, CLIENTS / "with_tritonclient.py", server.target)
     run(clients, CLIENTS / "with_kserve.py", server.target)

@@ -8,7 +8,6 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from tamiz_server.errors import InvalidRequest
@@ -109,7 +108,8 @@ def message_json(message: Message) -> dict[str, Any]:
     return found
 
 
-def _plain(field: FieldDescriptor, value: Any) -> Any:
+def _plain(field: Any, value: Any) -> Any:
+    """Return the value of a field, which is a protobuf FieldDescriptor."""
     if field.message_type is not None:
         return message_json(value)
     if field.enum_type is not None:

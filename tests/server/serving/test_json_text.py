@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamiz.oip.inference import ModelConfig, ModelMetadataResponse, ModelStatistics
@@ -24,6 +24,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(VALUES)
 def test_what_python_writes_is_read_as_it_was(value):
     assert read_json(json.dumps(value).encode()) == value

@@ -99,10 +99,10 @@ def endpoints(service: OipService, requests: Requests) -> list[Endpoint]:
         get("/v2/health/live", "ServerLive", ask.live),
         get("/v2/health/ready", "ServerReady", ask.ready),
         get("/v2", "ServerMetadata", ask.server),
+        get("/v2/models/stats", "ModelStatistics", ask.statistics),
         *of_one("/ready", "ModelReady", ask.model_ready),
         *of_one("", "ModelMetadata", ask.model),
         *of_one("/config", "ModelConfig", ask.configuration),
-        get("/v2/models/stats", "ModelStatistics", ask.statistics),
         *of_one("/stats", "ModelStatistics", ask.statistics),
         *(
             Endpoint("POST", f"{path}/infer", f"/{Inference.method}", infer, counts_itself=True)

@@ -17,6 +17,7 @@ from tamiz_server.transports.h1.refusals import Refused
 from tamiz_server.transports.h1.routes import Found, Routes
 from tamiz_server.transports.h2.compression import ENCODINGS
 
+_VERSIONS: Final = (b"1.1", b"1.0")
 _UTF8: Final = ("utf-8", "utf8")
 _ANYTHING: Final = "*"
 """The path of `OPTIONS *`, which asks about the server."""
@@ -51,14 +52,7 @@ class Reception:
             Options: if it asks what can be asked.
             Refused, TamizError: if it is not let in.
         """
-        if size_bytes(request.target, list(request.headers)) > self._limits.header_bytes:
-            raise MetadataTooLarge(f"the header is larger than {self._limits.header_bytes} bytes")
-        headers: dict[str, str] = {}
-        for name, value in request.headers:
-            headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
-        if "transfer-encoding" in headers and "content-length" in headers:
-            # A proxy may have read another request than this (RFC 9112, section 6.1).
-            raise InvalidRequest("the header has both content-length and transfer-encoding: expected one")
+        headers = self._headers(request)
         _require_own_page(headers)
         path, verb = _path(request.target), request.method.decode("latin-1")
         found = self._routes.find(path)
@@ -80,6 +74,24 @@ class Reception:
             _require_json(headers)
         packed = self._packed(headers)
         return Call(endpoint, found.named, headers, caller=caller, packed=packed, most_bytes=most_bytes)
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        """Return the header fields of a request that is written as it should be."""
+        if request.http_version not in _VERSIONS:
+            raise Refused(
+                HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
+                f"the request is HTTP/{request.http_version.decode('latin-1')}: expected HTTP/1.1",
+                "UNIMPLEMENTED",
+            )
+        if size_bytes(request.target, list(request.headers)) > self._limits.header_bytes:
+            raise MetadataTooLarge(f"the header is larger than {self._limits.header_bytes} bytes")
+        headers: dict[str, str] = {}
+        for name, value in request.headers:
+            headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # A proxy may have read another request than this (RFC 9112, section 6.1).
+            raise InvalidRequest("the header has both content-length and transfer-encoding: expected one")
+        return headers
 
     def _packed(self, headers: Mapping[str, str]) -> str:
         encoding = headers.get("content-encoding", "identity").strip().lower()

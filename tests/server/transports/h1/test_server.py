@@ -154,7 +154,7 @@ async def test_a_peer_that_goes_away_cancels_its_request(serve):
 
 async def test_a_stop_answers_what_is_open_and_no_more(serve):
     async with serve() as (server, service):
-        idle, _ = await asyncio.open_connection("127.0.0.1", server.port)
+        idle, idle_writer = await asyncio.open_connection("127.0.0.1", server.port)
         waiting = asyncio.create_task(ask(server))
         async with asyncio.timeout(WAIT_S):
             await service.begun.wait()
@@ -166,6 +166,7 @@ async def test_a_stop_answers_what_is_open_and_no_more(serve):
             status, headers, _ = await waiting
             assert (status, headers["connection"]) == (200, "close")
             await stopping
+        idle_writer.close()
 
 
 async def test_a_stop_waits_no_longer_than_it_is_told(serve):
