@@ -28,7 +28,7 @@ async def open_inference_protocol(client: InferenceRESTClient) -> None:
         for binary in (True, False):
             sent = request(binary=binary, request_id="seven", parameters=parameters)
             answer = await client.infer(URL, sent, model_name="m")
-            assert (answer.id, answer.model_name, answer.model_version) == ("seven", "m", "2")
+            assert (answer.id, answer.model_name) == ("seven", "m"), "the client reads no version"
             values = {each.name: each.as_numpy().tolist() for each in answer.outputs}
             assert values["label"] in (["yes", "", "no"], [b"yes", b"", b"no"]), values
             assert values["accepted"] == [True, False, True]

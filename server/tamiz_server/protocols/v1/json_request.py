@@ -69,9 +69,9 @@ def read_request(body: bytes) -> JsonRequest:
     priority = member(asked, "priority", str, "normal or low") or "normal"
     if priority not in _PRIORITIES:
         raise InvalidRequest(f"priority is {shown(priority)}: expected normal or low")
-    timeout_us = member(asked, "timeout_us", int, "a whole number of microseconds") or 0
-    if not 0 <= timeout_us < _LONGEST_US:
-        raise InvalidRequest(f"timeout_us is {timeout_us}: expected a number from 0, less than 2^63")
+    timeout_us = member(asked, "timeout_us", (int, float), "a whole number of microseconds") or 0
+    if not 0 <= timeout_us < _LONGEST_US or timeout_us != int(timeout_us):
+        raise InvalidRequest(f"timeout_us is {timeout_us}: expected a whole number from 0, less than 2^63")
     return JsonRequest(
         rows=_columns(asked[COLUMNS]) if in_columns else _records(asked[RECORDS]),
         in_columns=in_columns,
@@ -79,7 +79,7 @@ def read_request(body: bytes) -> JsonRequest:
         return_probabilities=member(asked, "return_probabilities", bool, "true or false") or False,
         id=member(asked, "id", str, "a text") or "",
         low_priority=priority == "low",
-        timeout_us=timeout_us,
+        timeout_us=int(timeout_us),
         inputs_digest=member(asked, "inputs_digest", str, "a text") or "",
     )
 
