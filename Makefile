@@ -98,7 +98,7 @@ proto: $(TOOLS) ## generate the Python code of the contract
 constraints: ## renew the image's packages with their hashes, deploy/requirements/, from constraints.txt (needs an index)
 	$(PYTHON) -m venv build/constraints
 	build/constraints/bin/pip install --quiet uv
-	build/constraints/bin/uv pip compile pyproject.toml --extra server --extra signing --extra jwt \
+	build/constraints/bin/uv pip compile pyproject.toml --extra server --extra fast --extra signing --extra jwt \
 	  --output-file deploy/requirements/image.txt $(HASHED)
 	echo 'hatchling>=1.27' | build/constraints/bin/uv pip compile - --output-file deploy/requirements/build.txt $(HASHED)
 
