@@ -24,7 +24,7 @@ _REASONS: Final = {
 def reply(asked: JsonRequest, served: Served, answer: Answer) -> Reply:
     """Return an answer. The label of an abstained row is null, and so are its probabilities."""
     classes = served.engine.model.manifest.classes
-    labels = [*classes.strings] or [*classes.integers]
+    labels: list[Any] = list(classes.strings or classes.integers)
     about: dict[str, Any] = {
         "model_name": served.name,
         "model_version": served.version,

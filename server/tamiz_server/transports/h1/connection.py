@@ -37,8 +37,8 @@ _CODES: Final = {
     HTTPStatus.NOT_IMPLEMENTED: "UNIMPLEMENTED",
     HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: "UNIMPLEMENTED",
 }
-_READ: Final = (h11.DONE, h11.MUST_CLOSE, h11.CLOSED, h11.MIGHT_SWITCH_PROTOCOL)
-"""The states of a peer whose request was read to its end."""
+_UNREAD: Final = (h11.IDLE, h11.SEND_BODY, h11.ERROR)
+"""The states of a peer whose request was not read to its end."""
 
 _COUNTED_ELSEWHERE: Final = (Unauthenticated, NotPermitted, RateExceeded)
 """Refusals of access control, which counts them itself."""
@@ -284,7 +284,7 @@ class Connection:
         and nobody else would have a turn.
         """
         http = self._http
-        is_read = http.their_state in _READ
+        is_read = http.their_state not in _UNREAD
         is_last = (
             self._is_draining
             or self._now_s >= self._ends_s

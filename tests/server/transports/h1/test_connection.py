@@ -268,6 +268,16 @@ def test_http_1_0_and_connection_close_end_the_connection():
         assert wire.connection.is_over
 
 
+def test_who_would_like_another_protocol_is_answered_in_this_one():
+    wire = Wire()
+    fields = [("upgrade", "h2c"), ("connection", "Upgrade, HTTP2-Settings"), ("http2-settings", "AAMAAABk")]
+    for _ in range(2):
+        wire.send(request(headers=fields))
+        status, headers, _ = parsed(wire.reply())
+        assert (status, headers.get("connection")) == (200, None)
+    assert refusal(wire.send(request("CONNECT", "example.com:443")))[0] == 404
+
+
 def test_an_answer_that_is_too_large_is_not_sent():
     wire = Wire(body_bytes=100)
     wire.send(request())
