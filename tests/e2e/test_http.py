@@ -117,7 +117,7 @@ def test_a_browsers_page_may_ask_the_server_that_it_comes_from_and_no_other(make
         page = browser.new_page()
         page.goto(f"{url}/openapi.json")
         assert page.evaluate(script, [url, ROWS])["predictions"][0]["label"] == "yes"
-        page.goto("data:text/html,elsewhere")
+        page.goto(f"http://127.0.0.1:{server.metrics_port}/healthz")  # another origin
         assert page.evaluate(script, [url, ROWS]) == "blocked"
         assert page.evaluate(blind, [url, ROWS]) == "opaque", "the page cannot read the refusal"
         browser.close()
