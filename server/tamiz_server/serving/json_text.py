@@ -15,6 +15,9 @@ from tamiz_server.errors import InvalidRequest
 MOST_PARTS: Final = 2**19
 """How many elements a text may have. A list of two bytes becomes an object of 56, and takes its time."""
 
+_MOST_DIGITS: Final = 1_000
+"""How many digits a whole number may have: the time to read one grows with their square."""
+
 _SHOWN: Final = 60
 
 
@@ -138,4 +141,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object)
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise InvalidRequest(
+            f"the JSON has a number of {len(digits)} digits: expected at most {_MOST_DIGITS}"
+        )
+    return int(digits)
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole)

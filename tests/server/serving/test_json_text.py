@@ -47,7 +47,7 @@ def test_what_python_writes_is_read_as_it_was(value):
         ('"a"'.encode("utf-16"), "is not UTF-8"),
         (b"[" * 100_000, "is nested too deep"),
         (b'{"a":' * 100_000, "is nested too deep"),
-        (b"[" + b"1" * 5_000 + b"]", "is not JSON: Exceeds the limit"),
+        (b"[" + b"1" * 5_000 + b"]", "a number of 5000 digits"),
         (b'{"a": 1, "b": 2, "a": 1}', "has the member 'a' twice"),
         (b'[{"x": {"": 1, "": 2}}]', "has the member '' twice"),
         (rb'["\ud800"]', "half of a surrogate pair"),
