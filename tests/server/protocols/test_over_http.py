@@ -28,6 +28,7 @@ from tamiz_server.errors import (
     TamizError,
 )
 from tamiz_server.serving.endpoints import Asked, Reply
+from tamiz_server.transports.h1.openapi import openapi
 from tamiz_server.transports.h1.routes import Routes
 
 ROWS = [[0.0, 3.0], [0.0, 0.1], [4.0, 0.0]]  # of class 1, of none, of class 0
@@ -500,3 +501,11 @@ async def test_every_road_leads_to_the_same_decision(http, rows):
         assert [each["confidence"] for each in found] == confidence
     found = (await server.post("/v1/models/named:predict", {"inputs": columns}))["outputs"]
     assert (found["accepted"], found["confidence"]) == (accepted, confidence)
+
+
+async def test_the_document_lists_exactly_what_is_answered(http):
+    own = openapi("7")
+    document = json.loads((await own.answer(Asked({}, {}, b"", math.inf, lambda: ()))).body)
+    assert document["info"]["version"] == "7"
+    listed = {(verb.upper(), path) for path, verbs in document["paths"].items() for verb in verbs}
+    assert listed == {(each.verb, each.path) for each in (*http().serving.endpoints(), own)}
