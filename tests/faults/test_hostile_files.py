@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -108,12 +109,19 @@ BOMBS = {
 }
 
 
+@pytest.fixture(scope="module")
+def trial() -> Iterator[Trial]:
+    """One for all: a server's, too, tries one bundle after the other."""
+    with closing(Trial()) as trial:
+        yield trial
+
+
 @pytest.mark.parametrize("kind", BOMBS)
-def test_a_manifest_that_is_a_bomb_is_refused_in_time(make_bundle, kind, tmp_path):
+def test_a_manifest_that_is_a_bomb_is_refused_in_time(make_bundle, trial, kind, tmp_path):
     path = make_bundle()
     with_manifest(path, BOMBS[kind](manifest_of(path)))
     started_s = time.monotonic()
-    with closing(Trial()) as trial, pytest.raises(BundleError) as refused:
+    with pytest.raises(BundleError) as refused:
         load(path, Config(model_repository=tmp_path), trial=trial)
     assert len(str(refused.value)) < 3_000
     assert "\n" not in str(refused.value)
