@@ -56,7 +56,7 @@ format: $(TOOLS) ## let ruff format and mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-statistics: $(TOOLS) ## draw ten times as many certificates from populations whose truth is known, and compare their power
+statistics: $(TOOLS) ## draw twenty times as many certificates from populations whose truth is known, and compare their power
 	TAMIZ_RESAMPLES=20000 $(BIN)/python -m pytest tests/statistics -n auto $(ARGS)
 	$(BIN)/python -m docs.power 200
 

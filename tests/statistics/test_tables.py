@@ -23,8 +23,8 @@ from .populations import CONFIDENCE_LEVEL, DELTA, RESAMPLES, allowed
 from .power import CERTIFYING, truth
 from .tables import Judged, column, judged
 
-N_DRAWS = RESAMPLES // 20
-N_SLOW_DRAWS = RESAMPLES // 40
+N_DRAWS = max(RESAMPLES // 20, 100)
+N_SLOW_DRAWS = max(RESAMPLES // 40, 50)
 N_ROWS = 600
 TABLES = [
     ("diamonds-price", "lr", 0.02),
