@@ -162,7 +162,7 @@ def test_thousands_of_connections_are_idle(make_bundle, start_server, scaled, re
     make_bundle("m/1")
     server = start_server()
     n_connections, hold_s = scaled((200, 1), (3_000, 60))
-    with bystanders(server) as asking, ExitStack() as connections:
+    with bystanders(server, memory_bytes=100e6) as asking, ExitStack() as connections:
         before = Footprint.of(server)
         for _ in range(n_connections):
             connection = socket.create_connection(("127.0.0.1", server.port), 20)
@@ -170,7 +170,7 @@ def test_thousands_of_connections_are_idle(make_bundle, start_server, scaled, re
             connection.sendall(_HELLO)
             assert connection.recv(9), "the server refuses it"
         during = Footprint.of(server)
-        assert during.n_fds >= before.n_fds + n_connections
+        assert during.n_fds > before.n_fds + n_connections - 10  # a file of the server's own may be gone
         each_bytes = (during.rss_bytes - before.rss_bytes) / n_connections
         assert each_bytes < 60e3
         assert during.n_threads <= before.n_threads + 4
