@@ -402,7 +402,7 @@ def test_files_that_vanish_change_or_close_while_they_are_read_cost_no_answer(
     spare = make_bundle("spare/1", "slow").read_bytes()
     (tmp_path / "models/spare").rename(tmp_path / "spare")
     server = start_server("--model-poll-interval-s", "0.05")
-    times = scaled(20, 300)
+    times = scaled(12, 300)
     folder = tmp_path / "models/m/2"
     path = folder / "model.onnx"
     with Asking(server.target) as asking:
