@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from docs.marked import renew
 from scipy.stats import binom
-from tests.statistics.power import Procedure, Truth, ours, sgr
+from tests.statistics.power import SEED, Procedure, Truth, ours, sgr
 
 from tamiz_convert.certificates.outcomes import Outcomes
 
@@ -61,7 +61,7 @@ def covered(rows: Truth, procedure: Procedure, max_error: float) -> float:
     """Return the mean coverage of the half that measures."""
     coverage = 0.0
     for split in range(SPLITS):
-        order = np.random.default_rng(split).permutation(len(rows.error))
+        order = np.random.default_rng([SEED, split]).permutation(len(rows.error))
         choose, measure = order[:HALF], order[HALF:]
         threshold = procedure(rows.confidence[choose], rows.error[choose], max_error, DELTA)
         coverage += float((rows.confidence[measure] >= threshold).mean())

@@ -30,6 +30,8 @@ class ScoredRows:
             NaN.
         thresholds: (n_rows,), float64, what each row's confidence has to reach.
         slices: column → (n_rows,) values as text, for every column that was asked to be looked at in slices.
+        weights: (n_rows,), float64, above 0, how often each row counts in metrics of the probabilities; None
+            for once. What the gate does is counted in rows.
     """
 
     y: NDArray[np.int64]
@@ -37,6 +39,7 @@ class ScoredRows:
     probabilities_before: NDArray[np.float64] | None
     thresholds: NDArray[np.float64]
     slices: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    weights: NDArray[np.float64] | None = None
 
     @cached_property
     def _decided(self) -> Decisions:

@@ -20,14 +20,15 @@ from scipy.special import betaincinv
 from tamiz_convert.certificates.certify import find
 from tamiz_convert.certificates.outcomes import Outcomes
 from tamiz_convert.metrics.binomial import p_values
+from tamiz_convert.rows.held_out import SplitPlan
 
 from .populations import DELTA
 from .tables import judged
 
-CERTIFYING: Final = 0.7
-"""The share of the rows that certify, as `export` has it."""
-
 SIZES: Final = (200, 500, 1_000, 5_000)
+
+SEED: Final = 20_261_129
+"""Of the draws that count. The procedure was tuned on others: after a change, take another seed."""
 
 CASES: Final = (
     ("diamonds-price", "lr", 0.01),
@@ -50,8 +51,8 @@ Procedure = Callable[[np.ndarray, np.ndarray, float, float], float]
 
 
 def ours(confidence: np.ndarray, error: np.ndarray, max_error: float, delta: float) -> float:
-    """Split as an export splits them; the rows come in random order."""
-    cut = round(len(error) * (1 - CERTIFYING))
+    """Split as an export without a calibrator splits them; the rows come in random order."""
+    cut = len(error) - SplitPlan(only_places=True).n_certifying(len(error))
     calibration = Outcomes(confidence[:cut], error[:cut])
     found = find(calibration, Outcomes(confidence[cut:], error[cut:]), max_error=max_error, delta=delta)
     return np.inf if found is None else found.threshold
@@ -166,7 +167,7 @@ def power(procedure: Procedure, n: int, draws: int, cases: Sequence[tuple[str, s
     """Draw so many times from each case, the same rows for every procedure."""
     shares, broken = np.zeros((len(cases), draws)), np.zeros((len(cases), draws))
     for row, (table, model, max_error) in enumerate(cases):
-        population, random = truth(table, model), np.random.default_rng(n)
+        population, random = truth(table, model), np.random.default_rng([SEED, n])
         oracle = population.oracle(max_error)
         for draw in range(draws):
             threshold = procedure(*population.sample(n, random), max_error, DELTA)

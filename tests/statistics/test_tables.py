@@ -20,9 +20,10 @@ from tamiz_convert.rows.held_out import SplitPlan, divide
 from tamiz_convert.rows.labeled import LabeledRows
 
 from .populations import CONFIDENCE_LEVEL, DELTA, RESAMPLES, allowed
-from .power import CERTIFYING, truth
+from .power import truth
 from .tables import Judged, column, judged
 
+CERTIFYING = 0.7
 N_DRAWS = max(RESAMPLES // 20, 100)
 N_SLOW_DRAWS = max(RESAMPLES // 40, 50)
 N_ROWS = 600

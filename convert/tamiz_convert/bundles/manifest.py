@@ -74,12 +74,13 @@ def calibrator_message(
     """
     scored = certification.scored
     y, before = certification.y[scored], certification.probabilities_before
+    weights = None if certification.weights is None else certification.weights[scored]
 
     def measured(probabilities: NDArray[np.float64]) -> list[Metric]:
         if not len(probabilities):
             return []
-        by_chance = if_calibrated(probabilities, seed=seed).mean
-        return _metrics([*summarize(probabilities, y), ("ece_15_if_calibrated", by_chance)])
+        by_chance = if_calibrated(probabilities, weights=weights, seed=seed).mean
+        return _metrics([*summarize(probabilities, y, weights=weights), ("ece_15_if_calibrated", by_chance)])
 
     return CalibratorMessage(
         method=calibrator.method,
@@ -119,7 +120,15 @@ def _holds_missing(array: NDArray[Any]) -> bool:
 def row_sets(fitting: LabeledRows, certifying: LabeledRows) -> list[RowSet]:
     """Return the digests of the rows by their use."""
     named = {"calibration": fitting, "certification": certifying}
-    return [RowSet(role=role, n_rows=len(rows), digest=digest(rows)) for role, rows in named.items()]
+    return [
+        RowSet(
+            role=role,
+            n_rows=len(rows),
+            digest=digest(rows),
+            worth=0.0 if rows.weights is None else rows.weights.sum(),
+        )
+        for role, rows in named.items()
+    ]
 
 
 def _candidate(candidate: Candidate) -> CandidateMessage:

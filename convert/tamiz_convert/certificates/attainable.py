@@ -119,22 +119,25 @@ def unattainable(
             f" the most promising one {_seen(found, certification, max_error, delta)}."
         )
     advice = _advice(_times_as_many(calibration, certification, max_error, delta), attainable)
-    return UnattainableError(f"{problem} {advice}", threshold=None if found is None else float(found.path[0]))
+    return UnattainableError(
+        f"{problem} {advice}", threshold=None if found is None else float(found.path[found.promising])
+    )
 
 
 def _seen(found: Walk, certification: Outcomes, max_error: float, delta: float) -> str:
-    """Return how many rows are wrong at the first threshold, and how many might have been."""
-    k, n = int(found.n_errors[0]), int(found.n_accepted[0])
+    """Return how many rows are wrong at the most promising threshold, and how many might have been."""
+    k, n = int(found.n_errors[found.promising]), int(found.n_accepted[found.promising])
     seen = f"{k} of {n} accepted certification rows are wrong"
     if certification.n_groups is not None:
-        said = found.evidence.at(0)[1]
+        said = found.evidence.at(found.promising)[1]
         return (
             f"{seen}; as they come in groups, they say as much as {said:.0f} independent rows, which is too"
             " little for the proof"
         )
-    most = int(most_errors(n, max_error, delta))
+    share = found.share_of_promising(delta)
+    most = int(most_errors(n, max_error, share))
     if most < 0:
-        return f"{seen}; the proof takes at least {fewest_rows(max_error, delta)}, all of them right"
+        return f"{seen}; the proof takes at least {fewest_rows(max_error, share)}, all of them right"
     return f"{seen}; the proof allows {most}"
 
 

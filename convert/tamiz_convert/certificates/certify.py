@@ -73,12 +73,13 @@ def find(
 
 
 def loosest_proven(found: Walk, certification: Outcomes, delta: float) -> Certified | None:
-    """Return the last threshold of a walk before the first p-value above `delta`; None if there is none."""
-    last = found.last_proven(delta)
-    if last < 0:
+    """Return the loosest threshold that a walk proves; None if there is none."""
+    passed = found.proven(delta)
+    if not len(passed):
         return None
+    last = int(passed[-1])
     k, n = int(found.n_errors[last]), int(found.n_accepted[last])
     bound = upper_bound(*found.evidence.at(last), delta)
     p_value = float(found.p_values[last])
-    proven = tuple(found.path[last::-1].tolist())
+    proven = tuple(found.path[passed[::-1]].tolist())
     return Certified(proven[0], certification.n_rows, n, k, p_value, bound, certification.n_groups, proven)

@@ -26,7 +26,11 @@ _DIGITS: Final = 3
 
 
 def cheapest_threshold(
-    prices: Prices, confidence: NDArray[np.float64], predicted: NDArray[np.int64], y: NDArray[np.int64]
+    prices: Prices,
+    confidence: NDArray[np.float64],
+    predicted: NDArray[np.int64],
+    y: NDArray[np.int64],
+    weights: NDArray[np.float64] | None = None,
 ) -> float:
     """Return the threshold at which these rows cost least; of several, the one that answers fewest.
 
@@ -38,6 +42,7 @@ def cheapest_threshold(
         confidence: (n_rows,), NaN where a row is never accepted.
         predicted: (n_rows,), the index of the predicted class.
         y: (n_rows,), the index of the true class.
+        weights: (n_rows,), how often each row counts; None for once.
     """
     kept = np.flatnonzero(np.isfinite(confidence))
     order = kept[np.argsort(-confidence[kept], kind="stable")]
@@ -46,9 +51,10 @@ def cheapest_threshold(
     costs = prices.per_row(y[order], predicted[order], np.ones(len(order), dtype=bool))
     values = confidence[order]
     ends = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)  # equal confidences go together
-    n = ends + 1
+    times = np.ones(len(order)) if weights is None else weights[order]
+    n = np.cumsum(times)[ends]
     half_wrong = (prices.answers.min() + prices.answers.max()) / 2.0
-    means = (np.cumsum(costs)[ends] + half_wrong) / (n + 1)
+    means = (np.cumsum(times * costs)[ends] + half_wrong) / (n + 1)
     totals = np.append(0.0, n * (means - prices.abstention))
     best = int(np.argmin(totals))
     if best == 0:

@@ -13,11 +13,15 @@ above `max_error` passes its test, which happens with probability at most delta.
 the number of candidates and no assumption about the scores. (Fixed-sequence testing within Learn then Test:
 Angelopoulos, Bates, Candès, Jordan & Lei, arXiv 2110.01052.) It bounds the probability that *any* candidate
 which passed is above `max_error`. So the walk proves all of them together, not only the last one.
+
+A small share of delta belongs to a second, stricter start, for the case that the calibration rows choose one
+that cannot be proven. If the walk gets from there to the start that they chose, all of delta goes on: a
+fallback procedure (Wiens, Pharmaceutical Statistics 2, 2003), which bounds the same probability by delta.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +33,13 @@ from tamiz_convert.metrics.binomial import fewest_rows, most_errors, p_values
 
 METHOD: Final = "split-fixed-sequence-testing"
 
-_N_CANDIDATES: Final = 40
+_N_CANDIDATES: Final = 200
 _MARGIN: Final = 0.5
 """The strictest candidate should accept the fewest certification rows that prove anything, and so many of
 their standard deviations (the square root of their number) more."""
+
+_EARLY: Final = 0.05
+"""The share of delta that belongs to the stricter start."""
 
 _AS_GOOD: Final = 0.002
 """A candidate that is so much less probable to pass than the most hopeful one is as good a start."""
@@ -48,6 +55,7 @@ class Walk(NamedTuple):
     """The candidates from the start on, strict to loose, and their tests on the certification rows.
 
     `evidence` holds the counts that were tested: those of the rows, or of groups the effective ones.
+    `promising` is the position of the start that the calibration rows chose; it is 0 if there is no stricter.
     """
 
     path: Confidences
@@ -55,15 +63,32 @@ class Walk(NamedTuple):
     n_accepted: NDArray[np.int64]
     evidence: Evidence
     p_values: NDArray[np.float64]
+    promising: int = 0
+
+    def proven(self, delta: float) -> NDArray[np.int64]:
+        """Return the positions of all candidates that are proven, strict to loose."""
+        early = self._passed(0, self.promising, _EARLY * delta)
+        share = delta if early == self.promising else self.share_of_promising(delta)
+        late = self._passed(self.promising, len(self.path), share)
+        return np.append(np.arange(early), np.arange(late) + self.promising)
+
+    def share_of_promising(self, delta: float) -> float:
+        """Return what the promising start is tested with if the stricter one does not get there."""
+        return (1.0 - _EARLY) * delta if self.promising else delta
+
+    def _passed(self, start: int, end: int, delta: float) -> int:
+        """Return how many candidates from `start` on pass their tests, before the first that fails."""
+        failed = np.flatnonzero(self.p_values[start:end] > delta)
+        return int(failed[0]) if len(failed) else end - start
 
     def last_proven(self, delta: float) -> int:
-        """Return the position before the first failure; -1 if the first test fails."""
-        failed = np.flatnonzero(self.p_values > delta)
-        return (int(failed[0]) if len(failed) else len(self.p_values)) - 1
+        """Return the position of the loosest candidate that is proven; -1 if there is none."""
+        proven = self.proven(delta)
+        return int(proven[-1]) if len(proven) else -1
 
     def is_proven_whole(self, delta: float) -> bool:
         """Return whether no test fails."""
-        return self.last_proven(delta) == len(self.p_values) - 1
+        return len(self.proven(delta)) == len(self.path)
 
 
 def walk(calibration: Outcomes, certification: Outcomes, max_error: float, delta: float) -> Walk | None:
@@ -81,9 +106,35 @@ def walk(calibration: Outcomes, certification: Outcomes, max_error: float, delta
     wanted = (fewest + _MARGIN * fewest**0.5) * calibration.rows_per_independent_row(delta)
     candidates = _candidates(calibration, wanted / certification.n_rows)
     hopes = _hopes(calibration, certification.n_rows, candidates, max_error, delta)
-    path = candidates[_start(hopes) :]
-    evidence = certification.errors_among_accepted(path, delta)
-    return Walk(path, *certification.errors_and_rows(path), evidence, p_values(*evidence, max_error))
+    start = _start(hopes)
+    early = min(start, _early(calibration, certification.n_rows, candidates, max_error, delta))
+    path = candidates[early:]
+    evidence = _evidence(certification, path, start - early, delta)
+    p = p_values(*evidence, max_error)
+    return Walk(path, *certification.errors_and_rows(path), evidence, p, start - early)
+
+
+def _evidence(certification: Outcomes, path: Confidences, promising: int, delta: float) -> Evidence:
+    """Return what the rows say at each candidate; of groups it depends on the share of delta."""
+    early = certification.errors_among_accepted(path[:promising], _EARLY * delta)
+    late = certification.errors_among_accepted(path[promising:], delta)
+    hits: NDArray[Any] = np.append(early.hits, late.hits)
+    trials: NDArray[Any] = np.append(early.trials, late.trials)
+    return Evidence(hits, trials)
+
+
+def _early(
+    calibration: Outcomes, n_certification: int, candidates: Confidences, max_error: float, delta: float
+) -> int:
+    """Return the strictest candidate that so small a share of delta may prove, or one beyond the last.
+
+    It should accept the fewest certification rows, and two standard deviations of their number more.
+    """
+    fewest = fewest_rows(max_error, _EARLY * delta)
+    times = n_certification / calibration.n_rows
+    _, n_accepted = calibration.errors_among_accepted(candidates, delta)
+    wanted = fewest + 2.0 * (fewest * (1.0 + times)) ** 0.5
+    return int(np.searchsorted(n_accepted * times, wanted))
 
 
 def _start(hopes: Confidences) -> int:

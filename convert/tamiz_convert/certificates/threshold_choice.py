@@ -95,12 +95,14 @@ class Judged(NamedTuple):
         y: (n_rows,), int64, the index of each row's class.
         slice_index: (n_rows,), int64, the index of each row's slice; None where there are no slices.
         groups: (n_rows,), which rows belong together; None if all are independent.
+        weights: (n_rows,), how often each row counts where a threshold is chosen; no certificate reads them.
     """
 
     probabilities: NDArray[np.float64]
     y: NDArray[np.int64]
     slice_index: NDArray[np.int64] | None = None
     groups: NDArray[Any] | None = None
+    weights: NDArray[np.float64] | None = None
 
     @property
     def rows(self) -> SubsetRows:
@@ -115,9 +117,8 @@ class Judged(NamedTuple):
 
     def cheapest(self, prices: Prices) -> float:
         """Return the threshold at which these rows cost least."""
-        return cheapest_threshold(
-            prices, self.rows.confidence, decide(self.probabilities, 0.0).class_index, self.y
-        )
+        predicted = decide(self.probabilities, 0.0).class_index
+        return cheapest_threshold(prices, self.rows.confidence, predicted, self.y, self.weights)
 
 
 def choose_threshold(
@@ -144,7 +145,9 @@ def choose_threshold(
     if policy.threshold is not None:
         return Threshold(value=policy.threshold, not_certified="fixed by the caller")
     if prices is not None:
-        return _cheapest(policy, prices, calibration, certification)
+        cheapest = _cheapest(policy, prices, calibration, certification)
+        cheapest.prices.CopyFrom(prices.message)
+        return cheapest
     if len(names) > MAX_SUBSETS:
         raise ExportError(
             f"there are {len(names)} classes or slices; at most {MAX_SUBSETS} can be certified together"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from tamiz.dtypes import name_of
-from tamiz.v1.manifest_pb2 import Calibrator, InputSpec, Manifest, Threshold
+from tamiz.v1.manifest_pb2 import Calibrator, InputSpec, Manifest, RowSet, Threshold
 from tamiz_convert.certificates.promise_text import promise_lines
 from tamiz_convert.report.formats import quantity
 
 _MAX_SHOWN = 12
+_LARGE = 1e9
 
 
 def show(manifest: Manifest, size_bytes: int, console: Console, page: Path | None = None) -> None:
@@ -51,9 +53,10 @@ def _facts(manifest: Manifest, size_bytes: int, page: Path | None) -> Renderable
         ("calibrator", f"{manifest.calibrator.method}, fitted on {manifest.calibrator.n_rows} held-out rows"),
         *([("chosen", manifest.calibrator.reason)] if manifest.calibrator.reason else []),
         ("threshold", _threshold(manifest.threshold)),
+        *([("prices", _prices(manifest))] if manifest.threshold.HasField("prices") else []),
         ("certificate", "\n".join(promise_lines(manifest.threshold))),
         ("parity", parity),
-        *((f"{each.role} rows", f"{each.n_rows}, {each.digest}") for each in manifest.row_sets),
+        *((f"{each.role} rows", _row_set(each)) for each in manifest.row_sets),
         ("seed", str(manifest.seed)),
         ("libraries", libraries),
         ("format", f"{manifest.format_version}, {size_bytes:,} bytes, digest checked"),
@@ -65,10 +68,35 @@ def _facts(manifest: Manifest, size_bytes: int, page: Path | None) -> Renderable
     return table
 
 
+def _row_set(rows: RowSet) -> str:
+    by_weight = f", worth {rows.worth:,.0f} by their sample weights" if rows.worth else ""
+    return f"{rows.n_rows}{by_weight}, {rows.digest}"
+
+
 def _threshold(threshold: Threshold) -> str:
     n_subsets = len(threshold.subsets)
     value = f"{threshold.value:.6g}" if threshold.value <= 1.0 else "above every confidence"
+    if threshold.HasField("prices"):
+        return f"{value}, where the calibration rows cost least"
     return value + (f", the strictest of {n_subsets}" if n_subsets else "")
+
+
+def _prices(manifest: Manifest) -> str:
+    """Return prices as --cost takes them: as its value, or as the text of its file."""
+    prices = manifest.threshold.prices
+    if not prices.matrix:
+        return f"error={_price(prices.error)},abstention={_price(prices.abstention)}"
+    names = [*map(str, manifest.classes.integers), *manifest.classes.strings]
+    n = len(names)
+    if n > _MAX_SHOWN:
+        return f"a matrix of {n} × {n} prices (--json shows it), abstention={_price(prices.abstention)}"
+    rows = (map(_price, prices.matrix[n * k : n * k + n]) for k in range(n))
+    matrix = {name: dict(zip(names, row, strict=True)) for name, row in zip(names, rows, strict=True)}
+    return json.dumps({"matrix": matrix, "abstention": _price(prices.abstention)}, ensure_ascii=False)
+
+
+def _price(value: float) -> float:
+    return int(value) if value.is_integer() and abs(value) < _LARGE else value
 
 
 def _inputs(specs: Iterable[InputSpec]) -> RenderableType:

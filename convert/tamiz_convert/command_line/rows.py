@@ -44,7 +44,7 @@ class FileRows:
         types: the types that the model knows.
         reading: how files are read.
         kept: more columns to keep, for slices and checks.
-        dropped: columns that hold groups, and are features only if they are named.
+        dropped: columns that hold groups or weights, and are features only if they are named.
     """
 
     target: str
@@ -147,7 +147,7 @@ def named_columns(bundle: Path) -> list[str]:
 
 
 def split_settings(arguments: argparse.Namespace, rows: FileRows) -> dict[str, Any]:
-    """Return the settings for --groups and --time-ordered: one value per row, and a splitter.
+    """Return the settings for --groups, --sample-weight and --time-ordered: values per row, and a splitter.
 
     Raises:
         RowsError: if the column is missing.
@@ -158,7 +158,15 @@ def split_settings(arguments: argparse.Namespace, rows: FileRows) -> dict[str, A
         if column is not None and file is not None:
             with opened(file, rows.reading, [column]) as source:
                 settings[name] = read(source, rows.types(source.names), [column])[column]
-    return settings
+    return settings | _weights(arguments, rows)
+
+
+def _weights(arguments: argparse.Namespace, rows: FileRows) -> dict[str, Any]:
+    column = arguments.sample_weight
+    if column is None:
+        return {}
+    with opened(arguments.calibration, rows.reading, [column]) as source:
+        return {"sample_weight": read(source, rows.types(source.names), [column])[column]}
 
 
 def _reader(
@@ -172,7 +180,7 @@ def _reader(
     kept = [*kept, *arguments.slices, *([arguments.slice_by] if arguments.slice_by else [])]
     if arguments.checks is not None:
         kept += sorted(map(str, specification_of(arguments.checks).columns()))
-    dropped = [] if arguments.groups is None else [arguments.groups]
+    dropped = [name for name in (arguments.groups, arguments.sample_weight) if name is not None]
     reading = Reading.of(arguments)
     return FileRows(
         arguments.target,

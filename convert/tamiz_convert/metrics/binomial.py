@@ -43,12 +43,12 @@ def upper_bound(n_errors: float, n_rows: float, delta: float) -> float:
     return float(beta.ppf(1.0 - delta, n_errors + 1, n_rows - n_errors))
 
 
-def lower_bound(n_hits: int, n_rows: int, delta: float) -> float:
+def lower_bound(n_hits: float, n_rows: float, delta: float) -> float:
     """Return the one-sided lower Clopper-Pearson bound, which fails with probability `delta`."""
     return 1.0 - upper_bound(n_rows - n_hits, n_rows, delta)
 
 
-def interval(n_hits: int, n_rows: int, delta: float) -> tuple[float, float]:
+def interval(n_hits: float, n_rows: float, delta: float) -> tuple[float, float]:
     """Return the two-sided Clopper-Pearson interval that fails with probability `delta`; n_rows is not 0."""
     return lower_bound(n_hits, n_rows, delta / 2.0), upper_bound(n_hits, n_rows, delta / 2.0)
 

@@ -34,6 +34,7 @@ def bootstrap(
     metrics: Mapping[str, Metric] = METRICS,
     *,
     groups: NDArray[Any] | None = None,
+    weights: Array | None = None,
     level: float = 0.95,
     n_resamples: int = 200,
     seed: int = 0,
@@ -45,16 +46,19 @@ def bootstrap(
         y: (n_rows,), int64.
         metrics: name → function of (probabilities, y).
         groups: (n_rows,), which rows belong together and are drawn together; None if none do.
+        weights: (n_rows,), how often each row counts, each time that it is drawn; None for once.
         level: the share of resamples within the interval, between 0 and 1.
         n_resamples: how many times the rows are drawn, with replacement.
         seed: of the draws.
     """
     measures = [counted(metric, probabilities, y) for metric in metrics.values()]
     drawn = [
-        [measure(times) for measure in measures] for times in resamples(len(y), n_resamples, seed, groups)
+        [measure(times) for measure in measures]
+        for times in resamples(len(y), n_resamples, seed, groups, weights)
     ]
+    options = {} if weights is None else {"weights": weights}
     low, high = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0], axis=0).tolist()
     return {
-        name: Interval(metric(probabilities, y), low[k], high[k])
+        name: Interval(metric(probabilities, y, **options), low[k], high[k])
         for k, (name, metric) in enumerate(metrics.items())
     }

@@ -11,15 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tamiz_convert.metrics.losses import accuracy, brier, brier_losses, log_loss, log_losses
-from tamiz_convert.metrics.ranking import Ranked, area, augrc, aurc, generalized_area
+from tamiz_convert.metrics.ranking import Ranked, Times, area, augrc, aurc, generalized_area
 from tamiz_convert.metrics.top_label import Array, Classes, Metric, confidence_of, correct_of
 
-Times = NDArray[np.int64]
 Counted = Callable[[Times], float]
-"""(n_rows,), int64, how often each row counts → the metric."""
+"""(n_rows,), how often each row counts → the metric."""
 
 
 def counted(metric: Metric, probabilities: Array, y: Classes) -> Counted:
@@ -38,6 +36,8 @@ def counted(metric: Metric, probabilities: Array, y: Classes) -> Counted:
 
 def _repeated(metric: Metric, probabilities: Array, y: Classes) -> Counted:
     def measure(times: Times) -> float:
+        if times.dtype.kind == "f":
+            return metric(probabilities, y, weights=times)
         rows = np.repeat(np.arange(len(y)), times)
         return metric(probabilities[rows], y[rows])
 
@@ -48,9 +48,7 @@ def _mean(values: Array) -> Counted:
     return lambda times: float(times @ values / times.sum())
 
 
-def _ranked(
-    measure: Callable[[NDArray[np.int64], Array], float], probabilities: Array, y: Classes
-) -> Counted:
+def _ranked(measure: Callable[[Times, Array], float], probabilities: Array, y: Classes) -> Counted:
     """Return the measure of rows and errors at each distinct confidence, as a function of the draws."""
     ranked = Ranked.of(confidence_of(probabilities), ~correct_of(probabilities, y))
     return lambda times: measure(*ranked.counts(times))

@@ -24,7 +24,12 @@ class IfCalibrated:
 
 
 def if_calibrated(
-    probabilities: Array, metric: Metric = ece, *, n_resamples: int = 200, seed: int = 0
+    probabilities: Array,
+    metric: Metric = ece,
+    *,
+    weights: Array | None = None,
+    n_resamples: int = 200,
+    seed: int = 0,
 ) -> IfCalibrated:
     """Draw labels from the probabilities many times, and compute the metric each time.
 
@@ -33,12 +38,14 @@ def if_calibrated(
     Args:
         probabilities: (n_rows, n_classes), float64.
         metric: function of (probabilities, y).
+        weights: (n_rows,), how often the metric counts each row; None for once.
         n_resamples: how many times the labels are drawn.
         seed: of the draws.
     """
     random = np.random.default_rng(seed)
     edges = np.cumsum(probabilities[:, :-1], axis=1)
-    drawn = [metric(probabilities, _labels(edges, random)) for _ in range(n_resamples)]
+    options = {} if weights is None else {"weights": weights}
+    drawn = [metric(probabilities, _labels(edges, random), **options) for _ in range(n_resamples)]
     return IfCalibrated(float(np.mean(drawn)), float(np.quantile(drawn, 0.95)))
 
 

@@ -6,21 +6,21 @@ from typing import Final
 
 import numpy as np
 
-from tamiz_convert.metrics.top_label import Array, Classes, correct_of, nan_with_nan, one_hot
+from tamiz_convert.metrics.top_label import Array, Classes, correct_of, mean, nan_with_nan, one_hot
 
 _LOG_FLOOR: Final = 1e-15
 
 
 @nan_with_nan
-def accuracy(probabilities: Array, y: Classes) -> float:
+def accuracy(probabilities: Array, y: Classes, *, weights: Array | None = None) -> float:
     """Return the share of rows whose most probable class (the first if tied) is right."""
-    return float(correct_of(probabilities, y).mean())
+    return mean(correct_of(probabilities, y), weights)
 
 
 @nan_with_nan
-def log_loss(probabilities: Array, y: Classes) -> float:
+def log_loss(probabilities: Array, y: Classes, *, weights: Array | None = None) -> float:
     """Return the mean of −ln p(right class), with p at least 1e-15."""
-    return float(log_losses(probabilities, y).mean())
+    return mean(log_losses(probabilities, y), weights)
 
 
 def log_losses(probabilities: Array, y: Classes) -> Array:
@@ -30,9 +30,9 @@ def log_losses(probabilities: Array, y: Classes) -> Array:
 
 
 @nan_with_nan
-def brier(probabilities: Array, y: Classes) -> float:
+def brier(probabilities: Array, y: Classes, *, weights: Array | None = None) -> float:
     """Return the mean over rows of the sum over classes of (p − 1{right})², from 0 to 2."""
-    return float(brier_losses(probabilities, y).mean())
+    return mean(brier_losses(probabilities, y), weights)
 
 
 def brier_losses(probabilities: Array, y: Classes) -> Array:

@@ -28,6 +28,7 @@ def aurc_difference(
     y: Classes,
     *,
     groups: NDArray[Any] | None = None,
+    weights: Array | None = None,
     n_resamples: int = 200,
     seed: int = 0,
 ) -> PairedDifference:
@@ -38,10 +39,12 @@ def aurc_difference(
         others: the same shape, for the same rows.
         y: (n_rows,), int64.
         groups: (n_rows,), which rows belong together and are drawn together; None if none do.
+        weights: (n_rows,), how often each row counts, each time that it is drawn; None for once.
         n_resamples: how many times the rows are drawn, with replacement.
         seed: of the draws.
     """
     own, other = counted(aurc, probabilities, y), counted(aurc, others, y)
-    drawn = resamples(len(y), n_resamples, seed, groups)
+    drawn = resamples(len(y), n_resamples, seed, groups, weights)
     differences = [own(times) - other(times) for times in drawn]
-    return PairedDifference(aurc(probabilities, y) - aurc(others, y), float(np.std(differences)))
+    difference = aurc(probabilities, y, weights=weights) - aurc(others, y, weights=weights)
+    return PairedDifference(difference, float(np.std(differences)))

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tamiz.v1.manifest_pb2 import Prices as PricesMessage
 from tamiz_convert.errors import ExportError, did_you_mean
 
 _ABSTENTION: Final = "abstention"
@@ -69,6 +70,15 @@ class Prices:
         """The lowest and the highest price."""
         every = np.append(self.answers, self.abstention)
         return float(every.min()), float(every.max())
+
+    @property
+    def message(self) -> PricesMessage:
+        """The prices as a manifest has them."""
+        error = float(self.answers[0, 1])
+        as_error = error * (1.0 - np.eye(len(self.answers)))
+        if min(error, self.abstention) > 0.0 and np.array_equal(self.answers, as_error):
+            return PricesMessage(abstention=self.abstention, error=error)
+        return PricesMessage(abstention=self.abstention, matrix=self.answers.ravel())
 
     def per_row(self, y: Integers, predicted: Integers, accepted: Booleans) -> Reals:
         """Return what each row costs.

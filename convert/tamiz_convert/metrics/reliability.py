@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamiz_convert.metrics.binomial import interval
-from tamiz_convert.metrics.bins import Binning, binned, equal_width
+from tamiz_convert.metrics.bins import Binning, bin_numbers, binned, equal_width, totals
 from tamiz_convert.metrics.top_label import Array, Classes, confidence_of, correct_of
 
 
@@ -34,14 +34,25 @@ class ReliabilityDiagram:
 
 
 def reliability_diagram(
-    probabilities: Array, y: Classes, n_bins: int = 15, binning: Binning = equal_width, *, level: float = 0.95
+    probabilities: Array,
+    y: Classes,
+    n_bins: int = 15,
+    binning: Binning = equal_width,
+    *,
+    weights: Array | None = None,
+    level: float = 0.95,
 ) -> ReliabilityDiagram:
-    """Return the reliability diagram of the confidence, with exact intervals at `level`."""
+    """Return the reliability diagram of the confidence, with intervals at `level`.
+
+    The intervals are exact without weights. With weights a bin counts as the number of rows that its weights
+    are worth (Kish 1965).
+    """
     confidence = confidence_of(probabilities)
-    upper = binning(confidence, n_bins)
-    bins = binned(confidence, correct_of(probabilities, y), upper)
+    upper = binning(confidence, n_bins, weights)
+    bins = binned(confidence, correct_of(probabilities, y), upper, weights)
     rows = np.where(bins.counts > 0, bins.counts, np.nan)
-    counts, hits = bins.counts.astype(np.int64), bins.observed.astype(np.int64)
+    worth = np.ones(len(rows)) if weights is None else _worth(confidence, upper, weights)
+    counts, hits = bins.counts * worth, bins.observed * worth
     low, high = np.array(
         [
             interval(k, n, 1.0 - level) if n else (math.nan, math.nan)
@@ -50,9 +61,17 @@ def reliability_diagram(
     ).T
     return ReliabilityDiagram(
         edges=np.concatenate([[0.0], upper]),
-        n_rows=counts,
+        n_rows=np.bincount(bin_numbers(confidence, upper), minlength=len(rows)),
         mean_confidence=bins.predicted / rows,
         accuracy=bins.observed / rows,
         low=low,
         high=high,
     )
+
+
+def _worth(confidence: Array, upper_edges: Array, weights: Array) -> Array:
+    """Return (n_bins,), the rows that each bin is worth per unit of weight: Σw / Σw²; 1 without rows."""
+    numbers = bin_numbers(confidence, upper_edges)
+    squares = totals(numbers, weights**2, len(upper_edges))
+    sums = totals(numbers, weights, len(upper_edges))
+    return np.where(squares > 0.0, sums / np.where(squares > 0.0, squares, 1.0), 1.0)

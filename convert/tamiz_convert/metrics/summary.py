@@ -25,13 +25,15 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "classwise_ece_15": classwise_ece,
         "e_aurc": e_aurc,
         "augrc": augrc,
-        "spiegelhalter_z": lambda probabilities, y: spiegelhalter(probabilities, y).z,
+        "spiegelhalter_z": lambda probabilities, y, weights=None: (
+            spiegelhalter(probabilities, y, weights=weights).z
+        ),
     }
 )
 """Name → metric. A number in a name is its number of bins. Add new metrics at the end: manifests keep this
 order."""
 
 
-def summarize(probabilities: Array, y: Classes) -> list[tuple[str, float]]:
+def summarize(probabilities: Array, y: Classes, *, weights: Array | None = None) -> list[tuple[str, float]]:
     """Return all metrics by name, in a fixed order."""
-    return [(name, metric(probabilities, y)) for name, metric in METRICS.items()]
+    return [(name, metric(probabilities, y, weights=weights)) for name, metric in METRICS.items()]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Classes = NDArray[np.int64]
 
-Metric = Callable[[Array, Classes], float]
-"""(probabilities, y) → a number."""
+Metric = Callable[..., float]
+"""(probabilities, y), and weights=(n_rows,) if it takes them → a number."""
 
 _Measure = TypeVar("_Measure", bound=Callable[..., float])
 
@@ -37,6 +37,11 @@ def confidence_of(probabilities: Array) -> Array:
 def correct_of(probabilities: Array, y: Classes) -> NDArray[np.bool_]:
     """Return (n_rows,), whether the most probable class (the first if tied) is right."""
     return np.asarray(probabilities.argmax(axis=1) == y)
+
+
+def mean(values: NDArray[Any], weights: Array | None) -> float:
+    """Return the mean of (n_rows,) values, each as often as its weight says."""
+    return float(values.mean() if weights is None else weights @ values / weights.sum())
 
 
 def one_hot(probabilities: Array, y: Classes) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import TimeSeriesSplit
 
 from tamiz.gate import decide, valid_rows
-from tamiz.v1.manifest_pb2 import Manifest, Parity, Threshold
+from tamiz.v1.manifest_pb2 import Histogram, Manifest, Parity, Threshold
 from tamiz_convert.bundles import manifest
 from tamiz_convert.bundles.bundle import sealed, write_bundle
 from tamiz_convert.bundles.subject import Subject
@@ -160,7 +160,13 @@ def _judged(
 ) -> tuple[Judged, Judged]:
     """Return the rows that fit and the rows that certify, with the graph's probabilities."""
     return (
-        Judged(probabilities[0], rows.fitting.y, _slice_index(rows.fitting, column), rows.groups),
+        Judged(
+            probabilities[0],
+            rows.fitting.y,
+            _slice_index(rows.fitting, column),
+            rows.groups,
+            rows.fitting.weights,
+        ),
         Judged(
             probabilities[1], rows.certifying.y, _slice_index(rows.certifying, column), rows.certifying_groups
         ),
@@ -217,9 +223,7 @@ def _described(
             fitted.calibrator, fitted.selection, len(rows.fitting), scored[1], task.plan.seed
         ),
         threshold=threshold,
-        reference_histograms=manifest.reference_histograms(
-            np.concatenate([each.confidence for each in scored]), everything
-        ),
+        reference_histograms=_reference_histograms(rows, scored),
         parity=parity,
         estimator=graph.estimator,
         scores_kind=graph.kind,
@@ -227,6 +231,14 @@ def _described(
         seed=task.plan.seed,
         recalibrated_from=task.recalibrated_from,
     )
+
+
+def _reference_histograms(rows: HeldOut, scored: Sequence[ScoredRows]) -> list[Histogram]:
+    """Return what traffic looks like: all held-out rows, or those that certify if the others have weights."""
+    if rows.fitting.weights is not None and rows.certifying.weights is None:
+        return manifest.reference_histograms(scored[1].confidence, rows.certifying.rows)
+    confidence = np.concatenate([each.confidence for each in scored])
+    return manifest.reference_histograms(confidence, joined_rows(rows.fitting, rows.certifying).rows)
 
 
 def _evidence(

@@ -63,6 +63,7 @@ def scored(
         probabilities_before=before,
         thresholds=Thresholds(threshold).of_rows(probabilities, index),
         slices=named | _slices(rows.rows, [name for name in slices if name not in named]),
+        weights=rows.weights,
     )
 
 
@@ -75,7 +76,12 @@ def expected_cost(rows: ScoredRows, prices: Prices, seed: int) -> ExpectedCost:
 
 
 def attainable(rows: HeldOut, scored: Sequence[ScoredRows], level: float) -> list[AttainableError]:
-    """Return how the smallest error that can be proven falls with more rows; see `attainable_errors`."""
+    """Return how the smallest error that can be proven falls with more rows; see `attainable_errors`.
+
+    Rows with weights prove nothing, so of them it returns nothing.
+    """
+    if rows.certifying.weights is not None:
+        return []
     groups = rows.groups, rows.certifying_groups
     given = (Outcomes(each.confidence, each.wrong, own) for each, own in zip(scored, groups, strict=True))
     return attainable_errors(*given, confidence_level=level)

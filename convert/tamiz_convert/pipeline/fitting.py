@@ -66,7 +66,7 @@ def fit_calibrator(
         EstimatorError, RowsError: see `calibrators.fit` and `select_calibrator`.
     """
     n_classes = len(graph.classes)
-    y = rows.fitting.y
+    y, weights = rows.fitting.y, rows.fitting.weights
     scores = Runner(graph.model).run(graph.feed(rows.fitting.rows))
     selection = None
     _refuse_constant(scores)
@@ -80,14 +80,23 @@ def fit_calibrator(
             settings=settings,
             groups=rows.groups,
             splitter=splitter,
+            weights=weights,
             seed=seed,
         )
         method = selection.method
     own = probabilities(scores, "logits" if graph.kind == "margins" else graph.kind)
-    calibrator = fit(method, scores, y, kind=graph.kind, n_classes=n_classes, classes=graph.classes.tolist())
+    calibrator = fit(
+        method,
+        scores,
+        y,
+        kind=graph.kind,
+        n_classes=n_classes,
+        classes=graph.classes.tolist(),
+        weights=weights,
+    )
     _refuse_reversed(own, y)
     calibrated = calibrator.predict(scores)
-    why = turned(own, calibrated, y)
+    why = turned(own, calibrated, y, weights)
     if why is not None:
         way_out = (
             "Look at the rows whose class the scores rule out: they contradict their labels"

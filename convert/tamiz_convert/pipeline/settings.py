@@ -222,8 +222,14 @@ class Settings(TypedDict, total=False):
         ),
     ]
     certification_fraction: Annotated[
-        float,
-        Setting("the share of `calibration` that certifies.", default=0.7, flag=Flag("rows", "SHARE", float)),
+        float | None,
+        Setting(
+            "the share of `calibration` that certifies; by default 0.7.",
+            "With calibrator='none' nothing is fitted: a fifth of the rows, at most 500, places the"
+            " thresholds, and all others certify. That is not so with `cost`, `per_class`, `slice_by` and"
+            " `groups`.",
+            flag=Flag("rows", "SHARE", float),
+        ),
     ]
     groups: Annotated[
         Any,
@@ -245,6 +251,21 @@ class Settings(TypedDict, total=False):
         Setting(
             "which `certification` rows belong together.",
             "(n_rows,), as `groups`; no group may have rows on both sides.",
+        ),
+    ]
+    sample_weight: Annotated[
+        Any,
+        Setting(
+            "how often each calibration row counts, where they are not drawn as they will be served.",
+            "(n_rows,), numbers from 0 up: a row of weight 2 counts as two of weight 1, one of weight 0 as"
+            " none. Calibrators and metrics are weighted. A certificate counts each row once, so it needs"
+            " `certification`: rows drawn as they will be served.",
+            flag=Flag(
+                "rows",
+                "COLUMN",
+                text="the column with the weight of each calibration row, for rows that are not drawn as they"
+                " will be served; a promise then needs --certification",
+            ),
         ),
     ]
     splitter: Annotated[

@@ -79,6 +79,7 @@ class Task:
                 "give either cost or groups: rows of one group are not independent, and the expected cost and"
                 " the error that is proven count them as if they were"
             )
+        _refuse_weights(settings)
         return cls(
             folder=version_folder(output, may_replace=settings["replace"]),
             policy=_policy(settings),
@@ -89,6 +90,8 @@ class Task:
                 settings["allow_duplicates"],
                 settings["seed"],
                 settings["certification_groups"],
+                settings["sample_weight"],
+                only_places=_only_places(settings),
             ),
             calibrator=settings["calibrator"],
             selection=settings["selection"] or SelectionSettings(),
@@ -100,6 +103,30 @@ class Task:
             recalibrated_from=recalibrated_from,
             say=say,
         )
+
+
+def _refuse_weights(settings: Mapping[str, Any]) -> None:
+    """Refuse weights of rows that would be counted once each."""
+    if settings["sample_weight"] is None or settings["certification"] is not None:
+        return
+    if settings["threshold"] is None:
+        raise ExportError(
+            "sample_weight without certification: a certificate counts each of its rows once, because its"
+            " test is not exact for weighted ones. Give certification=(X, y) (--certification): rows that are"
+            " drawn as they will be served. Or give threshold, which promises nothing. If the weights are"
+            " numbers of equal observations, repeat each row that often instead, with allow_duplicates=True"
+        )
+    if settings["check_rows"] is None and (settings["checks"] is not None or settings["baselines"]):
+        raise ExportError(
+            "sample_weight without certification: release checks and baselines count each of their rows once."
+            " Give certification or check_rows (--check-data), rows that are drawn as they will be served"
+        )
+
+
+def _only_places(settings: Settings) -> bool:
+    """Return whether rows that do not certify neither fit a calibrator nor choose more than one start."""
+    chooses = settings["cost"] is not None or settings["per_class"] or settings["slice_by"] is not None
+    return settings["calibrator"] == "none" and not chooses
 
 
 def _policy(settings: Mapping[str, Any]) -> Policy:

@@ -17,6 +17,8 @@ from tamiz_convert.metrics.reliability import ReliabilityDiagram, reliability_di
 from tamiz_convert.metrics.spiegelhalter import spiegelhalter
 from tamiz_convert.metrics.summary import METRICS, summarize
 
+Array = NDArray[np.float64]
+
 _BINS: Final = 10
 _WITH_INTERVAL: Final = ("accuracy", "log_loss", "brier", "aurc", "augrc")
 """Metrics whose value does not depend on the number of rows. A calibration error is larger on few rows, and
@@ -46,35 +48,42 @@ def calibration_data(rows: ScoredRows, calibrator: Calibrator, seed: int) -> dic
         seed: of the simulation of a calibrated model, and of the bootstrap.
 
     Returns:
-        `n_rows` that have probabilities; `before` (None where the scores carry no probability) and `after`,
+        `n_rows` that have probabilities; `n_worth`, how many rows of equal weight they are worth (None: each
+        counts once); `before` (None where the scores carry no probability) and `after`,
         each with `reliability`, `ece`, `spiegelhalter` and `metrics`; and `calibrator`.
     """
     usable = rows.scored
     before = rows.probabilities_before
+    weights = None if rows.weights is None else rows.weights[usable]
     return {
         "n_rows": int(usable.sum()),
-        "before": None if before is None else _quality(before[usable], rows.y[usable], seed),
-        "after": _quality(rows.probabilities[usable], rows.y[usable], seed),
+        "n_worth": None if weights is None else float(weights.sum()),
+        "before": None if before is None else _quality(before[usable], rows.y[usable], weights, seed),
+        "after": _quality(rows.probabilities[usable], rows.y[usable], weights, seed),
         "calibrator": _calibrator(calibrator),
     }
 
 
-def _quality(probabilities: NDArray[np.float64], y: NDArray[np.int64], seed: int) -> dict[str, Any] | None:
+def _quality(
+    probabilities: Array, y: NDArray[np.int64], weights: Array | None, seed: int
+) -> dict[str, Any] | None:
     if len(y) == 0:
         return None
-    test = spiegelhalter(probabilities, y)
+    test = spiegelhalter(probabilities, y, weights=weights)
     n_resamples = int(np.clip(_WORK / probabilities.size, _FEWEST_RESAMPLES, _MOST_RESAMPLES))
-    calibrated = if_calibrated(probabilities, n_resamples=n_resamples, seed=seed)
+    calibrated = if_calibrated(probabilities, weights=weights, n_resamples=n_resamples, seed=seed)
     return {
         # With bins of equal width, most bins of a confident model would be empty.
-        "reliability": _reliability(reliability_diagram(probabilities, y, _BINS, equal_mass)),
+        "reliability": _reliability(
+            reliability_diagram(probabilities, y, _BINS, equal_mass, weights=weights)
+        ),
         "ece": {
-            "value": ece(probabilities, y),
+            "value": ece(probabilities, y, weights=weights),
             "calibrated_mean": calibrated.mean,
             "calibrated_q95": calibrated.quantile_95,
         },
         "spiegelhalter": {"z": test.z, "p_value": test.p_value},
-        "metrics": _metrics(probabilities, y, n_resamples, seed),
+        "metrics": _metrics(probabilities, y, weights, n_resamples, seed),
     }
 
 
@@ -93,13 +102,15 @@ def _reliability(diagram: ReliabilityDiagram) -> list[dict[str, Any]]:
 
 
 def _metrics(
-    probabilities: NDArray[np.float64], y: NDArray[np.int64], n_resamples: int, seed: int
+    probabilities: Array, y: NDArray[np.int64], weights: Array | None, n_resamples: int, seed: int
 ) -> list[dict[str, Any]]:
     """Return every metric with an interval, or with what a calibrated model would show by chance."""
     resampled = {name: METRICS[name] for name in _WITH_INTERVAL}
-    intervals = bootstrap(probabilities, y, resampled, n_resamples=n_resamples, seed=seed)
+    intervals = bootstrap(probabilities, y, resampled, weights=weights, n_resamples=n_resamples, seed=seed)
     by_chance = {
-        name: if_calibrated(probabilities, METRICS[name], n_resamples=_FEW_RESAMPLES, seed=seed).mean
+        name: if_calibrated(
+            probabilities, METRICS[name], weights=weights, n_resamples=_FEW_RESAMPLES, seed=seed
+        ).mean
         for name in _CALIBRATION_ERRORS
     }
     return [
@@ -109,7 +120,7 @@ def _metrics(
             "interval": [found.low, found.high] if (found := intervals.get(name)) else None,
             "calibrated_mean": by_chance.get(name),
         }
-        for name, value in summarize(probabilities, y)
+        for name, value in summarize(probabilities, y, weights=weights)
     ]
 
 

@@ -64,12 +64,24 @@ def calibration_section(data: Mapping[str, Any]) -> Section:
             element(
                 "p", _verdict(after["ece"], found["n_rows"], certified=data["promise"]["kind"] != "none")
             ),
+            _by_weight(found["n_worth"]),
             _diagrams(before if calibrated else None, after, calibrated=calibrated),
             _bins(after["reliability"]),
             *_metrics(before if calibrated else None, after),
         ]
     content += [element("h3", "The calibrator"), *_calibrator(found["calibrator"])]
     return Section("calibration", "Can the confidence be trusted?", "Calibration", content)
+
+
+def _by_weight(n_worth: float | None) -> Child:
+    """Return a sentence about rows that have weights."""
+    if n_worth is None:
+        return None
+    return element(
+        "p",
+        f"In this section rows count by their sample weights, and are worth {n_worth:,.0f} rows of equal"
+        " weight. Everywhere else on this page each row counts once.",
+    )
 
 
 def _verdict(ece: Mapping[str, Any], n_rows: int, *, certified: bool) -> str:

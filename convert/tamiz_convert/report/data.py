@@ -58,7 +58,13 @@ def report_data(evidence: Evidence) -> dict[str, Any]:
         "parity": _parity(manifest),
         "latency": [dataclasses.asdict(each) for each in evidence.latency],
         "row_sets": [
-            {"role": each.role, "n_rows": each.n_rows, "digest": each.digest} for each in manifest.row_sets
+            {
+                "role": each.role,
+                "n_rows": each.n_rows,
+                "n_worth": each.worth or None,
+                "digest": each.digest,
+            }
+            for each in manifest.row_sets
         ],
         "library_versions": dict(sorted(manifest.library_versions.items())),
         "notes": list(evidence.notes),

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tamiz.thresholds import Proven
 from tamiz.v1.manifest_pb2 import Manifest, Subdivision
 from tamiz_convert.evidence import ScoredRows
 from tamiz_convert.metrics.binomial import interval, upper_bound
@@ -65,22 +66,38 @@ def curve_data(rows: ScoredRows) -> dict[str, Any]:
 
 
 def threshold_data(rows: ScoredRows, manifest: Manifest) -> dict[str, Any]:
-    """Return what single thresholds would do, strict to loose, with the policy of the bundle among them.
+    """Return what single thresholds would do, strict to loose.
+
+    The policy of the bundle and all proven thresholds are among them.
 
     Returns:
         `confidence_level` of the one-sided bounds, and `points`, each with `threshold` (None: the bundle's
-        own thresholds per subset), `as_exported`, `n_accepted`, `n_errors`, `coverage`, `error`,
-        `error_upper_bound`.
+        own thresholds per subset), `as_exported`, `proven` (whether the bundle's promise holds at it),
+        `n_accepted`, `n_errors`, `coverage`, `error`, `error_upper_bound`.
     """
     level = manifest.threshold.certificate.confidence_level or _DEFAULT_LEVEL
     own = rows.accepted
     single = None if manifest.threshold.subsets else manifest.threshold.value
-    points = [
+    listed = () if single is None else tuple(manifest.threshold.certificate.proven_thresholds)
+    proven = [_point(rows, rows.confidence >= t, t, level) for t in listed if t != single]
+    there = {point["n_accepted"] for point in proven}
+    others = [
         _point(rows, rows.confidence >= t, float(t), level) for t in _thinned(rows.confidence) if t != single
     ]
+    points = [*proven, *(point for point in others if point["n_accepted"] not in there)]
     points.append(_point(rows, own, single, level) | {"as_exported": True})
+    for point in points:
+        point["proven"] = _is_proven(manifest, point["threshold"])
     points.sort(key=lambda p: (p["n_accepted"], -(p["threshold"] or 0.0), p["as_exported"]))
     return {"confidence_level": level, "points": points}
+
+
+def _is_proven(manifest: Manifest, threshold: float | None) -> bool:
+    """Return whether the promise holds at a threshold; None stands for those of the subsets."""
+    if threshold is None or manifest.threshold.subsets:
+        return threshold is None and manifest.threshold.HasField("certificate")
+    applied, certified = Proven(manifest.threshold).applied(threshold, looser_allowed=True)
+    return certified and applied == threshold
 
 
 def histogram_data(rows: ScoredRows) -> dict[str, Any]:

@@ -69,13 +69,17 @@ def origin_section(data: Mapping[str, Any]) -> Section:
 
 
 def _rows(data: Mapping[str, Any]) -> Child:
-    rows = [
-        [each["role"], count(each["n_rows"]), element("code", each["digest"])] for each in data["row_sets"]
-    ]
+    rows = [[each["role"], _counted(each), element("code", each["digest"])] for each in data["row_sets"]]
     if not rows:
         return None
-    note = "Each digest is computed from the rows and their labels, in their order."
+    note = "Each digest is computed from the rows, their labels and weights, in their order."
     return table("Labelled rows", ["used for", "rows", "digest"], rows, text_columns=(0, 2), note=note)
+
+
+def _counted(row_set: Mapping[str, Any]) -> str:
+    worth = row_set["n_worth"]
+    by_weight = "" if worth is None else f", worth {worth:,.0f} by their sample weights"
+    return f"{count(row_set['n_rows'])}{by_weight}"
 
 
 def _inputs(model: Mapping[str, Any]) -> Child:

@@ -25,6 +25,7 @@ from tamiz_convert.report.page import Section
 from tamiz_convert.report.table import Row, facts, pairs, table
 
 _TINY: Final = 0.0001
+_SHOWN_PROVEN: Final = 5
 _METHODS: Final = {
     METHOD: "thresholds were tested one after the other, in an order that other rows fixed, up to the first"
     " that failed",
@@ -193,8 +194,10 @@ def _stricter(own: Mapping[str, Any]) -> str:
     others = own["proven_thresholds"][1:]
     if not others:
         return "none is proven"
-    shown = ", ".join(map(threshold, others))
-    return f"proven too: {shown}. A stricter wish of a caller is raised to the next of them"
+    many = len(others) - _SHOWN_PROVEN
+    shown = ", ".join(map(threshold, others[:_SHOWN_PROVEN]))
+    more = f" and {many} more, up to {threshold(others[-1])}" if many > 0 else ""
+    return f"proven too: {shown}{more}. A stricter wish of a caller is raised to the next of them"
 
 
 def _were_it_false(own: Mapping[str, Any]) -> str:

@@ -13,11 +13,13 @@
     for (const name of names) document.getElementById(`slider-${name}`).textContent = shown(row, name);
     const exported = row.hasAttribute("data-exported");
     document.getElementById("slider-exported").hidden = !exported;
-    document.getElementById("slider-moved").hidden = exported;
-    panel.classList.toggle("moved", !exported);
+    const proven = row.hasAttribute("data-proven");
+    document.getElementById("slider-proven").hidden = exported || !proven;
+    document.getElementById("slider-moved").hidden = exported || proven;
+    panel.classList.toggle("moved", !exported && !proven);
     if (mark) {
       mark.toggleAttribute("hidden", !row.dataset.x);
-      mark.classList.toggle("moved", !exported);
+      mark.classList.toggle("moved", !exported && !proven);
       if (row.dataset.x) {
         mark.setAttribute("cx", row.dataset.x);
         mark.setAttribute("cy", row.dataset.y);
@@ -25,7 +27,7 @@
     }
     range.setAttribute(
       "aria-valuetext",
-      `${exported ? "as exported, " : ""}threshold ${shown(row, "threshold")}: ` +
+      `${exported ? "as exported, " : proven ? "proven too, " : ""}threshold ${shown(row, "threshold")}: ` +
         `${shown(row, "answered")} answered, ${shown(row, "error")} of those wrong, ` +
         `upper bound ${shown(row, "bound")}`,
     );

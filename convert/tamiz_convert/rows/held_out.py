@@ -18,10 +18,16 @@ from tamiz_convert.errors import RowsError
 from tamiz_convert.graphs.score_graph import Labels
 from tamiz_convert.rows.labeled import LabeledRows, labeled, refuse_overlap, row_keys
 from tamiz_convert.rows.per_row import as_codes, one_per_row, refuse_other_order
+from tamiz_convert.rows.weights import sample_weights, worth_of
 
 MAX_DUPLICATES: Final = 0.05
 """The largest share of rows that may repeat others. A larger one looks like a mistake, such as rows drawn
 with replacement."""
+
+_CERTIFYING: Final = 0.7
+_PLACING: Final = 0.2
+_MOST_PLACING: Final = 500
+"""Without a calibrator to fit, a fifth of the rows, at most 500, says where the walk begins."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class SplitPlan:
     """How held-out rows are divided.
 
     Attributes:
-        fraction: the share of rows that certify, between 0 and 1.
+        fraction: the share of rows that certify, between 0 and 1; None for the usual one.
         groups: (n_rows,), one value per calibration row; rows with the same value stay on one side.
         splitter: folds the rows to choose a calibrator. With a TimeSeriesSplit the rows are in order of time,
             and the last ones certify.
@@ -56,17 +62,30 @@ class SplitPlan:
             many, also between the sets, and each is divided by itself.
         seed: the seed of the shuffle.
         certification_groups: (n_rows,), the same as `groups` for separate certification rows.
+        weights: (n_rows,), how often each calibration row counts.
+        only_places: whether nothing is fitted to the rows that do not certify: they only say where to begin.
+            Then fewer will do.
     """
 
-    fraction: float = 0.5
+    fraction: float | None = None
     groups: Any = None
     splitter: Any = None
     allow_duplicates: bool = False
     seed: int = 0
     certification_groups: Any = None
+    weights: Any = None
+    only_places: bool = False
+
+    def n_certifying(self, n_rows: int) -> int:
+        """Return how many of so many rows certify, if none belong together."""
+        if self.fraction is not None:
+            return round(n_rows * self.fraction)
+        if self.only_places:
+            return n_rows - min(round(n_rows * _PLACING), _MOST_PLACING)
+        return round(n_rows * _CERTIFYING)
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.fraction < 1.0:
+        if self.fraction is not None and not 0.0 < self.fraction < 1.0:
             raise RowsError(f"certification_fraction is {self.fraction}; expected a share between 0 and 1")
 
 
@@ -94,9 +113,10 @@ def held_out(
     given = labeled(*calibration, classes, "calibration", slices[0])
     refuse_other_order(calibration[0], plan.groups, "groups")
     groups = _groups(plan.groups, len(given))
-    notes = _duplicates(given, "calibration", allowed=plan.allow_duplicates)
+    given, groups, left_out = _weighted(given, groups, calibration[0], plan.weights)
+    notes = left_out + _duplicates(given, "calibration", allowed=plan.allow_duplicates)
     if certification is None:
-        fitting, certifying = divide(given, plan)
+        fitting, certifying = divide(given, replace(plan, groups=groups))
         if plan.certification_groups is not None:
             raise RowsError("certification_groups needs certification: separate rows that certify")
         parts = HeldOut(
@@ -123,7 +143,41 @@ def held_out(
             checked["certification"] = parts.certifying.rows
         for what, rows in checked.items():
             notes += refuse_overlap(rows, seen, what, "training", allowed=plan.allow_duplicates)
-    return replace(parts, notes=(*notes, *_absent(parts.certifying, classes)))
+    fits, certifies = (
+        replace(part, weights=worth_of(part.weights)) for part in (parts.fitting, parts.certifying)
+    )
+    notes += (
+        *_worth(fits, "fit the calibrator"),
+        *_worth(certifies, "measure it"),
+        *_absent(certifies, classes),
+    )
+    return replace(parts, fitting=fits, certifying=certifies, notes=notes)
+
+
+def _weighted(
+    rows: LabeledRows, groups: NDArray[Any] | None, given: Any, weights: Any
+) -> tuple[LabeledRows, NDArray[Any] | None, tuple[str, ...]]:
+    """Return rows with their weights, and their groups, without those of weight 0; and a note about these."""
+    if weights is None:
+        return rows, groups, ()
+    refuse_other_order(given, weights, "sample weights")
+    read = sample_weights(weights, len(rows))
+    counted = np.flatnonzero(read)
+    kept = replace(rows, weights=read).take(counted)
+    n_left = len(rows) - len(kept)
+    note = f"{n_left:,} of {len(rows):,} calibration rows have the sample weight 0 and are left out"
+    return kept, _taken(groups, counted), (note,) if n_left else ()
+
+
+def _worth(rows: LabeledRows, use: str) -> tuple[str, ...]:
+    """Return a note about rows that have weights."""
+    if rows.weights is None:
+        return ()
+    note = (
+        f"the {len(rows):,} rows that {use} count by their sample weights, and are worth"
+        f" {rows.weights.sum():,.0f} rows of equal weight"
+    )
+    return (note,)
 
 
 def divide(rows: LabeledRows, plan: SplitPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -134,7 +188,7 @@ def divide(rows: LabeledRows, plan: SplitPlan) -> tuple[NDArray[np.int64], NDArr
     Raises:
         RowsError: if either part would be empty.
     """
-    n_certifying = round(len(rows) * plan.fraction)
+    n_certifying = plan.n_certifying(len(rows))
     if not 0 < n_certifying < len(rows):
         raise RowsError(
             f"{len(rows):,} held-out rows cannot be split into calibration and certification rows; bring more"
@@ -155,7 +209,7 @@ def _whole_groups(groups: NDArray[Any], plan: SplitPlan) -> tuple[NDArray[np.int
             f"all rows belong to the group {groups.tolist()[0]!r}, so they cannot be divided: bring rows of"
             " more groups"
         )
-    n_certifying = max(1, min(n_groups - 1, math.ceil(n_groups * plan.fraction)))
+    n_certifying = max(1, min(n_groups - 1, math.ceil(n_groups * (plan.fraction or _CERTIFYING))))
     shuffle = GroupShuffleSplit(1, test_size=n_certifying, random_state=plan.seed)
     fitting, certifying = next(shuffle.split(groups, groups=groups))
     return np.sort(fitting), np.sort(certifying)

@@ -31,11 +31,13 @@ class LabeledRows:
         rows: (n_rows, …), ndarray, DataFrame or a dict of ndarrays.
         y: (n_rows,), int64, indices into the classes.
         slices: (n_rows,), each row's slice value: text, int64 or bool; None if there are no slices.
+        weights: (n_rows,), float64, above 0, how often each row counts; None if each counts once.
     """
 
     rows: Any
     y: NDArray[np.int64]
     slices: NDArray[Any] | None = None
+    weights: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -43,7 +45,8 @@ class LabeledRows:
     def take(self, indices: NDArray[np.int64]) -> LabeledRows:
         """Return some of the rows, in the given order."""
         slices = None if self.slices is None else self.slices[indices]
-        return LabeledRows(take(self.rows, indices), self.y[indices], slices)
+        weights = None if self.weights is None else self.weights[indices]
+        return LabeledRows(take(self.rows, indices), self.y[indices], slices, weights)
 
 
 def labeled(
@@ -83,7 +86,7 @@ def labeled(
 
 
 def joined_rows(first: LabeledRows, second: LabeledRows) -> LabeledRows:
-    """Return the rows of both; they must be of the same kind."""
+    """Return the rows of both, without weights; they must be of the same kind."""
     slices = None
     if first.slices is not None and second.slices is not None:
         slices = np.concatenate([first.slices, second.slices])
@@ -164,9 +167,14 @@ def _in_float32(table: pd.DataFrame, indices: list[int]) -> pd.DataFrame:
 
 
 def digest(rows: LabeledRows) -> str:
-    """Return "sha256:" and the digest of rows and labels, in their order. Equal values have equal digests."""
+    """Return "sha256:" and the digest of rows, labels and weights, in their order.
+
+    Equal values have equal digests.
+    """
     hashed = hashlib.sha256(row_keys(rows.rows).tobytes())
     hashed.update(rows.y.tobytes())
+    if rows.weights is not None:
+        hashed.update(rows.weights.tobytes())
     return f"sha256:{hashed.hexdigest()}"
 
 

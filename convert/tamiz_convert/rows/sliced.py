@@ -18,7 +18,7 @@ def with_slices(rows: LabeledRows, column: SliceColumn | None) -> LabeledRows:
     """Return rows with the slice column, as callers of the bundle will send them."""
     if column is None or column.name in rows.rows.columns:
         return rows
-    return LabeledRows(rows.rows.assign(**{column.name: rows.slices}), rows.y, rows.slices)
+    return replace(rows, rows=rows.rows.assign(**{column.name: rows.slices}))
 
 
 def passing_over(graph: ScoreGraph, names: Sequence[str]) -> ScoreGraph:

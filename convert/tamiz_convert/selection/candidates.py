@@ -21,6 +21,7 @@ class Rows:
         kind: what their scores are.
         n_classes: how many classes there are.
         n_rows: how many rows there are.
+        n_by_weight: how many rows of equal weight they are worth; None if they have no weights.
         n_minor: how many rows the rarest class has.
     """
 
@@ -28,6 +29,18 @@ class Rows:
     n_classes: int
     n_rows: int
     n_minor: int
+    n_by_weight: int | None = None
+
+    @property
+    def n_worth(self) -> int:
+        """How many rows count."""
+        return self.n_rows if self.n_by_weight is None else self.n_by_weight
+
+    @property
+    def worth(self) -> str:
+        """How many rows there are, for people."""
+        by_weight = "" if self.n_by_weight is None else f", worth {self.n_by_weight:,} by their weights"
+        return f"{self.n_rows:,}{by_weight}"
 
     @property
     def reference(self) -> str:
@@ -51,14 +64,14 @@ def objection(method: str, rows: Rows, settings: SelectionSettings) -> str | Non
 
 def _too_few(method: str, asked: Candidacy, rows: Rows, settings: SelectionSettings) -> str | None:
     needed = settings.rows_to_fit if asked.on_few_rows else settings.rows_to_compare
-    if rows.n_rows < needed:
-        return f"needs {needed:,} rows, there are {rows.n_rows:,}"
+    if rows.n_worth < needed:
+        return f"needs {needed:,} rows, there are {rows.worth}"
     needed = max(_TWO, asked.minor_rows)  # one on each side of a fold
     if METHODS[method].needs_every_class and rows.n_minor < needed:
         return f"needs {needed:,} rows of the rarest class, there are {rows.n_minor:,}"
     needed = asked.rows_per_squared_class * rows.n_classes**2
-    if rows.n_rows < needed:
-        return f"needs {needed:,} rows for {rows.n_classes} classes, there are {rows.n_rows:,}"
+    if rows.n_worth < needed:
+        return f"needs {needed:,} rows for {rows.n_classes} classes, there are {rows.worth}"
     return None
 
 

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from tamiz_convert.metrics.bins import totals
 from tamiz_convert.metrics.paired import PairedDifference, aurc_difference
 from tamiz_convert.metrics.ranking import aurc
-from tamiz_convert.metrics.top_label import Array, Classes
+from tamiz_convert.metrics.top_label import Array, Classes, mean
 from tamiz_convert.selection.flips import turned
 from tamiz_convert.selection.out_of_fold import OutOfFold
 from tamiz_convert.selection.settings import SelectionSettings
 
 _ROUNDING: Final = 1e-12
+_FEWEST_CLAIMED: Final = 0.1
+"""A calibrator whose probabilities foresee fewer wrong rows than this, among all that judge, says more than
+they can show: none of n rows being wrong speaks for an error of about 1 / (n + 2)."""
 
 
 @dataclass(frozen=True)
@@ -99,22 +102,32 @@ class Judges:
         y: (n_judging,), int64.
         fold: (n_judging,), int64, the number of the fold that each row judges in.
         groups: (n_judging,), which rows belong together; None if none do.
-        n_rows: how many calibration rows there are, judging or not.
+        n_rows: how many calibration rows there are, judging or not; by weight if they have weights.
+        weights: (n_judging,), how often each row counts; None for once.
     """
 
     y: Classes
     fold: NDArray[np.int64]
     groups: NDArray[Any] | None
     n_rows: int
+    weights: Array | None = None
+
+    def share(self, rows: NDArray[np.bool_]) -> float:
+        """Return the share of the judging rows that some of them are."""
+        return mean(rows, self.weights)
+
+    def weights_of(self, rows: NDArray[np.bool_]) -> Array | None:
+        """Return the weights of some of the rows."""
+        return None if self.weights is None else self.weights[rows]
 
 
 def choose(
     tried: Sequence[OutOfFold], reference: OutOfFold, judges: Judges, settings: SelectionSettings, seed: int
 ) -> Choice:
-    """Return the most preferred candidate that is not vetoed.
+    """Return the most preferred candidate that is not vetoed; the last one that is left cannot be.
 
     Args:
-        tried: the candidates, the simplest first. The reference is one of them, so one always remains.
+        tried: the candidates, the simplest first. The reference is one of them.
         reference: the estimator's own ranking.
         judges: the rows that judge.
         settings: the limits.
@@ -124,7 +137,7 @@ def choose(
     while True:
         lowest = min(pool, key=lambda candidate: candidate.log_loss)
         winner = _preferred(pool, lowest, judges, settings)
-        why = _veto(winner, reference, judges, settings, seed)
+        why = _veto(winner, reference, judges, settings, seed) if len(pool) > 1 else None
         if why is None:
             return Choice(winner, lowest, vetoed)
         vetoed[winner.method] = why
@@ -134,14 +147,16 @@ def choose(
 def standard_error(one: OutOfFold, other: OutOfFold, groups: NDArray[Any] | None) -> float:
     """Return the paired standard error of the difference of two mean log losses.
 
-    Rows that belong together count as one observation, the sum of their deviations (Liang & Zeger 1986).
+    Rows that belong together count as one observation, the sum of their deviations (Liang & Zeger 1986). A
+    row is one observation whatever its weight.
     """
     difference = one.losses - other.losses
-    deviations: Array = difference - difference.mean()
+    times = np.ones(len(difference)) if one.weights is None else one.weights
+    deviations: Array = times * (difference - mean(difference, one.weights))
     if groups is not None:
         deviations = totals(np.unique(groups, return_inverse=True)[1], deviations)
     n = len(deviations)
-    return float(np.sqrt((deviations**2).sum() * n / max(1, n - 1)) / len(difference))
+    return float(np.sqrt((deviations**2).sum() * n / max(1, n - 1)) / times.sum())
 
 
 def _preferred(
@@ -162,8 +177,8 @@ def _preferred(
 def _veto(
     winner: OutOfFold, reference: OutOfFold, judges: Judges, settings: SelectionSettings, seed: int
 ) -> str | None:
-    """Return why a candidate may not win: it turns the estimator's scores, or ranks rows worse."""
-    why = turned(reference.probabilities, winner.probabilities, judges.y)
+    """Return why a candidate may not win: it claims too much, turns the scores, or ranks rows worse."""
+    why = _claims(winner) or turned(reference.probabilities, winner.probabilities, judges.y, judges.weights)
     if why is not None:
         return why
     if ranking(winner, judges) <= ranking(reference, judges) + _ROUNDING:
@@ -178,6 +193,18 @@ def _veto(
     )
 
 
+def _claims(candidate: OutOfFold) -> str | None:
+    """Return how a candidate says far more than so many rows can show; None if it does not."""
+    n = len(candidate.losses) if candidate.weights is None else candidate.weights.sum()
+    foreseen = n * mean(1.0 - candidate.probabilities.max(axis=1), candidate.weights)
+    if foreseen >= _FEWEST_CLAIMED:
+        return None
+    return (
+        f"it claims far more than {n:,.0f} rows can show: that on average one row in"
+        f" {n / max(foreseen, 1e-12):,.2g} is wrong"
+    )
+
+
 def ranking(candidate: OutOfFold, judges: Judges) -> float:
     """Return the mean AURC over folds, weighted by their rows.
 
@@ -185,7 +212,9 @@ def ranking(candidate: OutOfFold, judges: Judges) -> float:
     ranking of two-class rows; five different temperatures over pooled rows would seem to.
     """
     return sum(
-        float(rows.mean()) * aurc(candidate.probabilities[rows], judges.y[rows]) for rows in _folds(judges)
+        judges.share(rows)
+        * aurc(candidate.probabilities[rows], judges.y[rows], weights=judges.weights_of(rows))
+        for rows in _folds(judges)
     )
 
 
@@ -200,11 +229,12 @@ def _ranking_difference(
             other.probabilities[rows],
             judges.y[rows],
             groups=None if judges.groups is None else judges.groups[rows],
+            weights=judges.weights_of(rows),
             n_resamples=settings.n_resamples,
             seed=seed + number,
         )
-        difference += float(rows.mean()) * of_fold.difference
-        variance += (float(rows.mean()) * of_fold.standard_error) ** 2
+        difference += judges.share(rows) * of_fold.difference
+        variance += (judges.share(rows) * of_fold.standard_error) ** 2
     return PairedDifference(difference, float(np.sqrt(variance)))
 
 

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from tamiz_convert.metrics.top_label import Array, Classes
+from tamiz_convert.metrics.top_label import Array, Classes, mean
 
 _STANDARD_ERRORS: Final = 4.0
 """How far beyond noise: by chance one calibrator in thirty thousand looks like that."""
 
 
-def turned(own: Array, calibrated: Array, y: Classes) -> str | None:
+def turned(own: Array, calibrated: Array, y: Classes, weights: Array | None = None) -> str | None:
     """Return how a calibrator turns the scores of some rows, for people; None if it does not.
 
     A calibrator may move labels, as it does for a model that was trained on balanced classes. But it must not
@@ -25,6 +25,7 @@ def turned(own: Array, calibrated: Array, y: Classes) -> str | None:
         own: (n_rows, n_classes), the estimator's probabilities, or any numbers that rise with them.
         calibrated: (n_rows, n_classes), the calibrator's.
         y: (n_rows,), the right classes.
+        weights: (n_rows,), how often each row counts; None for once.
     """
     reversed_ = [k for k in range(own.shape[1]) if _falls(own[:, k], calibrated[:, k])]
     if reversed_:
@@ -37,11 +38,12 @@ def turned(own: Array, calibrated: Array, y: Classes) -> str | None:
     if len(exchanged):
         return f"it exchanges the labels of the classes number {', '.join(map(str, exchanged))}"
     before, after = labels == y, moved == y
+    times = np.ones(len(y)) if weights is None else weights / weights.mean()
     lost = before.astype(np.float64) - after
-    if lost.mean() > _STANDARD_ERRORS * lost.std() / np.sqrt(len(y)):
+    if mean(lost, times) > _STANDARD_ERRORS * (times * (lost - mean(lost, times))).std() / np.sqrt(len(y)):
         return (
-            f"it changes labels for the worse: {before.mean():.1%} are right without it, and"
-            f" {after.mean():.1%} with it"
+            f"it changes labels for the worse: {mean(before, times):.1%} are right without it, and"
+            f" {mean(after, times):.1%} with it"
         )
     return None
 

@@ -68,6 +68,7 @@ def fold(
         description = f"{n_folds} stratified folds of whole groups"
     parts = _split(used, scores, y, groups)
     _refuse_no_folds(parts, used)
+    _refuse_beyond(parts, len(y), used)
     _refuse_shared_rows(parts, used)
     if groups is not None:
         _refuse_shared_groups(parts, groups, used)
@@ -103,6 +104,15 @@ def _refuse_few_groups(groups: NDArray[Any], n_folds: int) -> None:
 def _refuse_no_folds(parts: Iterable[tuple[Positions, Positions]], splitter: Any) -> None:
     if not parts:
         raise RowsError(f"{splitter!r} gives no row to judge a calibrator by; use another splitter")
+
+
+def _refuse_beyond(parts: Iterable[tuple[Positions, Positions]], n_rows: int, splitter: Any) -> None:
+    last = max(int(side.max(initial=0)) for part in parts for side in part)
+    if last >= n_rows:
+        raise RowsError(
+            f"{splitter!r} names row {last}, and the calibrator has {n_rows:,} rows: those that certify and"
+            " those of weight 0 are not among them; use a splitter for any number of rows, such as KFold"
+        )
 
 
 def _refuse_shared_rows(parts: Iterable[tuple[Positions, Positions]], splitter: Any) -> None:

@@ -43,6 +43,7 @@ def select_calibrator(
     settings: SelectionSettings = _DEFAULTS,
     groups: NDArray[Any] | None = None,
     splitter: Any = None,
+    weights: Array | None = None,
     seed: int = 0,
 ) -> Selection:
     """Choose the calibrator with the lowest log loss on rows that it was not fitted on.
@@ -62,13 +63,16 @@ def select_calibrator(
             count as one observation in a standard error.
         splitter: a scikit-learn splitter whose parts are disjoint; it need not cover every row. By default
             folds are stratified, and groups stay whole.
+        weights: (n_rows,), above 0, how often each row counts, in fits and in every figure; None for once.
+            They add up to as many rows as they are worth, which the limits on rows apply to.
         seed: of the folds and of the bootstrap behind the veto.
 
     Raises:
         RowsError: if scores are not finite, or rows cannot be folded.
         EstimatorError: if `kind` says probabilities and the scores are not.
     """
-    rows = Rows(kind, n_classes, len(y), int(np.bincount(y, minlength=n_classes).min()))
+    by_weight = None if weights is None else round(weights.sum())
+    rows = Rows(kind, n_classes, len(y), int(np.bincount(y, minlength=n_classes).min()), by_weight)
     # Every calibrator refuses what the reference refuses: NaN, and scores that are not probabilities.
     fit(rows.reference, scores, y, kind=kind, n_classes=n_classes)
     objections = {method: objection(method, rows, settings) for method in METHODS}
@@ -81,9 +85,15 @@ def select_calibrator(
     # candidates if it has one row or none.
     n_folds = settings.n_folds if rows.n_minor < _TWO else min(settings.n_folds, rows.n_minor)
     folds = fold(scores, y, groups, splitter, n_folds, seed)
-    tried, failed = _try(methods, scores, y, folds, rows)
+    tried, failed = _try(methods, scores, y, folds, rows, weights)
     judging = folds.judging
-    judges = Judges(y[judging], folds.numbers, None if groups is None else groups[judging], rows.n_rows)
+    judges = Judges(
+        y[judging],
+        folds.numbers,
+        None if groups is None else groups[judging],
+        rows.n_worth,
+        None if weights is None else weights[judging],
+    )
     reference = next(candidate for candidate in tried if candidate.method == rows.reference)
     choice = choose(tried, reference, judges, settings, seed)
     return Selection(
@@ -115,13 +125,22 @@ def _unopposed(rows: Rows, out: Mapping[str, str], settings: SelectionSettings, 
 
 
 def _try(
-    methods: Sequence[str], scores: Array, y: Classes, folds: Folds, rows: Rows
+    methods: Sequence[str],
+    scores: Array,
+    y: Classes,
+    folds: Folds,
+    rows: Rows,
+    weights: Array | None,
 ) -> tuple[list[OutOfFold], dict[str, str]]:
     """Return each candidate out of fold, and why some could not be tried."""
     tried, failed = [], {}
     for method in methods:
         try:
-            tried.append(out_of_fold(method, scores, y, folds, kind=rows.kind, n_classes=rows.n_classes))
+            tried.append(
+                out_of_fold(
+                    method, scores, y, folds, kind=rows.kind, n_classes=rows.n_classes, weights=weights
+                )
+            )
         except RowsError as error:
             if method == rows.reference:
                 raise RowsError(
@@ -145,8 +164,8 @@ def _measured(candidate: OutOfFold, choice: Choice, judges: Judges) -> Candidate
         candidate.method,
         wording.status(candidate, choice),
         log_loss=candidate.log_loss,
-        brier=brier(p, judges.y),
-        ece_15=ece(p, judges.y),
+        brier=brier(p, judges.y, weights=judges.weights),
+        ece_15=ece(p, judges.y, weights=judges.weights),
         aurc=ranking(candidate, judges),
         standard_error=standard_error(candidate, choice.winner, judges.groups),
     )

@@ -31,8 +31,8 @@ def reason(tried: Sequence[OutOfFold], choice: Choice, rows: Rows, settings: Sel
     if not choice.vetoed:
         return sentence
     return (
-        f"{sentence}; passed over, because they rank or label rows worse than {rows.reference}:"
-        f" {', '.join(choice.vetoed)}"
+        f"{sentence}; passed over, because they claim too much, or rank or label rows worse than"
+        f" {rows.reference}: {', '.join(choice.vetoed)}"
     )
 
 
@@ -43,7 +43,7 @@ def _how(tried: Sequence[OutOfFold], choice: Choice, rows: Rows, settings: Selec
     )
     if len(tried) == 1:
         return f"{winner.method} is the only calibrator that could be fitted in every fold"
-    if rows.n_rows < settings.rows_to_compare:
+    if rows.n_worth < settings.rows_to_compare:
         losses = ", ".join(f"{each.log_loss:.4f} of {each.method}" for each in tried)
         return (
             f"{winner.method}: on fewer than {settings.rows_to_compare:,} rows temperature is taken unless"
@@ -69,7 +69,7 @@ def reason_unopposed(rows: Rows) -> str:
 
 def notes_unopposed(rows: Rows, settings: SelectionSettings) -> tuple[str, ...]:
     """Return a warning if there are too few rows to compare calibrators."""
-    if rows.n_rows < settings.rows_to_fit:
+    if rows.n_worth < settings.rows_to_fit:
         needed = f"{settings.rows_to_fit:,} or more"
         return (
             f"{_described(rows)} are too few to choose a calibrator by, or to certify much; bring {needed}",
@@ -90,4 +90,5 @@ def notes(tried: Sequence[OutOfFold], failed: Mapping[str, str]) -> tuple[str, .
 
 
 def _described(rows: Rows) -> str:
-    return f"{rows.n_rows:,} calibration rows with {rows.n_minor:,} of the rarest class"
+    worth = "" if rows.n_by_weight is None else f" (worth {rows.n_by_weight:,} by their weights)"
+    return f"{rows.n_rows:,} calibration rows{worth} with {rows.n_minor:,} of the rarest class"

@@ -107,14 +107,16 @@ class Manifest(_message.Message):
     def __init__(self, format_version: _Optional[int] = ..., name: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., library_versions: _Optional[_Mapping[str, str]] = ..., graph_digest: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[InputSpec, _Mapping]]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., calibrator: _Optional[_Union[Calibrator, _Mapping]] = ..., threshold: _Optional[_Union[Threshold, _Mapping]] = ..., reference_histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., estimator: _Optional[str] = ..., scores_kind: _Optional[str] = ..., row_sets: _Optional[_Iterable[_Union[RowSet, _Mapping]]] = ..., seed: _Optional[int] = ..., recalibrated_from: _Optional[str] = ..., inputs_digest: _Optional[str] = ...) -> None: ...
 
 class RowSet(_message.Message):
-    __slots__ = ("role", "n_rows", "digest")
+    __slots__ = ("role", "n_rows", "digest", "worth")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     N_ROWS_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
+    WORTH_FIELD_NUMBER: _ClassVar[int]
     role: str
     n_rows: int
     digest: str
-    def __init__(self, role: _Optional[str] = ..., n_rows: _Optional[int] = ..., digest: _Optional[str] = ...) -> None: ...
+    worth: float
+    def __init__(self, role: _Optional[str] = ..., n_rows: _Optional[int] = ..., digest: _Optional[str] = ..., worth: _Optional[float] = ...) -> None: ...
 
 class InputSpec(_message.Message):
     __slots__ = ("name", "dtype", "shape", "column_names", "missing_values_allowed")
@@ -185,20 +187,32 @@ class Metric(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
 
 class Threshold(_message.Message):
-    __slots__ = ("value", "certificate", "not_certified", "subdivision", "slice_input", "subsets")
+    __slots__ = ("value", "certificate", "not_certified", "subdivision", "slice_input", "subsets", "prices")
     VALUE_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     NOT_CERTIFIED_FIELD_NUMBER: _ClassVar[int]
     SUBDIVISION_FIELD_NUMBER: _ClassVar[int]
     SLICE_INPUT_FIELD_NUMBER: _ClassVar[int]
     SUBSETS_FIELD_NUMBER: _ClassVar[int]
+    PRICES_FIELD_NUMBER: _ClassVar[int]
     value: float
     certificate: Certificate
     not_certified: str
     subdivision: Subdivision
     slice_input: str
     subsets: _containers.RepeatedCompositeFieldContainer[SubsetThreshold]
-    def __init__(self, value: _Optional[float] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., not_certified: _Optional[str] = ..., subdivision: _Optional[_Union[Subdivision, str]] = ..., slice_input: _Optional[str] = ..., subsets: _Optional[_Iterable[_Union[SubsetThreshold, _Mapping]]] = ...) -> None: ...
+    prices: Prices
+    def __init__(self, value: _Optional[float] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., not_certified: _Optional[str] = ..., subdivision: _Optional[_Union[Subdivision, str]] = ..., slice_input: _Optional[str] = ..., subsets: _Optional[_Iterable[_Union[SubsetThreshold, _Mapping]]] = ..., prices: _Optional[_Union[Prices, _Mapping]] = ...) -> None: ...
+
+class Prices(_message.Message):
+    __slots__ = ("abstention", "error", "matrix")
+    ABSTENTION_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    MATRIX_FIELD_NUMBER: _ClassVar[int]
+    abstention: float
+    error: float
+    matrix: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, abstention: _Optional[float] = ..., error: _Optional[float] = ..., matrix: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class SubsetThreshold(_message.Message):
     __slots__ = ("name", "value", "certificate", "not_certified")

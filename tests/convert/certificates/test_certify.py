@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from tamiz_convert.certificates.certify import certify
-from tamiz_convert.certificates.outcomes import Outcomes
+from tamiz_convert.certificates.fixed_sequence import Walk
+from tamiz_convert.certificates.outcomes import Evidence, Outcomes
 from tamiz_convert.errors import UnattainableError
 from tamiz_convert.metrics.binomial import rows_needed, upper_bound
 
@@ -171,3 +172,37 @@ def test_a_model_that_is_nearly_good_enough_is_told_how_many_rows_would_do():
     error[::25] = True
     with pytest.raises(UnattainableError, match=r"about [\d.]+ times as many"):
         find((confidence, error), (confidence, error))
+
+
+def test_what_the_proof_allows_is_less_than_what_was_seen():
+    """Also where the stricter start took its share of delta."""
+    said = []
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        confidence = random.random(900)
+        error = random.random(900) < 0.04 + 0.3 * (1.0 - confidence)
+        try:
+            find((confidence[:300], error[:300]), (confidence[300:], error[300:]))
+        except UnattainableError as refused:
+            said.append(re.search(r"(\d+) of \d+ accepted.*the proof allows (\d+)", str(refused)))
+    found = [each for each in said if each]
+    assert len(found) > 5
+    assert all(int(each[1]) > int(each[2]) for each in found)
+
+
+@pytest.mark.parametrize(
+    ("p", "promising", "proven"),
+    [
+        ([0.05, 0.09, 0.2], 0, [0, 1]),
+        ([0.004, 0.004, 0.099, 0.2], 2, [0, 1, 2]),  # the strict start gets there: all of delta goes on
+        ([0.004, 0.006, 0.099, 0.01], 2, [0]),
+        ([0.006, 0.004, 0.09, 0.099], 2, [2]),
+        ([0.2, 0.2], 1, []),
+    ],
+)
+def test_two_starts_share_delta_and_pass_it_on(p, promising, proven):
+    nothing = np.zeros(len(p), np.int64)
+    steps = Walk(np.zeros(len(p)), nothing, nothing, Evidence(nothing, nothing), np.array(p), promising)
+    assert steps.proven(0.1).tolist() == proven
+    assert steps.last_proven(0.1) == (proven[-1] if proven else -1)
+    assert steps.is_proven_whole(0.1) == (len(proven) == len(p))

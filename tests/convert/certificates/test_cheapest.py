@@ -189,3 +189,31 @@ def test_the_order_of_the_rows_does_not_sway_the_interval():
     values = np.repeat([0.0, 10.0], [500, 20])
     low, high = mean_interval(values, 0.0, 10.0, 0.05, 0)
     assert low < values.mean() < high < 1.2
+
+
+@pytest.mark.parametrize(
+    ("cost", "error", "matrix"),
+    [
+        ({"error": 10, "abstention": 1}, 10.0, []),
+        ({"matrix": [[0, 5], [5, 0]], "abstention": 1}, 5.0, []),
+        ({"matrix": {"no": {"yes": 5}, "yes": {"no": 50}}, "abstention": 0.5}, 0.0, [0, 5, 50, 0]),
+        ({"matrix": [[0, 5], [5, -1]], "abstention": 1}, 0.0, [0, 5, 5, -1]),
+        ({"matrix": [[0, -5], [-5, 0]], "abstention": 1}, 0.0, [0, -5, -5, 0]),
+        ({"matrix": [[-2, 5], [5, -2]], "abstention": 0}, 0.0, [-2, 5, 5, -2]),
+    ],
+)
+def test_a_manifest_has_the_price_of_an_error_or_the_matrix(cost, error, matrix):
+    found = Prices.of(cost, ["no", "yes"]).message
+    assert (found.abstention, found.error, list(found.matrix)) == (cost["abstention"], error, matrix)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_whole_weights_choose_the_threshold_of_repeated_rows(seed):
+    random = np.random.default_rng(seed)
+    confidence = random.random(80).round(2)
+    y, weights = (random.random(80) > confidence).astype(int), random.integers(1, 5, 80)
+    prices = Prices.of({"error": 3, "abstention": 1}, [0, 1])
+    predicted = np.zeros(80, dtype=int)
+    again = np.repeat(np.arange(80), weights)
+    found = cheapest_threshold(prices, confidence, predicted, y, weights.astype(float))
+    assert found == cheapest_threshold(prices, confidence[again], predicted[again], y[again])

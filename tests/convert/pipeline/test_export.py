@@ -508,6 +508,8 @@ def test_prices_choose_the_threshold_and_the_report_shows_what_it_costs(model, h
     certificate = report.manifest.threshold.certificate
     assert certificate.method == "clopper-pearson-bound"
     assert certificate.error_upper_bound <= certificate.max_error <= 1.01 * certificate.error_upper_bound
+    prices = read_manifest(output).threshold.prices
+    assert (prices.abstention, list(prices.matrix)) == (1.0, [0.0, 4.0, 20.0, 0.0])
     data = json.loads((output / "report.json").read_text())
     gate, matrix, shown = data["gate"], np.array(data["confusion"]["matrix"]), data["cost"]
     total = (matrix * [[0, 4], [20, 0]]).sum() + gate["n_rows"] - gate["n_accepted"]
@@ -525,6 +527,7 @@ def test_prices_choose_the_threshold_and_the_report_shows_what_it_costs(model, h
 def test_prices_that_make_every_answer_too_dear_answer_nothing(model, held_out, output):
     report = export(model, output, calibration=held_out, cost={"error": 1e6, "abstention": 1})
     assert report.manifest.threshold.value > 1.0
+    assert report.manifest.threshold.prices.error == 1e6
     assert "it costs least to answer nothing" in repr(report)
     assert report.cost.mean == 1.0
 
@@ -563,7 +566,9 @@ def test_the_command_takes_prices_as_a_list_or_from_a_file(tmp_path, model, held
         bundle = tmp_path / "m" / str(number)
         assert main([*command, "--cost", given, "--output", str(bundle)]) == 0
         assert "a request costs" in capsys.readouterr().out
-        thresholds.append(read_manifest(bundle).threshold.value)
+        thresholds.append(read_manifest(bundle).threshold)
+        assert main(["inspect", str(bundle)]) == 0
+        assert "prices error=10,abstention=1" in " ".join(capsys.readouterr().out.split())
     assert thresholds[0] == thresholds[1]
     for given, said in (
         ("error=ten,abstention=1", "is not a list of prices"),

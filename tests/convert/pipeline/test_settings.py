@@ -18,6 +18,7 @@ from tamiz_convert import (
 )
 from tamiz_convert.command_line.arguments import parser
 from tamiz_convert.pipeline.settings import DEFINITIONS, complete, type_of
+from tamiz_convert.pipeline.task import Task, silent
 
 X = np.zeros((4, 2))
 Y = np.array([0, 1, 0, 1])
@@ -181,3 +182,22 @@ def test_a_bundle_that_another_export_wrote_meanwhile_is_not_replaced(tmp_path):
         export(model, tmp_path / "m/1", calibration=rows, threshold=0.7, progress=other)
     assert files() == written
     assert sorted(written) == ["model.onnx", "report.html", "report.json"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "n_certifying"),
+    [
+        ({"max_error": 0.1}, 80),
+        ({"max_error": 0.1, "certification_fraction": 0.5}, 50),
+        ({"max_error": 0.1, "calibrator": "auto"}, 70),
+        ({"max_error": 0.1, "per_class": True}, 70),
+        ({"max_error": 0.1, "slice_by": "region"}, 70),
+        ({"cost": {"error": 10, "abstention": 1}}, 70),
+        ({"min_coverage": 0.5}, 80),
+        ({"max_joint_error": 0.1}, 80),
+        ({"threshold": 0.9}, 80),
+    ],
+)
+def test_more_rows_certify_where_the_others_only_place_the_candidates(tmp_path, settings, n_certifying):
+    asked = complete({"calibration": (X, Y), "calibrator": "none", **settings})
+    assert Task.of(tmp_path / "m/1", asked, silent).plan.n_certifying(100) == n_certifying

@@ -111,15 +111,14 @@ def test_the_slider_moves_by_keyboard_and_shows_what_the_rows_say(show, cancer_e
         page.keyboard.press("ArrowLeft")
         threshold = points[at - step]["threshold"]
         assert slider_says(page) == computed(cancer_evidence, threshold)
-        assert (
-            page.locator("#slider-moved")
-            .inner_text()
-            .startswith("A threshold picked here would have no certificate")
-        )
+        is_proven = points[at - step]["proven"]
+        said = page.locator("#slider-proven" if is_proven else "#slider-moved")
+        assert said.is_visible()
+        assert said.inner_text().startswith("Proven too" if is_proven else "A threshold picked here would")
         spoken = page.locator("#threshold").get_attribute("aria-valuetext")
         assert all(word in spoken for word in slider_says(page))
         seen.add(page.locator("#risk-coverage .mark").get_attribute("cx"))
-    assert len(seen) == 10  # the ring on the curve went along
+    assert len(seen) == len({each["n_accepted"] for each in points[at - 10 : at]})  # the ring went along
     page.keyboard.press("End")
     assert slider_says(page)[1] == "100.0%"
     page.keyboard.press("Home")

@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import binomtest
 from tests.convert.report.conftest import page_text
 
-from tamiz.v1.manifest_pb2 import Manifest
+from tamiz.v1.manifest_pb2 import Manifest, Promise
 from tamiz_convert.evidence import AttainableError
 from tamiz_convert.report import report_data, report_files
 
@@ -63,6 +63,28 @@ def test_thresholds_go_from_strict_to_loose_with_the_exported_one_among_them(can
     certificate = cancer_evidence.manifest.threshold.certificate
     assert (own["n_accepted"], own["n_errors"]) == (certificate.n_accepted, certificate.n_errors)
     assert own["error_upper_bound"] == pytest.approx(certificate.error_upper_bound)
+
+
+@pytest.mark.parametrize(
+    ("promise", "listed", "holds"),
+    [
+        (Promise.PROMISE_SELECTIVE_ERROR, True, lambda t, own, listed: t in listed),
+        (Promise.PROMISE_SELECTIVE_ERROR, False, lambda t, own, _: t == own),
+        (Promise.PROMISE_JOINT_ERROR, False, lambda t, own, _: t >= own),
+        (Promise.PROMISE_COVERAGE, False, lambda t, own, _: t <= own),
+    ],
+)
+def test_a_threshold_is_marked_where_the_promise_holds(cancer_evidence, promise, listed, holds):
+    manifest = Manifest()
+    manifest.CopyFrom(cancer_evidence.manifest)
+    certificate, own = manifest.threshold.certificate, manifest.threshold.value
+    certificate.promise = promise
+    del certificate.proven_thresholds[:]
+    proven = [own, (own + 1.0) / 2.0] if listed else []
+    certificate.proven_thresholds.extend(proven)
+    points = report_data(replace(cancer_evidence, manifest=manifest))["thresholds"]["points"]
+    assert set(proven) <= {point["threshold"] for point in points}
+    assert all(point["proven"] == holds(point["threshold"], own, proven) for point in points)
 
 
 def test_the_groups_add_up_and_know_their_own_thresholds(digits_evidence, digits_data):

@@ -132,7 +132,9 @@ def test_rows_that_repeat_by_nature_may_be_allowed_between_the_sets(rows, role, 
     sets = {"train": None, "certification": None, role: rows(1)}
     with pytest.raises(RowsError, match="repeat another row"):
         held_out(rows(0), sets["certification"], sets["train"], CLASSES, SplitPlan())
-    parts = held_out(rows(0), sets["certification"], sets["train"], CLASSES, SplitPlan(allow_duplicates=True))
+    parts = held_out(
+        rows(0), sets["certification"], sets["train"], CLASSES, SplitPlan(0.5, allow_duplicates=True)
+    )
     assert any(f"400 of 400 {what} rows equal {whose} rows" in note for note in parts.notes)
 
 
@@ -146,7 +148,7 @@ def test_the_advice_for_rows_in_two_sets_is_not_to_remove_them(role):
 
 def test_rows_that_repeat_by_nature_are_divided_one_by_one():
     X = np.repeat([[0.0], [1.0], [2.0]], [880, 100, 20], axis=0)
-    fitting, certifying = divide(LabeledRows(X, np.arange(1000) % 2), SplitPlan(allow_duplicates=True))
+    fitting, certifying = divide(LabeledRows(X, np.arange(1000) % 2), SplitPlan(0.5, allow_duplicates=True))
     assert len(fitting) == len(certifying) == 500
     assert 400 < (X[certifying] == 0).sum() < 480
 
@@ -281,7 +283,7 @@ def test_a_class_without_certification_rows_is_noted():
 def test_a_column_beside_the_features_may_hold_anything(values):
     X, y = made(20)
     table = pd.DataFrame(X, columns=list("abc")).assign(d=values)
-    parts = held_out((table, y), None, None, CLASSES, SplitPlan())
+    parts = held_out((table, y), None, None, CLASSES, SplitPlan(0.5))
     assert len(parts.fitting) == len(parts.certifying) == 10
     with pytest.raises(RowsError, match="20 of 20 calibration rows are training rows as well"):
         held_out((table, y), None, table, CLASSES, SplitPlan())
@@ -338,3 +340,18 @@ def test_training_rows_that_cannot_be_compared_are_refused():
         RowsError, match="calibration rows have 3 columns and the training rows 4, and without"
     ):
         held_out((X, y), None, np.column_stack([X, y]), CLASSES, SplitPlan())
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_certifying"), [(100, 80), (2_500, 2_000), (5_000, 4_500), (40_000, 39_500)]
+)
+def test_without_a_calibrator_to_fit_a_fifth_of_the_rows_or_500_places_the_thresholds(n_rows, n_certifying):
+    assert SplitPlan(only_places=True).n_certifying(n_rows) == n_certifying
+    assert SplitPlan(0.5, only_places=True).n_certifying(n_rows) == n_rows // 2
+    assert SplitPlan().n_certifying(n_rows) == round(0.7 * n_rows)
+
+
+def test_of_groups_the_usual_share_certifies_also_without_a_calibrator():
+    groups = np.arange(200) // 2
+    fitting, certifying = divide(LabeledRows(*made(200)), SplitPlan(groups=groups, only_places=True))
+    assert (len(fitting), len(certifying)) == (60, 140)

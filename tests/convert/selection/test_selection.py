@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GroupKFold,
     KFold,
+    PredefinedSplit,
     RepeatedKFold,
     ShuffleSplit,
     StratifiedKFold,
@@ -367,9 +368,29 @@ def test_the_next_best_that_is_not_vetoed_wins_and_the_veto_is_told():
         (method for method in tried if method not in {"venn-abers", "isotonic"}),
         key=lambda method: tried[method].log_loss,
     )
-    assert (
-        "passed over, because they rank or label rows worse than none: venn-abers, isotonic" in found.reason
-    )
+    assert "rank or label rows worse than none: venn-abers, isotonic" in found.reason
+
+
+@pytest.mark.parametrize("n", [100, 300, 1_000])
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("sureness", [15.0, 30.0, 300.0])
+def test_what_claims_far_more_than_the_rows_can_show_is_passed_over(n, n_classes, sureness):
+    random = np.random.default_rng(n)
+    y = random.integers(0, n_classes, n)
+    logits = random.normal(0, 0.3, (n, n_classes))
+    logits[np.arange(n), y] += sureness
+    scores = logits if n_classes > 2 else logits[:, 1:] - logits[:, :1]
+    found = select_calibrator(scores, y, kind="logits", n_classes=n_classes)
+    assert statuses(found)["none"].startswith("vetoed: it claims far more than")
+    confidence = fit(found.method, scores, y, kind="logits", n_classes=n_classes).predict(scores).max(axis=1)
+    assert confidence.mean() <= 1 - 0.1 / n
+
+
+def test_sure_of_most_rows_but_not_of_all_is_no_claim_that_the_rows_cannot_show():
+    scores, y = binary(300)
+    scores[:200] = np.where(y[:200, None] == 1, 30.0, -30.0)
+    found = select_calibrator(scores, y, kind="logits", n_classes=2)
+    assert not any("claims" in status for status in statuses(found).values())
 
 
 @examples(max_examples=15, deadline=None)
@@ -493,6 +514,11 @@ def with_nan(scores: np.ndarray) -> np.ndarray:
         (400, {"groups": np.arange(400) % 4}, "there are 4 groups of calibration rows and 5 folds"),
         (400, {"splitter": 5}, r"the splitter is 5; expected one of scikit-learn's, such as KFold\(5\)"),
         (400, {"splitter": TimeSeriesSplit(401)}, "cannot fold 400 calibration rows: "),
+        (
+            400,
+            {"splitter": PredefinedSplit(np.arange(500) % 5)},
+            r"names row \d+, and the calibrator has 400 rows",
+        ),
         (400, {"splitter": RepeatedKFold(n_splits=4, n_repeats=2)}, "lets rows judge more than once"),
         (400, {"splitter": ShuffleSplit(5, random_state=0)}, "lets rows judge more than once"),
     ],
@@ -570,3 +596,62 @@ def test_twenty_thousand_rows_take_seconds(kind):
     found = select_calibrator(expit(scores) if kind == "probabilities" else scores, y, kind=kind, n_classes=2)
     assert time.process_time() - begun < 10.0
     assert sum(bool(candidate.metrics) for candidate in found.candidates) == (6 if kind == "logits" else 7)
+
+
+@pytest.mark.parametrize("method", ["temperature", "beta", "none"])
+def test_out_of_fold_weights_are_repeated_rows(method):
+    scores, y = binary(120, 3)
+    p = expit(scores)
+    weights = np.random.default_rng(0).integers(1, 4, len(y))
+    again = np.repeat(np.arange(len(y)), weights)
+    weighted = select(p, y, weights=weights.astype(np.float64), settings=ALIKE)
+    repeated = select(p[again], y[again], splitter=_Copies(weights), settings=ALIKE)
+    found, expected = (
+        next(each for each in selection.candidates if each.method == method)
+        for selection in (weighted, repeated)
+    )
+    assert found.log_loss == pytest.approx(expected.log_loss, rel=1e-6)
+    assert (found.brier, found.ece_15) == pytest.approx((expected.brier, expected.ece_15), rel=1e-6)
+
+
+ALIKE = SelectionSettings(rows_to_fit=50, rows_to_compare=50, n_resamples=5)
+
+
+class _Copies:
+    """The folds of `select_calibrator` for rows before they were repeated."""
+
+    def __init__(self, weights: np.ndarray) -> None:
+        self.weights = weights
+
+    def split(self, scores, y, _groups):
+        first = np.cumsum(self.weights) - self.weights
+        number = np.repeat(np.arange(len(self.weights)), self.weights)
+        for fitting, judging in StratifiedKFold(5, shuffle=True, random_state=0).split(first, y[first]):
+            yield np.flatnonzero(np.isin(number, fitting)), np.flatnonzero(np.isin(number, judging))
+
+
+def select(p, y, **options):
+    return select_calibrator(p, y, kind="probabilities", n_classes=2, **options)
+
+
+def test_weights_choose_for_the_rows_that_they_stand_for():
+    """Half of the rows are too sure, half are right; the weights say which half counts."""
+    sure, y_sure = binary(300, 1, sharpness=4.0)
+    right, y_right = binary(300, 2, sharpness=1.0)
+    p, y = expit(np.concatenate([sure, right])), np.concatenate([y_sure, y_right])
+    is_right = np.arange(600) >= 300
+    losses = {}
+    for name, weights in (("right", np.where(is_right, 1.0, 0.01)), ("sure", np.where(is_right, 0.01, 1.0))):
+        found = {each.method: each for each in select(p, y, weights=weights, settings=ALIKE).candidates}
+        losses[name] = found["none"].log_loss - found["temperature"].log_loss
+    assert losses["right"] < 0.02
+    assert losses["sure"] > 0.1
+
+
+def test_limits_apply_to_what_the_rows_are_worth():
+    scores, y = binary(400, 4)
+    weights = np.where(np.arange(400) < 40, 1.0, 1e-9)
+    found = select(expit(scores), y, weights=weights, settings=DEFAULTS)
+    assert found.method == "none"
+    assert "400, worth 40 by their weights" in statuses(found)["temperature"]
+    assert "400 calibration rows (worth 40 by their weights)" in found.reason
