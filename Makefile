@@ -56,13 +56,13 @@ format: $(TOOLS) ## let ruff format and mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-statistics: $(TOOLS) ## draw twenty times as many certificates from populations whose truth is known, and compare their power
+statistics: $(TOOLS) ## draw ten times as many certificates from populations whose truth is known, and compare their power
 	TAMIZ_RESAMPLES=20000 $(BIN)/python -m pytest tests/statistics -n auto $(ARGS)
 	$(BIN)/python -m docs.power 200
 
 faults: export TAMIZ_FAULTS := whole
 faults: export TAMIZ_FAULTS_RECORD := build/faults
-faults: $(TOOLS) ## do everything to the server that docs/reliability.md lists, as often, and renew that page (half an hour, as root)
+faults: $(TOOLS) ## do everything to the server that docs/reliability.md lists, as often, and renew that page (an hour, as root)
 	rm -rf build/faults
 	$(BIN)/python -m pytest tests/faults/test_overload.py
 	$(BIN)/python -m pytest tests/faults --ignore tests/faults/test_overload.py -n 2
@@ -98,7 +98,7 @@ proto: $(TOOLS) ## generate the Python code of the contract
 constraints: ## renew the image's packages with their hashes, deploy/requirements/, from constraints.txt (needs an index)
 	$(PYTHON) -m venv build/constraints
 	build/constraints/bin/pip install --quiet uv
-	build/constraints/bin/uv pip compile pyproject.toml --extra server --extra signing --extra jwt \
+	build/constraints/bin/uv pip compile pyproject.toml --extra server --extra fast --extra signing --extra jwt \
 	  --output-file deploy/requirements/image.txt $(HASHED)
 	echo 'hatchling>=1.27' | build/constraints/bin/uv pip compile - --output-file deploy/requirements/build.txt $(HASHED)
 

@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 MAX_ERROR, CONFIDENCE_LEVEL = 0.05, 0.9
 DELTA = 1 - CONFIDENCE_LEVEL
-RESAMPLES = int(os.environ.get("TAMIZ_RESAMPLES", "1000"))
+RESAMPLES = int(os.environ.get("TAMIZ_RESAMPLES", "2000"))
 
 
 def allowed(resamples: int, delta: float = DELTA) -> float:

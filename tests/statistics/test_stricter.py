@@ -18,7 +18,7 @@ from tamiz_convert.certificates.outcomes import Outcomes
 
 from .populations import DELTA, GRID, MAX_ERROR, RESAMPLES, Population, allowed
 
-N_DRAWS = max(RESAMPLES // 8, 250)
+N_DRAWS = RESAMPLES // 8
 WISHES = np.linspace(0.5, 1.0, 101).tolist()
 WRONG_AT_THE_TOP = {
     "the surest 3 % err four times as often": Population.of(

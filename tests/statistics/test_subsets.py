@@ -9,7 +9,7 @@ from tamiz_convert.certificates.subsets import SubsetRows, find_in_subsets
 
 from .populations import DELTA, GRID, MAX_ERROR, RESAMPLES, Population, allowed
 
-N_DRAWS = max(RESAMPLES // 4, 400)  # each takes several walks
+N_DRAWS = RESAMPLES // 4  # each takes several walks
 SHARES = (0.5, 0.35, 0.15)
 SLICES = (
     Population.of(GRID, lambda c: (1 - c) / 4),
