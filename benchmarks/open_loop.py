@@ -36,7 +36,8 @@ _MAX_DATA: Final = 16_384
 _WINDOW: Final = 2**31 - 1
 _DEFAULT_WINDOW: Final = 65_535
 _TOP_UP_AT: Final = 2**30
-_STATUS: Final = re.compile(rb"grpc-status([\x01\x02])(\d+)", re.DOTALL)
+# The name in full, or in Huffman's code (RFC 7541, section 5.2), which makes no number shorter.
+_STATUS: Final = re.compile(rb"(?:grpc-status|\x9a\xca\xc8\xb2\x124\xda\x8f)([\x01\x02])(\d+)", re.DOTALL)
 _INTERNAL: Final = 13
 _READ_BYTES: Final = 1 << 18
 

@@ -42,6 +42,7 @@ def expected_tests() -> set[str]:
     collecting = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "--quiet", "tests/faults"],
         cwd=ROOT,
+        env=os.environ | {"TAMIZ_FAULTS": "whole"},
         capture_output=True,
         text=True,
         check=False,
@@ -121,7 +122,9 @@ where they were.
 
 {made}
 
-`make faults` repeats all of it, in half an hour on a machine that does nothing else, and renews this page.
+What is marked "over h2" was done to a server with `--transport h2`, everything else to one as it comes.
+
+`make faults` repeats all of it, in an hour on a machine that does nothing else, and renews this page.
 It needs root, to cut network connections and to fill a disk. `make test` runs a few rounds of each fault."""
 
 

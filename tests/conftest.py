@@ -20,7 +20,7 @@ import pytest
 from google.protobuf import json_format
 from onnx import TensorProto, helper, numpy_helper
 from tests.programs import skip_if_missing
-from tests.server_process import ServerProcess
+from tests.server_process import TRANSPORT, ServerProcess
 
 from tamiz.bundle_format import FILE_NAME, MANIFEST_KEY, PROBABILITIES, graph_digest
 from tamiz.v1.manifest_pb2 import (
@@ -82,6 +82,46 @@ LONG = (
     "faults",
 )
 """What holds single tests of up to a minute."""
+
+TRANSPORTS = ("grpcio", "h2")
+BOTH_TRANSPORTS = (
+    "e2e/test_stop.py::test_sigterm_under_load_loses_no_accepted_request",
+    "faults/test_http2_abuse.py::test_calls",
+    "faults/test_http2_abuse.py::test_what_is_too_large",
+    "server/access/test_tls.py",
+    "server/transports/test_contract.py",
+    "server/transports/test_health.py",
+    "server/transports/test_limits.py",
+)
+"""What is tested over each transport, as beginnings of tests' ids: such a test runs twice if it has a server.
+
+With TEST_TRANSPORT=h2 everything else runs over h2 too.
+"""
+
+if os.environ.get("TAMIZ_FAULTS") == "whole":
+    BOTH_TRANSPORTS += (
+        "faults/test_connections.py",
+        "faults/test_hostile_messages.py",
+        "faults/test_http2_abuse.py",
+        "faults/test_killed_clients.py",
+        "faults/test_overload.py",
+        "faults/test_slow_readers.py",
+        "faults/test_soak.py",
+        "faults/test_stop_start.py",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of `BOTH_TRANSPORTS` over both."""
+    test = f"{metafunc.definition.path.relative_to(TESTS)}::{metafunc.definition.name}"
+    if "transport" in metafunc.fixturenames and test.startswith(BOTH_TRANSPORTS):
+        metafunc.parametrize("transport", TRANSPORTS, indirect=True)
+
+
+@pytest.fixture
+def transport(request: pytest.FixtureRequest) -> str:
+    """What a test's servers are started with."""
+    return getattr(request, "param", TRANSPORT)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -391,12 +431,14 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
 
 
 @pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+def start_server(tmp_path: Path, transport: str) -> Iterator[Callable[..., ServerProcess]]:
     """`start_server("--max-batch-size", "8")` starts a server on free ports over `models/` below tmp_path."""
     started: list[ServerProcess] = []
 
     def start(*flags: str, python: str | Path = sys.executable) -> ServerProcess:
-        started.append(ServerProcess.start(tmp_path / "models", *flags, python=python))
+        started.append(
+            ServerProcess.start(tmp_path / "models", "--transport", transport, *flags, python=python)
+        )
         started[-1].wait_ready()
         return started[-1]
 

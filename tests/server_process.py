@@ -12,6 +12,9 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+TRANSPORT = os.environ.get("TEST_TRANSPORT", "grpcio")
+"""What servers are started with, unless a test chooses: the whole suite runs over either."""
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -59,7 +62,15 @@ class ServerProcess:
     ) -> ServerProcess:
         """Start a server on free ports over a repository, without the variables that set a server here."""
         command = [python, "-m", "tamiz_server", "--grpc-port", "0", "--metrics-port", "0"]
-        command += ["--model-repository", repository, "--drain-delay-s", "0", *flags]
+        command += [
+            "--model-repository",
+            repository,
+            "--drain-delay-s",
+            "0",
+            *flags,
+        ]
+        if "--transport" not in flags:
+            command += ["--transport", TRANSPORT]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TAMIZ_")}
         return cls(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
 

@@ -31,8 +31,8 @@ from tamiz_server.telemetry.access_log import AccessLog
 from tamiz_server.telemetry.exposition import exposition
 from tamiz_server.telemetry.metrics import Metrics
 from tamiz_server.telemetry.tracing import trace_to
-from tamiz_server.transports.grpcio import GrpcServer
 from tamiz_server.transports.pages import Page, PageServer
+from tamiz_server.transports.transport import transport
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class App:
                 self._reloader if config.is_explicit else None,
             ),
         )
-        self._grpc = GrpcServer(self._services, config, access, certificates, self._metrics.refused)
+        self._grpc = transport(self._services, config, access, certificates, self._metrics.refused)
         self._http = PageServer(
             config.pages_host,
             config.metrics_port,

@@ -74,7 +74,7 @@ def test_whatever_an_extra_brings_is_pinned_and_installed_as_pinned(extra):
         assert Version(installed).public == PINS[name].public
 
 
-REQUIREMENTS = {"image": {"server", "signing", "jwt"}, "build": None}
+REQUIREMENTS = {"image": {"server", "fast", "signing", "jwt"}, "build": None}
 
 
 def hashed(name: str) -> dict[str, tuple[Version, list[str]]]:

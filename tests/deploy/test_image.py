@@ -280,7 +280,7 @@ def holds_nothing_else(image: Image, base: Path) -> None:
     assert added <= {"opt", "models"}, "the build left something behind"
     [packages] = root.glob("opt/tamiz/lib/python3*/site-packages")
     names = {path.name for path in packages.iterdir()}
-    assert {"tamiz_server", "onnxruntime", "grpc", "cryptography", "jwt"} <= names
+    assert {"tamiz_server", "onnxruntime", "grpc", "ngh2", "cryptography", "jwt"} <= names
     assert not (TRAINING | BUILDING) & names
     for program in ("gcc", "cc", "g++", "clang", "make"):
         assert not list(root.glob(f"usr/bin/{program}*")), program

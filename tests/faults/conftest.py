@@ -44,20 +44,24 @@ def scaled() -> Scaled:
     return lambda short, whole: whole if WHOLE else short
 
 
-@pytest.fixture(scope="session")
-def record() -> Record:
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> Record:
     """`record("Hostile input", "random bytes as a bundle", 100, lost=0, seen="…")`: an entry of
     docs/reliability.md.
 
     Call it at the end of a test, after the assertions. Arguments: the section, what was done, how often, how
-    many answers, requests or served versions were lost, and what was seen instead, in one sentence.
+    many answers, requests or served versions were lost, and what was seen instead, in one sentence. What was
+    done over another transport than the default one is an entry of its own.
     """
+    over = request.getfixturevalue("transport") if "transport" in request.fixturenames else "grpcio"
 
     def write(section: str, fault: str, times: int, *, lost: int, seen: str) -> None:
         if RECORD is None:
             return
         folder = Path(RECORD)
         folder.mkdir(parents=True, exist_ok=True)
+        if over != "grpcio":
+            fault = f"{fault} (over {over})"
         name = re.sub(r"\W+", "-", f"{section} {fault}".lower()).strip("-")
         entry = {"section": section, "fault": fault, "times": times, "lost": lost, "seen": seen}
         (folder / f"{name}.json").write_text(json.dumps(entry))

@@ -7,8 +7,11 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Self
 
+import grpc
+import ngh2
 import numpy as np
 
 from tamiz.v1.prediction_pb2 import PredictRequest, Tensor
@@ -85,11 +88,26 @@ def call(stream: int, body: bytes, path: str = PREDICT) -> bytes:
     return frame(HEADERS, END_HEADERS, stream, call_headers(path)) + frame(DATA, END_STREAM, stream, data)
 
 
+def status(frames: Iterable[tuple[int, int, int, bytes]]) -> str:
+    """The name of the gRPC status that the frames of stream 1 end with; empty if there is none."""
+    peer = ngh2.Connection(ngh2.Role.CLIENT)
+    peer.initiate_connection()
+    peer.send_request([(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/")])
+    peer.data_to_send()
+    peer.receive_data(
+        frame(SETTINGS) + b"".join(frame(*each) for each in frames if each[0] in {HEADERS, DATA})
+    )
+    fields = {name: value for event in peer.events() for name, value in getattr(event, "headers", ())}
+    numbers = {str(each.value[0]).encode(): each.name for each in grpc.StatusCode}
+    return numbers.get(fields.get(b"grpc-status", b""), "")
+
+
 class Connection:
     """A TCP connection that has said the HTTP/2 preface, and nothing that it was not told to say.
 
     Attributes:
         socket: the connection itself.
+        seen: the frames that came.
     """
 
     def __init__(self, port: int, **said: int) -> None:
@@ -99,6 +117,7 @@ class Connection:
         self._windows: Counter[int] = Counter()
         self._initial_window = 65_535
         self._unread = b""
+        self.seen: list[tuple[int, int, int, bytes]] = []
         self.send(PREFACE + settings(**said))
 
     def send(self, *frames: bytes) -> None:
@@ -141,8 +160,10 @@ class Connection:
             for name, value in struct.iter_unpack(">HI", payload):
                 self._initial_window = value if name == INITIAL_WINDOW_SIZE else self._initial_window
         if kind in {SETTINGS, PING} and not flags & ACK:
-            self.send(frame(kind, ACK, 0, payload if kind == PING else b""))
-        return kind, flags, stream, payload
+            with suppress(OSError):  # the server has gone meanwhile
+                self.send(frame(kind, ACK, 0, payload if kind == PING else b""))
+        self.seen.append((kind, flags, stream, payload))
+        return self.seen[-1]
 
     def data(self, stream: int, data: bytes, flags: int = 0, within_s: float = 20) -> bool:
         """Send DATA in frames, as far as the windows allow; return whether all of it went out."""
@@ -151,7 +172,8 @@ class Connection:
             connection, own = 65_535 + self._windows[0], self._initial_window + self._windows[stream]
             size = min(16_384, len(data) - start, connection, own)
             if size <= 0:
-                if self.read(within_s) is None:
+                got = self.read(within_s)
+                if got is None or (got[0] == RST_STREAM and got[2] == stream):
                     return False
                 continue
             for each in (0, stream):

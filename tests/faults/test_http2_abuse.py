@@ -34,6 +34,7 @@ from .http2 import (
     message,
     prediction,
     settings,
+    status,
 )
 
 SECTION = "Clients and connections"
@@ -164,31 +165,30 @@ def test_frames_are_sent_without_end(make_bundle, start_server, scaled, record, 
     )
 
 
-def answer(connection: Connection, within_s: float = 30) -> bytes:
-    """The header blocks that come on stream 1, up to its end: HPACK, but grpcio writes names and values in
-    full.
-    """
-    blocks = b""
+def answer(connection: Connection, within_s: float = 30) -> str:
+    """The name of the status with which stream 1 ends; empty if the connection ends first."""
     until_s = time.monotonic() + within_s
-    while time.monotonic() < until_s and (got := connection.read(within_s)) is not None:
-        kind, flags, stream, payload = got
-        if stream == 1 and kind == HEADERS:
-            blocks += payload
-        if stream == 1 and (kind == RST_STREAM or flags & END_STREAM):
-            return blocks
-    return blocks
+    while time.monotonic() < until_s:
+        if any(
+            stream == 1 and (kind == RST_STREAM or (kind == HEADERS and flags & END_STREAM))
+            for kind, flags, stream, _ in connection.seen
+        ):
+            break
+        if connection.read(within_s) is None:
+            break
+    return status(each for each in connection.seen if each[2] == 1)
 
 
-RESOURCE_EXHAUSTED, UNIMPLEMENTED = b"grpc-status\x018", b"grpc-status\x0212"
+RESOURCE_EXHAUSTED, UNIMPLEMENTED = "RESOURCE_EXHAUSTED", "UNIMPLEMENTED"
 
 
-def oversized(connection: Connection) -> bytes:
+def oversized(connection: Connection) -> str:
     connection.send(frame(HEADERS, END_HEADERS, 1, call_headers()))
     connection.data(1, message(bytes(2_000_000)), END_STREAM)
     return answer(connection)
 
 
-def lying(connection: Connection) -> bytes:
+def lying(connection: Connection) -> str:
     """A message that says it has 4 GB, of which 20 MB come. gRPC judges it when it is there: never."""
     connection.send(frame(HEADERS, END_HEADERS, 1, call_headers()))
     connection.data(1, message(bytes(20_000_000), length=0xFFFF_FFF0))
@@ -202,13 +202,13 @@ def packed_zeros() -> bytes:
     return b"".join([*(packing.compress(bytes(1_000_000)) for _ in range(200)), packing.flush()])
 
 
-def bomb(connection: Connection) -> bytes:
+def bomb(connection: Connection) -> str:
     connection.send(frame(HEADERS, END_HEADERS, 1, call_headers(more=[("grpc-encoding", "gzip")])))
     connection.data(1, message(packed_zeros(), compressed=True), END_STREAM)
     return answer(connection)
 
 
-def metadata(connection: Connection, n_fields: int = 40) -> bytes:
+def metadata(connection: Connection, n_fields: int = 40) -> str:
     """400 kB of headers, where 16 are allowed, in frames that hold whole fields: gRPC itself lets
     that pass.
     """
@@ -236,16 +236,20 @@ TOO_LARGE = {
 
 
 @pytest.mark.parametrize("what", TOO_LARGE)
-def test_what_is_too_large_is_refused_and_not_held(make_bundle, start_server, scaled, record, what):
+def test_what_is_too_large_is_refused_and_not_held(
+    make_bundle, start_server, scaled, record, what, transport
+):
     make_bundle("m/1")
     server = start_server("--max-message-bytes", "1000000")
-    send, status, seen = TOO_LARGE[what]
+    send, expected, seen = TOO_LARGE[what]
     times = scaled(3, 200)
     with bystanders(server, memory_bytes=250e6) as asking, peak(server) as peak_bytes:
         at_first = Footprint.of(server)
         for _ in range(times):
             with Connection(server.port) as connection:
-                assert status in send(connection)
+                told = send(connection)
+                # Metadata far beyond the limit end the whole connection of h2.
+                assert told == expected or (transport == "h2" and "metadata" in what and connection.ended())
             wait_for(lambda: Footprint.of(server).rss_bytes < at_first.rss_bytes + 300e6, "that is freed")
         asking.progress()
         assert peak_bytes() < 400e6
@@ -293,7 +297,9 @@ def test_messages_without_end_to_methods_that_need_no_token_are_not_held(
     )
 
 
-def test_metadata_that_are_not_utf8_hurt_nobody_and_are_not_quoted(make_bundle, start_server, scaled, record):
+def test_metadata_that_are_not_utf8_hurt_nobody_and_are_not_quoted(
+    make_bundle, start_server, scaled, record, transport
+):
     make_bundle("m/1")
     server = start_server()
     times = scaled(50, 5_000)
@@ -311,7 +317,9 @@ def test_metadata_that_are_not_utf8_hurt_nobody_and_are_not_quoted(make_bundle, 
         asking.progress()
     assert server.stop() == 0
     assert "topsecret" not in "".join(server.log)
-    assert 1 <= sum("not UTF-8" in line for line in server.log) <= len(server.log) < 100
+    assert len(server.log) < 100
+    if transport == "grpcio":  # which says so itself
+        assert sum("not UTF-8" in line for line in server.log) >= 1
     record(
         SECTION,
         "tokens and names of methods that are not UTF-8",

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from . import caller_targets, file_targets, serving_targets
+from . import caller_targets, file_targets, serving_targets, transport_targets
 
-TARGETS = {**serving_targets.TARGETS, **file_targets.TARGETS, **caller_targets.TARGETS}
+TARGETS = {
+    **serving_targets.TARGETS,
+    **file_targets.TARGETS,
+    **caller_targets.TARGETS,
+    **transport_targets.TARGETS,
+}

@@ -26,6 +26,7 @@ class Certificates(NamedTuple):
         chain: its certificate and the intermediate ones.
         client_ca: the authorities whose clients may connect; None: clients need no certificate.
         context: key and chain as an SSLContext, for HTTP.
+        calls: the same for HTTP/2, with the clients' authorities.
         valid: when all certificates of the chain are valid; None if that cannot be told.
     """
 
@@ -33,6 +34,7 @@ class Certificates(NamedTuple):
     chain: bytes
     client_ca: bytes | None
     context: ssl.SSLContext
+    calls: ssl.SSLContext
     valid: Validity | None
 
 
@@ -52,13 +54,13 @@ def watch_certificates(config: Config) -> Watched[Certificates] | None:
 def _read(config: Config) -> Certificates:
     """Return the checked content of the files. They are read twice: they may change during the check."""
     content = _content(config)
-    context = _checked(config)
+    context, calls = _checked(config), _for_calls(_checked(config), config)
     if _content(config) != content:
         raise ConfigError("the files for TLS are being changed right now; they are read again later")
     key, chain, client_ca = content
     valid = validity(chain)
     _warn_of_dates(config.tls_certificate, valid)
-    return Certificates(key, chain, client_ca, context, valid)
+    return Certificates(key, chain, client_ca, context, calls, valid)
 
 
 def _warn_of_dates(path: str, valid: Validity | None) -> None:
@@ -112,6 +114,16 @@ def _checked(config: Config) -> ssl.SSLContext:
         raise ConfigError(
             f"--tls-client-ca: {config.tls_client_ca} holds no certificate in PEM format ({_reason(error)})"
         ) from error
+    return context
+
+
+def _for_calls(context: ssl.SSLContext, config: Config) -> ssl.SSLContext:
+    """Return a context for HTTP/2 over TLS (RFC 9113, section 9.2)."""
+    context.set_alpn_protocols(["h2"])
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
+    context.num_tickets = 0  # a resumed session would not show its certificate again
+    if config.tls_client_ca:
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 

@@ -6,7 +6,7 @@ import math
 import time
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from types import SimpleNamespace
 from typing import Any, Final
@@ -14,7 +14,6 @@ from typing import Any, Final
 import grpc
 from grpc import aio
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # has no stubs
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tamiz_server.access.access import OPEN, Access
 from tamiz_server.access.tls import Certificates
@@ -22,23 +21,17 @@ from tamiz_server.access.watched import Watched
 from tamiz_server.config.config import Config
 from tamiz_server.config.host import shown, socket_path
 from tamiz_server.errors import TamizError
-from tamiz_server.serving.methods import Method, Methods, Stream
+from tamiz_server.serving.methods import Feed, Method, Methods, Stream
 from tamiz_server.system.resources import room_for_connections
 from tamiz_server.transports.call_refusals import Admission, MetadataLimit, end_with
 from tamiz_server.transports.health import Health
-from tamiz_server.transports.parsing import ParsingServer
+from tamiz_server.transports.own_services import with_own_services
 from tamiz_server.transports.ports import listening, try_port
-from tamiz_server.transports.reflection import enable_reflection
 from tamiz_server.transports.small_messages import SmallMessages
 
 _Handler = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
 _StreamHandler = Callable[[AsyncIterator[bytes], "aio.ServicerContext[bytes, bytes]"], Awaitable[None]]
 
-_STATUS: Final = {
-    True: health_pb2.HealthCheckResponse.SERVING,
-    False: health_pb2.HealthCheckResponse.NOT_SERVING,
-}
-_ALIVE: Final = "grpc.health.v1.Health"  # the health service itself is SERVING while the event loop runs
 _FOREVER_MS: Final = 2**31 - 1
 # gRPC's default is two minutes, during which it keeps a connection that sends nothing.
 _HANDSHAKE_WITHIN_MS: Final = 10_000
@@ -77,22 +70,16 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers((MetadataLimit(config.max_metadata_bytes, refused),))
         if access is not None:
             self._server.add_generic_rpc_handlers((Admission(access),))  # before all services
-        small_messages = SmallMessages(refused)
-        self._server.add_generic_rpc_handlers((_Handlers(services, refused, small_messages),))
-        parsing = ParsingServer(self._server, refused, small_messages.read)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, parsing)
-        if config.reflection:
-            enable_reflection([service.name for service in services], parsing)
+        offered = with_own_services(services, self._health, config)
+        self._server.add_generic_rpc_handlers((_Handlers(offered, refused, SmallMessages(refused)),))
 
     async def start(self) -> None:
-        """Listen. Health says NOT_SERVING until `set_health` changes that, except for the health service.
+        """Listen. Health says NOT_SERVING until `set_health` changes that.
 
         Raises:
             ConfigError: if the port cannot be listened on.
         """
         config = self._config
-        await self.set_health("", False)
-        await self.set_health(_ALIVE, True)
         flag = "--host" if socket_path(config.host) else "--grpc-port"
         where = (flag, config.host, config.grpc_port)
         address = shown(config.host, config.grpc_port)
@@ -112,10 +99,7 @@ class GrpcServer:
 
         The empty name means the whole server.
         """
-        if serving is None:
-            self._health.forget(name)
-        else:
-            self._health.set(name, _STATUS[serving])
+        self._health.set(name, serving)
 
     async def enter_graceful_shutdown(self) -> None:
         """Report NOT_SERVING for everything from now on; requests are still answered."""
@@ -189,21 +173,22 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic on
     def __init__(
         self, services: Sequence[Methods], refused: Counter[str], small_messages: SmallMessages
     ) -> None:
-        handlers = {
-            f"/{service.name}/{name}": _handler(method, None if name in service.predicts else refused)
-            for service in services
-            for name, method in service.methods.items()
-        }
-        self._handlers = {
-            path: grpc.stream_stream_rpc_method_handler(_open_handler(handler, small_messages))
-            if path in OPEN
-            else grpc.unary_unary_rpc_method_handler(handler)
-            for path, handler in handlers.items()
-        } | {
-            f"/{service.name}/{name}": grpc.stream_stream_rpc_method_handler(_stream_handler(stream))
-            for service in services
-            for name, stream in service.streams.items()
-        }
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        for service in services:
+            for name, method in service.methods.items():
+                handler = _handler(method, None if name in service.predicts else refused)
+                path = f"/{service.name}/{name}"
+                self._handlers[path] = (
+                    _as_stream(_open_handler(handler, small_messages))
+                    if path in OPEN
+                    else grpc.unary_unary_rpc_method_handler(handler)
+                )
+            for name, feed in service.feeds.items():
+                self._handlers[f"/{service.name}/{name}"] = _as_stream(
+                    _feed_handler(feed, refused, small_messages)
+                )
+            for name, stream in service.streams.items():
+                self._handlers[f"/{service.name}/{name}"] = _as_stream(_stream_handler(stream, refused))
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
@@ -231,17 +216,38 @@ def _open_handler(handler: _Handler, small_messages: SmallMessages) -> _StreamHa
     return handle
 
 
-def _stream_handler(stream: Stream) -> _StreamHandler:
-    async def handle(bodies: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
-        try:
-            # If the caller goes away while an answer is written, this closes the stream and what waits in it.
-            async with aclosing(stream(bodies, _deadline_s(context), context.invocation_metadata)) as answers:
-                async for answer in answers:
-                    await context.write(answer)
-        except TamizError as error:
-            await end_with(error, context)
+def _as_stream(handler: _StreamHandler) -> grpc.RpcMethodHandler[Any, Any]:
+    return grpc.stream_stream_rpc_method_handler(handler)
+
+
+def _feed_handler(feed: Feed, refused: Counter[str], small_messages: SmallMessages) -> _StreamHandler:
+    async def handle(_: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
+        body = await small_messages.read(context)
+        await _write_all(feed(body, _deadline_s(context), context.invocation_metadata), refused, context)
 
     return handle
+
+
+def _stream_handler(stream: Stream, refused: Counter[str]) -> _StreamHandler:
+    async def handle(bodies: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
+        await _write_all(stream(bodies, _deadline_s(context), context.invocation_metadata), refused, context)
+
+    return handle
+
+
+async def _write_all(
+    answers: AsyncGenerator[bytes, None],
+    refused: Counter[str],
+    context: aio.ServicerContext[bytes, bytes],
+) -> None:
+    try:
+        # If the caller goes away while an answer is written, this closes the stream and what waits in it.
+        async with aclosing(answers):
+            async for answer in answers:
+                await context.write(answer)
+    except TamizError as error:
+        refused[error.code] += 1
+        await end_with(error, context)
 
 
 def _deadline_s(context: aio.ServicerContext[bytes, bytes]) -> float:

@@ -8,57 +8,74 @@ stopping the server.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import AsyncGenerator
+from typing import Any, Final
 
-import grpc
-from grpc import aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health_pb2
+
+from tamiz_server.errors import InvalidRequest, ModelNotFound, Unavailable
+from tamiz_server.serving.methods import Feed, Method, Stream
+from tamiz_server.telemetry.access_log import Metadata
 
 # The module of the messages is not typed.
 _Response: Any = health_pb2.HealthCheckResponse
-_Context = aio.ServicerContext[Any, Any]
+_SERVICE: Final = "grpc.health.v1.Health"
 
 
-class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # that module is not typed either
-    """What is serving. Setting a status never waits for a watcher."""
+class Health:
+    """What is serving; see `Methods`. Setting a status never waits for a watcher.
+
+    It begins with the whole server, which is not serving, and with the health service itself, which is while
+    the event loop runs.
+    """
+
+    name = _SERVICE
+    predicts: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
-        """Begin without any service."""
-        self._status: dict[str, int] = {}
+        """Begin."""
+        self.methods: dict[str, Method] = {"Check": self.check}
+        self.feeds: dict[str, Feed] = {"Watch": self.watch}
+        self.streams: dict[str, Stream] = {}
+        self._status: dict[str, int] = {"": _Response.NOT_SERVING, _SERVICE: _Response.SERVING}
         self._changed = asyncio.Event()
         self._is_final = False
         self._has_ended = False
 
-    async def Check(self, request: Any, context: _Context) -> Any:  # noqa: N802  the contract's name
+    async def check(self, body: bytes, deadline_s: float, metadata: Metadata) -> bytes:  # noqa: ARG002  a Method
         """Answer with the status of a service; NOT_FOUND if it is not known."""
-        status = self._status.get(request.service)
+        service = _asked(body)
+        status = self._status.get(service)
         if status is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"{request.service!r} is not served here")
-        return _Response(status=status)
+            raise ModelNotFound(f"{service!r} is not served here")
+        return _message(status)
 
-    async def Watch(self, request: Any, context: _Context) -> None:  # noqa: N802  as above
-        """Send the status of a service now and after each change; a slow reader gets only the latest."""
+    async def watch(self, body: bytes, deadline_s: float, metadata: Metadata) -> AsyncGenerator[bytes, None]:  # noqa: ARG002  a Feed
+        """Give the status of a service now and after each change; a slow reader gets only the latest."""
+        service = _asked(body)
         said = None
         while not self._has_ended:
             changed = self._changed
-            status = self._status.get(request.service, _Response.SERVICE_UNKNOWN)
+            status = self._status.get(service, _Response.SERVICE_UNKNOWN)
             if status != said:
-                await context.write(_Response(status=status))
+                yield _message(status)
                 said = status
             await changed.wait()
-        await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping; watch another replica")
+        raise Unavailable("the server is stopping; watch another replica")
 
-    def set(self, service: str, status: int) -> None:
-        """Set the status of a service, unless the server is stopping."""
-        if not self._is_final:
-            self._status[service] = status
-            self._wake()
+    def set(self, service: str, serving: bool | None) -> None:  # noqa: FBT001  as in a table
+        """Set whether a service, a model or a version ("name/version") is served; None: it is not known.
 
-    def forget(self, service: str) -> None:
-        """Forget a service, unless the server is stopping."""
-        if not self._is_final:
+        The empty name means the whole server. Nothing changes any more once the server is stopping.
+        """
+        if self._is_final:
+            return
+        if serving is None:
             self._status.pop(service, None)
-            self._wake()
+        else:
+            self._status[service] = _Response.SERVING if serving else _Response.NOT_SERVING
+        self._wake()
 
     def say_not_serving(self) -> None:
         """Set all to NOT_SERVING, permanently."""
@@ -74,3 +91,14 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # that modu
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _asked(body: bytes) -> str:
+    try:
+        return str(health_pb2.HealthCheckRequest.FromString(body).service)
+    except DecodeError as error:
+        raise InvalidRequest(f"the message is not one of this method: {error}") from error
+
+
+def _message(status: int) -> bytes:
+    return bytes(_Response(status=status).SerializeToString())

@@ -14,7 +14,8 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from tamiz_server.config.config import Config
-from tamiz_server.transports.grpcio import GrpcServer
+from tamiz_server.transports.transport import Transport
+from tamiz_server.transports.transport import transport as make_transport
 
 SERVING, NOT_SERVING, UNKNOWN = (
     health_pb2.HealthCheckResponse.ServingStatus.Value(name)
@@ -23,12 +24,13 @@ SERVING, NOT_SERVING, UNKNOWN = (
 
 
 @pytest.fixture
-def running(tmp_path) -> Callable[[], AbstractAsyncContextManager[tuple[GrpcServer, HealthStub]]]:
+def running(tmp_path, transport) -> Callable[[], AbstractAsyncContextManager[tuple[Transport, HealthStub]]]:
     """`async with running() as (server, stub)` stops the server at the end."""
 
     @asynccontextmanager
-    async def running_() -> AsyncIterator[tuple[GrpcServer, HealthStub]]:
-        server = GrpcServer((), Config(model_repository=tmp_path, grpc_port=0, reflection=False))
+    async def running_() -> AsyncIterator[tuple[Transport, HealthStub]]:
+        config = Config(model_repository=tmp_path, grpc_port=0, reflection=False, transport=transport)
+        server = make_transport((), config)
         await server.start()
         try:
             async with asyncio.timeout(30), aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:

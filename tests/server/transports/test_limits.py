@@ -162,7 +162,12 @@ def test_compressed_messages_are_refused(make_bundle, start_server):
     with grpc.insecure_channel(server.target) as channel:
         check = health_pb2_grpc.HealthStub(channel).Check
         with pytest.raises(grpc.RpcError) as refused:
-            check(health_pb2.HealthCheckRequest(service="m"), compression=grpc.Compression.Gzip, timeout=60)
+            # A short one would be sent as it is.
+            check(
+                health_pb2.HealthCheckRequest(service="m" * 999),
+                compression=grpc.Compression.Gzip,
+                timeout=60,
+            )
         assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

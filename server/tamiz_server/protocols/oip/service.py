@@ -33,7 +33,7 @@ from tamiz_server.protocols.oip.inference import (
 )
 from tamiz_server.protocols.oip.repository import ModelControl, Repository
 from tamiz_server.serving.dialect import parse, parse_or_say_why
-from tamiz_server.serving.methods import Method, Stream
+from tamiz_server.serving.methods import Feed, Method, Stream
 from tamiz_server.serving.readiness import Readiness
 from tamiz_server.serving.requests import Requests
 from tamiz_server.serving.served import Registry, Served
@@ -80,6 +80,7 @@ class OipService:
         repository = Repository(registry, readiness, control)
         self._inference = Inference()
         self._stream_inference = StreamInference()
+        self.feeds: dict[str, Feed] = {}
         self.streams: dict[str, Stream] = {"ModelStreamInfer": self.model_stream_infer}
         self.methods: dict[str, Method] = {
             "ServerLive": _method(ServerLiveRequest, lambda _: ServerLiveResponse(live=True)),

@@ -18,7 +18,7 @@ from tamiz.v1.prediction_pb2 import (
 from tamiz_server.errors import InvalidRequest, TamizError
 from tamiz_server.protocols.v1.prediction import SERVICE_NAME, TYPED, TYPED_STREAM, on_stream
 from tamiz_server.serving.dialect import parse, parse_or_say_why
-from tamiz_server.serving.methods import Method, Stream
+from tamiz_server.serving.methods import Feed, Method, Stream
 from tamiz_server.serving.requests import Requests
 from tamiz_server.serving.served import Registry
 from tamiz_server.serving.streams import Streams
@@ -47,6 +47,7 @@ class PredictionService:
             "ListModels": self.list_models,
             "GetModel": self.get_model,
         }
+        self.feeds: dict[str, Feed] = {}
         self.streams: dict[str, Stream] = {"StreamPredict": self.stream_predict}
 
     def predict(self, body: bytes, deadline_s: float, metadata: Metadata) -> Coroutine[Any, Any, bytes]:
