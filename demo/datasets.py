@@ -42,7 +42,7 @@ def tasks() -> Iterator[Task]:
     cancer = load_breast_cancer()
     labels = cancer.target_names[cancer.target].astype(str)
     yield _task(
-        "breast_cancer", cancer.data, labels, make_pipeline(StandardScaler(), LogisticRegression()), 0.05
+        "breast_cancer", cancer.data, labels, make_pipeline(StandardScaler(), LogisticRegression()), 0.03
     )
     digits = load_digits()
     yield _task("digits", digits.data, digits.target, RandomForestClassifier(200, random_state=SEED), 0.02)

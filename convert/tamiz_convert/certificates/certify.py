@@ -25,7 +25,8 @@ class Certified:
         n_accepted, n_errors: how many of them are accepted, and how many of those are wrong.
         p_value: of the exact binomial test at the threshold.
         error_upper_bound: one-sided Clopper-Pearson bound on the promised error, of groups with effective
-            counts. It describes these rows; the promise is `max_error`. None if no error is promised.
+            counts, as if these rows had not chosen the threshold. It describes them; the promise is
+            `max_error`. None if no error is promised.
         n_groups: how many groups the rows come in; None if they are independent.
         proven: all thresholds at which the error among accepted rows is proven, ascending, from this one on;
             they hold together. Empty if only this one is proven, or something else is promised.

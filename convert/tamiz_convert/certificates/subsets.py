@@ -190,7 +190,7 @@ def _find(parts: Sequence[_Part], max_error: float, delta: float) -> list[Found]
             found.append(Found(None, share if index in able else none))
             continue
         certified = loosest_proven(steps, certification, deltas[index])
-        is_own = len(steps.proven(share)) == len(steps.proven(deltas[index]))
+        is_own = len(steps.proven(share)) == len(steps.proven(deltas[index]))  # the stricter ones too
         found.append(Found(certified, share if certified is None or is_own else delta))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -30,6 +30,7 @@ from tamiz_convert.checks.sections import (
     TrueClassCheck,
 )
 from tamiz_convert.errors import SpecificationError
+from tamiz_convert.yaml_loader import KeyTwice, Loader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,22 +125,10 @@ def specification_of(source: str | Path | Mapping[str, Any] | Specification) -> 
 
 def _load(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  a SafeLoader
+        return yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506  a SafeLoader
     except OSError as error:
         raise SpecificationError(f"cannot be read: {error.strerror}") from None
+    except KeyTwice as error:
+        raise SpecificationError(str(error)) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecificationError(f"not valid YAML: {error}") from None
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads plain values only, and refuses a key given twice, of which YAML would silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  the signature is PyYAML's
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise SpecificationError(
-                    f"the key {key.value!r} is given twice, the second time in line {key.start_mark.line + 1}"
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)

@@ -12,11 +12,16 @@ is no variance to estimate: then each group counts as one row.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 Reals = NDArray[np.float64]
+
+_NEAR_MEDIAN: Final = 0.499
+"""At a half the quantiles of Student's t are zero, whatever the degrees of freedom. Here a ratio exists."""
 
 
 def effective_counts(hits: NDArray[np.int64], trials: NDArray[np.int64], delta: float) -> tuple[Reals, Reals]:
@@ -45,7 +50,8 @@ def effective_counts(hits: NDArray[np.int64], trials: NDArray[np.int64], delta: 
     even_groups = n**2 / np.maximum((trials.astype(np.float64) ** 2).sum(axis=0), 1.0)
     making = total**2 / np.where(is_certain, 1.0, (z_squared**2).sum(axis=0)) - 1.0
     degrees = np.clip(making, 1.0, np.maximum(even_groups - 1.0, 1.0))
-    price = (stdtrit(np.maximum(n - 1.0, 1.0), delta) / stdtrit(degrees, delta)) ** 2
+    tail = min(delta, 1.0 - delta, _NEAR_MEDIAN)
+    price = (stdtrit(np.maximum(n - 1.0, 1.0), tail) / stdtrit(degrees, tail)) ** 2
     estimated = np.minimum(share * (1.0 - share) / variance, n) * np.minimum(price, 1.0)
     effective = np.where(is_certain, even_groups, estimated)
     return share * effective, effective

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from tamiz.v1.manifest_pb2 import Prices as PricesMessage
@@ -17,6 +18,7 @@ from tamiz_convert.errors import ExportError, did_you_mean
 _ABSTENTION: Final = "abstention"
 _ERROR: Final = "error"
 _MATRIX: Final = "matrix"
+_LARGEST: Final = 1e100
 _EXPECTED: Final = (
     "expected the price of an error and of an abstention, such as {'error': 10, 'abstention': 1}; or a"
     " matrix of true class × answer instead of the error, such as {'matrix': {'no': {'yes': 5}, 'yes':"
@@ -119,41 +121,46 @@ def checked(name: str, cost: Any) -> None:
 
 
 def _matrix(given: Any, classes: list[Any]) -> Reals:
-    """Return the matrix of a mapping of mappings, or of an array in the order of the classes."""
+    """Return the matrix of a mapping of mappings or a table, by name; or of an array, by position."""
     n = len(classes)
+    if isinstance(given, pd.DataFrame):
+        return _named([(truth, row.items()) for truth, row in given.iterrows()], classes)
     if isinstance(given, Mapping):
-        return _named(given, classes)
+        for truth, row in given.items():
+            if not isinstance(row, Mapping):
+                raise ExportError(
+                    f"cost: the prices for the true class {truth!r} are {row!r}; expected {{answer: price}}"
+                )
+        return _named([(truth, row.items()) for truth, row in given.items()], classes)
     try:
-        matrix = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ExportError(f"cost: the matrix is {given!r}; {_EXPECTED}") from None
-    if matrix.shape != (n, n):
+        rows = np.asarray(given, dtype=object)
+    except ValueError:
+        rows = np.empty(0)
+    if rows.ndim != 2:  # noqa: PLR2004  a matrix
+        raise ExportError(f"cost: the matrix is {given!r}; {_EXPECTED}")
+    if rows.shape != (n, n):
         raise ExportError(
-            f"cost: the matrix has shape {list(matrix.shape)}; expected {[n, n]}: a row per true class and a"
+            f"cost: the matrix has shape {list(rows.shape)}; expected {[n, n]}: a row per true class and a"
             f" column per answer, in the order {', '.join(map(repr, classes))}"
         )
-    odd = np.argwhere(~np.isfinite(matrix))
-    if len(odd):
-        i, j = odd[0].tolist()
-        raise ExportError(
-            f"cost: the price of {classes[j]!r} for {classes[i]!r} is {matrix[i, j]}; expected a number"
-        )
-    return matrix
+    return _named([(classes[i], zip(classes, row, strict=True)) for i, row in enumerate(rows)], classes)
 
 
-def _named(given: Mapping[Any, Any], classes: list[Any]) -> Reals:
+def _named(given: Iterable[tuple[Any, Iterable[tuple[Any, Any]]]], classes: list[Any]) -> Reals:
     """Return the matrix of {true class: {answer: price}}; a right answer that is not named costs nothing."""
     matrix = np.full((len(classes), len(classes)), np.nan)
-    np.fill_diagonal(matrix, 0.0)
-    for truth, row in given.items():
+    for truth, row in given:
         i = _position(truth, classes)
-        if not isinstance(row, Mapping):
-            raise ExportError(
-                f"cost: the prices for the true class {truth!r} are {row!r}; expected {{answer: price}}"
-            )
-        for answer, price in row.items():
+        for answer, price in row:
             j = _position(answer, classes)
-            matrix[i, j] = _price(f"the price of {answer!r} for the true class {truth!r}", price)
+            if not np.isnan(matrix[i, j]):
+                raise ExportError(
+                    f"cost: the answer {classes[j]!r} to a row that is {classes[i]!r} has two prices;"
+                    " expected one. A class may be named as itself or as text, but not both"
+                )
+            matrix[i, j] = _price(f"the price of {classes[j]!r} for the true class {classes[i]!r}", price)
+    right = np.diagonal(matrix)
+    np.fill_diagonal(matrix, np.where(np.isnan(right), 0.0, right))
     missing = np.argwhere(np.isnan(matrix))
     if len(missing):
         i, j = missing[0].tolist()
@@ -172,10 +179,18 @@ def _position(label: Any, classes: list[Any]) -> int:
                 return i
     named = ", ".join(map(repr, classes[:20]))
     meant = did_you_mean(str(label), list(map(str, classes)))
+    if isinstance(label, bool):
+        meant = " (in YAML, yes, no, on and off are put in quotes)"
     raise ExportError(f"cost: there is no class {label!r}{meant}; the classes are {named}")
 
 
 def _price(what: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise ExportError(f"{what} is {value!r}; expected a number")
-    return float(value)
+    try:
+        price = float(value)
+    except OverflowError:
+        price = math.inf
+    if not abs(price) <= _LARGEST:  # true for NaN; sums of prices stay finite
+        raise ExportError(f"{what} is {price:g}; expected a number, at most {_LARGEST:g}")
+    return price

@@ -88,7 +88,7 @@ def export_graph(graph: ScoreGraph, given: Given, task: Task) -> ExportReport:
     ]
     described = sealed(model, _described(graph, rows, fitted, scored, threshold, parity, column, task))
 
-    expected = None if prices is None else findings.expected_cost(scored[1], prices, seed)
+    expected = None if prices is None else findings.expected_cost(scored[1], prices, threshold.value, seed)
 
     say("checking the release", 0.8)
     feed = feeder(graph, column)

@@ -67,10 +67,15 @@ def scored(
     )
 
 
-def expected_cost(rows: ScoredRows, prices: Prices, seed: int) -> ExpectedCost:
-    """Return what a request costs on average, with an interval: on rows that did not choose the threshold."""
+def expected_cost(rows: ScoredRows, prices: Prices, threshold: float, seed: int) -> ExpectedCost:
+    """Return what a request costs on average, with an interval: on rows that did not choose the threshold.
+
+    If the threshold is above every confidence, each request costs an abstention, and nothing is uncertain.
+    """
     costs = prices.per_row(rows.y, rows.prediction, rows.accepted)
-    interval = mean_interval(costs, *prices.span, _INTERVAL_FAILS, seed)
+    interval = prices.abstention, prices.abstention
+    if threshold <= 1.0:
+        interval = mean_interval(costs, *prices.span, _INTERVAL_FAILS, seed)
     answering = prices.per_row(rows.y, rows.prediction, rows.scored)
     return ExpectedCost(prices, float(costs.mean()), interval, float(answering.mean()))
 

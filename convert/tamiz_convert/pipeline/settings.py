@@ -126,23 +126,31 @@ def priced(text: str) -> Mapping[str, Any]:
     """
     if "=" not in text or Path(text).is_file():
         return _prices_of(Path(text))
+    prices: dict[str, float] = {}
     try:
-        return {name.strip(): float(price) for name, price in (each.split("=") for each in text.split(","))}
+        for name, price in (each.split("=") for each in text.split(",")):
+            if prices.setdefault(name.strip(), float(price)) != float(price):
+                raise ArgumentTypeError(f"{text!r} gives {name.strip()} twice; expected one price of each")
     except ValueError:
         raise ArgumentTypeError(
             f"{text!r} is not a list of prices; expected error=10,abstention=1, or a YAML file"
         ) from None
+    return prices
 
 
 def _prices_of(path: Path) -> Mapping[str, Any]:
     import yaml  # noqa: PLC0415  --help does not need it
 
+    from tamiz_convert.yaml_loader import KeyTwice, Loader  # noqa: PLC0415
+
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        read = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506  a SafeLoader
     except OSError as error:
         raise ArgumentTypeError(
             f"{path} cannot be read: {error.strerror}; expected error=10,abstention=1, or a YAML file"
         ) from None
+    except KeyTwice as error:
+        raise ArgumentTypeError(f"{path}: {error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ArgumentTypeError(f"{path} is not YAML: {error}") from None
     if not isinstance(read, dict):
@@ -227,7 +235,7 @@ class Settings(TypedDict, total=False):
             "the share of `calibration` that certifies; by default 0.7.",
             "With calibrator='none' nothing is fitted: a fifth of the rows, at most 500, places the"
             " thresholds, and all others certify. That is not so with `cost`, `per_class`, `slice_by` and"
-            " `groups`.",
+            " `groups`. Of groups it is the share of the groups.",
             flag=Flag("rows", "SHARE", float),
         ),
     ]
@@ -385,8 +393,8 @@ class Settings(TypedDict, total=False):
         str,
         Setting(
             "a calibrator by name, or auto for the one with the lowest log loss out of fold.",
-            f"The names are {AUTO}, {choice(METHODS)}. auto passes over calibrators that rank rows worse"
-            " than the model does.",
+            f"The names are {AUTO}, {choice(METHODS)}. With few rows auto takes the simplest one near the"
+            " lowest log loss. It passes over calibrators that rank rows worse than the model does.",
             default=AUTO,
             flag=Flag(
                 "calibrator",

@@ -27,13 +27,17 @@ _WORDS: Final = (
     ),
     (
         "with 90% confidence",
-        "The rows at hand are a sample. Of ten exports made this way, at most about one breaks its promise.",
+        (
+            "The rows at hand are a sample. Of ten attempts to export like this, on average at most one ends"
+            " with a promise that does not hold."
+        ),
     ),
     (
         "95% interval",
         (
-            "A range that holds the true figure in 19 of 20 cases, exact (Clopper–Pearson) for shares. Where"
-            " the threshold was chosen with these rows, it only describes them."
+            "A range that holds the true figure in 19 of 20 cases, exact (Clopper–Pearson) for shares of"
+            " independent rows. Where the threshold was chosen with these rows, or rows come in groups, it"
+            " only describes them."
         ),
     ),
 )

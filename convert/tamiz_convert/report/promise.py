@@ -104,7 +104,7 @@ def _certificate(certificate: Certificate) -> dict[str, Any]:
 def _sentence(threshold: Threshold, leading: Certificate | None) -> str:
     if leading is None:
         if accepts_nothing(threshold):
-            return "Nothing will be answered: the promise that was asked for could not be proven."
+            return "Nothing will be answered, and nothing is promised."
         return "Nothing is promised: this threshold is not certified."
     clause = _clause(leading)
     if threshold.subsets:
@@ -147,8 +147,8 @@ def _not_promised(threshold: Threshold, leading: Certificate | None) -> list[str
         *_limits_of_kind(_KINDS[leading.promise]),
         _limit_of_subsets(threshold, leading),
         (
-            f"Certainty. About {_odds(1.0 - leading.confidence_level)} that are made like this may break"
-            " their promise."
+            f"Certainty. About {_odds(1.0 - leading.confidence_level)} to export like this may end with a"
+            " promise that does not hold."
         ),
         _OTHER_TRAFFIC,
     ]
@@ -179,5 +179,5 @@ def _limit_of_subsets(threshold: Threshold, leading: Certificate) -> str:
 
 
 def _odds(delta: float) -> str:
-    """Return a probability as one would say it: 0.1 → "1 in 10 exports"."""
-    return f"1 in {count(max(round(1.0 / max(delta, 1e-9)), 1))} exports"
+    """Return a probability as one would say it: 0.1 → "1 in 10 attempts"."""
+    return f"1 in {count(max(round(1.0 / max(delta, 1e-9)), 1))} attempts"

@@ -179,7 +179,8 @@ def _certificate(promise: Mapping[str, Any]) -> list[tuple[str, Child]]:
         of = " of all rows" if own["promise"] == "joint_error" else ""
         bound = f"at most {percent(own['error_upper_bound'], 2)}{of} wrong"
         level = plain_percent(own["confidence_level"])
-        rows.append(("what these rows show", f"{bound}, with {level} confidence (Clopper–Pearson)"))
+        chosen = "" if own["method"] == COST_METHOD else ", if other rows had chosen the threshold"
+        rows.append(("what these rows show", f"{bound}, with {level} confidence (Clopper–Pearson){chosen}"))
     if not promise["subsets"]:
         rows.append(("stricter thresholds", _stricter(own)))
     return [*rows]
@@ -229,12 +230,14 @@ def _subsets(promise: Mapping[str, Any]) -> list[Child]:
 
 def _remarks(promise: Mapping[str, Any], *, by_class: bool) -> list[str]:
     """Return what holds for all subsets: the level of each, and what happens to unknown values."""
-    levels = [each["certificate"]["confidence_level"] for each in promise["subsets"] if each["certificate"]]
-    remarks = [
-        f"Each is proven with {plain_percent(level)} confidence, so all hold together with"
-        f" {plain_percent(promise['confidence_level'])}."
-        for level in levels[:1]
-    ]
+    levels = {each["certificate"]["confidence_level"] for each in promise["subsets"] if each["certificate"]}
+    together = plain_percent(promise["confidence_level"]) if levels else ""
+    alone = [plain_percent(level) for level in sorted(levels)]
+    remarks = []
+    if len(alone) == 1:
+        remarks.append(f"Each is proven with {alone[0]} confidence, so all hold together with {together}.")
+    elif alone:  # what one subset left, another took
+        remarks.append(f"All hold together with {together} confidence, each alone with up to {alone[-1]}.")
     if not by_class and promise["threshold"] > 1.0:
         remarks.append("A request with any other value is not answered.")
     elif not by_class:

@@ -1,7 +1,8 @@
 """Which held-out rows fit the calibrator, and which certify. Training rows are used for neither.
 
-Rows that belong together (the same customer, the same day, a row and its copy) must not be on both sides.
-Otherwise the calibrator would have seen the rows that test the certificate.
+Rows that belong together (the same customer, the same day) must not be on both sides. Otherwise the
+calibrator would have seen the rows that test the certificate. Equal rows are divided like all others: if one
+that is frequent in traffic went to one side whole, the certificate would often not see it at all.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupShuffleSplit, TimeSeriesSplit, train_test_split
+from sklearn.model_selection import GroupShuffleSplit, TimeSeriesSplit
 
 from tamiz_convert.errors import RowsError
 from tamiz_convert.graphs.score_graph import Labels
@@ -59,7 +60,7 @@ class SplitPlan:
         splitter: folds the rows to choose a calibrator. With a TimeSeriesSplit the rows are in order of time,
             and the last ones certify.
         allow_duplicates: whether equal rows are other observations with the same values; then there may be
-            many, also between the sets, and each is divided by itself.
+            many, also between the sets.
         seed: the seed of the shuffle.
         certification_groups: (n_rows,), the same as `groups` for separate certification rows.
         weights: (n_rows,), how often each calibration row counts.
@@ -183,23 +184,36 @@ def _worth(rows: LabeledRows, use: str) -> tuple[str, ...]:
 def divide(rows: LabeledRows, plan: SplitPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the positions of the rows that fit and of the rows that certify, both ascending.
 
-    Independent rows are stratified by class. Groups stay whole. Rows in order of time are cut at one time.
+    Independent rows are drawn at random. Groups stay whole. Rows in order of time are cut at one time.
 
     Raises:
-        RowsError: if either part would be empty.
+        RowsError: if either part would be empty, or the cut in time goes through a group.
     """
     n_certifying = plan.n_certifying(len(rows))
     if not 0 < n_certifying < len(rows):
         raise RowsError(
             f"{len(rows):,} held-out rows cannot be split into calibration and certification rows; bring more"
         )
+    groups = _groups(plan.groups, len(rows))
     if isinstance(plan.splitter, TimeSeriesSplit):
         positions = np.arange(len(rows))
-        return positions[:-n_certifying], positions[-n_certifying:]
-    groups = _groups(plan.groups, len(rows))
+        before, after = positions[:-n_certifying], positions[-n_certifying:]
+        if groups is not None:
+            _refuse_cut_groups(groups[before], groups[after])
+        return before, after
     if groups is not None:
         return _whole_groups(groups, plan)
-    return _stratified(rows, n_certifying, plan)
+    return _drawn(len(rows), n_certifying, plan.seed)
+
+
+def _refuse_cut_groups(before: NDArray[Any], after: NDArray[Any]) -> None:
+    cut = np.intersect1d(before, after)
+    if len(cut):
+        raise RowsError(
+            f"{len(cut):,} groups have rows before and after the cut in time, such as {cut.tolist()[0]!r}:"
+            " rows that belong together must be on one side. Choose certification_fraction so that the cut"
+            " falls between groups; or give certification rows, in other groups, yourself"
+        )
 
 
 def _whole_groups(groups: NDArray[Any], plan: SplitPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -215,28 +229,17 @@ def _whole_groups(groups: NDArray[Any], plan: SplitPlan) -> tuple[NDArray[np.int
     return np.sort(fitting), np.sort(certifying)
 
 
-def _stratified(
-    rows: LabeledRows, n_certifying: int, plan: SplitPlan
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide independent rows; copies of a row go to the same side.
+def _drawn(n_rows: int, n_certifying: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide independent rows by a plain draw, row by row.
 
-    Equal rows that are other observations do not: half of the distinct rows are not half of the rows, the
-    frequent ones least of all, and the certificate would be about other rows than are served.
+    The draw is not stratified by class. Then both sides would have the same share of each class, and luck of
+    the calibration rows, which choose where the walk begins, would be luck of the certification rows.
+
+    Equal rows are not kept together. One that is frequent in the traffic would be on the calibration side
+    whole in three of ten draws, and the certificate would be about traffic without it.
     """
-    keys = np.arange(len(rows)) if plan.allow_duplicates else row_keys(rows.rows)
-    _, first, which = np.unique(keys, return_index=True, return_inverse=True)
-    firsts = np.unique(first)
-    if len(firsts) < 2:  # noqa: PLR2004  one for each side
-        raise RowsError("all held-out rows are copies of one row; bring different ones")
-    counts = np.bincount(rows.y[firsts])
-    n_firsts = max(1, min(len(firsts) - 1, round(n_certifying * len(firsts) / len(rows))))
-    smaller_part = min(n_firsts, len(firsts) - n_firsts)
-    can_stratify = counts[counts > 0].min() > 1 and smaller_part >= np.count_nonzero(counts)
-    _, certifying = train_test_split(
-        firsts, test_size=n_firsts, random_state=plan.seed, stratify=rows.y[firsts] if can_stratify else None
-    )
-    certifies = np.isin(first[which], certifying)
-    return np.flatnonzero(~certifies), np.flatnonzero(certifies)
+    drawn = np.random.default_rng(seed).permutation(n_rows)
+    return np.sort(drawn[n_certifying:]), np.sort(drawn[:n_certifying])
 
 
 def _refuse_shared(plan: SplitPlan) -> None:
@@ -306,9 +309,9 @@ def _duplicates(rows: LabeledRows, what: str, *, allowed: bool) -> tuple[str, ..
             f"{message}. A certificate needs independent rows, and copies of an observation are not"
             " independent. If these are copies, as of a join or of rows drawn with replacement, keep one of"
             " each: each then counts once. If they are other observations with the same values, as with few"
-            " categories, pass allow_duplicates=True (--allow-duplicates): each row is then divided by itself"
-            " and counts as an observation, and the certificate is wrong if they are copies after all"
+            " categories, pass allow_duplicates=True (--allow-duplicates): each row then counts as an"
+            " observation, and the certificate is wrong if they are copies after all"
         )
     if allowed:
         return (f"{message}; allow_duplicates says that these are other observations with the same values",)
-    return (f"{message}; copies stay on one side of the split",)
+    return (f"{message}; each counts as an observation: remove them if they are copies",)

@@ -82,7 +82,7 @@ def _split(
 
     scikit-learn's warnings (a splitter that ignores groups, a rare class) are ignored: the result is checked.
     """
-    if not hasattr(splitter, "split"):
+    if isinstance(splitter, (str, type)) or not hasattr(splitter, "split"):
         raise RowsError(f"the splitter is {splitter!r}; expected one of scikit-learn's, such as KFold(5)")
     try:
         with warnings.catch_warnings(action="ignore", category=UserWarning):

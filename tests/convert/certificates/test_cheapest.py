@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binom, binomtest
 
@@ -140,7 +141,7 @@ def test_a_model_that_is_never_sure_answers_nothing_and_says_why():
         ({"error": 1, "abstention": 0}, "expected prices above 0"),
         ({"matrix": [[0, 1]], "abstention": 1}, "has shape [1, 2]; expected [2, 2]"),
         ({"matrix": "a lot", "abstention": 1}, "the matrix is 'a lot'"),
-        ({"matrix": [[0, np.inf], [1, 0]], "abstention": 1}, "the price of 'yes' for 'no' is inf"),
+        ({"matrix": [[0, np.inf], [1, 0]], "abstention": 1}, "of 'yes' for the true class 'no' is inf"),
         (
             {"matrix": {"no": {"yes": 5}}, "abstention": 1},
             "no price for the answer 'no' to a row that is 'yes'",
@@ -151,6 +152,20 @@ def test_a_model_that_is_never_sure_answers_nothing_and_says_why():
             {"matrix": {"no": {"yes": "much"}}, "abstention": 1},
             "the price of 'yes' for the true class 'no' is 'much'",
         ),
+        ({"error": 10**400, "abstention": 1}, "is inf; expected a number, at most 1e+100"),
+        ({"matrix": [[0, 1e200], [1, 0]], "abstention": 1}, "is 1e+200; expected a number"),
+        (
+            {"matrix": [["0", 1], [1, 0]], "abstention": 1},
+            "class 'no' is '0'; expected a number",
+        ),
+        ({"matrix": [[0, True], [1, 0]], "abstention": 1}, "is True; expected a number"),
+        ({"matrix": [[0, 1], [1]], "abstention": 1}, "the matrix is [[0, 1], [1]]"),
+        ({"matrix": pd.DataFrame([[0, 1], [1, 0]]), "abstention": 1}, "there is no class 0"),
+        (
+            {"matrix": pd.DataFrame([[0, 1], [1, 0]], ["no", "no"], ["no", "yes"]), "abstention": 1},
+            "the answer 'no' to a row that is 'no' has two prices",
+        ),
+        ({"matrix": {False: {True: 1}, True: {False: 1}}, "abstention": 1}, "(in YAML, yes, no"),
         ({"matrix": [[2, 5], [5, 2]], "abstention": 1}, "no answer is cheaper than an abstention (1)"),
     ],
 )
@@ -168,6 +183,12 @@ def test_a_matrix_by_name_and_one_by_order_are_the_same():
     from_a_file = Prices.of({"matrix": {"0": {"1": 5}, 1: {0: 50}}, "abstention": 1}, [0, 1])
     np.testing.assert_array_equal(from_a_file.answers, [[0, 5], [50, 0]])
     assert by_name.span == (-1.0, 50.0)
+    table = pd.DataFrame({"no": [50, 0], "yes": [-1, 5]}, index=["yes", "no"])
+    np.testing.assert_array_equal(
+        Prices.of({"matrix": table, "abstention": 1}, ["no", "yes"]).answers, by_name.answers
+    )
+    with pytest.raises(ExportError, match="the answer 1 to a row that is 0 has two prices"):
+        Prices.of({"matrix": {"0": {"1": 5}, 0: {1: 50}, 1: {0: 5}}, "abstention": 1}, [0, 1])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])

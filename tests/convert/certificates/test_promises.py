@@ -123,3 +123,12 @@ def test_what_is_advised_is_proven_if_it_is_asked_for(n, seed, in_groups):
             certify(rows, confidence_level=0.9, **{wish: 0.001 if wish == "max_error" else 0.999})
         (advised,) = re.findall(r"or ask for ([\d.e-]+), which these rows prove", str(caught.value))
         assert certify(rows, confidence_level=0.9, **{wish: float(advised)}).n_rows == n
+
+
+@pytest.mark.parametrize("confidence_level", [0.5, 0.4, 0.499999, 0.501])
+def test_groups_have_a_certificate_at_a_confidence_of_a_half_too(confidence_level):
+    random = np.random.default_rng(3)
+    rows = Outcomes(random.random(200), random.random(200) < 0.1, np.arange(200) // 5)
+    level = {"confidence_level": confidence_level}
+    assert 0.0 < certify_joint_error(rows, max_error=0.2, **level).p_value <= 1 - confidence_level
+    assert 0.0 < certify_coverage(rows, min_coverage=0.8, **level).p_value <= 1 - confidence_level

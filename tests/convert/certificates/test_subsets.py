@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from tamiz.thresholds import ACCEPT_NONE
+from tamiz_convert.certificates import subsets
 from tamiz_convert.certificates.certify import certify
 from tamiz_convert.certificates.certify import find as find_certificate
+from tamiz_convert.certificates.fixed_sequence import Walk
+from tamiz_convert.certificates.outcomes import Evidence
 from tamiz_convert.certificates.subsets import SubsetRows, certify_subsets, find_in_subsets
 from tamiz_convert.errors import UnattainableError
 
@@ -126,6 +129,28 @@ def test_what_a_subset_proven_whole_does_not_need_is_passed_on():
     errs = blocks((500, 400), (80, 1))
     few = certify_subsets(errs, errs, ["errs", "few"], max_error=0.05, confidence_level=0.9).subsets[1]
     assert (few.certified.n_errors, few.confidence_level) == (0, pytest.approx(0.95))
+
+
+@pytest.mark.parametrize(
+    ("p_values", "level"),
+    [
+        ((0.001, 0.002, 0.04, 0.2), 0.95),  # proven with its own share alone
+        ((0.001, 0.004, 0.04, 0.2), 0.9),  # the same threshold, but one more stricter than it
+        ((0.004, 0.004, 0.04, 0.2), 0.9),
+        ((0.001, 0.002, 0.04, 0.07), 0.9),  # a looser one
+    ],
+)
+def test_a_subset_is_as_sure_as_the_least_sure_of_its_proven_thresholds(monkeypatch, p_values, level):
+    counts = np.array([1, 2, 3, 4])
+    walks = [
+        Walk(np.array([0.9, 0.8, 0.7, 0.6]), counts, counts, Evidence(counts, counts + 9), np.array(p), start)
+        for p, start in (((0.0,) * 4, 0), (p_values, 2))
+    ]
+    made = iter(walks)
+    monkeypatch.setattr(subsets, "walk", lambda *_: next(made))
+    rows = blocks((100, 0), (100, 0))
+    found = certify_subsets(rows, rows, ["whole", "other"], max_error=0.05, confidence_level=0.9)
+    assert found.subsets[1].confidence_level == pytest.approx(level)
 
 
 def test_a_subset_that_could_prove_nothing_takes_no_share():

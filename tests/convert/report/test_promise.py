@@ -14,6 +14,7 @@ from tamiz.v1.manifest_pb2 import (
     Threshold,
 )
 from tamiz_convert.report.promise import promise_data
+from tamiz_convert.report.promise_section import promise_section
 
 
 def manifest(**threshold: object) -> Manifest:
@@ -32,7 +33,7 @@ def test_the_error_among_the_answers(promise):
     assert data["kind"] == "selective_error"
     assert data["sentence"] == "At most 2% of the answers will be wrong – with 95% confidence."
     assert data["max_error"] == 0.02
-    assert any("1 in 20 exports" in line for line in data["not_promised"])
+    assert any("1 in 20 attempts" in line for line in data["not_promised"])
     assert any("single class" in line for line in data["not_promised"])
 
 
@@ -93,11 +94,46 @@ def test_subsets_of_which_none_is_certified_promise_nothing():
     by_class = Subdivision.SUBDIVISION_PREDICTED_CLASS
     data = promise_data(manifest(not_certified="no subset", subdivision=by_class, subsets=own))
     assert data["kind"] == "none"
+    assert "confidence, so all" not in text_of(data)
 
 
 def test_a_threshold_that_lets_nothing_through_says_so_first():
     data = promise_data(Manifest(threshold=Threshold(value=2.0, not_certified="too few rows")))
-    assert data["sentence"] == "Nothing will be answered: the promise that was asked for could not be proven."
+    assert data["sentence"] == "Nothing will be answered, and nothing is promised."
+
+
+def text_of(promise: dict) -> str:
+    section = promise_section({"promise": promise, "gate": {"n_rows": 9}, "notes": []})
+    return "".join(map(str, section.content))
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        ((0.98,), "Each is proven with 98% confidence, so all hold together with 95%."),
+        ((0.98, 0.98), "Each is proven with 98% confidence, so all hold together with 95%."),
+        ((0.98, 0.95), "All hold together with 95% confidence, each alone with up to 98%."),
+        ((0.95, 0.98), "All hold together with 95% confidence, each alone with up to 98%."),
+    ],
+)
+def test_a_subset_that_took_what_others_left_is_not_said_to_be_surer(levels, said):
+    own = [
+        SubsetThreshold(name=str(k), value=0.8, certificate=Certificate(confidence_level=level))
+        for k, level in enumerate(levels)
+    ]
+    by_class = Subdivision.SUBDIVISION_PREDICTED_CLASS
+    promise = promise_data(manifest(certificate=certificate(), subdivision=by_class, subsets=own))
+    assert said in text_of(promise)
+
+
+@pytest.mark.parametrize(
+    ("method", "chosen"),
+    [("clopper-pearson-bound", ""), ("other", ", if other rows had chosen the threshold")],
+)
+def test_a_bound_at_a_threshold_that_the_rows_chose_is_not_said_to_hold(method, chosen):
+    promise = promise_data(manifest(certificate=certificate(method=method, error_upper_bound=0.0131)))
+    page = text_of(promise)
+    assert f"at most 1.31% wrong, with 95% confidence (Clopper–Pearson){chosen}<" in page
 
 
 def test_subsets_without_a_certificate_are_named_while_they_are_few():

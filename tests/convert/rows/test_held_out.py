@@ -1,4 +1,4 @@
-"""Rows that belong together stay on one side; copies are noticed."""
+"""Groups stay on one side; equal rows are divided like others, and noticed."""
 
 from __future__ import annotations
 
@@ -25,32 +25,30 @@ def made(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 @settings(max_examples=50, deadline=None)
-@given(
-    n=st.integers(2, 60), copies=st.integers(0, 60), fraction=st.floats(0.05, 0.95), seed=st.integers(0, 9)
-)
-def test_every_row_is_on_one_side_and_copies_are_together(n, copies, fraction, seed):
-    X, y = made(n, seed)
-    again = np.random.default_rng(seed).integers(0, n, copies)
-    rows = LabeledRows(np.concatenate([X, X[again]]), np.concatenate([y, y[again]]))
+@given(n=st.integers(2, 120), fraction=st.floats(0.05, 0.95), seed=st.integers(0, 9))
+def test_every_row_is_on_one_side(n, fraction, seed):
+    rows = LabeledRows(*made(n, seed))
     plan = SplitPlan(fraction, seed=seed)
-    if not 0 < round(len(rows) * fraction) < len(rows):
+    if not 0 < round(n * fraction) < n:
         with pytest.raises(RowsError, match="cannot be split"):
             divide(rows, plan)
         return
     fitting, certifying = divide(rows, plan)
-    assert sorted([*fitting, *certifying]) == list(range(len(rows)))
-    assert len(fitting)
-    assert len(certifying)
-    assert not set(map(bytes, rows.rows[fitting])) & set(map(bytes, rows.rows[certifying]))
+    assert sorted([*fitting, *certifying]) == list(range(n))
+    assert len(certifying) == round(n * fraction)
 
 
-def test_the_split_is_stratified_where_rows_are_independent():
+def test_what_certifies_says_nothing_of_what_fits_where_rows_are_independent():
+    """Stratified, a class would have 3 of its 10 rows among the 30 every time."""
     X, _ = made(100)
     y = (np.arange(100) < 10).astype(int)
-    fitting, certifying = divide(LabeledRows(X, y), SplitPlan(0.3))
-    assert len(certifying) == 30
-    assert y[certifying].sum() == 3
-    assert y[fitting].sum() == 7
+    counts = []
+    for seed in range(400):
+        fitting, certifying = divide(LabeledRows(X, y), SplitPlan(0.3, seed=seed))
+        assert (len(fitting), len(certifying)) == (70, 30)
+        counts.append(y[certifying].sum())
+    assert np.mean(counts) == pytest.approx(3.0, abs=0.25)
+    assert np.std(counts) == pytest.approx(np.sqrt(10 * 0.3 * 0.7 * 90 / 99), abs=0.2)  # hypergeometric
 
 
 def test_a_group_stays_on_one_side():
@@ -79,6 +77,23 @@ def test_in_time_order_the_last_rows_certify():
     np.testing.assert_array_equal(parts.certifying.rows, X[60:])
 
 
+@pytest.mark.parametrize(
+    ("groups", "named"),
+    [
+        (np.arange(100) // 7, "1 groups .*such as 8"),
+        (np.arange(100) % 2, "2 groups .*such as 0"),
+        ([f"customer {i % 50}" for i in range(100)], "40 groups .*such as 'customer 10'"),
+    ],
+)
+def test_a_cut_in_time_does_not_go_through_a_group(groups, named):
+    plan = SplitPlan(0.4, groups, TimeSeriesSplit(3))
+    with pytest.raises(RowsError, match=f"{named}.* certification_fraction"):
+        held_out(made(100), None, None, CLASSES, plan)
+    days = held_out(made(100), None, None, CLASSES, SplitPlan(0.4, np.arange(100) // 6, TimeSeriesSplit(3)))
+    assert set(days.groups.tolist()) == set(range(10))
+    assert set(days.certifying_groups.tolist()) == set(range(10, 17))
+
+
 def test_labels_that_are_left_out_are_called_missing():
     with pytest.raises(RowsError, match="the calibration rows came without labels"):
         held_out((made(10)[0], None), None, None, CLASSES, SplitPlan())
@@ -104,14 +119,10 @@ def test_a_few_copies_are_noted_and_many_are_refused():
     assert note.startswith(
         "3 of 103 calibration rows repeat another row and its label (the first is row 100)"
     )
+    assert note.endswith("each counts as an observation: remove them if they are copies")
     with pytest.raises(RowsError, match=r"30 of 130 calibration rows repeat another row.*--allow-duplicates"):
         held_out(many, None, None, CLASSES, SplitPlan())
     assert held_out(many, None, None, CLASSES, SplitPlan(allow_duplicates=True)).notes
-
-
-def test_equal_rows_alone_cannot_be_divided():
-    with pytest.raises(RowsError, match="copies of one row"):
-        divide(LabeledRows(np.zeros((10, 2)), np.zeros(10, dtype=int)), SplitPlan())
 
 
 def few_values(seed, n=400):
@@ -146,11 +157,20 @@ def test_the_advice_for_rows_in_two_sets_is_not_to_remove_them(role):
         held_out((X, y), sets["certification"], sets["train"], CLASSES, SplitPlan())
 
 
-def test_rows_that_repeat_by_nature_are_divided_one_by_one():
-    X = np.repeat([[0.0], [1.0], [2.0]], [880, 100, 20], axis=0)
-    fitting, certifying = divide(LabeledRows(X, np.arange(1000) % 2), SplitPlan(0.5, allow_duplicates=True))
-    assert len(fitting) == len(certifying) == 500
-    assert 400 < (X[certifying] == 0).sum() < 480
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("counts", [[880, 100, 20], [40], [20, 20], [8] * 5])
+@pytest.mark.parametrize("wrong", ["their label", "some labels"])
+def test_rows_that_repeat_by_nature_are_divided_one_by_one(counts, wrong, allowed):
+    """One frequent row on one side whole would be in no certificate that the other side makes."""
+    again = np.repeat(np.arange(len(counts)), counts)
+    X = np.concatenate([again, 10.0 + np.arange(1000 - len(again))])[:, None]
+    y = (X[:, 0] < 10) if wrong == "their label" else np.arange(1000) % 2
+    for seed in range(4):
+        plan = SplitPlan(0.5, allow_duplicates=allowed, seed=seed)
+        fitting, certifying = divide(LabeledRows(X, y.astype(np.int64)), plan)
+        assert len(fitting) == len(certifying) == 500
+        for row, count in enumerate(counts):
+            assert abs((X[certifying] == row).sum() - count / 2) <= 2.2 * count**0.5
 
 
 LABELS = {

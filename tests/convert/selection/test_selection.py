@@ -513,6 +513,8 @@ def with_nan(scores: np.ndarray) -> np.ndarray:
     [
         (400, {"groups": np.arange(400) % 4}, "there are 4 groups of calibration rows and 5 folds"),
         (400, {"splitter": 5}, r"the splitter is 5; expected one of scikit-learn's, such as KFold\(5\)"),
+        (400, {"splitter": "kfold"}, "the splitter is 'kfold'; expected one of scikit-learn"),
+        (400, {"splitter": TimeSeriesSplit}, "the splitter is <class"),
         (400, {"splitter": TimeSeriesSplit(401)}, "cannot fold 400 calibration rows: "),
         (
             400,
