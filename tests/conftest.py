@@ -74,6 +74,15 @@ NOT_QUICK = (
 """What `--quick` does not even import: real servers, browsers and images, tens of models trained,
 megabytes, and thousands of resamples."""
 
+LONG = (
+    "deploy/test_image.py",
+    "contract/test_wheel.py",
+    "e2e/test_demo.py",
+    "e2e/test_documents.py",
+    "faults",
+)
+"""What holds single tests of up to a minute."""
+
 TRANSPORTS = ("grpcio", "h2")
 BOTH_TRANSPORTS = (
     "e2e/test_stop.py::test_sigterm_under_load_loses_no_accepted_request",
@@ -129,6 +138,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Skip the collection of slow tests; None leaves the decision to pytest."""
     left_out = config.getoption("quick") and collection_path in {TESTS / name for name in NOT_QUICK}
     return True if left_out else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that at the end no process waits for another's last test."""
+    items.sort(key=lambda item: not any((TESTS / name) in (item.path, *item.path.parents) for name in LONG))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,22 @@ from typing import Any, TypeVar
 
 from tests.serving_parts import Serving
 
+from tamiz_server.model.trial import Trial
 from tamiz_server.repository.reloader import Reloader
+
+
+class KeptTrial(Trial):
+    """Goes on from server to server, and ends with the tests: starting its process takes longer than most."""
+
+    def rest(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+TRIAL = KeptTrial()
+atexit.register(Trial.close, TRIAL)
 
 
 class Server:
@@ -24,6 +40,7 @@ class Server:
         self.reloader = Reloader(
             serving.config, serving.registry, serving.readiness, serving.metrics, self._set_health
         )
+        self.reloader._trial = TRIAL
 
     async def _set_health(self, name: str, serving: bool | None) -> None:  # noqa: FBT001
         self.health[name] = serving

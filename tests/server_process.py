@@ -30,6 +30,7 @@ class ServerProcess:
     log: list[str] = field(default_factory=list)
     port: int = 0
     metrics_port: int = 0
+    http_port: int = 0
     ready: bool = False
     follower: threading.Thread | None = None
 
@@ -46,6 +47,8 @@ class ServerProcess:
                 self.log.append(line)
                 if ports := re.search(r"gRPC on \S+:(\d+), metrics on https?://\S+:(\d+)/", line):
                     self.port, self.metrics_port = map(int, ports.groups())
+                if port := re.search(r"HTTP on https?://[^\s\"]+:(\d+)", line):
+                    self.http_port = int(port[1])
                 if "gRPC on " in line:
                     self.ready = True
                     ended.set()

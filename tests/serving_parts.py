@@ -15,9 +15,12 @@ from tamiz_server.config.config import Config
 from tamiz_server.engine.engine import Engine
 from tamiz_server.model.bundle import read_bundle
 from tamiz_server.model.model import Model
+from tamiz_server.protocols.oip import endpoints as oip_over_http
 from tamiz_server.protocols.oip.repository import ModelControl
 from tamiz_server.protocols.oip.service import OipService
+from tamiz_server.protocols.v1 import endpoints as v1_over_http
 from tamiz_server.protocols.v1.service import PredictionService
+from tamiz_server.serving.endpoints import Endpoint
 from tamiz_server.serving.readiness import Readiness
 from tamiz_server.serving.requests import Requests
 from tamiz_server.serving.served import Registry
@@ -49,6 +52,13 @@ class Serving:
 
     def make_oip(self, control: ModelControl | None = None) -> OipService:
         return OipService(self.registry, self.readiness, self.requests, self.streams, "0", control)
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return what is answered over HTTP."""
+        return [
+            *v1_over_http.endpoints(self.v1, self.requests),
+            *oip_over_http.endpoints(self.oip, self.requests),
+        ]
 
     def serve(self, paths: Mapping[tuple[str, int], Path]) -> None:
         """Serve these bundles, by name and version, in the running loop, and be ready."""

@@ -13,13 +13,16 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Final
 
-from tamiz_server.access.access import access_control
-from tamiz_server.access.tls import watch_certificates
+from tamiz_server.access.access import Access, access_control
+from tamiz_server.access.tls import Certificates, watch_certificates
+from tamiz_server.access.watched import Watched
 from tamiz_server.config.config import Config
 from tamiz_server.config.host import shown, socket_path
 from tamiz_server.config.warnings import plain_text_warnings
 from tamiz_server.model.signature import trusted_keys
+from tamiz_server.protocols.oip import endpoints as oip_over_http
 from tamiz_server.protocols.oip.service import OipService
+from tamiz_server.protocols.v1 import endpoints as v1_over_http
 from tamiz_server.protocols.v1.service import PredictionService
 from tamiz_server.repository.reloader import Reloader
 from tamiz_server.serving.readiness import Readiness
@@ -31,6 +34,7 @@ from tamiz_server.telemetry.access_log import AccessLog
 from tamiz_server.telemetry.exposition import exposition
 from tamiz_server.telemetry.metrics import Metrics
 from tamiz_server.telemetry.tracing import trace_to
+from tamiz_server.transports.http import HttpServer, http_server
 from tamiz_server.transports.pages import Page, PageServer
 from tamiz_server.transports.transport import transport
 
@@ -102,7 +106,8 @@ class App:
             ),
         )
         self._grpc = transport(self._services, config, access, certificates, self._metrics.refused)
-        self._http = PageServer(
+        self._http = self._requests_over_http(requests, access, certificates)
+        self._pages = PageServer(
             config.pages_host,
             config.metrics_port,
             {"/metrics": self._metrics_page, "/healthz": self._health_page, "/livez": self._live_page},
@@ -117,17 +122,19 @@ class App:
     async def run(self) -> None:
         """Load, serve until a signal comes, drain. A signal during loading ends it: nobody is served yet."""
         self._signals.give_to(self._heed)
-        self._http.start()
+        self._pages.start()
         try:
             await self._grpc.start()
+            if self._http is not None:
+                await self._http.start()
             if await self._load():
                 await self._serve()
                 await self._drain()
         finally:
             self._signals.give_to(lambda _: None)  # an orderly end must not look like a crash
-            await self._grpc.stop(0)
+            await self._stop_answering(0)
             await self._reloader.end_shadows()
-            self._http.stop()
+            self._pages.stop()
             self._reloader.close()
             self._access_log.close()
             if self._tracing is not None:
@@ -166,10 +173,13 @@ class App:
                 await self._grpc.set_health(service.name, serving)
 
     def _announce(self, served: list[str]) -> None:
-        pages = shown(self._config.pages_host, self._http.port)
+        pages = shown(self._config.pages_host, self._pages.port)
         if not socket_path(self._config.pages_host):
             pages = f"{'https' if self._config.metrics_tls else 'http'}://{pages}/metrics"
         where = f"gRPC on {shown(self._config.host, self._grpc.port)}, metrics on {pages}"
+        if self._http is not None:
+            requests = shown(self._config.requests_host, self._http.port)
+            where += f", HTTP on {'https' if self._config.tls_certificate else 'http'}://{requests}"
         if served or self._readiness.ready:
             _log.info("ready: serving %s; %s", ", ".join(served) or "no model until one is loaded", where)
         else:
@@ -190,7 +200,7 @@ class App:
         await asyncio.wait({drained, cut_short}, return_when=asyncio.FIRST_COMPLETED)
         cut_short.cancel()
         if not drained.done():
-            await self._grpc.stop(0)
+            await self._stop_answering(0)
         await drained
         _log.info("stopped: %d requests received, %d answered", *self._metrics.conservation())
 
@@ -203,7 +213,24 @@ class App:
         until_s = self._loop.time() + timeout_s
         with suppress(TimeoutError):
             await asyncio.wait_for(self._streams.end(), _SHARE_OF_STREAMS * timeout_s)
-        await self._grpc.stop(max(0.0, until_s - self._loop.time()))
+        await self._stop_answering(max(0.0, until_s - self._loop.time()))
+
+    async def _stop_answering(self, grace_s: float) -> None:
+        """Accept no new requests, wait at most `grace_s` seconds for those in flight, and stop."""
+        http = [] if self._http is None else [self._http.stop(grace_s)]
+        await asyncio.gather(self._grpc.stop(grace_s), *http)
+
+    def _requests_over_http(
+        self, requests: Requests, access: Access | None, certificates: Watched[Certificates] | None
+    ) -> HttpServer | None:
+        """Return what answers the same requests over HTTP; None if that is not asked for."""
+        if not self._config.has_http:
+            return None
+        typed, oip = self._services
+        endpoints = [*v1_over_http.endpoints(typed, requests), *oip_over_http.endpoints(oip, requests)]
+        return http_server(
+            endpoints, version("tamiz"), self._config, access, certificates, self._metrics.refused
+        )
 
     def _heed(self, number: signal.Signals) -> None:
         """SIGTERM stops; SIGINT without the delay; a second signal at once. SIGHUP looks at the disk.

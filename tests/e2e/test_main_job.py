@@ -10,6 +10,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -26,6 +28,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tests.programs import needs
+from tests.server_process import ServerProcess
 
 from tamiz.v1.prediction_pb2 import PredictRequest, Tensor
 from tamiz_client import Client, InvalidRequest, ModelNotFound
@@ -43,12 +46,12 @@ def cancer():
     return X.reset_index(drop=True), y.map({0: "malignant", 1: "benign"}).to_numpy()
 
 
-@pytest.fixture
-def served(cancer, tmp_path, start_server):
-    """A server with the exported model, two versions of it, and three bundles that cannot be served."""
+@pytest.fixture(scope="module")
+def models(cancer, tmp_path_factory) -> Path:
+    """A repository of the exported model, two versions of it, and three bundles that cannot be served."""
     X, y = cancer
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X[:150], y[:150])
-    models = tmp_path / "models"
+    models = tmp_path_factory.mktemp("served") / "models"
     for version in (1, 2):
         export(model, models / "cancer" / str(version), calibration=(X[150:400], y[150:400]), max_error=0.06)
     good = (models / "cancer/1/model.onnx").read_bytes()
@@ -59,7 +62,32 @@ def served(cancer, tmp_path, start_server):
     ):
         (models / name / "1").mkdir(parents=True)
         (models / name / "1" / "model.onnx").write_bytes(content)
-    return start_server()
+    return models
+
+
+@contextmanager
+def serving(models: Path) -> Iterator[ServerProcess]:
+    server = ServerProcess.start(models)
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        server.end()
+
+
+@pytest.fixture(scope="module")
+def served(models) -> Iterator[ServerProcess]:
+    """One server for all who only ask."""
+    with serving(models) as server:
+        yield server
+        assert server.stop() == 0
+
+
+@pytest.fixture
+def fresh(models) -> Iterator[ServerProcess]:
+    """A server that nobody has asked yet, and that may be stopped."""
+    with serving(models) as server:
+        yield server
 
 
 def page(server, path: str) -> tuple[int, str]:
@@ -70,9 +98,9 @@ def page(server, path: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def test_the_served_decision_is_the_offline_decision(served, cancer, tmp_path):
+def test_the_served_decision_is_the_offline_decision(served, cancer, models):
     X, _ = cancer
-    session = onnxruntime.InferenceSession(tmp_path / "models/cancer/2/model.onnx")
+    session = onnxruntime.InferenceSession(models / "cancer/2/model.onnx")
     expected = session.run(["probabilities"], {"features": X.to_numpy()})[0]
     with Client(served.target) as client:
         manifest = client.model("cancer").manifest
@@ -154,16 +182,16 @@ def test_bundles_that_cannot_be_served_are_named_and_the_others_are_served(serve
     assert 'tamiz_model_loads_total{model="cancer",result="loaded"} 2.0' in text
 
 
-def test_metrics_count_what_was_asked(served, cancer):
+def test_metrics_count_what_was_asked(fresh, cancer):
     X, _ = cancer
-    with Client(served.target) as client:
+    with Client(fresh.target) as client:
         for i in range(10):
             client.predict("cancer", X[i : i + 5], version=1)
         with pytest.raises(InvalidRequest):
             client.predict("cancer", X[:2], threshold=5)
         with pytest.raises(ModelNotFound):
             client.predict("x" * 1000, X[:2])
-    _, text = page(served, "/metrics")
+    _, text = page(fresh, "/metrics")
     assert 'tamiz_requests_total{code="OK",model="cancer",version="1"} 10.0' in text
     assert 'tamiz_requests_total{code="INVALID_ARGUMENT",model="cancer",version="2"} 1.0' in text
     assert "xxxx" not in text
@@ -177,8 +205,8 @@ def test_metrics_count_what_was_asked(served, cancer):
     ]
     assert sum(rows) == 50
     not_loaded = (f"not loaded: {name}/1; the log says why\n" for name in ("garbage", "spoiled", "truncated"))
-    assert page(served, "/healthz") == (200, "".join(("SERVING\n", *not_loaded)))
-    assert page(served, "/other")[0] == 404
+    assert page(fresh, "/healthz") == (200, "".join(("SERVING\n", *not_loaded)))
+    assert page(fresh, "/other")[0] == 404
 
 
 @needs("promtool")
@@ -192,18 +220,18 @@ def test_promtool_is_content_with_a_live_server(served, cancer):
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_health_can_be_watched_and_services_are_reflected(served):
-    channel = grpc.insecure_channel(served.target)
+def test_health_can_be_watched_and_services_are_reflected(fresh):
+    channel = grpc.insecure_channel(fresh.target)
     watch = health_pb2_grpc.HealthStub(channel).Watch(
         health_pb2.HealthCheckRequest(service="cancer"), timeout=60
     )
     assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
     reflected = ProtoReflectionDescriptorDatabase(channel)
     assert "tamiz.v1.PredictionService" in reflected.get_services()
-    served.process.terminate()
+    fresh.process.terminate()
     assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
     channel.close()
-    assert served.stop() == 0
+    assert fresh.stop() == 0
 
 
 def test_a_stub_generated_from_the_proto_alone_can_ask(served, cancer, tmp_path):
@@ -345,11 +373,11 @@ def test_an_output_that_cannot_be_written_is_told(output, served, cancer, tmp_pa
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux that is always full")
-def test_what_is_shown_and_cannot_be_is_told(served, tmp_path):
+def test_what_is_shown_and_cannot_be_is_told(served, models):
     server = ["--server", served.target]
     for program, arguments in (
         ("client", ["models", *server]),
-        ("convert", ["inspect", str(tmp_path / "models/cancer/1")]),
+        ("convert", ["inspect", str(models / "cancer/1")]),
     ):
         done = into_a_full_device(sys.executable, "-m", f"tamiz_{program}", *arguments)
         assert (
@@ -409,4 +437,4 @@ def test_a_failed_command_leaves_no_half_written_file(served, cancer, tmp_path):
     )
     assert done.returncode == 1
     assert "rows.csv: column 'mean radius', row 569: 'oops': expected a number" in done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "rows.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]

@@ -13,6 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_tools import protoc
+from tests.conftest import TRANSPORTS
 
 from tamiz.oip.inference import (
     ModelInferRequest,
@@ -68,10 +69,26 @@ def run(python: str | Path, *arguments: str | Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_tritonclient_and_kserves_client_are_served_and_can_be_imported_beside_us(clients, served):
-    target = served().target
-    run(clients, CLIENTS / "with_tritonclient.py", target)
-    run(clients, CLIENTS / "with_kserve.py", target)
+def test_tritonclient_and_kserves_client_are_served_and_can_be_imported_beside_us(
+    clients, served, transport, tmp_path
+):
+    server = served("--http-port", "0")
+    run(clients, CLIENTS / "with_tritonclient.py", server.target)
+    run(clients, CLIENTS / "with_kserve.py", server.target)
+    if transport != TRANSPORTS[0]:  # HTTP is the same beside either
+        return
+    target = f"127.0.0.1:{server.http_port}"
+    for script in ("with_http.py", "with_kserve_rest.py"):
+        run(clients, CLIENTS / script, target)
+    # What a model refuses, its schema cannot know; and some paths answer 501 and 503, as they say.
+    checks = ("--checks", "all", "--exclude-checks", "not_a_server_error,positive_data_acceptance")
+    examples = ("--phases", "fuzzing", "--max-examples", "5", "--seed", "1", "--no-color")
+    command = [clients.with_name("schemathesis"), "run", f"http://{target}/openapi.json", *checks, *examples]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=240, cwd=tmp_path, env={}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "bug" not in "".join(server.log)
     for package in ("tritonclient", "kserve", "mlserver"):
         for order in ("ours-first", "theirs-first"):
             run(clients, CLIENTS / "same_names_and_numbers.py", ROOT / "proto", package, order)

@@ -139,7 +139,7 @@ def exported(tmp_path_factory) -> tuple[Any, dict[str, Served]]:
         name, half = make.__name__, len(X) // 3
         model.fit(X[:half], y[:half])
         path = folder / "models" / name / "1"
-        export(model, path, calibration=(X[half:], y[half:]), threshold=0.9)
+        export(model, path, calibration=(X[half:], y[half:]), threshold=0.9, report=False)
         rows = pd.concat([X[half : half + 60], odd(X[half : half + 1])], ignore_index=True)
         served[name] = Served(read_manifest(path), rows, decided_offline(path, rows))
     return folder / "models", served

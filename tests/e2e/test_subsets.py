@@ -48,6 +48,7 @@ def exported(rows, tmp_path_factory):
         calibrator="temperature",
         max_error=0.06,
         slice_by="region",
+        report=False,
     )
     export(
         model,
@@ -56,8 +57,16 @@ def exported(rows, tmp_path_factory):
         calibrator="temperature",
         max_error=0.25,
         per_class=True,
+        report=False,
     )
-    export(model, models / "joint/1", calibration=without, calibrator="temperature", max_joint_error=0.05)
+    export(
+        model,
+        models / "joint/1",
+        calibration=without,
+        calibrator="temperature",
+        max_joint_error=0.05,
+        report=False,
+    )
     return models
 
 

@@ -23,8 +23,8 @@ from tamiz_client import Client, RetryPolicy
 _PATIENCE_S = 60.0
 # A backlog of tens of thousands of connections is freed in steps, with seconds between them on a busy
 # machine.
-_FLAT_S = 10.0 if os.environ.get("TAMIZ_FAULTS") == "whole" else 2.0
-_LOOK_S = 0.5
+_FLAT_S = 10.0 if os.environ.get("TAMIZ_FAULTS") == "whole" else 1.0
+_LOOK_S = 0.25
 
 
 def in_threads(work: Callable[[int], None], n_threads: int) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -108,12 +109,19 @@ BOMBS = {
 }
 
 
+@pytest.fixture(scope="module")
+def trial() -> Iterator[Trial]:
+    """One for all: a server's, too, tries one bundle after the other."""
+    with closing(Trial()) as trial:
+        yield trial
+
+
 @pytest.mark.parametrize("kind", BOMBS)
-def test_a_manifest_that_is_a_bomb_is_refused_in_time(make_bundle, kind, tmp_path):
+def test_a_manifest_that_is_a_bomb_is_refused_in_time(make_bundle, trial, kind, tmp_path):
     path = make_bundle()
     with_manifest(path, BOMBS[kind](manifest_of(path)))
     started_s = time.monotonic()
-    with closing(Trial()) as trial, pytest.raises(BundleError) as refused:
+    with pytest.raises(BundleError) as refused:
         load(path, Config(model_repository=tmp_path), trial=trial)
     assert len(str(refused.value)) < 3_000
     assert "\n" not in str(refused.value)
@@ -394,7 +402,7 @@ def test_files_that_vanish_change_or_close_while_they_are_read_cost_no_answer(
     spare = make_bundle("spare/1", "slow").read_bytes()
     (tmp_path / "models/spare").rename(tmp_path / "spare")
     server = start_server("--model-poll-interval-s", "0.05")
-    times = scaled(20, 300)
+    times = scaled(12, 300)
     folder = tmp_path / "models/m/2"
     path = folder / "model.onnx"
     with Asking(server.target) as asking:

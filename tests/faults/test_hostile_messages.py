@@ -251,7 +251,7 @@ async def test_mutated_messages_are_answered_or_refused_as_the_contract_says(ser
     random, messages = Random(SEED), valid_messages()
     everything = [message for some in messages.values() for message in some]
     paths = sorted(messages)
-    n_messages = scaled(2_000, 100_000)
+    n_messages = scaled(1_000, 100_000)
     before_bytes = memory_bytes(server)
 
     def todo():
@@ -367,7 +367,7 @@ def oip_requests(draw):
 
 
 def test_absurd_messages_are_refused_with_a_reason_that_can_be_read(server, scaled, record):
-    n_messages = scaled(600, 20_000)
+    n_messages = scaled(300, 20_000)
     before_bytes = memory_bytes(server)
     sent, streams = Counter(), {PREDICT: STREAM, INFER: INFER_STREAM}
     with asyncio.Runner() as runner:

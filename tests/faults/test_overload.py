@@ -67,9 +67,9 @@ def test_at_five_times_saturation_accepted_requests_are_soon_answered_and_the_ot
     body, pid = message(), server.process.pid
     saturation(server.port, body, 1.0, IN_FLIGHT)
     most = max(LEAST, saturation(server.port, body, scaled(2.0, 5.0), IN_FLIGHT))
-    usual, _ = offer(server.port, pid, body, 0.8 * most, scaled(3.0, 15.0))
+    usual, _ = offer(server.port, pid, body, 0.8 * most, scaled(1.5, 15.0))
     before = settled(server)
-    figures, outcome = offer(server.port, pid, body, 5 * most, scaled(6.0, 30.0))
+    figures, outcome = offer(server.port, pid, body, 5 * most, scaled(3.0, 30.0))
     after = settled(server)
     assert not np.count_nonzero(outcome.status < 0), "requests without an answer"
     told = Counter(CODES[status] for status in outcome.status.tolist())
@@ -187,7 +187,7 @@ async def test_callers_that_give_up_after_milliseconds_leave_nothing_behind(
     random = np.random.default_rng(3)
     async with aio.insecure_channel(server.target, options=[("grpc.enable_retries", 0)]) as channel:
         call = channel.unary_unary(PATH)
-        until_s = time.monotonic() + scaled(4.0, 60.0)
+        until_s = time.monotonic() + scaled(2.0, 60.0)
 
         async def caller() -> None:
             while time.monotonic() < until_s:

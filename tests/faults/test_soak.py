@@ -113,7 +113,7 @@ def test_a_long_time_of_everything(make_bundle, start_server, scaled, record, tm
         [(tmp_path / "other" / str(number) / "model.onnx").read_bytes() for number in range(2)]
     )
     server = start_server("--model-poll-interval-s", "0.05")
-    n_requests, n_reloads, n_callers = scaled((6_000, 20, 4), (540_000, 1_000, 4))
+    n_requests, n_reloads, n_callers = scaled((3_000, 12, 4), (540_000, 1_000, 4))
     callers = [Caller(server.target, seed) for seed in range(n_callers)]
     errors: list[BaseException] = []
 

@@ -80,7 +80,7 @@ def test_sigterm_at_full_load_leaves_no_accepted_request_unanswered(
     make_bundle, start_server, scaled, record
 ):
     make_bundle("m/1", "slow")
-    times, n_answered = scaled(3, 20), 0
+    times, n_answered = scaled(2, 20), 0
     for turn in range(times):
         server = start_server("--drain-delay-s", str(0.2 * (turn % 2)))
         tallies = [Counter() for _ in range(12)]
@@ -262,7 +262,7 @@ def test_after_sigkill_a_server_starts_on_the_same_ports_and_answers(
     make_bundle, start_server, scaled, record
 ):
     make_bundle("m/1")
-    port, metrics_port, times = free_port(), free_port(), scaled(3, 20)
+    port, metrics_port, times = free_port(), free_port(), scaled(2, 20)
     with Client(f"127.0.0.1:{port}") as client:
         for _ in range(times):
             server = start_server("--grpc-port", str(port), "--metrics-port", str(metrics_port))

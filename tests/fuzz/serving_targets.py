@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
 
@@ -29,6 +31,10 @@ from tamiz_server.errors import (
     RowsFailed,
 )
 from tamiz_server.model import message_size
+from tamiz_server.protocols.oip.json_answer import JSON_LENGTH
+from tamiz_server.protocols.oip.json_request import read_request
+from tamiz_server.serving.endpoints import Asked, Reply
+from tamiz_server.transports.h1.routes import Routes
 
 from .target import Run, Target
 
@@ -52,8 +58,22 @@ class Answering:
         bundles = _few(folder) if bundles is None else bundles
         self._runner.run(self._serve({(name, 1): path for name, path in bundles.items()}))
 
+        self._routes = Routes(self.serving.endpoints())
+
     async def _serve(self, paths: dict[tuple[str, int], Path]) -> None:
         self.serving.serve(paths)
+
+    def ask_http(
+        self, verb: str, path: str, body: bytes, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> Reply:
+        """Return the reply to a request over HTTP."""
+        found = self._routes.find(path)
+        asked = Asked(found.named, headers, body, math.inf, headers.items)
+
+        async def answer() -> Reply:
+            return await found.endpoints[verb].answer(asked)
+
+        return self._runner.run(answer())
 
     def ask(self, method: Callable[..., Any], body: bytes) -> bytes:
         """Return the answer of a method."""
@@ -99,6 +119,47 @@ def infer(folder: Path, opened: ExitStack) -> Run:
         assert response.model_name == asked.model_name
         for output in response.outputs:
             assert output.shape[0] == asked.inputs[0].shape[0]
+
+    return run
+
+
+def infer_json(folder: Path, opened: ExitStack) -> Run:
+    """Answer requests in JSON, with tensors behind it: the first byte says how much of it is JSON."""
+    server = Answering(folder, opened)
+
+    def run(data: bytes) -> None:
+        size, body = data[:1], data[1:]
+        json_bytes = min(len(body), 4 * size[0]) if size and size[0] else None
+        asked = read_request(body, json_bytes, "good", "")  # refused as the server refuses it
+        length = {} if json_bytes is None else {JSON_LENGTH: str(json_bytes)}
+        for name in GRAPHS:
+            with suppress(InvalidRequest):
+                reply = server.ask_http("POST", f"/v2/models/{name}/infer", body, length)
+                sizes = dict(reply.headers)
+                answer = json.loads(reply.body[: int(sizes.get(JSON_LENGTH, len(reply.body)))])
+                assert answer.get("id", "") == asked.message.id
+                assert all(each["shape"][0] == asked.message.inputs[0].shape[0] for each in answer["outputs"])
+
+    return run
+
+
+def rows_json(folder: Path, opened: ExitStack) -> Run:
+    """Answer requests for rows in JSON: an accepted row has a label, one that abstained has a reason."""
+    server = Answering(folder, opened)
+
+    def run(data: bytes) -> None:
+        for name in GRAPHS:
+            with suppress(*PREDICTING):
+                answer = json.loads(server.ask_http("POST", f"/v1/models/{name}:predict", data).body)
+                columns = answer.get("outputs")
+                rows = answer.get("predictions") or [
+                    dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+                ]
+                for row in rows:
+                    assert row["accepted"] == (row["label"] is not None) == (row["reason"] is None)
+                    assert not row["accepted"] or row["confidence"] >= row.get(
+                        "threshold", answer["threshold"]
+                    )
 
     return run
 
@@ -156,6 +217,8 @@ def _parts(message: Message) -> Iterator[str | bytes | Message]:
 TARGETS = {
     "predict": Target(predict, PREDICTING),
     "infer": Target(infer, PREDICTING),
+    "infer_json": Target(infer_json, PREDICTING),
+    "rows_json": Target(rows_json, PREDICTING),
     "methods": Target(methods, (InvalidRequest, ModelNotFound, NotOffered, NotLoaded)),
     "layout": Target(layout, (InvalidRequest,)),
 }

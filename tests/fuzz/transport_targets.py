@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
 from tests.faults.http2 import PREFACE, SETTINGS, frame
+from tests.server.transports.h1.in_memory import Wire
 from tests.server.transports.h2.in_memory import ROUTES, SMALL, Recorder
 
 from tamiz_server.errors import TamizError, Unavailable
@@ -65,4 +67,27 @@ def http2(folder: Path, opened: ExitStack) -> Run:
     return run
 
 
-TARGETS = {"http2": Target(http2, ())}
+def http1(folder: Path, opened: ExitStack) -> Run:
+    """Take the bytes in pieces, with time between them; whatever they are, nothing is left of them."""
+
+    def run(data: bytes) -> None:
+        wire = Wire(body_bytes=2_000, packed_allowed=True, all_bytes=5_000, ahead_bytes=500)
+        size = 1 + data[0] * 4 if data else 1
+        for start in range(1, len(data), size):
+            wire.now_s += 0.5
+            wire.send(data[start : start + size])
+            if len(wire.started) % 3:
+                wire.reply(b"{}")
+            wire.at(wire.now_s)
+        wire.connection.drain()
+        for _ in range(10):
+            if wire.connection.due_s < math.inf:
+                wire.at(wire.connection.due_s)
+        wire.connection.lost()
+        assert wire.connection.is_over
+        assert wire.shared.room.n_bytes == 0
+
+    return run
+
+
+TARGETS = {"http1": Target(http1, ()), "http2": Target(http2, ())}

@@ -18,7 +18,7 @@ from tamiz_convert.metrics.clustered import effective_counts
 
 from .populations import DELTA, GRID, MAX_ERROR, RESAMPLES, allowed
 
-N_DRAWS = RESAMPLES // 5
+N_DRAWS = RESAMPLES // 10
 FACTORS = {"mild": np.array([0.4, 1.0, 1.6]), "one in eight is hard": np.array([0.3] * 7 + [5.9])}
 """How many times more often than another one a group errs; each is as frequent."""
 

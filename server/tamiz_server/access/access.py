@@ -72,6 +72,7 @@ OPEN_MESSAGE_BYTES: Final = 16 * 1024
 """The largest message of a method that needs no token; there is one name in it at most."""
 
 RIGHTS: Final = {
+    "/openapi.json": Right.PREDICT,
     "/metrics": Right.METRICS,
     _OIP + "ModelStatistics": Right.METRICS,
     **dict.fromkeys(

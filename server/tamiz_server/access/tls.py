@@ -27,6 +27,7 @@ class Certificates(NamedTuple):
         client_ca: the authorities whose clients may connect; None: clients need no certificate.
         context: key and chain as an SSLContext, for HTTP.
         calls: the same for HTTP/2, with the clients' authorities.
+        requests: the same for HTTP/1.1.
         valid: when all certificates of the chain are valid; None if that cannot be told.
     """
 
@@ -35,6 +36,7 @@ class Certificates(NamedTuple):
     client_ca: bytes | None
     context: ssl.SSLContext
     calls: ssl.SSLContext
+    requests: ssl.SSLContext
     valid: Validity | None
 
 
@@ -54,13 +56,14 @@ def watch_certificates(config: Config) -> Watched[Certificates] | None:
 def _read(config: Config) -> Certificates:
     """Return the checked content of the files. They are read twice: they may change during the check."""
     content = _content(config)
-    context, calls = _checked(config), _for_calls(_checked(config), config)
+    context = _checked(config)
+    calls, requests = (_for_callers(_checked(config), each, config) for each in ("h2", "http/1.1"))
     if _content(config) != content:
         raise ConfigError("the files for TLS are being changed right now; they are read again later")
     key, chain, client_ca = content
     valid = validity(chain)
     _warn_of_dates(config.tls_certificate, valid)
-    return Certificates(key, chain, client_ca, context, calls, valid)
+    return Certificates(key, chain, client_ca, context, calls, requests, valid)
 
 
 def _warn_of_dates(path: str, valid: Validity | None) -> None:
@@ -117,9 +120,9 @@ def _checked(config: Config) -> ssl.SSLContext:
     return context
 
 
-def _for_calls(context: ssl.SSLContext, config: Config) -> ssl.SSLContext:
-    """Return a context for HTTP/2 over TLS (RFC 9113, section 9.2)."""
-    context.set_alpn_protocols(["h2"])
+def _for_callers(context: ssl.SSLContext, protocol: str, config: Config) -> ssl.SSLContext:
+    """Return a context for HTTP/2 (RFC 9113, section 9.2) or HTTP/1.1 over TLS."""
+    context.set_alpn_protocols([protocol])
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
     context.num_tickets = 0  # a resumed session would not show its certificate again
     if config.tls_client_ca:

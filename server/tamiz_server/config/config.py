@@ -82,6 +82,15 @@ class Config:
             "h2": "libnghttp2 in the server's event loop, several times as fast; needs tamiz[fast]",
         },
     )
+    http_port: int = number(
+        -1,
+        "port of the Open Inference Protocol, and of predictions for rows in JSON, over HTTP/1.1; 0 takes a"
+        " free one, -1 none: HTTP is off (8000 is Triton's)",
+        least=-1,
+        most=65_535,
+        metavar="PORT",
+    )
+    http_host: str = address("", "IP address or Unix domain socket of HTTP, if different from --host")
     metrics_host: str = address(
         "", "IP address or Unix domain socket of /metrics and /healthz, if different from --host"
     )
@@ -146,7 +155,7 @@ class Config:
     )
     take_compressed: bool = switch(
         "take messages that are packed with gzip or deflate; they are unpacked only as far as"
-        " --max-message-bytes allows. Needs --transport h2"
+        " --max-message-bytes allows. Needs --transport h2, or --http-port for messages over HTTP"
     )
     max_stream_requests: int = number(
         16,
@@ -301,10 +310,12 @@ class Config:
         check(self)
         self._check_model_control()
         self._check_ports()
+        self._check_http()
         self._check_tls()
-        if self.take_compressed and self.transport != "h2":
+        if self.take_compressed and self.transport != "h2" and not self.has_http:
             raise ConfigError(
-                "--take-compressed needs --transport h2: grpcio unpacks a message before it looks at its size"
+                "--take-compressed needs --transport h2 or --http-port: grpcio unpacks a message before it"
+                " looks at its size"
             )
         self._check_jwt()
 
@@ -312,6 +323,16 @@ class Config:
     def is_explicit(self) -> bool:
         """Whether models are loaded and unloaded on request only."""
         return self.model_control_mode == "explicit"
+
+    @property
+    def has_http(self) -> bool:
+        """Whether requests are answered over HTTP too."""
+        return self.http_port >= 0
+
+    @property
+    def requests_host(self) -> str:
+        """The host of requests over HTTP."""
+        return self.http_host or self.host
 
     @property
     def pages_host(self) -> str:
@@ -344,6 +365,26 @@ class Config:
             )
         if self.grpc_port == self.metrics_port != 0:
             raise ConfigError(f"--grpc-port and --metrics-port are both {self.grpc_port}: choose two ports")
+
+    def _check_http(self) -> None:
+        if not self.has_http:
+            if self.http_host:
+                raise ConfigError("--http-host needs --http-port")
+            return
+        others = (
+            ("--grpc-port", self.host, self.grpc_port),
+            ("--metrics-port", self.pages_host, self.metrics_port),
+        )
+        for other_flag, host, other_port in others:
+            if not overlap(self.requests_host, host):
+                continue
+            if socket_path(host):
+                raise ConfigError(
+                    f"{host} would be the socket of HTTP too: give --http-host, such as"
+                    " unix:/run/tamiz/http.sock or 127.0.0.1"
+                )
+            if other_port == self.http_port != 0:
+                raise ConfigError(f"{other_flag} and --http-port are both {other_port}: choose two ports")
 
     def _check_tls(self) -> None:
         if bool(self.tls_certificate) != bool(self.tls_key):

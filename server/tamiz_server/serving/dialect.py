@@ -13,9 +13,11 @@ from tamiz_server.model.message_size import check_layout
 from tamiz_server.serving.served import Served
 
 _Message = TypeVar("_Message", bound=Message)
+_Asked = TypeVar("_Asked")
+_Written_co = TypeVar("_Written_co", covariant=True)
 
 
-class Dialect(Protocol[_Message]):
+class Dialect(Protocol[_Asked, _Written_co]):
     """How one protocol puts a request for predictions, and its answer. All but `write` raise InvalidRequest.
 
     Attributes:
@@ -26,13 +28,13 @@ class Dialect(Protocol[_Message]):
     method: str
     held_back: bool
 
-    def parse(self, body: bytes) -> _Message:
+    def parse(self, body: bytes) -> _Asked:
         """Return the message."""
 
-    def model(self, message: _Message) -> tuple[str, int, str]:
+    def model(self, message: _Asked) -> tuple[str, int, str]:
         """Return name, version and label of the model, as `Registry.find` takes them."""
 
-    def read(self, message: _Message, served: Served, deadline_s: float, n_bytes: int) -> Request:
+    def read(self, message: _Asked, served: Served, deadline_s: float, n_bytes: int) -> Request:
         """Return the request.
 
         Args:
@@ -42,8 +44,8 @@ class Dialect(Protocol[_Message]):
             n_bytes: how large the message was on the wire.
         """
 
-    def write(self, message: _Message, served: Served, answer: Answer) -> bytes:
-        """Return the answer as a message."""
+    def write(self, message: _Asked, served: Served, answer: Answer) -> _Written_co:
+        """Return the answer as it is sent."""
 
 
 def parse_or_say_why(parse: Callable[[bytes], _Message], body: bytes) -> _Message | InvalidRequest:
@@ -54,7 +56,7 @@ def parse_or_say_why(parse: Callable[[bytes], _Message], body: bytes) -> _Messag
         return error
 
 
-def given(parsed: _Message | InvalidRequest) -> _Message:
+def given(parsed: _Asked | InvalidRequest) -> _Asked:
     """Return what `parse_or_say_why` returned, or raise it."""
     if isinstance(parsed, InvalidRequest):
         raise parsed

@@ -7,8 +7,6 @@ import logging
 import time
 from typing import TypeVar
 
-from google.protobuf.message import Message
-
 from tamiz_server.access.access import charge_rows
 from tamiz_server.engine.request import Answer, Request
 from tamiz_server.errors import InvalidRequest, ModelFailed, TamizError
@@ -19,7 +17,8 @@ from tamiz_server.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
-_Message = TypeVar("_Message", bound=Message)
+_Asked = TypeVar("_Asked")
+_Written = TypeVar("_Written")
 
 
 class Requests:
@@ -33,12 +32,12 @@ class Requests:
 
     async def answer(
         self,
-        dialect: Dialect[_Message],
+        dialect: Dialect[_Asked, _Written],
         body: bytes,
         deadline_s: float,
         metadata: Metadata,
-        parsed: _Message | InvalidRequest | None = None,
-    ) -> bytes:
+        parsed: _Asked | InvalidRequest | None = None,
+    ) -> _Written:
         """Answer one request; see `Method`. Each is counted once, by its outcome.
 
         Args:

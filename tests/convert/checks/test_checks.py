@@ -54,6 +54,7 @@ def bundle(tmp_path_factory, calibration):
             calibrator=calibrator,
             certification_fraction=0.5,
             allow_duplicates=True,
+            report=False,
         )
         return folder
 

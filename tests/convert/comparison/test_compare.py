@@ -60,6 +60,7 @@ def bundles(cancer, tmp_path_factory):
             calibrator="temperature",
             max_error=0.1,
             allow_uncertified=True,
+            report=False,
         )
     return models / "tumors/1", models / "tumors/2"
 
@@ -78,7 +79,9 @@ def follower(column: int, folder):
     """A bundle that predicts what one of two columns says, 0 or 1."""
     X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 50, dtype=float)
     model = LogisticRegression(C=100).fit(X, X[:, column])
-    return export(model, folder, calibration=(X, X[:, column]), threshold=0.6, allow_duplicates=True).path
+    return export(
+        model, folder, calibration=(X, X[:, column]), threshold=0.6, allow_duplicates=True, report=False
+    ).path
 
 
 def permuted(bundle, folder):
@@ -290,7 +293,13 @@ def test_bundles_that_answer_another_question_are_refused(bundles, wine, rows, c
     with pytest.raises(BundleError, match=r"different classes, 0, 1 in A \(tumors/1\) and barbera, barolo"):
         compare(bundles[0], tmp_path / "wine/1", *rows)
     few = LogisticRegression(max_iter=5000).fit(cancer.train[:, :4], cancer.y_train)
-    export(few, tmp_path / "few/1", calibration=(cancer.held_out[:, :4], cancer.y_held_out), threshold=0.8)
+    export(
+        few,
+        tmp_path / "few/1",
+        calibration=(cancer.held_out[:, :4], cancer.y_held_out),
+        threshold=0.8,
+        report=False,
+    )
     with pytest.raises(BundleError, match=r"only A \(tumors/1\) reads 'features': numbers, \[30\], only B"):
         compare(bundles[0], tmp_path / "few/1", *rows)
     (tmp_path / "few/1/model.onnx").write_bytes(b"\x00")
@@ -531,8 +540,15 @@ def test_a_bundle_with_thresholds_by_slice_is_compared_with_one_without(cancer, 
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(train, cancer.y_train)
     sliced = table.assign(ward=np.where(np.arange(len(table)) % 2 == 0, "east", "west"))
     plain = table if names_columns else table.to_numpy()
-    export(model, tmp_path / "m/1", calibration=(plain, cancer.y_held_out), max_error=0.1)
-    export(model, tmp_path / "m/2", calibration=(sliced, cancer.y_held_out), max_error=0.2, slice_by="ward")
+    export(model, tmp_path / "m/1", calibration=(plain, cancer.y_held_out), max_error=0.1, report=False)
+    export(
+        model,
+        tmp_path / "m/2",
+        calibration=(sliced, cancer.y_held_out),
+        max_error=0.2,
+        slice_by="ward",
+        report=False,
+    )
     for pair in (("1", "2"), ("2", "1")):
         found = compare(*(tmp_path / "m" / version for version in pair), sliced, cancer.y_held_out)
         assert found.measure("accuracy").difference == 0

@@ -85,7 +85,7 @@ def as_format_1(manifest):
 
 @pytest.mark.parametrize("calibrator", CALIBRATORS)
 def test_the_same_rows_and_settings_give_what_the_export_gave(trained, rows, models, calibrator):
-    settings = {"calibration": rows, "calibrator": calibrator, "max_error": 0.1, "seed": 3}
+    settings = {"calibration": rows, "calibrator": calibrator, "max_error": 0.1, "seed": 3, "report": False}
     one = export(trained, models / "m/1", **settings).manifest
     recalibrate(models / "m/1", models / "m/2", **settings)
     two = read_manifest(models / "m/2")
@@ -101,9 +101,16 @@ def test_the_same_rows_and_settings_give_what_the_export_gave(trained, rows, mod
 @pytest.mark.parametrize("second", CALIBRATORS)
 def test_the_graph_as_far_as_the_scores_is_the_same_bytes(trained, rows, models, first, second):
     X, y = rows
-    export(trained, models / "m/1", calibration=(X[:150], y[:150]), calibrator=first, threshold=0.9)
+    export(
+        trained, models / "m/1", calibration=(X[:150], y[:150]), calibrator=first, threshold=0.9, report=False
+    )
     recalibrate(
-        models / "m/1", models / "m/2", calibration=(X[150:], y[150:]), calibrator=second, threshold=0.8
+        models / "m/1",
+        models / "m/2",
+        calibration=(X[150:], y[150:]),
+        calibrator=second,
+        threshold=0.8,
+        report=False,
     )
     original = from_sklearn(trained, X).model.graph
     for version in "12":
@@ -328,7 +335,9 @@ def test_what_the_scores_of_a_bundle_of_format_1_are_follows_from_its_calibrator
     cancer, rows, models, kind, calibrator
 ):
     estimator = ESTIMATORS[kind]().fit(cancer.train, cancer.y_train)
-    path = export(estimator, models / "m/1", calibration=rows, calibrator=calibrator, threshold=0.9).path
+    path = export(
+        estimator, models / "m/1", calibration=rows, calibrator=calibrator, threshold=0.9, report=False
+    ).path
     rewrite(path, as_format_1)
     assert from_bundle(*read_bundle(path)).kind == kind
 
@@ -336,7 +345,9 @@ def test_what_the_scores_of_a_bundle_of_format_1_are_follows_from_its_calibrator
 @pytest.mark.parametrize("calibrator", CALIBRATORS)
 def test_margins_of_format_1_are_known_by_having_no_metrics_before(cancer, rows, models, calibrator):
     estimator = ESTIMATORS["margins"]().fit(cancer.train, cancer.y_train)
-    path = export(estimator, models / "m/1", calibration=rows, calibrator=calibrator, threshold=0.9).path
+    path = export(
+        estimator, models / "m/1", calibration=rows, calibrator=calibrator, threshold=0.9, report=False
+    ).path
     rewrite(path, as_format_1)
     assert from_bundle(*read_bundle(path)).kind == "margins"
     with pytest.raises(EstimatorError, match="only margins"):

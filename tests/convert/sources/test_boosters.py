@@ -24,7 +24,9 @@ from tamiz_convert import EstimatorError, ParityError, RowsError, export
 from tamiz_convert.calibrators import METHODS
 from tamiz_convert.sources import xgboost_trees
 
-CALIBRATORS = dict.fromkeys(METHODS, 1e-5) | {"isotonic": 1e-4, "venn-abers": 1e-4}
+TOLERANCES = dict.fromkeys(METHODS, 1e-5) | {"isotonic": 1e-4, "venn-abers": 1e-4}
+QUICK = ("none", "sigmoid", "isotonic")
+"""Enough where the model is what is asked about: scores as they are, and steps between them."""
 CAT = {"verbose": 0, "allow_writing_files": False, "thread_count": 1}
 LGB = {"verbose": -1, "n_jobs": 1, "min_child_samples": 5}
 
@@ -59,9 +61,9 @@ def numbers(y: np.ndarray) -> np.ndarray:
     return np.unique(y, return_inverse=True)[1]
 
 
-def check(model: Any, rows: Any, y: Any, folder: Any, **options: Any) -> Any:
-    """Export with every calibrator; the export itself compares with the library."""
-    for calibrator, tolerance in CALIBRATORS.items():
+def check(model: Any, rows: Any, y: Any, folder: Any, calibrators: Any = QUICK, **options: Any) -> Any:
+    """Export with each calibrator; the export itself compares with the library."""
+    for calibrator in calibrators:
         report = export(
             model,
             folder / calibrator / "1",
@@ -74,7 +76,7 @@ def check(model: Any, rows: Any, y: Any, folder: Any, **options: Any) -> Any:
         )
         parity = report.manifest.parity
         assert parity.label_flips == 0
-        assert parity.max_probability_difference <= tolerance
+        assert parity.max_probability_difference <= TOLERANCES[calibrator]
         assert parity.n_rows > len(rows)
         assert list(parity.batch_sizes) == [1, 7, 64]
     return report
@@ -108,11 +110,13 @@ def served(folder: Any, rows: np.ndarray) -> np.ndarray:
         *((name, np.float32) for name in ("XGBoost", "LightGBM", "CatBoost")),
     ],
 )
-def test_a_classifier_survives_the_export_with_every_calibrator(name, data, dtype, request, tmp_path):
+def test_a_classifier_survives_the_export_with_a_calibrator(name, data, dtype, request, tmp_path):
+    """With every calibrator, one kind of each library."""
     rows = request.getfixturevalue(data)
     y, y_held_out = (numbers(y) if name in NUMBERED else y for y in (rows.y_train, rows.y_held_out))
     model = CLASSIFIERS[name]().fit(rows.train.astype(dtype), y)
-    check(model, rows.held_out.astype(dtype), y_held_out, tmp_path)
+    calibrators = METHODS if dtype == np.float64 and name in ("XGBoost", "LightGBM", "CatBoost") else QUICK
+    check(model, rows.held_out.astype(dtype), y_held_out, tmp_path, calibrators)
     own = model.predict_proba(rows.held_out.astype(dtype))
     np.testing.assert_allclose(served(tmp_path, rows.held_out.astype(dtype)), own, atol=1e-5)
 

@@ -92,6 +92,7 @@ def check(scaled, tmp_path):
                 calibrator=calibrator,
                 threshold=0.8,
                 replace=True,
+                report=False,
                 **options,
             )
             assert report.manifest.parity.label_flips == 0

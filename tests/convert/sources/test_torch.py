@@ -14,7 +14,9 @@ from torch import nn
 from torch.nn import functional
 
 from tamiz_convert import EstimatorError, RowsError, TorchModel, export
-from tamiz_convert.calibrators import METHODS
+
+QUICK = ("none", "temperature", "isotonic")
+"""Logits of two, three and ten classes meet every calibrator in test_parity_matrix.py."""
 
 
 def train(module: nn.Module, X: np.ndarray, y: np.ndarray, steps: int = 60) -> nn.Module:
@@ -100,8 +102,8 @@ def probabilities(folder, feed):
     return onnxruntime.InferenceSession(folder / "none" / "1" / "model.onnx").run(["probabilities"], feed)[0]
 
 
-def test_images_survive_the_export_with_every_calibrator(cnn, images, tmp_path):
-    report = check(cnn, images[2], images[3], tmp_path, METHODS)
+def test_images_survive_the_export_with_a_calibrator(cnn, images, tmp_path):
+    report = check(cnn, images[2], images[3], tmp_path, QUICK)
     (spec,) = report.manifest.inputs
     assert (spec.name, list(spec.shape)) == ("features", [-1, 1, 8, 8])
     assert [each.name for each in report.manifest.reference_histograms] == ["confidence"]
@@ -133,7 +135,7 @@ def test_a_module_in_float64_keeps_it(scaled, tmp_path):
 def test_one_output_is_the_logit_of_the_second_class(scaled, last, tmp_path):
     module = train(nn.Sequential(nn.Linear(30, 1), last()), *scaled[:2])
     names = np.array(["benign", "malignant"])
-    report = check(module, scaled[2], names[scaled[3]], tmp_path, METHODS, classes=names)
+    report = check(module, scaled[2], names[scaled[3]], tmp_path, QUICK, classes=names)
     assert list(report.manifest.classes.strings) == names.tolist()
     with torch.inference_mode():
         own = torch.sigmoid(module(torch.tensor(scaled[2], dtype=torch.float32)).double()).numpy().ravel()

@@ -80,6 +80,16 @@ def test_every_field_is_a_flag_and_a_variable_with_a_help_text(tmp_path, field):
         (["--host", "unix:/run/a.sock"], "--host is unix:/run/a.sock: give --metrics-host too"),
         (["--host", "unix:/a", "--metrics-host", "unix:///a"], "are both unix:/a: choose two sockets"),
         (["--metrics-host", "::", "--metrics-port", "8001"], "are both 8001: choose two ports"),
+        (["--http-port", "-2"], "--http-port is -2: expected from -1 to 65535"),
+        (["--http-port", "8001"], "--grpc-port and --http-port are both 8001: choose two ports"),
+        (["--http-port", "8002"], "--metrics-port and --http-port are both 8002: choose two ports"),
+        (["--http-port", "8001", "--http-host", "::"], "--grpc-port and --http-port are both 8001"),
+        (["--http-host", "::1"], "--http-host needs --http-port"),
+        (
+            ["--http-port", "0", "--host", "unix:/a", "--metrics-host", "::"],
+            "unix:/a would be the socket of HTTP too: give --http-host",
+        ),
+        (["--take-compressed"], "--take-compressed needs --transport h2 or --http-port"),
         (["--version-policy", "newest"], "--version-policy is 'newest': expected all, latest, or latest:N"),
         (["--model-poll-interval-s", "-1"], "--model-poll-interval-s is -1.0: expected from 0 to 2147483"),
         (["--access-log-share", "1e-320"], "--access-log-share is 1e-320: expected 0, or from 1e-09 to 1"),
@@ -135,6 +145,14 @@ def test_a_socket_takes_no_port(tmp_path):
     )
     assert (config.host, config.pages_host) == ("unix:/run/a", "unix:/run/b")
     assert parse(tmp_path, "--host", "unix:/run/a", "--metrics-host", "::1").pages_host == "::1"
+
+
+def test_http_is_off_or_beside_the_other_ports(tmp_path):
+    assert not parse(tmp_path).has_http
+    assert parse(tmp_path, "--http-port", "8000").requests_host == "127.0.0.1"
+    config = parse(tmp_path, "--http-port", "8001", "--http-host", "::1", "--take-compressed")
+    assert (config.has_http, config.requests_host) == (True, "::1")
+    assert parse(tmp_path, "--http-port", "0", "--http-host", "unix:/run/c").requests_host == "unix:/run/c"
 
 
 @pytest.mark.parametrize("name", ["TAMIZ_GRPC_PROT", "TAMIZ_TOKEN_FILE", "TAMIZ_REQUIRE_SIGNATURES"])

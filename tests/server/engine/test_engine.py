@@ -351,15 +351,20 @@ async def test_a_model_rests_for_as_long_as_a_batch_cannot_be_stopped(make_engin
 
 @pytest.mark.parametrize("max_concurrency", [1, 3])
 async def test_as_many_batches_are_computed_at_once_as_allowed(make_engine, max_concurrency):
-    engine = make_engine("slower", in_thread=True, max_batch_size=1, max_concurrency=max_concurrency)
+    """Each batch waits until as many are under way as may be, and then a moment for one too many."""
+    engine = make_engine(in_thread=True, max_batch_size=1, max_concurrency=max_concurrency)
     run, now, most = engine._runner.run, 0, 0
-    lock = threading.Lock()
+    lock, reached = threading.Lock(), threading.Event()
 
     def counted(batch):
         nonlocal now, most
         with lock:
             now += 1
             most = max(most, now)
+            if now >= max_concurrency:
+                reached.set()
+        reached.wait(20)
+        time.sleep(0.02)
         try:
             return run(batch)
         finally:

@@ -25,6 +25,7 @@ from tamiz.v1.prediction_pb2 import (
 )
 from tamiz_server.engine.request import Request
 from tamiz_server.errors import InputsChanged, InvalidRequest, ModelFailed, ModelNotFound, Unavailable
+from tamiz_server.model.trial import Trial
 from tamiz_server.repository import reloader
 from tamiz_server.repository.repository import load
 
@@ -380,6 +381,7 @@ async def test_the_process_that_tries_bundles_is_started_once_for_many_loads(
     make_bundle("m/1")
     pids = set()
     async with running() as server:
+        server.reloader._trial = Trial()
         for threshold in (0.6, 0.7, 0.8):
             replace("m/1", threshold)
             await server.look()

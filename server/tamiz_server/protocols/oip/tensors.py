@@ -39,8 +39,10 @@ DATATYPES: Final[dict[DataType, str]] = {
 }
 """The contract's type to the protocol's, for every type."""
 
+DTYPES: Final = {DATATYPES[data_type]: dtype for data_type, dtype in NUMERIC_DTYPES.items()}
+"""The protocol's numeric datatypes, but for BF16, as NumPy has them."""
+
 _BF16: Final = "BF16"
-_DTYPES: Final = {DATATYPES[data_type]: dtype for data_type, dtype in NUMERIC_DTYPES.items()}
 # The field of InferTensorContents that belongs to a datatype, and the type of its elements.
 _FIELDS: Final = {
     "BOOL": ("bool_contents", np.dtype(np.bool_)),
@@ -96,7 +98,7 @@ def _read(sent: _Sent, spec: Spec) -> NDArray[Any]:
             f"input {spec.name!r} has contents beside raw_input_contents: expected one of the two"
         )
     elif tensor.datatype == BYTES:
-        array = np.array(_split(raw, math.prod(shape), spec.name), dtype=object).reshape(shape)
+        array = np.array(split(raw, math.prod(shape), spec.name), dtype=object).reshape(shape)
     else:
         array = _numbers(raw, shape, tensor.datatype, spec.name)
     if spec.dtype is None:
@@ -105,7 +107,7 @@ def _read(sent: _Sent, spec: Spec) -> NDArray[Any]:
 
 
 def _numbers(raw: bytes, shape: tuple[int, ...], datatype: str, name: str) -> NDArray[Any]:
-    dtype = np.dtype("<u2") if datatype == _BF16 else _DTYPES[datatype]
+    dtype = np.dtype("<u2") if datatype == _BF16 else DTYPES[datatype]
     expected_bytes = math.prod(shape) * dtype.itemsize
     if len(raw) != expected_bytes:
         raise InvalidRequest(
@@ -135,12 +137,16 @@ def _typed(sent: _Sent, shape: tuple[int, ...]) -> NDArray[Any]:
             f"input {sent.name!r} of shape {list(shape)} takes {math.prod(shape)} elements, got {len(values)}"
         )
     array: NDArray[Any] = np.array(values, dtype=dtype).reshape(shape)
-    declared = _DTYPES.get(tensor.datatype, dtype)  # INT8 travels as int32
+    declared = DTYPES.get(tensor.datatype, dtype)  # INT8 travels as int32
     return array if array.dtype == declared else _exact(array, declared, sent.name, tensor.datatype)
 
 
-def _split(raw: bytes, count: int, name: str) -> list[bytes]:
-    """Return the elements of a raw BYTES tensor: each is preceded by its length, four bytes little-endian."""
+def split(raw: bytes, count: int, name: str) -> list[bytes]:
+    """Return the elements of a raw BYTES tensor: each is preceded by its length, four bytes little-endian.
+
+    Raises:
+        InvalidRequest: if there are other than `count`, or too many; `name` says of which input.
+    """
     if count > MOST_STRINGS:
         raise InvalidRequest(
             f"input {name!r} has {count} strings; at most {MOST_STRINGS} can be sent at once: send its rows"

@@ -252,7 +252,7 @@ async def test_what_changes_nothing_may_be_there(make_serving, where, name, valu
     assert await infer(oip, put(request(margins(3.0), "label"), where, name, **value)) == plain
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 async def test_mutated_messages_are_answered_or_refused_but_never_break_the_service(make_serving, data):
     valid = request(margins(3.0, 1.0), "label", "probabilities", id="7")

@@ -63,7 +63,7 @@ async def test_probabilities_come_when_asked_for_and_hide_abstained_rows(make_se
     assert np.isnan(probabilities[1]).all()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 async def test_mutated_messages_are_answered_or_refused_but_never_break_the_service(make_serving, data):
     body = bytearray(predict_request(3.0, 1.0))
