@@ -52,7 +52,7 @@ def bundle(tmp_path_factory, calibration):
             calibration=held_out,
             threshold=threshold,
             calibrator=calibrator,
-            certification_fraction=0.5,
+            certification_fraction=0.3,
             allow_duplicates=True,
             report=False,
         )
