@@ -15,7 +15,7 @@ from tamiz_server.errors import TamizError, Unavailable
 from tamiz_server.transports.h2.connection import Connection, Shared
 from tamiz_server.transports.h2.limits import Limits
 from tamiz_server.transports.h2.reception import Reception
-from tamiz_server.transports.h2.room import Room
+from tamiz_server.transports.room import Room
 
 from .target import Run, Target
 

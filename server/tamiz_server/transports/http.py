@@ -15,13 +15,11 @@ from tamiz_server.serving.endpoints import Endpoint
 
 
 class HttpServer(Protocol):
-    """Carries requests to endpoints and their answers back, in the running event loop. It knows no model.
+    """Carries requests to endpoints and their answers back, in the running event loop. It knows no model."""
 
-    Attributes:
-        port: the port that it listens on, once started.
-    """
-
-    port: int
+    @property
+    def port(self) -> int:
+        """The port that it listens on, once started."""
 
     async def start(self) -> None:
         """Listen.

@@ -15,13 +15,11 @@ from tamiz_server.serving.methods import Methods
 
 
 class Transport(Protocol):
-    """Carries calls to services and their answers back, in the running event loop. It knows no model.
+    """Carries calls to services and their answers back, in the running event loop. It knows no model."""
 
-    Attributes:
-        port: the port that it listens on, once started.
-    """
-
-    port: int
+    @property
+    def port(self) -> int:
+        """The port that it listens on, once started."""
 
     async def start(self) -> None:
         """Listen. Health says NOT_SERVING until `set_health` changes that.

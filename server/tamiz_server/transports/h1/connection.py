@@ -30,7 +30,7 @@ from tamiz_server.transports.h1.call import Call
 from tamiz_server.transports.h1.limits import Limits
 from tamiz_server.transports.h1.reception import Options, Reception, has_body, too_large
 from tamiz_server.transports.h1.refusals import Refused, reply_to
-from tamiz_server.transports.h2.room import Room
+from tamiz_server.transports.room import Room
 
 _CODES: Final = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "RESOURCE_EXHAUSTED",

@@ -13,10 +13,10 @@ from typing import Final, cast
 from tamiz_server.access.access import CALLER
 from tamiz_server.errors import ModelFailed, TamizError
 from tamiz_server.serving.endpoints import Asked, Reply
+from tamiz_server.transports.compression import unpacked
 from tamiz_server.transports.h1.call import Call
 from tamiz_server.transports.h1.connection import Connection, Shared
 from tamiz_server.transports.h1.refusals import Refused
-from tamiz_server.transports.h2.compression import unpacked
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class H1Protocol(asyncio.Protocol):
 
     # What the server says
 
-    def drain(self) -> None:
+    def drain(self, grace_s: float) -> None:  # noqa: ARG002  who ends it then aborts it
         """End the connection when its request, if there is one, is answered."""
         self._connection.drain()
         self.flush()

@@ -11,11 +11,11 @@ from h11 import Request
 from tamiz_server.access.access import OPEN, OPEN_MESSAGE_BYTES, Access
 from tamiz_server.errors import InvalidRequest, MessageTooLarge, MetadataTooLarge, NotPermitted
 from tamiz_server.serving.endpoints import BINARY, JSON
+from tamiz_server.transports.compression import ENCODINGS
 from tamiz_server.transports.h1.call import Call
 from tamiz_server.transports.h1.limits import Limits, size_bytes
 from tamiz_server.transports.h1.refusals import Refused
 from tamiz_server.transports.h1.routes import Found, Routes
-from tamiz_server.transports.h2.compression import ENCODINGS
 
 _VERSIONS: Final = (b"1.1", b"1.0")
 _UTF8: Final = ("utf-8", "utf8")

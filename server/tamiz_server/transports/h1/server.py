@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from email.utils import formatdate
-from typing import Final
 
 from tamiz_server.access.access import Access
 from tamiz_server.access.tls import Certificates
 from tamiz_server.access.watched import Watched
 from tamiz_server.config.config import Config
-from tamiz_server.config.host import socket_path
 from tamiz_server.serving.endpoints import Endpoint
-from tamiz_server.system.resources import room_for_connections
+from tamiz_server.transports.connections import Connections
 from tamiz_server.transports.h1.connection import Shared
 from tamiz_server.transports.h1.limits import Limits
 from tamiz_server.transports.h1.protocol import H1Protocol
 from tamiz_server.transports.h1.reception import Reception
 from tamiz_server.transports.h1.routes import Routes
-from tamiz_server.transports.h2.listener import Listener
-from tamiz_server.transports.h2.room import Room
-from tamiz_server.transports.ports import bound, listening, remove_socket
-
-_GONE_WITHIN_S: Final = 2.0
-"""How long connections whose time is up may take to close."""
+from tamiz_server.transports.room import Room
 
 
 class H1Server:
-    """Serves endpoints.
-
-    Attributes:
-        port: the port that it listens on, once started; 0 for a Unix domain socket.
-    """
+    """Serves endpoints."""
 
     def __init__(
         self,
@@ -46,7 +33,6 @@ class H1Server:
         refused: Counter[str] | None = None,
     ) -> None:
         """Take endpoints; the others as `transport` does."""
-        self.port = 0
         self._config = config
         self._certificates = certificates
         limits = Limits.of(config)
@@ -57,10 +43,13 @@ class H1Server:
             Counter() if refused is None else refused,
             _date(),
         )
-        self._connections: set[H1Protocol] = set()
-        self._listener: Listener | None = None
-        self._all_gone = asyncio.Event()
-        self._is_stopping = False
+        host = config.requests_host
+        self._connections = Connections("--http-host", host, "--http-port", config.http_port)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, once started; 0 for a Unix domain socket."""
+        return self._connections.port
 
     async def start(self) -> None:
         """Listen.
@@ -68,55 +57,20 @@ class H1Server:
         Raises:
             ConfigError: if the port cannot be listened on.
         """
-        config, certificates = self._config, self._certificates
-        host = config.requests_host
-        flag = "--http-host" if socket_path(host) else "--http-port"
-        with listening(flag, host, config.http_port):
-            taken = bound(host, config.http_port)
-            self._listener = Listener(
-                taken,
-                self._connection,
-                most_connections=room_for_connections(config.max_connections),
-                handshake_s=self._shared.limits.header_s,
-                tls=None if certificates is None else lambda: certificates.current().requests,
-            )
-        name = taken.getsockname()
-        self.port = 0 if isinstance(name, str) else int(name[1])
+        certificates = self._certificates
+        self._connections.listen(
+            self._connection,
+            most=self._config.max_connections,
+            handshake_s=self._shared.limits.header_s,
+            tls=None if certificates is None else lambda: certificates.current().requests,
+        )
 
     async def stop(self, grace_s: float) -> None:
         """Accept no new requests, wait at most `grace_s` seconds for those in flight, and stop."""
-        self._is_stopping = True
-        if self._listener is not None and self._listener.is_open:
-            self._listener.close()
-            remove_socket(self._config.requests_host)
-        for connection in list(self._connections):
-            connection.drain()
-        if not self._connections:
-            return
-        try:
-            async with asyncio.timeout(grace_s):
-                await self._all_gone.wait()
-        except TimeoutError:
-            for connection in list(self._connections):
-                connection.abort()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._all_gone.wait(), _GONE_WITHIN_S)
+        await self._connections.stop(grace_s)
 
     def _connection(self) -> H1Protocol:
-        return H1Protocol(self._shared, self._arrived, self._left)
-
-    def _arrived(self, connection: H1Protocol) -> None:
-        self._all_gone.clear()
-        self._connections.add(connection)
-        if self._is_stopping:  # its handshake ended too late
-            connection.drain()
-
-    def _left(self, connection: H1Protocol) -> None:
-        self._connections.discard(connection)
-        if self._listener is not None:
-            self._listener.left()
-        if not self._connections:
-            self._all_gone.set()
+        return H1Protocol(self._shared, self._connections.arrived, self._connections.left)
 
 
 def _date() -> Callable[[], str]:

@@ -45,9 +45,9 @@ from tamiz_server.transports.h2.keepalive import Keepalive, Pulse
 from tamiz_server.transports.h2.limits import MOST_RESETS, Limits
 from tamiz_server.transports.h2.outgoing import Outgoing
 from tamiz_server.transports.h2.reception import NotGrpc, Reception
-from tamiz_server.transports.h2.room import Room
 from tamiz_server.transports.h2.routes import Route
 from tamiz_server.transports.h2.stalls import Stalls
+from tamiz_server.transports.room import Room
 
 _USELESS_PER_S: Final = 2_000
 """How many frames that bring nothing are borne: pings, settings, empty DATA. Answering them takes time.

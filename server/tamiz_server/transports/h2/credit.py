@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tamiz_server.transports.h2.call import Call
-from tamiz_server.transports.h2.room import Room
+from tamiz_server.transports.room import Room
 
 
 class Credit:

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final
 
 from tamiz_server.errors import InvalidRequest, MessageTooLarge, NotOffered
-from tamiz_server.transports.h2.compression import ENCODINGS, unpacked
+from tamiz_server.transports.compression import ENCODINGS, unpacked
 
 PREFIX_BYTES: Final = 5
 _SMALL_BYTES: Final = 1_024

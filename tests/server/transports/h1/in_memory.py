@@ -10,7 +10,7 @@ from tamiz_server.transports.h1.connection import Connection, Shared
 from tamiz_server.transports.h1.limits import Limits
 from tamiz_server.transports.h1.reception import Reception
 from tamiz_server.transports.h1.routes import Routes
-from tamiz_server.transports.h2.room import Room
+from tamiz_server.transports.room import Room
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 LIVE = "/inference.GRPCInferenceService/ServerLive"

@@ -12,8 +12,8 @@ from ngh2 import DataReceived, ResponseReceived, StreamClosed, TrailersReceived
 from tamiz_server.transports.h2.connection import Connection, Shared
 from tamiz_server.transports.h2.limits import Limits
 from tamiz_server.transports.h2.reception import Reception
-from tamiz_server.transports.h2.room import Room
 from tamiz_server.transports.h2.routes import Route
+from tamiz_server.transports.room import Room
 
 SMALL = {"message_bytes": 1_000_000, "metadata_bytes": 8_192, "n_streams": 100}
 

@@ -63,7 +63,7 @@ def test_the_end_may_come_in_trailers_too():
         (message(b"a") + message(b"b"), INVALID, "more than one message"),
         (message(b"a") + b"\0", INVALID, "more than one message"),
         (message(b"", length=1_000_001), EXHAUSTED, "1000001 bytes large: at most 1000000"),
-        (message(gzip.compress(b"a"), flag=1), INVALID, "does not say how"),
+        (message(gzip.compress(b"a", mtime=0), flag=1), INVALID, "does not say how"),
         (message(b"a", flag=9), INVALID, "begins with 9"),
     ],
 )

@@ -32,7 +32,7 @@ from tests.server.transports.h2.in_memory import ROUTES, SMALL, Recorder
 from tamiz_server.transports.h2.connection import Connection, Shared
 from tamiz_server.transports.h2.limits import Limits
 from tamiz_server.transports.h2.reception import Reception
-from tamiz_server.transports.h2.room import Room
+from tamiz_server.transports.room import Room
 
 PRIORITY, PUSH_PROMISE, PADDED, HAS_PRIORITY = 2, 5, 8, 32
 MAX_FRAME_SIZE, INITIAL_WINDOW_SIZE, ENABLE_PUSH, MAX_WINDOW = 5, 4, 2, 2**31 - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tamiz_server.transports.h2.call import Call
 from tamiz_server.transports.h2.credit import Credit
-from tamiz_server.transports.h2.room import Room
+from tamiz_server.transports.room import Room
 
 
 class Holder:
