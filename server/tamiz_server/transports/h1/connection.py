@@ -28,6 +28,7 @@ from tamiz_server.errors import (
 from tamiz_server.serving.endpoints import Reply
 from tamiz_server.transports.h1.call import Call
 from tamiz_server.transports.h1.limits import Limits
+from tamiz_server.transports.h1.parser import parser
 from tamiz_server.transports.h1.reception import Options, Reception, has_body, too_large
 from tamiz_server.transports.h1.refusals import Refused, reply_to
 from tamiz_server.transports.room import Room
@@ -39,6 +40,9 @@ _CODES: Final = {
 }
 _UNREAD: Final = (h11.IDLE, h11.SEND_BODY, h11.ERROR)
 """The states of a peer whose request was not read to its end."""
+
+_QUOTE: Final = ": bytearray("
+"""Where h11 begins to quote a line, which may hold a token."""
 
 _COUNTED_ELSEWHERE: Final = (Unauthenticated, NotPermitted, RateExceeded)
 """Refusals of access control, which counts them itself."""
@@ -99,7 +103,7 @@ class Connection:
         self._shared = shared
         self._runner = runner
         self._limits = shared.limits
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=shared.limits.header_bytes)
+        self._http = parser(shared.limits.header_bytes)
         self._state = _State.WAITING
         self._has_begun = False
         self._ends_s = now_s + age_s
@@ -211,7 +215,8 @@ class Connection:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
                 status = HTTPStatus(error.error_status_hint)
-                self._refuse(Refused(status, str(error), _CODES.get(status, "INVALID_ARGUMENT")))
+                said = str(error).partition(_QUOTE)[0]
+                self._refuse(Refused(status, said, _CODES.get(status, "INVALID_ARGUMENT")))
                 return
             if isinstance(event, h11.Request):
                 self._begin(event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 from http import HTTPStatus
 
 import h11
@@ -186,6 +187,38 @@ def test_a_request_that_is_not_let_in_is_told_why(sent, status, code, words):
     assert words in got[2]
     assert not wire.started
     assert sum(wire.refused.values()) == (code != "PERMISSION_DENIED")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"x:" + b" " * 100_000 + b"\0",
+        b"x: a" + b" " * 100_000 + b"\x0b",
+        b"x:" + b" \t" * 50_000 + b"\r y",
+        b"x: " + b"a " * 50_000 + b"\0",
+    ],
+)
+def test_a_wrong_line_is_refused_in_no_time_however_many_blanks_it_has(line):
+    wires = [Wire(), Wire(), Wire()]
+    fields = [("transfer-encoding", "chunked")]
+    began_s = time.process_time()
+    sent = [
+        wires[0].send(b"GET /live HTTP/1.1\r\nhost: a\r\n" + line + b"\r\n\r\n"),
+        wires[1].send(request("GET", "/live", fields) + b"0\r\n" + line + b"\r\n\r\n"),
+        wires[2].send(request("GET", "/live", fields) + b"1;" + line + b"\nx\r\n"),
+    ]
+    assert time.process_time() - began_s < 1.0, "time with the square of the blanks would be a minute"
+    for wire, data in zip(wires, sent, strict=True):
+        status, code, said = refusal(data)
+        assert (status, code) == (400, "INVALID_ARGUMENT")
+        assert "bytearray" not in said
+        assert len(said) < 100
+        assert not wire.started
+
+
+def test_a_line_that_is_wrong_is_not_quoted_because_it_may_hold_a_token():
+    said = refusal(Wire().send(request(headers=[("authorization ", "Bearer secret")])))[2]
+    assert said == "illegal header line"
 
 
 def test_a_header_that_never_ends_is_refused_before_it_ends():
