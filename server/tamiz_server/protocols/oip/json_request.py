@@ -31,6 +31,11 @@ _BINARY: Final = "binary_data"
 _ALL_BINARY: Final = "binary_data_output"
 _LARGEST_INT64: Final = 2**63 - 1
 _LARGEST_UINT64: Final = 2**64 - 1
+_MOST_DIMENSIONS: Final = 16
+_MOST_LISTED: Final = 2**14
+"""How many inputs or outputs a request may have: each takes some 70 µs to read."""
+
+_MOST_PARAMETERS: Final = 1_000
 _TYPES: Final = {datatype: data_type for data_type, datatype in DATATYPES.items()}
 
 
@@ -146,6 +151,8 @@ def _raw(data: Any, shape: list[int], datatype: str, name: str) -> bytes:
             f"input {name!r} of shape {shape} takes {math.prod(shape)} elements, flat or in lists of that"
             f" shape; data has the shape {list(array.shape)}"
         )
+    if not array.size:
+        raise InvalidRequest(f"input {name!r} of shape {shape} has no elements: expected at least one")
     try:
         values = cast(column_of(array.reshape(shape)), _TYPES[datatype], f"input {name!r}")
     except RowsError as error:
@@ -158,9 +165,13 @@ def _raw(data: Any, shape: list[int], datatype: str, name: str) -> bytes:
 def _shape(given: Mapping[str, Any], name: str) -> list[int]:
     shape = given.get("shape")
     if not isinstance(shape, list) or not all(_is_whole(size, _LARGEST_INT64) for size in shape):
-        got = shape if isinstance(shape, list) else shown(shape)
+        got = shape[:_MOST_DIMENSIONS] if isinstance(shape, list) else shown(shape)
         raise InvalidRequest(
             f"shape of input {name!r} is {got}: expected a list of whole numbers, rows first, such as [2, 30]"
+        )
+    if len(shape) > _MOST_DIMENSIONS:
+        raise InvalidRequest(
+            f"shape of input {name!r} has {len(shape)} dimensions: expected at most {_MOST_DIMENSIONS}"
         )
     return shape
 
@@ -173,11 +184,17 @@ def _name(given: Mapping[str, Any], where: str) -> str:
 
 
 def _listed(asked: Mapping[str, Any], name: str) -> Iterable[Any]:
-    return member(asked, name, list, "a list of objects") or ()
+    found = member(asked, name, list, "a list of objects") or ()
+    if len(found) > _MOST_LISTED:
+        raise InvalidRequest(f"{name} has {len(found)} entries: expected at most {_MOST_LISTED}")
+    return found
 
 
 def _parameters(given: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(member(given, "parameters", dict, "an object") or {})
+    found = member(given, "parameters", dict, "an object") or {}
+    if len(found) > _MOST_PARAMETERS:
+        raise InvalidRequest(f"there are {len(found)} parameters: expected at most {_MOST_PARAMETERS}")
+    return dict(found)
 
 
 def _flag(parameters: dict[str, Any], name: str) -> bool | None:
