@@ -230,6 +230,7 @@ class Connection:
                 self._outgoing.answer(call, message)
             except MessageTooLarge as error:
                 self._end(call, error, counts=True)
+            call.body = None  # it may be large, and its caller slow to take the answer
 
     def send(self, call: Call, message: bytes) -> bool:
         """Send one answer of several; return whether the next one may be sent. If not, `writable` says when.
@@ -247,6 +248,7 @@ class Connection:
         if not call.is_done:
             self._outgoing.end(call)
             self._incoming.forget(call)
+            call.body = None
 
     def fail(self, call: Call, error: TamizError) -> None:
         """End a call with an error of its method."""
@@ -261,6 +263,7 @@ class Connection:
                 self._shared.refused[error.code] += 1
             self._outgoing.fail(call, error)
             self._incoming.forget(call)
+            call.body = None
 
     def _abandon(self, call: Call, error: TamizError) -> None:
         """End a call from this side, whatever its method is about to say."""
@@ -278,13 +281,17 @@ class Connection:
         for event in self._session.events():
             if isinstance(event, StreamClosed | ConnectionClosed):
                 self._HANDLERS[type(event)](self, event, 0.0)
+        self.hold_unsent()
+        self._outgoing.wake_writers()
+        self.due_s = min(self.due_s, self._outgoing.early_due_s)
+        return data
+
+    def hold_unsent(self) -> None:
+        """Say how much of the answers is not sent; `to_send` does, but is not called while nothing is taken."""
         unsent_bytes = self._outgoing.unsent_bytes()
         if unsent_bytes != self._unsent_bytes:
             self._unsent_bytes = unsent_bytes
             self._shared.outgoing.hold(self, unsent_bytes)
-        self._outgoing.wake_writers()
-        self.due_s = min(self.due_s, self._outgoing.early_due_s)
-        return data
 
     # What time brings
 

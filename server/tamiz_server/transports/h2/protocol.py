@@ -196,6 +196,8 @@ class H2Protocol(asyncio.Protocol):
         transport, connection = self._transport, self._connection
         if transport is None:
             return
+        if self._is_paused:
+            connection.hold_unsent()
         while not self._is_paused:
             data = connection.to_send()
             if data:

@@ -11,7 +11,7 @@ from tests.faults.http2 import END_HEADERS, HEADERS, RST_STREAM, call_headers, f
 from tests.server.transports.h2.in_memory import Pair, Recorder, headers, message
 
 from tamiz_server.access.access import Access
-from tamiz_server.errors import ModelNotFound, Unavailable
+from tamiz_server.errors import InvalidRequest, ModelNotFound, Unavailable
 from tamiz_server.transports.h2.connection import Connection
 from tamiz_server.transports.h2.limits import MOST_RESETS
 
@@ -400,6 +400,17 @@ def test_an_answer_that_nobody_takes_ends_its_call_and_frees_its_bytes(path):
     pair.pass_time(80)
     assert pair.resets[number] == ErrorCode.CANCEL
     assert pair.shared.outgoing.n_bytes == 0
+
+
+@pytest.mark.parametrize("ends", ["answer", "fail", "end"])
+def test_what_was_asked_is_let_go_of_while_the_answer_is_not_taken(ends):
+    pair = Pair(client={Setting.INITIAL_WINDOW_SIZE: 0})
+    pair.call(message(bytes(60_000)))
+    (call,) = pair.runner.started
+    assert call.body == bytes(60_000)
+    error = (InvalidRequest("x"),) if ends == "fail" else (b"x",) if ends == "answer" else ()
+    getattr(pair.server, ends)(call, *error)
+    assert call.body is None
 
 
 def test_a_slow_reader_that_takes_a_little_now_and_then_is_let_be():

@@ -8,13 +8,24 @@ from contextlib import asynccontextmanager, suppress
 from unittest.mock import Mock
 
 import pytest
-from tests.faults.http2 import GOAWAY, PREFACE, SETTINGS, frame
+from tests.faults.http2 import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PREFACE,
+    SETTINGS,
+    call_headers,
+    frame,
+)
 from tests.server.access.test_tls import Authority
-from tests.server.transports.h2.in_memory import Pair
+from tests.server.transports.h2.in_memory import ROUTES, Pair, message
 
 from tamiz_server.access.tls import watch_certificates
 from tamiz_server.config.config import Config
 from tamiz_server.transports.h2.protocol import H2Protocol
+from tamiz_server.transports.h2.routes import Route
 from tamiz_server.transports.h2.server import H2Server
 
 
@@ -118,6 +129,31 @@ async def test_a_second_stop_does_not_take_away_the_socket_of_another_server(ser
         async with serving(**where):
             await first.stop(0)
             assert path.is_socket()
+
+
+async def test_answers_to_a_peer_that_reads_nothing_from_its_socket_take_room_too(monkeypatch):
+    async def large(body, deadline_s, metadata):
+        return bytes(700_000)
+
+    monkeypatch.setitem(ROUTES, b"/s/Large", Route(large, None, None, counts_itself=False, message_bytes=9))
+    shared = Pair(all_bytes=1_000_000).shared
+    peer = Mock(is_closing=Mock(return_value=False), get_extra_info=Mock(return_value=None))
+    protocol = H2Protocol(shared, lambda _: None, lambda _: None)
+    protocol.connection_made(peer)
+    protocol.data_received(PREFACE + frame(SETTINGS))
+    protocol.pause_writing()
+    for number in (1, 3):
+        protocol.data_received(
+            frame(HEADERS, END_HEADERS, number, call_headers("/s/Large"))
+            + frame(DATA, END_STREAM, number, message(b""))
+        )
+        peer.abort.assert_not_called()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert number == 3 or shared.outgoing.n_bytes == 700_005
+    peer.abort.assert_called_once_with()
+    protocol.connection_lost(None)
+    assert shared.outgoing.n_bytes == 0
 
 
 async def test_a_peer_that_does_not_take_the_last_bytes_is_not_waited_for(monkeypatch):
