@@ -43,6 +43,8 @@ class H2Protocol(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._is_paused = False
+        self._stall_s = shared.limits.stall_s
+        self._paused_until_s = math.inf
         self._flushes_soon = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = math.inf
@@ -73,10 +75,13 @@ class H2Protocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Send nothing until the peer has read some."""
         self._is_paused = True
+        self._paused_until_s = time.monotonic() + self._stall_s
+        if self._paused_until_s < self._timer_s:
+            self._set_timer(self._paused_until_s)
 
     def resume_writing(self) -> None:
         """Send on."""
-        self._is_paused = False
+        self._is_paused, self._paused_until_s = False, math.inf
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  all ends are alike
@@ -222,10 +227,14 @@ class H2Protocol(asyncio.Protocol):
         if self._transport.is_closing():
             self._transport.abort()
             return
-        self._connection.look(time.monotonic())
+        now_s = time.monotonic()
+        if now_s >= self._paused_until_s:  # it goes on sending, perhaps, but what it is sent piles up
+            self._transport.abort()
+            return
+        self._connection.look(now_s)
         self._flush()
         if not self._connection.is_over:
-            self._set_timer(self._connection.due_s)
+            self._set_timer(min(self._connection.due_s, self._paused_until_s))
 
     def _set_timer(self, due_s: float) -> None:
         if self._timer is not None:

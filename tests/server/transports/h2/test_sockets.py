@@ -14,6 +14,7 @@ from tests.faults.http2 import (
     END_STREAM,
     GOAWAY,
     HEADERS,
+    PING,
     PREFACE,
     SETTINGS,
     call_headers,
@@ -154,6 +155,23 @@ async def test_answers_to_a_peer_that_reads_nothing_from_its_socket_take_room_to
     peer.abort.assert_called_once_with()
     protocol.connection_lost(None)
     assert shared.outgoing.n_bytes == 0
+
+
+async def test_a_peer_that_reads_nothing_from_its_socket_is_cut_off_whatever_it_sends():
+    shared = Pair(stall_s=0.2).shared
+    for reads in (False, True):
+        peer = Mock(is_closing=Mock(return_value=False), get_extra_info=Mock(return_value=None))
+        protocol = H2Protocol(shared, lambda _: None, lambda _: None)
+        protocol.connection_made(peer)
+        protocol.data_received(PREFACE + frame(SETTINGS))
+        protocol.pause_writing()
+        if reads:
+            protocol.resume_writing()
+        for _ in range(3):
+            await asyncio.sleep(0.1)
+            protocol.data_received(frame(PING, payload=bytes(8)))
+        assert peer.abort.called != reads
+        protocol.connection_lost(None)
 
 
 async def test_a_peer_that_does_not_take_the_last_bytes_is_not_waited_for(monkeypatch):
