@@ -19,7 +19,7 @@ class Call:
         caller: who asks, if requests need tokens.
         packed: what its body is packed with; empty for nothing.
         most_bytes: how large its body may be.
-        n_bytes: how many bytes of the body came.
+        n_chunks: in how many chunks the body came, if it comes in chunks.
         task: what answers it.
     """
 
@@ -40,16 +40,20 @@ class Call:
         self.caller = caller
         self.packed = packed
         self.most_bytes = most_bytes
-        self.n_bytes = 0
+        self.n_chunks = 0
         self.task: asyncio.Task[None] | None = None
-        self._parts: list[bytes] = []
+        self._body = bytearray()  # not a list of parts: one of two bytes would take fifty bytes of memory
 
     def take(self, part: bytes) -> None:
         """Take the next part of the body."""
-        self._parts.append(part)
-        self.n_bytes += len(part)
+        self._body += part
+
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes of the body came."""
+        return len(self._body)
 
     @property
     def body(self) -> bytes:
         """What came of the body."""
-        return b"".join(self._parts)
+        return bytes(self._body)

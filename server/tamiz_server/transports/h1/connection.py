@@ -8,7 +8,7 @@ waiting ──► body ──► answering ──► waiting …      over: to b
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -18,6 +18,7 @@ from typing import Final, Protocol
 import h11
 
 from tamiz_server.errors import (
+    InvalidRequest,
     MessageTooLarge,
     NotPermitted,
     QueueFull,
@@ -38,6 +39,13 @@ _CODES: Final = {
     HTTPStatus.NOT_IMPLEMENTED: "UNIMPLEMENTED",
     HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: "UNIMPLEMENTED",
 }
+_AT_ONCE_BYTES: Final = 2**18
+"""How much is sent at once, at most. TLS takes all that it is given, and does not say how much of it is left."""
+
+_SMALL_CHUNKS: Final = 4_096
+_CHUNK_BYTES: Final = 64
+"""How large the chunks of a body have to be on average, beyond the first ones: each takes h11 some 8 µs."""
+
 _UNREAD: Final = (h11.IDLE, h11.SEND_BODY, h11.ERROR)
 """The states of a peer whose request was not read to its end."""
 
@@ -92,10 +100,11 @@ class _State(Enum):
 
 
 class Connection:
-    """A connection.
+    """A connection. A request is not begun before the answers ahead of it are on their way.
 
     Attributes:
         due_s: when to `look` again.
+        n_queued, n_unsent: how many bytes there were to send, ever, and how many are left.
     """
 
     def __init__(self, shared: Shared, runner: Runner, now_s: float, age_s: float) -> None:
@@ -113,18 +122,21 @@ class Connection:
         self._call: Call | None = None
         self._body_began_s = 0.0
         self._n_ahead = 0
-        self._out: list[bytes] = []
+        self._n_in = self._n_out = 0
+        self._out: deque[memoryview] = deque()
+        self.n_queued = self.n_unsent = 0
         self.due_s = now_s + self._limits.header_s
 
     @property
     def is_over(self) -> bool:
         """Whether it is to be closed, once everything is sent."""
-        return self._state is _State.OVER
+        return self._state is _State.OVER and not self.n_unsent
 
     @property
     def takes_more(self) -> bool:
         """Whether more is to be read: not if the peer is far ahead of the answers."""
-        return self._state is not _State.ANSWERING or self._n_ahead <= self._limits.ahead_bytes
+        is_ahead = self._state is _State.ANSWERING or self.n_unsent > 0
+        return not is_ahead or self._n_ahead <= self._limits.ahead_bytes
 
     # What the peer says
 
@@ -136,7 +148,7 @@ class Connection:
         if self._state is _State.WAITING and not self._has_begun:
             self._has_begun = True
             self.due_s = now_s + self._limits.header_s
-        elif self._state is _State.ANSWERING:
+        if self._state is _State.ANSWERING or self.n_unsent:
             self._n_ahead += len(data)
         self._http.receive_data(data)
         self._advance()
@@ -146,6 +158,8 @@ class Connection:
         call, self._call = self._call, None
         if self._state is _State.ANSWERING and call is not None:
             self._runner.cancel(call)
+        self._out.clear()
+        self.n_unsent = self._n_out = 0
         self._end()
 
     # What the server says
@@ -158,7 +172,6 @@ class Connection:
         if len(reply.body) > self._limits.body_bytes:
             reply = reply_to(_too_large_to_send(len(reply.body), self._limits.body_bytes))
         self._send(reply)
-        self._advance()
 
     def refuse(self, call: Call, error: Refused | TamizError, now_s: float) -> None:
         """Answer the request that was started with an error, and count it if nobody else does."""
@@ -168,11 +181,17 @@ class Connection:
         if not call.endpoint.counts_itself:
             self._count(error)
         self._send(reply_to(error))
-        self._advance()
 
     def holds(self, n_bytes: int) -> None:
         """Take how many bytes of answers the peer has not taken."""
-        self._shared.room.hold(self, n_bytes)
+        self._n_out = n_bytes
+        self._shared.room.hold(self, self._n_in + n_bytes)
+
+    def goes_on(self, now_s: float) -> None:
+        """Take that the peer has taken what it was sent: the time for its next request begins now."""
+        self._now_s = now_s
+        if self._state is _State.WAITING:
+            self._wait()
 
     def drain(self) -> None:
         """End it as soon as no request is open."""
@@ -182,7 +201,7 @@ class Connection:
 
     def give_up(self) -> None:
         """Let go of what is held: others need the room."""
-        if self._state is _State.BODY:
+        if self._state is _State.BODY and not self._n_out:
             self._refuse(QueueFull("too many requests are incomplete: send this one again later"))
             self._runner.flush()
         else:
@@ -193,7 +212,9 @@ class Connection:
         if now_s < self.due_s:
             return
         self._now_s = now_s
-        if self._state is _State.BODY or (self._state is _State.WAITING and self._has_begun):
+        if self.n_unsent and self._state is _State.WAITING:  # who takes nothing of it is cut off elsewhere
+            self.due_s = now_s + self._limits.idle_s
+        elif self._state is _State.BODY or (self._state is _State.WAITING and self._has_begun):
             what = "body" if self._state is _State.BODY else "header"
             self._refuse(
                 Refused(HTTPStatus.REQUEST_TIMEOUT, f"the {what} came too slowly", "DEADLINE_EXCEEDED")
@@ -202,15 +223,24 @@ class Connection:
             self._end()
 
     def to_send(self) -> bytes:
-        """Return what is to be sent."""
-        data = b"".join(self._out)
-        self._out.clear()
-        return data
+        """Return what is to be sent next. Call it until that is nothing, as long as the peer takes it."""
+        self._advance()
+        parts, left = [], _AT_ONCE_BYTES
+        while left and self._out:
+            part, rest = self._out[0][:left], self._out[0][left:]
+            parts.append(part)
+            left -= len(part)
+            if rest:
+                self._out[0] = rest
+            else:
+                self._out.popleft()
+        self.n_unsent -= _AT_ONCE_BYTES - left
+        return b"".join(parts)
 
     # Reading
 
     def _advance(self) -> None:
-        while self._state in (_State.WAITING, _State.BODY):
+        while self._state in (_State.WAITING, _State.BODY) and not self.n_unsent:
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
@@ -221,7 +251,7 @@ class Connection:
             if isinstance(event, h11.Request):
                 self._begin(event)
             elif isinstance(event, h11.Data):
-                self._take(bytes(event.data))
+                self._take(event)
             elif isinstance(event, h11.EndOfMessage):
                 self._start()
             else:
@@ -251,25 +281,35 @@ class Connection:
         self.due_s = self._now_s + self._limits.header_s
         if self._http.they_are_waiting_for_100_continue:
             going_on = h11.InformationalResponse(status_code=HTTPStatus.CONTINUE, headers=[])
-            self._out.append(self._http.send(going_on) or b"")
+            self._put(self._http.send(going_on))
 
-    def _take(self, part: bytes) -> None:
+    def _take(self, part: h11.Data) -> None:
         assert self._call is not None  # noqa: S101  there is one in this state
         call = self._call
-        call.take(part)
+        call.take(part.data)
+        call.n_chunks += part.chunk_start
+        if call.n_chunks > _SMALL_CHUNKS + call.n_bytes // _CHUNK_BYTES:
+            self._refuse(InvalidRequest(f"the body comes in chunks of less than {_CHUNK_BYTES} bytes"))
+            return
         if call.n_bytes > call.most_bytes:
             self._refuse(too_large(call.most_bytes))
             return
         within_s = self._limits.header_s + call.n_bytes / self._limits.least_bytes_per_s
         self.due_s = self._body_began_s + within_s
-        self._shared.room.hold(self, call.n_bytes)
+        self._hold(call.n_bytes)
 
     def _start(self) -> None:
         assert self._call is not None  # noqa: S101  there is one in this state
         self._state = _State.ANSWERING
+        self._n_ahead = len(self._http.trailing_data[0])
         self.due_s = math.inf
-        self._shared.room.hold(self, 0)
+        self._hold(0)
         self._runner.start(self._call)
+
+    def _hold(self, n_bytes: int) -> None:
+        """Say how much of a body is here."""
+        self._n_in = n_bytes
+        self._shared.room.hold(self, n_bytes + self._n_out)
 
     # Answering
 
@@ -302,12 +342,12 @@ class Connection:
         if is_last:
             headers.append(("connection", "close"))
         head = h11.Response(status_code=reply.status, headers=headers, reason=reply.status.phrase)
-        self._out.append(http.send(head) or b"")
+        self._put(http.send(head))
         if reply.body and not self._is_head:
-            self._out.append(http.send(h11.Data(data=reply.body)) or b"")
-        self._out.append(http.send(h11.EndOfMessage()) or b"")
+            self._put(http.send(h11.Data(data=reply.body)))
+        self._put(http.send(h11.EndOfMessage()))
         self._call = None
-        self._shared.room.hold(self, 0)
+        self._hold(0)
         if http.our_state is h11.DONE and http.their_state is h11.DONE:
             http.start_next_cycle()
             self._wait()
@@ -320,17 +360,24 @@ class Connection:
     def _wait(self) -> None:
         """Expect the next request, of which something may have come already."""
         self._state = _State.WAITING
-        self._n_ahead = len(self._http.trailing_data[0]) if self._n_ahead else 0
+        self._n_ahead = len(self._http.trailing_data[0])
         self._has_begun = self._n_ahead > 0
         self._is_head = False
         wait_s = self._limits.header_s if self._has_begun else self._limits.idle_s
         self.due_s = min(self._now_s + wait_s, max(self._ends_s, self._now_s))
 
+    def _put(self, data: bytes | None) -> None:
+        """Send bytes, if there are any."""
+        if data:
+            self._out.append(memoryview(data))
+            self.n_queued += len(data)
+            self.n_unsent += len(data)
+
     def _end(self) -> None:
         self._state = _State.OVER
         self._call = None
         self.due_s = math.inf
-        self._shared.room.hold(self, 0)
+        self._hold(0)
 
 
 def _too_large_to_send(n_bytes: int, most_bytes: int) -> Refused:

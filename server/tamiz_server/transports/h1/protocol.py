@@ -41,7 +41,8 @@ class H1Protocol(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._reads = True
-        self._n_unsent = 0
+        self._is_paused = False
+        self._n_taken = -math.inf
         self._stalled_s = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = math.inf
@@ -66,13 +67,17 @@ class H1Protocol(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        """Take that the peer does not read."""
+        """Send nothing more until the peer has read some."""
+        self._is_paused = True
         self._look_at_unsent()
 
     def resume_writing(self) -> None:
-        """Take that it has read."""
-        self._n_unsent, self._stalled_s = 0, math.inf
+        """Send on."""
+        self._is_paused = False
+        self._n_taken, self._stalled_s = -math.inf, math.inf
         self._connection.holds(0)
+        self._connection.goes_on(time.monotonic())
+        self.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  all ends are alike
         """End what was answered here."""
@@ -100,8 +105,10 @@ class H1Protocol(asyncio.Protocol):
         transport, connection = self._transport, self._connection
         if transport is None:
             return
-        if data := connection.to_send():
+        while not self._is_paused and (data := connection.to_send()):
             transport.write(data)
+        if self._is_paused:
+            connection.holds(transport.get_write_buffer_size() + connection.n_unsent)
         if connection.is_over:
             transport.close()
             if self._stalled_s == math.inf and transport.get_write_buffer_size():
@@ -173,11 +180,12 @@ class H1Protocol(asyncio.Protocol):
         """End the connection if the peer took nothing of the answer since the last look."""
         if self._transport is None:
             return
-        n_unsent = self._transport.get_write_buffer_size()
-        if self._n_unsent and n_unsent >= self._n_unsent:
+        n_unsent = self._transport.get_write_buffer_size() + self._connection.n_unsent
+        n_taken = self._connection.n_queued - n_unsent
+        if n_taken <= self._n_taken:
             self.abort()
             return
-        self._n_unsent = n_unsent
+        self._n_taken = n_taken
         self._stalled_s = time.monotonic() + self._limits.stall_s
         self._connection.holds(n_unsent)
         if self._due_s < self._timer_s:

@@ -287,7 +287,7 @@ class Connection:
         return data
 
     def hold_unsent(self) -> None:
-        """Say how much of the answers is not sent; `to_send` does, but is not called while nothing is taken."""
+        """Say how much of the answers is not sent, as `to_send` does if it is called."""
         unsent_bytes = self._outgoing.unsent_bytes()
         if unsent_bytes != self._unsent_bytes:
             self._unsent_bytes = unsent_bytes

@@ -67,18 +67,25 @@ class Wire:
         """Send bytes, and return what they bring about."""
         for part in parts:
             self.connection.receive(part, self.now_s)
-        return self.connection.to_send()
+        return self.taken()
+
+    def taken(self):
+        """Take all that is sent."""
+        found = b""
+        while data := self.connection.to_send():
+            found += data
+        return found
 
     def at(self, now_s):
         """Let time pass, and return what that brings about."""
         self.now_s = now_s
         self.connection.look(now_s)
-        return self.connection.to_send()
+        return self.taken()
 
     def reply(self, body=b"{}", **fields):
         """Answer the last request that was started; return what is sent."""
         self.connection.answer(self.started[-1], Reply(body, **fields), self.now_s)
-        return self.connection.to_send()
+        return self.taken()
 
 
 def request(method="GET", path="/live", headers=(), body=b"", version="1.1"):

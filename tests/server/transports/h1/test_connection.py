@@ -26,7 +26,7 @@ from tamiz_server.errors import (
     Unauthenticated,
     Unavailable,
 )
-from tamiz_server.serving.endpoints import json_reply
+from tamiz_server.serving.endpoints import Reply, json_reply
 from tamiz_server.transports.h1.refusals import reply_to
 
 
@@ -262,6 +262,16 @@ def test_a_chunked_body_is_refused_where_it_becomes_too_large():
     assert not wire.started
 
 
+def test_a_body_in_very_many_very_small_chunks_is_refused_and_one_in_small_ones_is_not():
+    fields = [("transfer-encoding", "chunked")]
+    head = request("POST", "/v2/models/m/infer", fields)
+    wire = Wire(body_bytes=10**6)
+    assert refusal(wire.send(head, b"1\r\nx\r\n" * 4_096, b"1\r\nx\r\n" * 200), "POST")[0] == 400
+    wire = Wire(body_bytes=10**6)
+    wire.send(head, (b"40\r\n" + b"x" * 64 + b"\r\n") * 10_000, b"0\r\n\r\n")
+    assert wire.started[0].body == b"x" * 640_000
+
+
 def test_open_paths_and_get_take_small_bodies_only():
     wire = Wire(body_bytes=10**6)
     assert refusal(wire.send(request("GET", "/v1/models/m", body=b"x" * 20_000)))[0] == 413
@@ -456,7 +466,73 @@ class TestTime:
         assert idle.connection.is_over
 
 
+class TestBackPressure:
+    def test_the_next_request_is_begun_when_the_answer_before_it_is_on_its_way(self):
+        wire = Wire(body_bytes=10**6, ahead_bytes=50)
+        wire.send(request() * 2)
+        wire.connection.answer(wire.started[0], Reply(bytes(600_000)), 0.0)
+        assert len(wire.connection.to_send()) == 2**18
+        assert len(wire.started) == 1
+        assert wire.connection.takes_more
+        wire.connection.receive(request() * 2, 0.0)
+        assert not wire.connection.takes_more
+        assert wire.connection.n_unsent > 300_000
+        for later_s in (20.0, 80.0, 300.0):
+            wire.now_s = later_s
+            wire.connection.look(later_s)
+        assert len(wire.started) == 1
+        wire.connection.goes_on(300.0)
+        assert len(wire.taken()) > 300_000
+        assert wire.connection.n_unsent == 0
+        for number in (2, 3, 4):
+            assert len(wire.started) == number
+            assert wire.connection.takes_more == (number > 2)
+            assert parsed(wire.reply())[0] == 200
+        assert wire.connection.due_s == 375.0
+
+    def test_a_connection_is_over_when_its_last_answer_is_taken(self):
+        wire = Wire(body_bytes=10**6)
+        wire.send(request(headers=[("connection", "close")]))
+        wire.connection.answer(wire.started[0], Reply(bytes(600_000)), 0.0)
+        while wire.connection.n_unsent:
+            assert not wire.connection.is_over
+            wire.connection.to_send()
+        assert wire.connection.is_over
+        lost = Wire(body_bytes=10**6)
+        lost.send(request())
+        lost.connection.answer(lost.started[0], Reply(bytes(600_000)), 0.0)
+        lost.connection.lost()
+        assert lost.connection.is_over
+
+    def test_what_comes_and_what_is_not_taken_take_room_together(self):
+        wire = Wire()
+        wire.connection.holds(700)
+        wire.send(request("POST", "/v2/models/m/infer", [("content-length", "400")]), b"x" * 300)
+        assert wire.shared.room.n_bytes == 1_000
+        wire.send(b"x" * 100)
+        assert wire.shared.room.n_bytes == 700
+        other = Wire(all_bytes=1_000)
+        other.connection.holds(700)
+        other.send(request("POST", "/v2/models/m/infer", [("content-length", "400")]), b"x" * 301)
+        assert other.aborted
+
+
 class TestEnds:
+    def test_half_a_request_that_came_with_the_one_before_it_is_waited_for(self):
+        wire = Wire()
+        half = request()[:10]
+        wire.send(request() + half)
+        wire.reply()
+        assert wire.connection.due_s == 10.0
+        wire.connection.drain()
+        assert not wire.connection.is_over
+        wire.send(request()[10:])
+        assert parsed(wire.reply())[1]["connection"] == "close"
+        late = Wire()
+        late.send(request() + half)
+        late.reply()
+        assert refusal(late.at(10.0))[0] == 408
+
     def test_draining_answers_what_is_open_and_ends_what_is_idle(self):
         idle, busy, half = Wire(), Wire(), Wire()
         busy.send(request())

@@ -17,6 +17,7 @@ from tamiz_server.access.access import CALLER
 from tamiz_server.config.config import Config
 from tamiz_server.errors import ConfigError, Unavailable
 from tamiz_server.serving.endpoints import Endpoint, Reply, json_reply
+from tamiz_server.transports.h1.protocol import H1Protocol
 from tamiz_server.transports.h1.server import H1Server
 from tamiz_server.transports.http import http_server
 
@@ -193,6 +194,95 @@ async def test_who_takes_nothing_of_an_answer_is_cut_off_and_who_takes_it_slowly
             await until(lambda: len(server._connections) == 1)
         for _, writer in peers:
             writer.close()
+
+
+class Peer(asyncio.Transport):
+    """A peer that takes what it is told to, and no more."""
+
+    def __init__(self, protocol):
+        super().__init__()
+        self.protocol, self.n_unsent, self.n_written = protocol, 0, 0
+        self.is_paused = self.is_closed = self.is_aborted = False
+
+    def write(self, data):
+        self.n_unsent += len(data)
+        self.n_written += len(data)
+        if self.n_unsent > 65_536 and not self.is_paused:
+            self.is_paused = True
+            self.protocol.pause_writing()
+
+    def take(self, n_bytes):
+        self.n_unsent = max(0, self.n_unsent - n_bytes)
+        if self.is_paused and self.n_unsent <= 16_384:
+            self.is_paused = False
+            self.protocol.resume_writing()
+
+    def get_write_buffer_size(self):
+        return self.n_unsent
+
+    def close(self):
+        self.is_closed = True
+
+    def abort(self):
+        self.is_aborted = True
+
+    def pause_reading(self):
+        pass
+
+    def resume_reading(self):
+        pass
+
+
+@pytest.fixture
+async def connected(tmp_path):
+    """`connected(**limits)` returns a peer of a connection, and the service."""
+    made = []
+
+    def connect(**limits):
+        service = Service()
+        shared = H1Server(service.endpoints, Config(model_repository=tmp_path, http_port=0))._shared
+        shared = dataclasses.replace(shared, limits=dataclasses.replace(shared.limits, **limits))
+        protocol = H1Protocol(shared, lambda _: None, lambda _: None)
+        peer = Peer(protocol)
+        protocol.connection_made(peer)
+        made.append(protocol)
+        return peer, service, shared
+
+    yield connect
+    for protocol in made:
+        protocol.connection_lost(None)
+
+
+GET = b"GET /%b HTTP/1.1\r\nhost: h\r\n\r\n"
+
+
+async def test_who_asks_on_and_takes_no_answers_is_answered_no_more(connected):
+    peer, _, shared = connected()
+    peer.protocol.data_received(GET % b"long" * 20)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert peer.n_written <= 2**18, "of one answer, at most so much is written at once"
+    assert shared.room.n_bytes > 30_000_000, "and the rest is counted"
+    assert shared.room.n_bytes < 30_001_000
+    n_turns = 0
+    while peer.n_written < 40_000_000:
+        peer.take(2**18)
+        await asyncio.sleep(0)
+        n_turns += 1
+        assert shared.room.n_bytes < 30_001_000
+    assert n_turns > 100
+    peer.protocol.connection_lost(None)
+    assert shared.room.n_bytes == 0
+
+
+async def test_who_takes_a_little_of_a_large_answer_now_and_then_is_not_cut_off(connected):
+    peer, _, _ = connected(stall_s=0.2, idle_s=0.1, header_s=0.1)
+    peer.protocol.data_received(GET % b"long")
+    for _ in range(8):
+        await asyncio.sleep(0.1)
+        peer.take(1_000)
+    assert not peer.is_aborted
+    await until(lambda: peer.is_aborted)
 
 
 async def test_a_silent_peer_is_closed(serve):
