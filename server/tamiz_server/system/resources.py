@@ -42,23 +42,25 @@ def resident_bytes() -> int:
         return 0
 
 
-def room_for_connections(wanted: int) -> int:
-    """Return how many connections may be open: as many as wanted, if the limit on open files allows it.
+def room_for_connections(wanted: int, n_sockets: int = 1) -> int:
+    """Return how many connections may be open on each of some listening sockets.
+
+    They are as many as wanted, if the limit on open files allows that for all of them.
 
     The soft limit is raised if needed. It is only low for programs that use select(), and this one does not.
     A server without a free descriptor can neither load a model nor show its metrics.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted + _OWN_DESCRIPTORS
+    needed = n_sockets * wanted + _OWN_DESCRIPTORS
     if resource.RLIM_INFINITY not in {soft, hard}:
         needed = min(needed, hard)
     if soft != resource.RLIM_INFINITY and soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-    room = max(1, needed - _OWN_DESCRIPTORS)
+    room = max(1, (needed - _OWN_DESCRIPTORS) // n_sockets)
     if room < wanted:
         _log.warning(
             "--max-connections is %d, but the process may open only %d files: at most %d connections are"
-            " taken (ulimit -Hn raises the limit)",
+            " taken on a port (ulimit -Hn raises the limit)",
             wanted,
             hard,
             room,

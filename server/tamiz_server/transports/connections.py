@@ -54,6 +54,7 @@ class Connections:
         make: Callable[[], asyncio.Protocol],
         *,
         most: int,
+        n_sockets: int,
         handshake_s: float,
         tls: Callable[[], ssl.SSLContext] | None,
     ) -> None:
@@ -62,6 +63,7 @@ class Connections:
         Args:
             make: makes the protocol of a connection, which calls `arrived` and `left`.
             most: how many connections the settings allow; see `room_for_connections`.
+            n_sockets: how many sockets this process takes connections on.
             handshake_s: how long a TLS handshake may take.
             tls: returns the context of the next connection; None: plain text.
 
@@ -70,7 +72,7 @@ class Connections:
         """
         with listening(self._flag, self._host, self._wanted_port):
             taken = bound(self._host, self._wanted_port)
-            room = room_for_connections(most)
+            room = room_for_connections(most, n_sockets)
             self._listener = Listener(taken, make, most_connections=room, handshake_s=handshake_s, tls=tls)
         name = taken.getsockname()
         self.port = 0 if isinstance(name, str) else int(name[1])

@@ -126,7 +126,10 @@ def _options(config: Config) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", config.max_concurrent_streams),
         # It counts calls that have just ended, and so refuses clients that keep within their limit.
         ("grpc.http.overload_protection", 0),
-        ("grpc.max_allowed_incoming_connections", room_for_connections(config.max_connections)),
+        (
+            "grpc.max_allowed_incoming_connections",
+            room_for_connections(config.max_connections, 1 + config.has_http),
+        ),
         ("grpc.max_connection_age_ms", age_ms),
         ("grpc.max_connection_age_grace_ms", round(config.max_connection_age_grace_s * 1e3)),
         ("grpc.keepalive_time_ms", keepalive_ms),

@@ -40,7 +40,7 @@ _CODES: Final = {
     HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: "UNIMPLEMENTED",
 }
 _AT_ONCE_BYTES: Final = 2**18
-"""How much is sent at once, at most. TLS takes all that it is given, and does not say how much of it is left."""
+"""How much is sent at once, at most. TLS takes all that it is given, and does not say what of it is left."""
 
 _SMALL_CHUNKS: Final = 4_096
 _CHUNK_BYTES: Final = 64

@@ -61,6 +61,7 @@ class H1Server:
         self._connections.listen(
             self._connection,
             most=self._config.max_connections,
+            n_sockets=1 + self._config.has_http,
             handshake_s=self._shared.limits.header_s,
             tls=None if certificates is None else lambda: certificates.current().requests,
         )

@@ -58,6 +58,7 @@ class H2Server:
         self._connections.listen(
             self._connection,
             most=self._config.max_connections,
+            n_sockets=1 + self._config.has_http,
             handshake_s=self._shared.limits.handshake_s,
             tls=None if certificates is None else lambda: certificates.current().calls,
         )
