@@ -382,6 +382,12 @@ async def test_each_row_says_its_own_threshold_where_they_differ(http):
         ("named", {"inputs": {"a": [1], "b": 2}}, "column 'b' is 2: expected a list"),
         ("named", {"inputs": {"a": [1], "b": [1, 2]}}, "."),
         ("named", {"inputs": {"a": [], "b": []}}, "no rows"),
+        (
+            "named",
+            {"inputs": {f"c{k}": [1] for k in range(2**14 + 1)}},
+            "16385 columns: expected at most 16384",
+        ),
+        ("named", {"instances": [{f"c{k}": 1 for k in range(2**14 + 1)}]}, "16385 columns"),
         ("text", {"instances": [{"answer": 3, "age": 0.5}]}, "3 does not fit string"),
         ("text", {"instances": [{"answer": "yes", "age": 2**53 + 1}]}, "too large to be exact"),
         ("named", {"instances": ROWS, "treshold": 1}, "unknown member 'treshold'"),

@@ -9,7 +9,7 @@ PredictRequest in prediction.proto.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ RECORDS: Final = "instances"
 COLUMNS: Final = "inputs"
 _PRIORITIES: Final = ("normal", "low")
 _LONGEST_US: Final = 2**63
+_MOST_COLUMNS: Final = 2**14
+"""How many columns a request may have: each takes some 8 µs, also one that the model does not read."""
 
 
 class JsonRequest(NamedTuple):
@@ -106,6 +108,7 @@ def _threshold(asked: Mapping[str, Any]) -> float | None:
 def _columns(columns: Any) -> dict[str, NDArray[Any]]:
     if not isinstance(columns, dict):
         raise InvalidRequest(f"{COLUMNS} is {shown(columns)}: expected an object with a list for each column")
+    _require_few(columns)
     return {name: as_array(values, f"column {name!r}") for name, values in columns.items()}
 
 
@@ -116,12 +119,18 @@ def _records(records: Any) -> dict[str, NDArray[Any]] | NDArray[Any]:
     if not isinstance(records[0], dict):
         return as_array(records, RECORDS)
     names = records[0].keys()
+    _require_few(names)
     for number, record in enumerate(records):
         if not isinstance(record, dict):
             raise InvalidRequest(f"row {number} is {shown(record)}: expected an object, as row 0 is")
         if record.keys() != names:
             _refuse_other_names(number, record.keys(), names)
     return {name: as_array([record[name] for record in records], f"column {name!r}") for name in names}
+
+
+def _require_few(columns: Collection[str]) -> None:
+    if len(columns) > _MOST_COLUMNS:
+        raise InvalidRequest(f"the rows have {len(columns)} columns: expected at most {_MOST_COLUMNS}")
 
 
 def _refuse_other_names(number: int, names: Any, expected: Any) -> None:
