@@ -134,13 +134,18 @@ def _path(target: bytes) -> str:
 def _require_own_page(headers: Mapping[str, str]) -> None:
     """Refuse what a page of another server has a browser send: the browser may reach more than the page may.
 
+    A browser says where a page comes from with all that may change something, and with all whose answer the
+    page could read. A page whose own name means this machine (DNS rebinding) cannot be told from ours.
+
     Raises:
-        NotPermitted: if the request says that it comes from such a page.
+        Refused: if the request says that it comes from such a page.
     """
     origin = headers.get("origin")
     if origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower():
-        raise NotPermitted(
-            "the request comes from a page of another server (header origin), which is not allowed"
+        raise Refused(
+            HTTPStatus.FORBIDDEN,
+            "the request comes from a page of another server (header origin), which is not allowed",
+            NotPermitted.code,
         )
 
 
