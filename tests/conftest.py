@@ -6,6 +6,8 @@ import os
 
 # Before any library counts the cores: tests run side by side, and threads that fight for cores spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# gRPC would stop and start its threads at each process that a test starts, while others call.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 import signal
 import subprocess

@@ -7,6 +7,7 @@ import json
 import subprocess
 import threading
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -77,15 +78,15 @@ def test_a_server_that_stops_answers_what_it_has_accepted(make_bundle, start_ser
     statuses: list[int] = []
 
     def ask() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=60)
-        while True:
-            try:
-                connection.request("POST", "/v1/models/m:predict", ROWS)
-                answer = connection.getresponse()
-            except (ConnectionError, http.client.RemoteDisconnected):
-                return
-            assert json.loads(answer.read())["predictions"][0]["accepted"]
-            statuses.append(answer.status)
+        with closing(http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=60)) as connection:
+            while True:
+                try:
+                    connection.request("POST", "/v1/models/m:predict", ROWS)
+                    answer = connection.getresponse()
+                except (ConnectionError, http.client.RemoteDisconnected):
+                    return
+                assert json.loads(answer.read())["predictions"][0]["accepted"]
+                statuses.append(answer.status)
 
     callers = [threading.Thread(target=ask) for _ in range(4)]
     for caller in callers:

@@ -147,7 +147,7 @@ def _prices_of(path: Path) -> Mapping[str, Any]:
         read = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506  a SafeLoader
     except OSError as error:
         raise ArgumentTypeError(
-            f"{path}: {error}; expected error=10,abstention=1, or a YAML file with prices"
+            f"{path} cannot be read: {error}; expected error=10,abstention=1, or a YAML file with prices"
         ) from None
     except KeyTwice as error:
         raise ArgumentTypeError(f"{path}: {error}") from None

@@ -105,7 +105,7 @@ def test_simpler_rules_are_measured_without_any_checks(model, calibration, outpu
     outcome = release.hold(subject, parts, 0)
     assert outcome.checks == ()
     measured = [(each.name, each.n_rows) for each in outcome.baselines]
-    assert measured == [("majority", 1000), ("debt", 1000), ("this bundle", 1000)]
+    assert measured == [("majority", 1400), ("debt", 1400), ("this bundle", 1400)]
     accepted = subject.predict(parts.certifying.rows).accepted
     most_frequent = parts.certifying.y == np.bincount(parts.fitting.y).argmax()
     assert outcome.baselines[0].n_accepted == accepted.sum()

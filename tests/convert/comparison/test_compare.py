@@ -60,6 +60,7 @@ def bundles(cancer, tmp_path_factory):
             calibrator="temperature",
             max_error=0.1,
             allow_uncertified=True,
+            seed=2,
             report=False,
         )
     return models / "tumors/1", models / "tumors/2"

@@ -409,7 +409,7 @@ def test_a_bundle_without_scores_is_refused(make_bundle, tmp_path):
 
 def test_a_recalibrated_bundle_is_served_and_answers_as_onnxruntime_does(bundle, rows, models, start_server):
     X, _ = rows
-    path = recalibrate(bundle, models / "m/2", calibration=rows, calibrator="isotonic", max_error=0.08).path
+    path = recalibrate(bundle, models / "m/2", calibration=rows, calibrator="isotonic", max_error=0.04).path
     expected = onnxruntime.InferenceSession(path).run(["probabilities"], {"features": X})[0]
     threshold = read_manifest(path).threshold.value
     with Client(start_server().target) as client:

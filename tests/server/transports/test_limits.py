@@ -14,6 +14,7 @@ import grpc
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tests.asking import wait_for
 
 from tamiz_client import Client, ModelNotFound
 from tamiz_server.config.config import Config
@@ -104,8 +105,12 @@ def test_connections_beyond_the_limit_are_closed_and_those_within_it_stay(make_b
         assert client.models() == {"m": [1]}
         for each in taken:
             each.close()
-        with closing(socket.create_connection(address, 10)) as again:
-            assert again.recv(100)
+
+        def is_served() -> bool:
+            with closing(socket.create_connection(address, 10)) as again:
+                return again.recv(100) != b""
+
+        wait_for(is_served)
 
 
 def test_some_files_can_be_opened_however_many_connect(make_bundle, start_server, tmp_path):
