@@ -174,12 +174,12 @@ class Connection:
             reply = reply_to(_too_large_to_send(len(reply.body), self._limits.body_bytes))
         self._send(reply)
 
-    def refuse(self, call: Call, error: Refused | TamizError, now_s: float) -> None:
-        """Answer the request that was started with an error, and count it if nobody else does."""
+    def refuse(self, call: Call, error: Refused | TamizError, now_s: float, *, counts: bool = False) -> None:
+        """Answer the request that was started with an error; count it if nobody else does, or if `counts`."""
         if call is not self._call:
             return
         self._now_s = now_s
-        if not call.endpoint.counts_itself:
+        if counts or not call.endpoint.counts_itself:
             self._count(error)
         self._send(reply_to(error))
 

@@ -30,7 +30,7 @@ class Service:
     def __init__(self):
         self.begun, self.cancelled, self.go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.endpoints = [
-            Endpoint("POST", "/echo", "/echo", self.echo),
+            Endpoint("POST", "/echo", "/echo", self.echo, counts_itself=True),
             Endpoint("GET", "/wait", "/wait", self.wait),
             Endpoint("GET", "/bug", "/bug", self.bug),
             Endpoint("GET", "/down", "/down", self.down),
@@ -139,6 +139,7 @@ async def test_packed_bodies_are_unpacked_within_bounds_if_that_is_allowed(serve
             assert (await ask(server, "POST", "/echo", pack(b"a" * 100_001), *more))[0] == 413
             assert (await ask(server, "POST", "/echo", b"nothing", *more))[0] == 400
             assert (await ask(server, "POST", "/echo", pack(b"a") + b"b", *more))[0] == 400
+        assert server.refused == {"RESOURCE_EXHAUSTED": 2, "INVALID_ARGUMENT": 4}, "the service saw none"
         status, headers, _ = await ask(server, "POST", "/echo", b"", "content-encoding: br")
         assert (status, headers["accept-encoding"]) == (415, "deflate, gzip")
 
