@@ -31,10 +31,10 @@ class Room(Generic[_Holder]):
         self._most_bytes = most_bytes
         self._held: dict[_Holder, int] = {}  # those that moved longest ago are first
 
-    def hold(self, holder: _Holder, n_bytes: int) -> None:
-        """Say how many bytes a holder has now. If it has fewer than before, it has moved."""
+    def hold(self, holder: _Holder, n_bytes: int, *, moved: bool = False) -> None:
+        """Say how many bytes a holder has now, and whether it moved. If it has fewer than before, it has."""
         before = self._held.get(holder, 0)
-        if n_bytes < before:
+        if n_bytes < before or (moved and before):
             del self._held[holder]
         if n_bytes:
             self._held[holder] = n_bytes

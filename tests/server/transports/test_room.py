@@ -33,6 +33,16 @@ def test_beyond_the_room_those_that_moved_longest_ago_give_up():
     assert room.n_bytes == 0
 
 
+def test_one_that_moved_and_has_as_much_or_more_is_not_the_first_to_give_up():
+    room = Room(100)
+    busy, idle = Holder(room), Holder(room)
+    room.hold(busy, 40)
+    room.hold(idle, 40)
+    room.hold(busy, 50, moved=True)
+    room.hold(Holder(room), 20)
+    assert (busy.given_up, idle.given_up) == (0, 1)
+
+
 def test_one_that_has_nothing_is_forgotten():
     room = Room(10)
     holder = Holder()

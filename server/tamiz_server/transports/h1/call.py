@@ -57,3 +57,7 @@ class Call:
     def body(self) -> bytes:
         """What came of the body."""
         return bytes(self._body)
+
+    def let_go(self) -> None:
+        """Let go of the body, which whoever answers has."""
+        self._body = bytearray()

@@ -28,9 +28,9 @@ from tamiz_server.errors import (
 )
 from tamiz_server.serving.endpoints import Reply
 from tamiz_server.transports.h1.call import Call
-from tamiz_server.transports.h1.limits import Limits
+from tamiz_server.transports.h1.limits import Limits, fits
 from tamiz_server.transports.h1.parser import parser
-from tamiz_server.transports.h1.reception import Options, Reception, has_body, too_large
+from tamiz_server.transports.h1.reception import Options, Reception, has_body, header_too_large, too_large
 from tamiz_server.transports.h1.refusals import Refused, reply_to
 from tamiz_server.transports.room import Room
 
@@ -123,6 +123,7 @@ class Connection:
         self._body_began_s = 0.0
         self._n_ahead = 0
         self._n_in = self._n_out = 0
+        self._is_given_up = False
         self._out: deque[memoryview] = deque()
         self.n_queued = self.n_unsent = 0
         self.due_s = now_s + self._limits.header_s
@@ -173,19 +174,20 @@ class Connection:
             reply = reply_to(_too_large_to_send(len(reply.body), self._limits.body_bytes))
         self._send(reply)
 
-    def refuse(self, call: Call, error: Refused | TamizError, now_s: float) -> None:
-        """Answer the request that was started with an error, and count it if nobody else does."""
+    def refuse(self, call: Call, error: Refused | TamizError, now_s: float, *, counts: bool = False) -> None:
+        """Answer the request that was started with an error; count it if nobody else does, or if `counts`."""
         if call is not self._call:
             return
         self._now_s = now_s
-        if not call.endpoint.counts_itself:
+        if counts or not call.endpoint.counts_itself:
             self._count(error)
         self._send(reply_to(error))
 
     def holds(self, n_bytes: int) -> None:
         """Take how many bytes of answers the peer has not taken."""
-        self._n_out = n_bytes
-        self._shared.room.hold(self, self._n_in + n_bytes)
+        if not self._is_given_up:
+            self._n_out = n_bytes
+            self._shared.room.hold(self, self._n_in + n_bytes)
 
     def goes_on(self, now_s: float) -> None:
         """Take that the peer has taken what it was sent: the time for its next request begins now."""
@@ -205,6 +207,7 @@ class Connection:
             self._refuse(QueueFull("too many requests are incomplete: send this one again later"))
             self._runner.flush()
         else:
+            self._is_given_up, self._n_out = True, 0
             self._runner.abort()
 
     def look(self, now_s: float) -> None:
@@ -241,6 +244,9 @@ class Connection:
 
     def _advance(self) -> None:
         while self._state in (_State.WAITING, _State.BODY) and not self.n_unsent:
+            if self._state is _State.WAITING and not self._header_fits():
+                self._refuse(header_too_large(self._limits.header_bytes))
+                return
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
@@ -258,6 +264,9 @@ class Connection:
                 if isinstance(event, h11.ConnectionClosed):
                     self._end()
                 return
+
+    def _header_fits(self) -> bool:
+        return fits(self._http.trailing_data[0], self._limits.header_bytes)
 
     def _begin(self, request: h11.Request) -> None:
         self._is_head = request.method == b"HEAD"

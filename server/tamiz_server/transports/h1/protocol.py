@@ -136,7 +136,14 @@ class H1Protocol(asyncio.Protocol):
     async def _answer(self, call: Call) -> None:
         connection = self._connection
         try:
-            reply = await self._reply(call)
+            body = unpacked(call.body, call.packed, call.most_bytes) if call.packed else call.body
+        except TamizError as error:
+            connection.refuse(call, error, time.monotonic(), counts=True)
+            self.flush()
+            return
+        call.let_go()
+        try:
+            reply = await self._reply(call, body)
         except (TamizError, Refused) as error:
             connection.refuse(call, error, time.monotonic())
         except asyncio.CancelledError:  # if the request goes on, something of ours was cancelled
@@ -148,10 +155,7 @@ class H1Protocol(asyncio.Protocol):
             connection.answer(call, reply, time.monotonic())
         self.flush()
 
-    async def _reply(self, call: Call) -> Reply:
-        body = call.body
-        if call.packed:
-            body = unpacked(body, call.packed, call.most_bytes)
+    async def _reply(self, call: Call, body: bytes) -> Reply:
         headers = call.headers
 
         def metadata() -> Iterable[tuple[str, str | bytes]]:

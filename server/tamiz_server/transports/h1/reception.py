@@ -84,7 +84,7 @@ class Reception:
                 "UNIMPLEMENTED",
             )
         if size_bytes(request.target, list(request.headers)) > self._limits.header_bytes:
-            raise MetadataTooLarge(f"the header is larger than {self._limits.header_bytes} bytes")
+            raise header_too_large(self._limits.header_bytes)
         headers: dict[str, str] = {}
         for name, value in request.headers:
             headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
@@ -115,6 +115,11 @@ def has_body(request: Request) -> bool:
         name == b"transfer-encoding" or (name == b"content-length" and int(value) > 0)
         for name, value in request.headers
     )
+
+
+def header_too_large(most_bytes: int) -> MetadataTooLarge:
+    """Return what is said of a header that is too large."""
+    return MetadataTooLarge(f"the header is larger than {most_bytes} bytes")
 
 
 def too_large(most_bytes: int) -> MessageTooLarge:

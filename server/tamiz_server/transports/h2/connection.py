@@ -122,7 +122,7 @@ class Connection:
         credit = Credit(limits.connection_bytes, shared.incoming, self._pay)
         self._incoming = Incoming(credit, packed_allowed=limits.packed_allowed)
         self._outgoing = Outgoing(self._session, limits.message_bytes, runner.writable)
-        self._unsent_bytes = 0
+        self._unsent_bytes = self._sent_bytes = 0
         self._evict = self._give_up_incomplete
         self._keepalive = Keepalive(limits.keepalive_s, limits.answer_s, now_s)
         self._stalls = Stalls(limits.stall_s, self._outgoing.unsent_bytes)
@@ -289,9 +289,11 @@ class Connection:
     def hold_unsent(self) -> None:
         """Say how much of the answers is not sent, as `to_send` does if it is called."""
         unsent_bytes = self._outgoing.unsent_bytes()
-        if unsent_bytes != self._unsent_bytes:
-            self._unsent_bytes = unsent_bytes
-            self._shared.outgoing.hold(self, unsent_bytes)
+        if (unsent_bytes or self._unsent_bytes) and not self._is_closed:
+            sent_bytes = self._outgoing.n_queued - unsent_bytes
+            moved = sent_bytes > self._sent_bytes
+            self._unsent_bytes, self._sent_bytes = unsent_bytes, sent_bytes
+            self._shared.outgoing.hold(self, unsent_bytes, moved=moved)
 
     # What time brings
 

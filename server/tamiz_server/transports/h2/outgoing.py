@@ -33,6 +33,7 @@ class Outgoing:
 
     Attributes:
         early_due_s: when `stop_senders` is to be called; 0 for at once.
+        n_queued: how many bytes of answers there were to send, ever.
         n_resets: how many streams were reset.
     """
 
@@ -49,6 +50,7 @@ class Outgoing:
         self._writable = writable
         self._writers: list[Call] = []
         self.early_due_s = math.inf
+        self.n_queued = 0
         self.n_resets = 0
         self._early: dict[Call, float] = {}
 
@@ -64,6 +66,7 @@ class Outgoing:
         try:
             session.send_response(number, _HEADERS)
             session.send_data(number, framed(message))
+            self.n_queued += PREFIX_BYTES + len(message)
             session.send_trailers(number, OK_TRAILERS)
         except NGH2Error:  # the connection is ending
             pass
@@ -81,6 +84,7 @@ class Outgoing:
             self._begin(call)
             self._session.send_data(call.number, framed(message))
             call.n_written += PREFIX_BYTES + len(message)
+            self.n_queued += PREFIX_BYTES + len(message)
 
     def end(self, call: Call) -> None:
         """End a call whose answers were sent."""

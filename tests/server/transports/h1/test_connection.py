@@ -152,6 +152,9 @@ def test_head_is_answered_as_get_without_a_body_and_options_without_a_service():
             "--take-compressed",
         ),
         (request(headers=[("x", "y" * 1_950)]), 431, "RESOURCE_EXHAUSTED", "larger than 2000 bytes"),
+        (request(headers=[("x", "y")] * 6_000), 431, "RESOURCE_EXHAUSTED", "larger than 2000 bytes"),
+        (request(headers=[("", "")] * 63), 431, "RESOURCE_EXHAUSTED", "larger than 2000 bytes"),
+        (request(headers=[("", "")]), 400, "INVALID_ARGUMENT", "illegal header line"),
         (request(headers=[("x", "y")] * 60), 431, "RESOURCE_EXHAUSTED", "larger than 2000 bytes"),
         (request(headers=[("origin", "http://evil")]), 403, "PERMISSION_DENIED", "another server"),
         (request(headers=[("origin", "null")]), 403, "PERMISSION_DENIED", "another server"),
@@ -201,7 +204,7 @@ def test_a_request_that_is_not_let_in_is_told_why(sent, status, code, words):
     ],
 )
 def test_a_wrong_line_is_refused_in_no_time_however_many_blanks_it_has(line):
-    wires = [Wire(), Wire(), Wire()]
+    wires = [Wire(header_bytes=10**6) for _ in range(3)]
     fields = [("transfer-encoding", "chunked")]
     began_s = time.process_time()
     sent = [
@@ -517,6 +520,8 @@ class TestBackPressure:
         other.connection.holds(700)
         other.send(request("POST", "/v2/models/m/infer", [("content-length", "400")]), b"x" * 301)
         assert other.aborted
+        other.connection.holds(900)
+        assert other.shared.room.n_bytes == 0, "it is gone at once, and is not counted until then"
 
 
 class TestEnds:

@@ -30,7 +30,7 @@ class Service:
     def __init__(self):
         self.begun, self.cancelled, self.go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.endpoints = [
-            Endpoint("POST", "/echo", "/echo", self.echo),
+            Endpoint("POST", "/echo", "/echo", self.echo, counts_itself=True),
             Endpoint("GET", "/wait", "/wait", self.wait),
             Endpoint("GET", "/bug", "/bug", self.bug),
             Endpoint("GET", "/down", "/down", self.down),
@@ -139,6 +139,7 @@ async def test_packed_bodies_are_unpacked_within_bounds_if_that_is_allowed(serve
             assert (await ask(server, "POST", "/echo", pack(b"a" * 100_001), *more))[0] == 413
             assert (await ask(server, "POST", "/echo", b"nothing", *more))[0] == 400
             assert (await ask(server, "POST", "/echo", pack(b"a") + b"b", *more))[0] == 400
+        assert server.refused == {"RESOURCE_EXHAUSTED": 2, "INVALID_ARGUMENT": 4}, "the service saw none"
         status, headers, _ = await ask(server, "POST", "/echo", b"", "content-encoding: br")
         assert (status, headers["accept-encoding"]) == (415, "deflate, gzip")
 
@@ -379,3 +380,26 @@ async def test_tls_with_certificates_of_clients_if_they_are_asked_for(serve, tls
         key, certificate = authority.issue("caller")
         client.load_cert_chain(certificate, key)
         assert (await ask(server, "POST", "/echo", b"x", **where))[2] == b"x"
+
+
+async def test_over_tls_an_answer_is_counted_and_waited_for_as_in_plain_text(serve, tls):
+    authority, certificates = tls()
+    client = ssl.create_default_context(cafile=authority.certificate)
+    async with serve(certificates, {"stall_s": 1.0, "idle_s": 0.2}) as (server, _):
+        where = {"host": "localhost", "port": server.port, "ssl": client, "limit": 2**16}
+        slow, slow_writer = await asyncio.open_connection(**where)
+        slow_writer.write(b"GET /long HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+        n_read = 0
+        async with asyncio.timeout(WAIT_S):
+            await until(lambda: server._shared.room.n_bytes > 20_000_000)
+            while data := await slow.read(2**18):
+                n_read += len(data)
+                await asyncio.sleep(0.02)
+        assert n_read > 30_000_000, "it took longer than the end of TLS may"
+        _, silent_writer = await asyncio.open_connection(**where)
+        silent_writer.write(b"GET /long HTTP/1.1\r\nhost: h\r\n\r\n")
+        await until(lambda: server._shared.room.n_bytes > 20_000_000)
+        await until(lambda: not server._connections)
+        assert server._shared.room.n_bytes == 0
+        for writer in (slow_writer, silent_writer):
+            writer.close()

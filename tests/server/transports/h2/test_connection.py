@@ -359,6 +359,21 @@ def test_beyond_the_room_for_answers_the_connection_that_takes_nothing_for_longe
     assert not second.runner.aborted
 
 
+def test_a_connection_that_takes_answers_moves_also_if_more_come_than_it_takes():
+    first = Pair(all_bytes=1_000_000, client={Setting.INITIAL_WINDOW_SIZE: 0})
+    second, third = (Pair(shared=first.shared, client={Setting.INITIAL_WINDOW_SIZE: 0}) for _ in range(2))
+    number, another = (first.call(message(b"a")) for _ in range(2))
+    answered(first, number, bytes(350_000))
+    answered(second, second.call(message(b"a")), bytes(350_000))
+    first.client.set_local_window_size(100_000, stream_id=number)
+    first.server.receive(first.client.data_to_send(), first.now_s)
+    answered(first, another, bytes(200_000))
+    assert first.shared.outgoing.n_bytes == 350_005 - 65_535 + 200_005 + 350_005
+    answered(third, third.call(message(b"a")), bytes(350_000))
+    assert second.runner.aborted
+    assert not first.runner.aborted
+
+
 @pytest.mark.parametrize("path", ["/s/One", "/s/Many"])
 def test_half_a_message_of_which_nothing_more_comes_ends_its_call(path):
     pair = Pair(stall_s=40, keepalive_s=1_000)
